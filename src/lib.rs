@@ -1,0 +1,9 @@
+//! hardneg serves hard negatives to distributed trainers over gRPC.
+//!
+//! Feature `client` holds the generated stubs and a thin client; `server` (default) the whole service.
+//! ARCHITECTURE.md shows the layers and the way of the data.
+
+pub mod proto;
+
+#[cfg(feature = "server")]
+pub mod store;

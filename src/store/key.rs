@@ -1,0 +1,146 @@
+//! Priorities: the fixed-point key that orders samples, and how a score becomes one (METHODS 1 and 2).
+//!
+//! It lives below the pool because a re-report under MAX or EMA merges scores inside the store, under its
+//! lock, and both stores must compute the same value.
+
+use std::cmp::Ordering;
+
+/// Key units in one octave (a factor of two in weight).
+pub const UNITS_PER_OCTAVE: i64 = 1 << 10;
+/// `bucket = key >> BUCKET_SHIFT`: buckets of 1/8 octave.
+pub const BUCKET_SHIFT: u32 = 7;
+/// log2 of a base weight is clamped to plus or minus this many octaves.
+pub const LOG2_WEIGHT_MAX: f32 = 64.0;
+/// Entries further than this behind the decay clock are clamped by a chunked sweep before the serial order of
+/// keys could wrap: 2^20 octaves.
+pub const ANCIENT_UNITS: i64 = (1 << 20) * UNITS_PER_OCTAVE;
+
+/// `log2 b + D(t)` in units of 2^-10 octave, modulo 2^32. Ordered by serial arithmetic: two keys compare rightly
+/// while they are less than 2^21 octaves apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct Key(pub u32);
+
+impl Key {
+    /// `self - other` in key units.
+    #[inline]
+    #[must_use]
+    pub fn since(self, other: Self) -> i64 {
+        i64::from(self.0.wrapping_sub(other.0) as i32)
+    }
+
+    /// The key `units` above this one.
+    #[inline]
+    #[must_use]
+    pub fn plus(self, units: i64) -> Self {
+        Self(self.0.wrapping_add(units as u32))
+    }
+
+    /// Serial order; not `Ord`, because it is not transitive over the whole circle.
+    #[inline]
+    #[must_use]
+    pub fn serial_cmp(self, other: Self) -> Ordering {
+        self.since(other).cmp(&0)
+    }
+}
+
+/// How a score becomes a base weight b(s) > 0 (METHODS 1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hardness {
+    /// The formula.
+    pub function: HardnessFunction,
+    /// A lower score is harder: 1/(max(s,0) + offset), or exp(-s/temperature).
+    pub lower_is_harder: bool,
+}
+
+/// The formula of a [`Hardness`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HardnessFunction {
+    /// b = max(s, 0) + offset. Schaul et al. 2016, proportional variant.
+    Power {
+        /// Finite and > 0.
+        offset: f32,
+    },
+    /// b = exp(s / temperature). Robinson et al. 2021.
+    Exponential {
+        /// Finite and > 0.
+        temperature: f32,
+    },
+}
+
+impl Default for Hardness {
+    fn default() -> Self {
+        Self {
+            function: HardnessFunction::Power { offset: 1e-3 },
+            lower_is_harder: false,
+        }
+    }
+}
+
+impl Hardness {
+    /// log2 b(s), not yet clamped; `s` must be finite.
+    #[inline]
+    #[must_use]
+    pub fn log2_weight(&self, score: f32) -> f32 {
+        let log2 = match self.function {
+            HardnessFunction::Power { offset } => (score.max(0.0) + offset).log2(),
+            HardnessFunction::Exponential { temperature } => {
+                score * (std::f32::consts::LOG2_E / temperature)
+            }
+        };
+        if self.lower_is_harder { -log2 } else { log2 }
+    }
+
+    /// The key of a score reported when the decay clock stood at `decay_units`, and whether log2 b was clamped.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, score: f32, decay_units: u64) -> (Key, bool) {
+        let log2 = self.log2_weight(score);
+        let clamped = log2.clamp(-LOG2_WEIGHT_MAX, LOG2_WEIGHT_MAX);
+        let units = (clamped * UNITS_PER_OCTAVE as f32).round() as i32;
+        (
+            Key((decay_units as u32).wrapping_add(units as u32)),
+            clamped != log2,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_compare_across_the_wrap() {
+        let low = Key(u32::MAX - 5);
+        let high = low.plus(10);
+        assert_eq!(high.since(low), 10);
+        assert_eq!(high.serial_cmp(low), Ordering::Greater);
+    }
+
+    #[test]
+    fn doubling_a_score_adds_an_octave() {
+        let hardness = Hardness {
+            function: HardnessFunction::Power { offset: 1e-6 },
+            lower_is_harder: false,
+        };
+        let (one, _) = hardness.key(1.0, 0);
+        let (two, _) = hardness.key(2.0, 0);
+        assert_eq!(two.since(one), UNITS_PER_OCTAVE);
+        let lower = Hardness { lower_is_harder: true, ..hardness };
+        assert_eq!(lower.key(2.0, 0).0.since(lower.key(1.0, 0).0), -UNITS_PER_OCTAVE);
+    }
+
+    #[test]
+    fn extreme_scores_are_clamped_and_say_so() {
+        let hardness = Hardness {
+            function: HardnessFunction::Exponential { temperature: 0.01 },
+            lower_is_harder: false,
+        };
+        let (key, clamped) = hardness.key(f32::MAX, 0);
+        assert!(clamped);
+        assert_eq!(key.since(Key(0)), 64 * UNITS_PER_OCTAVE);
+        let (key, clamped) = hardness.key(f32::MIN, 0);
+        assert!(clamped);
+        assert_eq!(key.since(Key(0)), -64 * UNITS_PER_OCTAVE);
+    }
+}

@@ -6,4 +6,6 @@
 pub mod proto;
 
 #[cfg(feature = "server")]
+pub mod pool;
+#[cfg(feature = "server")]
 pub mod store;

@@ -1,0 +1,240 @@
+//! The decay clock (DECISIONS 13): D, half-lives elapsed, and the stamps that report ages are read from.
+//!
+//! Changing the half-life changes D's slope from now on and nothing else, so the order of keys never changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::error::PoolError;
+use super::spec::Decay;
+use crate::store::key::UNITS_PER_OCTAVE;
+
+/// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
+pub const STAMPS_PER_SECOND: f64 = 16.0;
+/// Where D starts, so that steps before the first one seen stay above 0.
+const ORIGIN_UNITS: f64 = (1u64 << 42) as f64;
+
+/// Milliseconds that never go back.
+#[derive(Clone, Debug)]
+pub enum TimeSource {
+    /// The monotonic clock of the machine.
+    Monotonic(Instant),
+    /// Set by hand, in milliseconds: for tests of long times.
+    Manual(Arc<AtomicU64>),
+}
+
+impl TimeSource {
+    /// The machine's clock, from now.
+    #[must_use]
+    pub fn monotonic() -> Self {
+        Self::Monotonic(Instant::now())
+    }
+
+    /// Milliseconds since the source was made.
+    #[must_use]
+    pub fn now_millis(&self) -> u64 {
+        match self {
+            Self::Monotonic(start) => start.elapsed().as_millis() as u64,
+            Self::Manual(millis) => millis.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A moment in a pool's clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// D in key units.
+    pub decay_units: u64,
+    /// Report time, mod 2^32: sixteenths of a second, or steps.
+    pub stamp: u32,
+}
+
+/// The clock of one pool.
+#[derive(Debug)]
+pub struct Clock {
+    time: TimeSource,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    decay: Decay,
+    /// D at `anchor`, in key units.
+    units_at_anchor: f64,
+    /// Seconds or steps.
+    anchor: f64,
+    /// Highest step accepted.
+    step: Option<u64>,
+}
+
+impl State {
+    fn units(&self, now: f64) -> f64 {
+        let half_life = match self.decay {
+            Decay::Time { half_life } => half_life.as_secs_f64(),
+            Decay::Steps { half_life, .. } => half_life,
+            Decay::Disabled => return self.units_at_anchor,
+        };
+        (self.units_at_anchor + (now - self.anchor) / half_life * UNITS_PER_OCTAVE as f64).max(0.0)
+    }
+}
+
+impl Clock {
+    /// A clock that starts now, at step 0.
+    #[must_use]
+    pub fn new(decay: Decay, time: TimeSource) -> Self {
+        let anchor = if decay.by_steps() {
+            0.0
+        } else {
+            seconds(&time)
+        };
+        Self {
+            time,
+            state: Mutex::new(State {
+                decay,
+                units_at_anchor: ORIGIN_UNITS,
+                anchor,
+                step: None,
+            }),
+        }
+    }
+
+    /// Milliseconds of the underlying time source.
+    #[must_use]
+    pub fn now_millis(&self) -> u64 {
+        self.time.now_millis()
+    }
+
+    /// Now: wall time, or the highest step reported.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        let state = self.state.lock();
+        let (now, stamp) = if state.decay.by_steps() {
+            let step = state.step.unwrap_or(0);
+            (step as f64, step as u32)
+        } else {
+            let now = seconds(&self.time);
+            (now, (now * STAMPS_PER_SECOND) as u64 as u32)
+        };
+        Moment {
+            decay_units: state.units(now) as u64,
+            stamp,
+        }
+    }
+
+    /// The moment of a report at `step`, which a step clock advances to.
+    ///
+    /// # Errors
+    /// `Invalid` naming `batch.step` when a step clock would jump further than `max_step_jump`.
+    pub fn report(&self, step: u64) -> Result<Moment, PoolError> {
+        let mut state = self.state.lock();
+        let Decay::Steps { max_step_jump, .. } = state.decay else {
+            drop(state);
+            return Ok(self.now());
+        };
+        if let Some(highest) = state.step
+            && step > highest.saturating_add(max_step_jump)
+        {
+            return Err(PoolError::invalid(
+                "batch.step",
+                format!(
+                    "step {step} is more than max_step_jump {max_step_jump} ahead of the highest seen, {highest}"
+                ),
+            ));
+        }
+        if state.step.is_none() {
+            // A training that goes on at step 5,000,000 is not five million steps old.
+            state.anchor = step as f64;
+        }
+        state.step = Some(state.step.map_or(step, |highest| highest.max(step)));
+        Ok(Moment {
+            decay_units: state.units(step as f64) as u64,
+            stamp: step as u32,
+        })
+    }
+
+    /// The highest step reported, of a step clock.
+    #[must_use]
+    pub fn step(&self) -> Option<u64> {
+        self.state.lock().step
+    }
+
+    /// Changes the slope of D from now on.
+    pub fn set_decay(&self, decay: Decay) {
+        let mut state = self.state.lock();
+        let now = if state.decay.by_steps() {
+            state.step.unwrap_or(0) as f64
+        } else {
+            seconds(&self.time)
+        };
+        state.units_at_anchor = state.units(now);
+        state.anchor = now;
+        state.decay = decay;
+    }
+
+    /// How long ago `stamp` was at `now`: seconds or steps.
+    #[must_use]
+    pub fn age(now: u32, stamp: u32, by_steps: bool) -> f64 {
+        let elapsed = f64::from((now.wrapping_sub(stamp) as i32).max(0));
+        if by_steps {
+            elapsed
+        } else {
+            elapsed / STAMPS_PER_SECOND
+        }
+    }
+}
+
+fn seconds(time: &TimeSource) -> f64 {
+    Duration::from_millis(time.now_millis()).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manual() -> (Arc<AtomicU64>, TimeSource) {
+        let millis = Arc::new(AtomicU64::new(0));
+        (millis.clone(), TimeSource::Manual(millis))
+    }
+
+    #[test]
+    fn one_half_life_is_one_octave_and_a_new_slope_keeps_the_past() {
+        let (millis, time) = manual();
+        let minute = Duration::from_secs(60);
+        let clock = Clock::new(Decay::Time { half_life: minute }, time);
+        let start = clock.now().decay_units;
+        millis.store(60_000, Ordering::Relaxed);
+        assert_eq!(clock.now().decay_units - start, 1024);
+        clock.set_decay(Decay::Time {
+            half_life: 2 * minute,
+        });
+        assert_eq!(clock.now().decay_units - start, 1024);
+        millis.store(180_000, Ordering::Relaxed);
+        assert_eq!(clock.now().decay_units - start, 2048);
+    }
+
+    #[test]
+    fn steps_never_go_back_and_never_jump() {
+        let (_, time) = manual();
+        let clock = Clock::new(
+            Decay::Steps {
+                half_life: 10.0,
+                max_step_jump: 100,
+            },
+            time,
+        );
+        let first = clock.report(5_000_000).expect("the first step may be any");
+        assert!(clock.report(5_000_101).is_err());
+        assert_eq!(
+            clock.report(5_000_010).unwrap().decay_units - first.decay_units,
+            1024
+        );
+        assert_eq!(
+            first.decay_units - clock.report(4_999_990).unwrap().decay_units,
+            1024
+        );
+        assert_eq!(clock.step(), Some(5_000_010));
+    }
+}

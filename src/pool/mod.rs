@@ -1,0 +1,14 @@
+//! What a pool is: spec, decay, sampler, mixture, weights. Knows the store's trait; knows nothing of the wire.
+
+pub mod batch;
+pub mod clock;
+pub mod core;
+pub mod error;
+mod ledger;
+pub mod policy;
+pub mod registry;
+mod replay;
+pub mod report;
+mod sampler;
+pub mod spec;
+pub mod stats;

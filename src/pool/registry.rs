@@ -1,0 +1,172 @@
+//! The pools of a server, by name.
+
+use dashmap::DashMap;
+use std::sync::Arc;
+
+use super::clock::TimeSource;
+use super::core::{Pool, SpecChange};
+use super::error::PoolError;
+use super::spec::{Limits, PoolSpec};
+use crate::store::Engine;
+
+/// Longest pool id, bytes.
+pub const POOL_ID_MAX: usize = 63;
+
+/// The pools of a server. Looked up once a request, never a score.
+pub struct Registry {
+    pools: DashMap<String, Arc<Pool>>,
+    /// Serialises creation, so that two creators of one name agree, and `max_pools` holds.
+    creating: tokio::sync::Mutex<()>,
+    engine: Arc<dyn Engine>,
+    limits: Limits,
+    time: TimeSource,
+}
+
+impl Registry {
+    /// No pools yet.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
+        Arc::new(Self {
+            pools: DashMap::new(),
+            creating: tokio::sync::Mutex::new(()),
+            engine,
+            limits,
+            time,
+        })
+    }
+
+    /// The limits that pools are held to.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Creates a pool, or returns the existing one of the same spec; true when it is new.
+    ///
+    /// # Errors
+    /// `Invalid`, `AlreadyExists` with another spec, `Exhausted` over `max_pools` or without memory.
+    pub async fn create(&self, id: &str, spec: PoolSpec) -> Result<(Arc<Pool>, bool), PoolError> {
+        check_pool_id("pool_id", id)?;
+        let violations = spec.violations(&self.limits);
+        if !violations.is_empty() {
+            return Err(PoolError::Invalid(violations));
+        }
+        let _one_at_a_time = self.creating.lock().await;
+        if let Some(existing) = self.lookup(id) {
+            return match existing.spec().difference(&spec) {
+                None => Ok((existing, false)),
+                Some(differs) => Err(PoolError::AlreadyExists {
+                    pool: id.to_owned(),
+                    differs: format!("spec.{differs}"),
+                }),
+            };
+        }
+        if self.pools.len() >= self.limits.max_pools {
+            return Err(PoolError::Exhausted {
+                what: format!(
+                    "the server has its max_pools {} pools",
+                    self.limits.max_pools
+                ),
+                retry_after: None,
+            });
+        }
+        let pool = Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone()).await?;
+        self.pools.insert(id.to_owned(), pool.clone());
+        tracing::info!(pool = id, uid = pool.uid(), "pool created");
+        Ok((pool, true))
+    }
+
+    /// The pool of this id; with a `uid` other than 0 it must be that one.
+    ///
+    /// # Errors
+    /// `NotFound`; `FailedPrecondition` when the pool was recreated.
+    pub fn get(&self, id: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
+        let pool = self
+            .lookup(id)
+            .ok_or_else(|| PoolError::NotFound(id.to_owned()))?;
+        if uid != 0 && uid != pool.uid() {
+            return Err(PoolError::FailedPrecondition {
+                reason: "POOL_RECREATED",
+                message: format!(
+                    "pool `{id}` has uid {}, not {uid}: it was deleted and created again",
+                    pool.uid()
+                ),
+            });
+        }
+        Ok(pool)
+    }
+
+    /// Up to `page_size` pools after the id `after`, in order, and whether more follow.
+    #[must_use]
+    pub fn list(&self, page_size: usize, after: Option<&str>) -> (Vec<Arc<Pool>>, bool) {
+        let mut pools: Vec<_> = self
+            .pools
+            .iter()
+            .map(|entry| entry.value().clone())
+            .filter(|pool| after.is_none_or(|after| pool.id() > after))
+            .collect();
+        pools.sort_by(|a, b| a.id().cmp(b.id()));
+        let more = pools.len() > page_size;
+        pools.truncate(page_size);
+        (pools, more)
+    }
+
+    /// Changes a live pool.
+    ///
+    /// # Errors
+    /// `NotFound`, `Aborted` when `etag` is given and is not the pool's, `Invalid`.
+    pub fn update(&self, id: &str, etag: &str, change: SpecChange) -> Result<Arc<Pool>, PoolError> {
+        let pool = self.get(id, 0)?;
+        pool.update(etag, change, &self.limits)?;
+        Ok(pool)
+    }
+
+    /// Deletes a pool.
+    ///
+    /// # Errors
+    /// `NotFound` unless `allow_missing`; `Aborted` when `etag` is given and is not the pool's.
+    pub fn delete(&self, id: &str, etag: &str, allow_missing: bool) -> Result<(), PoolError> {
+        let removed = self
+            .pools
+            .remove_if(id, |_, pool| etag.is_empty() || pool.etag() == etag);
+        match removed {
+            Some((_, pool)) => {
+                pool.close();
+                tracing::info!(pool = id, "pool deleted");
+                Ok(())
+            }
+            None if self.pools.contains_key(id) => Err(PoolError::Aborted(format!(
+                "pool `{id}` changed: its etag is not `{etag}`"
+            ))),
+            None if allow_missing => Ok(()),
+            None => Err(PoolError::NotFound(id.to_owned())),
+        }
+    }
+
+    fn lookup(&self, id: &str) -> Option<Arc<Pool>> {
+        self.pools.get(id).map(|entry| entry.value().clone())
+    }
+}
+
+/// Checks a pool id: 1 to 63 of [a-z0-9_-], first a letter or digit.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+pub fn check_pool_id(field: &str, id: &str) -> Result<(), PoolError> {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ok = id.len() <= POOL_ID_MAX
+        && id.bytes().next().is_some_and(word)
+        && id.bytes().all(|b| word(b) || b == b'_' || b == b'-');
+    if ok {
+        return Ok(());
+    }
+    // The name itself may be megabytes of anything.
+    let shown: String = id.chars().take(80).collect();
+    Err(PoolError::invalid(
+        field,
+        format!(
+            "`{}` is not 1 to {POOL_ID_MAX} of [a-z0-9_-] starting with a letter or digit",
+            shown.escape_debug()
+        ),
+    ))
+}

@@ -1,0 +1,109 @@
+//! A batch of reported scores, and what became of it.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Sample ids of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ids {
+    /// Integer ids.
+    U64(Vec<u64>),
+    /// String keys.
+    Names(Vec<Arc<str>>),
+}
+
+impl Ids {
+    /// Rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U64(ids) => ids.len(),
+            Self::Names(names) => names.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self::U64(Vec::new())
+    }
+}
+
+/// Who sent a batch, so that a resend can be told (DECISIONS 19).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The worker's name; may be empty.
+    pub worker_id: String,
+    /// Drawn at random by each client process.
+    pub epoch: u64,
+    /// From 1; 0: never taken for a resend.
+    pub sequence: u64,
+}
+
+/// A batch of reported scores: columns of equal length, already checked to be so.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The samples.
+    pub ids: Ids,
+    /// Raw scores; non-finite ones are dropped and counted.
+    pub scores: Vec<f32>,
+    /// One a row, or empty.
+    pub payloads: Vec<Bytes>,
+    /// Training step; used where the pool ages by steps.
+    pub step: u64,
+    /// Version of the model.
+    pub model_version: u32,
+    /// Who sent it.
+    pub sender: Sender,
+}
+
+/// What became of the rows; sums to the batch's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportCounts {
+    /// New in the hard store.
+    pub inserted: u64,
+    /// Known and updated.
+    pub updated: u64,
+    /// Kept in the background only.
+    pub background_only: u64,
+    /// Too easy, and not in the background's sample.
+    pub dropped: u64,
+    /// NaN or infinite.
+    pub non_finite: u64,
+    /// Repeated in the batch.
+    pub coalesced: u64,
+    /// Older than what is stored.
+    pub stale: u64,
+    /// Outside the dense id space.
+    pub out_of_range: u64,
+}
+
+/// Whether a batch was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckStatus {
+    /// Applied.
+    Applied,
+    /// A resend of an applied batch: nothing done.
+    Duplicate,
+}
+
+/// The answer to a [`Report`].
+#[derive(Clone, Debug)]
+pub struct Ack {
+    /// Whether it was applied.
+    pub status: AckStatus,
+    /// What became of the rows.
+    pub counts: ReportCounts,
+    /// log2 of the lowest weight in a full hard store, now.
+    pub floor_log2: Option<f32>,
+    /// Position in a journal; 0: not journalled.
+    pub position: u64,
+    /// Highest durable position; 0: none.
+    pub durable_position: u64,
+}

@@ -1,0 +1,312 @@
+//! What a pool is: its spec, with every default and range.
+
+use std::time::Duration;
+
+use super::error::Violation;
+use super::policy::PolicyOverrides;
+use crate::store::key::{Hardness, HardnessFunction};
+use crate::store::{BackgroundSpec, ScoreUpdate};
+
+/// Samples in the hard store by default.
+pub const DEFAULT_CAPACITY: u64 = 1 << 20;
+/// Ids in the background by default.
+pub const DEFAULT_BACKGROUND_SIZE: u64 = 1 << 16;
+/// Half-life by default.
+pub const DEFAULT_HALF_LIFE: Duration = Duration::from_secs(3600);
+/// A step further ahead than this is refused by default (DECISIONS 13).
+pub const DEFAULT_MAX_STEP_JUMP: u64 = 1_000_000;
+/// A filling background generation takes over after this long by default.
+pub const DEFAULT_MAX_FILL_TIME: Duration = Duration::from_secs(3600);
+/// Most serves that `max_serves` can count to.
+pub const MAX_SERVES_LIMIT: u16 = u16::MAX - 1;
+
+/// Limits that concern pools, from the server's configuration.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Pools at once.
+    pub max_pools: usize,
+    /// Largest capacity of one pool, samples.
+    pub max_pool_capacity: u64,
+    /// Largest payload of one sample, bytes.
+    pub max_payload_bytes: u32,
+    /// Worker epochs remembered a pool; the least recently heard is forgotten first.
+    pub max_workers_per_pool: usize,
+    /// How long a `request_id` is remembered.
+    pub request_id_ttl: Duration,
+    /// Bytes of remembered batches a pool.
+    pub mine_cache_bytes: u64,
+    /// Rows that one mine may read beside its draws (DECISIONS 8).
+    pub scan_limit: usize,
+    /// Default number of shards: 4 x cores (DECISIONS 24).
+    pub default_shards: u32,
+    /// Longest `wait.timeout`.
+    pub max_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            max_pools: 1024,
+            max_pool_capacity: 1 << 27,
+            max_payload_bytes: 4096,
+            max_workers_per_pool: 1 << 16,
+            request_id_ttl: Duration::from_secs(60),
+            mine_cache_bytes: 64 << 20,
+            scan_limit: 1 << 24,
+            default_shards: (4 * cores).clamp(1, 256) as u32,
+            max_wait: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Integer or string ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IdKind {
+    /// Unsigned 64-bit integers.
+    #[default]
+    U64,
+    /// Strings, stored under their XXH3-64 hash.
+    Name,
+}
+
+/// How priorities age (METHODS 2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decay {
+    /// By wall time.
+    Time {
+        /// The weight halves in this time.
+        half_life: Duration,
+    },
+    /// By training steps.
+    Steps {
+        /// The weight halves in so many steps; > 0.
+        half_life: f64,
+        /// A step further ahead than this of the highest seen is refused.
+        max_step_jump: u64,
+    },
+    /// Not at all; report ages are still kept, by wall time.
+    Disabled,
+}
+
+impl Decay {
+    /// Whether the pool's clock is the training step.
+    #[must_use]
+    pub fn by_steps(&self) -> bool {
+        matches!(self, Self::Steps { .. })
+    }
+}
+
+/// When a new background generation replaces the serving one (DECISIONS 6).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BackgroundRotation {
+    /// Rows after which a new one starts to fill; `None`: never.
+    pub after_reports: Option<u64>,
+    /// It takes over after this long in any case.
+    pub max_fill_time: Duration,
+}
+
+/// Limits on serving a sample again before it is reported again (METHODS 8).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServeLimits {
+    /// Each serve multiplies the weight by this, down to 2^-8 in all; (0, 1].
+    pub serve_penalty: f64,
+    /// Serves between two reports; 0: no limit.
+    pub max_serves: u16,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            serve_penalty: 1.0,
+            max_serves: 0,
+        }
+    }
+}
+
+/// What a pool stores and how it ages, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolSpec {
+    /// Samples in the hard store.
+    pub capacity: u64,
+    /// Where the background comes from.
+    pub background: BackgroundSpec,
+    /// When it is renewed.
+    pub rotation: BackgroundRotation,
+    /// Shards.
+    pub shards: u32,
+    /// Integer or string ids.
+    pub id_kind: IdKind,
+    /// Score to weight.
+    pub hardness: Hardness,
+    /// Ageing.
+    pub decay: Decay,
+    /// What a re-report does.
+    pub score_update: ScoreUpdate,
+    /// Policy of requests that give none.
+    pub default_policy: PolicyOverrides,
+    /// Limits on repeats.
+    pub serve_limits: ServeLimits,
+    /// Longest payload, bytes; 0: none.
+    pub max_payload_bytes: u32,
+}
+
+impl PoolSpec {
+    /// The default pool on a server with these limits.
+    #[must_use]
+    pub fn defaults(limits: &Limits) -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY.min(limits.max_pool_capacity),
+            background: BackgroundSpec::Sampled {
+                size: DEFAULT_BACKGROUND_SIZE as usize,
+            },
+            rotation: Self::default_rotation(DEFAULT_BACKGROUND_SIZE),
+            shards: limits.default_shards,
+            id_kind: IdKind::U64,
+            hardness: Hardness::default(),
+            decay: Decay::Time {
+                half_life: DEFAULT_HALF_LIFE,
+            },
+            score_update: ScoreUpdate::Last,
+            default_policy: PolicyOverrides::default(),
+            serve_limits: ServeLimits::default(),
+            max_payload_bytes: 0,
+        }
+    }
+
+    /// The default rotation for a background of `size` ids.
+    #[must_use]
+    pub fn default_rotation(size: u64) -> BackgroundRotation {
+        BackgroundRotation {
+            after_reports: Some(size.saturating_mul(16).max(1 << 20)),
+            max_fill_time: DEFAULT_MAX_FILL_TIME,
+        }
+    }
+
+    /// Checks every range; an empty list means valid. Fields are named below `pool.spec`.
+    #[must_use]
+    pub fn violations(&self, limits: &Limits) -> Vec<Violation> {
+        let mut bad = Vec::new();
+        let mut check = |ok: bool, field: &str, description: String| {
+            if !ok {
+                bad.push(Violation::new(format!("pool.spec.{field}"), description));
+            }
+        };
+        check(
+            (1..=limits.max_pool_capacity).contains(&self.capacity),
+            "capacity",
+            format!(
+                "{} is not in 1..={} (this server's max_pool_capacity)",
+                self.capacity, limits.max_pool_capacity
+            ),
+        );
+        match self.background {
+            BackgroundSpec::Sampled { size } => check(
+                (16..=1 << 24).contains(&size),
+                "background_size",
+                format!("{size} is not in 16..=16777216"),
+            ),
+            BackgroundSpec::Dense { ids } => {
+                check(
+                    (1..=1 << 40).contains(&ids),
+                    "dense_ids",
+                    format!("{ids} is not in 1..=2^40"),
+                );
+                check(
+                    self.id_kind == IdKind::U64,
+                    "dense_ids",
+                    "needs integer ids: row numbers have no string keys".into(),
+                );
+            }
+        }
+        check(
+            (1..=256).contains(&self.shards),
+            "shards",
+            format!("{} is not in 1..=256", self.shards),
+        );
+        match self.hardness.function {
+            HardnessFunction::Power { offset } => check(
+                offset.is_finite() && offset > 0.0,
+                "hardness.offset",
+                format!("{offset} is not a finite number above 0"),
+            ),
+            HardnessFunction::Exponential { temperature } => check(
+                temperature.is_finite() && temperature > 0.0,
+                "hardness.temperature",
+                format!("{temperature} is not a finite number above 0"),
+            ),
+        }
+        match self.decay {
+            Decay::Time { half_life } => check(
+                half_life >= Duration::from_millis(1)
+                    && half_life <= Duration::from_secs(100 * 366 * 86_400),
+                "decay.half_life_time",
+                format!("{half_life:?} is not between 1 ms and 100 years"),
+            ),
+            Decay::Steps { half_life, .. } => check(
+                half_life.is_finite() && half_life > 0.0 && half_life <= (1u64 << 40) as f64,
+                "decay.half_life_steps",
+                format!("{half_life} is not above 0 and at most 2^40"),
+            ),
+            Decay::Disabled => {}
+        }
+        if let ScoreUpdate::Ema { weight } = self.score_update {
+            check(
+                weight > 0.0 && weight <= 1.0,
+                "score_update.ema_weight",
+                format!("{weight} is not above 0 and at most 1"),
+            );
+        }
+        check(
+            self.serve_limits.serve_penalty > 0.0 && self.serve_limits.serve_penalty <= 1.0,
+            "serve_limits.serve_penalty",
+            format!(
+                "{} is not above 0 and at most 1",
+                self.serve_limits.serve_penalty
+            ),
+        );
+        check(
+            self.serve_limits.max_serves <= MAX_SERVES_LIMIT,
+            "serve_limits.max_serves",
+            format!(
+                "{} is over {MAX_SERVES_LIMIT}",
+                self.serve_limits.max_serves
+            ),
+        );
+        check(
+            self.max_payload_bytes <= limits.max_payload_bytes,
+            "max_payload_bytes",
+            format!(
+                "{} is over {} (this server's max_payload_bytes)",
+                self.max_payload_bytes, limits.max_payload_bytes
+            ),
+        );
+        bad.extend(self.default_policy.violations("pool.spec.default_policy"));
+        bad
+    }
+
+    /// The first field in which two specs differ.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let differs = [
+            (self.capacity != other.capacity, "capacity"),
+            (self.background != other.background, "background"),
+            (self.rotation != other.rotation, "background_rotation"),
+            (self.shards != other.shards, "shards"),
+            (self.id_kind != other.id_kind, "id_kind"),
+            (self.hardness != other.hardness, "hardness"),
+            (self.decay != other.decay, "decay"),
+            (self.score_update != other.score_update, "score_update"),
+            (
+                self.default_policy != other.default_policy,
+                "default_policy",
+            ),
+            (self.serve_limits != other.serve_limits, "serve_limits"),
+            (
+                self.max_payload_bytes != other.max_payload_bytes,
+                "max_payload_bytes",
+            ),
+        ];
+        differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
+    }
+}

@@ -1,0 +1,118 @@
+//! A pool's counters and figures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::batch::{MinedBatch, PoolSizes, Source};
+use super::report::ReportCounts;
+use crate::store::{ApplyCounts, StoreStats};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters since the pool was created.
+        #[derive(Debug, Default)]
+        pub struct Counters { $($(#[$doc])* pub $name: AtomicU64,)* }
+
+        /// The counters at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct CounterValues { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Reads them all.
+            #[must_use]
+            pub fn values(&self) -> CounterValues {
+                CounterValues { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Rows of accepted batches.
+    reported_rows,
+    /// Accepted batches.
+    reported_batches,
+    /// Batches refused as a whole.
+    rejected_batches,
+    /// Resends.
+    duplicate_batches,
+    /// New in the hard store.
+    inserted,
+    /// Known and updated.
+    updated,
+    /// Kept in the background only.
+    background_only,
+    /// Too easy.
+    dropped,
+    /// NaN or infinite.
+    non_finite,
+    /// Repeated in a batch.
+    coalesced,
+    /// Older than what is stored.
+    stale,
+    /// Outside the dense id space.
+    out_of_range,
+    /// Pushed out by harder ones.
+    evicted,
+    /// log2 weights clamped.
+    clamped,
+    /// Removed on request.
+    removed,
+    /// Mined batches.
+    mined_batches,
+    /// Served from the hard store.
+    served_hard,
+    /// Served from the background.
+    served_background,
+    /// Batches smaller than asked for.
+    shortfalls,
+    /// Proposals of the sampler.
+    proposals,
+}
+
+impl Counters {
+    /// Adds to one counter.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        if n > 0 {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an applied batch.
+    pub fn count_report(&self, rows: u64, counts: &ReportCounts, applied: &ApplyCounts) {
+        Self::add(&self.reported_rows, rows);
+        Self::add(&self.reported_batches, 1);
+        Self::add(&self.inserted, counts.inserted);
+        Self::add(&self.updated, counts.updated);
+        Self::add(&self.background_only, counts.background_only);
+        Self::add(&self.dropped, counts.dropped);
+        Self::add(&self.non_finite, counts.non_finite);
+        Self::add(&self.coalesced, counts.coalesced);
+        Self::add(&self.stale, counts.stale);
+        Self::add(&self.out_of_range, counts.out_of_range);
+        Self::add(&self.evicted, applied.evicted);
+        Self::add(&self.clamped, applied.clamped);
+    }
+
+    /// Counts a mined batch.
+    pub fn count_mine(&self, batch: &MinedBatch) {
+        let hard = batch.count_from(Source::Hard) as u64;
+        Self::add(&self.mined_batches, 1);
+        Self::add(&self.served_hard, hard);
+        Self::add(&self.served_background, batch.ids.len() as u64 - hard);
+        Self::add(&self.shortfalls, u64::from(batch.shortfall_count > 0));
+        Self::add(&self.proposals, batch.proposals);
+    }
+}
+
+/// A pool's figures now.
+#[derive(Clone, Debug)]
+pub struct PoolStats {
+    /// Sizes.
+    pub sizes: PoolSizes,
+    /// Counters.
+    pub counters: CounterValues,
+    /// The store's own figures.
+    pub store: StoreStats,
+    /// Step clock: the highest step.
+    pub step: Option<u64>,
+}

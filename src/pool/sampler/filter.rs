@@ -1,0 +1,194 @@
+//! Which samples may be served. The order is METHODS 4's: exclusions, serves, version and age, score, then the
+//! window of keys that a rank or quantile window became.
+
+use std::collections::HashSet;
+
+use super::tiers::Tiers;
+use crate::pool::clock::Clock;
+use crate::pool::error::PoolError;
+use crate::pool::policy::Window;
+use crate::store::{Address, Census, Row, Store};
+
+/// Rows fetched at a time while looking for the sample at a rank.
+const CHUNK: usize = 4096;
+
+/// A place in the order of the hard store: descending key, then ascending id.
+type Place = (i64, u64);
+
+fn before(a: Place, b: Place) -> bool {
+    a.0 > b.0 || (a.0 == b.0 && a.1 < b.1)
+}
+
+/// The conditions of one request.
+pub(super) struct Filter<'a> {
+    /// Never these, from either source.
+    pub(super) excluded: &'a HashSet<u64>,
+    /// Samples served this often are out, from either source.
+    pub(super) max_serves: u16,
+    /// Hard samples only.
+    windows: &'a [Window],
+    stamp_now: u32,
+    by_steps: bool,
+    /// The first sample of the rank window.
+    first: Option<Place>,
+    /// The first sample after it.
+    end: Option<Place>,
+    /// Ranks that the rank windows leave, first and one past the last.
+    pub(super) ranks: (u64, u64),
+}
+
+impl<'a> Filter<'a> {
+    pub(super) fn new(
+        excluded: &'a HashSet<u64>,
+        max_serves: u16,
+        windows: &'a [Window],
+        stamp_now: u32,
+        by_steps: bool,
+        hard: u64,
+    ) -> Self {
+        let mut ranks = (0, hard);
+        for window in windows {
+            let (min, max) = match *window {
+                Window::Rank { min, max } => (min, max),
+                Window::Quantile { min, max } => quantile_ranks(min, max, hard),
+                _ => continue,
+            };
+            ranks = (ranks.0.max(min), ranks.1.min(max));
+        }
+        ranks.0 = ranks.0.min(ranks.1);
+        Self {
+            excluded,
+            max_serves,
+            windows,
+            stamp_now,
+            by_steps,
+            first: None,
+            end: None,
+            ranks,
+        }
+    }
+
+    /// Turns the rank window into a window of keys, by reading the buckets in which it begins and ends. A rank window is
+    /// over the hard store as it stands, before all other filters (DECISIONS 8).
+    pub(super) async fn locate_ranks(
+        &mut self,
+        store: &dyn Store,
+        census: &Census,
+        tiers: &Tiers,
+    ) -> Result<(), PoolError> {
+        if self.ranks.0 > 0 && self.ranks.0 < self.ranks.1 {
+            self.first = place_at(store, census, tiers, self.ranks.0).await?;
+        }
+        if self.ranks.1 < census.hard && self.ranks.0 < self.ranks.1 {
+            self.end = place_at(store, census, tiers, self.ranks.1).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything but the rank window may turn a hard sample away.
+    pub(super) fn looks_at_items(&self) -> bool {
+        self.removes_items()
+            || self
+                .windows
+                .iter()
+                .any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
+    }
+
+    /// Whether samples of either source may be turned away, so that the batch is over the eligible ones only.
+    pub(super) fn removes_items(&self) -> bool {
+        !self.excluded.is_empty() || self.max_serves != u16::MAX
+    }
+
+    /// Whether a sample may be served from either source.
+    pub(super) fn admits(&self, row: &Row) -> bool {
+        row.serves < self.max_serves && !self.excluded.contains(&row.id)
+    }
+
+    /// Whether a sample may be served as a hard one; `offset` is its key's.
+    pub(super) fn admits_hard(&self, row: &Row, offset: i64) -> bool {
+        let place = (offset, row.id);
+        self.ranks.0 < self.ranks.1
+            && self.admits(row)
+            && self.windows.iter().all(|w| self.passes(w, row))
+            && self.first.is_none_or(|first| !before(place, first))
+            && self.end.is_none_or(|end| before(place, end))
+    }
+
+    fn passes(&self, window: &Window, row: &Row) -> bool {
+        match *window {
+            Window::Score { min, max } => (min..=max).contains(&row.score),
+            Window::Age { min, max } => row.stamp.is_some_and(|stamp| {
+                (min..=max).contains(&Clock::age(self.stamp_now, stamp, self.by_steps))
+            }),
+            Window::ModelVersion { min, max } => (min..=max).contains(&row.model_version),
+            Window::Rank { .. } | Window::Quantile { .. } => true,
+        }
+    }
+}
+
+/// The ranks of a quantile window, 1 the hardest.
+fn quantile_ranks(min: f64, max: f64, hard: u64) -> (u64, u64) {
+    // Tolerates the rounding of 1 - 0.9.
+    let n = hard as f64;
+    let first = ((1.0 - max) * n + 1e-6).floor() as u64;
+    let last = ((1.0 - min) * n - 1e-6).ceil().max(0.0) as u64;
+    (first, last.min(hard))
+}
+
+/// The sample at `rank` (0 the hardest), or `None` past the end.
+async fn place_at(
+    store: &dyn Store,
+    census: &Census,
+    tiers: &Tiers,
+    rank: u64,
+) -> Result<Option<Place>, PoolError> {
+    let tier = tiers.list.partition_point(|t| t.rank + t.count <= rank);
+    let Some(found) = tiers.list.get(tier) else {
+        return Ok(None);
+    };
+    let addresses = census
+        .buckets
+        .iter()
+        .zip(&tiers.of_bucket)
+        .filter(|(_, of)| **of as usize == tier)
+        .flat_map(|(b, _)| {
+            (0..b.count).map(|ordinal| Address::Hard {
+                partition: b.partition,
+                bucket: b.bucket,
+                ordinal,
+            })
+        });
+    let mut places: Vec<Place> = Vec::with_capacity(found.count as usize);
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut addresses = addresses.peekable();
+    while addresses.peek().is_some() {
+        chunk.clear();
+        chunk.extend(addresses.by_ref().take(CHUNK));
+        let rows = store.fetch(&chunk).await?;
+        places.extend(
+            rows.into_iter()
+                .flatten()
+                .filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))),
+        );
+    }
+    let index = (rank - found.rank) as usize;
+    if index >= places.len() {
+        return Ok(None);
+    }
+    let (_, place, _) = places.select_nth_unstable_by_key(index, |p| (std::cmp::Reverse(p.0), p.1));
+    Ok(Some(*place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_become_ranks() {
+        assert_eq!(quantile_ranks(0.0, 1.0, 100), (0, 100));
+        assert_eq!(quantile_ranks(0.9, 1.0, 100), (0, 10));
+        assert_eq!(quantile_ranks(0.5, 0.9, 100), (10, 50));
+        assert_eq!(quantile_ranks(1.0, 1.0, 100), (0, 0));
+        assert_eq!(quantile_ranks(0.0, 1.0, 0), (0, 0));
+    }
+}

@@ -1,0 +1,99 @@
+//! Chosen samples become a batch.
+
+use bytes::Bytes;
+
+use super::MineContext;
+use super::background::Background;
+use super::weights;
+use crate::pool::batch::{Estimand, MinedBatch, PoolSizes, Source};
+use crate::pool::clock::{Clock, Moment};
+use crate::pool::core::log2_weight;
+use crate::store::{Census, Row, Served};
+
+/// A chosen sample with what its marking returned.
+pub(super) struct Chosen {
+    pub(super) row: Row,
+    pub(super) source: Source,
+    pub(super) served: Served,
+    /// Inclusion probability and importance weight before beta and normalization.
+    pub(super) weighed: Option<(f64, f64)>,
+}
+
+/// How a batch came about.
+pub(super) struct Account {
+    pub(super) estimand: Estimand,
+    /// Samples asked for.
+    pub(super) asked: usize,
+    pub(super) proposals: u64,
+}
+
+pub(super) fn batch(
+    context: &MineContext<'_>,
+    census: &Census,
+    background: &Background<'_>,
+    chosen: Vec<Chosen>,
+    account: &Account,
+) -> MinedBatch {
+    let n = chosen.len();
+    let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
+    let weighed = weighed.filter(|_| account.estimand != Estimand::None);
+    let from_background = chosen
+        .iter()
+        .filter(|c| c.source == Source::Background)
+        .count();
+    let now = Moment {
+        decay_units: u64::from(context.now.0),
+        stamp: context.stamp_now,
+    };
+    let mut names = context.named.then(|| Vec::with_capacity(n));
+    let mut batch = MinedBatch {
+        ids: chosen.iter().map(|c| c.row.id).collect(),
+        names: None,
+        scores: chosen.iter().map(|c| c.row.score).collect(),
+        importance_weights: weighed.as_ref().map(|w| {
+            let raw: Vec<f64> = w.iter().map(|(_, weight)| *weight).collect();
+            weights::finish(&raw, &context.policy)
+        }),
+        inclusion_probabilities: weighed
+            .as_ref()
+            .map(|w| w.iter().map(|(inclusion, _)| *inclusion as f32).collect()),
+        sources: chosen.iter().map(|c| c.source).collect(),
+        ages: chosen
+            .iter()
+            .map(|c| {
+                c.row.stamp.map_or(f32::NAN, |stamp| {
+                    Clock::age(context.stamp_now, stamp, context.by_steps) as f32
+                })
+            })
+            .collect(),
+        model_versions: chosen.iter().map(|c| c.row.model_version).collect(),
+        serves: chosen.iter().map(|c| u32::from(c.served.serves)).collect(),
+        payloads: Vec::new(),
+        estimand: account.estimand,
+        policy: context.policy.clone(),
+        seed: context.seed,
+        realized_random_fraction: from_background as f64 / n.max(1) as f64,
+        shortfall_count: account.asked.saturating_sub(n) as u32,
+        timed_out: false,
+        sizes: PoolSizes {
+            hard: census.hard,
+            background: background.size as u64,
+            distinct: background.distinct(),
+            background_probability: background.probability,
+            floor_log2: census.floor.map(|key| log2_weight(key, now)),
+        },
+        proposals: account.proposals,
+    };
+    for c in chosen {
+        if let Some(names) = names.as_mut() {
+            names.push(c.served.name.unwrap_or_else(|| "".into()));
+        }
+        if context.payloads {
+            batch
+                .payloads
+                .push(c.served.payload.unwrap_or_else(Bytes::new));
+        }
+    }
+    batch.names = names;
+    batch
+}

@@ -1,0 +1,113 @@
+//! How much mass a batch can reach: what the rate of the background is solved from (DECISIONS 3).
+//!
+//! Without conditions on single samples the census says it. With them (windows, exclusions, serve penalties) a small
+//! pilot sample estimates what they leave; it decides only c, which may be anything fixed before the first draw.
+
+use super::mass::Mass;
+use super::mixture::{Point, solve_tau};
+use super::race::Field;
+use super::rng::Draws;
+use crate::pool::error::PoolError;
+use crate::store::Address;
+
+/// Samples looked at.
+const PILOT: usize = 256;
+
+/// The hard samples as points of mass.
+pub(super) async fn points(
+    field: &Field<'_>,
+    mass: &Mass,
+    batch_size: usize,
+    random_fraction: f64,
+    draws: &mut Draws,
+) -> Result<Vec<Point>, PoolError> {
+    let (first, end) = field.filter.ranks;
+    let census: Vec<Point> = field
+        .tiers
+        .list
+        .iter()
+        .enumerate()
+        .map(|(i, tier)| {
+            let inside = (tier.rank + tier.count)
+                .min(end)
+                .saturating_sub(tier.rank.max(first));
+            Point {
+                weight: inside as f64,
+                mass: mass.mean(i, tier),
+            }
+        })
+        .collect();
+    let looks = field.filter.looks_at_items() || field.penalty.units_per_serve > 0;
+    let total: f64 = census.iter().map(|p| p.weight).sum();
+    if !looks || total <= 0.0 {
+        return Ok(census);
+    }
+    let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);
+    let tau = solve_tau(&census, target);
+    let sampled = pilot(field, mass, &census, tau, draws).await?;
+    let found = sampled.iter().any(|p| p.mass > 0.0);
+    Ok(if found { sampled } else { census })
+}
+
+/// Half of the pilot looks where the batch will come from, half anywhere, so that no part is missed.
+async fn pilot(
+    field: &Field<'_>,
+    mass: &Mass,
+    census: &[Point],
+    tau: f64,
+    draws: &mut Draws,
+) -> Result<Vec<Point>, PoolError> {
+    let share = |tier: usize| {
+        let tier_count = field.tiers.list[tier].count.max(1) as f64;
+        census[tier].weight / tier_count
+    };
+    let counts: Vec<(f64, f64)> = field
+        .census
+        .buckets
+        .iter()
+        .zip(&field.tiers.of_bucket)
+        .map(|(bucket, &tier)| {
+            let tier = tier as usize;
+            let members = f64::from(bucket.count) * share(tier);
+            (members, members * -(-census[tier].mass * tau).exp_m1())
+        })
+        .collect();
+    let members: f64 = counts.iter().map(|c| c.0).sum();
+    let included: f64 = counts.iter().map(|c| c.1).sum();
+    let chance = |c: &(f64, f64)| 0.5 * c.0 / members + 0.5 * c.1 / included.max(f64::MIN_POSITIVE);
+    let mut sums = Vec::with_capacity(counts.len());
+    let mut sum = 0.0;
+    for c in &counts {
+        sum += chance(c);
+        sums.push(sum);
+    }
+    let mut addresses = Vec::with_capacity(PILOT);
+    let mut weights = Vec::with_capacity(PILOT);
+    for _ in 0..PILOT {
+        let x = draws.unit() * sum;
+        let i = sums.partition_point(|s| *s <= x).min(counts.len() - 1);
+        let bucket = &field.census.buckets[i];
+        let ordinal = draws.below(u64::from(bucket.count.max(1))) as u32;
+        addresses.push(Address::Hard {
+            partition: bucket.partition,
+            bucket: bucket.bucket,
+            ordinal,
+        });
+        weights.push(f64::from(bucket.count) * sum / (chance(&counts[i]) * PILOT as f64));
+    }
+    let rows = field.store.fetch(&addresses).await?;
+    Ok(rows
+        .into_iter()
+        .zip(weights)
+        .filter_map(|(row, weight)| {
+            let row = row?;
+            let offset = field.tiers.offset(row.hard_key?);
+            let tier = field.tiers.find(offset)?;
+            let eligible = field.filter.admits_hard(&row, offset);
+            eligible.then(|| Point {
+                weight,
+                mass: mass.of(offset, tier, row.serves, field.penalty),
+            })
+        })
+        .collect())
+}

@@ -1,0 +1,447 @@
+//! The exponential race, run as a thinned Poisson process (METHODS 5, DECISIONS 1, 2 and 8).
+//!
+//! Every sample i arrives at T_i = E_i/r_i with r_i = u_i + c/|R| if i is in R. The census bounds each bucket's rate; a
+//! proposal picks a bucket by its bound and a member uniformly, and is accepted with u_i over the bound. What was
+//! accepted or can never be leaves its lane, in an overlay of this request only: nothing moves in the store.
+//!
+//! Proposals are planned in rounds against one census, so that a round costs one call. Within a round lanes do not
+//! shrink: a sample that comes twice is a repeat, which only moves the clock. A round ends early after a few repeats,
+//! so that one sample with nearly all the mass costs a handful of proposals. Both are stopping times of the process,
+//! so neither changes its law.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::background::Background;
+use super::filter::Filter;
+use super::mass::Mass;
+use super::rng::Draws;
+use super::tiers::Tiers;
+use crate::pool::error::PoolError;
+use crate::store::{Address, Census, Row, ServePenalty, Store};
+
+/// Proposals in a round, at least and at most.
+const ROUND_MIN: usize = 16;
+const ROUND_MAX: usize = 4096;
+/// A round ends after so many repeats.
+const ROUND_REPEATS_MAX: usize = 8;
+/// After this many proposals a sample wanted, the rest is decided by one pass over the store (DECISIONS 8).
+const PROPOSALS_PER_SAMPLE: u64 = 16;
+/// Small batches may look around a little more before that.
+const PROPOSALS_MIN: u64 = 1024;
+/// Rows read at a time in that pass.
+const SCAN_PAGE: usize = 4096;
+/// Arrivals kept beyond the ones needed, should some be refused when marked as served.
+const SCAN_SPARE: usize = 64;
+
+/// What one request draws from.
+pub(super) struct Field<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) census: &'a Census,
+    pub(super) tiers: &'a Tiers,
+    pub(super) background: &'a Background<'a>,
+    pub(super) filter: &'a Filter<'a>,
+    pub(super) penalty: ServePenalty,
+    pub(super) scan_limit: usize,
+}
+
+/// A sample that has arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) row: Row,
+    pub(super) time: f64,
+    /// Which source brought it.
+    pub(super) from_background: bool,
+    /// u_i > 0: it is in H (DECISIONS 1).
+    pub(super) hard_mass: f64,
+}
+
+/// Members that share a bound.
+struct Lane {
+    partition: u16,
+    /// `None`: the background.
+    bucket: Option<u32>,
+    tier: usize,
+    remaining: u64,
+    /// Largest rate of a member.
+    bound: f64,
+    /// Virtual Fisher-Yates: which ordinal stands at an index, where not its own.
+    moved: HashMap<u64, u64>,
+}
+
+impl Lane {
+    fn ordinal(&self, index: u64) -> u64 {
+        self.moved.get(&index).copied().unwrap_or(index)
+    }
+
+    fn address(&self, index: u64) -> Address {
+        let ordinal = self.ordinal(index);
+        match self.bucket {
+            Some(bucket) => Address::Hard {
+                partition: self.partition,
+                bucket,
+                ordinal: ordinal as u32,
+            },
+            None => Background::address(self.partition, ordinal),
+        }
+    }
+
+    fn remove(&mut self, index: u64) {
+        self.remaining -= 1;
+        let last = self.ordinal(self.remaining);
+        self.moved.remove(&self.remaining);
+        if index != self.remaining {
+            self.moved.insert(index, last);
+        }
+    }
+}
+
+struct Proposal {
+    time: f64,
+    lane: u32,
+    /// Into the round's addresses.
+    place: u32,
+    coin: f64,
+}
+
+/// A race under way.
+pub(super) struct Race<'a> {
+    field: &'a Field<'a>,
+    mass: Option<&'a Mass>,
+    draws: &'a mut Draws,
+    lanes: Vec<Lane>,
+    /// c/|R|.
+    background_rate: f64,
+    /// Masses below this count as 0 (DECISIONS 2).
+    cut: f64,
+    time: f64,
+    /// In order of time.
+    pub(super) arrivals: Vec<Arrival>,
+    taken: HashSet<u64>,
+    pub(super) proposals: u64,
+    wanted: u64,
+    /// Hard arrivals that a pass over the store has decided, in order of time.
+    scheduled: Option<VecDeque<(f64, Row, f64)>>,
+    /// There are more than `scheduled` holds.
+    schedule_cut: bool,
+    /// The pass stopped at the scan limit.
+    pub(super) approximate: bool,
+}
+
+impl<'a> Race<'a> {
+    /// A race for about `wanted` arrivals. `mass` `None`: the background alone. `c` 0: the hard store alone.
+    pub(super) fn new(
+        field: &'a Field<'a>,
+        mass: Option<&'a Mass>,
+        c: f64,
+        cut: f64,
+        wanted: usize,
+        draws: &'a mut Draws,
+    ) -> Self {
+        let mut lanes = Vec::with_capacity(field.census.buckets.len() + 16);
+        if let Some(mass) = mass {
+            for (bucket, &tier) in field.census.buckets.iter().zip(&field.tiers.of_bucket) {
+                let tier = tier as usize;
+                let high = field.tiers.offset(bucket.high);
+                let bound = mass.bound(high, tier);
+                let first = field.tiers.list[tier].rank;
+                let outside = first >= field.filter.ranks.1
+                    || first + field.tiers.list[tier].count <= field.filter.ranks.0;
+                if bound > 0.0 && bound >= cut && !outside {
+                    lanes.push(Lane {
+                        partition: bucket.partition,
+                        bucket: Some(bucket.bucket),
+                        tier,
+                        remaining: u64::from(bucket.count),
+                        bound,
+                        moved: HashMap::new(),
+                    });
+                }
+            }
+        }
+        let background_rate = if c > 0.0 && field.background.size > 0.0 {
+            c / field.background.size
+        } else {
+            0.0
+        };
+        if background_rate > 0.0 {
+            for (partition, remaining) in field.background.lanes() {
+                lanes.push(Lane {
+                    partition,
+                    bucket: None,
+                    tier: 0,
+                    remaining,
+                    bound: background_rate,
+                    moved: HashMap::new(),
+                });
+            }
+        }
+        Self {
+            field,
+            mass,
+            draws,
+            lanes,
+            background_rate,
+            cut,
+            time: 0.0,
+            arrivals: Vec::with_capacity(wanted + 1),
+            taken: HashSet::with_capacity(wanted + 1),
+            proposals: 0,
+            wanted: wanted as u64,
+            scheduled: None,
+            schedule_cut: false,
+            approximate: false,
+        }
+    }
+
+    /// Samples that must not arrive: they have been chosen otherwise.
+    pub(super) fn forbid(&mut self, ids: impl Iterator<Item = u64>) {
+        self.taken.extend(ids);
+    }
+
+    /// Runs until `target` samples have arrived, or nothing is left to arrive.
+    pub(super) async fn run_to(&mut self, target: usize) -> Result<(), PoolError> {
+        while self.arrivals.len() < target {
+            if self.scheduled.is_none() && self.proposals > self.budget() && self.mass.is_some() {
+                self.schedule(target).await?;
+            }
+            let total = self.total_rate();
+            if total > 0.0 {
+                self.round(total, target).await?;
+            } else if !self.arrive_scheduled(f64::INFINITY, target) && !self.schedule_cut {
+                return Ok(());
+            }
+            // More hard samples were needed than the pass kept: the race is memoryless, so it can be run again from now.
+            if self.schedule_is_spent() {
+                self.schedule(target).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule_is_spent(&self) -> bool {
+        self.schedule_cut && self.scheduled.as_ref().is_some_and(VecDeque::is_empty)
+    }
+
+    /// u_i and r_i of a row.
+    pub(super) fn rate(&self, row: &Row, hard_mass: f64) -> f64 {
+        let in_background = self.background_rate > 0.0 && self.field.background.contains(row.id);
+        hard_mass
+            + if in_background {
+                self.background_rate
+            } else {
+                0.0
+            }
+    }
+
+    fn budget(&self) -> u64 {
+        (PROPOSALS_PER_SAMPLE * self.wanted).max(PROPOSALS_MIN)
+    }
+
+    fn total_rate(&self) -> f64 {
+        self.lanes
+            .iter()
+            .map(|l| l.remaining as f64 * l.bound)
+            .sum()
+    }
+
+    /// u_i: 0 outside H.
+    fn hard_mass(&self, row: &Row) -> f64 {
+        let (Some(mass), Some(key)) = (self.mass, row.hard_key) else {
+            return 0.0;
+        };
+        let offset = self.field.tiers.offset(key);
+        let Some(tier) = self.field.tiers.find(offset) else {
+            return 0.0;
+        };
+        if !self.field.filter.admits_hard(row, offset) {
+            return 0.0;
+        }
+        let u = mass.of(offset, tier, row.serves, self.field.penalty);
+        if u < self.cut { 0.0 } else { u }
+    }
+
+    /// Plans a round, reads its rows in one call and lets them arrive.
+    async fn round(&mut self, total: f64, target: usize) -> Result<(), PoolError> {
+        let missing = target - self.arrivals.len();
+        let (plan, addresses, indices) = self.plan(total, missing + missing / 8);
+        let rows = self.field.store.fetch(&addresses).await?;
+        let mut gone = vec![false; addresses.len()];
+        for proposal in &plan {
+            self.arrive_scheduled(proposal.time, target);
+            // Past the end of a cut schedule the next hard arrivals are not known yet.
+            if self.arrivals.len() >= target || self.schedule_is_spent() {
+                break;
+            }
+            self.time = proposal.time;
+            self.proposals += 1;
+            let place = proposal.place as usize;
+            gone[place] |= self.judge(proposal, rows[place].as_ref());
+            if self.arrivals.len() >= target {
+                break;
+            }
+        }
+        // From the highest index down, so that no index named here is moved by an earlier removal.
+        let mut removals: Vec<(u32, u64)> = indices
+            .iter()
+            .zip(&gone)
+            .filter(|(_, gone)| **gone)
+            .map(|(index, _)| *index)
+            .collect();
+        removals.sort_unstable_by(|a, b| b.cmp(a));
+        for (lane, index) in removals {
+            self.lanes[lane as usize].remove(index);
+        }
+        Ok(())
+    }
+
+    fn plan(
+        &mut self,
+        total: f64,
+        proposals: usize,
+    ) -> (Vec<Proposal>, Vec<Address>, Vec<(u32, u64)>) {
+        let mut sums = Vec::with_capacity(self.lanes.len());
+        let mut sum = 0.0;
+        for lane in &self.lanes {
+            sum += lane.remaining as f64 * lane.bound;
+            sums.push(sum);
+        }
+        let proposals = proposals.clamp(ROUND_MIN, ROUND_MAX);
+        let mut plan = Vec::with_capacity(proposals);
+        let mut addresses = Vec::with_capacity(proposals);
+        let mut indices = Vec::with_capacity(proposals);
+        let mut places: HashMap<(u32, u64), u32> = HashMap::with_capacity(proposals);
+        let mut repeats = 0;
+        let mut time = self.time;
+        while plan.len() < proposals && repeats < ROUND_REPEATS_MAX {
+            time += self.draws.exponential() / total;
+            let x = self.draws.unit() * sum;
+            let mut lane = sums.partition_point(|s| *s <= x).min(self.lanes.len() - 1);
+            while self.lanes[lane].remaining == 0 {
+                // Rounding alone can point at an empty lane; some lane is not empty, or total would be 0.
+                lane = (lane + 1) % self.lanes.len();
+            }
+            let index = self.draws.below(self.lanes[lane].remaining);
+            let coin = self.draws.unit();
+            let place = match places.entry((lane as u32, index)) {
+                Entry::Occupied(known) => {
+                    repeats += 1;
+                    *known.get()
+                }
+                Entry::Vacant(new) => {
+                    addresses.push(self.lanes[lane].address(index));
+                    indices.push((lane as u32, index));
+                    *new.insert(addresses.len() as u32 - 1)
+                }
+            };
+            plan.push(Proposal {
+                time,
+                lane: lane as u32,
+                place,
+                coin,
+            });
+        }
+        (plan, addresses, indices)
+    }
+
+    /// Accepts or rejects a proposal; true when it can never be accepted again.
+    fn judge(&mut self, proposal: &Proposal, row: Option<&Row>) -> bool {
+        let Some(row) = row else {
+            return true;
+        };
+        if self.taken.contains(&row.id) {
+            return true;
+        }
+        let lane = &self.lanes[proposal.lane as usize];
+        let (from_background, bound, tier) = (lane.bucket.is_none(), lane.bound, lane.tier);
+        let hard_mass = self.hard_mass(row);
+        if from_background {
+            if !self.field.filter.admits(row) {
+                return true;
+            }
+        } else {
+            let moved_away = row
+                .hard_key
+                .and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
+                != Some(tier);
+            if hard_mass <= 0.0 || moved_away {
+                return true;
+            }
+            if proposal.coin * bound >= hard_mass {
+                return false;
+            }
+        }
+        self.accept(row, proposal.time, from_background, hard_mass);
+        true
+    }
+
+    fn accept(&mut self, row: &Row, time: f64, from_background: bool, hard_mass: f64) {
+        self.taken.insert(row.id);
+        self.arrivals.push(Arrival {
+            row: *row,
+            time,
+            from_background,
+            hard_mass,
+        });
+    }
+
+    /// Lets scheduled hard samples arrive up to `time`; true if any did.
+    fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
+        let mut arrived = false;
+        while self.arrivals.len() < target {
+            let Some(schedule) = self.scheduled.as_mut() else {
+                break;
+            };
+            if schedule.front().is_none_or(|first| first.0 > time) {
+                break;
+            }
+            let Some((at, row, hard_mass)) = schedule.pop_front() else {
+                break;
+            };
+            self.time = at;
+            if !self.taken.contains(&row.id) {
+                self.accept(&row, at, false, hard_mass);
+                arrived = true;
+            }
+        }
+        arrived
+    }
+
+    /// Decides the hard arrivals to come by one pass: T_i = now + E_i/u_i for every eligible sample, exact because the
+    /// exponential has no memory. The background goes on by proposals.
+    async fn schedule(&mut self, target: usize) -> Result<(), PoolError> {
+        let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE;
+        let mut found: Vec<(f64, Row, f64)> = Vec::with_capacity(2 * keep);
+        let (mut cursor, mut read) = (Some(0), 0);
+        self.schedule_cut = false;
+        while let Some(at) = cursor {
+            if read >= self.field.scan_limit {
+                self.approximate = true;
+                break;
+            }
+            let page = self.field.store.scan(at, SCAN_PAGE).await?;
+            read += page.rows.len();
+            for row in page.rows {
+                let hard_mass = self.hard_mass(&row);
+                if hard_mass > 0.0 && !self.taken.contains(&row.id) {
+                    let time = self.time + self.draws.exponential() / hard_mass;
+                    found.push((time, row, hard_mass));
+                }
+            }
+            if found.len() >= 2 * keep {
+                found.select_nth_unstable_by(keep, |a, b| a.0.total_cmp(&b.0));
+                found.truncate(keep);
+                self.schedule_cut = true;
+            }
+            cursor = page.next;
+        }
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        if found.len() > keep {
+            found.truncate(keep);
+            self.schedule_cut = true;
+        }
+        self.lanes.retain(|lane| lane.bucket.is_none());
+        self.scheduled = Some(found.into());
+        Ok(())
+    }
+}

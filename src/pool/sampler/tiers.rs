@@ -1,0 +1,116 @@
+//! The census seen as one list: buckets of all partitions joined into tiers of overlapping key ranges, with ranks.
+
+use crate::store::{BucketCount, Census, key::Key};
+
+/// Buckets of all partitions whose key ranges overlap. Tiers are disjoint and ordered, the hardest first.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tier {
+    /// Lowest key, in units above the reference.
+    pub(super) low: i64,
+    /// Highest key, inclusive, in units above the reference.
+    pub(super) high: i64,
+    /// Members.
+    pub(super) count: u64,
+    /// Members of all harder tiers.
+    pub(super) rank: u64,
+}
+
+/// The tiers of a census, and which bucket is in which.
+pub(super) struct Tiers {
+    /// The hardest first.
+    pub(super) list: Vec<Tier>,
+    /// For each bucket of the census: its tier.
+    pub(super) of_bucket: Vec<u32>,
+    /// The highest key any member may have. Keys are handled as units above it (so at most 0): the strategies'
+    /// masses are then at most 1 and never underflow all together, however old the pool.
+    pub(super) reference: Key,
+}
+
+impl Tiers {
+    pub(super) fn of(census: &Census) -> Self {
+        let reference = census
+            .buckets
+            .iter()
+            .map(|b| b.high)
+            .reduce(|a, b| if b.since(a) > 0 { b } else { a })
+            .unwrap_or_default();
+        let range = |b: &BucketCount| (b.low.since(reference), b.high.since(reference));
+        let mut order: Vec<u32> = (0..census.buckets.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| std::cmp::Reverse(range(&census.buckets[i as usize]).1));
+        let mut list: Vec<Tier> = Vec::new();
+        let mut of_bucket = vec![0; census.buckets.len()];
+        let mut rank = 0;
+        for i in order {
+            let bucket = &census.buckets[i as usize];
+            let (low, high) = range(bucket);
+            let count = u64::from(bucket.count);
+            match list.last_mut() {
+                Some(tier) if high >= tier.low => {
+                    tier.low = tier.low.min(low);
+                    tier.count += count;
+                }
+                _ => list.push(Tier {
+                    low,
+                    high,
+                    count,
+                    rank,
+                }),
+            }
+            of_bucket[i as usize] = list.len() as u32 - 1;
+            rank += count;
+        }
+        Self {
+            list,
+            of_bucket,
+            reference,
+        }
+    }
+
+    /// Units of `key` above the reference.
+    pub(super) fn offset(&self, key: Key) -> i64 {
+        key.since(self.reference)
+    }
+
+    /// The tier that a key falls into, or would.
+    pub(super) fn find(&self, offset: i64) -> Option<usize> {
+        let i = self.list.partition_point(|tier| tier.low > offset);
+        (i < self.list.len()).then_some(i)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::BackgroundCount;
+
+    #[test]
+    fn overlapping_buckets_of_two_partitions_are_one_tier() {
+        let bucket = |partition, low, high, count| BucketCount {
+            partition,
+            bucket: 0,
+            low: Key(low),
+            high: Key(high),
+            count,
+        };
+        let census = Census {
+            buckets: vec![
+                bucket(0, 256, 383, 5),
+                bucket(0, 0, 127, 2),
+                bucket(1, 256, 271, 1),
+                bucket(1, 128, 255, 7),
+            ],
+            hard: 15,
+            background: BackgroundCount::Dense {
+                ids: 20,
+                removed: 0,
+            },
+            floor: None,
+        };
+        let tiers = Tiers::of(&census);
+        assert_eq!(tiers.reference, Key(383));
+        let seen: Vec<_> = tiers.list.iter().map(|t| (t.count, t.rank)).collect();
+        assert_eq!(seen, [(6, 0), (7, 6), (2, 13)]);
+        assert_eq!(tiers.of_bucket, [0, 2, 0, 1]);
+        assert_eq!(tiers.find(tiers.offset(Key(200))), Some(1));
+    }
+}

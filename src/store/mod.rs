@@ -9,6 +9,8 @@
 
 pub mod hash;
 pub mod key;
+#[cfg(test)]
+pub mod naive;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -293,3 +293,6 @@ fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
         weighed: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

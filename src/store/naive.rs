@@ -1,0 +1,321 @@
+//! The plainest store that keeps the trait's promises: a sorted list. The sampler is tested on it, and real stores
+//! against it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::hash::{background_hash, placement_hash};
+use super::key::{BUCKET_SHIFT, Key};
+use super::{
+    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine,
+    ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError,
+    StoreSpec, StoreStats,
+};
+
+/// Makes [`NaiveStore`]s.
+pub struct NaiveEngine;
+
+#[async_trait]
+impl Engine for NaiveEngine {
+    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(NaiveStore::new(spec.clone())))
+    }
+}
+
+/// A pool as maps; keys must not wrap, and the background has one generation.
+pub struct NaiveStore {
+    spec: StoreSpec,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hard: BTreeMap<u64, Entry>,
+    background: BTreeMap<u64, Entry>,
+    /// Smallest hash ever refused.
+    threshold: Option<u64>,
+    removed: HashSet<u64>,
+    position: u64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    row: Row,
+    name: Option<Arc<str>>,
+    payload: Option<Bytes>,
+}
+
+impl NaiveStore {
+    /// An empty store.
+    pub fn new(spec: StoreSpec) -> Self {
+        Self { spec, state: Mutex::default() }
+    }
+
+    fn partition(&self, id: u64) -> u16 {
+        (placement_hash(id) % self.spec.shards as u64) as u16
+    }
+
+    fn salt(&self) -> u64 {
+        self.spec.salt_seed
+    }
+
+    fn buckets(&self, state: &State) -> BTreeMap<(u16, u32), Vec<u64>> {
+        let mut buckets: BTreeMap<(u16, u32), Vec<u64>> = BTreeMap::new();
+        for (id, entry) in &state.hard {
+            if let Some(key) = entry.row.hard_key {
+                let place = (self.partition(*id), key.0 >> BUCKET_SHIFT);
+                buckets.entry(place).or_default().push(*id);
+            }
+        }
+        buckets
+    }
+
+    fn background_ids(&self, state: &State) -> Vec<Vec<u64>> {
+        let mut lanes = vec![Vec::new(); self.spec.shards];
+        for id in state.background.keys() {
+            lanes[self.partition(*id) as usize].push(*id);
+        }
+        lanes
+    }
+}
+
+impl State {
+    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
+        // Both sources know the same of an id; serves count in one place.
+        self.hard.get_mut(&id).or(self.background.get_mut(&id))
+    }
+
+    fn row(&self, id: u64) -> Option<Row> {
+        self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)
+    }
+}
+
+#[async_trait]
+impl Store for NaiveStore {
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let mut counts = ApplyCounts::default();
+        let mut last: HashMap<u64, usize> = HashMap::new();
+        for (i, id) in batch.ids.iter().enumerate() {
+            counts.coalesced += u64::from(last.insert(*id, i).is_some());
+        }
+        for (i, &id) in batch.ids.iter().enumerate() {
+            if last[&id] != i {
+                continue;
+            }
+            let old = state.row(id);
+            let stale = old
+                .and_then(|o| o.stamp)
+                .is_some_and(|s| batch.refuse_stale && (s.wrapping_sub(batch.stamp) as i32) > 0);
+            if stale {
+                counts.stale += 1;
+                continue;
+            }
+            let mut score = batch.scores[i];
+            if let Some(old) = old {
+                score = match batch.update {
+                    ScoreUpdate::Last => score,
+                    ScoreUpdate::Max => {
+                        let harder = self.spec.hardness.log2_weight(old.score)
+                            > self.spec.hardness.log2_weight(score);
+                        if harder { old.score } else { score }
+                    }
+                    ScoreUpdate::Ema { weight } => weight * score + (1.0 - weight) * old.score,
+                };
+            }
+            let (key, clamped) = self.spec.hardness.key(score, batch.decay_units);
+            counts.clamped += u64::from(clamped);
+            let known = state.entry(id).cloned();
+            let payload = batch.payloads.get(i).filter(|p| !p.is_empty()).cloned();
+            let entry = Entry {
+                row: Row {
+                    id,
+                    hard_key: Some(key),
+                    score,
+                    stamp: Some(batch.stamp),
+                    model_version: batch.model_version,
+                    serves: 0,
+                },
+                name: batch.names.get(i).cloned(),
+                payload: payload.or(known.and_then(|k| k.payload)),
+            };
+            state.removed.remove(&id);
+            let mut in_background = true;
+            if let BackgroundSpec::Sampled { size } = self.spec.background {
+                let hash = background_hash(id, self.salt());
+                in_background = state.threshold.is_none_or(|t| hash < t);
+                if in_background {
+                    let mut entry = entry.clone();
+                    entry.row.hard_key = None;
+                    state.background.insert(id, entry);
+                    if state.background.len() > size {
+                        let highest = state.background.keys().copied();
+                        let highest = highest.max_by_key(|id| background_hash(*id, self.salt()));
+                        if let Some(highest) = highest {
+                            state.background.remove(&highest);
+                            state.threshold = Some(background_hash(highest, self.salt()));
+                            in_background = highest != id;
+                        }
+                    }
+                }
+            }
+            let updated = state.hard.insert(id, entry).is_some();
+            let mut kept = true;
+            if state.hard.len() > self.spec.capacity {
+                let lowest = state.hard.iter().min_by(|a, b| {
+                    let key = |e: &Entry| e.row.hard_key.unwrap_or_default();
+                    key(a.1).serial_cmp(key(b.1)).then((*a.0 == id).cmp(&(*b.0 == id)).reverse())
+                });
+                if let Some(lowest) = lowest.map(|l| *l.0) {
+                    state.hard.remove(&lowest);
+                    kept = lowest != id;
+                    counts.evicted += u64::from(kept);
+                }
+            }
+            match (updated, kept, in_background) {
+                (true, _, _) => counts.updated += 1,
+                (_, true, _) => counts.inserted += 1,
+                (_, _, true) => counts.background_only += 1,
+                _ => counts.dropped += 1,
+            }
+        }
+        state.position += 1;
+        Ok(Applied { counts, floor: None, position: state.position })
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        let state = self.state.lock();
+        let mut buckets: Vec<BucketCount> = self
+            .buckets(&state)
+            .into_iter()
+            .map(|((partition, bucket), members)| BucketCount {
+                partition,
+                bucket,
+                low: Key(bucket << BUCKET_SHIFT),
+                high: Key((bucket << BUCKET_SHIFT) | ((1 << BUCKET_SHIFT) - 1)),
+                count: members.len() as u32,
+            })
+            .collect();
+        buckets.reverse();
+        let background = match self.spec.background {
+            BackgroundSpec::Dense { ids } => {
+                BackgroundCount::Dense { ids, removed: state.removed.len() as u64 }
+            }
+            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled {
+                salt: self.salt(),
+                threshold: state.threshold,
+                counts: self.background_ids(&state).iter().map(|l| l.len() as u32).collect(),
+            },
+        };
+        Ok(Census { buckets, hard: state.hard.len() as u64, background, floor: None })
+    }
+
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        let state = self.state.lock();
+        let buckets = self.buckets(&state);
+        let lanes = self.background_ids(&state);
+        Ok(addresses
+            .iter()
+            .map(|address| match *address {
+                Address::Hard { partition, bucket, ordinal } => {
+                    let id = *buckets.get(&(partition, bucket))?.get(ordinal as usize)?;
+                    state.row(id)
+                }
+                Address::Background { partition, ordinal } => match self.spec.background {
+                    BackgroundSpec::Sampled { .. } => {
+                        state.row(*lanes[partition as usize].get(ordinal as usize)?)
+                    }
+                    BackgroundSpec::Dense { ids } => {
+                        let never = Row {
+                            id: ordinal,
+                            hard_key: None,
+                            score: f32::NAN,
+                            stamp: None,
+                            model_version: 0,
+                            serves: 0,
+                        };
+                        let there = ordinal < ids && !state.removed.contains(&ordinal);
+                        there.then(|| state.row(ordinal).unwrap_or(never))
+                    }
+                },
+            })
+            .collect())
+    }
+
+    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
+        let state = self.state.lock();
+        Ok(ids.iter().map(|id| state.row(*id)).collect())
+    }
+
+    async fn top(&self, n: usize, penalty: ServePenalty, _: usize) -> Result<Vec<Row>, StoreError> {
+        let state = self.state.lock();
+        let mut rows: Vec<Row> = state.hard.values().map(|e| e.row).collect();
+        let key = |r: &Row| r.hard_key.unwrap_or_default().plus(-penalty.units(r.serves));
+        rows.sort_by(|a, b| key(b).serial_cmp(key(a)).then(a.id.cmp(&b.id)));
+        rows.truncate(n);
+        Ok(rows)
+    }
+
+    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
+        let state = self.state.lock();
+        let rows: Vec<Row> =
+            state.hard.values().skip(cursor as usize).take(limit).map(|e| e.row).collect();
+        let next = cursor + rows.len() as u64;
+        Ok(ScanPage { next: (next < state.hard.len() as u64).then_some(next), rows })
+    }
+
+    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        let mut state = self.state.lock();
+        Ok(ids
+            .iter()
+            .map(|id| {
+                let Some(entry) = state.entry(*id) else {
+                    let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids);
+                    return (dense && !state.removed.contains(id))
+                        .then_some(Served { serves: 1, name: None, payload: None });
+                };
+                if entry.row.serves >= mark.max_serves {
+                    return None;
+                }
+                entry.row.serves += u16::from(mark.count);
+                Some(Served {
+                    serves: entry.row.serves,
+                    name: entry.name.clone(),
+                    payload: entry.payload.clone(),
+                })
+            })
+            .collect())
+    }
+
+    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
+        let mut state = self.state.lock();
+        let mut removed = 0;
+        for id in ids {
+            let hard = state.hard.remove(id).is_some();
+            let background = state.background.remove(id).is_some();
+            let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids)
+                && state.removed.insert(*id);
+            removed += u64::from(hard || background || dense);
+        }
+        state.position += 1;
+        Ok((removed, state.position))
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let state = self.state.lock();
+        let background = match self.spec.background {
+            BackgroundSpec::Sampled { .. } => state.background.len() as u64,
+            BackgroundSpec::Dense { ids } => ids - state.removed.len() as u64,
+        };
+        Ok(StoreStats {
+            hard: state.hard.len() as u64,
+            background,
+            background_probability: state.threshold.map_or(1.0, |t| t as f64 / 2f64.powi(64)),
+            ..StoreStats::default()
+        })
+    }
+}

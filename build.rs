@@ -2,10 +2,7 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const PROTOS: [&str; 2] = [
-    "proto/hardneg/v1/pool_service.proto",
-    "proto/hardneg/v1/mining_service.proto",
-];
+const PROTOS: [&str; 2] = ["proto/hardneg/v1/pool_service.proto", "proto/hardneg/v1/mining_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     // tonic-build's own emit_rerun_if_changed has no effect with compile_fds.
@@ -13,10 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    std::fs::write(
-        out.join("hardneg_descriptor.bin"),
-        prost::Message::encode_to_vec(&descriptors),
-    )?;
+    std::fs::write(out.join("hardneg_descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;
     tonic_prost_build::configure()
         // Byte columns stay slices of the receive buffer until they are decoded.
         .bytes(".hardneg.v1")

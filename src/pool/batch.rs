@@ -129,12 +129,7 @@ impl MinedBatch {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let rows = self.ids.len() * 64;
-        let names = self
-            .names
-            .iter()
-            .flatten()
-            .map(|n| n.len() + 16)
-            .sum::<usize>();
+        let names = self.names.iter().flatten().map(|n| n.len() + 16).sum::<usize>();
         let payloads = self.payloads.iter().map(|p| p.len() + 32).sum::<usize>();
         std::mem::size_of::<Self>() + rows + names + payloads
     }

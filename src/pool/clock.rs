@@ -85,20 +85,8 @@ impl Clock {
     /// A clock that starts now, at step 0.
     #[must_use]
     pub fn new(decay: Decay, time: TimeSource) -> Self {
-        let anchor = if decay.by_steps() {
-            0.0
-        } else {
-            seconds(&time)
-        };
-        Self {
-            time,
-            state: Mutex::new(State {
-                decay,
-                units_at_anchor: ORIGIN_UNITS,
-                anchor,
-                step: None,
-            }),
-        }
+        let anchor = if decay.by_steps() { 0.0 } else { seconds(&time) };
+        Self { time, state: Mutex::new(State { decay, units_at_anchor: ORIGIN_UNITS, anchor, step: None }) }
     }
 
     /// Milliseconds of the underlying time source.
@@ -118,10 +106,7 @@ impl Clock {
             let now = seconds(&self.time);
             (now, (now * STAMPS_PER_SECOND) as u64 as u32)
         };
-        Moment {
-            decay_units: state.units(now) as u64,
-            stamp,
-        }
+        Moment { decay_units: state.units(now) as u64, stamp }
     }
 
     /// The moment of a report at `step`, which a step clock advances to.
@@ -149,10 +134,7 @@ impl Clock {
             state.anchor = step as f64;
         }
         state.step = Some(state.step.map_or(step, |highest| highest.max(step)));
-        Ok(Moment {
-            decay_units: state.units(step as f64) as u64,
-            stamp: step as u32,
-        })
+        Ok(Moment { decay_units: state.units(step as f64) as u64, stamp: step as u32 })
     }
 
     /// The highest step reported, of a step clock.
@@ -164,11 +146,7 @@ impl Clock {
     /// Changes the slope of D from now on.
     pub fn set_decay(&self, decay: Decay) {
         let mut state = self.state.lock();
-        let now = if state.decay.by_steps() {
-            state.step.unwrap_or(0) as f64
-        } else {
-            seconds(&self.time)
-        };
+        let now = if state.decay.by_steps() { state.step.unwrap_or(0) as f64 } else { seconds(&self.time) };
         state.units_at_anchor = state.units(now);
         state.anchor = now;
         state.decay = decay;
@@ -178,11 +156,7 @@ impl Clock {
     #[must_use]
     pub fn age(now: u32, stamp: u32, by_steps: bool) -> f64 {
         let elapsed = f64::from((now.wrapping_sub(stamp) as i32).max(0));
-        if by_steps {
-            elapsed
-        } else {
-            elapsed / STAMPS_PER_SECOND
-        }
+        if by_steps { elapsed } else { elapsed / STAMPS_PER_SECOND }
     }
 }
 
@@ -207,9 +181,7 @@ mod tests {
         let start = clock.now().decay_units;
         millis.store(60_000, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 1024);
-        clock.set_decay(Decay::Time {
-            half_life: 2 * minute,
-        });
+        clock.set_decay(Decay::Time { half_life: 2 * minute });
         assert_eq!(clock.now().decay_units - start, 1024);
         millis.store(180_000, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 2048);
@@ -218,23 +190,11 @@ mod tests {
     #[test]
     fn steps_never_go_back_and_never_jump() {
         let (_, time) = manual();
-        let clock = Clock::new(
-            Decay::Steps {
-                half_life: 10.0,
-                max_step_jump: 100,
-            },
-            time,
-        );
+        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 100 }, time);
         let first = clock.report(5_000_000).expect("the first step may be any");
         assert!(clock.report(5_000_101).is_err());
-        assert_eq!(
-            clock.report(5_000_010).unwrap().decay_units - first.decay_units,
-            1024
-        );
-        assert_eq!(
-            first.decay_units - clock.report(4_999_990).unwrap().decay_units,
-            1024
-        );
+        assert_eq!(clock.report(5_000_010).unwrap().decay_units - first.decay_units, 1024);
+        assert_eq!(first.decay_units - clock.report(4_999_990).unwrap().decay_units, 1024);
         assert_eq!(clock.step(), Some(5_000_010));
     }
 }

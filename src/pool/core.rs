@@ -20,8 +20,8 @@ use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimi
 use super::stats::{Counters, PoolStats};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{
-    ApplyCounts, BackgroundSpec, Engine, ReportBatch, Rotation, ScoreUpdate, ServeMark,
-    ServePenalty, Store, StoreSpec,
+    ApplyCounts, BackgroundSpec, Engine, ReportBatch, Rotation, ScoreUpdate, ServeMark, ServePenalty, Store,
+    StoreSpec,
 };
 
 /// Octaves that the serve penalty takes at most (DECISIONS 17).
@@ -139,18 +139,10 @@ impl Pool {
     }
 
     /// Changes the live spec, all of it or nothing.
-    pub(super) fn update(
-        &self,
-        etag: &str,
-        change: SpecChange,
-        limits: &Limits,
-    ) -> Result<(), PoolError> {
+    pub(super) fn update(&self, etag: &str, change: SpecChange, limits: &Limits) -> Result<(), PoolError> {
         let mut guard = self.spec.write();
         if !etag.is_empty() && etag != format!("{:016x}-{}", self.uid, guard.1) {
-            return Err(PoolError::Aborted(format!(
-                "pool `{}` changed: its etag is not `{etag}`",
-                self.id
-            )));
+            return Err(PoolError::Aborted(format!("pool `{}` changed: its etag is not `{etag}`", self.id)));
         }
         let mut spec = (*guard.0).clone();
         if let Some(decay) = change.decay {
@@ -261,10 +253,7 @@ impl Pool {
         match (ids, spec.id_kind) {
             (Ids::U64(ids), IdKind::U64) => Ok((ids, Vec::new())),
             (Ids::Names(names), IdKind::Name) => {
-                if let Some(i) = names
-                    .iter()
-                    .position(|n| n.is_empty() || n.len() > NAME_BYTES_MAX)
-                {
+                if let Some(i) = names.iter().position(|n| n.is_empty() || n.len() > NAME_BYTES_MAX) {
                     return Err(PoolError::invalid(
                         format!("{field}.strings.values[{i}]"),
                         format!("{} bytes, not 1 to {NAME_BYTES_MAX}", names[i].len()),
@@ -273,16 +262,12 @@ impl Pool {
                 Ok((names.iter().map(|n| xxh3_64(n.as_bytes())).collect(), names))
             }
             (ids, _) if ids.is_empty() => Ok((Vec::new(), Vec::new())),
-            (Ids::U64(_), IdKind::Name) => Err(PoolError::invalid(
-                field,
-                format!("pool `{}` has string keys: send `strings`", self.id),
-            )),
+            (Ids::U64(_), IdKind::Name) => {
+                Err(PoolError::invalid(field, format!("pool `{}` has string keys: send `strings`", self.id)))
+            }
             (Ids::Names(_), IdKind::U64) => Err(PoolError::invalid(
                 field,
-                format!(
-                    "pool `{}` has integer ids: send `u64s` or `u64_le`",
-                    self.id
-                ),
+                format!("pool `{}` has integer ids: send `u64s` or `u64_le`", self.id),
             )),
         }
     }
@@ -297,9 +282,7 @@ impl Pool {
         if request.request_id.is_empty() {
             return self.mine_once(&spec, &request).await.map(Arc::new);
         }
-        self.replay
-            .get_or_mine(&request, self.mine_once(&spec, &request))
-            .await
+        self.replay.get_or_mine(&request, self.mine_once(&spec, &request)).await
     }
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
@@ -319,10 +302,7 @@ impl Pool {
         if request.request_id.len() > REQUEST_ID_BYTES_MAX {
             bad.push(Violation::new(
                 "request_id",
-                format!(
-                    "{} bytes, over {REQUEST_ID_BYTES_MAX}",
-                    request.request_id.len()
-                ),
+                format!("{} bytes, over {REQUEST_ID_BYTES_MAX}", request.request_id.len()),
             ));
         }
         if let Some(wait) = request.wait {
@@ -338,25 +318,14 @@ impl Pool {
             if wait.timeout > self.limits.max_wait {
                 bad.push(Violation::new(
                     "wait.timeout",
-                    format!(
-                        "{:?} is over this server's max_wait {:?}",
-                        wait.timeout, self.limits.max_wait
-                    ),
+                    format!("{:?} is over this server's max_wait {:?}", wait.timeout, self.limits.max_wait),
                 ));
             }
         }
-        if bad.is_empty() {
-            Ok(())
-        } else {
-            Err(PoolError::Invalid(bad))
-        }
+        if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
     }
 
-    async fn mine_once(
-        &self,
-        spec: &PoolSpec,
-        request: &MineRequest,
-    ) -> Result<MinedBatch, PoolError> {
+    async fn mine_once(&self, spec: &PoolSpec, request: &MineRequest) -> Result<MinedBatch, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
         let timed_out = match request.wait {
             Some(wait) => self.wait_for(wait).await?,
@@ -365,9 +334,7 @@ impl Pool {
         let now = self.clock.now();
         let context = MineContext {
             store: &*self.store,
-            policy: request
-                .policy
-                .over(&spec.default_policy.over(&Policy::default())),
+            policy: request.policy.over(&spec.default_policy.over(&Policy::default())),
             batch_size: request.batch_size as usize,
             excluded: excluded.into_iter().collect(),
             now: Key(now.decay_units as u32),
@@ -461,10 +428,7 @@ fn check_payloads(spec: &PoolSpec, report: &Report) -> Result<(), PoolError> {
     match report.payloads.iter().position(|p| p.len() > limit) {
         Some(i) => Err(PoolError::invalid(
             format!("batch.payloads[{i}]"),
-            format!(
-                "{} bytes, over the pool's max_payload_bytes {limit}",
-                report.payloads[i].len()
-            ),
+            format!("{} bytes, over the pool's max_payload_bytes {limit}", report.payloads[i].len()),
         )),
         None => Ok(()),
     }
@@ -496,12 +460,8 @@ fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) -> (u64, u
     if all_finite && (!dense || batch.ids.iter().all(|&id| in_range(id))) {
         return (0, 0);
     }
-    let keep: Vec<bool> = batch
-        .ids
-        .iter()
-        .zip(&batch.scores)
-        .map(|(&id, score)| score.is_finite() && in_range(id))
-        .collect();
+    let keep: Vec<bool> =
+        batch.ids.iter().zip(&batch.scores).map(|(&id, score)| score.is_finite() && in_range(id)).collect();
     let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
     let kept = keep.iter().filter(|k| **k).count() as u64;
     let out_of_range = keep.len() as u64 - kept - non_finite;

@@ -16,10 +16,7 @@ pub struct Violation {
 impl Violation {
     /// A violation of `field`.
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            description: description.into(),
-        }
+        Self { field: field.into(), description: description.into() }
     }
 }
 
@@ -77,10 +74,7 @@ impl PoolError {
 impl From<StoreError> for PoolError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exhausted(what) => Self::Exhausted {
-                what,
-                retry_after: None,
-            },
+            StoreError::Exhausted(what) => Self::Exhausted { what, retry_after: None },
             StoreError::Unavailable(what) => Self::Unavailable(what),
         }
     }

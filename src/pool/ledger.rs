@@ -12,14 +12,14 @@ const WINDOW: u64 = 1024;
 /// Per (worker_id, worker_epoch): the highest sequence and a window behind it. Bounded; the least recently heard
 /// worker is forgotten first.
 #[derive(Debug)]
-pub struct Ledger {
+pub(super) struct Ledger {
     workers: moka::sync::Cache<(String, u64), Arc<Mutex<Seen>>>,
 }
 
 impl Ledger {
     /// Remembers at most `workers_max` worker epochs.
     #[must_use]
-    pub fn new(workers_max: usize) -> Self {
+    pub(super) fn new(workers_max: usize) -> Self {
         Self {
             workers: moka::sync::Cache::builder()
                 .max_capacity(workers_max as u64)
@@ -30,7 +30,7 @@ impl Ledger {
 
     /// Enters a batch; false when it had been entered before. Sequence 0 always enters.
     #[must_use]
-    pub fn enter(&self, sender: &Sender) -> bool {
+    pub(super) fn enter(&self, sender: &Sender) -> bool {
         if sender.sequence == 0 {
             return true;
         }
@@ -41,7 +41,7 @@ impl Ledger {
     }
 
     /// Takes an entry back, for a batch that could not be applied after all.
-    pub fn forget(&self, sender: &Sender) {
+    pub(super) fn forget(&self, sender: &Sender) {
         if let Some(seen) = self.workers.get(&(sender.worker_id.clone(), sender.epoch)) {
             seen.lock().forget(sender.sequence);
         }
@@ -101,11 +101,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn sender(sequence: u64) -> Sender {
-        Sender {
-            worker_id: "w".into(),
-            epoch: 7,
-            sequence,
-        }
+        Sender { worker_id: "w".into(), epoch: 7, sequence }
     }
 
     #[test]
@@ -115,13 +111,7 @@ mod tests {
         assert!(!ledger.enter(&sender(3)));
         ledger.forget(&sender(3));
         assert!(ledger.enter(&sender(3)));
-        assert!(
-            ledger.enter(&Sender {
-                epoch: 8,
-                ..sender(3)
-            }),
-            "another process counts anew"
-        );
+        assert!(ledger.enter(&Sender { epoch: 8, ..sender(3) }), "another process counts anew");
     }
 
     proptest! {

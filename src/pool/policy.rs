@@ -149,11 +149,7 @@ impl PolicyOverrides {
             random_fraction: self.random_fraction.unwrap_or(base.random_fraction),
             beta: self.beta.unwrap_or(base.beta),
             normalization: self.normalization.unwrap_or(base.normalization),
-            windows: if self.windows.is_empty() {
-                base.windows.clone()
-            } else {
-                self.windows.clone()
-            },
+            windows: if self.windows.is_empty() { base.windows.clone() } else { self.windows.clone() },
             shortfall: self.shortfall.unwrap_or(base.shortfall),
         }
     }
@@ -164,10 +160,7 @@ impl PolicyOverrides {
         let mut bad = Vec::new();
         let mut ranged = |value: Option<f64>, name: &str, max: f64| {
             if let Some(value) = value.filter(|v| !(0.0..=max).contains(v)) {
-                bad.push(Violation::new(
-                    format!("{prefix}.{name}"),
-                    format!("{value} is not in 0..={max}"),
-                ));
+                bad.push(Violation::new(format!("{prefix}.{name}"), format!("{value} is not in 0..={max}")));
             }
         };
         ranged(self.alpha, "alpha", ALPHA_MAX);
@@ -181,10 +174,7 @@ impl PolicyOverrides {
         }
         for (i, window) in self.windows.iter().enumerate() {
             if let Some(description) = window.fault() {
-                bad.push(Violation::new(
-                    format!("{prefix}.windows[{i}]"),
-                    description,
-                ));
+                bad.push(Violation::new(format!("{prefix}.windows[{i}]"), description));
             }
         }
         bad
@@ -195,20 +185,14 @@ impl Window {
     fn fault(&self) -> Option<String> {
         fn ordered<T: PartialOrd + std::fmt::Display>(min: T, max: T) -> Option<String> {
             // Written so that a NaN bound is a fault as well.
-            (!matches!(
-                min.partial_cmp(&max),
-                Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)
-            ))
-            .then(|| format!("min {min} is not at most max {max}"))
+            (!matches!(min.partial_cmp(&max), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)))
+                .then(|| format!("min {min} is not at most max {max}"))
         }
         match *self {
             Self::Score { min, max } => ordered(min, max),
-            Self::Rank { min, max } => {
-                (min >= max).then(|| format!("min {min} is not below max {max}"))
-            }
-            Self::Quantile { min, max } => ordered(min, max).or_else(|| {
-                (min < 0.0 || max > 1.0).then(|| format!("{min}..={max} is not within 0..=1"))
-            }),
+            Self::Rank { min, max } => (min >= max).then(|| format!("min {min} is not below max {max}")),
+            Self::Quantile { min, max } => ordered(min, max)
+                .or_else(|| (min < 0.0 || max > 1.0).then(|| format!("{min}..={max} is not within 0..=1"))),
             Self::Age { min, max } => {
                 ordered(min, max).or_else(|| (min < 0.0).then(|| format!("min {min} is negative")))
             }

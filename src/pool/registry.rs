@@ -26,13 +26,7 @@ impl Registry {
     /// No pools yet.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
-        Arc::new(Self {
-            pools: DashMap::new(),
-            creating: tokio::sync::Mutex::new(()),
-            engine,
-            limits,
-            time,
-        })
+        Arc::new(Self { pools: DashMap::new(), creating: tokio::sync::Mutex::new(()), engine, limits, time })
     }
 
     /// The limits that pools are held to.
@@ -55,18 +49,14 @@ impl Registry {
         if let Some(existing) = self.lookup(id) {
             return match existing.spec().difference(&spec) {
                 None => Ok((existing, false)),
-                Some(differs) => Err(PoolError::AlreadyExists {
-                    pool: id.to_owned(),
-                    differs: format!("spec.{differs}"),
-                }),
+                Some(differs) => {
+                    Err(PoolError::AlreadyExists { pool: id.to_owned(), differs: format!("spec.{differs}") })
+                }
             };
         }
         if self.pools.len() >= self.limits.max_pools {
             return Err(PoolError::Exhausted {
-                what: format!(
-                    "the server has its max_pools {} pools",
-                    self.limits.max_pools
-                ),
+                what: format!("the server has its max_pools {} pools", self.limits.max_pools),
                 retry_after: None,
             });
         }
@@ -81,9 +71,7 @@ impl Registry {
     /// # Errors
     /// `NotFound`; `FailedPrecondition` when the pool was recreated.
     pub fn get(&self, id: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
-        let pool = self
-            .lookup(id)
-            .ok_or_else(|| PoolError::NotFound(id.to_owned()))?;
+        let pool = self.lookup(id).ok_or_else(|| PoolError::NotFound(id.to_owned()))?;
         if uid != 0 && uid != pool.uid() {
             return Err(PoolError::FailedPrecondition {
                 reason: "POOL_RECREATED",
@@ -126,18 +114,16 @@ impl Registry {
     /// # Errors
     /// `NotFound` unless `allow_missing`; `Aborted` when `etag` is given and is not the pool's.
     pub fn delete(&self, id: &str, etag: &str, allow_missing: bool) -> Result<(), PoolError> {
-        let removed = self
-            .pools
-            .remove_if(id, |_, pool| etag.is_empty() || pool.etag() == etag);
+        let removed = self.pools.remove_if(id, |_, pool| etag.is_empty() || pool.etag() == etag);
         match removed {
             Some((_, pool)) => {
                 pool.close();
                 tracing::info!(pool = id, "pool deleted");
                 Ok(())
             }
-            None if self.pools.contains_key(id) => Err(PoolError::Aborted(format!(
-                "pool `{id}` changed: its etag is not `{etag}`"
-            ))),
+            None if self.pools.contains_key(id) => {
+                Err(PoolError::Aborted(format!("pool `{id}` changed: its etag is not `{etag}`")))
+            }
             None if allow_missing => Ok(()),
             None => Err(PoolError::NotFound(id.to_owned())),
         }

@@ -11,21 +11,19 @@ type Remembered = (Arc<MineRequest>, Arc<MinedBatch>);
 
 /// Bounded in bytes and in time. Concurrent requests of one id mine once.
 #[derive(Debug)]
-pub struct Replay {
+pub(super) struct Replay {
     batches: moka::future::Cache<String, Remembered>,
 }
 
 impl Replay {
     /// Empty.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             batches: moka::future::Cache::builder()
                 .time_to_live(limits.request_id_ttl)
                 .max_capacity(limits.mine_cache_bytes)
-                .weigher(|_, (_, batch): &Remembered| {
-                    u32::try_from(batch.size_bytes()).unwrap_or(u32::MAX)
-                })
+                .weigher(|_, (_, batch): &Remembered| u32::try_from(batch.size_bytes()).unwrap_or(u32::MAX))
                 .build(),
         }
     }
@@ -34,7 +32,7 @@ impl Replay {
     ///
     /// # Errors
     /// `Invalid` when the id was used for another request; what `mine` returns, which is not remembered.
-    pub async fn get_or_mine(
+    pub(super) async fn get_or_mine(
         &self,
         request: &MineRequest,
         mine: impl Future<Output = Result<MinedBatch, PoolError>>,
@@ -42,25 +40,18 @@ impl Replay {
         let remembered = self
             .batches
             .try_get_with_by_ref(&request.request_id, async {
-                mine.await
-                    .map(|batch| (Arc::new(request.clone()), Arc::new(batch)))
+                mine.await.map(|batch| (Arc::new(request.clone()), Arc::new(batch)))
             })
             .await;
         match remembered {
             Ok((first, batch)) if *first == *request => Ok(batch),
-            Ok(_) => Err(PoolError::invalid(
-                "request_id",
-                "was used for another request within its time",
-            )),
+            Ok(_) => Err(PoolError::invalid("request_id", "was used for another request within its time")),
             Err(error) => Err(Arc::try_unwrap(error).unwrap_or_else(|shared| {
                 // Several callers shared one failure: each gets its words.
                 match &*shared {
                     PoolError::Invalid(violations) => PoolError::Invalid(violations.clone()),
                     PoolError::FailedPrecondition { reason, message } => {
-                        PoolError::FailedPrecondition {
-                            reason,
-                            message: message.clone(),
-                        }
+                        PoolError::FailedPrecondition { reason, message: message.clone() }
                     }
                     PoolError::NotFound(pool) => PoolError::NotFound(pool.clone()),
                     other => PoolError::Unavailable(other.to_string()),

@@ -117,10 +117,7 @@ pub struct ServeLimits {
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self {
-            serve_penalty: 1.0,
-            max_serves: 0,
-        }
+        Self { serve_penalty: 1.0, max_serves: 0 }
     }
 }
 
@@ -157,16 +154,12 @@ impl PoolSpec {
     pub fn defaults(limits: &Limits) -> Self {
         Self {
             capacity: DEFAULT_CAPACITY.min(limits.max_pool_capacity),
-            background: BackgroundSpec::Sampled {
-                size: DEFAULT_BACKGROUND_SIZE as usize,
-            },
+            background: BackgroundSpec::Sampled { size: DEFAULT_BACKGROUND_SIZE as usize },
             rotation: Self::default_rotation(DEFAULT_BACKGROUND_SIZE),
             shards: limits.default_shards,
             id_kind: IdKind::U64,
             hardness: Hardness::default(),
-            decay: Decay::Time {
-                half_life: DEFAULT_HALF_LIFE,
-            },
+            decay: Decay::Time { half_life: DEFAULT_HALF_LIFE },
             score_update: ScoreUpdate::Last,
             default_policy: PolicyOverrides::default(),
             serve_limits: ServeLimits::default(),
@@ -207,11 +200,7 @@ impl PoolSpec {
                 format!("{size} is not in 16..=16777216"),
             ),
             BackgroundSpec::Dense { ids } => {
-                check(
-                    (1..=1 << 40).contains(&ids),
-                    "dense_ids",
-                    format!("{ids} is not in 1..=2^40"),
-                );
+                check((1..=1 << 40).contains(&ids), "dense_ids", format!("{ids} is not in 1..=2^40"));
                 check(
                     self.id_kind == IdKind::U64,
                     "dense_ids",
@@ -219,11 +208,7 @@ impl PoolSpec {
                 );
             }
         }
-        check(
-            (1..=256).contains(&self.shards),
-            "shards",
-            format!("{} is not in 1..=256", self.shards),
-        );
+        check((1..=256).contains(&self.shards), "shards", format!("{} is not in 1..=256", self.shards));
         match self.hardness.function {
             HardnessFunction::Power { offset } => check(
                 offset.is_finite() && offset > 0.0,
@@ -238,8 +223,7 @@ impl PoolSpec {
         }
         match self.decay {
             Decay::Time { half_life } => check(
-                half_life >= Duration::from_millis(1)
-                    && half_life <= Duration::from_secs(100 * 366 * 86_400),
+                half_life >= Duration::from_millis(1) && half_life <= Duration::from_secs(100 * 366 * 86_400),
                 "decay.half_life_time",
                 format!("{half_life:?} is not between 1 ms and 100 years"),
             ),
@@ -260,18 +244,12 @@ impl PoolSpec {
         check(
             self.serve_limits.serve_penalty > 0.0 && self.serve_limits.serve_penalty <= 1.0,
             "serve_limits.serve_penalty",
-            format!(
-                "{} is not above 0 and at most 1",
-                self.serve_limits.serve_penalty
-            ),
+            format!("{} is not above 0 and at most 1", self.serve_limits.serve_penalty),
         );
         check(
             self.serve_limits.max_serves <= MAX_SERVES_LIMIT,
             "serve_limits.max_serves",
-            format!(
-                "{} is over {MAX_SERVES_LIMIT}",
-                self.serve_limits.max_serves
-            ),
+            format!("{} is over {MAX_SERVES_LIMIT}", self.serve_limits.max_serves),
         );
         check(
             self.max_payload_bytes <= limits.max_payload_bytes,
@@ -297,15 +275,9 @@ impl PoolSpec {
             (self.hardness != other.hardness, "hardness"),
             (self.decay != other.decay, "decay"),
             (self.score_update != other.score_update, "score_update"),
-            (
-                self.default_policy != other.default_policy,
-                "default_policy",
-            ),
+            (self.default_policy != other.default_policy, "default_policy"),
             (self.serve_limits != other.serve_limits, "serve_limits"),
-            (
-                self.max_payload_bytes != other.max_payload_bytes,
-                "max_payload_bytes",
-            ),
+            (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
         ];
         differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
     }

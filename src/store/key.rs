@@ -70,10 +70,7 @@ pub enum HardnessFunction {
 
 impl Default for Hardness {
     fn default() -> Self {
-        Self {
-            function: HardnessFunction::Power { offset: 1e-3 },
-            lower_is_harder: false,
-        }
+        Self { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false }
     }
 }
 
@@ -84,9 +81,7 @@ impl Hardness {
     pub fn log2_weight(&self, score: f32) -> f32 {
         let log2 = match self.function {
             HardnessFunction::Power { offset } => (score.max(0.0) + offset).log2(),
-            HardnessFunction::Exponential { temperature } => {
-                score * (std::f32::consts::LOG2_E / temperature)
-            }
+            HardnessFunction::Exponential { temperature } => score * (std::f32::consts::LOG2_E / temperature),
         };
         if self.lower_is_harder { -log2 } else { log2 }
     }
@@ -98,10 +93,7 @@ impl Hardness {
         let log2 = self.log2_weight(score);
         let clamped = log2.clamp(-LOG2_WEIGHT_MAX, LOG2_WEIGHT_MAX);
         let units = (clamped * UNITS_PER_OCTAVE as f32).round() as i32;
-        (
-            Key((decay_units as u32).wrapping_add(units as u32)),
-            clamped != log2,
-        )
+        (Key((decay_units as u32).wrapping_add(units as u32)), clamped != log2)
     }
 }
 
@@ -119,21 +111,13 @@ mod tests {
 
     #[test]
     fn doubling_a_score_adds_an_octave() {
-        let hardness = Hardness {
-            function: HardnessFunction::Power { offset: 1e-6 },
-            lower_is_harder: false,
-        };
+        let hardness =
+            Hardness { function: HardnessFunction::Power { offset: 1e-6 }, lower_is_harder: false };
         let (one, _) = hardness.key(1.0, 0);
         let (two, _) = hardness.key(2.0, 0);
         assert_eq!(two.since(one), UNITS_PER_OCTAVE);
-        let lower = Hardness {
-            lower_is_harder: true,
-            ..hardness
-        };
-        assert_eq!(
-            lower.key(2.0, 0).0.since(lower.key(1.0, 0).0),
-            -UNITS_PER_OCTAVE
-        );
+        let lower = Hardness { lower_is_harder: true, ..hardness };
+        assert_eq!(lower.key(2.0, 0).0.since(lower.key(1.0, 0).0), -UNITS_PER_OCTAVE);
     }
 
     #[test]

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use super::hash::{background_hash, placement_hash};
 use super::key::{BUCKET_SHIFT, Key};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine,
-    ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError,
-    StoreSpec, StoreStats,
+    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, ReportBatch,
+    Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
 };
 
 /// Makes [`NaiveStore`]s.
@@ -120,8 +119,8 @@ impl Store for NaiveStore {
                 score = match batch.update {
                     ScoreUpdate::Last => score,
                     ScoreUpdate::Max => {
-                        let harder = self.spec.hardness.log2_weight(old.score)
-                            > self.spec.hardness.log2_weight(score);
+                        let harder =
+                            self.spec.hardness.log2_weight(old.score) > self.spec.hardness.log2_weight(score);
                         if harder { old.score } else { score }
                     }
                     ScoreUpdate::Ema { weight } => weight * score + (1.0 - weight) * old.score,
@@ -262,8 +261,7 @@ impl Store for NaiveStore {
 
     async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
         let state = self.state.lock();
-        let rows: Vec<Row> =
-            state.hard.values().skip(cursor as usize).take(limit).map(|e| e.row).collect();
+        let rows: Vec<Row> = state.hard.values().skip(cursor as usize).take(limit).map(|e| e.row).collect();
         let next = cursor + rows.len() as u64;
         Ok(ScanPage { next: (next < state.hard.len() as u64).then_some(next), rows })
     }
@@ -275,8 +273,11 @@ impl Store for NaiveStore {
             .map(|id| {
                 let Some(entry) = state.entry(*id) else {
                     let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids);
-                    return (dense && !state.removed.contains(id))
-                        .then_some(Served { serves: 1, name: None, payload: None });
+                    return (dense && !state.removed.contains(id)).then_some(Served {
+                        serves: 1,
+                        name: None,
+                        payload: None,
+                    });
                 };
                 if entry.row.serves >= mark.max_serves {
                     return None;

@@ -15,19 +15,13 @@ pub(super) struct Background<'a> {
 impl<'a> Background<'a> {
     pub(super) fn of(count: &'a BackgroundCount) -> Self {
         let (size, probability) = match count {
-            BackgroundCount::Sampled {
-                threshold, counts, ..
-            } => (
+            BackgroundCount::Sampled { threshold, counts, .. } => (
                 counts.iter().map(|&c| u64::from(c)).sum::<u64>() as f64,
                 threshold.map_or(1.0, |t| t as f64 / 2f64.powi(64)),
             ),
             BackgroundCount::Dense { ids, removed } => (ids.saturating_sub(*removed) as f64, 1.0),
         };
-        Self {
-            count,
-            size,
-            probability,
-        }
+        Self { count, size, probability }
     }
 
     /// N, or its estimate |R|/p.
@@ -38,9 +32,9 @@ impl<'a> Background<'a> {
     /// Whether a stored sample is in R.
     pub(super) fn contains(&self, id: u64) -> bool {
         match self.count {
-            BackgroundCount::Sampled {
-                salt, threshold, ..
-            } => threshold.is_none_or(|t| background_hash(id, *salt) < t),
+            BackgroundCount::Sampled { salt, threshold, .. } => {
+                threshold.is_none_or(|t| background_hash(id, *salt) < t)
+            }
             BackgroundCount::Dense { ids, .. } => id < *ids,
         }
     }

@@ -56,16 +56,7 @@ impl<'a> Filter<'a> {
             ranks = (ranks.0.max(min), ranks.1.min(max));
         }
         ranks.0 = ranks.0.min(ranks.1);
-        Self {
-            excluded,
-            max_serves,
-            windows,
-            stamp_now,
-            by_steps,
-            first: None,
-            end: None,
-            ranks,
-        }
+        Self { excluded, max_serves, windows, stamp_now, by_steps, first: None, end: None, ranks }
     }
 
     /// Turns the rank window into a window of keys, by reading the buckets in which it begins and ends. A rank window is
@@ -88,10 +79,7 @@ impl<'a> Filter<'a> {
     /// Whether anything but the rank window may turn a hard sample away.
     pub(super) fn looks_at_items(&self) -> bool {
         self.removes_items()
-            || self
-                .windows
-                .iter()
-                .any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
+            || self.windows.iter().any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
     }
 
     /// Whether samples of either source may be turned away, so that the batch is over the eligible ones only.
@@ -117,9 +105,9 @@ impl<'a> Filter<'a> {
     fn passes(&self, window: &Window, row: &Row) -> bool {
         match *window {
             Window::Score { min, max } => (min..=max).contains(&row.score),
-            Window::Age { min, max } => row.stamp.is_some_and(|stamp| {
-                (min..=max).contains(&Clock::age(self.stamp_now, stamp, self.by_steps))
-            }),
+            Window::Age { min, max } => row
+                .stamp
+                .is_some_and(|stamp| (min..=max).contains(&Clock::age(self.stamp_now, stamp, self.by_steps))),
             Window::ModelVersion { min, max } => (min..=max).contains(&row.model_version),
             Window::Rank { .. } | Window::Quantile { .. } => true,
         }
@@ -152,11 +140,7 @@ async fn place_at(
         .zip(&tiers.of_bucket)
         .filter(|(_, of)| **of as usize == tier)
         .flat_map(|(b, _)| {
-            (0..b.count).map(|ordinal| Address::Hard {
-                partition: b.partition,
-                bucket: b.bucket,
-                ordinal,
-            })
+            (0..b.count).map(|ordinal| Address::Hard { partition: b.partition, bucket: b.bucket, ordinal })
         });
     let mut places: Vec<Place> = Vec::with_capacity(found.count as usize);
     let mut chunk = Vec::with_capacity(CHUNK);
@@ -165,11 +149,8 @@ async fn place_at(
         chunk.clear();
         chunk.extend(addresses.by_ref().take(CHUNK));
         let rows = store.fetch(&chunk).await?;
-        places.extend(
-            rows.into_iter()
-                .flatten()
-                .filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))),
-        );
+        places
+            .extend(rows.into_iter().flatten().filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))));
     }
     let index = (rank - found.rank) as usize;
     if index >= places.len() {

@@ -21,9 +21,7 @@ pub(super) enum Mass {
 impl Mass {
     pub(super) fn new(policy: &Policy, tiers: &Tiers) -> Self {
         match policy.strategy {
-            Strategy::Proportional => Self::Proportional {
-                alpha: policy.alpha,
-            },
+            Strategy::Proportional => Self::Proportional { alpha: policy.alpha },
             Strategy::Rank => Self::Rank {
                 of_tier: tiers
                     .list
@@ -102,14 +100,7 @@ mod tests {
     #[test]
     fn rank_mass_agrees_with_the_plain_sum() {
         for alpha in [0.0, 0.5, 1.0, 1.0 + 1e-7, 2.0, 16.0] {
-            for (first, last) in [
-                (0, 1),
-                (0, 64),
-                (0, 65),
-                (10, 3000),
-                (64, 65),
-                (5000, 90_000),
-            ] {
+            for (first, last) in [(0, 1), (0, 64), (0, 65), (10, 3000), (64, 65), (5000, 90_000)] {
                 let plain: f64 = (first + 1..=last).map(|r| (r as f64).powf(-alpha)).sum();
                 let fast = rank_mass(first, last, alpha);
                 assert!(

@@ -21,11 +21,7 @@ pub(super) fn background_rate(
     random_fraction: f64,
     background: f64,
 ) -> f64 {
-    let available: f64 = points
-        .iter()
-        .filter(|p| p.mass > 0.0)
-        .map(|p| p.weight)
-        .sum();
+    let available: f64 = points.iter().filter(|p| p.mass > 0.0).map(|p| p.weight).sum();
     let hard_target = (1.0 - random_fraction) * batch_size;
     if available <= 0.0 || hard_target <= 0.0 {
         return 1.0;
@@ -70,31 +66,19 @@ mod tests {
     fn tau_solves_the_equation_however_skewed_the_masses() {
         for alpha in [0.5, 1.0, 4.0, 16.0] {
             let points: Vec<Point> = (0..200)
-                .map(|b| Point {
-                    weight: 50.0,
-                    mass: (-alpha * f64::from(b) / 8.0).exp2(),
-                })
+                .map(|b| Point { weight: 50.0, mass: (-alpha * f64::from(b) / 8.0).exp2() })
                 .collect();
             for target in [1.0, 192.0, 5000.0, 9999.0] {
                 let tau = solve_tau(&points, target);
-                let reached: f64 = points
-                    .iter()
-                    .map(|p| p.weight * (1.0 - (-p.mass * tau).exp()))
-                    .sum();
-                assert!(
-                    (reached - target).abs() < 2e-4 * target,
-                    "alpha {alpha} target {target}: {reached}"
-                );
+                let reached: f64 = points.iter().map(|p| p.weight * (1.0 - (-p.mass * tau).exp())).sum();
+                assert!((reached - target).abs() < 2e-4 * target, "alpha {alpha} target {target}: {reached}");
             }
         }
     }
 
     #[test]
     fn the_background_gets_its_share_by_its_own_formula() {
-        let points = [Point {
-            weight: 1000.0,
-            mass: 1.0,
-        }];
+        let points = [Point { weight: 1000.0, mass: 1.0 }];
         let c = background_rate(&points, 100.0, 0.25, 500.0);
         let tau = solve_tau(&points, 75.0);
         let expected = 500.0 * (1.0 - (-c * tau / 500.0).exp());

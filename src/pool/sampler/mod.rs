@@ -89,13 +89,7 @@ pub(super) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolErr
             raced(&context, &field, &mut draws).await?
         }
     };
-    Ok(output::batch(
-        &context,
-        &census,
-        &background,
-        chosen,
-        &account,
-    ))
+    Ok(output::batch(&context, &census, &background, chosen, &account))
 }
 
 /// The batch of a strategy with a probability: the first B arrivals of the race.
@@ -106,11 +100,7 @@ async fn raced(
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
     let policy = &context.policy;
     let background = field.background;
-    let random_fraction = if background.size > 0.0 {
-        policy.random_fraction
-    } else {
-        0.0
-    };
+    let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
     let size = allowed_size(context, field).await?;
     // At random_fraction 1 nothing is hard (METHODS 5).
     let mass = (random_fraction < 1.0).then(|| Mass::new(policy, field.tiers));
@@ -122,16 +112,8 @@ async fn raced(
             mixture::background_rate(&points, size as f64, random_fraction, background.size)
         }
     };
-    let population = if random_fraction > 0.0 {
-        background.distinct()
-    } else {
-        field.census.hard as f64
-    };
-    let cut = if random_fraction > 0.0 {
-        c / population
-    } else {
-        0.0
-    };
+    let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
+    let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
     let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws);
     let served = serve_first(context, &mut race, size).await?;
     let tau = race.arrivals.get(size).map(|arrival| arrival.time);
@@ -142,23 +124,12 @@ async fn raced(
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
             let inclusion = weights::inclusion_probability(rate, tau);
-            let probability = if arrival.hard_mass > 0.0 {
-                1.0
-            } else {
-                background.probability
-            };
+            let probability = if arrival.hard_mass > 0.0 { 1.0 } else { background.probability };
             Chosen {
                 row: arrival.row,
-                source: if arrival.from_background {
-                    Source::Background
-                } else {
-                    Source::Hard
-                },
+                source: if arrival.from_background { Source::Background } else { Source::Hard },
                 served,
-                weighed: Some((
-                    inclusion,
-                    weights::weight(n, population, probability, inclusion),
-                )),
+                weighed: Some((inclusion, weights::weight(n, population, probability, inclusion))),
             }
         })
         .collect();
@@ -171,11 +142,7 @@ async fn raced(
     } else {
         Estimand::All
     };
-    let account = Account {
-        estimand,
-        asked: context.batch_size,
-        proposals: race.proposals,
-    };
+    let account = Account { estimand, asked: context.batch_size, proposals: race.proposals };
     Ok((chosen, account))
 }
 
@@ -192,11 +159,7 @@ async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<us
 }
 
 /// What SHORT and ERROR make of `eligible` hard samples where `hard_wanted` were wanted.
-fn shortened(
-    context: &MineContext<'_>,
-    eligible: u64,
-    hard_wanted: u64,
-) -> Result<usize, PoolError> {
+fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Result<usize, PoolError> {
     let random_fraction = context.policy.random_fraction;
     if eligible >= hard_wanted {
         return Ok(context.batch_size);
@@ -228,8 +191,7 @@ async fn eligible_hard(field: &Field<'_>, stop_at: u64) -> Result<u64, PoolError
             .rows
             .iter()
             .filter(|row| {
-                row.hard_key
-                    .is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
+                row.hard_key.is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
             })
             .count() as u64;
         cursor = page.next;
@@ -271,27 +233,15 @@ async fn serve_first(
 }
 
 /// Marks rows as served; those refused are left out.
-async fn serve_rows(
-    context: &MineContext<'_>,
-    rows: Vec<Row>,
-) -> Result<Vec<(Row, Served)>, PoolError> {
+async fn serve_rows(context: &MineContext<'_>, rows: Vec<Row>) -> Result<Vec<(Row, Served)>, PoolError> {
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     let answers = context.store.serve(&ids, context.mark).await?;
-    Ok(rows
-        .into_iter()
-        .zip(answers)
-        .filter_map(|(row, answer)| Some((row, answer?)))
-        .collect())
+    Ok(rows.into_iter().zip(answers).filter_map(|(row, answer)| Some((row, answer?))).collect())
 }
 
 /// A batch entry without weights.
 fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
-    Chosen {
-        row,
-        source,
-        served,
-        weighed: None,
-    }
+    Chosen { row, source, served, weighed: None }
 }
 
 #[cfg(test)]

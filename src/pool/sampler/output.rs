@@ -37,14 +37,8 @@ pub(super) fn batch(
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
-    let from_background = chosen
-        .iter()
-        .filter(|c| c.source == Source::Background)
-        .count();
-    let now = Moment {
-        decay_units: u64::from(context.now.0),
-        stamp: context.stamp_now,
-    };
+    let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
+    let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
     let mut names = context.named.then(|| Vec::with_capacity(n));
     let mut batch = MinedBatch {
         ids: chosen.iter().map(|c| c.row.id).collect(),
@@ -61,9 +55,9 @@ pub(super) fn batch(
         ages: chosen
             .iter()
             .map(|c| {
-                c.row.stamp.map_or(f32::NAN, |stamp| {
-                    Clock::age(context.stamp_now, stamp, context.by_steps) as f32
-                })
+                c.row
+                    .stamp
+                    .map_or(f32::NAN, |stamp| Clock::age(context.stamp_now, stamp, context.by_steps) as f32)
             })
             .collect(),
         model_versions: chosen.iter().map(|c| c.row.model_version).collect(),
@@ -89,9 +83,7 @@ pub(super) fn batch(
             names.push(c.served.name.unwrap_or_else(|| "".into()));
         }
         if context.payloads {
-            batch
-                .payloads
-                .push(c.served.payload.unwrap_or_else(Bytes::new));
+            batch.payloads.push(c.served.payload.unwrap_or_else(Bytes::new));
         }
     }
     batch.names = names;

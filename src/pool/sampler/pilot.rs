@@ -28,13 +28,8 @@ pub(super) async fn points(
         .iter()
         .enumerate()
         .map(|(i, tier)| {
-            let inside = (tier.rank + tier.count)
-                .min(end)
-                .saturating_sub(tier.rank.max(first));
-            Point {
-                weight: inside as f64,
-                mass: mass.mean(i, tier),
-            }
+            let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
+            Point { weight: inside as f64, mass: mass.mean(i, tier) }
         })
         .collect();
     let looks = field.filter.looks_at_items() || field.penalty.units_per_serve > 0;
@@ -88,11 +83,7 @@ async fn pilot(
         let i = sums.partition_point(|s| *s <= x).min(counts.len() - 1);
         let bucket = &field.census.buckets[i];
         let ordinal = draws.below(u64::from(bucket.count.max(1))) as u32;
-        addresses.push(Address::Hard {
-            partition: bucket.partition,
-            bucket: bucket.bucket,
-            ordinal,
-        });
+        addresses.push(Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal });
         weights.push(f64::from(bucket.count) * sum / (chance(&counts[i]) * PILOT as f64));
     }
     let rows = field.store.fetch(&addresses).await?;
@@ -104,10 +95,7 @@ async fn pilot(
             let offset = field.tiers.offset(row.hard_key?);
             let tier = field.tiers.find(offset)?;
             let eligible = field.filter.admits_hard(&row, offset);
-            eligible.then(|| Point {
-                weight,
-                mass: mass.of(offset, tier, row.serves, field.penalty),
-            })
+            eligible.then(|| Point { weight, mass: mass.of(offset, tier, row.serves, field.penalty) })
         })
         .collect())
 }

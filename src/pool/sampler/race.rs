@@ -77,11 +77,7 @@ impl Lane {
     fn address(&self, index: u64) -> Address {
         let ordinal = self.ordinal(index);
         match self.bucket {
-            Some(bucket) => Address::Hard {
-                partition: self.partition,
-                bucket,
-                ordinal: ordinal as u32,
-            },
+            Some(bucket) => Address::Hard { partition: self.partition, bucket, ordinal: ordinal as u32 },
             None => Background::address(self.partition, ordinal),
         }
     }
@@ -159,11 +155,8 @@ impl<'a> Race<'a> {
                 }
             }
         }
-        let background_rate = if c > 0.0 && field.background.size > 0.0 {
-            c / field.background.size
-        } else {
-            0.0
-        };
+        let background_rate =
+            if c > 0.0 && field.background.size > 0.0 { c / field.background.size } else { 0.0 };
         if background_rate > 0.0 {
             for (partition, remaining) in field.background.lanes() {
                 lanes.push(Lane {
@@ -226,12 +219,7 @@ impl<'a> Race<'a> {
     /// u_i and r_i of a row.
     pub(super) fn rate(&self, row: &Row, hard_mass: f64) -> f64 {
         let in_background = self.background_rate > 0.0 && self.field.background.contains(row.id);
-        hard_mass
-            + if in_background {
-                self.background_rate
-            } else {
-                0.0
-            }
+        hard_mass + if in_background { self.background_rate } else { 0.0 }
     }
 
     fn budget(&self) -> u64 {
@@ -239,10 +227,7 @@ impl<'a> Race<'a> {
     }
 
     fn total_rate(&self) -> f64 {
-        self.lanes
-            .iter()
-            .map(|l| l.remaining as f64 * l.bound)
-            .sum()
+        self.lanes.iter().map(|l| l.remaining as f64 * l.bound).sum()
     }
 
     /// u_i: 0 outside H.
@@ -282,12 +267,8 @@ impl<'a> Race<'a> {
             }
         }
         // From the highest index down, so that no index named here is moved by an earlier removal.
-        let mut removals: Vec<(u32, u64)> = indices
-            .iter()
-            .zip(&gone)
-            .filter(|(_, gone)| **gone)
-            .map(|(index, _)| *index)
-            .collect();
+        let mut removals: Vec<(u32, u64)> =
+            indices.iter().zip(&gone).filter(|(_, gone)| **gone).map(|(index, _)| *index).collect();
         removals.sort_unstable_by(|a, b| b.cmp(a));
         for (lane, index) in removals {
             self.lanes[lane as usize].remove(index);
@@ -295,11 +276,7 @@ impl<'a> Race<'a> {
         Ok(())
     }
 
-    fn plan(
-        &mut self,
-        total: f64,
-        proposals: usize,
-    ) -> (Vec<Proposal>, Vec<Address>, Vec<(u32, u64)>) {
+    fn plan(&mut self, total: f64, proposals: usize) -> (Vec<Proposal>, Vec<Address>, Vec<(u32, u64)>) {
         let mut sums = Vec::with_capacity(self.lanes.len());
         let mut sum = 0.0;
         for lane in &self.lanes {
@@ -334,12 +311,7 @@ impl<'a> Race<'a> {
                     *new.insert(addresses.len() as u32 - 1)
                 }
             };
-            plan.push(Proposal {
-                time,
-                lane: lane as u32,
-                place,
-                coin,
-            });
+            plan.push(Proposal { time, lane: lane as u32, place, coin });
         }
         (plan, addresses, indices)
     }
@@ -360,9 +332,7 @@ impl<'a> Race<'a> {
                 return true;
             }
         } else {
-            let moved_away = row
-                .hard_key
-                .and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
+            let moved_away = row.hard_key.and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
                 != Some(tier);
             if hard_mass <= 0.0 || moved_away {
                 return true;
@@ -377,12 +347,7 @@ impl<'a> Race<'a> {
 
     fn accept(&mut self, row: &Row, time: f64, from_background: bool, hard_mass: f64) {
         self.taken.insert(row.id);
-        self.arrivals.push(Arrival {
-            row: *row,
-            time,
-            from_background,
-            hard_mass,
-        });
+        self.arrivals.push(Arrival { row: *row, time, from_background, hard_mass });
     }
 
     /// Lets scheduled hard samples arrive up to `time`; true if any did.

@@ -58,14 +58,7 @@ pub(super) async fn top(
     } else {
         Estimand::All
     };
-    Ok((
-        chosen,
-        Account {
-            estimand,
-            asked: context.batch_size,
-            proposals: random.proposals,
-        },
-    ))
+    Ok((chosen, Account { estimand, asked: context.batch_size, proposals: random.proposals }))
 }
 
 /// The B - round(epsilon B) longest unreported of 16 times as many uniform draws, and the rest from the background.
@@ -81,11 +74,8 @@ pub(super) async fn stalest(
     race.run_to(drawn).await?;
     let mut proposals = race.proposals;
     let mut rows: Vec<Row> = race.arrivals.into_iter().map(|a| a.row).collect();
-    let age = |row: &Row| {
-        row.stamp.map_or(f64::INFINITY, |s| {
-            Clock::age(context.stamp_now, s, context.by_steps)
-        })
-    };
+    let age =
+        |row: &Row| row.stamp.map_or(f64::INFINITY, |s| Clock::age(context.stamp_now, s, context.by_steps));
     // The draw came in random order, so equal ages are broken at random.
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)));
     rows.truncate(hard_wanted);
@@ -97,19 +87,10 @@ pub(super) async fn stalest(
     let random_wanted = random_share(context, size, served.len());
     let random = uniform_background(context, field, &taken, random_wanted, draws).await?;
     proposals += random.proposals;
-    let mut chosen: Vec<Chosen> = served
-        .into_iter()
-        .map(|(row, served)| unweighed(row, served, Source::Hard))
-        .collect();
+    let mut chosen: Vec<Chosen> =
+        served.into_iter().map(|(row, served)| unweighed(row, served, Source::Hard)).collect();
     chosen.extend(random.chosen);
-    Ok((
-        chosen,
-        Account {
-            estimand: Estimand::None,
-            asked: context.batch_size,
-            proposals,
-        },
-    ))
+    Ok((chosen, Account { estimand: Estimand::None, asked: context.batch_size, proposals }))
 }
 
 /// Hard samples wanted, and the batch's size.
@@ -121,11 +102,7 @@ fn hard_share(context: &MineContext<'_>) -> (usize, usize) {
 
 /// Background samples wanted beside `hard` hard ones. At random_fraction 0 the background fills nothing.
 fn random_share(context: &MineContext<'_>, size: usize, hard: usize) -> usize {
-    if context.policy.random_fraction > 0.0 {
-        size.saturating_sub(hard)
-    } else {
-        0
-    }
+    if context.policy.random_fraction > 0.0 { size.saturating_sub(hard) } else { 0 }
 }
 
 /// The `wanted` hardest eligible samples, marked as served; and whether the scan limit cut them short.
@@ -141,17 +118,13 @@ async fn hardest(
     let total = field.census.hard as usize;
     let mut asked = (wanted + first as usize + context.excluded.len()).min(total);
     loop {
-        let rows = field
-            .store
-            .top(asked, field.penalty, field.scan_limit)
-            .await?;
+        let rows = field.store.top(asked, field.penalty, field.scan_limit).await?;
         let whole = rows.len() < asked || asked >= total;
         let limited = asked >= field.scan_limit;
         let mut eligible: Vec<Row> = rows
             .into_iter()
             .filter(|row| {
-                row.hard_key
-                    .is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
+                row.hard_key.is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
             })
             .collect();
         if eligible.len() >= wanted || whole || limited {
@@ -180,11 +153,7 @@ async fn uniform_background(
     draws: &mut Draws,
 ) -> Result<Uniform, PoolError> {
     if wanted == 0 {
-        return Ok(Uniform {
-            chosen: Vec::new(),
-            inclusion: 1.0,
-            proposals: 0,
-        });
+        return Ok(Uniform { chosen: Vec::new(), inclusion: 1.0, proposals: 0 });
     }
     let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws);
     race.forbid(taken.iter().copied());
@@ -195,10 +164,7 @@ async fn uniform_background(
         let tau = race.arrivals.get(wanted).map(|a| a.time);
         weights::inclusion_probability(1.0 / field.background.size, tau)
     } else {
-        let taken_here = taken
-            .iter()
-            .filter(|id| field.background.contains(**id))
-            .count();
+        let taken_here = taken.iter().filter(|id| field.background.contains(**id)).count();
         (n as f64 / (field.background.size - taken_here as f64).max(1.0)).min(1.0)
     };
     let proposals = race.proposals;
@@ -208,9 +174,5 @@ async fn uniform_background(
         .zip(served)
         .map(|(arrival, served)| unweighed(arrival.row, served, Source::Background))
         .collect();
-    Ok(Uniform {
-        chosen,
-        inclusion,
-        proposals,
-    })
+    Ok(Uniform { chosen, inclusion, proposals })
 }

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::pool::policy::{Normalization, Window};
+use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};
-use crate::store::key::{Hardness, HardnessFunction};
 
 struct Pool {
     store: NaiveStore,
@@ -18,10 +18,7 @@ async fn pool(scores: Vec<f32>, capacity: usize, background: BackgroundSpec, sal
         capacity,
         shards: 3,
         background,
-        hardness: Hardness {
-            function: HardnessFunction::Power { offset: 1e-3 },
-            lower_is_harder: false,
-        },
+        hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
         salt_seed,
     });
@@ -77,12 +74,8 @@ fn f(id: u64, score: f32) -> f64 {
 
 fn estimate(batch: &MinedBatch, scores: &[f32]) -> f64 {
     let weights = batch.importance_weights.as_ref().expect("weighted");
-    let sum: f64 = batch
-        .ids
-        .iter()
-        .zip(weights)
-        .map(|(&id, &w)| f64::from(w) * f(id, scores[id as usize]))
-        .sum();
+    let sum: f64 =
+        batch.ids.iter().zip(weights).map(|(&id, &w)| f64::from(w) * f(id, scores[id as usize])).sum();
     sum / batch.ids.len() as f64
 }
 
@@ -141,7 +134,8 @@ async fn the_test_above_rejects_a_split_on_membership() {
     let (mut sum, mut squares) = (0.0, 0.0);
     for salt in 0..600u64 {
         let pool = pool(scores.clone(), 150, background, salt.wrapping_mul(0x9e37_79b9) + 1).await;
-        let batch = mine(context(&pool, 40, policy(Strategy::Proportional, 1.0, 1.0), salt + 1)).await.unwrap();
+        let batch =
+            mine(context(&pool, 40, policy(Strategy::Proportional, 1.0, 1.0), salt + 1)).await.unwrap();
         let p = batch.sizes.background_probability;
         let ids: Vec<u64> = batch.ids.clone();
         let rows = pool.store.get(&ids).await.unwrap();
@@ -218,7 +212,9 @@ async fn a_first_draw_follows_the_strategy() {
 #[tokio::test]
 async fn a_batch_holds_no_id_twice_and_keeps_its_mixture() {
     let pool = pool(scores(3000), 800, BackgroundSpec::Sampled { size: 500 }, 9).await;
-    for strategy in [Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Top, Strategy::Stalest] {
+    for strategy in
+        [Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Top, Strategy::Stalest]
+    {
         for epsilon in [0.0, 0.25, 0.5, 1.0] {
             let mut realized = 0.0;
             for seed in 0..40 {
@@ -239,7 +235,8 @@ async fn one_sample_with_nearly_all_the_mass_costs_little() {
     scores[1234] = 1e6;
     let pool = pool(scores, 5000, BackgroundSpec::Sampled { size: 1000 }, 3).await;
     for (alpha, epsilon) in [(1.0, 0.25), (4.0, 0.25), (16.0, 0.0), (1.0, 0.0)] {
-        let batch = mine(context(&pool, 256, policy(Strategy::Proportional, alpha, epsilon), 8)).await.unwrap();
+        let batch =
+            mine(context(&pool, 256, policy(Strategy::Proportional, alpha, epsilon), 8)).await.unwrap();
         assert_eq!(batch.ids.len(), 256);
         assert!(batch.ids.contains(&1234));
         assert!(batch.proposals < 5000, "alpha {alpha}: {} proposals", batch.proposals);
@@ -249,7 +246,13 @@ async fn one_sample_with_nearly_all_the_mass_costs_little() {
 #[tokio::test]
 async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
     // 30 of 5,000 pass: 16 B proposals find few of them.
-    let pool = pool((0..5000).map(|i| 1.0 + (i % 97) as f32).collect(), 5000, BackgroundSpec::Sampled { size: 10_000 }, 3).await;
+    let pool = pool(
+        (0..5000).map(|i| 1.0 + (i % 97) as f32).collect(),
+        5000,
+        BackgroundSpec::Sampled { size: 10_000 },
+        3,
+    )
+    .await;
     let mut windowed = policy(Strategy::Proportional, 1.0, 0.0);
     windowed.windows = vec![Window::Score { min: 3.0, max: 3.0 }];
     let eligible = (0..5000).filter(|i| i % 97 == 2).count();
@@ -325,7 +328,9 @@ async fn no_weight_exceeds_about_one_over_epsilon() {
 #[tokio::test]
 async fn an_empty_pool_gives_an_empty_batch() {
     let pool = pool(Vec::new(), 10, BackgroundSpec::Sampled { size: 16 }, 4).await;
-    for strategy in [Strategy::Top, Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Stalest] {
+    for strategy in
+        [Strategy::Top, Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Stalest]
+    {
         let batch = mine(context(&pool, 8, policy(strategy, 1.0, 0.25), 1)).await.unwrap();
         assert_eq!((batch.ids.len(), batch.shortfall_count), (0, 8));
     }

@@ -49,21 +49,12 @@ impl Tiers {
                     tier.low = tier.low.min(low);
                     tier.count += count;
                 }
-                _ => list.push(Tier {
-                    low,
-                    high,
-                    count,
-                    rank,
-                }),
+                _ => list.push(Tier { low, high, count, rank }),
             }
             of_bucket[i as usize] = list.len() as u32 - 1;
             rank += count;
         }
-        Self {
-            list,
-            of_bucket,
-            reference,
-        }
+        Self { list, of_bucket, reference }
     }
 
     /// Units of `key` above the reference.
@@ -100,10 +91,7 @@ mod tests {
                 bucket(1, 128, 255, 7),
             ],
             hard: 15,
-            background: BackgroundCount::Dense {
-                ids: 20,
-                removed: 0,
-            },
+            background: BackgroundCount::Dense { ids: 20, removed: 0 },
             floor: None,
         };
         let tiers = Tiers::of(&census);

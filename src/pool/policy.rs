@@ -183,7 +183,7 @@ impl PolicyOverrides {
 
 impl Window {
     fn fault(&self) -> Option<String> {
-        fn ordered<T: PartialOrd + std::fmt::Display>(min: T, max: T) -> Option<String> {
+        fn ordered<T: PartialOrd + Copy + std::fmt::Display>(min: T, max: T) -> Option<String> {
             // Written so that a NaN bound is a fault as well.
             (!matches!(min.partial_cmp(&max), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)))
                 .then(|| format!("min {min} is not at most max {max}"))

@@ -1,0 +1,35 @@
+# Thin: each target says in one line what a person would type. CARGO_TARGET_DIR is honoured.
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+BIN    := $(TARGET)/release/hardneg
+VENV   ?= $(TARGET)/venv
+PY     := $(VENV)/bin/python
+
+.PHONY: help build demo test lint bench ghz python clean-demo
+
+help: ## What there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## The server and command line, optimised
+	cargo build --release --locked --bin hardneg
+
+python: $(VENV)/.ready
+$(VENV)/.ready: clients/python/pyproject.toml examples/face_detection/requirements.txt
+	python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e 'clients/python[test]' -r examples/face_detection/requirements.txt
+	touch $@
+
+demo: build python ## Train a face detector on mined negatives: starts a server, three workers, four arms, ten seeds
+	examples/face_detection/demo.sh $(BIN) $(PY)
+
+test: ## Every test: lint, Rust (unit, statistics, API), Python client, end to end
+	tests/run-all.sh
+
+lint: ## Formatting, clippy, licences
+	tests/lint.sh
+
+bench: ## The store beside an ordered tree, then the service end to end beside a sink
+	cargo bench --locked --bench store
+	cargo bench --locked --bench service
+
+ghz: build ## Load with ghz: ReportScores, StreamScores, MineBatch
+	deploy/ghz/run.sh $(BIN)

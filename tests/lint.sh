@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Formatting, clippy with warnings denied, licences and sources of every dependency.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo fmt --check
+cargo clippy --locked --all-targets -- -D warnings
+# The thin client must build alone, with few dependencies.
+cargo clippy --locked --no-default-features --features client -- -D warnings
+if command -v cargo-deny >/dev/null; then
+    # Advisories need a database from the network: not here.
+    cargo deny --offline --log-level error check licenses bans sources
+else
+    echo "lint: cargo-deny is not installed, licences not checked (cargo install cargo-deny --locked)" >&2
+fi

@@ -89,7 +89,8 @@ async fn mining(server: &Server, client: &Client, entries: u64, rate: f64, pairs
         let idle = mine_latencies(client, draws).await;
         let stop = Arc::new(AtomicBool::new(false));
         let loaded = {
-            let load = ingest(server, client, entries, false, Duration::from_secs(600), Some((rate, stop.clone())));
+            let load =
+                ingest(server, client, entries, false, Duration::from_secs(600), Some((rate, stop.clone())));
             let mines = async {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 let latencies = mine_latencies(client, draws).await;
@@ -376,7 +377,8 @@ impl MiningService for Sink {
     ) -> Result<Response<Self::StreamScoresStream>, Status> {
         let answers = request.into_inner().map(|message| {
             let batch = message?.batch.unwrap_or_default();
-            let sum = |bytes: &Bytes| bytes.chunks_exact(4).fold(0u32, |a, c| a.wrapping_add(u32::from(c[0])));
+            let sum =
+                |bytes: &Bytes| bytes.chunks_exact(4).fold(0u32, |a, c| a.wrapping_add(u32::from(c[0])));
             let mut total = 0;
             if let Some(pb::id_column::Encoding::U64Le(ids)) = batch.ids.and_then(|c| c.encoding) {
                 total += sum(&ids);
@@ -426,7 +428,9 @@ impl MiningService for Sink {
 fn sink(address: SocketAddr) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
     let service = MiningServiceServer::new(Sink).max_decoding_message_size(64 << 20);
-    let serve =
-        tonic::transport::Server::builder().max_frame_size(Some(128 << 10)).add_service(service).serve(address);
+    let serve = tonic::transport::Server::builder()
+        .max_frame_size(Some(128 << 10))
+        .add_service(service)
+        .serve(address);
     runtime.expect("a runtime").block_on(serve).expect("served");
 }

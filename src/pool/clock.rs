@@ -43,6 +43,10 @@ impl TimeSource {
     }
 }
 
+/// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
+/// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
+const ADVANCE_MAX_UNITS: f64 = (1u64 << 14) as f64 * UNITS_PER_OCTAVE as f64;
+
 /// A moment in a pool's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
@@ -66,6 +70,8 @@ struct State {
     units_at_anchor: f64,
     /// Seconds or steps.
     anchor: f64,
+    /// The highest D of a report.
+    units_reported: f64,
     /// Highest step accepted.
     step: Option<u64>,
 }
@@ -77,7 +83,20 @@ impl State {
             Decay::Steps { half_life, .. } => half_life,
             Decay::Disabled => return self.units_at_anchor,
         };
-        (self.units_at_anchor + (now - self.anchor) / half_life * UNITS_PER_OCTAVE as f64).max(0.0)
+        let units = self.units_at_anchor + (now - self.anchor) / half_life * UNITS_PER_OCTAVE as f64;
+        units.clamp(0.0, self.units_reported + ADVANCE_MAX_UNITS)
+    }
+
+    /// D of a report at `now`.
+    fn advance(&mut self, now: f64) -> f64 {
+        let units = self.units(now);
+        if units >= self.units_reported + ADVANCE_MAX_UNITS {
+            // The clock goes on from here.
+            self.units_at_anchor = units;
+            self.anchor = now;
+        }
+        self.units_reported = self.units_reported.max(units);
+        units
     }
 }
 
@@ -86,7 +105,16 @@ impl Clock {
     #[must_use]
     pub fn new(decay: Decay, time: TimeSource) -> Self {
         let anchor = if decay.by_steps() { 0.0 } else { seconds(&time) };
-        Self { time, state: Mutex::new(State { decay, units_at_anchor: ORIGIN_UNITS, anchor, step: None }) }
+        Self {
+            time,
+            state: Mutex::new(State {
+                decay,
+                units_at_anchor: ORIGIN_UNITS,
+                anchor,
+                units_reported: ORIGIN_UNITS,
+                step: None,
+            }),
+        }
     }
 
     /// Milliseconds of the underlying time source.
@@ -116,8 +144,11 @@ impl Clock {
     pub fn report(&self, step: u64) -> Result<Moment, PoolError> {
         let mut state = self.state.lock();
         let Decay::Steps { max_step_jump, .. } = state.decay else {
-            drop(state);
-            return Ok(self.now());
+            let now = seconds(&self.time);
+            return Ok(Moment {
+                decay_units: state.advance(now) as u64,
+                stamp: (now * STAMPS_PER_SECOND) as u64 as u32,
+            });
         };
         if let Some(highest) = state.step
             && step > highest.saturating_add(max_step_jump)
@@ -134,7 +165,7 @@ impl Clock {
             state.anchor = step as f64;
         }
         state.step = Some(state.step.map_or(step, |highest| highest.max(step)));
-        Ok(Moment { decay_units: state.units(step as f64) as u64, stamp: step as u32 })
+        Ok(Moment { decay_units: state.advance(step as f64) as u64, stamp: step as u32 })
     }
 
     /// The highest step reported, of a step clock.
@@ -185,6 +216,19 @@ mod tests {
         assert_eq!(clock.now().decay_units - start, 1024);
         millis.store(180_000, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 2048);
+    }
+
+    #[test]
+    fn an_idle_pool_ages_no_further_than_its_keys_can_tell() {
+        let (millis, time) = manual();
+        let clock = Clock::new(Decay::Time { half_life: Duration::from_millis(1) }, time);
+        let start = clock.report(0).unwrap().decay_units;
+        millis.store(1 << 40, Ordering::Relaxed);
+        assert_eq!(clock.now().decay_units - start, 1 << 24);
+        assert_eq!(clock.report(0).unwrap().decay_units - start, 1 << 24);
+        millis.fetch_add(1, Ordering::Relaxed);
+        let octave = clock.report(0).unwrap().decay_units - start - (1 << 24);
+        assert!((1023..=1024).contains(&octave), "{octave}");
     }
 
     #[test]

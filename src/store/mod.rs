@@ -9,8 +9,10 @@
 
 pub mod hash;
 pub mod key;
+pub mod memory;
 #[cfg(test)]
 pub mod naive;
+pub mod partition;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -85,7 +87,7 @@ pub struct ReportBatch {
     pub names: Vec<Arc<str>>,
     /// One a row, or empty; an empty payload keeps what is stored.
     pub payloads: Vec<Bytes>,
-    /// D(t) when reported, in key units (DECISIONS 13): monotone over a pool's batches in a time pool.
+    /// D(t) when reported, in key units (DECISIONS 13). At most 2^14 octaves above the highest of earlier batches.
     pub decay_units: u64,
     /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
     pub stamp: u32,

@@ -1,0 +1,179 @@
+//! Which slot an id is in: fingerprint-first open addressing in cache lines.
+//!
+//! A line holds fifteen entries (fingerprint in the high bits, slot number + 1 in the low ones, 0 empty) and counts the
+//! entries that overflowed past it. A miss reads one line: fingerprints are the admission filter.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::prefetch::prefetch;
+use crate::store::StoreError;
+
+/// Entries in a line.
+const ENTRIES: usize = 15;
+/// Lines are sized so that this share of their entries is used when full.
+const LOAD: f64 = 0.75;
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line {
+    entries: [u32; ENTRIES],
+    /// Entries whose home is here or before, and that stand in a later line.
+    overflow: u32,
+}
+
+/// The index of one shard.
+#[derive(Debug)]
+pub(super) struct Index {
+    lines: Vec<Line>,
+    slot_mask: u32,
+    slot_bits: u32,
+}
+
+impl Index {
+    /// For at most `capacity` slots. Memory is taken as it is touched.
+    pub(super) fn new(capacity: usize) -> Result<Self, StoreError> {
+        let slot_bits = usize::BITS - capacity.leading_zeros();
+        let lines = ((capacity as f64 / LOAD / ENTRIES as f64).ceil() as usize).max(1);
+        let lines = bytemuck::allocation::try_zeroed_vec(lines)
+            .map_err(|()| StoreError::Exhausted(format!("no memory for an index of {capacity} samples")))?;
+        Ok(Self { lines, slot_mask: ((1u64 << slot_bits) - 1) as u32, slot_bits })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.lines.len() * size_of::<Line>()
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        // The shard was chosen by the high half of the hash: the line takes the low half.
+        ((u64::from(hash as u32) * self.lines.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn fingerprint(&self, hash: u64) -> u32 {
+        // Low bits of the high half: neither the shard's bits nor the line's.
+        ((hash >> 32) as u32).checked_shl(self.slot_bits).unwrap_or(0)
+    }
+
+    /// Starts loading the line of `hash`.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.lines, self.home(hash));
+    }
+
+    /// The first slot in the home line that may be the one, without looking at the slot.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
+        let line = &self.lines[self.home(hash)];
+        let matches = self.matches(line, self.fingerprint(hash));
+        (matches != 0).then(|| (line.entries[matches.trailing_zeros() as usize] & self.slot_mask) - 1)
+    }
+
+    /// The slot for which `is_it` holds, among those with the fingerprint of `hash`.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let fingerprint = self.fingerprint(hash);
+        let mut at = self.home(hash);
+        loop {
+            let line = &self.lines[at];
+            let mut matches = self.matches(line, fingerprint);
+            while matches != 0 {
+                let slot = (line.entries[matches.trailing_zeros() as usize] & self.slot_mask) - 1;
+                if is_it(slot) {
+                    return Some(slot);
+                }
+                matches &= matches - 1;
+            }
+            if line.overflow == 0 {
+                return None;
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// Bit i: entry i is occupied and has the fingerprint. Written without branches, so that it becomes a few vector
+    /// instructions on any target.
+    #[inline]
+    fn matches(&self, line: &Line, fingerprint: u32) -> u32 {
+        let mut bits = 0;
+        for (i, &entry) in line.entries.iter().enumerate() {
+            let same = (entry ^ fingerprint) & !self.slot_mask == 0;
+            bits |= u32::from(same & (entry != 0)) << i;
+        }
+        bits
+    }
+
+    /// Enters a slot; the index is never more than LOAD full, so there is room.
+    pub(super) fn insert(&mut self, hash: u64, slot: u32) {
+        let entry = self.fingerprint(hash) | (slot + 1);
+        let mut at = self.home(hash);
+        loop {
+            if let Some(free) = self.lines[at].entries.iter().position(|e| *e == 0) {
+                self.lines[at].entries[free] = entry;
+                return;
+            }
+            self.lines[at].overflow += 1;
+            at = self.after(at);
+        }
+    }
+
+    /// Takes a slot out that was entered under this hash.
+    pub(super) fn remove(&mut self, hash: u64, slot: u32) {
+        let entry = self.fingerprint(hash) | (slot + 1);
+        let mut at = self.home(hash);
+        for _ in 0..self.lines.len() {
+            if let Some(found) = self.lines[at].entries.iter().position(|e| *e == entry) {
+                self.lines[at].entries[found] = 0;
+                return;
+            }
+            // It stands further on, so every line up to it counted it.
+            self.lines[at].overflow = self.lines[at].overflow.saturating_sub(1);
+            at = self.after(at);
+        }
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.lines.len() { 0 } else { at + 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::hash::placement_hash;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_map(capacity in 1usize..200, ops in proptest::collection::vec((0u64..300, any::<bool>()), 0..600)) {
+            let mut index = Index::new(capacity).unwrap();
+            let mut ids = vec![u64::MAX; capacity];
+            let mut free: Vec<u32> = (0..capacity as u32).collect();
+            let mut model: HashMap<u64, u32> = HashMap::new();
+            for (id, insert) in ops {
+                let hash = placement_hash(id);
+                let found = index.find(hash, |slot| ids[slot as usize] == id);
+                prop_assert_eq!(found, model.get(&id).copied());
+                match found {
+                    Some(slot) if !insert => {
+                        index.remove(hash, slot);
+                        ids[slot as usize] = u64::MAX;
+                        free.push(slot);
+                        model.remove(&id);
+                    }
+                    None if insert => if let Some(slot) = free.pop() {
+                        index.insert(hash, slot);
+                        ids[slot as usize] = id;
+                        model.insert(id, slot);
+                    },
+                    _ => {}
+                }
+            }
+            for line in &index.lines {
+                prop_assert!(!model.is_empty() || line.overflow == 0, "overflow counts come back to 0");
+            }
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! The default store: one machine's memory, in shards.
+
+mod arena;
+mod background;
+mod buckets;
+mod index;
+mod prefetch;
+mod queue;
+mod shard;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::hash::placement_hash;
+use super::key::Key;
+use super::partition::{Partitioned, partition_of};
+use super::{
+    Address, Applied, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, ReportBatch, Rotation,
+    Row, ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+};
+use background::Generation;
+use queue::{Cell, Change, Work};
+use shard::{Generations, Shard, Shared, Terms};
+
+/// A filling generation takes over once it has seen this share of what the serving one has.
+const FULL_ENOUGH: f64 = 0.95;
+
+/// Makes memory stores.
+#[derive(Debug, Default)]
+pub struct MemoryEngine;
+
+impl MemoryEngine {
+    /// An engine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[async_trait]
+impl Engine for MemoryEngine {
+    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(MemoryStore::new(spec.clone())?))
+    }
+}
+
+/// One pool in memory.
+pub struct MemoryStore {
+    spec: StoreSpec,
+    shared: Arc<Shared>,
+    cells: Vec<Cell>,
+    /// The last position given out. Held while a change is queued everywhere, so that queues agree on the order.
+    order: Mutex<u64>,
+    background: RwLock<Renewal>,
+}
+
+/// The background's generations and their renewal.
+#[derive(Debug)]
+struct Renewal {
+    generations: Generations,
+    rows: AtomicU64,
+    fill_started_millis: u64,
+    started: u64,
+    timed_out: u64,
+}
+
+impl MemoryStore {
+    /// An empty store. Its memory is taken from the system as it fills.
+    ///
+    /// # Errors
+    /// `Exhausted` when the system has not even the addresses.
+    pub fn new(spec: StoreSpec) -> Result<Self, StoreError> {
+        let dense_ids = match spec.background {
+            BackgroundSpec::Dense { ids } => ids,
+            BackgroundSpec::Sampled { .. } => 0,
+        };
+        let background_max = match spec.background {
+            BackgroundSpec::Sampled { size } => size.div_ceil(spec.shards),
+            BackgroundSpec::Dense { .. } => 0,
+        };
+        let shared = Arc::new(Shared::new(spec.capacity, spec.shards, spec.hardness, dense_ids));
+        // Hashing does not deal evenly: six standard deviations and a batch's excess find room.
+        let even = spec.capacity.div_ceil(spec.shards);
+        let slots_max = (even + 6 * (even as f64).sqrt() as usize + 64).min(spec.capacity + 64);
+        let cells = (0..spec.shards)
+            .map(|number| Shard::new(number, shared.clone(), slots_max, background_max).map(Cell::new))
+            .collect::<Result<_, _>>()?;
+        let serving = Generation::new(0, spec.salt_seed);
+        Ok(Self {
+            shared,
+            cells,
+            order: Mutex::new(0),
+            background: RwLock::new(Renewal {
+                generations: Generations { serving, filling: None },
+                rows: AtomicU64::new(0),
+                fill_started_millis: 0,
+                started: 1,
+                timed_out: 0,
+            }),
+            spec,
+        })
+    }
+
+    /// Queues a change in every shard it concerns, in one order.
+    fn enqueue(&self, change: impl FnOnce() -> Change) -> (Arc<Work>, u64) {
+        let mut order = self.order.lock();
+        *order += 1;
+        let work = Work::new(change(), self.spec.shards);
+        for (number, cell) in self.cells.iter().enumerate() {
+            if work.concerns(number) {
+                cell.push(work.clone());
+            }
+        }
+        (work, *order)
+    }
+
+    /// Sees a queued change through, letting other tasks run in between.
+    async fn complete(&self, work: &Arc<Work>) {
+        let mut rest = Finish { store: self, work, next: 0 };
+        while rest.next < self.cells.len() {
+            let number = rest.next;
+            while work.concerns(number) && !work.is_done(number) {
+                self.cells[number].step(number);
+                tokio::task::yield_now().await;
+            }
+            rest.next += 1;
+        }
+        self.settle();
+    }
+
+    /// Evicts what a batch brought over capacity, from the shard with the pool's lowest bucket.
+    fn settle(&self) {
+        loop {
+            let excess = self.shared.len.load(Ordering::Relaxed) - self.shared.capacity;
+            let Some((number, _)) = self.shared.lowest().filter(|_| excess > 0) else {
+                return;
+            };
+            let mut shard = self.cells[number].shard.lock();
+            // Someone else may have settled meanwhile; and a little at a time, for the lowest bucket moves about.
+            let excess = self.shared.len.load(Ordering::Relaxed) - self.shared.capacity;
+            if excess > 0 {
+                shard.settle((excess as u64).min(1024));
+            }
+        }
+    }
+
+    /// Starts and ends generations of the background (DECISIONS 6).
+    fn renew(&self, rows: u64, rotation: Rotation, now_millis: u64) {
+        if matches!(self.spec.background, BackgroundSpec::Dense { .. }) {
+            return;
+        }
+        let due = {
+            let renewal = self.background.read();
+            let seen = renewal.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+            match &renewal.generations.filling {
+                None => seen >= rotation.after_rows,
+                Some(filling) => {
+                    filling.distinct() >= FULL_ENOUGH * renewal.generations.serving.distinct()
+                        || now_millis.saturating_sub(renewal.fill_started_millis) >= rotation.max_fill_millis
+                }
+            }
+        };
+        if !due {
+            return;
+        }
+        let mut renewal = self.background.write();
+        match renewal.generations.filling.take() {
+            None if renewal.rows.load(Ordering::Relaxed) >= rotation.after_rows => {
+                renewal.generations.filling = Some(Generation::new(renewal.started, self.spec.salt_seed));
+                renewal.started += 1;
+                renewal.fill_started_millis = now_millis;
+            }
+            None => {}
+            Some(filling) => {
+                let full = filling.distinct() >= FULL_ENOUGH * renewal.generations.serving.distinct();
+                renewal.timed_out += u64::from(!full);
+                renewal.generations.serving = filling;
+                renewal.rows.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn generations(&self) -> Generations {
+        self.background.read().generations.clone()
+    }
+
+    fn shard_of(&self, id: u64) -> usize {
+        partition_of(placement_hash(id), self.spec.shards)
+    }
+
+    /// Calls `with` once for each shard that any of `items` belongs to, with the positions of its items.
+    fn by_shard<T>(
+        &self,
+        items: &[T],
+        shard_of: impl Fn(&T) -> usize,
+        mut with: impl FnMut(&mut Shard, &[usize]),
+    ) {
+        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
+        for (i, item) in items.iter().enumerate() {
+            if let Some(group) = groups.get_mut(shard_of(item)) {
+                group.push(i);
+            }
+        }
+        for (cell, group) in self.cells.iter().zip(groups) {
+            if !group.is_empty() {
+                with(&mut cell.shard.lock(), &group);
+            }
+        }
+    }
+}
+
+/// Applies the rest of a queued change when its caller goes away: what has a position takes effect.
+struct Finish<'a> {
+    store: &'a MemoryStore,
+    work: &'a Arc<Work>,
+    next: usize,
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        if self.next >= self.store.cells.len() {
+            return;
+        }
+        for number in self.next..self.store.cells.len() {
+            while self.work.concerns(number) && !self.work.is_done(number) {
+                self.store.cells[number].step(number);
+            }
+        }
+        self.store.settle();
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        let rows = batch.ids.len() as u64;
+        let terms = Terms {
+            stamp: batch.stamp,
+            decay_units: batch.decay_units,
+            refuse_stale: batch.refuse_stale,
+            model_version: batch.model_version,
+            update: batch.update,
+        };
+        let parts = Partitioned::new(&batch, &self.spec);
+        let (coalesced, clamped) = (parts.coalesced, parts.clamped);
+        let (work, position) =
+            self.enqueue(|| Change::Report { batch: parts, terms, generations: self.generations() });
+        self.complete(&work).await;
+        if let Some(rotation) = batch.rotation {
+            self.renew(rows, rotation, batch.now_millis);
+        }
+        let mut counts = *work.counts.lock();
+        counts.coalesced = coalesced;
+        counts.clamped = clamped;
+        Ok(Applied { counts, floor: self.shared.floor(), position })
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        let generations = self.generations();
+        let mut buckets = Vec::with_capacity(self.cells.len() * 128);
+        let mut counts = Vec::with_capacity(self.cells.len());
+        let (mut hard, mut removed) = (0, 0);
+        for (number, cell) in self.cells.iter().enumerate() {
+            let mut shard = cell.shard.lock();
+            if self.shared.dense_ids == 0 {
+                shard.follow(&generations);
+            }
+            shard.buckets.descend(|bucket, leaf| {
+                let count = leaf.len();
+                hard += u64::from(count);
+                buckets.push(BucketCount {
+                    partition: number as u16,
+                    bucket,
+                    low: leaf.low,
+                    high: leaf.high(),
+                    count,
+                });
+                true
+            });
+            counts.push(shard.background_len() as u32);
+            removed += shard.removed();
+        }
+        let background = match self.spec.background {
+            BackgroundSpec::Dense { ids } => BackgroundCount::Dense { ids, removed },
+            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled {
+                salt: generations.serving.salt,
+                threshold: generations.serving.threshold(),
+                counts,
+            },
+        };
+        Ok(Census { buckets, hard, background, floor: self.shared.floor() })
+    }
+
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        let mut rows = vec![None; addresses.len()];
+        let dense = self.shared.dense_ids > 0;
+        let shard_of = |address: &Address| match *address {
+            Address::Hard { partition, .. } => partition.into(),
+            Address::Background { ordinal, .. } if dense => self.shard_of(ordinal),
+            Address::Background { partition, .. } => partition.into(),
+        };
+        self.by_shard(addresses, shard_of, |shard, group| {
+            let mut ids = Vec::with_capacity(group.len());
+            for &i in group {
+                match addresses[i] {
+                    Address::Hard { bucket, ordinal, .. } => shard.prefetch_hard(bucket, ordinal),
+                    Address::Background { ordinal, .. } => {
+                        if let Some(id) = shard.background_id(ordinal) {
+                            shard.prefetch_id(id);
+                            ids.push((i, id));
+                        }
+                    }
+                }
+            }
+            for &i in group {
+                if let Address::Hard { bucket, ordinal, .. } = addresses[i] {
+                    rows[i] = shard.hard_at(bucket, ordinal);
+                }
+            }
+            for (i, id) in ids {
+                rows[i] = shard.row(id);
+            }
+        });
+        Ok(rows)
+    }
+
+    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
+        let mut rows = vec![None; ids.len()];
+        self.by_shard(
+            ids,
+            |id| self.shard_of(*id),
+            |shard, group| {
+                group.iter().for_each(|&i| shard.prefetch_id(ids[i]));
+                for &i in group {
+                    rows[i] = shard.row(ids[i]);
+                }
+            },
+        );
+        Ok(rows)
+    }
+
+    async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let mut best: Vec<(Key, u64, Row)> = Vec::new();
+        let share = scan_limit.div_ceil(self.cells.len());
+        for cell in &self.cells {
+            let shard = cell.shard.lock();
+            best.extend(top_of(&shard, n, penalty, share));
+        }
+        best.sort_unstable_by(|a, b| b.0.serial_cmp(a.0).then(a.1.cmp(&b.1)));
+        best.truncate(n);
+        Ok(best.into_iter().map(|(_, _, row)| row).collect())
+    }
+
+    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
+        let (number, from) = ((cursor >> 32) as usize, cursor as u32);
+        let Some(cell) = self.cells.get(number) else {
+            return Ok(ScanPage::default());
+        };
+        let (rows, next) = cell.shard.lock().scan(from, limit);
+        let next = match next {
+            Some(slot) => Some((number as u64) << 32 | u64::from(slot)),
+            None => Some((number as u64 + 1) << 32).filter(|_| number + 1 < self.cells.len()),
+        };
+        Ok(ScanPage { rows, next })
+    }
+
+    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        let mut served = vec![None; ids.len()];
+        self.by_shard(
+            ids,
+            |id| self.shard_of(*id),
+            |shard, group| {
+                group.iter().for_each(|&i| shard.prefetch_id(ids[i]));
+                for &i in group {
+                    served[i] = shard.serve(ids[i], mark);
+                }
+            },
+        );
+        Ok(served)
+    }
+
+    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
+        let mut by_shard = vec![Vec::new(); self.cells.len()];
+        for &id in ids {
+            by_shard[self.shard_of(id)].push(id);
+        }
+        let (work, position) = self.enqueue(|| Change::Remove { ids: by_shard });
+        self.complete(&work).await;
+        Ok((work.removed.load(Ordering::Relaxed) as u64, position))
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let (generations, started, timed_out) = {
+            let renewal = self.background.read();
+            (renewal.generations.clone(), renewal.started, renewal.timed_out)
+        };
+        let (mut memory, mut removed) = (0, 0);
+        for cell in &self.cells {
+            let shard = cell.shard.lock();
+            memory += shard.memory_bytes().iter().sum::<usize>();
+            removed += shard.removed();
+        }
+        let dense = self.shared.dense_ids > 0;
+        Ok(StoreStats {
+            hard: self.shared.len.load(Ordering::Relaxed).max(0) as u64,
+            background: if dense { self.shared.dense_ids - removed } else { generations.serving.members() },
+            background_probability: if dense { 1.0 } else { generations.serving.probability() },
+            memory_bytes: memory as u64,
+            generations: if dense { 0 } else { started },
+            generations_timed_out: timed_out,
+            floor: self.shared.floor(),
+        })
+    }
+}
+
+/// The n highest of a shard by key less penalty. A bucket is read only if its highest key could still be among them.
+fn top_of(shard: &Shard, n: usize, penalty: ServePenalty, scan_limit: usize) -> Vec<(Key, u64, Row)> {
+    let mut best: Vec<(Key, u64, u32)> = Vec::new();
+    let order = |a: &(Key, u64, u32), b: &(Key, u64, u32)| b.0.serial_cmp(a.0).then(a.1.cmp(&b.1));
+    let mut read = 0;
+    shard.buckets.descend(|bucket, leaf| {
+        if best.len() >= n {
+            best.select_nth_unstable_by(n - 1, order);
+            best.truncate(n);
+            if leaf.high().since(best[n - 1].0) < 0 || read >= scan_limit {
+                return false;
+            }
+        }
+        shard.visit(bucket, |key, serves, id, slot| {
+            best.push((key.plus(-penalty.units(serves)), id, slot));
+        });
+        read += leaf.len() as usize;
+        true
+    });
+    if best.len() > n {
+        best.select_nth_unstable_by(n - 1, order);
+        best.truncate(n);
+    }
+    best.into_iter().map(|(key, id, slot)| (key, id, shard.slot_row(slot))).collect()
+}

@@ -1,0 +1,591 @@
+//! One shard: index, slots, buckets and background under one lock.
+
+use hashbrown::HashMap;
+use roaring::RoaringTreemap;
+use std::collections::VecDeque;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::background::{Generation, IdHasher, IdMap, Offer, Sample, Taken, updated_score};
+use super::buckets::Buckets;
+use super::index::Index;
+use super::slots::{Attachment, Slot, Slots, VACANT};
+use crate::store::hash::placement_hash;
+use crate::store::key::{ANCIENT_UNITS, Hardness, Key};
+use crate::store::partition::Partitioned;
+use crate::store::{ApplyCounts, Row, ScoreUpdate, ServeMark, Served, StoreError};
+
+/// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
+const STAGE: usize = 32;
+/// Upkeep of the buckets after this many rows.
+const UPKEEP_ROWS: usize = 1024;
+/// Members moved by one upkeep.
+const UPKEEP_MOVES: u32 = 4096;
+/// Ancient samples lifted before a batch is applied, at most. The pool's clock moves at most 2^14 octaves between batches, so
+/// that all are lifted long before serial order could wrap.
+const LIFTED_MAX: u32 = 16_384;
+/// Ranks within which hot buckets are split (DECISIONS 11).
+const SPLIT_RANKS: u64 = 65_536;
+/// Serves of ids that are stored nowhere, remembered over all shards (DECISIONS 17).
+const UNSTORED_SERVES: usize = 65_536;
+
+/// What all shards of a pool share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) capacity: i64,
+    pub(super) shards: usize,
+    /// Samples in all shards; briefly over capacity while a batch is applied.
+    pub(super) len: AtomicI64,
+    /// The lowest bucket's key of each shard; `u64::MAX` when empty.
+    floors: Vec<AtomicU64>,
+    pub(super) hardness: Hardness,
+    /// Ids of a dense id space; 0: not dense.
+    pub(super) dense_ids: u64,
+}
+
+impl Shared {
+    pub(super) fn new(capacity: usize, shards: usize, hardness: Hardness, dense_ids: u64) -> Self {
+        Self {
+            capacity: capacity as i64,
+            shards,
+            len: AtomicI64::new(0),
+            floors: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            hardness,
+            dense_ids,
+        }
+    }
+
+    /// The lowest bucket of the pool and the shard that holds it.
+    pub(super) fn lowest(&self) -> Option<(usize, Key)> {
+        let mut lowest: Option<(usize, Key)> = None;
+        for (shard, floor) in self.floors.iter().enumerate() {
+            let Ok(key) = u32::try_from(floor.load(Ordering::Relaxed)) else {
+                continue;
+            };
+            if lowest.is_none_or(|(_, low)| Key(key).since(low) < 0) {
+                lowest = Some((shard, Key(key)));
+            }
+        }
+        lowest
+    }
+
+    /// The lowest key that a new sample may have; `None` while there is room.
+    pub(super) fn floor(&self) -> Option<Key> {
+        (self.len.load(Ordering::Relaxed) >= self.capacity).then(|| self.lowest()).flatten().map(|l| l.1)
+    }
+}
+
+/// How a part of a batch is applied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) stamp: u32,
+    pub(super) decay_units: u64,
+    pub(super) refuse_stale: bool,
+    pub(super) model_version: u32,
+    pub(super) update: ScoreUpdate,
+}
+
+/// The generations that serve and fill.
+#[derive(Clone, Debug)]
+pub(super) struct Generations {
+    pub(super) serving: Arc<Generation>,
+    pub(super) filling: Option<Arc<Generation>>,
+}
+
+/// One shard.
+#[derive(Debug)]
+pub(super) struct Shard {
+    number: usize,
+    shared: Arc<Shared>,
+    index: Index,
+    slots: Slots,
+    pub(super) buckets: Buckets,
+    /// Serving, then filling; empty in a dense id space.
+    samples: Vec<Sample>,
+    background_max: usize,
+    removed: RoaringTreemap,
+    unstored_serves: IdMap<u16>,
+    unstored_order: VecDeque<u64>,
+    rows_since_upkeep: usize,
+}
+
+impl Shard {
+    pub(super) fn new(
+        number: usize,
+        shared: Arc<Shared>,
+        slots_max: usize,
+        background_max: usize,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            number,
+            shared,
+            index: Index::new(slots_max)?,
+            slots: Slots::new(slots_max)?,
+            buckets: Buckets::new(),
+            samples: Vec::new(),
+            background_max,
+            removed: RoaringTreemap::new(),
+            unstored_serves: HashMap::with_hasher(BuildHasherDefault::<IdHasher>::default()),
+            unstored_order: VecDeque::new(),
+            rows_since_upkeep: 0,
+        })
+    }
+
+    /// Brings this shard to the pool's generations.
+    pub(super) fn follow(&mut self, generations: &Generations) {
+        let current = |s: &Sample, g: &Arc<Generation>| s.generation.number == g.number;
+        let wanted = 1 + usize::from(generations.filling.is_some());
+        let in_place = self.samples.len() == wanted
+            && current(&self.samples[0], &generations.serving)
+            && generations.filling.as_ref().is_none_or(|f| current(&self.samples[1], f));
+        if !in_place {
+            let mut old = std::mem::take(&mut self.samples);
+            for generation in std::iter::once(&generations.serving).chain(&generations.filling) {
+                let at = old.iter().position(|s| s.generation.number == generation.number);
+                let sample = at.map_or_else(
+                    || Sample::new(generation.clone(), self.background_max),
+                    |at| old.swap_remove(at),
+                );
+                self.samples.push(sample);
+            }
+        }
+        for sample in &mut self.samples {
+            sample.purge();
+        }
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, id: u64) -> Option<u32> {
+        self.index.find(hash, |slot| self.slots.get(slot).id == id)
+    }
+
+    /// Applies rows `from..to` of a batch, in stages that ask for memory before they need it.
+    pub(super) fn apply(
+        &mut self,
+        batch: &Partitioned,
+        from: usize,
+        to: usize,
+        terms: &Terms,
+        counts: &mut ApplyCounts,
+    ) {
+        self.clamp_ancient(terms.decay_units);
+        let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
+        let stages = (to - from).div_ceil(STAGE);
+        for i in 0..stages + 2 {
+            for row in stage(i) {
+                self.index.prefetch(batch.hashes[row]);
+            }
+            if i >= 1 {
+                self.prefetch_slots(batch, stage(i - 1));
+            }
+            if i >= 2 {
+                self.prefetch_buckets(batch, stage(i - 2));
+                for row in stage(i - 2) {
+                    self.upsert(batch, row, terms, counts);
+                }
+            }
+        }
+        self.rows_since_upkeep += to - from;
+        if self.rows_since_upkeep >= UPKEEP_ROWS {
+            self.rows_since_upkeep = 0;
+            let ranks = (2 * SPLIT_RANKS).div_ceil(self.shared.shards as u64);
+            self.buckets.maintain(&mut self.slots, ranks, UPKEEP_MOVES);
+        }
+        self.publish();
+    }
+
+    fn prefetch_slots(&self, batch: &Partitioned, rows: std::ops::Range<usize>) {
+        let full = self.is_full();
+        let mut evictions = STAGE as u32;
+        for row in rows {
+            match self.index.candidate(batch.hashes[row]) {
+                Some(slot) => self.slots.prefetch(slot),
+                None if full => {
+                    if let Some(victim) = self.buckets.victim(evictions) {
+                        self.slots.prefetch(victim);
+                    }
+                    evictions += 1;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn prefetch_buckets(&self, batch: &Partitioned, rows: std::ops::Range<usize>) {
+        let full = self.is_full();
+        let mut evictions = 0;
+        let mut moves = 0;
+        for row in rows {
+            // The candidate may be another sample with the same fingerprint: then this costs a line for nothing.
+            match self.index.candidate(batch.hashes[row]) {
+                Some(slot) => {
+                    let s = self.slots.get(slot);
+                    if s.position != VACANT && !self.buckets.same_bucket(s.key, batch.keys[row]) {
+                        self.buckets.prefetch_move(&self.slots, s.key, s.position, moves / 8);
+                        moves += 1;
+                    }
+                }
+                None if full => {
+                    if let Some(victim) = self.buckets.victim(evictions) {
+                        self.index.prefetch(placement_hash(self.slots.get(victim).id));
+                    }
+                    evictions += 1;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.len.load(Ordering::Relaxed) >= self.shared.capacity
+    }
+
+    /// Applies one row.
+    fn upsert(&mut self, batch: &Partitioned, row: usize, terms: &Terms, counts: &mut ApplyCounts) {
+        let (id, hash) = (batch.ids[row], batch.hashes[row]);
+        let found = self.find(hash, id);
+        let stale = |stamp: u32| terms.refuse_stale && (stamp.wrapping_sub(terms.stamp) as i32) > 0;
+        if found.is_some_and(|slot| stale(self.slots.get(slot).stamp)) {
+            counts.stale += 1;
+            return;
+        }
+        match self.offer(batch, row, terms) {
+            Taken::Stale => counts.stale += 1,
+            taken => match found {
+                Some(slot) => {
+                    self.update(slot, batch, row, terms);
+                    counts.updated += 1;
+                }
+                None if self.insert(batch, row, terms, counts) => counts.inserted += 1,
+                None if taken == Taken::Member => counts.background_only += 1,
+                None => counts.dropped += 1,
+            },
+        }
+    }
+
+    /// Shows a row to the background generations.
+    #[inline]
+    fn offer(&mut self, batch: &Partitioned, row: usize, terms: &Terms) -> Taken {
+        let offer = Offer {
+            id: batch.ids[row],
+            score: batch.scores[row],
+            stamp: terms.stamp,
+            refuse_stale: terms.refuse_stale,
+            model_version: terms.model_version,
+            update: terms.update,
+            name: batch.names.get(row),
+            payload: batch.payloads.get(row),
+        };
+        if self.shared.dense_ids > 0 {
+            if !self.removed.is_empty() {
+                self.removed.remove(offer.id);
+            }
+            if !self.unstored_serves.is_empty() {
+                self.unstored_serves.remove(&offer.id);
+            }
+            // Every id of the space is in the background, and nothing of it is kept there.
+            return Taken::Outside;
+        }
+        let mut taken = Taken::Outside;
+        for sample in &mut self.samples {
+            match sample.offer(&self.shared.hardness, &offer) {
+                Taken::Outside => {}
+                Taken::Stale => return Taken::Stale,
+                Taken::Member => taken = Taken::Member,
+            }
+        }
+        taken
+    }
+
+    fn update(&mut self, slot: u32, batch: &Partitioned, row: usize, terms: &Terms) {
+        let hardness = self.shared.hardness;
+        let s = *self.slots.get(slot);
+        let (mut key, mut score) = (batch.keys[row], batch.scores[row]);
+        if terms.update != ScoreUpdate::Last {
+            score = updated_score(&hardness, terms.update, s.score, score);
+            key = hardness.key(score, terms.decay_units).0;
+        }
+        if self.buckets.same_bucket(s.key, key) {
+            self.slots.get_mut(slot).key = key;
+        } else {
+            self.buckets.unlink(&mut self.slots, slot);
+            self.slots.get_mut(slot).key = key;
+            self.buckets.push(&mut self.slots, slot);
+        }
+        let s = self.slots.get_mut(slot);
+        s.score = score;
+        s.stamp = terms.stamp;
+        self.slots.set_version(slot, terms.model_version);
+        self.slots.forget_serves(slot);
+        self.slots.attach(slot, batch.names.get(row), batch.payloads.get(row));
+    }
+
+    /// Enters an unknown id, if it is hard enough.
+    fn insert(&mut self, batch: &Partitioned, row: usize, terms: &Terms, counts: &mut ApplyCounts) -> bool {
+        let (id, hash, key) = (batch.ids[row], batch.hashes[row], batch.keys[row]);
+        if !self.make_room(key, counts) {
+            return false;
+        }
+        let slot = self.slots.take();
+        *self.slots.get_mut(slot) =
+            Slot { id, key, position: 0, score: batch.scores[row], stamp: terms.stamp };
+        self.index.insert(hash, slot);
+        self.buckets.push(&mut self.slots, slot);
+        self.slots.set_version(slot, terms.model_version);
+        self.slots.attach(slot, batch.names.get(row), batch.payloads.get(row));
+        true
+    }
+
+    /// Counts a new sample in, and evicts the pool's easiest for it where that is here. Where it is elsewhere the pool is over
+    /// capacity until `settle`.
+    fn make_room(&mut self, key: Key, counts: &mut ApplyCounts) -> bool {
+        let within = |len: i64| (len < self.shared.capacity).then_some(len + 1);
+        if self.slots.has_room()
+            && self.shared.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok()
+        {
+            return true;
+        }
+        let Some((_, own)) = self.buckets.lowest() else {
+            // Nothing here to evict: only if the pool's easiest elsewhere is easier.
+            return self.slots.has_room() && self.is_above_pool(key) && self.count_in();
+        };
+        let own_is_lowest = self.shared.lowest().is_none_or(|(_, pool)| own.since(pool) <= 0);
+        if !own_is_lowest && self.slots.has_room() {
+            return self.is_above_pool(key) && self.count_in();
+        }
+        if key.since(own) < 0 {
+            return false;
+        }
+        let Some(victim) = self.buckets.victim(0) else {
+            return false;
+        };
+        if key.since(self.slots.get(victim).key) <= 0 {
+            return false;
+        }
+        self.evict(victim);
+        counts.evicted += 1;
+        self.publish();
+        self.count_in()
+    }
+
+    fn count_in(&self) -> bool {
+        self.shared.len.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Strictly above the pool's lowest bucket: what evicts it is then harder for sure.
+    fn is_above_pool(&self, key: Key) -> bool {
+        self.shared.lowest().is_none_or(|(_, low)| key.0 >> 7 != low.0 >> 7 && key.since(low) > 0)
+    }
+
+    fn evict(&mut self, slot: u32) {
+        let id = self.slots.get(slot).id;
+        self.take_out(slot, placement_hash(id));
+    }
+
+    fn take_out(&mut self, slot: u32, hash: u64) {
+        self.buckets.unlink(&mut self.slots, slot);
+        self.index.remove(hash, slot);
+        self.slots.release(slot);
+        self.shared.len.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Evicts up to `excess` of this shard's easiest, while they are the pool's; how many.
+    pub(super) fn settle(&mut self, excess: u64) -> u64 {
+        let mut evicted = 0;
+        while evicted < excess {
+            let own_is_lowest = self.shared.lowest().is_some_and(|(shard, _)| shard == self.number);
+            let Some(victim) = self.buckets.victim(0).filter(|_| own_is_lowest) else {
+                break;
+            };
+            self.evict(victim);
+            self.publish();
+            evicted += 1;
+        }
+        evicted
+    }
+
+    #[inline]
+    fn publish(&self) {
+        let floor = self.buckets.lowest().map_or(u64::MAX, |(_, key)| u64::from(key.0));
+        self.shared.floors[self.number].store(floor, Ordering::Relaxed);
+    }
+
+    /// Lifts samples so far behind the clock that serial order would soon wrap; their weight is 2^-500000 either way.
+    fn clamp_ancient(&mut self, decay_units: u64) {
+        let now = Key(decay_units as u32);
+        for _ in 0..LIFTED_MAX {
+            let Some(victim) = self.buckets.victim(0) else {
+                return;
+            };
+            if self.slots.get(victim).key.since(now) > -ANCIENT_UNITS {
+                return;
+            }
+            self.buckets.unlink(&mut self.slots, victim);
+            self.slots.get_mut(victim).key = now.plus(-ANCIENT_UNITS / 2);
+            self.buckets.push(&mut self.slots, victim);
+        }
+    }
+
+    /// Removes an id from everywhere; whether it was anywhere.
+    pub(super) fn remove(&mut self, id: u64) -> bool {
+        let hash = placement_hash(id);
+        let mut was = false;
+        if let Some(slot) = self.find(hash, id) {
+            self.take_out(slot, hash);
+            was = true;
+        }
+        for sample in &mut self.samples {
+            was |= sample.remove(id);
+        }
+        if id < self.shared.dense_ids {
+            was = self.removed.insert(id);
+        }
+        self.publish();
+        was
+    }
+
+    /// Ids of the dense space that were removed here.
+    pub(super) fn removed(&self) -> u64 {
+        self.removed.len()
+    }
+
+    /// Members of the serving generation.
+    pub(super) fn background_len(&self) -> usize {
+        self.samples.first().map_or(0, Sample::len)
+    }
+
+    /// The member of a bucket.
+    pub(super) fn hard_at(&self, bucket: u32, ordinal: u32) -> Option<Row> {
+        self.buckets.member(bucket, ordinal).map(|slot| self.slots.row(slot))
+    }
+
+    /// Starts loading what `hard_at` will read.
+    pub(super) fn prefetch_hard(&self, bucket: u32, ordinal: u32) {
+        if let Some(slot) = self.buckets.member(bucket, ordinal) {
+            self.slots.prefetch(slot);
+        }
+    }
+
+    /// The id of a background member.
+    pub(super) fn background_id(&self, ordinal: u64) -> Option<u64> {
+        if self.shared.dense_ids > 0 {
+            return (ordinal < self.shared.dense_ids).then_some(ordinal);
+        }
+        self.samples.first()?.id_at(ordinal)
+    }
+
+    /// Starts loading the index line of an id.
+    pub(super) fn prefetch_id(&self, id: u64) {
+        self.index.prefetch(placement_hash(id));
+    }
+
+    /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
+    pub(super) fn row(&self, id: u64) -> Option<Row> {
+        if let Some(slot) = self.find(placement_hash(id), id) {
+            return Some(self.slots.row(slot));
+        }
+        if let Some(row) = self.samples.iter().find_map(|s| s.row(id)) {
+            return Some(row);
+        }
+        (id < self.shared.dense_ids && !self.removed.contains(id)).then(|| Row {
+            id,
+            hard_key: None,
+            score: f32::NAN,
+            stamp: None,
+            model_version: 0,
+            serves: self.unstored_serves.get(&id).copied().unwrap_or(0),
+        })
+    }
+
+    /// Marks a sample as served.
+    pub(super) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
+        let row = self.row(id)?;
+        if row.serves >= mark.max_serves {
+            return None;
+        }
+        let slot = self.find(placement_hash(id), id);
+        let attachment: Option<&Attachment> = match slot {
+            Some(slot) => self.slots.attachment(slot),
+            None => self.samples.iter().find_map(|s| s.attachment(id)),
+        };
+        let (name, payload) = attachment.map_or((None, None), |a| (a.name.clone(), a.payload.clone()));
+        let mut serves = row.serves;
+        if mark.count {
+            let mut kept = None;
+            for sample in &mut self.samples {
+                kept = sample.count_serve(id).or(kept);
+            }
+            serves = match slot {
+                Some(slot) => self.slots.count_serve(slot),
+                None => kept.unwrap_or_else(|| self.count_unstored(id)),
+            };
+        }
+        Some(Served { serves, name, payload })
+    }
+
+    fn count_unstored(&mut self, id: u64) -> u16 {
+        let serves = self.unstored_serves.entry(id).or_insert(0);
+        if *serves == 0 {
+            self.unstored_order.push_back(id);
+        }
+        *serves = serves.saturating_add(1);
+        let serves = *serves;
+        while self.unstored_order.len() > UNSTORED_SERVES / self.shared.shards {
+            if let Some(oldest) = self.unstored_order.pop_front() {
+                self.unstored_serves.remove(&oldest);
+            }
+        }
+        serves
+    }
+
+    /// Rows of slots `from..`, about `limit` of them, and the slot to go on from.
+    pub(super) fn scan(&self, from: u32, limit: usize) -> (Vec<Row>, Option<u32>) {
+        let end = self.slots.touched().min(from.saturating_add(limit as u32));
+        let rows = (from..end)
+            .filter(|slot| self.slots.get(*slot).position != VACANT)
+            .map(|slot| self.slots.row(slot))
+            .collect();
+        (rows, (end < self.slots.touched()).then_some(end))
+    }
+
+    /// Visits (key, serves, id, slot) of the members of a bucket.
+    pub(super) fn visit(&self, leaf: u32, mut visit: impl FnMut(Key, u16, u64, u32)) {
+        let mut ahead = self.buckets.members(leaf).skip(16);
+        for slot in self.buckets.members(leaf) {
+            if let Some(next) = ahead.next() {
+                self.slots.prefetch(next);
+            }
+            let s = self.slots.get(slot);
+            visit(s.key, self.slots.serves(slot), s.id, slot);
+        }
+    }
+
+    pub(super) fn slot_row(&self, slot: u32) -> Row {
+        self.slots.row(slot)
+    }
+
+    /// Bytes of index, slots with side columns, buckets and background.
+    pub(super) fn memory_bytes(&self) -> [usize; 4] {
+        [
+            self.index.memory_bytes(),
+            self.slots.memory_bytes(),
+            self.buckets.memory_bytes(),
+            self.samples.iter().map(Sample::memory_bytes).sum::<usize>()
+                + self.removed.serialized_size()
+                + self.unstored_serves.allocation_size(),
+        ]
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        self.buckets.check(&self.slots);
+        for slot in 0..self.slots.touched() {
+            let s = self.slots.get(slot);
+            if s.position != VACANT {
+                assert_eq!(self.find(placement_hash(s.id), s.id), Some(slot), "the index finds each sample");
+            }
+        }
+    }
+}

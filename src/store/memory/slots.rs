@@ -1,0 +1,204 @@
+//! The samples of a shard: 24 bytes each, and side columns that exist once something needs them.
+
+use bytemuck::{Pod, Zeroable};
+use bytes::Bytes;
+use std::sync::Arc;
+
+use super::prefetch::prefetch;
+use crate::store::key::Key;
+use crate::store::{Row, StoreError};
+
+/// `Slot::position` of a slot that holds no sample.
+pub(super) const VACANT: u32 = u32::MAX;
+
+/// One sample.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub(super) struct Slot {
+    pub(super) id: u64,
+    pub(super) key: Key,
+    /// Where its number stands in its bucket.
+    pub(super) position: u32,
+    pub(super) score: f32,
+    pub(super) stamp: u32,
+}
+
+/// What goes with a sample beside numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attachment {
+    pub(super) name: Option<Arc<str>>,
+    pub(super) payload: Option<Bytes>,
+}
+
+impl Attachment {
+    /// Takes over what a report brings; an empty payload keeps what there is.
+    pub(super) fn update(&mut self, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
+        if let Some(name) = name {
+            self.name = Some(name.clone());
+        }
+        if let Some(payload) = payload.filter(|p| !p.is_empty()) {
+            self.payload = Some(payload.clone());
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.name.as_ref().map_or(0, |n| n.len() + 16)
+            + self.payload.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Slots and their side columns.
+#[derive(Debug)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    /// Slots 0..touched have been used.
+    touched: u32,
+    free: Vec<u32>,
+    /// Empty until a report has a version other than 0.
+    versions: Vec<u32>,
+    /// Empty until a serve is counted.
+    serves: Vec<u16>,
+    /// Empty until a sample has a name or payload.
+    attachments: Vec<Option<Box<Attachment>>>,
+    attachment_bytes: usize,
+}
+
+impl Slots {
+    /// Room for `capacity` samples; memory is taken as it is touched.
+    pub(super) fn new(capacity: usize) -> Result<Self, StoreError> {
+        let slots = bytemuck::allocation::try_zeroed_vec(capacity)
+            .map_err(|()| StoreError::Exhausted(format!("no memory for {capacity} samples")))?;
+        Ok(Self {
+            slots,
+            touched: 0,
+            free: Vec::new(),
+            versions: Vec::new(),
+            serves: Vec::new(),
+            attachments: Vec::new(),
+            attachment_bytes: 0,
+        })
+    }
+
+    /// Samples held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.touched as usize - self.free.len()
+    }
+
+    /// Whether another sample fits.
+    pub(super) fn has_room(&self) -> bool {
+        !self.free.is_empty() || (self.touched as usize) < self.slots.len()
+    }
+
+    /// Slots that may hold a sample: 0..touched.
+    pub(super) fn touched(&self) -> u32 {
+        self.touched
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        prefetch(&self.slots, slot as usize);
+    }
+
+    /// A vacant slot; the caller has seen `has_room`.
+    pub(super) fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.touched += 1;
+            self.touched - 1
+        })
+    }
+
+    /// Frees a slot and all that goes with it.
+    pub(super) fn release(&mut self, slot: u32) {
+        self.slots[slot as usize].position = VACANT;
+        self.forget_serves(slot);
+        if let Some(version) = self.versions.get_mut(slot as usize) {
+            *version = 0;
+        }
+        if let Some(old) = self.attachments.get_mut(slot as usize).and_then(Option::take) {
+            self.attachment_bytes -= old.memory_bytes();
+        }
+        self.free.push(slot);
+    }
+
+    pub(super) fn set_version(&mut self, slot: u32, version: u32) {
+        if self.versions.is_empty() {
+            if version == 0 {
+                return;
+            }
+            self.versions = vec![0; self.slots.len()];
+        }
+        self.versions[slot as usize] = version;
+    }
+
+    pub(super) fn serves(&self, slot: u32) -> u16 {
+        self.serves.get(slot as usize).copied().unwrap_or(0)
+    }
+
+    pub(super) fn count_serve(&mut self, slot: u32) -> u16 {
+        if self.serves.is_empty() {
+            self.serves = vec![0; self.slots.len()];
+        }
+        let serves = &mut self.serves[slot as usize];
+        *serves = serves.saturating_add(1);
+        *serves
+    }
+
+    #[inline]
+    pub(super) fn forget_serves(&mut self, slot: u32) {
+        if let Some(serves) = self.serves.get_mut(slot as usize) {
+            *serves = 0;
+        }
+    }
+
+    pub(super) fn attachment(&self, slot: u32) -> Option<&Attachment> {
+        self.attachments.get(slot as usize)?.as_deref()
+    }
+
+    pub(super) fn attach(&mut self, slot: u32, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
+        if name.is_none() && payload.is_none_or(Bytes::is_empty) {
+            return;
+        }
+        if self.attachments.is_empty() {
+            self.attachments.resize_with(self.slots.len(), || None);
+        }
+        let attachment = self.attachments[slot as usize].get_or_insert_default();
+        let before = attachment.memory_bytes();
+        attachment.update(name, payload);
+        // A new one was counted as empty nowhere yet.
+        let counted = if before == size_of::<Attachment>() { 0 } else { before };
+        self.attachment_bytes += attachment.memory_bytes() - counted;
+    }
+
+    pub(super) fn row(&self, slot: u32) -> Row {
+        let s = self.get(slot);
+        Row {
+            id: s.id,
+            hard_key: Some(s.key),
+            score: s.score,
+            stamp: Some(s.stamp),
+            model_version: self.versions.get(slot as usize).copied().unwrap_or(0),
+            serves: self.serves(slot),
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.touched as usize * size_of::<Slot>()
+            + self.free.capacity() * 4
+            + self.versions.len() * 4
+            + self.serves.len() * 2
+            + self.attachments.len() * size_of::<usize>()
+            + self.attachment_bytes
+    }
+}

@@ -106,6 +106,17 @@ impl MemoryStore {
         })
     }
 
+    /// Bytes held by index, slots with side columns, buckets, and background.
+    #[must_use]
+    pub fn memory_by_part(&self) -> [usize; 4] {
+        self.cells.iter().fold([0; 4], |mut sum, cell| {
+            for (sum, part) in sum.iter_mut().zip(cell.shard.lock().memory_bytes()) {
+                *sum += part;
+            }
+            sum
+        })
+    }
+
     /// Queues a change in every shard it concerns, in one order.
     fn enqueue(&self, change: impl FnOnce() -> Change) -> (Arc<Work>, u64) {
         let mut order = self.order.lock();
@@ -402,12 +413,8 @@ impl Store for MemoryStore {
             let renewal = self.background.read();
             (renewal.generations.clone(), renewal.started, renewal.timed_out)
         };
-        let (mut memory, mut removed) = (0, 0);
-        for cell in &self.cells {
-            let shard = cell.shard.lock();
-            memory += shard.memory_bytes().iter().sum::<usize>();
-            removed += shard.removed();
-        }
+        let memory: usize = self.memory_by_part().iter().sum();
+        let removed: u64 = self.cells.iter().map(|cell| cell.shard.lock().removed()).sum();
         let dense = self.shared.dense_ids > 0;
         Ok(StoreStats {
             hard: self.shared.len.load(Ordering::Relaxed).max(0) as u64,

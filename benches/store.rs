@@ -1,0 +1,230 @@
+//! The memory store beside an ordered tree with a hash map (what a sorted set is), in one run. `make bench` prints it.
+//!
+//! Times are of a batch of 4,096 rows where not said otherwise; `item/s` is rows a second. First a table: bytes per entry.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use hardneg::store::key::{Hardness, Key};
+use hardneg::store::memory::MemoryStore;
+use hardneg::store::{Address, BackgroundSpec, ReportBatch, ServePenalty, Store, StoreSpec};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::any::{Any, TypeId};
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker};
+
+const SIZES: [usize; 3] = [10_000, 1_000_000, 10_000_000];
+const ROWS: usize = 4096;
+const SHARDS: usize = 8;
+
+fn main() {
+    if !std::env::args().any(|a| a == "--test" || a == "--list") {
+        print_memory();
+    }
+    divan::main();
+}
+
+/// The store's futures wait for nothing here: polled until done.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+    }
+}
+
+/// Log-normal, like losses: two octaves of standard deviation.
+fn score(rng: &mut SmallRng) -> f32 {
+    let normal: f32 = (0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0;
+    (normal * 3.46).exp2()
+}
+
+/// What is measured.
+trait Subject: Send + Sized + 'static {
+    fn empty(capacity: usize) -> Self;
+    fn upsert(&mut self, ids: Vec<u64>, scores: Vec<f32>);
+    fn top(&mut self, n: usize) -> usize;
+}
+
+impl Subject for MemoryStore {
+    fn empty(capacity: usize) -> Self {
+        Self::new(StoreSpec {
+            capacity,
+            shards: SHARDS,
+            background: BackgroundSpec::Sampled { size: 65_536 },
+            hardness: Hardness::default(),
+            named: false,
+            salt_seed: 1,
+        })
+        .expect("memory")
+    }
+
+    fn upsert(&mut self, ids: Vec<u64>, scores: Vec<f32>) {
+        let batch = ReportBatch { ids, scores, decay_units: 1 << 42, ..Default::default() };
+        run(self.apply(batch)).expect("applied");
+    }
+
+    fn top(&mut self, n: usize) -> usize {
+        run(Store::top(self, n, ServePenalty::default(), usize::MAX)).expect("read").len()
+    }
+}
+
+/// What a sorted set is: order by (key, id), and the key of each id.
+struct OrderedTree {
+    capacity: usize,
+    order: BTreeSet<(u32, u64)>,
+    keys: HashMap<u64, u32>,
+    hardness: Hardness,
+}
+
+impl Subject for OrderedTree {
+    fn empty(capacity: usize) -> Self {
+        Self { capacity, order: BTreeSet::new(), keys: HashMap::new(), hardness: Hardness::default() }
+    }
+
+    fn upsert(&mut self, ids: Vec<u64>, scores: Vec<f32>) {
+        for (id, score) in ids.into_iter().zip(scores) {
+            let Key(key) = self.hardness.key(score, 1 << 31).0;
+            if let Some(old) = self.keys.get(&id).copied() {
+                self.order.remove(&(old, id));
+            } else if self.keys.len() == self.capacity {
+                match self.order.first().copied() {
+                    Some(lowest) if lowest.0 < key => {
+                        self.order.remove(&lowest);
+                        self.keys.remove(&lowest.1);
+                    }
+                    _ => continue,
+                }
+            }
+            self.order.insert((key, id));
+            self.keys.insert(id, key);
+        }
+    }
+
+    fn top(&mut self, n: usize) -> usize {
+        divan::black_box(self.order.iter().rev().take(n).collect::<Vec<_>>()).len()
+    }
+}
+
+type Subjects = parking_lot::Mutex<HashMap<(TypeId, usize), Box<dyn Any + Send>>>;
+static FULL: LazyLock<Subjects> = LazyLock::new(Subjects::default);
+
+/// Calls `with` with a full subject of `size` entries, ids 0..size; made once.
+fn with_full<S: Subject>(size: usize, with: impl FnOnce(&mut S)) {
+    let mut subjects = FULL.lock();
+    let subject = subjects.entry((TypeId::of::<S>(), size)).or_insert_with(|| {
+        let mut subject = S::empty(size);
+        let mut rng = SmallRng::seed_from_u64(1);
+        for start in (0..size).step_by(ROWS) {
+            let ids: Vec<u64> = (start as u64..(start + ROWS).min(size) as u64).collect();
+            let scores = ids.iter().map(|_| score(&mut rng)).collect();
+            subject.upsert(ids, scores);
+        }
+        Box::new(subject)
+    });
+    with(subject.downcast_mut().expect("the type of its key"));
+}
+
+/// Batches of rows made by `row`, measured one by one.
+fn bench_rows<S: Subject>(
+    bencher: Bencher<'_, '_>,
+    size: usize,
+    mut row: impl FnMut(&mut SmallRng) -> (u64, f32),
+) {
+    let mut rng = SmallRng::seed_from_u64(7);
+    with_full::<S>(size, |subject| {
+        bencher
+            .counter(ItemsCount::new(ROWS))
+            .with_inputs(|| (0..ROWS).map(|_| row(&mut rng)).unzip::<u64, f32, Vec<_>, Vec<_>>())
+            .bench_local_values(|(ids, scores)| subject.upsert(ids, scores));
+    });
+}
+
+#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+fn upsert_random<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
+    bench_rows::<S>(bencher, size, |rng| (rng.random_range(0..size as u64), score(rng)));
+}
+
+#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+fn upsert_sequential<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
+    let mut next = 0;
+    bench_rows::<S>(bencher, size, |rng| {
+        next = (next + 1) % size as u64;
+        (next, score(rng))
+    });
+}
+
+#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+fn drop_below_floor<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
+    let mut next = 1 << 40;
+    bench_rows::<S>(bencher, size, |_| {
+        next += 1;
+        (next, 1e-9)
+    });
+}
+
+/// New ids, each a little harder than the last, push the easiest out. Last, because it replaces what is stored.
+#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 8)]
+fn z_insert_and_evict<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
+    let mut next = 1 << 41;
+    bench_rows::<S>(bencher, size, |rng| {
+        next += 1;
+        (next, 16.0 + (next - (1 << 41)) as f32 * 1e-5 + rng.random::<f32>())
+    });
+}
+
+#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 4)]
+fn top_256<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
+    with_full::<S>(size, |subject| {
+        bencher.bench_local(|| assert_eq!(subject.top(256), 256));
+    });
+}
+
+/// A census and 256 members drawn by it: what one round of the sampler asks of the store. A tree has no counterpart.
+#[divan::bench(args = SIZES, sample_count = 500, sample_size = 1, max_time = 4)]
+fn census_and_draw_256(bencher: Bencher<'_, '_>, size: usize) {
+    let mut rng = SmallRng::seed_from_u64(3);
+    with_full::<MemoryStore>(size, |store| {
+        bencher.bench_local(|| {
+            let census = run(store.census()).expect("read");
+            let addresses: Vec<Address> = (0..256)
+                .map(|_| {
+                    let bucket = &census.buckets[rng.random_range(0..census.buckets.len())];
+                    let ordinal = rng.random_range(0..bucket.count);
+                    Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal }
+                })
+                .collect();
+            run(store.fetch(&addresses)).expect("read")
+        });
+    });
+}
+
+fn print_memory() {
+    println!("bytes per entry (score and report time kept, background of 65,536 included)");
+    println!(
+        "{:>12} {:>8} {:>8} {:>8} {:>12} {:>8} {:>10}",
+        "entries", "index", "slots", "buckets", "background", "all", "resident"
+    );
+    for size in SIZES {
+        let before = resident_bytes();
+        with_full::<MemoryStore>(size, |store| {
+            let [index, slots, buckets, background] = store.memory_by_part().map(|b| b as f64 / size as f64);
+            let resident = (resident_bytes().saturating_sub(before)) as f64 / size as f64;
+            let all = index + slots + buckets + background;
+            println!(
+                "{size:>12} {index:>8.1} {slots:>8.1} {buckets:>8.1} {background:>12.1} {all:>8.1} {resident:>10.1}"
+            );
+        });
+    }
+}
+
+/// Of this process (Linux; 0 elsewhere).
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split_whitespace().nth(1).and_then(|p| p.parse::<usize>().ok()).unwrap_or(0);
+    pages * 4096
+}

@@ -92,7 +92,9 @@ impl Hardness {
     pub fn key(&self, score: f32, decay_units: u64) -> (Key, bool) {
         let log2 = self.log2_weight(score);
         let clamped = log2.clamp(-LOG2_WEIGHT_MAX, LOG2_WEIGHT_MAX);
-        let units = (clamped * UNITS_PER_OCTAVE as f32).round() as i32;
+        // Rounded by a cast of something positive: `round` is a call where the target has no instruction for it.
+        let above_lowest = (clamped + LOG2_WEIGHT_MAX) * UNITS_PER_OCTAVE as f32 + 0.5;
+        let units = above_lowest as i32 - (LOG2_WEIGHT_MAX as i32) * UNITS_PER_OCTAVE as i32;
         (Key((decay_units as u32).wrapping_add(units as u32)), clamped != log2)
     }
 }

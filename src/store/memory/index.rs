@@ -1,7 +1,7 @@
 //! Which slot an id is in: fingerprint-first open addressing in cache lines.
 //!
-//! A line holds fifteen entries (fingerprint in the high bits, slot number + 1 in the low ones, 0 empty) and counts the
-//! entries that overflowed past it. A miss reads one line: fingerprints are the admission filter.
+//! A line holds fifteen entries (fingerprint in the high bits, slot number + 1 in the low ones, 0 empty) and, in its last
+//! word, counts the entries that overflowed past it. A miss reads one line: fingerprints are the admission filter.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -16,9 +16,30 @@ const LOAD: f64 = 0.75;
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line {
-    entries: [u32; ENTRIES],
-    /// Entries whose home is here or before, and that stand in a later line.
-    overflow: u32,
+    /// Fifteen entries; last, how many entries whose home is here or before stand in a later line.
+    words: [u32; ENTRIES + 1],
+}
+
+impl Line {
+    fn entries(&self) -> &[u32] {
+        &self.words[..ENTRIES]
+    }
+
+    #[inline]
+    fn overflow(&self) -> u32 {
+        self.words[ENTRIES]
+    }
+}
+
+/// What the home line of an id says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// It is not in the index.
+    Absent,
+    /// It is in this slot, or further on, or nowhere.
+    Perhaps(u32),
+    /// It may be further on.
+    Beyond,
 }
 
 /// The index of one shard.
@@ -61,12 +82,18 @@ impl Index {
         prefetch(&self.lines, self.home(hash));
     }
 
-    /// The first slot in the home line that may be the one, without looking at the slot.
+    /// Looks at the home line only, and at no slot.
     #[inline]
-    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
+    pub(super) fn probe(&self, hash: u64) -> Probe {
         let line = &self.lines[self.home(hash)];
         let matches = self.matches(line, self.fingerprint(hash));
-        (matches != 0).then(|| (line.entries[matches.trailing_zeros() as usize] & self.slot_mask) - 1)
+        if matches != 0 {
+            Probe::Perhaps((line.words[matches.trailing_zeros() as usize] & self.slot_mask) - 1)
+        } else if line.overflow() == 0 {
+            Probe::Absent
+        } else {
+            Probe::Beyond
+        }
     }
 
     /// The slot for which `is_it` holds, among those with the fingerprint of `hash`.
@@ -78,29 +105,30 @@ impl Index {
             let line = &self.lines[at];
             let mut matches = self.matches(line, fingerprint);
             while matches != 0 {
-                let slot = (line.entries[matches.trailing_zeros() as usize] & self.slot_mask) - 1;
+                let slot = (line.words[matches.trailing_zeros() as usize] & self.slot_mask) - 1;
                 if is_it(slot) {
                     return Some(slot);
                 }
                 matches &= matches - 1;
             }
-            if line.overflow == 0 {
+            if line.overflow() == 0 {
                 return None;
             }
             at = self.after(at);
         }
     }
 
-    /// Bit i: entry i is occupied and has the fingerprint. Written without branches, so that it becomes a few vector
-    /// instructions on any target.
+    /// Bit i: entry i is occupied and has the fingerprint. Sixteen lanes without a branch become a few vector instructions
+    /// on any target.
     #[inline]
     fn matches(&self, line: &Line, fingerprint: u32) -> u32 {
-        let mut bits = 0;
-        for (i, &entry) in line.entries.iter().enumerate() {
-            let same = (entry ^ fingerprint) & !self.slot_mask == 0;
-            bits |= u32::from(same & (entry != 0)) << i;
+        let mut lanes = [0u32; ENTRIES + 1];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            let word = line.words[i];
+            let differs = (word ^ fingerprint) & !self.slot_mask;
+            *lane = if (differs == 0) & (word != 0) { 1 << i } else { 0 };
         }
-        bits
+        lanes.iter().fold(0, |bits, lane| bits | lane) & ((1 << ENTRIES) - 1)
     }
 
     /// Enters a slot; the index is never more than LOAD full, so there is room.
@@ -108,11 +136,11 @@ impl Index {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
         loop {
-            if let Some(free) = self.lines[at].entries.iter().position(|e| *e == 0) {
-                self.lines[at].entries[free] = entry;
+            if let Some(free) = self.lines[at].entries().iter().position(|e| *e == 0) {
+                self.lines[at].words[free] = entry;
                 return;
             }
-            self.lines[at].overflow += 1;
+            self.lines[at].words[ENTRIES] += 1;
             at = self.after(at);
         }
     }
@@ -122,12 +150,13 @@ impl Index {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
         for _ in 0..self.lines.len() {
-            if let Some(found) = self.lines[at].entries.iter().position(|e| *e == entry) {
-                self.lines[at].entries[found] = 0;
+            if let Some(found) = self.lines[at].entries().iter().position(|e| *e == entry) {
+                self.lines[at].words[found] = 0;
                 return;
             }
             // It stands further on, so every line up to it counted it.
-            self.lines[at].overflow = self.lines[at].overflow.saturating_sub(1);
+            let overflow = &mut self.lines[at].words[ENTRIES];
+            *overflow = overflow.saturating_sub(1);
             at = self.after(at);
         }
     }
@@ -172,7 +201,7 @@ mod tests {
                 }
             }
             for line in &index.lines {
-                prop_assert!(!model.is_empty() || line.overflow == 0, "overflow counts come back to 0");
+                prop_assert!(!model.is_empty() || line.overflow() == 0, "overflow counts come back to 0");
             }
         }
     }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::background::{Generation, IdHasher, IdMap, Offer, Sample, Taken, updated_score};
 use super::buckets::Buckets;
-use super::index::Index;
+use super::index::{Index, Probe};
 use super::slots::{Attachment, Slot, Slots, VACANT};
 use crate::store::hash::placement_hash;
-use crate::store::key::{ANCIENT_UNITS, Hardness, Key};
+use crate::store::key::{ANCIENT_UNITS, BUCKET_SHIFT, Hardness, Key};
 use crate::store::partition::Partitioned;
 use crate::store::{ApplyCounts, Row, ScoreUpdate, ServeMark, Served, StoreError};
 
@@ -58,11 +58,23 @@ impl Shared {
 
     /// The lowest bucket of the pool and the shard that holds it.
     pub(super) fn lowest(&self) -> Option<(usize, Key)> {
+        self.lowest_of(|_| true)
+    }
+
+    /// The lowest bucket of the other shards.
+    fn lowest_but(&self, number: usize) -> Option<Key> {
+        self.lowest_of(|shard| shard != number).map(|l| l.1)
+    }
+
+    fn lowest_of(&self, counts: impl Fn(usize) -> bool) -> Option<(usize, Key)> {
         let mut lowest: Option<(usize, Key)> = None;
         for (shard, floor) in self.floors.iter().enumerate() {
             let Ok(key) = u32::try_from(floor.load(Ordering::Relaxed)) else {
                 continue;
             };
+            if !counts(shard) {
+                continue;
+            }
             if lowest.is_none_or(|(_, low)| Key(key).since(low) < 0) {
                 lowest = Some((shard, Key(key)));
             }
@@ -108,6 +120,8 @@ pub(super) struct Shard {
     unstored_serves: IdMap<u16>,
     unstored_order: VecDeque<u64>,
     rows_since_upkeep: usize,
+    /// The lowest bucket of the other shards, as of the start of this part of a batch.
+    elsewhere: Option<Key>,
 }
 
 impl Shard {
@@ -129,6 +143,7 @@ impl Shard {
             unstored_serves: HashMap::with_hasher(BuildHasherDefault::<IdHasher>::default()),
             unstored_order: VecDeque::new(),
             rows_since_upkeep: 0,
+            elsewhere: None,
         })
     }
 
@@ -170,20 +185,23 @@ impl Shard {
         counts: &mut ApplyCounts,
     ) {
         self.clamp_ancient(terms.decay_units);
+        self.elsewhere = self.shared.lowest_but(self.number);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = (to - from).div_ceil(STAGE);
+        let mut probes = [[Probe::Absent; STAGE]; 2];
         for i in 0..stages + 2 {
             for row in stage(i) {
                 self.index.prefetch(batch.hashes[row]);
             }
-            if i >= 1 {
-                self.prefetch_slots(batch, stage(i - 1));
-            }
             if i >= 2 {
-                self.prefetch_buckets(batch, stage(i - 2));
-                for row in stage(i - 2) {
-                    self.upsert(batch, row, terms, counts);
+                self.prefetch_buckets(batch, stage(i - 2), &probes[i & 1]);
+                for (row, probe) in stage(i - 2).zip(probes[i & 1]) {
+                    self.upsert(batch, row, probe, terms, counts);
                 }
+            }
+            if i >= 1 {
+                // After the rows before have been applied, so that only its own stage comes between a probe and its use.
+                self.probe(batch, stage(i - 1), &mut probes[(i - 1) & 1]);
             }
         }
         self.rows_since_upkeep += to - from;
@@ -195,46 +213,73 @@ impl Shard {
         self.publish();
     }
 
-    fn prefetch_slots(&self, batch: &Partitioned, rows: std::ops::Range<usize>) {
+    /// Reads the index lines of a stage and asks for the slots they name, and for those that may be evicted.
+    fn probe(&self, batch: &Partitioned, rows: std::ops::Range<usize>, probes: &mut [Probe; STAGE]) {
         let full = self.is_full();
         let mut evictions = STAGE as u32;
-        for row in rows {
-            match self.index.candidate(batch.hashes[row]) {
-                Some(slot) => self.slots.prefetch(slot),
-                None if full => {
+        for (row, probe) in rows.zip(probes) {
+            *probe = self.index.probe(batch.hashes[row]);
+            match *probe {
+                Probe::Perhaps(slot) => self.slots.prefetch(slot),
+                _ if full && !self.is_too_easy(batch.keys[row]) => {
                     if let Some(victim) = self.buckets.victim(evictions) {
                         self.slots.prefetch(victim);
                     }
                     evictions += 1;
                 }
-                None => {}
+                _ => {}
             }
         }
     }
 
-    fn prefetch_buckets(&self, batch: &Partitioned, rows: std::ops::Range<usize>) {
+    /// Asks for the places in buckets that a stage will touch, and for the index lines of what it will evict.
+    fn prefetch_buckets(&self, batch: &Partitioned, rows: std::ops::Range<usize>, probes: &[Probe; STAGE]) {
         let full = self.is_full();
         let mut evictions = 0;
         let mut moves = 0;
-        for row in rows {
-            // The candidate may be another sample with the same fingerprint: then this costs a line for nothing.
-            match self.index.candidate(batch.hashes[row]) {
-                Some(slot) => {
+        for (row, probe) in rows.zip(probes) {
+            match *probe {
+                // It may be another sample with the same fingerprint: then this costs a line for nothing.
+                Probe::Perhaps(slot) => {
                     let s = self.slots.get(slot);
                     if s.position != VACANT && !self.buckets.same_bucket(s.key, batch.keys[row]) {
                         self.buckets.prefetch_move(&self.slots, s.key, s.position, moves / 8);
                         moves += 1;
                     }
                 }
-                None if full => {
+                _ if full && !self.is_too_easy(batch.keys[row]) => {
                     if let Some(victim) = self.buckets.victim(evictions) {
                         self.index.prefetch(placement_hash(self.slots.get(victim).id));
                     }
                     evictions += 1;
                 }
-                None => {}
+                _ => {}
             }
         }
+    }
+
+    /// Below the lowest bucket here and elsewhere.
+    #[inline]
+    fn is_too_easy(&self, key: Key) -> bool {
+        self.buckets.lowest().is_some_and(|(_, own)| key.since(own) < 0)
+            && self.elsewhere.is_none_or(|low| key.since(low) < 0)
+    }
+
+    /// The slot of a row, given what its home line said earlier in this stage: no row of a batch is another's duplicate, so
+    /// nothing can have entered it meanwhile.
+    #[inline]
+    fn resolve(&self, probe: Probe, hash: u64, id: u64) -> Option<u32> {
+        match probe {
+            Probe::Absent => None,
+            Probe::Perhaps(slot) if self.is_at(slot, id) => Some(slot),
+            _ => self.find(hash, id),
+        }
+    }
+
+    #[inline]
+    fn is_at(&self, slot: u32, id: u64) -> bool {
+        let s = self.slots.get(slot);
+        s.id == id && s.position != VACANT
     }
 
     fn is_full(&self) -> bool {
@@ -242,9 +287,15 @@ impl Shard {
     }
 
     /// Applies one row.
-    fn upsert(&mut self, batch: &Partitioned, row: usize, terms: &Terms, counts: &mut ApplyCounts) {
-        let (id, hash) = (batch.ids[row], batch.hashes[row]);
-        let found = self.find(hash, id);
+    fn upsert(
+        &mut self,
+        batch: &Partitioned,
+        row: usize,
+        probe: Probe,
+        terms: &Terms,
+        counts: &mut ApplyCounts,
+    ) {
+        let found = self.resolve(probe, batch.hashes[row], batch.ids[row]);
         let stale = |stamp: u32| terms.refuse_stale && (stamp.wrapping_sub(terms.stamp) as i32) > 0;
         if found.is_some_and(|slot| stale(self.slots.get(slot).stamp)) {
             counts.stale += 1;
@@ -350,7 +401,10 @@ impl Shard {
             // Nothing here to evict: only if the pool's easiest elsewhere is easier.
             return self.slots.has_room() && self.is_above_pool(key) && self.count_in();
         };
-        let own_is_lowest = self.shared.lowest().is_none_or(|(_, pool)| own.since(pool) <= 0);
+        if self.is_too_easy(key) {
+            return false;
+        }
+        let own_is_lowest = self.elsewhere.is_none_or(|low| own.since(low) <= 0);
         if !own_is_lowest && self.slots.has_room() {
             return self.is_above_pool(key) && self.count_in();
         }
@@ -365,7 +419,6 @@ impl Shard {
         }
         self.evict(victim);
         counts.evicted += 1;
-        self.publish();
         self.count_in()
     }
 
@@ -376,7 +429,7 @@ impl Shard {
 
     /// Strictly above the pool's lowest bucket: what evicts it is then harder for sure.
     fn is_above_pool(&self, key: Key) -> bool {
-        self.shared.lowest().is_none_or(|(_, low)| key.0 >> 7 != low.0 >> 7 && key.since(low) > 0)
+        self.elsewhere.is_none_or(|low| key.0 >> BUCKET_SHIFT != low.0 >> BUCKET_SHIFT && key.since(low) > 0)
     }
 
     fn evict(&mut self, slot: u32) {

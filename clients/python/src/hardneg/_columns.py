@@ -1,0 +1,154 @@
+"""Columns: arrays to bytes and back, without a cost per element where the input allows it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from ._errors import HardnegError
+from ._proto import columns_pb2
+
+#: Sample ids: integers from 0 to 2^64-1 (any integer dtype, byte order and stride; a torch tensor; a list), or strings.
+IdsLike: TypeAlias = Union[npt.NDArray[Any], Sequence[int], Sequence[str], Any]
+#: Scores: anything that becomes a one-dimensional float array.
+FloatsLike: TypeAlias = Union[npt.NDArray[Any], Sequence[float], Any]
+#: Ids as the client returns and queues them.
+Ids: TypeAlias = Union[npt.NDArray[np.uint64], list[str]]
+
+U64_LE = np.dtype("<u8")
+F32_LE = np.dtype("<f4")
+ID_BYTES_MAX = 256
+ROWS_MAX = 65_536
+
+
+def _array(values: Any) -> Any:
+    """Brings a torch-like tensor to the host; leaves everything else alone."""
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        if "bfloat16" in str(getattr(values, "dtype", "")):  # numpy has no such type
+            values = values.float()
+        return values.numpy()
+    if hasattr(values, "__array__") and not isinstance(values, np.ndarray):
+        return np.asarray(values)
+    return values
+
+
+def normalize_ids(ids: IdsLike, *, name: str = "ids") -> Ids:
+    """Ids as a contiguous little-endian uint64 array that shares no memory with the input, or as a list of str.
+
+    Raises:
+        TypeError: Neither integers nor strings.
+        ValueError: Not one-dimensional, negative, over 2^64-1, or a string that is empty or over 256 bytes.
+    """
+    ids = _array(ids)
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(f"{name} must be a sequence of ids, not one {type(ids).__name__}")
+    if isinstance(ids, np.ndarray):
+        if ids.ndim != 1:
+            raise ValueError(f"{name} must have one dimension, not shape {ids.shape}")
+        if ids.dtype.kind == "u":
+            return np.array(ids, dtype=U64_LE, order="C")
+        if ids.dtype.kind == "i":
+            if ids.size and int(ids.min()) < 0:
+                raise ValueError(f"{name} must not be negative (found {int(ids.min())})")
+            return np.array(ids, dtype=U64_LE, order="C")
+        if ids.dtype.kind not in "UO":
+            raise TypeError(f"{name} must be integers or strings, not {ids.dtype}")
+        ids = ids.tolist()
+    listed = list(ids)
+    if listed and all(isinstance(value, str) for value in listed):
+        for value in listed:
+            if not 1 <= len(value.encode()) <= ID_BYTES_MAX:
+                raise ValueError(f"a string in {name} must have 1 to {ID_BYTES_MAX} bytes: {value[:40]!r}")
+        return [str(value) for value in listed]
+    if any(isinstance(value, (str, bool, np.bool_)) for value in listed):
+        raise TypeError(f"{name} must be all integers or all strings")
+    try:
+        integers = [operator.index(value) for value in listed]
+    except TypeError:
+        raise TypeError(f"{name} must be integers or strings") from None
+    if integers and not (min(integers) >= 0 and max(integers) < 2**64):
+        raise ValueError(f"{name} must be from 0 to 2^64-1")
+    return np.array(integers, dtype=U64_LE)
+
+
+def normalize_floats(values: FloatsLike, rows: int, *, name: str = "scores") -> npt.NDArray[np.float32]:
+    """Floats as a contiguous little-endian float32 array of `rows` rows that shares no memory with the input.
+
+    What float32 cannot hold becomes infinite; the service counts and drops it, as it does NaN.
+    """
+    values = _array(values)
+    with np.errstate(over="ignore"):
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiub" and array.size:
+            raise TypeError(f"{name} must be real numbers, not {array.dtype}")
+        array = np.array(array, dtype=F32_LE, order="C")
+    if array.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), one per id, not {array.shape}")
+    return array
+
+
+def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> list[bytes] | None:
+    """Payloads, one a row (None or empty: keep what is stored), or None for no payloads at all."""
+    if payloads is None:
+        return None
+    listed = [b"" if payload is None else bytes(payload) for payload in payloads]
+    if len(listed) != rows:
+        raise ValueError(f"payloads must have {rows} entries, one per id, not {len(listed)}")
+    return listed
+
+
+def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
+    """The column of ids that `normalize_ids` returned."""
+    if isinstance(ids, list):
+        return columns_pb2.IdColumn(strings=columns_pb2.Strings(values=ids))
+    return columns_pb2.IdColumn(u64_le=ids.astype(U64_LE, copy=False).tobytes())
+
+
+def encode_floats(values: npt.NDArray[np.float32]) -> columns_pb2.FloatColumn:
+    """The column of floats that `normalize_floats` returned."""
+    return columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
+
+
+def decode_ids(column: columns_pb2.IdColumn) -> Ids:
+    """Ids as uint64 of shape (n,), a read-only view of the message where it is bytes; or as a list of str."""
+    kind = column.WhichOneof("encoding")
+    if kind == "strings":
+        return list(column.strings.values)
+    if kind == "u64s":
+        return np.array(column.u64s.values, dtype=np.uint64)
+    if len(column.u64_le) % 8:
+        raise HardnegError(f"malformed answer: an id column of {len(column.u64_le)} bytes")
+    return np.frombuffer(column.u64_le, dtype=U64_LE)
+
+
+def decode_floats(
+    column: columns_pb2.FloatColumn, rows: int, *, name: str
+) -> npt.NDArray[np.float32] | None:
+    """Floats of shape (rows,), NaN where absent; None when the column was not sent."""
+    kind = column.WhichOneof("encoding")
+    if kind is None:
+        return None
+    values: npt.NDArray[np.float32]
+    if kind == "floats":
+        values = np.array(column.floats.values, dtype=np.float32)
+    elif len(column.f32_le) % 4:
+        raise HardnegError(f"malformed answer: column {name} of {len(column.f32_le)} bytes")
+    else:
+        values = np.frombuffer(column.f32_le, dtype=F32_LE)
+    if values.size == 0 and rows > 0:
+        return None
+    if values.size != rows:
+        raise HardnegError(f"malformed answer: column {name} has {values.size} rows, ids have {rows}")
+    if column.present:
+        if len(column.present) < (rows + 7) // 8:
+            raise HardnegError(f"malformed answer: the bitmap of column {name} is too short")
+        bits = np.frombuffer(column.present, dtype=np.uint8)
+        present = np.unpackbits(bits, count=rows, bitorder="little").astype(bool)
+        if not present.all():
+            values = np.where(present, values, np.float32(np.nan)).astype(np.float32)
+    return values

@@ -1,0 +1,213 @@
+"""Errors of the client: one class per gRPC status, built from the `google.rpc` details that the server sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+if TYPE_CHECKING:
+    from ._types import Rejection
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "BatchesRejected",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "HardnegError",
+    "InvalidArgument",
+    "NotFound",
+    "PermissionDenied",
+    "QueueFull",
+    "ResourceExhausted",
+    "StreamClosed",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+]
+
+
+class HardnegError(Exception):
+    """Base of everything that the client raises because of the service.
+
+    Wrong *types* of arguments raise the usual `TypeError` and `ValueError` before anything is sent.
+
+    Attributes:
+        message: For the developer, in English.
+        code: The gRPC status, or None for an error of the client itself.
+        reason: Machine-readable, from `google.rpc.ErrorInfo`, for example ``"POOL_NOT_FOUND"``; empty if unknown.
+        field: The field at fault, in the words of the contract, for example ``"policy.alpha"``; None if unknown.
+        violations: Every (field, description) of `google.rpc.BadRequest`.
+        retry_after: Seconds to wait before another try, from `google.rpc.RetryInfo`; None if the server named none.
+        metadata: Further values of `google.rpc.ErrorInfo`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode | None = None,
+        reason: str = "",
+        violations: Iterable[tuple[str, str]] = (),
+        retry_after: float | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.violations = tuple(violations)
+        self.field = self.violations[0][0] if self.violations else None
+        self.retry_after = retry_after
+        self.metadata = dict(metadata or {})
+
+    def __str__(self) -> str:
+        named = f" [field: {self.field}]" if self.field and self.field not in self.message else ""
+        return f"{self.message}{named}"
+
+
+class InvalidArgument(HardnegError):
+    """A value that the service refuses; `field` says which."""
+
+
+class NotFound(HardnegError):
+    """There is no such pool."""
+
+
+class AlreadyExists(HardnegError):
+    """A pool of that name exists with another spec."""
+
+
+class FailedPrecondition(HardnegError):
+    """The pool is not in a state for it: too few samples with ``shortfall="error"``, or another pool's uid."""
+
+
+class Aborted(HardnegError):
+    """Somebody else changed the pool in between (its etag differs): read it again and retry."""
+
+
+class ResourceExhausted(HardnegError):
+    """A limit of the server; `retry_after` says when another try makes sense, if at all."""
+
+
+class Unavailable(HardnegError):
+    """The service cannot be reached, or is stopping. The client has retried already."""
+
+
+class DeadlineExceeded(HardnegError, TimeoutError):
+    """The time allowed is over. Also a `TimeoutError`."""
+
+
+class Unauthenticated(HardnegError):
+    """No credentials, or wrong ones."""
+
+
+class PermissionDenied(HardnegError):
+    """The credentials do not allow this."""
+
+
+class Unimplemented(HardnegError):
+    """The server's version does not have this; `field` says what was asked for."""
+
+
+class QueueFull(HardnegError):
+    """A score stream holds `max_pending` rows that the service has not taken.
+
+    Attributes:
+        accepted_rows: The first rows of the report, which were queued; the rest was not.
+    """
+
+    def __init__(self, message: str, accepted_rows: int) -> None:
+        super().__init__(message)
+        self.accepted_rows = accepted_rows
+
+
+class StreamClosed(HardnegError):
+    """The stream was closed, here or by an error that no retry cures (then it is the `__cause__`)."""
+
+
+class BatchesRejected(HardnegError):
+    """The service refused batches of a score stream: their rows are not stored.
+
+    Attributes:
+        rejections: One `Rejection` a batch, in order.
+    """
+
+    def __init__(self, rejections: Iterable[Rejection]) -> None:
+        self.rejections = tuple(rejections)
+        rows = sum(rejection.rows for rejection in self.rejections)
+        first = self.rejections[0].error
+        super().__init__(
+            f"the service rejected {len(self.rejections)} batch(es), {rows} rows in all; the first: {first}",
+            code=first.code,
+            reason=first.reason,
+            violations=first.violations,
+            retry_after=first.retry_after,
+            metadata=first.metadata,
+        )
+
+
+_CLASSES: dict[grpc.StatusCode, type[HardnegError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
+}
+_BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+_M = TypeVar("_M", error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+
+
+def _detail(status: status_pb2.Status, kind: Callable[[], _M]) -> _M | None:
+    for packed in status.details:
+        message = kind()
+        if packed.Is(message.DESCRIPTOR):
+            packed.Unpack(message)
+            return message
+    return None
+
+
+def from_status(status: status_pb2.Status) -> HardnegError:
+    """The error of a `google.rpc.Status`, as in the ack of a rejected batch."""
+    code = _BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    bad = _detail(status, error_details_pb2.BadRequest)
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    return _CLASSES.get(code, HardnegError)(
+        status.message or code.name,
+        code=code,
+        reason=info.reason if info else "",
+        violations=[(v.field, v.description) for v in bad.field_violations] if bad else (),
+        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        metadata=dict(info.metadata) if info else None,
+    )
+
+
+def from_rpc(error: grpc.RpcError) -> HardnegError:
+    """The error of a failed call."""
+    # What grpcio raises is a Call as well; the stubs do not say so.
+    call: Any = error
+    code: grpc.StatusCode = call.code() if callable(getattr(call, "code", None)) else grpc.StatusCode.UNKNOWN
+    text: str = (call.details() if callable(getattr(call, "details", None)) else str(error)) or ""
+    trailers = call.trailing_metadata() if callable(getattr(call, "trailing_metadata", None)) else ()
+    for key, value in trailers or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status()
+            try:
+                status.ParseFromString(value)
+            except Exception:  # a proxy may have mangled it; code and text are still good
+                break
+            if status.code == code.value[0]:
+                return from_status(status)
+    return _CLASSES.get(code, HardnegError)(text or code.name, code=code)

@@ -1,0 +1,117 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STRATEGY_UNSPECIFIED: _ClassVar[Strategy]
+    STRATEGY_TOP: _ClassVar[Strategy]
+    STRATEGY_PROPORTIONAL: _ClassVar[Strategy]
+    STRATEGY_RANK: _ClassVar[Strategy]
+    STRATEGY_UNIFORM: _ClassVar[Strategy]
+    STRATEGY_STALEST: _ClassVar[Strategy]
+
+class Normalization(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NORMALIZATION_UNSPECIFIED: _ClassVar[Normalization]
+    NORMALIZATION_NONE: _ClassVar[Normalization]
+    NORMALIZATION_MAX: _ClassVar[Normalization]
+    NORMALIZATION_MEAN: _ClassVar[Normalization]
+
+class Shortfall(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SHORTFALL_UNSPECIFIED: _ClassVar[Shortfall]
+    SHORTFALL_SHORT: _ClassVar[Shortfall]
+    SHORTFALL_FILL: _ClassVar[Shortfall]
+    SHORTFALL_ERROR: _ClassVar[Shortfall]
+STRATEGY_UNSPECIFIED: Strategy
+STRATEGY_TOP: Strategy
+STRATEGY_PROPORTIONAL: Strategy
+STRATEGY_RANK: Strategy
+STRATEGY_UNIFORM: Strategy
+STRATEGY_STALEST: Strategy
+NORMALIZATION_UNSPECIFIED: Normalization
+NORMALIZATION_NONE: Normalization
+NORMALIZATION_MAX: Normalization
+NORMALIZATION_MEAN: Normalization
+SHORTFALL_UNSPECIFIED: Shortfall
+SHORTFALL_SHORT: Shortfall
+SHORTFALL_FILL: Shortfall
+SHORTFALL_ERROR: Shortfall
+
+class MiningPolicy(_message.Message):
+    __slots__ = ("strategy", "alpha", "random_fraction", "beta", "normalization", "windows", "shortfall")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZATION_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
+    strategy: Strategy
+    alpha: float
+    random_fraction: float
+    beta: float
+    normalization: Normalization
+    windows: _containers.RepeatedCompositeFieldContainer[Window]
+    shortfall: Shortfall
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., beta: _Optional[float] = ..., normalization: _Optional[_Union[Normalization, str]] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., shortfall: _Optional[_Union[Shortfall, str]] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("score", "rank", "quantile", "age", "model_version")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    QUANTILE_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    score: ScoreWindow
+    rank: RankWindow
+    quantile: QuantileWindow
+    age: AgeWindow
+    model_version: VersionWindow
+    def __init__(self, score: _Optional[_Union[ScoreWindow, _Mapping]] = ..., rank: _Optional[_Union[RankWindow, _Mapping]] = ..., quantile: _Optional[_Union[QuantileWindow, _Mapping]] = ..., age: _Optional[_Union[AgeWindow, _Mapping]] = ..., model_version: _Optional[_Union[VersionWindow, _Mapping]] = ...) -> None: ...
+
+class ScoreWindow(_message.Message):
+    __slots__ = ("min", "max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    min: float
+    max: float
+    def __init__(self, min: _Optional[float] = ..., max: _Optional[float] = ...) -> None: ...
+
+class RankWindow(_message.Message):
+    __slots__ = ("min", "max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    min: int
+    max: int
+    def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ...) -> None: ...
+
+class QuantileWindow(_message.Message):
+    __slots__ = ("min", "max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    min: float
+    max: float
+    def __init__(self, min: _Optional[float] = ..., max: _Optional[float] = ...) -> None: ...
+
+class AgeWindow(_message.Message):
+    __slots__ = ("min", "max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    min: float
+    max: float
+    def __init__(self, min: _Optional[float] = ..., max: _Optional[float] = ...) -> None: ...
+
+class VersionWindow(_message.Message):
+    __slots__ = ("min", "max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    min: int
+    max: int
+    def __init__(self, min: _Optional[int] = ..., max: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,235 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from . import policy_pb2 as _policy_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class IdKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ID_KIND_UNSPECIFIED: _ClassVar[IdKind]
+    ID_KIND_U64: _ClassVar[IdKind]
+    ID_KIND_STRING: _ClassVar[IdKind]
+
+class PoolKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POOL_KIND_UNSPECIFIED: _ClassVar[PoolKind]
+    POOL_KIND_FLAT: _ClassVar[PoolKind]
+    POOL_KIND_ANCHORED: _ClassVar[PoolKind]
+
+class Durability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DURABILITY_UNSPECIFIED: _ClassVar[Durability]
+    DURABILITY_NONE: _ClassVar[Durability]
+    DURABILITY_ASYNC: _ClassVar[Durability]
+    DURABILITY_SYNC: _ClassVar[Durability]
+
+class HardnessFunction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HARDNESS_FUNCTION_UNSPECIFIED: _ClassVar[HardnessFunction]
+    HARDNESS_FUNCTION_POWER: _ClassVar[HardnessFunction]
+    HARDNESS_FUNCTION_EXPONENTIAL: _ClassVar[HardnessFunction]
+
+class ScoreUpdateRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCORE_UPDATE_RULE_UNSPECIFIED: _ClassVar[ScoreUpdateRule]
+    SCORE_UPDATE_RULE_LAST: _ClassVar[ScoreUpdateRule]
+    SCORE_UPDATE_RULE_MAX: _ClassVar[ScoreUpdateRule]
+    SCORE_UPDATE_RULE_EMA: _ClassVar[ScoreUpdateRule]
+ID_KIND_UNSPECIFIED: IdKind
+ID_KIND_U64: IdKind
+ID_KIND_STRING: IdKind
+POOL_KIND_UNSPECIFIED: PoolKind
+POOL_KIND_FLAT: PoolKind
+POOL_KIND_ANCHORED: PoolKind
+DURABILITY_UNSPECIFIED: Durability
+DURABILITY_NONE: Durability
+DURABILITY_ASYNC: Durability
+DURABILITY_SYNC: Durability
+HARDNESS_FUNCTION_UNSPECIFIED: HardnessFunction
+HARDNESS_FUNCTION_POWER: HardnessFunction
+HARDNESS_FUNCTION_EXPONENTIAL: HardnessFunction
+SCORE_UPDATE_RULE_UNSPECIFIED: ScoreUpdateRule
+SCORE_UPDATE_RULE_LAST: ScoreUpdateRule
+SCORE_UPDATE_RULE_MAX: ScoreUpdateRule
+SCORE_UPDATE_RULE_EMA: ScoreUpdateRule
+
+class Pool(_message.Message):
+    __slots__ = ("name", "uid", "spec", "create_time", "etag")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uid: int
+    spec: PoolSpec
+    create_time: _timestamp_pb2.Timestamp
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., spec: _Optional[_Union[PoolSpec, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class PoolSpec(_message.Message):
+    __slots__ = ("capacity", "background_size", "dense_ids", "background_rotation", "shards", "id_kind", "hardness", "decay", "score_update", "default_policy", "serve_limits", "max_payload_bytes", "kind", "durability")
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DENSE_IDS_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_ROTATION_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    ID_KIND_FIELD_NUMBER: _ClassVar[int]
+    HARDNESS_FIELD_NUMBER: _ClassVar[int]
+    DECAY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_POLICY_FIELD_NUMBER: _ClassVar[int]
+    SERVE_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    capacity: int
+    background_size: int
+    dense_ids: int
+    background_rotation: BackgroundRotation
+    shards: int
+    id_kind: IdKind
+    hardness: Hardness
+    decay: Decay
+    score_update: ScoreUpdate
+    default_policy: _policy_pb2.MiningPolicy
+    serve_limits: ServeLimits
+    max_payload_bytes: int
+    kind: PoolKind
+    durability: Durability
+    def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping]] = ..., decay: _Optional[_Union[Decay, _Mapping]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ...) -> None: ...
+
+class Hardness(_message.Message):
+    __slots__ = ("function", "lower_is_harder", "offset", "temperature")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    LOWER_IS_HARDER_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    function: HardnessFunction
+    lower_is_harder: bool
+    offset: float
+    temperature: float
+    def __init__(self, function: _Optional[_Union[HardnessFunction, str]] = ..., lower_is_harder: bool = ..., offset: _Optional[float] = ..., temperature: _Optional[float] = ...) -> None: ...
+
+class Decay(_message.Message):
+    __slots__ = ("half_life_time", "half_life_steps", "disabled", "max_step_jump")
+    HALF_LIFE_TIME_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_STEPS_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    MAX_STEP_JUMP_FIELD_NUMBER: _ClassVar[int]
+    half_life_time: _duration_pb2.Duration
+    half_life_steps: float
+    disabled: bool
+    max_step_jump: int
+    def __init__(self, half_life_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., half_life_steps: _Optional[float] = ..., disabled: bool = ..., max_step_jump: _Optional[int] = ...) -> None: ...
+
+class BackgroundRotation(_message.Message):
+    __slots__ = ("after_reports", "disabled", "max_fill_time")
+    AFTER_REPORTS_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    MAX_FILL_TIME_FIELD_NUMBER: _ClassVar[int]
+    after_reports: int
+    disabled: bool
+    max_fill_time: _duration_pb2.Duration
+    def __init__(self, after_reports: _Optional[int] = ..., disabled: bool = ..., max_fill_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ScoreUpdate(_message.Message):
+    __slots__ = ("rule", "ema_weight")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    EMA_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    rule: ScoreUpdateRule
+    ema_weight: float
+    def __init__(self, rule: _Optional[_Union[ScoreUpdateRule, str]] = ..., ema_weight: _Optional[float] = ...) -> None: ...
+
+class ServeLimits(_message.Message):
+    __slots__ = ("serve_penalty", "max_serves")
+    SERVE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    MAX_SERVES_FIELD_NUMBER: _ClassVar[int]
+    serve_penalty: float
+    max_serves: int
+    def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ...) -> None: ...
+
+class PoolStats(_message.Message):
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "step", "background_generations", "background_generations_timed_out", "clamped")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    MINED_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    SERVED_HARD_FIELD_NUMBER: _ClassVar[int]
+    SERVED_BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALLS_FIELD_NUMBER: _ClassVar[int]
+    PROPOSALS_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_GENERATIONS_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_GENERATIONS_TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
+    CLAMPED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    uid: int
+    sizes: PoolSizes
+    reported_rows: int
+    reported_batches: int
+    counts: ReportCounts
+    evicted: int
+    removed: int
+    mined_batches: int
+    served_hard: int
+    served_background: int
+    shortfalls: int
+    proposals: int
+    rejected_batches: int
+    duplicate_batches: int
+    memory_bytes: int
+    step: int
+    background_generations: int
+    background_generations_timed_out: int
+    clamped: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., step: _Optional[int] = ..., background_generations: _Optional[int] = ..., background_generations_timed_out: _Optional[int] = ..., clamped: _Optional[int] = ...) -> None: ...
+
+class PoolSizes(_message.Message):
+    __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")
+    HARD_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_LOG2_FIELD_NUMBER: _ClassVar[int]
+    hard: int
+    background: int
+    distinct: float
+    background_probability: float
+    floor_log2: float
+    def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ...) -> None: ...
+
+class ReportCounts(_message.Message):
+    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range")
+    INSERTED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_ONLY_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    NON_FINITE_FIELD_NUMBER: _ClassVar[int]
+    COALESCED_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_RANGE_FIELD_NUMBER: _ClassVar[int]
+    inserted: int
+    updated: int
+    background_only: int
+    dropped: int
+    non_finite: int
+    coalesced: int
+    stale: int
+    out_of_range: int
+    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ...) -> None: ...

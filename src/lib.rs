@@ -5,5 +5,7 @@
 
 pub mod proto;
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod store;

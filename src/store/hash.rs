@@ -4,7 +4,10 @@
 #[inline]
 #[must_use]
 pub fn placement_hash(id: u64) -> u64 {
-    fold(fold(id ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345) ^ 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89)
+    fold(
+        fold(id ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345) ^ 0xa409_3822_299f_31d0,
+        0x082e_fa98_ec4e_6c89,
+    )
 }
 
 /// Whether an id is in the background: uniform on 0..2^64, independent of [`placement_hash`] and between salts.

@@ -11,7 +11,7 @@
 
 mod health;
 mod input;
-//mod load;
+mod load;
 mod mine;
 mod output;
 mod pool;
@@ -20,7 +20,11 @@ mod serve;
 mod spec;
 mod values;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -110,7 +114,7 @@ enum Command {
     /// Mine one batch
     Mine(Box<mine::Args>),
     /// Put load on a server and measure it
-    //Load(load::Args),
+    Load(Box<load::Args>),
     /// Ask whether the server is serving
     Health(health::Args),
 }
@@ -132,7 +136,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let code = exit_code(&error);
             if code != 0 {
-                eprintln!("error: {}", one_line(&error));
+                // Not eprintln!, which panics when standard error is closed.
+                let _ = writeln!(io::stderr(), "error: {}", one_line(&error));
             }
             code.into()
         }
@@ -153,7 +158,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Pool { command } => pool::run(&cli.connection, *command).await,
             Command::Report(args) => report::run(&cli.connection, args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,
-            //Command::Load(args) => load::run(&cli.connection, args).await,
+            Command::Load(args) => load::run(&cli.connection, *args).await,
             Command::Health(args) => health::run(&cli.connection, &args).await,
         }
     });

@@ -146,6 +146,9 @@ impl Error {
 fn describe(status: &Status) -> String {
     use std::fmt::Write;
 
+    if status.message().is_empty() {
+        return code_name(status.code()).to_owned();
+    }
     let mut text = format!(
         "{}: {}",
         code_name(status.code()),

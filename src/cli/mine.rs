@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Connection,
-    output::{number, policy_json, print, print_json, sizes_json, table},
+    output::{note, number, policy_json, print, print_json, sizes_json, table},
     spec::PolicyArgs,
     values::{count, duration, short_name},
 };
@@ -97,7 +97,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     match args.format {
         Format::Table => {
             print(&table(&HEADER, rows(&batch), &[0, 1, 2, 3, 5, 6, 7]))?;
-            eprintln!("{}", summary(&batch));
+            note(&summary(&batch));
         }
         Format::Csv => print(&csv(&batch)?)?,
         Format::Json => print_json(&batch_json(&batch))?,

@@ -20,11 +20,7 @@ mod serve;
 mod spec;
 mod values;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -136,8 +132,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let code = exit_code(&error);
             if code != 0 {
-                // Not eprintln!, which panics when standard error is closed.
-                let _ = writeln!(io::stderr(), "error: {}", one_line(&error));
+                output::note(&format!("error: {}", one_line(&error)));
             }
             code.into()
         }

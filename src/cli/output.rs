@@ -15,6 +15,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Writes a line to standard error, for people; unlike `eprintln!` without a panic when nobody listens.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints a JSON document.
 pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;

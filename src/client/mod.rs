@@ -20,6 +20,8 @@ mod options;
 mod retry;
 mod score_batch;
 mod score_stream;
+#[cfg(all(test, feature = "server"))]
+mod tests;
 
 use std::{
     sync::{

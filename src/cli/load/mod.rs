@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     Connection, Usage,
-    output::{grouped, print, print_json},
+    output::{grouped, note, print, print_json},
     spec::PolicyArgs,
     values::{Encoding, count, duration},
 };
@@ -169,10 +169,10 @@ async fn fill(client: &Client, args: &Args) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = args.ids as f64 / seconds / 1e6;
-    eprintln!(
+    note(&format!(
         "filled {} ids in {seconds:.1} s, {rate:.2} M scores/s",
         grouped(args.ids)
-    );
+    ));
     Ok(())
 }
 

@@ -18,6 +18,8 @@ mod pool;
 mod report;
 mod serve;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::{io, process::ExitCode, time::Duration};
@@ -227,29 +229,4 @@ fn one_line(error: &anyhow::Error) -> String {
         }
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn errors_have_codes_and_one_line() {
-        let refused = anyhow::Error::from(ClientError::from(tonic::Status::not_found("no\npool")))
-            .context("mining");
-        assert_eq!(exit_code(&refused), EXIT_FAILURE);
-        assert_eq!(one_line(&refused), "mining: NOT_FOUND: no pool");
-        let away = anyhow::Error::from(ClientError::from(tonic::Status::unavailable("x")));
-        assert_eq!(exit_code(&away), EXIT_UNAVAILABLE);
-        let pipe = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert_eq!(exit_code(&pipe), 0);
-        assert_eq!(exit_code(&Usage("x".into()).into()), EXIT_USAGE);
-    }
 }

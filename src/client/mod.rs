@@ -15,6 +15,8 @@
 mod batch;
 mod batch_stream;
 mod error;
+#[cfg(all(test, feature = "server"))]
+pub(crate) mod fake;
 mod mine;
 mod options;
 mod retry;
@@ -432,6 +434,10 @@ impl Client {
                     );
                 }
             };
+            // However it surfaces: here, at the server, or as its CANCELLED.
+            if status.message() == tonic::TimeoutExpired(()).to_string() {
+                return Err(expired(timeout));
+            }
             match retry.delay(&status, attempts, &self.inner.options) {
                 Some(delay) if tokio::time::Instant::now() + delay < deadline => {
                     tracing::debug!(%status, ?delay, attempts, "retrying");
@@ -453,6 +459,10 @@ pub fn pool_name(pool: &str) -> String {
 #[must_use]
 pub fn pool_id_of(pool: &str) -> &str {
     pool.strip_prefix("pools/").unwrap_or(pool)
+}
+
+fn expired(timeout: Duration) -> Error {
+    Status::deadline_exceeded(format!("no answer within {timeout:?}")).into()
 }
 
 fn new_epoch() -> u64 {

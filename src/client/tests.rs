@@ -1,195 +1,23 @@
 //! The client against a server that misbehaves on purpose.
 
 use std::{
-    collections::HashSet,
-    pin::Pin,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use tokio::net::TcpListener;
-use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
-use tonic::{
-    Code, Request, Response, Status, Streaming,
-    transport::{Server, server::TcpIncoming},
+use tonic::Code;
+
+use super::{
+    fake::{Fake, serve},
+    *,
 };
-
-use super::*;
-use pb::{
-    mining_service_server::{MiningService, MiningServiceServer},
-    stream_batches_request::Message,
-};
-
-/// Acks in order; cuts each stream of scores after `acks_per_stream`, and the whole when `away` calls are left.
-#[derive(Debug, Default)]
-struct Fake {
-    acks_per_stream: u64,
-    /// Applied batches by (epoch, sequence).
-    applied: Mutex<HashSet<(u64, u64)>>,
-    duplicates: AtomicU64,
-    /// Unary calls that are answered UNAVAILABLE first.
-    away: AtomicU32,
-    /// Batches of the mining stream sent, and credits received.
-    mined: AtomicU64,
-    credits: AtomicU64,
-    batches_per_stream: u64,
-}
-
-type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-impl Fake {
-    fn apply(&self, batch: &pb::ScoreBatch) -> pb::ScoreAck {
-        let new = self
-            .applied
-            .lock()
-            .unwrap()
-            .insert((batch.worker_epoch, batch.sequence));
-        let mut ack = pb::ScoreAck {
-            sequence: batch.sequence,
-            ..Default::default()
-        };
-        if batch.model_version == 13 {
-            ack.set_status(pb::AckStatus::Rejected);
-            ack.error = Some(tonic_types::pb::Status {
-                code: Code::InvalidArgument.into(),
-                message: "unlucky".into(),
-                details: Vec::new(),
-            });
-        } else if new {
-            ack.set_status(pb::AckStatus::Applied);
-            ack.counts = Some(pb::ReportCounts {
-                inserted: 2,
-                ..Default::default()
-            });
-        } else {
-            self.duplicates.fetch_add(1, Ordering::Relaxed);
-            ack.set_status(pb::AckStatus::Duplicate);
-        }
-        ack
-    }
-
-    fn mined_batch(&self) -> pb::MinedBatch {
-        pb::MinedBatch {
-            ids: Some(crate::proto::columns::encode_ids(
-                vec![self.mined.fetch_add(1, Ordering::Relaxed)],
-                pb::ColumnEncoding::LittleEndian,
-            )),
-            ..Default::default()
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Service(Arc<Fake>);
-
-#[tonic::async_trait]
-impl MiningService for Service {
-    type StreamScoresStream = AnswerStream<pb::StreamScoresResponse>;
-    type StreamBatchesStream = AnswerStream<pb::StreamBatchesResponse>;
-
-    async fn stream_scores(
-        &self,
-        request: Request<Streaming<pb::StreamScoresRequest>>,
-    ) -> Result<Response<Self::StreamScoresStream>, Status> {
-        let fake = Arc::clone(&self.0);
-        let mut batches = request.into_inner();
-        let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        tokio::spawn(async move {
-            let mut left = fake.acks_per_stream;
-            while let Some(Ok(message)) = batches.next().await {
-                let ack = Some(fake.apply(&message.batch.unwrap()));
-                // The last one is applied, but its ack is lost.
-                if left == 0 {
-                    return;
-                }
-                left -= 1;
-                if sender
-                    .send(Ok(pb::StreamScoresResponse { ack }))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
-    }
-
-    async fn report_scores(
-        &self,
-        request: Request<pb::ReportScoresRequest>,
-    ) -> Result<Response<pb::ReportScoresResponse>, Status> {
-        let ack = self.0.apply(&request.into_inner().batch.unwrap());
-        let away = &self.0.away;
-        if away
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-            .is_ok()
-        {
-            return Err(Status::unavailable("restarting"));
-        }
-        Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
-    }
-
-    async fn mine_batch(
-        &self,
-        request: Request<pb::MineBatchRequest>,
-    ) -> Result<Response<pb::MineBatchResponse>, Status> {
-        if request.into_inner().batch_size == 0 {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
-        Err(Status::unavailable("away"))
-    }
-
-    async fn stream_batches(
-        &self,
-        request: Request<Streaming<pb::StreamBatchesRequest>>,
-    ) -> Result<Response<Self::StreamBatchesStream>, Status> {
-        let fake = Arc::clone(&self.0);
-        let mut messages = request.into_inner();
-        let (sender, receiver) = tokio::sync::mpsc::channel(64);
-        tokio::spawn(async move {
-            let mut left = fake.batches_per_stream;
-            while let Some(Ok(message)) = messages.next().await {
-                let credits = match message.message.unwrap() {
-                    Message::Start(start) => start.max_outstanding,
-                    Message::Credits(credits) => credits,
-                };
-                for _ in 0..credits {
-                    if left == 0 {
-                        let _ = sender.send(Err(Status::unavailable("cut"))).await;
-                        return;
-                    }
-                    left -= 1;
-                    fake.credits.fetch_add(1, Ordering::Relaxed);
-                    let batch = Some(fake.mined_batch());
-                    let _ = sender.send(Ok(pb::StreamBatchesResponse { batch })).await;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
-    }
-
-    async fn remove_samples(
-        &self,
-        _: Request<pb::RemoveSamplesRequest>,
-    ) -> Result<Response<pb::RemoveSamplesResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-}
 
 async fn client_of(fake: &Arc<Fake>, options: ClientOptions) -> Client {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let service = MiningServiceServer::new(Service(Arc::clone(fake)));
-    tokio::spawn(
-        Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener)),
-    );
-    Client::connect_with(address.to_string(), options)
+    Client::connect_with(serve(fake).await, options)
         .await
         .unwrap()
 }

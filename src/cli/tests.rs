@@ -1,5 +1,7 @@
 //! The command line as a whole, against a server that keeps no samples.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{
     io::Write as _,
     sync::{Arc, atomic::Ordering},
@@ -103,7 +105,7 @@ fn a_file_is_reported_in_batches() {
     ];
     hardneg(&address, &arguments).unwrap();
     assert_eq!(fake.rows.load(Ordering::Relaxed), 3);
-    let last = fake.last.lock().unwrap().clone().unwrap();
+    let last = fake.last.lock().clone().unwrap();
     assert_eq!(
         (last.sequence, last.model_version, last.pool_uid),
         (2, 3, 7)
@@ -147,7 +149,7 @@ fn a_pool_that_ages_by_steps_wants_them() {
     let error = hardneg(&address, &["report", path, "--pool", "p"]).unwrap_err();
     assert_eq!(exit_code(&error), EXIT_USAGE);
     hardneg(&address, &["report", path, "--pool", "p", "--step", "9"]).unwrap();
-    let last = fake.last.lock().unwrap().clone().unwrap();
+    let last = fake.last.lock().clone().unwrap();
     assert_eq!(last.step, 9);
     let keys = crate::proto::columns::decode_keys(last.ids).unwrap();
     assert_eq!(keys, ["a"]);
@@ -188,7 +190,7 @@ fn load_creates_fills_and_measures() {
     }
     assert!(fake.rows.load(Ordering::Relaxed) > 20_000);
     assert!(fake.mined.load(Ordering::Relaxed) > 10);
-    let spec = fake.pool.lock().unwrap().clone().unwrap().spec.unwrap();
+    let spec = fake.pool.lock().clone().unwrap().spec.unwrap();
     assert_eq!(spec, pb::PoolSpec::default());
     let idle = [
         "load",

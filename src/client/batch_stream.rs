@@ -13,7 +13,7 @@ use super::{
 use pb::stream_batches_request::Message;
 
 /// Options of a [`BatchStream`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct BatchStreamOptions {
     /// Batches mined but not yet handed over, 1 to 64. Default 2: one on its way while one is trained on.
     pub max_outstanding: u32,

@@ -1,14 +1,17 @@
 //! A server for tests: it keeps no samples, and misbehaves on purpose.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{
     collections::HashSet,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{
@@ -51,11 +54,10 @@ impl Fake {
     fn apply(&self, batch: &pb::ScoreBatch) -> pb::ScoreAck {
         let rows = float_rows(batch.scores.as_ref()).unwrap() as u64;
         self.rows.fetch_add(rows, Ordering::Relaxed);
-        *self.last.lock().unwrap() = Some(batch.clone());
+        *self.last.lock() = Some(batch.clone());
         let new = self
             .applied
             .lock()
-            .unwrap()
             .insert((batch.worker_epoch, batch.sequence));
         let mut ack = pb::ScoreAck {
             sequence: batch.sequence,
@@ -206,7 +208,7 @@ impl PoolService for Service {
             uid: 7,
             ..request.pool.unwrap_or_default()
         };
-        *self.0.pool.lock().unwrap() = Some(pool.clone());
+        *self.0.pool.lock() = Some(pool.clone());
         Ok(Response::new(pb::CreatePoolResponse {
             pool: Some(pool),
             created: true,
@@ -217,7 +219,7 @@ impl PoolService for Service {
         &self,
         _: Request<pb::GetPoolRequest>,
     ) -> Result<Response<pb::GetPoolResponse>, Status> {
-        let pool = self.0.pool.lock().unwrap().clone();
+        let pool = self.0.pool.lock().clone();
         let pool = pool.ok_or_else(|| Status::not_found("no such pool"))?;
         Ok(Response::new(pb::GetPoolResponse { pool: Some(pool) }))
     }
@@ -228,7 +230,7 @@ impl PoolService for Service {
     ) -> Result<Response<pb::ListPoolsResponse>, Status> {
         // Two pages of one pool each.
         let first = request.into_inner().page_token.is_empty();
-        let pool = self.0.pool.lock().unwrap().clone();
+        let pool = self.0.pool.lock().clone();
         Ok(Response::new(pb::ListPoolsResponse {
             pools: pool.into_iter().collect(),
             next_page_token: if first { "2".into() } else { String::new() },
@@ -247,7 +249,7 @@ impl PoolService for Service {
         &self,
         _: Request<pb::DeletePoolRequest>,
     ) -> Result<Response<pb::DeletePoolResponse>, Status> {
-        *self.0.pool.lock().unwrap() = None;
+        *self.0.pool.lock() = None;
         Ok(Response::new(pb::DeletePoolResponse {}))
     }
 

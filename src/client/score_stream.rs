@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Options of a [`ScoreStream`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ScoreStreamOptions {
     /// Batches sent but not acknowledged, 1 to 512; `send` waits beyond it. Default 16. All are kept for a resend.
     /// (The server remembers 1,024 sequences a worker.)

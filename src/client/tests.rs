@@ -1,5 +1,7 @@
 //! The client against a server that misbehaves on purpose.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{
     sync::{
         Arc,
@@ -63,7 +65,7 @@ async fn a_stream_that_breaks_loses_and_doubles_nothing() {
     let summary = stream.finish().await.unwrap();
     assert_eq!((summary.batches, summary.rejected), (40, 1));
     assert!(summary.reconnects >= 4, "{summary:?}");
-    assert_eq!(fake.applied.lock().unwrap().len(), 40);
+    assert_eq!(fake.applied.lock().len(), 40);
     assert_eq!(
         summary.counts.inserted + 2 * summary.duplicates,
         2 * 39,
@@ -104,7 +106,7 @@ async fn a_report_is_retried_under_one_sequence() {
     let task = tokio::spawn(async move { client.report("p", &[1, 2], &[0.5, 0.6]).await });
     let ack = task.await.unwrap().unwrap();
     assert_eq!(ack.status(), pb::AckStatus::Duplicate);
-    assert_eq!(fake.applied.lock().unwrap().len(), 1);
+    assert_eq!(fake.applied.lock().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

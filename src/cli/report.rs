@@ -76,35 +76,58 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let mut chunks = read_ahead(reader, args.batch_size as usize);
     let mut stream = client.score_stream(ScoreStreamOptions::default());
     let mut rows = 0;
+    let mut problem = None;
     while let Some(chunk) = chunks.recv().await {
-        let chunk = chunk.with_context(|| name(&args))?;
-        let step = chunk.step.or(args.step);
-        if by_steps && step.is_none() {
-            let problem = "this pool ages by steps: add a column `step`, or give --step";
-            return Err(Usage(problem.into()).into());
-        }
-        let chunk_rows = chunk.scores.len() as u64;
-        let encoding = pb::ColumnEncoding::LittleEndian;
-        let batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?
-            .step(step.unwrap_or_default())
-            .model_version(args.model_version)
-            .pool_uid(pool.uid);
+        let batch = chunk
+            .with_context(|| name(&args))
+            .and_then(|chunk| to_batch(&args, chunk, pool.uid, by_steps));
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                problem = Some(error);
+                break;
+            }
+        };
+        let batch_rows = batch.rows() as u64;
         // The ack is dropped: the stream's summary tells what came of every batch.
         stream.send(batch).await?;
-        rows += chunk_rows;
-        progress.inc(chunk_rows);
+        rows += batch_rows;
+        progress.inc(batch_rows);
     }
+    // What came before a malformed row is reported, and the summary says how much that is.
     let summary = stream.finish().await?;
     progress.finish_and_clear();
-    show(rows, &summary, args.json)?;
-    match summary.first_rejection {
-        None => Ok(()),
-        Some(first) => anyhow::bail!(
+    if problem.is_none() || rows > 0 {
+        show(rows, &summary, args.json)?;
+    }
+    match (problem, summary.first_rejection) {
+        (Some(problem), _) => Err(problem),
+        (None, None) => Ok(()),
+        (None, Some(first)) => anyhow::bail!(
             "{} of {} batches were rejected; the first: {first}",
             summary.rejected,
             summary.batches
         ),
     }
+}
+
+fn to_batch(
+    args: &Args,
+    chunk: Chunk,
+    pool_uid: u64,
+    by_steps: bool,
+) -> anyhow::Result<ScoreBatch> {
+    let step = chunk.step.or(args.step);
+    if by_steps && step.is_none() {
+        let problem = "this pool ages by steps: add a column `step`, or give --step";
+        return Err(Usage(problem.into()).into());
+    }
+    let encoding = pb::ColumnEncoding::LittleEndian;
+    let batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?;
+    Ok(batch
+        .step(step.unwrap_or_default())
+        .model_version(args.model_version)
+        .pool_uid(pool_uid))
 }
 
 fn name(args: &Args) -> String {

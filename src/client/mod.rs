@@ -382,6 +382,9 @@ impl Client {
     }
 
     /// Opens a stream of score batches; it survives broken connections.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, which its task needs.
     #[must_use]
     pub fn score_stream(&self, options: ScoreStreamOptions) -> ScoreStream {
         ScoreStream::open(self.clone(), options)

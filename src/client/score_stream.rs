@@ -61,7 +61,8 @@ pub struct StreamSummary {
 
 /// A stream of score batches. Acks come in the order of the batches.
 ///
-/// Dropping it abandons what was not acknowledged; [`ScoreStream::finish`] waits.
+/// [`ScoreStream::finish`] waits for the acks still owed. After a drop they come in the background, for as long as the
+/// runtime lives, and nobody learns of them.
 #[derive(Debug)]
 pub struct ScoreStream {
     outgoing: mpsc::Sender<Outgoing>,

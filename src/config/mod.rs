@@ -6,6 +6,8 @@
 mod format;
 mod keys;
 mod load;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -111,3 +111,29 @@ impl AsyncWrite for Connection {
         self.socket.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_surplus_waits_until_one_closes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = Incoming::new(listener, 1);
+        let _clients = [
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+        ];
+        let first = incoming.next().await.unwrap().unwrap();
+        assert!(first.socket.nodelay().unwrap());
+        let brief = Duration::from_millis(50);
+        assert!(timeout(brief, incoming.next()).await.is_err());
+        drop(first);
+        let second = timeout(Duration::from_secs(5), incoming.next()).await;
+        assert!(second.unwrap().unwrap().is_ok());
+    }
+}

@@ -3,9 +3,18 @@
 //! Feature `client` holds the generated stubs and a thin client; `server` (default) the whole service.
 //! ARCHITECTURE.md shows the layers and the way of the data.
 
-pub mod proto;
-
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "server")]
+pub mod config;
 #[cfg(feature = "server")]
 pub mod pool;
+pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod telemetry;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Parse, configure, run, and say by the exit code how it went.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hardneg::cli::main()
+}

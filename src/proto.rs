@@ -1,4 +1,6 @@
-//! The generated contract, package `hardneg.v1`.
+//! The generated contract, package `hardneg.v1`, and the codecs of its columns.
+
+pub mod columns;
 
 #[allow(clippy::all, clippy::pedantic, missing_docs)]
 pub mod v1 {

@@ -1,0 +1,226 @@
+//! Files of scores, read in chunks: memory does not grow with the file.
+
+mod csv;
+mod npy;
+mod parquet;
+
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+
+use crate::client::Ids;
+
+/// Rows of one step.
+#[derive(Debug, PartialEq)]
+pub(super) struct Chunk {
+    /// Ids or keys.
+    pub ids: Ids,
+    /// A score each.
+    pub scores: Vec<f32>,
+    /// The training step of all of them, where the file has the column.
+    pub step: Option<u64>,
+}
+
+/// A file of scores.
+pub(super) trait Reader: Send {
+    /// The next rows, at least one and at most `max_rows`; `None` at the end. A chunk ends where the step changes.
+    ///
+    /// # Errors
+    /// What cannot be read, naming the line or row.
+    fn next_chunk(&mut self, max_rows: usize) -> anyhow::Result<Option<Chunk>>;
+
+    /// Rows in all, where the format says so.
+    fn total_rows(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The formats that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// With a header line: id,score and optionally step
+    Csv,
+    /// A structured array with the fields id and score, or an array of N x 2 numbers
+    Npy,
+    /// With the columns id and score, and optionally step
+    Parquet,
+}
+
+/// Opens a file; `-` is CSV from standard input. `string_keys`: ids are kept as text.
+pub(super) fn open(
+    path: &Path,
+    format: Option<Format>,
+    string_keys: bool,
+) -> anyhow::Result<Box<dyn Reader>> {
+    if path == Path::new("-") {
+        if format.is_some_and(|format| format != Format::Csv) {
+            bail!("standard input can only be CSV");
+        }
+        return Ok(Box::new(csv::CsvReader::new(io::stdin(), string_keys)?));
+    }
+    let format = match format {
+        Some(format) => format,
+        None => guess(path)?,
+    };
+    let file = File::open(path)?;
+    Ok(match format {
+        Format::Csv => Box::new(csv::CsvReader::new(file, string_keys)?),
+        Format::Npy => Box::new(npy::NpyReader::new(BufReader::new(file), string_keys)?),
+        Format::Parquet => Box::new(parquet::ParquetReader::new(file, string_keys)?),
+    })
+}
+
+fn guess(path: &Path) -> anyhow::Result<Format> {
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    match extension.as_str() {
+        "csv" | "txt" => Ok(Format::Csv),
+        "npy" => Ok(Format::Npy),
+        "parquet" | "pq" => Ok(Format::Parquet),
+        _ => Err(anyhow::anyhow!("give --format csv, npy or parquet"))
+            .context("the file's name does not tell its format"),
+    }
+}
+
+/// One value of a column, whatever its type in the file.
+#[derive(Clone, Debug, PartialEq)]
+enum Scalar {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl Scalar {
+    /// As an id.
+    fn into_u64(self) -> Result<u64, String> {
+        match self {
+            Self::Unsigned(value) => Ok(value),
+            Self::Signed(value) => {
+                u64::try_from(value).map_err(|_| format!("id {value} is negative"))
+            }
+            // Beyond 2^53 a double skips integers: two ids could have become one.
+            Self::Float(value)
+                if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) =>
+            {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked above"
+                )]
+                let id = value as u64;
+                Ok(id)
+            }
+            Self::Float(value) => Err(format!("id {value} is not a whole number from 0 to 2^53")),
+            Self::Text(value) => value
+                .parse()
+                .map_err(|_| format!("id {value:?} is not an unsigned integer")),
+        }
+    }
+
+    /// As a string key.
+    fn into_key(self) -> Result<String, String> {
+        let key = match self {
+            Self::Unsigned(value) => value.to_string(),
+            Self::Signed(value) => value.to_string(),
+            Self::Float(value) => return Err(format!("key {value} is not text")),
+            Self::Text(value) => value,
+        };
+        if key.is_empty() {
+            return Err("the key is empty".to_owned());
+        }
+        Ok(key)
+    }
+
+    /// As a score.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "scores are single precision"
+    )]
+    fn into_score(self) -> Result<f32, String> {
+        match self {
+            Self::Unsigned(value) => Ok(value as f32),
+            Self::Signed(value) => Ok(value as f32),
+            Self::Float(value) => Ok(value as f32),
+            Self::Text(value) => value
+                .parse()
+                .map_err(|_| format!("score {value:?} is not a number")),
+        }
+    }
+}
+
+/// Ids of the kind that the pool has, being collected.
+#[derive(Debug)]
+enum IdsBuilder {
+    Integers(Vec<u64>),
+    Keys(Vec<String>),
+}
+
+impl IdsBuilder {
+    fn new(string_keys: bool) -> Self {
+        if string_keys {
+            Self::Keys(Vec::new())
+        } else {
+            Self::Integers(Vec::new())
+        }
+    }
+
+    fn push(&mut self, value: Scalar) -> Result<(), String> {
+        match self {
+            Self::Integers(ids) => ids.push(value.into_u64()?),
+            Self::Keys(keys) => keys.push(value.into_key()?),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Ids {
+        match self {
+            Self::Integers(ids) => Ids::U64(ids),
+            Self::Keys(keys) => Ids::Keys(keys),
+        }
+    }
+}
+
+/// All chunks of a reader, for tests.
+#[cfg(test)]
+fn read_all(reader: &mut dyn Reader, max_rows: usize) -> anyhow::Result<Vec<Chunk>> {
+    let mut chunks = Vec::new();
+    while let Some(chunk) = reader.next_chunk(max_rows)? {
+        assert!(!chunk.scores.is_empty() && chunk.scores.len() <= max_rows);
+        assert_eq!(chunk.ids.len(), chunk.scores.len());
+        chunks.push(chunk);
+    }
+    Ok(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_tells_the_format() {
+        assert_eq!(guess(Path::new("a/b.CSV")).unwrap(), Format::Csv);
+        assert_eq!(guess(Path::new("b.parquet")).unwrap(), Format::Parquet);
+        assert!(guess(Path::new("b.bin")).is_err());
+    }
+
+    #[test]
+    fn ids_never_change_on_the_way() {
+        assert_eq!(Scalar::Float(3.0).into_u64(), Ok(3));
+        assert!(Scalar::Float(3.5).into_u64().is_err());
+        assert!(Scalar::Float(1e17).into_u64().is_err());
+        assert!(Scalar::Float(f64::NAN).into_u64().is_err());
+        assert!(Scalar::Signed(-1).into_u64().is_err());
+        assert!(Scalar::Text("x".into()).into_u64().is_err());
+        assert!(Scalar::Text(String::new()).into_key().is_err());
+    }
+}

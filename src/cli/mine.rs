@@ -1,0 +1,270 @@
+//! `hardneg mine`: one batch, for people and for pipes.
+
+use std::{fmt::Write as _, time::Duration};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{
+    Connection,
+    output::{note, number, policy_json, print, print_json, sizes_json, table},
+    spec::PolicyArgs,
+    values::{count, duration, short_name},
+};
+use crate::client::{Batch, Ids, MineRequest, pb};
+
+const EXAMPLES: &str = "\
+Examples:
+  hardneg mine --pool faces --batch-size 32
+  hardneg mine --pool faces --batch-size 4096 --format ids > hard.txt
+  hardneg mine --pool faces --batch-size 256 --strategy rank --alpha 0.7 --rank-window 100.. --format json
+  hardneg mine --pool faces --batch-size 8 --dry-run --seed 7";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The pool
+    #[arg(long)]
+    pool: String,
+    /// Samples wanted, 1 to 65,536
+    #[arg(long, short = 'n', default_value_t = 16, value_name = "N")]
+    batch_size: u32,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The same seed on the same state gives the same batch
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Wait until the hard store holds this many samples
+    #[arg(long, value_parser = count, value_name = "N")]
+    wait_min_size: Option<u64>,
+    /// How long to wait
+    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "10s", requires = "wait_min_size")]
+    wait_timeout: Duration,
+    /// Never these ids (or keys), separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    exclude: Vec<String>,
+    /// A retry with this id within 60 s gets the same batch
+    #[arg(long, value_name = "TEXT")]
+    request_id: Option<String>,
+    /// Count no serve: for looking at a pool
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// A header and a line a sample
+    Csv,
+    /// One document with columns
+    Json,
+    /// An id a line
+    Ids,
+}
+
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+    let client = connection.connect().await?;
+    let mut request = MineRequest::new(&args.pool, args.batch_size)
+        .dry_run(args.dry_run)
+        .exclude_ids(excluded(args.exclude))
+        .fields(pb::BatchFields {
+            scores: true,
+            importance_weights: true,
+            inclusion_probabilities: true,
+            sources: true,
+            ages: true,
+            model_versions: true,
+            serves: true,
+            payloads: false,
+        });
+    if let Some(policy) = args.policy.over(None) {
+        request = request.policy(policy);
+    }
+    if let Some(seed) = args.seed {
+        request = request.seed(seed);
+    }
+    if let Some(min_size) = args.wait_min_size {
+        request = request.wait(min_size, args.wait_timeout);
+    }
+    if let Some(id) = args.request_id {
+        request = request.request_id(id);
+    }
+    let batch = client.mine(request).await?;
+    match args.format {
+        Format::Table => {
+            print(&table(&HEADER, rows(&batch), &[0, 1, 2, 3, 5, 6, 7]))?;
+            note(&summary(&batch));
+        }
+        Format::Csv => print(&csv(&batch)?)?,
+        Format::Json => print_json(&batch_json(&batch))?,
+        Format::Ids => print(&ids(&batch).fold(String::new(), |mut text, id| {
+            let _ = writeln!(text, "{id}");
+            text
+        }))?,
+    }
+    Ok(())
+}
+
+/// Integers when all are: only a pool of string keys would hold others.
+fn excluded(words: Vec<String>) -> Ids {
+    match words.iter().map(|word| word.parse()).collect() {
+        Ok(ids) => Ids::U64(ids),
+        Err(_) => Ids::Keys(words),
+    }
+}
+
+const HEADER: [&str; 8] = [
+    "id",
+    "score",
+    "importance_weight",
+    "inclusion_probability",
+    "source",
+    "age",
+    "model_version",
+    "serves",
+];
+
+fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
+    (0..batch.len()).map(|row| match &batch.ids {
+        Ids::U64(ids) => ids[row].to_string(),
+        Ids::Keys(keys) => keys[row].clone(),
+    })
+}
+
+fn rows(batch: &Batch) -> Vec<Vec<String>> {
+    let float = |column: &[f32], row: usize| {
+        column
+            .get(row)
+            .filter(|value| !value.is_nan())
+            .map_or_else(String::new, ToString::to_string)
+    };
+    let integer = |column: &[u32], row: usize| {
+        column
+            .get(row)
+            .map_or_else(String::new, ToString::to_string)
+    };
+    ids(batch)
+        .enumerate()
+        .map(|(row, id)| {
+            vec![
+                id,
+                float(&batch.scores, row),
+                float(&batch.importance_weights, row),
+                float(&batch.inclusion_probabilities, row),
+                batch.sources.get(row).map_or_else(String::new, source_name),
+                float(&batch.ages, row),
+                integer(&batch.model_versions, row),
+                integer(&batch.serves, row),
+            ]
+        })
+        .collect()
+}
+
+fn source_name(source: &pb::Source) -> String {
+    short_name(source.as_str_name(), "SOURCE_")
+}
+
+fn csv(batch: &Batch) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for row in rows(batch) {
+        writer.write_record(row)?;
+    }
+    writer.flush()?;
+    let bytes = writer
+        .into_inner()
+        .map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+fn estimand(batch: &Batch) -> String {
+    short_name(batch.estimand.as_str_name(), "ESTIMAND_")
+}
+
+fn summary(batch: &Batch) -> String {
+    let info = &batch.info;
+    let mut text = format!(
+        "{} hard, {} background (share {:.3}); weights estimate: {}; seed {}",
+        info.hard_count,
+        info.background_count,
+        info.realized_random_fraction,
+        estimand(batch),
+        info.seed,
+    );
+    if info.shortfall_count > 0 {
+        let _ = write!(text, "; {} fewer than asked for", info.shortfall_count);
+    }
+    if info.timed_out {
+        text.push_str("; the wait timed out");
+    }
+    text
+}
+
+fn batch_json(batch: &Batch) -> Value {
+    let floats = |column: &[f32]| -> Value { column.iter().copied().map(number).collect() };
+    let ids = match &batch.ids {
+        Ids::U64(ids) => json!(ids),
+        Ids::Keys(keys) => json!(keys),
+    };
+    let info = &batch.info;
+    json!({
+        "ids": ids,
+        "scores": floats(&batch.scores),
+        "importance_weights": floats(&batch.importance_weights),
+        "inclusion_probabilities": floats(&batch.inclusion_probabilities),
+        "sources": batch.sources.iter().map(source_name).collect::<Vec<_>>(),
+        "ages": floats(&batch.ages),
+        "model_versions": batch.model_versions,
+        "serves": batch.serves,
+        "estimand": estimand(batch),
+        "policy": info.policy.as_ref().map(policy_json),
+        "seed": info.seed.to_string(),
+        "hard_count": info.hard_count,
+        "background_count": info.background_count,
+        "realized_random_fraction": info.realized_random_fraction,
+        "shortfall_count": info.shortfall_count,
+        "timed_out": info.timed_out,
+        "sizes": info.sizes.as_ref().map(sizes_json),
+        "pool_uid": info.pool_uid.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::columns::{encode_floats, encode_keys};
+
+    #[test]
+    fn a_batch_prints_as_csv_and_json() {
+        let message = pb::MinedBatch {
+            ids: Some(encode_keys(vec!["a,b".into(), "c".into()])),
+            scores: Some(encode_floats(
+                vec![0.1, f32::NAN],
+                pb::ColumnEncoding::Packed,
+            )),
+            sources: bytes::Bytes::from_static(&[1, 2]),
+            ..Default::default()
+        };
+        let batch = Batch::try_from(message).unwrap();
+        let text = csv(&batch).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "\"a,b\",0.1,,,hard,,,");
+        assert_eq!(lines[2], "c,,,,background,,,");
+        let value = batch_json(&batch);
+        assert_eq!(value["scores"], json!([0.1, null]));
+        assert_eq!(value["ids"], json!(["a,b", "c"]));
+    }
+
+    #[test]
+    fn excluded_words_are_ids_where_they_can_be() {
+        assert_eq!(excluded(vec!["1".into(), "2".into()]), Ids::U64(vec![1, 2]));
+        assert_eq!(
+            excluded(vec!["1".into(), "b".into()]),
+            Ids::Keys(vec!["1".into(), "b".into()])
+        );
+    }
+}

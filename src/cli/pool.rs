@@ -1,0 +1,287 @@
+//! `hardneg pool`: administration of pools.
+
+use clap::Subcommand;
+
+use super::{
+    Connection, Usage,
+    output::{
+        counts, duration_text, grouped, pool_json, print, print_json, properties, stats_counters,
+        stats_json, table,
+    },
+    spec::{FixedArgs, LiveArgs},
+    values::short_name,
+};
+use crate::client::{pb, pool_id_of};
+
+const EXAMPLES: &str = "\
+Examples:
+  hardneg pool create faces --capacity 1M --half-life 30m --random-fraction 0.1
+  hardneg pool create imagenet --dense-ids 1281167 --half-life-steps 5000
+  hardneg pool update faces --half-life 10m --strategy rank
+  hardneg pool stats faces --json";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum PoolCommand {
+    /// Create a pool; the same spec again is no error
+    Create {
+        /// 1 to 63 of [a-z0-9_-]
+        pool: String,
+        #[command(flatten)]
+        fixed: Box<FixedArgs>,
+        #[command(flatten)]
+        live: Box<LiveArgs>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all pools
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a pool's spec
+    Get {
+        /// The pool
+        pool: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a live pool; what is not given stays
+    Update {
+        /// The pool
+        pool: String,
+        #[command(flatten)]
+        live: Box<LiveArgs>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a pool's figures
+    Stats {
+        /// The pool
+        pool: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a pool and its samples
+    Delete {
+        /// The pool
+        pool: String,
+        /// A missing pool is no error
+        #[arg(long)]
+        allow_missing: bool,
+    },
+}
+
+pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow::Result<()> {
+    // Wrong usage shows before any connection.
+    if let PoolCommand::Update { live, .. } = &command
+        && live.apply(&mut pb::PoolSpec::default()).is_empty()
+    {
+        return Err(Usage("nothing to change: give at least one flag (see --help)".into()).into());
+    }
+    let client = connection.connect().await?;
+    match command {
+        PoolCommand::Create {
+            pool,
+            fixed,
+            live,
+            json,
+        } => {
+            let mut spec = pb::PoolSpec::default();
+            fixed.apply(&mut spec);
+            live.apply(&mut spec);
+            let (pool, created) = client.create_pool(&pool, spec).await?;
+            if json {
+                let mut value = pool_json(&pool);
+                value["created"] = created.into();
+                return print_json(&value);
+            }
+            let verb = if created {
+                "created"
+            } else {
+                "exists with this spec"
+            };
+            print(&format!("{}: {verb}\n{}", pool.name, describe(&pool)))?;
+        }
+        PoolCommand::List { json } => {
+            let pools = client.list_pools().await?;
+            if json {
+                return print_json(&pools.iter().map(pool_json).collect());
+            }
+            let rows = pools.iter().map(row).collect();
+            let header = ["POOL", "CAPACITY", "BACKGROUND", "IDS", "HALF-LIFE"];
+            print(&table(&header, rows, &[1]))?;
+        }
+        PoolCommand::Get { pool, json } => {
+            let pool = client.get_pool(&pool).await?;
+            if json {
+                return print_json(&pool_json(&pool));
+            }
+            print(&describe(&pool))?;
+        }
+        PoolCommand::Update { pool, live, json } => {
+            let current = client.get_pool(&pool).await?;
+            let mut spec = current.spec.unwrap_or_default();
+            let paths = live.apply(&mut spec);
+            // The etag: another's change between the two calls would otherwise be undone.
+            let changed = client
+                .update_pool(&pool, spec, &paths, Some(&current.etag))
+                .await?;
+            if json {
+                return print_json(&pool_json(&changed));
+            }
+            print(&describe(&changed))?;
+        }
+        PoolCommand::Stats { pool, json } => {
+            let stats = client.pool_stats(&pool).await?;
+            if json {
+                return print_json(&stats_json(&stats));
+            }
+            print(&describe_stats(&stats))?;
+        }
+        PoolCommand::Delete {
+            pool,
+            allow_missing,
+        } => {
+            client.delete_pool(&pool, allow_missing).await?;
+            print(&format!("{}: deleted\n", pool_id_of(&pool)))?;
+        }
+    }
+    Ok(())
+}
+
+fn background(spec: &pb::PoolSpec) -> String {
+    use pb::pool_spec::Background;
+    match spec.background {
+        Some(Background::BackgroundSize(size)) => grouped(size),
+        Some(Background::DenseIds(ids)) => format!("all of 0..{}", grouped(ids)),
+        None => "default".into(),
+    }
+}
+
+fn half_life(spec: &pb::PoolSpec) -> String {
+    use pb::decay::HalfLife;
+    match spec.decay.as_ref().and_then(|decay| decay.half_life) {
+        Some(HalfLife::HalfLifeTime(time)) => duration_text(time),
+        Some(HalfLife::HalfLifeSteps(steps)) => format!("{steps} steps"),
+        Some(HalfLife::Disabled(_)) => "none".into(),
+        None => "default".into(),
+    }
+}
+
+fn row(pool: &pb::Pool) -> Vec<String> {
+    let spec = pool.spec.clone().unwrap_or_default();
+    vec![
+        pool_id_of(&pool.name).to_owned(),
+        grouped(spec.capacity),
+        background(&spec),
+        short_name(spec.id_kind().as_str_name(), "ID_KIND_"),
+        half_life(&spec),
+    ]
+}
+
+fn describe(pool: &pb::Pool) -> String {
+    let spec = pool.spec.clone().unwrap_or_default();
+    let hardness = spec.hardness.unwrap_or_default();
+    let policy = spec.default_policy.clone().unwrap_or_default();
+    let limits = spec.serve_limits.unwrap_or_default();
+    let or_default = |value: Option<f64>| value.map_or("default".to_owned(), |v| v.to_string());
+    properties(&[
+        ("pool", pool_id_of(&pool.name).to_owned()),
+        ("uid", pool.uid.to_string()),
+        ("etag", pool.etag.clone()),
+        ("capacity", grouped(spec.capacity)),
+        ("background", background(&spec)),
+        ("shards", spec.shards.to_string()),
+        ("ids", short_name(spec.id_kind().as_str_name(), "ID_KIND_")),
+        (
+            "hardness",
+            format!(
+                "{}{}, offset {}, temperature {}",
+                short_name(hardness.function().as_str_name(), "HARDNESS_FUNCTION_"),
+                if hardness.lower_is_harder {
+                    " (lower is harder)"
+                } else {
+                    ""
+                },
+                hardness.offset,
+                hardness.temperature,
+            ),
+        ),
+        ("half-life", half_life(&spec)),
+        (
+            "score update",
+            short_name(
+                spec.score_update.unwrap_or_default().rule().as_str_name(),
+                "SCORE_UPDATE_RULE_",
+            ),
+        ),
+        (
+            "policy",
+            format!(
+                "{}, alpha {}, random fraction {}, beta {}, normalization {}, shortfall {}, {} windows",
+                short_name(policy.strategy().as_str_name(), "STRATEGY_"),
+                or_default(policy.alpha),
+                or_default(policy.random_fraction),
+                or_default(policy.beta),
+                short_name(policy.normalization().as_str_name(), "NORMALIZATION_"),
+                short_name(policy.shortfall().as_str_name(), "SHORTFALL_"),
+                policy.windows.len(),
+            ),
+        ),
+        (
+            "serves",
+            format!(
+                "penalty {}, at most {}",
+                limits.serve_penalty,
+                if limits.max_serves == 0 {
+                    "any number".to_owned()
+                } else {
+                    limits.max_serves.to_string()
+                },
+            ),
+        ),
+        (
+            "payloads",
+            format!("up to {} bytes", spec.max_payload_bytes),
+        ),
+        (
+            "durability",
+            short_name(spec.durability().as_str_name(), "DURABILITY_"),
+        ),
+    ])
+}
+
+fn describe_stats(stats: &pb::PoolStats) -> String {
+    let sizes = stats.sizes.unwrap_or_default();
+    let mut rows = vec![
+        ("pool", pool_id_of(&stats.name).to_owned()),
+        ("hard", grouped(sizes.hard)),
+        ("background", grouped(sizes.background)),
+        ("distinct", format!("{:.0}", sizes.distinct)),
+        (
+            "background_probability",
+            format!("{:.6}", sizes.background_probability),
+        ),
+        (
+            "floor_log2",
+            sizes
+                .floor_log2
+                .map_or("none: there is room".to_owned(), |floor| {
+                    format!("{floor:.3}")
+                }),
+        ),
+    ];
+    if let Some(step) = stats.step {
+        rows.push(("step", grouped(step)));
+    }
+    let reported = stats.counts.unwrap_or_default();
+    rows.extend(counts(&reported).map(|(name, count)| (name, grouped(count))));
+    rows.extend(stats_counters(stats).map(|(name, count)| (name, grouped(count))));
+    properties(&rows)
+}

@@ -1,0 +1,205 @@
+//! `hardneg report`: the scores of a file, streamed.
+
+use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{
+    Connection, Usage,
+    input::{self, Chunk, Format},
+    output::{counts, counts_json, grouped, print, print_json, properties},
+};
+use crate::client::{ScoreBatch, ScoreStreamOptions, StreamSummary, pb};
+
+/// Rows of a batch at most: the contract's limit.
+const MAX_BATCH_ROWS: u32 = 65_536;
+/// Chunks read ahead of the network.
+const CHUNKS_AHEAD: usize = 4;
+
+const EXAMPLES: &str = "\
+Examples:
+  hardneg report scores.csv --pool faces            columns id,score and optionally step
+  hardneg report scores.npy --pool faces            structured array with id and score, or N x 2 floats
+  hardneg report scores.parquet --pool faces --model-version 3
+  score-my-model | hardneg report - --pool faces    CSV from standard input";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The file; `-` reads CSV from standard input
+    file: PathBuf,
+    /// The pool
+    #[arg(long)]
+    pool: String,
+    /// The file's format [default: by its name]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Rows of a batch
+    #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH_ROWS)))]
+    batch_size: u32,
+    /// The training step of rows without a step column
+    #[arg(long, value_name = "N")]
+    step: Option<u64>,
+    /// The version of the model that computed the scores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    model_version: u32,
+    /// Names this worker in the reports
+    #[arg(long, value_name = "NAME")]
+    worker_id: Option<String>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+    let mut options = connection.options();
+    options.worker_id.clone_from(&args.worker_id);
+    let client = crate::client::Client::connect_with(&connection.server, options).await?;
+    let pool = client.get_pool(&args.pool).await?;
+    let spec = pool.spec.unwrap_or_default();
+    let reader = {
+        let (path, format) = (args.file.clone(), args.format);
+        let string_keys = spec.id_kind() == pb::IdKind::String;
+        // A FIFO or standard input blocks until its header is there.
+        tokio::task::spawn_blocking(move || input::open(&path, format, string_keys))
+            .await?
+            .with_context(|| name(&args))?
+    };
+    let total_rows = reader.total_rows();
+    let by_steps = spec.decay.is_some_and(|decay| {
+        matches!(decay.half_life, Some(pb::decay::HalfLife::HalfLifeSteps(_)))
+    });
+    let progress = progress_bar(total_rows);
+    let mut chunks = read_ahead(reader, args.batch_size as usize);
+    let mut stream = client.score_stream(ScoreStreamOptions::default());
+    let mut rows = 0;
+    let mut problem = None;
+    while let Some(chunk) = chunks.recv().await {
+        let batch = chunk
+            .with_context(|| name(&args))
+            .and_then(|chunk| to_batch(&args, chunk, pool.uid, by_steps));
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                problem = Some(error);
+                break;
+            }
+        };
+        let batch_rows = batch.rows() as u64;
+        // The ack is dropped: the stream's summary tells what came of every batch.
+        stream.send(batch).await?;
+        rows += batch_rows;
+        progress.inc(batch_rows);
+    }
+    // What came before a malformed row is reported, and the summary says how much that is.
+    let summary = stream.finish().await?;
+    progress.finish_and_clear();
+    if problem.is_none() || rows > 0 {
+        show(rows, &summary, args.json)?;
+    }
+    match (problem, summary.first_rejection) {
+        (Some(problem), _) => Err(problem),
+        (None, None) => Ok(()),
+        (None, Some(first)) => anyhow::bail!(
+            "{} of {} batches were rejected; the first: {first}",
+            summary.rejected,
+            summary.batches
+        ),
+    }
+}
+
+fn to_batch(
+    args: &Args,
+    chunk: Chunk,
+    pool_uid: u64,
+    by_steps: bool,
+) -> anyhow::Result<ScoreBatch> {
+    let step = chunk.step.or(args.step);
+    if by_steps && step.is_none() {
+        let problem = "this pool ages by steps: add a column `step`, or give --step";
+        return Err(Usage(problem.into()).into());
+    }
+    let encoding = pb::ColumnEncoding::LittleEndian;
+    let batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?;
+    Ok(batch
+        .step(step.unwrap_or_default())
+        .model_version(args.model_version)
+        .pool_uid(pool_uid))
+}
+
+fn name(args: &Args) -> String {
+    if args.file.as_os_str() == "-" {
+        "standard input".to_owned()
+    } else {
+        args.file.display().to_string()
+    }
+}
+
+/// Reads on a thread of its own, at most `CHUNKS_AHEAD` chunks ahead.
+fn read_ahead(
+    mut reader: Box<dyn input::Reader>,
+    max_rows: usize,
+) -> mpsc::Receiver<anyhow::Result<Chunk>> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        while let Some(chunk) = reader.next_chunk(max_rows).transpose() {
+            let failed = chunk.is_err();
+            if sender.blocking_send(chunk).is_err() || failed {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn progress_bar(total_rows: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let (bar, template) = match total_rows {
+        Some(rows) => (
+            ProgressBar::new(rows),
+            "{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {human_pos} rows, {per_sec}",
+        ),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return print_json(&json!({
+            "rows": rows,
+            "batches": summary.batches,
+            "rejected_batches": summary.rejected,
+            "duplicate_batches": summary.duplicates,
+            "reconnects": summary.reconnects,
+            "counts": counts_json(&summary.counts),
+        }));
+    }
+    let mut lines = vec![
+        ("rows", grouped(rows)),
+        ("batches", grouped(summary.batches)),
+    ];
+    let optional = [
+        ("rejected_batches", summary.rejected),
+        ("duplicate_batches", summary.duplicates),
+        ("reconnects", summary.reconnects),
+    ];
+    for (name, count) in optional.into_iter().chain(counts(&summary.counts)) {
+        if count > 0 {
+            lines.push((name, grouped(count)));
+        }
+    }
+    Ok(print(&properties(&lines))?)
+}

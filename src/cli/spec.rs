@@ -1,0 +1,310 @@
+//! Flags for a pool's spec and for a mining policy.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{
+    Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration,
+};
+use crate::client::pb;
+use pb::{decay::HalfLife, pool_spec::Background, window::Kind};
+
+/// What is fixed when a pool is created.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct FixedArgs {
+    /// Samples kept in the hard store [default: 1,048,576]
+    #[arg(long, value_parser = count, value_name = "N")]
+    capacity: Option<u64>,
+    /// Size of the uniform sample of all ids [default: 65,536]
+    #[arg(long, value_parser = count, value_name = "N", conflicts_with = "dense_ids")]
+    background_size: Option<u64>,
+    /// The ids are exactly 0 to N-1, known in advance
+    #[arg(long, value_parser = count, value_name = "N")]
+    dense_ids: Option<u64>,
+    /// Shards, 1 to 256 [default: 4 x the server's cores]
+    #[arg(long, value_name = "N")]
+    shards: Option<u32>,
+    /// Kind of the ids [default: u64]
+    #[arg(long, value_enum, value_name = "KIND")]
+    id_kind: Option<IdKind>,
+    /// How a score becomes a weight [default: power]
+    #[arg(long, value_enum, value_name = "FUNCTION")]
+    hardness: Option<Hardness>,
+    /// A lower score is harder (a distance)
+    #[arg(long)]
+    lower_is_harder: bool,
+    /// power: added to the score [default: 0.001]
+    #[arg(long, value_name = "X")]
+    offset: Option<f64>,
+    /// exponential: divides the score [default: 1]
+    #[arg(long, value_name = "X")]
+    temperature: Option<f64>,
+    /// Longest payload kept with a sample, in bytes [default: 0, none]
+    #[arg(long, value_name = "BYTES")]
+    max_payload_bytes: Option<u32>,
+}
+
+impl FixedArgs {
+    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
+        spec.capacity = self.capacity.unwrap_or_default();
+        spec.background = self
+            .dense_ids
+            .map(Background::DenseIds)
+            .or(self.background_size.map(Background::BackgroundSize));
+        spec.shards = self.shards.unwrap_or_default();
+        if let Some(kind) = self.id_kind {
+            spec.set_id_kind(kind.into());
+        }
+        let any_hardness = self.hardness.is_some()
+            || self.lower_is_harder
+            || self.offset.is_some()
+            || self.temperature.is_some();
+        if any_hardness {
+            let hardness = spec.hardness.get_or_insert_default();
+            if let Some(function) = self.hardness {
+                hardness.set_function(function.into());
+            }
+            hardness.lower_is_harder = self.lower_is_harder;
+            hardness.offset = self.offset.unwrap_or_default();
+            hardness.temperature = self.temperature.unwrap_or_default();
+        }
+        spec.max_payload_bytes = self.max_payload_bytes.unwrap_or_default();
+    }
+}
+
+/// What may change in a live pool.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct LiveArgs {
+    /// A weight halves in this time [default: 1h]
+    #[arg(long, value_parser = duration, value_name = "DURATION", group = "half")]
+    half_life: Option<Duration>,
+    /// A weight halves in this many training steps
+    #[arg(long, value_name = "STEPS", group = "half")]
+    half_life_steps: Option<f64>,
+    /// Scores do not age
+    #[arg(long, group = "half")]
+    no_decay: bool,
+    /// Step pools: refuse a step further ahead than this [default: 1,000,000]
+    #[arg(long, value_parser = count, value_name = "STEPS")]
+    max_step_jump: Option<u64>,
+    /// A fresh background sample after this many reported rows
+    #[arg(long, value_parser = count, value_name = "ROWS")]
+    rotate_after_reports: Option<u64>,
+    /// Keep one background sample for ever
+    #[arg(long, conflicts_with = "rotate_after_reports")]
+    no_rotation: bool,
+    /// The fresh background sample takes over after this long in any case [default: 1h]
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    max_fill_time: Option<Duration>,
+    /// What a new report does to a stored score [default: last]
+    #[arg(long, value_enum, value_name = "RULE")]
+    score_update: Option<ScoreUpdate>,
+    /// ema: weight of the new score [default: 0.5]
+    #[arg(long, value_name = "X")]
+    ema_weight: Option<f64>,
+    /// Each serve multiplies a weight by this [default: 1, off]
+    #[arg(long, value_name = "X")]
+    serve_penalty: Option<f64>,
+    /// Serves between two reports of a sample [default: no limit]
+    #[arg(long, value_name = "N")]
+    max_serves: Option<u32>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+impl LiveArgs {
+    /// Changes what was given and leaves the rest; the paths that changed.
+    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
+        let mut paths = Vec::new();
+        let half_life = if self.no_decay {
+            Some(HalfLife::Disabled(true))
+        } else if let Some(steps) = self.half_life_steps {
+            Some(HalfLife::HalfLifeSteps(steps))
+        } else {
+            self.half_life
+                .and_then(|time| prost_types::Duration::try_from(time).ok())
+                .map(HalfLife::HalfLifeTime)
+        };
+        if half_life.is_some() || self.max_step_jump.is_some() {
+            let decay = spec.decay.get_or_insert_default();
+            decay.half_life = half_life.or(decay.half_life);
+            decay.max_step_jump = self.max_step_jump.unwrap_or(decay.max_step_jump);
+            paths.push("spec.decay");
+        }
+        if self.no_rotation || self.rotate_after_reports.is_some() || self.max_fill_time.is_some() {
+            let rotation = spec.background_rotation.get_or_insert_default();
+            rotation.disabled = self.no_rotation;
+            rotation.after_reports = self.rotate_after_reports.unwrap_or(rotation.after_reports);
+            rotation.max_fill_time = self
+                .max_fill_time
+                .and_then(|time| prost_types::Duration::try_from(time).ok())
+                .or(rotation.max_fill_time);
+            paths.push("spec.background_rotation");
+        }
+        if self.score_update.is_some() || self.ema_weight.is_some() {
+            let update = spec.score_update.get_or_insert_default();
+            if let Some(rule) = self.score_update {
+                update.set_rule(rule.into());
+            }
+            update.ema_weight = self.ema_weight.unwrap_or(update.ema_weight);
+            paths.push("spec.score_update");
+        }
+        if self.serve_penalty.is_some() || self.max_serves.is_some() {
+            let limits = spec.serve_limits.get_or_insert_default();
+            limits.serve_penalty = self.serve_penalty.unwrap_or(limits.serve_penalty);
+            limits.max_serves = self.max_serves.unwrap_or(limits.max_serves);
+            paths.push("spec.serve_limits");
+        }
+        if let Some(policy) = self.policy.over(spec.default_policy.clone()) {
+            spec.default_policy = Some(policy);
+            paths.push("spec.default_policy");
+        }
+        paths
+    }
+}
+
+/// A mining policy.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Policy")]
+pub(super) struct PolicyArgs {
+    /// How hard samples are chosen [default: proportional]
+    #[arg(long, value_enum, value_name = "NAME")]
+    strategy: Option<Strategy>,
+    /// Exponent of proportional and rank, 0 to 16 [default: 1]
+    #[arg(long, value_name = "X")]
+    alpha: Option<f64>,
+    /// Share from the background, 0 to 1 [default: 0.25]
+    #[arg(long, value_name = "X")]
+    random_fraction: Option<f64>,
+    /// Exponent of the importance weights, 0 to 1 [default: 1, unbiased]
+    #[arg(long, value_name = "X")]
+    beta: Option<f64>,
+    /// How the weights are scaled [default: none]
+    #[arg(long, value_enum, value_name = "NAME")]
+    normalization: Option<Normalization>,
+    /// What happens with too few hard samples [default: fill]
+    #[arg(long, value_enum, value_name = "NAME")]
+    shortfall: Option<Shortfall>,
+    /// Only hard samples with a raw score in this range
+    #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
+    score_window: Option<Range<f32>>,
+    /// Only hard samples of these ranks, 0 the hardest, MAX excluded
+    #[arg(long, value_name = "MIN..MAX")]
+    rank_window: Option<Range<u64>>,
+    /// Only hard samples in these quantiles, 1 the hardest
+    #[arg(long, value_name = "MIN..MAX")]
+    quantile_window: Option<Range<f64>>,
+    /// Only reports of this age, in seconds or steps
+    #[arg(long, value_name = "MIN..MAX")]
+    age_window: Option<Range<f64>>,
+    /// Only reports by these model versions
+    #[arg(long, value_name = "MIN..MAX")]
+    version_window: Option<Range<u32>>,
+}
+
+impl PolicyArgs {
+    /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole.
+    pub(super) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
+        let windows = self.windows();
+        let untouched = self.strategy.is_none()
+            && self.alpha.is_none()
+            && self.random_fraction.is_none()
+            && self.beta.is_none()
+            && self.normalization.is_none()
+            && self.shortfall.is_none()
+            && windows.is_empty();
+        if untouched {
+            return None;
+        }
+        let mut policy = base.unwrap_or_default();
+        if let Some(strategy) = self.strategy {
+            policy.set_strategy(strategy.into());
+        }
+        policy.alpha = self.alpha.or(policy.alpha);
+        policy.random_fraction = self.random_fraction.or(policy.random_fraction);
+        policy.beta = self.beta.or(policy.beta);
+        if let Some(normalization) = self.normalization {
+            policy.set_normalization(normalization.into());
+        }
+        if let Some(shortfall) = self.shortfall {
+            policy.set_shortfall(shortfall.into());
+        }
+        if !windows.is_empty() {
+            policy.windows = windows;
+        }
+        Some(policy)
+    }
+
+    fn windows(&self) -> Vec<pb::Window> {
+        let kinds = [
+            self.score_window.map(|range| {
+                Kind::Score(pb::ScoreWindow {
+                    min: range.min,
+                    max: range.max,
+                })
+            }),
+            self.rank_window.map(|range| {
+                Kind::Rank(pb::RankWindow {
+                    min: range.min.unwrap_or_default(),
+                    max: range.max,
+                })
+            }),
+            self.quantile_window.map(|range| {
+                Kind::Quantile(pb::QuantileWindow {
+                    min: range.min.unwrap_or_default(),
+                    max: range.max,
+                })
+            }),
+            self.age_window.map(|range| {
+                Kind::Age(pb::AgeWindow {
+                    min: range.min.unwrap_or_default(),
+                    max: range.max,
+                })
+            }),
+            self.version_window.map(|range| {
+                Kind::ModelVersion(pb::VersionWindow {
+                    min: range.min.unwrap_or_default(),
+                    max: range.max,
+                })
+            }),
+        ];
+        kinds
+            .into_iter()
+            .flatten()
+            .map(|kind| pb::Window { kind: Some(kind) })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_changes_only_what_was_given() {
+        let mut spec = pb::PoolSpec {
+            decay: Some(pb::Decay {
+                half_life: Some(HalfLife::HalfLifeSteps(10.0)),
+                max_step_jump: 7,
+            }),
+            ..Default::default()
+        };
+        let args = LiveArgs {
+            half_life_steps: Some(20.0),
+            policy: PolicyArgs {
+                alpha: Some(2.0),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        assert_eq!(args.apply(&mut spec), ["spec.decay", "spec.default_policy"]);
+        assert_eq!(spec.decay.unwrap().max_step_jump, 7);
+        assert_eq!(spec.default_policy.unwrap().alpha, Some(2.0));
+        assert!(
+            LiveArgs::default()
+                .apply(&mut pb::PoolSpec::default())
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! A mined batch as plain vectors.
+
+use bytes::Bytes;
+
+use super::{Error, Ids, pb};
+use crate::proto::columns::{ColumnError, decode_floats, decode_ids};
+
+/// A mined batch: columns of n rows, no id twice. A column that was not asked for is empty.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The samples, n of them.
+    pub ids: Ids,
+    /// Raw scores as last reported; NaN for an id that was never reported.
+    pub scores: Vec<f32>,
+    /// Multiply the loss of each sample by this. Empty where `estimand` is NONE.
+    pub importance_weights: Vec<f32>,
+    /// Probability of each sample to be in a batch of this kind.
+    pub inclusion_probabilities: Vec<f32>,
+    /// Where each sample was drawn from.
+    pub sources: Vec<pb::Source>,
+    /// Seconds, or steps, since each report.
+    pub ages: Vec<f32>,
+    /// The model versions of the reports.
+    pub model_versions: Vec<u32>,
+    /// Serves since each report, this one included.
+    pub serves: Vec<u32>,
+    /// Payloads, empty where there is none.
+    pub payloads: Vec<Bytes>,
+    /// What mean(importance weight x f) estimates.
+    pub estimand: pb::Estimand,
+    /// Everything else the server said: policy and seed as applied, counts, the pool's sizes. Its columns are empty.
+    pub info: pb::MinedBatch,
+}
+
+impl Batch {
+    /// Rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+impl TryFrom<pb::MinedBatch> for Batch {
+    type Error = Error;
+
+    fn try_from(mut batch: pb::MinedBatch) -> Result<Self, Error> {
+        let ids = match batch.ids.take() {
+            // A batch without rows may come without a column.
+            None => Ids::U64(Vec::new()),
+            ids => decode_ids(ids).map_err(|source| Error::Column {
+                column: "ids",
+                source,
+            })?,
+        };
+        let sources = std::mem::take(&mut batch.sources)
+            .iter()
+            .map(|number| pb::Source::try_from(i32::from(*number)).unwrap_or_default())
+            .collect();
+        let floats = Self {
+            scores: floats("scores", batch.scores.take())?,
+            importance_weights: floats("importance_weights", batch.importance_weights.take())?,
+            inclusion_probabilities: floats(
+                "inclusion_probabilities",
+                batch.inclusion_probabilities.take(),
+            )?,
+            ages: floats("ages", batch.ages.take())?,
+            sources,
+            model_versions: std::mem::take(&mut batch.model_versions),
+            serves: std::mem::take(&mut batch.serves),
+            payloads: std::mem::take(&mut batch.payloads),
+            estimand: batch.estimand(),
+            ids,
+            info: batch,
+        };
+        floats.check_lengths()
+    }
+}
+
+impl Batch {
+    /// Every column that is there has a value a row.
+    fn check_lengths(self) -> Result<Self, Error> {
+        let rows = self.len();
+        let lengths = [
+            ("scores", self.scores.len()),
+            ("importance_weights", self.importance_weights.len()),
+            (
+                "inclusion_probabilities",
+                self.inclusion_probabilities.len(),
+            ),
+            ("ages", self.ages.len()),
+            ("sources", self.sources.len()),
+            ("model_versions", self.model_versions.len()),
+            ("serves", self.serves.len()),
+            ("payloads", self.payloads.len()),
+        ];
+        match lengths.iter().find(|(_, len)| *len != 0 && *len != rows) {
+            None => Ok(self),
+            Some((column, len)) => Err(Error::ColumnLength {
+                column,
+                expected: rows,
+                got: *len,
+            }),
+        }
+    }
+}
+
+fn floats(column: &'static str, values: Option<pb::FloatColumn>) -> Result<Vec<f32>, Error> {
+    match decode_floats(values) {
+        Ok(values) => Ok(values),
+        // Not asked for.
+        Err(ColumnError::Missing) => Ok(Vec::new()),
+        Err(source) => Err(Error::Column { column, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::columns::{encode_floats, encode_ids};
+    use pb::ColumnEncoding::LittleEndian;
+
+    #[test]
+    fn columns_are_decoded_and_checked() {
+        let message = pb::MinedBatch {
+            ids: Some(encode_ids(vec![4, 5], LittleEndian)),
+            importance_weights: Some(encode_floats(vec![1.0, 0.5], LittleEndian)),
+            sources: Bytes::from_static(&[1, 2]),
+            estimand: pb::Estimand::All.into(),
+            ..Default::default()
+        };
+        let batch = Batch::try_from(message.clone()).unwrap();
+        assert_eq!(batch.ids, Ids::U64(vec![4, 5]));
+        assert_eq!(batch.sources, [pb::Source::Hard, pb::Source::Background]);
+        assert!(batch.scores.is_empty());
+
+        let short = pb::MinedBatch {
+            sources: Bytes::from_static(&[1]),
+            ..message
+        };
+        let error = Batch::try_from(short).unwrap_err();
+        assert!(error.to_string().contains("`sources`"), "{error}");
+    }
+}

@@ -1,0 +1,282 @@
+//! A server for tests: it keeps no samples, and misbehaves on purpose.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{
+    Code, Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
+
+use super::pb;
+use crate::proto::columns::{encode_ids, float_rows};
+use pb::{
+    mining_service_server::{MiningService, MiningServiceServer},
+    pool_service_server::{PoolService, PoolServiceServer},
+    stream_batches_request::Message,
+};
+
+/// Acks in order; cuts each stream of scores after `acks_per_stream`, and the whole when `away` calls are left.
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    pub acks_per_stream: u64,
+    /// Applied batches by (epoch, sequence).
+    pub applied: Mutex<HashSet<(u64, u64)>>,
+    pub duplicates: AtomicU64,
+    /// Unary calls that are answered UNAVAILABLE first.
+    pub away: AtomicU32,
+    /// Batches of the mining stream sent, and credits received.
+    pub mined: AtomicU64,
+    pub credits: AtomicU64,
+    pub batches_per_stream: u64,
+    /// What GetPool answers; `None`: NOT_FOUND until it is created.
+    pub pool: Mutex<Option<pb::Pool>>,
+    /// Rows received.
+    pub rows: AtomicU64,
+    /// The last batch received.
+    pub last: Mutex<Option<pb::ScoreBatch>>,
+}
+
+type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Fake {
+    fn apply(&self, batch: &pb::ScoreBatch) -> pb::ScoreAck {
+        let rows = float_rows(batch.scores.as_ref()).unwrap() as u64;
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        *self.last.lock() = Some(batch.clone());
+        let new = self
+            .applied
+            .lock()
+            .insert((batch.worker_epoch, batch.sequence));
+        let mut ack = pb::ScoreAck {
+            sequence: batch.sequence,
+            ..Default::default()
+        };
+        if batch.model_version == 13 {
+            ack.set_status(pb::AckStatus::Rejected);
+            ack.error = Some(tonic_types::pb::Status {
+                code: Code::InvalidArgument.into(),
+                message: "unlucky".into(),
+                details: Vec::new(),
+            });
+        } else if new {
+            ack.set_status(pb::AckStatus::Applied);
+            ack.counts = Some(pb::ReportCounts {
+                inserted: rows,
+                ..Default::default()
+            });
+        } else {
+            self.duplicates.fetch_add(1, Ordering::Relaxed);
+            ack.set_status(pb::AckStatus::Duplicate);
+        }
+        ack
+    }
+
+    fn mined_batch(&self) -> pb::MinedBatch {
+        pb::MinedBatch {
+            ids: Some(encode_ids(
+                vec![self.mined.fetch_add(1, Ordering::Relaxed)],
+                pb::ColumnEncoding::LittleEndian,
+            )),
+            ..Default::default()
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Service(Arc<Fake>);
+
+#[tonic::async_trait]
+impl MiningService for Service {
+    type StreamScoresStream = AnswerStream<pb::StreamScoresResponse>;
+    type StreamBatchesStream = AnswerStream<pb::StreamBatchesResponse>;
+
+    async fn stream_scores(
+        &self,
+        request: Request<Streaming<pb::StreamScoresRequest>>,
+    ) -> Result<Response<Self::StreamScoresStream>, Status> {
+        let fake = Arc::clone(&self.0);
+        let mut batches = request.into_inner();
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut left = fake.acks_per_stream;
+            while let Some(Ok(message)) = batches.next().await {
+                let ack = Some(fake.apply(&message.batch.unwrap()));
+                // The last one is applied, but its ack is lost.
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                if sender
+                    .send(Ok(pb::StreamScoresResponse { ack }))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn report_scores(
+        &self,
+        request: Request<pb::ReportScoresRequest>,
+    ) -> Result<Response<pb::ReportScoresResponse>, Status> {
+        let ack = self.0.apply(&request.into_inner().batch.unwrap());
+        let away = &self.0.away;
+        if away
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_ok()
+        {
+            return Err(Status::unavailable("restarting"));
+        }
+        Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
+    }
+
+    async fn mine_batch(
+        &self,
+        request: Request<pb::MineBatchRequest>,
+    ) -> Result<Response<pb::MineBatchResponse>, Status> {
+        match request.into_inner().batch_size {
+            // Hangs; refuses; mines.
+            0 => std::future::pending().await,
+            1 => Err(Status::unavailable("away")),
+            _ => Ok(Response::new(pb::MineBatchResponse {
+                batch: Some(self.0.mined_batch()),
+            })),
+        }
+    }
+
+    async fn stream_batches(
+        &self,
+        request: Request<Streaming<pb::StreamBatchesRequest>>,
+    ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let fake = Arc::clone(&self.0);
+        let mut messages = request.into_inner();
+        let (sender, receiver) = tokio::sync::mpsc::channel(64);
+        tokio::spawn(async move {
+            let mut left = fake.batches_per_stream;
+            while let Some(Ok(message)) = messages.next().await {
+                let credits = match message.message.unwrap() {
+                    Message::Start(start) => start.max_outstanding,
+                    Message::Credits(credits) => credits,
+                };
+                for _ in 0..credits {
+                    if left == 0 {
+                        let _ = sender.send(Err(Status::unavailable("cut"))).await;
+                        return;
+                    }
+                    left -= 1;
+                    fake.credits.fetch_add(1, Ordering::Relaxed);
+                    let batch = Some(fake.mined_batch());
+                    let _ = sender.send(Ok(pb::StreamBatchesResponse { batch })).await;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn remove_samples(
+        &self,
+        _: Request<pb::RemoveSamplesRequest>,
+    ) -> Result<Response<pb::RemoveSamplesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+#[tonic::async_trait]
+impl PoolService for Service {
+    async fn create_pool(
+        &self,
+        request: Request<pb::CreatePoolRequest>,
+    ) -> Result<Response<pb::CreatePoolResponse>, Status> {
+        let request = request.into_inner();
+        let pool = pb::Pool {
+            name: format!("pools/{}", request.pool_id),
+            uid: 7,
+            ..request.pool.unwrap_or_default()
+        };
+        *self.0.pool.lock() = Some(pool.clone());
+        Ok(Response::new(pb::CreatePoolResponse {
+            pool: Some(pool),
+            created: true,
+        }))
+    }
+
+    async fn get_pool(
+        &self,
+        _: Request<pb::GetPoolRequest>,
+    ) -> Result<Response<pb::GetPoolResponse>, Status> {
+        let pool = self.0.pool.lock().clone();
+        let pool = pool.ok_or_else(|| Status::not_found("no such pool"))?;
+        Ok(Response::new(pb::GetPoolResponse { pool: Some(pool) }))
+    }
+
+    async fn list_pools(
+        &self,
+        request: Request<pb::ListPoolsRequest>,
+    ) -> Result<Response<pb::ListPoolsResponse>, Status> {
+        // Two pages of one pool each.
+        let first = request.into_inner().page_token.is_empty();
+        let pool = self.0.pool.lock().clone();
+        Ok(Response::new(pb::ListPoolsResponse {
+            pools: pool.into_iter().collect(),
+            next_page_token: if first { "2".into() } else { String::new() },
+        }))
+    }
+
+    async fn update_pool(
+        &self,
+        request: Request<pb::UpdatePoolRequest>,
+    ) -> Result<Response<pb::UpdatePoolResponse>, Status> {
+        let pool = request.into_inner().pool;
+        Ok(Response::new(pb::UpdatePoolResponse { pool }))
+    }
+
+    async fn delete_pool(
+        &self,
+        _: Request<pb::DeletePoolRequest>,
+    ) -> Result<Response<pb::DeletePoolResponse>, Status> {
+        *self.0.pool.lock() = None;
+        Ok(Response::new(pb::DeletePoolResponse {}))
+    }
+
+    async fn get_pool_stats(
+        &self,
+        request: Request<pb::GetPoolStatsRequest>,
+    ) -> Result<Response<pb::GetPoolStatsResponse>, Status> {
+        Ok(Response::new(pb::GetPoolStatsResponse {
+            stats: Some(pb::PoolStats {
+                name: request.into_inner().name,
+                reported_rows: self.0.rows.load(Ordering::Relaxed),
+                ..Default::default()
+            }),
+        }))
+    }
+}
+
+/// Serves `fake` on a free port of this machine; its address.
+pub(crate) async fn serve(fake: &Arc<Fake>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = Service(Arc::clone(fake));
+    tokio::spawn(
+        Server::builder()
+            .add_service(MiningServiceServer::new(service.clone()))
+            .add_service(PoolServiceServer::new(service))
+            .serve_with_incoming(TcpIncoming::from(listener)),
+    );
+    address.to_string()
+}

@@ -1,0 +1,229 @@
+//! Building a mining request.
+
+use std::time::Duration;
+
+use super::{Ids, pb, pool_name};
+use pb::{ColumnEncoding, window};
+
+/// What the server waits when a wait gives no timeout.
+const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// A request for one mined batch. What is not set takes the pool's default policy.
+#[derive(Clone, Debug)]
+pub struct MineRequest {
+    message: pb::MineBatchRequest,
+}
+
+impl MineRequest {
+    /// `batch_size` samples, 1 to 65,536, of `pool` (with or without `pools/`).
+    #[must_use]
+    pub fn new(pool: impl AsRef<str>, batch_size: u32) -> Self {
+        Self {
+            message: pb::MineBatchRequest {
+                pool: pool_name(pool.as_ref()),
+                batch_size,
+                encoding: ColumnEncoding::LittleEndian.into(),
+                ..Default::default()
+            },
+        }
+    }
+
+    fn policy_mut(&mut self) -> &mut pb::MiningPolicy {
+        self.message.policy.get_or_insert_default()
+    }
+
+    fn window(mut self, kind: window::Kind) -> Self {
+        self.policy_mut()
+            .windows
+            .push(pb::Window { kind: Some(kind) });
+        self
+    }
+
+    /// The whole policy at once.
+    #[must_use]
+    pub fn policy(mut self, policy: pb::MiningPolicy) -> Self {
+        self.message.policy = Some(policy);
+        self
+    }
+
+    /// How hard samples are chosen.
+    #[must_use]
+    pub fn strategy(mut self, strategy: pb::Strategy) -> Self {
+        self.policy_mut().strategy = strategy.into();
+        self
+    }
+
+    /// The exponent of PROPORTIONAL and RANK, 0 to 16.
+    #[must_use]
+    pub fn alpha(mut self, alpha: f64) -> Self {
+        self.policy_mut().alpha = Some(alpha);
+        self
+    }
+
+    /// The share from the background, 0 to 1.
+    #[must_use]
+    pub fn random_fraction(mut self, fraction: f64) -> Self {
+        self.policy_mut().random_fraction = Some(fraction);
+        self
+    }
+
+    /// The exponent of the importance weights: 1 unbiased, 0 none.
+    #[must_use]
+    pub fn beta(mut self, beta: f64) -> Self {
+        self.policy_mut().beta = Some(beta);
+        self
+    }
+
+    /// How the weights are scaled.
+    #[must_use]
+    pub fn normalization(mut self, normalization: pb::Normalization) -> Self {
+        self.policy_mut().normalization = normalization.into();
+        self
+    }
+
+    /// What happens when there are fewer hard samples than asked for.
+    #[must_use]
+    pub fn shortfall(mut self, shortfall: pb::Shortfall) -> Self {
+        self.policy_mut().shortfall = shortfall.into();
+        self
+    }
+
+    /// Only hard samples with min <= score <= max.
+    #[must_use]
+    pub fn score_window(self, min: Option<f32>, max: Option<f32>) -> Self {
+        self.window(window::Kind::Score(pb::ScoreWindow { min, max }))
+    }
+
+    /// Only hard samples with min <= rank < max, rank 0 the hardest.
+    #[must_use]
+    pub fn rank_window(self, min: u64, max: Option<u64>) -> Self {
+        self.window(window::Kind::Rank(pb::RankWindow { min, max }))
+    }
+
+    /// Only hard samples with min <= quantile <= max, 1 the hardest.
+    #[must_use]
+    pub fn quantile_window(self, min: f64, max: Option<f64>) -> Self {
+        self.window(window::Kind::Quantile(pb::QuantileWindow { min, max }))
+    }
+
+    /// Only reports of this age, in seconds or steps as the pool ages.
+    #[must_use]
+    pub fn age_window(self, min: f64, max: Option<f64>) -> Self {
+        self.window(window::Kind::Age(pb::AgeWindow { min, max }))
+    }
+
+    /// Only reports by these model versions.
+    #[must_use]
+    pub fn version_window(self, min: u32, max: Option<u32>) -> Self {
+        self.window(window::Kind::ModelVersion(pb::VersionWindow { min, max }))
+    }
+
+    /// Never these samples; at most 65,536.
+    #[must_use]
+    pub fn exclude(self, ids: &[u64]) -> Self {
+        self.exclude_ids(Ids::U64(ids.to_vec()))
+    }
+
+    /// Never these samples, by id or key. None is no exclusion.
+    #[must_use]
+    pub fn exclude_ids(mut self, ids: Ids) -> Self {
+        self.message.exclude_ids =
+            (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
+        self
+    }
+
+    /// The same seed on the same state gives the same batch.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.message.seed = Some(seed);
+        self
+    }
+
+    /// Wait until the hard store holds `min_size` samples, at most `timeout` (the server allows up to 5 min).
+    #[must_use]
+    pub fn wait(mut self, min_size: u64, timeout: Duration) -> Self {
+        self.message.wait = Some(pb::Wait {
+            min_size,
+            timeout: prost_types::Duration::try_from(timeout).ok(),
+        });
+        self
+    }
+
+    /// A retry with the same id within 60 s gets the same batch; at most 64 bytes. Makes the call safe to retry.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.message.request_id = id.into();
+        self
+    }
+
+    /// Count no serve.
+    #[must_use]
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.message.dry_run = dry_run;
+        self
+    }
+
+    /// Refuse another pool that has taken the name since.
+    #[must_use]
+    pub fn pool_uid(mut self, uid: u64) -> Self {
+        self.message.pool_uid = uid;
+        self
+    }
+
+    /// Which columns to return. Unset: scores, weights, sources, and payloads where the pool keeps them.
+    #[must_use]
+    pub fn fields(mut self, fields: pb::BatchFields) -> Self {
+        self.message.fields = Some(fields);
+        self
+    }
+
+    /// How the answer travels. Default: raw little-endian bytes.
+    #[must_use]
+    pub fn encoding(mut self, encoding: ColumnEncoding) -> Self {
+        self.message.encoding = encoding.into();
+        self
+    }
+
+    /// Whether a second arrival changes nothing.
+    pub(super) fn is_repeatable(&self) -> bool {
+        !self.message.request_id.is_empty() || self.message.dry_run
+    }
+
+    /// How long the server may wait before it answers.
+    pub(super) fn wait_time(&self) -> Duration {
+        self.message.wait.as_ref().map_or(Duration::ZERO, |wait| {
+            wait.timeout
+                .and_then(|timeout| Duration::try_from(timeout).ok())
+                .unwrap_or(WAIT_DEFAULT)
+        })
+    }
+
+    /// The message as sent.
+    #[must_use]
+    pub fn into_message(self) -> pb::MineBatchRequest {
+        self.message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_fills_the_message() {
+        let request = MineRequest::new("faces", 8)
+            .strategy(pb::Strategy::Rank)
+            .alpha(0.5)
+            .rank_window(10, None)
+            .exclude(&[])
+            .wait(100, Duration::from_secs(60));
+        assert_eq!(request.wait_time(), Duration::from_secs(60));
+        assert!(!request.is_repeatable());
+        let message = request.into_message();
+        assert_eq!(message.pool, "pools/faces");
+        assert!(message.exclude_ids.is_none());
+        let policy = message.policy.unwrap();
+        assert_eq!((policy.alpha, policy.beta), (Some(0.5), None));
+        assert_eq!(policy.windows.len(), 1);
+    }
+}

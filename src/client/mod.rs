@@ -1,0 +1,477 @@
+//! A thin client: pooled connections, finite deadlines, typed calls.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), hardneg::client::Error> {
+//! use hardneg::client::{Client, MineRequest, pb};
+//!
+//! let client = Client::connect("http://127.0.0.1:50051").await?;
+//! client.create_pool("faces", pb::PoolSpec::default()).await?;
+//! client.report("faces", &[1, 2, 3], &[0.9, 0.1, 0.4]).await?;
+//! let batch = client.mine(MineRequest::new("faces", 2)).await?;
+//! println!("{:?} {:?}", batch.ids, batch.importance_weights);
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod batch_stream;
+mod error;
+#[cfg(all(test, feature = "server"))]
+pub(crate) mod fake;
+mod mine;
+mod options;
+mod retry;
+mod score_batch;
+mod score_stream;
+#[cfg(all(test, feature = "server"))]
+mod tests;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tonic::{Request, Response, Status, transport::Channel};
+
+pub use crate::proto::columns::Ids;
+/// The generated messages.
+pub use crate::proto::v1 as pb;
+pub use batch::Batch;
+pub use batch_stream::{BatchStream, BatchStreamOptions};
+pub use error::Error;
+pub use mine::MineRequest;
+pub use options::ClientOptions;
+pub use score_batch::ScoreBatch;
+pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
+
+use pb::{mining_service_client::MiningServiceClient, pool_service_client::PoolServiceClient};
+use retry::Retry;
+
+/// A handle to one server (or to what balances the load of several). Cloning shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// One HTTP/2 connection each: a connection serialises its streams on one lock, so a busy client has several.
+    channels: Vec<Channel>,
+    next_channel: AtomicUsize,
+    options: ClientOptions,
+    worker_id: String,
+    /// Random, so that a restarted worker may count its batches from 1 again. Never 0.
+    worker_epoch: u64,
+    next_sequence: AtomicU64,
+}
+
+impl Client {
+    /// Connects with the default options. `server` is a URL, or `host:port`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`] for what is no URL, [`Error::Connect`] when no connection comes about.
+    pub async fn connect(server: impl AsRef<str>) -> Result<Self, Error> {
+        Self::connect_with(server, ClientOptions::default()).await
+    }
+
+    /// Connects all channels of the pool.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_with(
+        server: impl AsRef<str>,
+        options: ClientOptions,
+    ) -> Result<Self, Error> {
+        let endpoint = options.endpoint(server.as_ref())?;
+        let mut channels = Vec::with_capacity(options.channels.max(1));
+        for _ in 0..options.channels.max(1) {
+            let channel = endpoint.connect().await.map_err(|source| Error::Connect {
+                server: server.as_ref().to_owned(),
+                source,
+            })?;
+            channels.push(channel);
+        }
+        Ok(Self::over(channels, options))
+    }
+
+    /// Connects with the first call, and again whenever the connection broke.
+    ///
+    /// # Errors
+    /// [`Error::InvalidServer`].
+    pub fn connect_lazy(server: impl AsRef<str>, options: ClientOptions) -> Result<Self, Error> {
+        let endpoint = options.endpoint(server.as_ref())?;
+        let channels = (0..options.channels.max(1))
+            .map(|_| endpoint.connect_lazy())
+            .collect();
+        Ok(Self::over(channels, options))
+    }
+
+    /// Over channels made elsewhere (an in-memory transport, a balanced channel); at least one.
+    fn over(channels: Vec<Channel>, options: ClientOptions) -> Self {
+        let worker_id = options.worker_id.clone().unwrap_or_default();
+        Self {
+            inner: Arc::new(Inner {
+                channels,
+                next_channel: AtomicUsize::new(0),
+                options,
+                worker_id,
+                worker_epoch: new_epoch(),
+                next_sequence: AtomicU64::new(1),
+            }),
+        }
+    }
+
+    /// The options that it was made with.
+    #[must_use]
+    pub fn options(&self) -> &ClientOptions {
+        &self.inner.options
+    }
+
+    /// The next connection of the pool, for a service that this module does not wrap (health, reflection).
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        let channels = &self.inner.channels;
+        let turn = self.inner.next_channel.fetch_add(1, Ordering::Relaxed);
+        channels[turn % channels.len()].clone()
+    }
+
+    /// The generated stub of the pool service, with this client's limits.
+    #[must_use]
+    pub fn pool_service(&self) -> PoolServiceClient<Channel> {
+        let limit = self.inner.options.max_message_bytes;
+        PoolServiceClient::new(self.channel())
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
+    }
+
+    /// The generated stub of the mining service, with this client's limits.
+    #[must_use]
+    pub fn mining_service(&self) -> MiningServiceClient<Channel> {
+        let limit = self.inner.options.max_message_bytes;
+        MiningServiceClient::new(self.channel())
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
+    }
+
+    /// Creates a pool; the flag is false when it existed already with the same spec.
+    ///
+    /// # Errors
+    /// `ALREADY_EXISTS` with another spec, `INVALID_ARGUMENT` naming the field, `RESOURCE_EXHAUSTED`.
+    pub async fn create_pool(
+        &self,
+        pool_id: impl AsRef<str>,
+        spec: pb::PoolSpec,
+    ) -> Result<(pb::Pool, bool), Error> {
+        let request = pb::CreatePoolRequest {
+            pool_id: pool_id_of(pool_id.as_ref()).to_owned(),
+            pool: Some(pb::Pool {
+                spec: Some(spec),
+                ..Default::default()
+            }),
+        };
+        let answer = self
+            .unary(Retry::Safe, request, async |client, request| {
+                client.pool_service().create_pool(request).await
+            })
+            .await?;
+        Ok((required(answer.pool, "pool")?, answer.created))
+    }
+
+    /// Gets a pool.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn get_pool(&self, pool: impl AsRef<str>) -> Result<pb::Pool, Error> {
+        let request = pb::GetPoolRequest {
+            name: pool_name(pool.as_ref()),
+        };
+        let answer = self
+            .unary(Retry::Safe, request, async |client, request| {
+                client.pool_service().get_pool(request).await
+            })
+            .await?;
+        required(answer.pool, "pool")
+    }
+
+    /// Every pool, in order of name, over as many pages as it takes.
+    ///
+    /// # Errors
+    /// Those of any call.
+    pub async fn list_pools(&self) -> Result<Vec<pb::Pool>, Error> {
+        let mut pools = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListPoolsRequest {
+                page_size: 1_000,
+                page_token: std::mem::take(&mut page_token),
+            };
+            let page = self
+                .unary(Retry::Safe, request, async |client, request| {
+                    client.pool_service().list_pools(request).await
+                })
+                .await?;
+            pools.extend(page.pools);
+            if page.next_page_token.is_empty() {
+                return Ok(pools);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// Changes a live pool: the `paths` (for example `spec.decay`) of `spec`. A given etag is compared.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a path that may not change, `ABORTED` for an old etag, `NOT_FOUND`.
+    pub async fn update_pool(
+        &self,
+        pool: impl AsRef<str>,
+        spec: pb::PoolSpec,
+        paths: &[&str],
+        etag: Option<&str>,
+    ) -> Result<pb::Pool, Error> {
+        let request = pb::UpdatePoolRequest {
+            pool: Some(pb::Pool {
+                name: pool_name(pool.as_ref()),
+                spec: Some(spec),
+                etag: etag.unwrap_or_default().to_owned(),
+                ..Default::default()
+            }),
+            update_mask: Some(prost_types::FieldMask {
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            }),
+        };
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.pool_service().update_pool(request).await
+            })
+            .await?;
+        required(answer.pool, "pool")
+    }
+
+    /// Deletes a pool and its samples.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` unless `allow_missing`.
+    pub async fn delete_pool(
+        &self,
+        pool: impl AsRef<str>,
+        allow_missing: bool,
+    ) -> Result<(), Error> {
+        let request = pb::DeletePoolRequest {
+            name: pool_name(pool.as_ref()),
+            etag: String::new(),
+            allow_missing,
+        };
+        self.unary(Retry::Never, request, async |client, request| {
+            client.pool_service().delete_pool(request).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A pool's figures.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn pool_stats(&self, pool: impl AsRef<str>) -> Result<pb::PoolStats, Error> {
+        let request = pb::GetPoolStatsRequest {
+            name: pool_name(pool.as_ref()),
+        };
+        let answer = self
+            .unary(Retry::Safe, request, async |client, request| {
+                client.pool_service().get_pool_stats(request).await
+            })
+            .await?;
+        required(answer.stats, "stats")
+    }
+
+    /// Reports the scores of integer ids, as raw little-endian columns.
+    ///
+    /// # Errors
+    /// As [`Client::report_batch`].
+    pub async fn report(
+        &self,
+        pool: impl AsRef<str>,
+        ids: &[u64],
+        scores: &[f32],
+    ) -> Result<pb::ScoreAck, Error> {
+        self.report_batch(ScoreBatch::new(pool, ids, scores)?).await
+    }
+
+    /// Reports the scores of string keys.
+    ///
+    /// # Errors
+    /// As [`Client::report_batch`].
+    pub async fn report_keys<K: Into<String>>(
+        &self,
+        pool: impl AsRef<str>,
+        keys: impl IntoIterator<Item = K>,
+        scores: &[f32],
+    ) -> Result<pb::ScoreAck, Error> {
+        self.report_batch(ScoreBatch::with_keys(pool, keys, scores)?)
+            .await
+    }
+
+    /// Reports one batch. A resend after a broken connection carries the same sequence: it counts once.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the column, `NOT_FOUND`, `RESOURCE_EXHAUSTED` with a retry delay.
+    pub async fn report_batch(&self, batch: ScoreBatch) -> Result<pb::ScoreAck, Error> {
+        let inner = &self.inner;
+        let sequence = inner.next_sequence.fetch_add(1, Ordering::Relaxed);
+        let batch = batch.into_message(&inner.worker_id, inner.worker_epoch, sequence);
+        let request = pb::ReportScoresRequest { batch: Some(batch) };
+        let answer = self
+            .unary(Retry::Safe, request, async |client, request| {
+                client.mining_service().report_scores(request).await
+            })
+            .await?;
+        required(answer.ack, "ack")
+    }
+
+    /// Mines one batch. Its deadline is the client's timeout plus the request's wait.
+    /// Resent after a broken connection only with a request id or as a dry run: otherwise serves would count twice.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail, `NOT_FOUND`.
+    pub async fn mine(&self, request: MineRequest) -> Result<Batch, Error> {
+        let retry = if request.is_repeatable() {
+            Retry::Safe
+        } else {
+            Retry::Never
+        };
+        let timeout = self.inner.options.timeout + request.wait_time();
+        let answer = self
+            .unary_within(
+                timeout,
+                retry,
+                request.into_message(),
+                async |client, request| client.mining_service().mine_batch(request).await,
+            )
+            .await?;
+        Batch::try_from(required(answer.batch, "batch")?)
+    }
+
+    /// Removes integer ids from the hard store and the background; how many were stored.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`.
+    pub async fn remove(&self, pool: impl AsRef<str>, ids: &[u64]) -> Result<u64, Error> {
+        self.remove_ids(pool, Ids::U64(ids.to_vec())).await
+    }
+
+    /// Removes ids or string keys.
+    ///
+    /// # Errors
+    /// As [`Client::remove`].
+    pub async fn remove_ids(&self, pool: impl AsRef<str>, ids: Ids) -> Result<u64, Error> {
+        let request = pb::RemoveSamplesRequest {
+            pool: pool_name(pool.as_ref()),
+            pool_uid: 0,
+            ids: Some(ids.into_column(pb::ColumnEncoding::LittleEndian)),
+        };
+        // Not retried: the second answer would count nothing.
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.mining_service().remove_samples(request).await
+            })
+            .await?;
+        Ok(answer.removed_count)
+    }
+
+    /// Opens a stream of score batches; it survives broken connections.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, which its task needs.
+    #[must_use]
+    pub fn score_stream(&self, options: ScoreStreamOptions) -> ScoreStream {
+        ScoreStream::open(self.clone(), options)
+    }
+
+    /// Opens a stream of mined batches, mined ahead by at most `options.max_outstanding`.
+    ///
+    /// # Errors
+    /// Those of [`Client::mine`].
+    pub async fn batch_stream(
+        &self,
+        request: MineRequest,
+        options: BatchStreamOptions,
+    ) -> Result<BatchStream, Error> {
+        BatchStream::open(self.clone(), request, options).await
+    }
+
+    async fn unary<Req: Clone, Res>(
+        &self,
+        retry: Retry,
+        message: Req,
+        call: impl AsyncFn(&Self, Request<Req>) -> Result<Response<Res>, Status>,
+    ) -> Result<Res, Error> {
+        self.unary_within(self.inner.options.timeout, retry, message, call)
+            .await
+    }
+
+    /// One call with a deadline over all its attempts, told to the server as grpc-timeout.
+    async fn unary_within<Req: Clone, Res>(
+        &self,
+        timeout: Duration,
+        retry: Retry,
+        message: Req,
+        call: impl AsyncFn(&Self, Request<Req>) -> Result<Response<Res>, Status>,
+    ) -> Result<Res, Error> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut attempts = 0;
+        loop {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let mut request = Request::new(message.clone());
+            request.set_timeout(left);
+            attempts += 1;
+            // The local clock too: a server that hangs does not watch its own deadline.
+            let status = match tokio::time::timeout_at(deadline, call(self, request)).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => {
+                    return Err(
+                        Status::deadline_exceeded(format!("no answer within {timeout:?}")).into(),
+                    );
+                }
+            };
+            // However it surfaces: here, at the server, or as its CANCELLED.
+            if status.message() == tonic::TimeoutExpired(()).to_string() {
+                return Err(expired(timeout));
+            }
+            match retry.delay(&status, attempts, &self.inner.options) {
+                Some(delay) if tokio::time::Instant::now() + delay < deadline => {
+                    tracing::debug!(%status, ?delay, attempts, "retrying");
+                    tokio::time::sleep(delay).await;
+                }
+                _ => return Err(status.into()),
+            }
+        }
+    }
+}
+
+/// `pools/{pool_id}` from either form.
+#[must_use]
+pub fn pool_name(pool: &str) -> String {
+    format!("pools/{}", pool_id_of(pool))
+}
+
+/// The pool id from either form.
+#[must_use]
+pub fn pool_id_of(pool: &str) -> &str {
+    pool.strip_prefix("pools/").unwrap_or(pool)
+}
+
+fn expired(timeout: Duration) -> Error {
+    Status::deadline_exceeded(format!("no answer within {timeout:?}")).into()
+}
+
+fn new_epoch() -> u64 {
+    rand::random::<u64>().max(1)
+}
+
+fn required<T>(field: Option<T>, name: &'static str) -> Result<T, Error> {
+    field.ok_or(Error::Protocol { missing: name })
+}

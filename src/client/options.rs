@@ -1,0 +1,105 @@
+//! What a connection may do, with finite defaults.
+
+use std::time::Duration;
+
+use tonic::transport::Endpoint;
+
+use super::Error;
+
+/// Options of a [`super::Client`]. Every wait is finite by default.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Deadline of a unary call, all its attempts included. Default 10 s.
+    pub timeout: Duration,
+    /// How long a connection may take to come about. Default 5 s.
+    pub connect_timeout: Duration,
+    /// Connections in the pool, used in turn. Default 1; a busy process wants one per core or two.
+    pub channels: usize,
+    /// Longest message either way, in bytes. Default 16 MiB, the server's own default.
+    pub max_message_bytes: usize,
+    /// Send small messages at once (no Nagle). Default true: an ack is small, and everyone waits for it.
+    pub tcp_nodelay: bool,
+    /// An HTTP/2 ping after this long without traffic, so that a dead peer is noticed. Default 20 s.
+    pub keepalive_interval: Duration,
+    /// A ping unanswered for this long breaks the connection. Default 10 s.
+    pub keepalive_timeout: Duration,
+    /// Attempts beyond the first of a call that is safe to repeat, when the server is unavailable. Default 2.
+    pub retries: u32,
+    /// Names this worker in its reports; 0 to 128 bytes. Default: none.
+    pub worker_id: Option<String>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            channels: 1,
+            max_message_bytes: 16 << 20,
+            tcp_nodelay: true,
+            keepalive_interval: Duration::from_secs(20),
+            keepalive_timeout: Duration::from_secs(10),
+            retries: 2,
+            worker_id: None,
+        }
+    }
+}
+
+impl ClientOptions {
+    /// An endpoint for `server`, a URL or `host:port`.
+    pub(super) fn endpoint(&self, server: &str) -> Result<Endpoint, Error> {
+        let invalid = |reason: String| Error::InvalidServer {
+            server: server.to_owned(),
+            reason,
+        };
+        let url = if server.contains("://") {
+            server.to_owned()
+        } else {
+            format!("http://{server}")
+        };
+        if url.starts_with("https://") {
+            return Err(invalid("TLS is not part of this version".to_owned()));
+        }
+        let endpoint = Endpoint::from_shared(url).map_err(|e| invalid(root_cause(&e)))?;
+        if endpoint.uri().scheme_str() != Some("http") || endpoint.uri().host().is_none() {
+            return Err(invalid("expected http://HOST:PORT".to_owned()));
+        }
+        Ok(endpoint
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(self.tcp_nodelay)
+            .http2_keep_alive_interval(self.keepalive_interval)
+            .keep_alive_timeout(self.keepalive_timeout)
+            .keep_alive_while_idle(true)
+            // The default of 64 KiB would hold back a mined batch of 65,536 rows by many round trips.
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20))
+    }
+}
+
+/// The innermost message of an error, which in this stack is the one that says something.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_url_or_a_host_and_port() {
+        let options = ClientOptions::default();
+        for good in ["127.0.0.1:50051", "http://localhost:1", "http://[::1]:5"] {
+            assert!(options.endpoint(good).is_ok(), "{good}");
+        }
+        for bad in ["https://a:1", "ftp://a", "", "http://", "a b"] {
+            assert!(
+                matches!(options.endpoint(bad), Err(Error::InvalidServer { .. })),
+                "{bad}"
+            );
+        }
+    }
+}

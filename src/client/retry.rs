@@ -1,0 +1,97 @@
+//! When a call may be sent again, and how long to wait first.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::ClientOptions;
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Whether a call does the same when it arrives twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// It does: sent again when the server was away.
+    Safe,
+    /// It does not, or its answer would differ.
+    Never,
+}
+
+impl Retry {
+    /// The wait before the next attempt, or `None` to give up. `attempts` have been made.
+    pub(super) fn delay(
+        self,
+        status: &Status,
+        attempts: u32,
+        options: &ClientOptions,
+    ) -> Option<Duration> {
+        if self == Self::Never || attempts > options.retries || !is_transient(status) {
+            return None;
+        }
+        Some(backoff(status, attempts))
+    }
+}
+
+/// Whether the same message may do better later.
+pub(super) fn is_transient(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => true,
+        // Only when the server says when: a quota that will not free itself is final.
+        Code::ResourceExhausted => status.get_details_retry_info().is_some(),
+        // A connection that broke under a running call: hyper reports it as one of these, with a cause.
+        Code::Unknown | Code::Cancelled | Code::Internal => {
+            std::error::Error::source(status).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// The server's own wish, else exponential with half of it random, so that workers do not return in step.
+pub(super) fn backoff(status: &Status, attempts: u32) -> Duration {
+    if let Some(delay) = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay)
+    {
+        return delay.min(BACKOFF_MAX * 5);
+    }
+    let ceiling = BACKOFF_FIRST
+        .saturating_mul(1 << attempts.saturating_sub(1).min(10))
+        .min(BACKOFF_MAX);
+    ceiling.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_is_away_is_asked_again() {
+        let options = ClientOptions::default();
+        let away = Status::unavailable("away");
+        assert!(Retry::Safe.delay(&away, 1, &options).is_some());
+        assert!(
+            Retry::Safe
+                .delay(&away, options.retries + 1, &options)
+                .is_none()
+        );
+        assert!(Retry::Never.delay(&away, 1, &options).is_none());
+        assert!(
+            Retry::Safe
+                .delay(&Status::not_found("x"), 1, &options)
+                .is_none()
+        );
+        assert!(!is_transient(&Status::resource_exhausted("full")));
+        assert!(!is_transient(&Status::internal("a bug")));
+    }
+
+    #[test]
+    fn backoff_grows_to_a_ceiling() {
+        let away = Status::unavailable("away");
+        assert!(backoff(&away, 1) <= BACKOFF_FIRST);
+        for attempts in [1, 5, 50, u32::MAX] {
+            assert!(backoff(&away, attempts) <= BACKOFF_MAX);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The client against a server that misbehaves on purpose.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::net::TcpListener;
+use tonic::Code;
+
+use super::{
+    fake::{Fake, serve},
+    *,
+};
+
+async fn client_of(fake: &Arc<Fake>, options: ClientOptions) -> Client {
+    Client::connect_with(serve(fake).await, options)
+        .await
+        .unwrap()
+}
+
+fn batch(number: u64) -> ScoreBatch {
+    ScoreBatch::new("p", &[number, number + 1], &[0.5, 1.5]).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_loses_and_doubles_nothing() {
+    let fake = Arc::new(Fake {
+        acks_per_stream: 7,
+        ..Default::default()
+    });
+    let client = client_of(&fake, ClientOptions::default()).await;
+    let mut stream = client.score_stream(ScoreStreamOptions {
+        window: 4,
+        ..Default::default()
+    });
+    let mut pending = Vec::new();
+    for number in 0..40 {
+        let batch = if number == 20 {
+            batch(number).model_version(13)
+        } else {
+            batch(number)
+        };
+        pending.push(stream.send(batch).await.unwrap());
+    }
+    for (number, ack) in pending.into_iter().enumerate() {
+        let expected = number as u64 + 1;
+        assert_eq!(ack.sequence(), expected);
+        match ack.await {
+            Ok(ack) => assert_eq!(ack.sequence, expected),
+            Err(error) => {
+                assert_eq!(expected, 21);
+                assert_eq!(
+                    error.to_string(),
+                    "batch 21 was rejected: INVALID_ARGUMENT: unlucky"
+                );
+            }
+        }
+    }
+    let summary = stream.finish().await.unwrap();
+    assert_eq!((summary.batches, summary.rejected), (40, 1));
+    assert!(summary.reconnects >= 4, "{summary:?}");
+    assert_eq!(fake.applied.lock().len(), 40);
+    assert_eq!(
+        summary.counts.inserted + 2 * summary.duplicates,
+        2 * 39,
+        "{summary:?}"
+    );
+    assert_eq!(summary.duplicates, fake.duplicates.load(Ordering::Relaxed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_window_bounds_what_is_unacknowledged() {
+    // A server that acknowledges nothing: the first stream stays open without an ack.
+    let fake = Arc::new(Fake::default());
+    let client = client_of(&fake, ClientOptions::default()).await;
+    let mut stream = client.score_stream(ScoreStreamOptions {
+        window: 2,
+        give_up_after: Duration::from_millis(300),
+    });
+    let mut accepted = 0;
+    let failure = loop {
+        match stream.send(batch(accepted)).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted <= 4, "the window, one slot, and one under way");
+    };
+    assert_eq!(failure.code(), Code::Unavailable, "{failure}");
+    assert!(stream.finish().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_retried_under_one_sequence() {
+    let fake = Arc::new(Fake {
+        away: AtomicU32::new(2),
+        ..Default::default()
+    });
+    let client = client_of(&fake, ClientOptions::default()).await;
+    // In a task of its own: the futures are Send.
+    let task = tokio::spawn(async move { client.report("p", &[1, 2], &[0.5, 0.6]).await });
+    let ack = task.await.unwrap().unwrap();
+    assert_eq!(ack.status(), pb::AckStatus::Duplicate);
+    assert_eq!(fake.applied.lock().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_wait_is_finite() {
+    let options = ClientOptions {
+        timeout: Duration::from_millis(100),
+        ..Default::default()
+    };
+    let client = client_of(&Arc::default(), options).await;
+    let error = client.mine(MineRequest::new("p", 0)).await.unwrap_err();
+    assert!(
+        matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled),
+        "{error}"
+    );
+    let error = client.mine(MineRequest::new("p", 1)).await.unwrap_err();
+    assert!(error.is_unavailable());
+    assert_eq!(error.to_string(), "UNAVAILABLE: away");
+
+    // A port that nobody listens on.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = Client::connect(address.to_string()).await.unwrap_err();
+    assert!(error.is_unavailable());
+    assert!(error.to_string().contains("onnection refused"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_mined_on_credit_and_through_breaks() {
+    let fake = Arc::new(Fake {
+        batches_per_stream: 5,
+        ..Default::default()
+    });
+    let client = client_of(&fake, ClientOptions::default()).await;
+    let options = BatchStreamOptions {
+        max_outstanding: 3,
+        ..Default::default()
+    };
+    let mut stream = client
+        .batch_stream(MineRequest::new("p", 1), options)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(
+        fake.credits.load(Ordering::Relaxed),
+        3,
+        "no more than asked for"
+    );
+    for expected in 0..12 {
+        let batch = stream.next().await.unwrap();
+        assert_eq!(batch.ids, Ids::U64(vec![expected]));
+    }
+}

@@ -1,0 +1,183 @@
+//! Every key once: its place in the file, its flag, its variable, its bounds.
+
+use std::time::Duration;
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Dotted path in the TOML file.
+    pub path: &'static str,
+    /// Flag, without the dashes.
+    pub flag: &'static str,
+    /// Environment variable.
+    pub env: &'static str,
+    /// Type and bounds.
+    pub kind: Kind,
+    /// One line for `--help` and `--print-config`.
+    pub help: &'static str,
+}
+
+/// Type and bounds (inclusive) of a key's value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Text,
+    Address,
+    Bool,
+    Choice(&'static [&'static str]),
+    Int { min: u64, max: u64 },
+    Bytes { min: u64, max: u64 },
+    Time { min: Duration, max: Duration },
+}
+
+impl Key {
+    /// The heading of its flag.
+    pub(crate) fn heading(&self) -> &'static str {
+        match self.section() {
+            "limits" => "Limits",
+            "http2" => "HTTP/2",
+            "log" => "Log",
+            _ => "Server",
+        }
+    }
+
+    /// Its section in the file; empty for the top.
+    pub(crate) fn section(&self) -> &'static str {
+        self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// Its name in the section.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+}
+
+impl Kind {
+    pub(crate) fn value_name(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Address => "IP:PORT",
+            Self::Bool => "BOOL",
+            Self::Choice(_) => "NAME",
+            Self::Int { .. } => "N",
+            Self::Bytes { .. } => "BYTES",
+            Self::Time { .. } => "DURATION",
+        }
+    }
+}
+
+const fn int(min: u64, max: u64) -> Kind {
+    Kind::Int { min, max }
+}
+
+const fn bytes(min: u64, max: u64) -> Kind {
+    Kind::Bytes { min, max }
+}
+
+const fn seconds(min: u64, max: u64) -> Kind {
+    Kind::Time {
+        min: Duration::from_secs(min),
+        max: Duration::from_secs(max),
+    }
+}
+
+macro_rules! keys {
+    ($($path:literal $flag:literal $env:literal $kind:expr, $help:literal;)*) => {
+        /// All keys, sections together, in the order of `--print-config`.
+        pub(crate) static KEYS: &[Key] = &[
+            $(Key { path: $path, flag: $flag, env: $env, kind: $kind, help: $help }),*
+        ];
+    };
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+keys! {
+    "listen" "listen" "HARDNEG_LISTEN" Kind::Address,
+        "Address to listen on; beyond loopback needs --insecure, because this version has no authentication";
+    "insecure" "insecure" "HARDNEG_INSECURE" Kind::Bool,
+        "Serve beyond loopback without authentication";
+    "store" "store" "HARDNEG_STORE" Kind::Choice(&["memory"]),
+        "Where samples live";
+    "worker_threads" "worker-threads" "HARDNEG_WORKER_THREADS" int(1, 1_024),
+        "Threads of the runtime; the default is max(4, 2 x cores)";
+    "drain_deadline" "drain-deadline" "HARDNEG_DRAIN_DEADLINE" seconds(0, 3_600),
+        "How long running calls may take to end after SIGTERM";
+
+    "log.format" "log-format" "HARDNEG_LOG_FORMAT" Kind::Choice(&["text", "json"]),
+        "Text for people, JSON for machines";
+    "log.filter" "log-filter" "HARDNEG_LOG_FILTER" Kind::Text,
+        "Which events, for example `info,hardneg=debug`";
+
+    "limits.max_pools" "max-pools" "HARDNEG_MAX_POOLS" int(1, 1_048_576),
+        "Pools";
+    "limits.max_pool_capacity" "max-pool-capacity" "HARDNEG_MAX_POOL_CAPACITY" int(1, 1 << 31),
+        "Largest capacity of a pool, in samples";
+    "limits.max_message_bytes" "max-message-bytes" "HARDNEG_MAX_MESSAGE_BYTES" bytes(64 * KIB, GIB),
+        "Longest message either way";
+    "limits.max_batch_rows" "max-batch-rows" "HARDNEG_MAX_BATCH_ROWS" int(1, 65_536),
+        "Rows of a score batch, an exclusion list, a removal or a mined batch";
+    "limits.max_connections" "max-connections" "HARDNEG_MAX_CONNECTIONS" int(1, 1_048_576),
+        "Open connections; further ones wait in the listener's backlog";
+    "limits.max_concurrent_streams" "max-concurrent-streams" "HARDNEG_MAX_CONCURRENT_STREAMS" int(1, 65_536),
+        "Streams of a connection at a time";
+    "limits.max_inflight_reports" "max-inflight-reports" "HARDNEG_MAX_INFLIGHT_REPORTS" int(1, 1_048_576),
+        "Unary reports at work at a time; more are refused with a retry delay";
+    "limits.max_inflight_mines" "max-inflight-mines" "HARDNEG_MAX_INFLIGHT_MINES" int(1, 1_048_576),
+        "Mining calls at work at a time; more are refused with a retry delay";
+    "limits.max_waiting_mines" "max-waiting-mines" "HARDNEG_MAX_WAITING_MINES" int(1, 1_048_576),
+        "Mining calls that wait for a pool to fill, at a time";
+    "limits.max_workers_per_pool" "max-workers-per-pool" "HARDNEG_MAX_WORKERS_PER_POOL" int(1, 16_777_216),
+        "Workers remembered per pool for the recognition of resends";
+    "limits.max_payload_bytes" "max-payload-bytes" "HARDNEG_MAX_PAYLOAD_BYTES" int(0, MIB),
+        "Longest payload that a pool's spec may allow, in bytes";
+    "limits.max_key_bytes" "max-key-bytes" "HARDNEG_MAX_KEY_BYTES" int(1, 256),
+        "Longest string key, in bytes";
+    "limits.max_worker_id_bytes" "max-worker-id-bytes" "HARDNEG_MAX_WORKER_ID_BYTES" int(1, 128),
+        "Longest worker id, in bytes";
+    "limits.max_request_id_bytes" "max-request-id-bytes" "HARDNEG_MAX_REQUEST_ID_BYTES" int(1, 64),
+        "Longest request id, in bytes";
+    "limits.max_windows" "max-windows" "HARDNEG_MAX_WINDOWS" int(1, 256),
+        "Windows of a mining policy";
+    "limits.max_page_size" "max-page-size" "HARDNEG_MAX_PAGE_SIZE" int(1, 1_000),
+        "Pools on a page of a list";
+    "limits.max_wait" "max-wait" "HARDNEG_MAX_WAIT" seconds(0, 300),
+        "Longest wait for a pool to fill";
+    "limits.request_id_ttl" "request-id-ttl" "HARDNEG_REQUEST_ID_TTL" seconds(1, 3_600),
+        "How long a mined batch answers to its request id";
+    "limits.mine_cache_bytes" "mine-cache-bytes" "HARDNEG_MINE_CACHE_BYTES" bytes(0, 64 * GIB),
+        "Mined batches kept for their request ids, in all";
+
+    "http2.max_frame_bytes" "http2-max-frame-bytes" "HARDNEG_HTTP2_MAX_FRAME_BYTES" bytes(16 * KIB, 16 * MIB - 1),
+        "Largest frame accepted";
+    "http2.stream_window_bytes" "http2-stream-window-bytes" "HARDNEG_HTTP2_STREAM_WINDOW_BYTES"
+        bytes(64 * KIB, 2 * GIB - 1),
+        "Bytes that a stream may send unread";
+    "http2.connection_window_bytes" "http2-connection-window-bytes" "HARDNEG_HTTP2_CONNECTION_WINDOW_BYTES"
+        bytes(64 * KIB, 2 * GIB - 1),
+        "Bytes that a connection may send unread";
+    "http2.keepalive_interval" "http2-keepalive-interval" "HARDNEG_HTTP2_KEEPALIVE_INTERVAL" seconds(1, 86_400),
+        "A ping after this long without traffic";
+    "http2.keepalive_timeout" "http2-keepalive-timeout" "HARDNEG_HTTP2_KEEPALIVE_TIMEOUT" seconds(1, 3_600),
+        "A ping unanswered for this long ends the connection";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_one_rule() {
+        for key in KEYS {
+            let words = match key.section() {
+                "" | "limits" => key.name().to_owned(),
+                section => format!("{section}_{}", key.name()),
+            };
+            assert_eq!(key.flag, words.replace('_', "-"));
+            assert_eq!(key.env, format!("HARDNEG_{}", words.to_uppercase()));
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! One merge of all sources, and the checks.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use toml::{Table, Value};
+
+use super::{
+    Config, KEYS, Key, Kind, ServeArgs,
+    format::{parse_bytes, parse_duration, parse_integer, show, show_bytes},
+};
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The default.
+    Default,
+    /// The TOML file.
+    File(PathBuf),
+    /// This environment variable.
+    Environment(&'static str),
+    /// This flag, without its dashes.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(variable) => f.write_str(variable),
+            Self::Flag(flag) => write!(f, "--{flag}"),
+        }
+    }
+}
+
+/// Why the configuration cannot be used: one line, naming key, source and limit.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}, line {line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The parser's words.
+        message: String,
+    },
+    /// The file has a key that does not exist.
+    #[error("{}: unknown key `{key}`{hint}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Its dotted path.
+        key: String,
+        /// What may have been meant, or nothing.
+        hint: String,
+    },
+    /// A value is not of its type, or out of bounds.
+    #[error("{key} = {value} (from {origin}): {problem}")]
+    Value {
+        /// Dotted path.
+        key: &'static str,
+        /// As written.
+        value: String,
+        /// Where it came from.
+        origin: Source,
+        /// What is wrong, with the limit.
+        problem: String,
+    },
+}
+
+/// A valid configuration and where each value came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The source of each key, by its dotted path.
+    pub sources: BTreeMap<&'static str, Source>,
+    values: BTreeMap<&'static str, Value>,
+}
+
+/// Merges the sources.
+#[derive(Debug, Default)]
+pub struct Loader;
+
+type Values = BTreeMap<&'static str, (Value, Source)>;
+
+impl Loader {
+    /// Merges flags over environment over file over defaults, and checks the result completely.
+    ///
+    /// # Errors
+    /// The first problem found.
+    pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
+        let mut values: Values = flatten_defaults()
+            .into_iter()
+            .map(|(path, value)| (path, (value, Source::Default)))
+            .collect();
+        if let Some(file) = &args.file {
+            read_file(file, &mut values)?;
+        }
+        for (key, text, origin) in &args.overrides {
+            let value = parse_text(key, text, origin)?;
+            values.insert(key.path, (value, origin.clone()));
+        }
+        for key in KEYS {
+            if let Some((value, origin)) = values.get_mut(key.path) {
+                *value = check(key, value, origin)?;
+            }
+        }
+        let config = build(&values)?;
+        cross_check(&config, &values)?;
+        let sources = values
+            .iter()
+            .map(|(path, (_, origin))| (*path, origin.clone()))
+            .collect();
+        let values = values
+            .into_iter()
+            .map(|(path, (value, _))| (path, value))
+            .collect();
+        Ok(Loaded {
+            config,
+            sources,
+            values,
+        })
+    }
+}
+
+impl Loaded {
+    /// The effective configuration as TOML that [`Loader`] reads back; each value with its source.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let mut section = "";
+        for key in KEYS {
+            if key.section() != section {
+                section = key.section();
+                let _ = write!(text, "\n[{section}]\n");
+            }
+            let Some(value) = self.values.get(key.path) else {
+                continue;
+            };
+            let origin = self.sources.get(key.path).unwrap_or(&Source::Default);
+            let shown = show(key, value);
+            // A path with a line break must not end the comment.
+            let origin = origin.to_string().replace(['\n', '\r'], " ");
+            let _ = writeln!(text, "# {} ({origin})", key.help);
+            let _ = writeln!(text, "{} = {shown}", key.name());
+        }
+        text
+    }
+}
+
+/// Every key with its default.
+pub(super) fn flatten_defaults() -> BTreeMap<&'static str, Value> {
+    let table = Table::try_from(Config::default()).unwrap_or_default();
+    KEYS.iter()
+        .filter_map(|key| {
+            let value = match key.section() {
+                "" => table.get(key.path),
+                section => table.get(section).and_then(|table| table.get(key.name())),
+            };
+            Some((key.path, value?.clone()))
+        })
+        .collect()
+}
+
+fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            line: error.span().map_or(1, |span| {
+                text[..span.start.min(text.len())].matches('\n').count() + 1
+            }),
+            message: error.message().replace('\n', " "),
+        })?;
+    let sections: Vec<&str> = KEYS.iter().map(Key::section).collect();
+    let mut insert = |dotted: String, value: Value| {
+        let Some(key) = KEYS.iter().find(|key| key.path == dotted) else {
+            return Err(ConfigError::UnknownKey {
+                path: path.to_owned(),
+                hint: hint(&dotted),
+                key: dotted,
+            });
+        };
+        values.insert(key.path, (value, Source::File(path.to_owned())));
+        Ok(())
+    };
+    for (name, value) in table {
+        match value {
+            Value::Table(section) if sections.contains(&name.as_str()) => {
+                for (inner, value) in section {
+                    insert(format!("{name}.{inner}"), value)?;
+                }
+            }
+            value => insert(name, value)?,
+        }
+    }
+    Ok(())
+}
+
+/// The same name in another section, or the first similar one.
+fn hint(dotted: &str) -> String {
+    let name = dotted.rsplit('.').next().unwrap_or(dotted);
+    let similar = |key: &&Key| key.name().starts_with(name) || name.starts_with(key.name());
+    KEYS.iter()
+        .find(|key| key.name() == name)
+        .or_else(|| KEYS.iter().find(similar))
+        .map_or_else(String::new, |key| format!("; did you mean `{}`?", key.path))
+}
+
+fn parse_text(key: &'static Key, text: &str, origin: &Source) -> Result<Value, ConfigError> {
+    let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let parsed = match key.kind {
+        Kind::Text | Kind::Address | Kind::Choice(_) | Kind::Time { .. } => {
+            Ok(Value::String(text.to_owned()))
+        }
+        Kind::Int { .. } => parse_integer(text).map(integer),
+        Kind::Bytes { .. } => parse_bytes(text).map(integer),
+        Kind::Bool => match text {
+            "true" | "1" | "yes" => Ok(Value::Boolean(true)),
+            "false" | "0" | "no" => Ok(Value::Boolean(false)),
+            _ => Err("expected true or false".to_owned()),
+        },
+    };
+    parsed.map_err(|problem| ConfigError::Value {
+        key: key.path,
+        value: format!("{text:?}"),
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+/// Type and bounds; the value in its canonical form.
+fn check(key: &'static Key, value: &Value, origin: &Source) -> Result<Value, ConfigError> {
+    canonical(key.kind, value).map_err(|problem| ConfigError::Value {
+        key: key.path,
+        value: show(key, value),
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
+    let bounded = |number: i64, min: u64, max: u64, show: fn(u64) -> String| {
+        if u64::try_from(number).is_ok_and(|number| (min..=max).contains(&number)) {
+            Ok(Value::Integer(number))
+        } else {
+            Err(format!("must be {} to {}", show(min), show(max)))
+        }
+    };
+    match (kind, value) {
+        (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Boolean(_)) => Ok(value.clone()),
+        (Kind::Text, _) => Err("expected a string".to_owned()),
+        (Kind::Bool, _) => Err("expected true or false".to_owned()),
+        (Kind::Address, Value::String(text)) if text.parse::<SocketAddr>().is_ok() => {
+            Ok(value.clone())
+        }
+        (Kind::Address, _) => {
+            Err("expected an IP address and a port, for example 127.0.0.1:50051".to_owned())
+        }
+        (Kind::Choice(names), Value::String(text)) if names.contains(&text.as_str()) => {
+            Ok(value.clone())
+        }
+        (Kind::Choice(names), _) => Err(format!("must be {}", names.join(" or "))),
+        (Kind::Int { min, max }, Value::Integer(number)) => {
+            bounded(*number, min, max, |number| number.to_string())
+        }
+        (Kind::Int { .. }, _) => Err("expected a whole number".to_owned()),
+        (Kind::Bytes { min, max }, Value::Integer(number)) => {
+            bounded(*number, min, max, show_bytes)
+        }
+        (Kind::Bytes { min, max }, Value::String(text)) => {
+            let number = i64::try_from(parse_bytes(text)?).unwrap_or(i64::MAX);
+            bounded(number, min, max, show_bytes)
+        }
+        (Kind::Bytes { .. }, _) => Err("expected bytes, for example \"16 MiB\"".to_owned()),
+        (Kind::Time { min, max }, Value::String(text)) => {
+            if (min..=max).contains(&parse_duration(text)?) {
+                Ok(value.clone())
+            } else {
+                let show = humantime::format_duration;
+                Err(format!("must be {} to {}", show(min), show(max)))
+            }
+        }
+        (Kind::Time { .. }, _) => Err("expected a duration, for example \"10s\"".to_owned()),
+    }
+}
+
+fn build(values: &Values) -> Result<Config, ConfigError> {
+    let mut table = Table::new();
+    for key in KEYS {
+        let Some((value, _)) = values.get(key.path) else {
+            continue;
+        };
+        let place = match key.section() {
+            "" => Some(&mut table),
+            section => table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()))
+                .as_table_mut(),
+        };
+        if let Some(place) = place {
+            place.insert(key.name().to_owned(), value.clone());
+        }
+    }
+    // Cannot fail after the checks, unless the table of keys and the struct disagree.
+    Config::deserialize_checked(table)
+}
+
+impl Config {
+    fn deserialize_checked(table: Table) -> Result<Self, ConfigError> {
+        table
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Value {
+                key: "configuration",
+                value: "merged".to_owned(),
+                origin: Source::Default,
+                problem: error.message().replace('\n', " "),
+            })
+    }
+}
+
+/// What concerns two keys, or more than a bound.
+fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
+    let fail = |key: &'static str, problem: String| {
+        let (value, origin) = values
+            .get(key)
+            .cloned()
+            .unwrap_or((Value::Boolean(false), Source::Default));
+        let value = KEYS
+            .iter()
+            .find(|candidate| candidate.path == key)
+            .map_or_else(|| value.to_string(), |key| show(key, &value));
+        Err(ConfigError::Value {
+            key,
+            value,
+            origin,
+            problem,
+        })
+    };
+    if !config.listen.ip().is_loopback() && !config.insecure {
+        return fail(
+            "listen",
+            "is not a loopback address, and this version has no authentication: \
+             anyone who reaches the port could read and delete pools; pass --insecure if that is what you want"
+                .to_owned(),
+        );
+    }
+    if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
+        let message = error.to_string().replace('\n', " ");
+        return fail("log.filter", message);
+    }
+    if config.http2.stream_window_bytes > config.http2.connection_window_bytes {
+        return fail(
+            "http2.stream_window_bytes",
+            format!(
+                "must not be larger than http2.connection_window_bytes ({})",
+                show_bytes(config.http2.connection_window_bytes as u64)
+            ),
+        );
+    }
+    if config.limits.max_payload_bytes as usize > config.limits.max_message_bytes / 2 {
+        return fail(
+            "limits.max_payload_bytes",
+            format!(
+                "must be at most half of limits.max_message_bytes ({})",
+                show_bytes(config.limits.max_message_bytes as u64)
+            ),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! The server's configuration: every limit, its default, and why it is what it is.
+//!
+//! Sources, the strongest first: flags, environment (`HARDNEG_*`), a TOML file, defaults. [`Loader`] merges and
+//! validates them completely before a port is bound.
+
+mod format;
+mod keys;
+mod load;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use keys::{KEYS, Key, Kind};
+pub use load::{ConfigError, Loaded, Loader, Source};
+
+/// One mebibyte.
+const MIB: usize = 1 << 20;
+
+/// The whole configuration of `hardneg serve`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address to listen on. Default 127.0.0.1:50051: without authentication, only this machine may call.
+    pub listen: SocketAddr,
+    /// Serve beyond loopback without authentication. Default false: this version has no authentication, so an
+    /// open port is a decision.
+    pub insecure: bool,
+    /// Where samples live. Default memory.
+    pub store: StoreKind,
+    /// Threads of the runtime. Default max(4, 2 x cores): a batch is applied on the thread that decoded it, and
+    /// spare threads keep health checks answered meanwhile.
+    pub worker_threads: usize,
+    /// How long running calls may take to end after SIGTERM. Default 10 s: within the 30 s that orchestrators grant.
+    #[serde(with = "format::duration")]
+    pub drain_deadline: Duration,
+    /// The log.
+    pub log: LogConfig,
+    /// Limits on what clients may ask for.
+    pub limits: Limits,
+    /// The transport.
+    pub http2: Http2Config,
+}
+
+/// Where samples live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In this process.
+    #[default]
+    Memory,
+}
+
+/// The log, written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Text for people, JSON for machines. Default text.
+    pub format: LogFormat,
+    /// Which events, in the syntax of tracing's `EnvFilter`. Default `info`: start, stop and trouble, nothing per call.
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Limits on what clients may ask for. Over one: RESOURCE_EXHAUSTED or INVALID_ARGUMENT, and nothing half-applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Pools. Default 1,024: each has shards and a background of its own, some MiB even when empty.
+    pub max_pools: usize,
+    /// Largest capacity of a pool, in samples. Default 2^27: about 5 GB at 38 bytes a sample.
+    pub max_pool_capacity: u64,
+    /// Longest message either way, in bytes. Default 16 MiB: 65,536 rows with 200-byte payloads.
+    #[serde(with = "format::bytes")]
+    pub max_message_bytes: usize,
+    /// Rows of a score batch, an exclusion list, a removal or a mined batch. Default 65,536, the contract's own
+    /// limit: larger batches gain nothing and hold a shard's lock longer.
+    pub max_batch_rows: usize,
+    /// Open connections; further ones wait in the listener's backlog. Default 1,024: each may hold unread
+    /// requests up to the HTTP/2 connection window.
+    pub max_connections: usize,
+    /// Streams of a connection at a time. Default 1,024: hyper's 200 stalls a data loader with many workers.
+    pub max_concurrent_streams: u32,
+    /// Unary reports at work at a time, over all connections; more are refused with a retry delay. Default 1,024:
+    /// bounds what decoded batches hold. Streams are slowed by flow control instead.
+    pub max_inflight_reports: usize,
+    /// Mining calls at work at a time, over all connections, waiting ones not counted. Default 256: mining is
+    /// pure computation, beyond a few per core a queue only ages.
+    pub max_inflight_mines: usize,
+    /// Calls that wait for a pool to fill, at a time. Default 4,096: they cost a timer each.
+    pub max_waiting_mines: usize,
+    /// Workers remembered per pool for the recognition of resends. Default 65,536: about 200 bytes each; the one
+    /// unheard for longest is forgotten first.
+    pub max_workers_per_pool: usize,
+    /// Longest payload that a pool's spec may allow, in bytes. Default 4,096: a payload is a reference or a small
+    /// crop, not a data set.
+    pub max_payload_bytes: u32,
+    /// Longest string key, in bytes. Default 256, the contract's own limit.
+    pub max_key_bytes: usize,
+    /// Longest worker id, in bytes. Default 128, the contract's own limit.
+    pub max_worker_id_bytes: usize,
+    /// Longest request id, in bytes. Default 64, the contract's own limit: a UUID fits.
+    pub max_request_id_bytes: usize,
+    /// Conditions in a mining policy. Default 16: each is evaluated per proposal.
+    pub max_windows: usize,
+    /// Pools on a page of a list. Default 1,000.
+    pub max_page_size: usize,
+    /// Longest wait for a pool to fill. Default 5 min: a caller that is gone should not be waited for all night.
+    #[serde(with = "format::duration")]
+    pub max_wait: Duration,
+    /// How long a mined batch answers to its request id. Default 60 s: longer than any client's retries.
+    #[serde(with = "format::duration")]
+    pub request_id_ttl: Duration,
+    /// Mined batches kept for their request ids, in bytes over all pools. Default 64 MiB: 1,000 batches of 2,048
+    /// rows; the oldest is forgotten first.
+    #[serde(with = "format::bytes")]
+    pub mine_cache_bytes: usize,
+}
+
+/// HTTP/2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2Config {
+    /// Largest frame accepted, in bytes. Default 128 KiB: a batch of 8,192 scores in one frame instead of seven.
+    #[serde(with = "format::bytes")]
+    pub max_frame_bytes: usize,
+    /// Bytes that a stream may send unread. Default 4 MiB: a quarter of the longest message, so that reading
+    /// sets the pace and not round trips.
+    #[serde(with = "format::bytes")]
+    pub stream_window_bytes: usize,
+    /// Bytes that a connection may send unread, over its streams. Default 16 MiB.
+    #[serde(with = "format::bytes")]
+    pub connection_window_bytes: usize,
+    /// A ping after this long without traffic. Default 30 s: finds dead peers and keeps middleboxes open.
+    #[serde(with = "format::duration")]
+    pub keepalive_interval: Duration,
+    /// A ping unanswered for this long ends the connection. Default 20 s.
+    #[serde(with = "format::duration")]
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_051),
+            insecure: false,
+            store: StoreKind::Memory,
+            worker_threads: (2 * cores).max(4),
+            drain_deadline: Duration::from_secs(10),
+            log: LogConfig::default(),
+            limits: Limits::default(),
+            http2: Http2Config::default(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_pools: 1_024,
+            max_pool_capacity: 1 << 27,
+            max_message_bytes: 16 * MIB,
+            max_batch_rows: 65_536,
+            max_connections: 1_024,
+            max_concurrent_streams: 1_024,
+            max_inflight_reports: 1_024,
+            max_inflight_mines: 256,
+            max_waiting_mines: 4_096,
+            max_workers_per_pool: 65_536,
+            max_payload_bytes: 4_096,
+            max_key_bytes: 256,
+            max_worker_id_bytes: 128,
+            max_request_id_bytes: 64,
+            max_windows: 16,
+            max_page_size: 1_000,
+            max_wait: Duration::from_secs(300),
+            request_id_ttl: Duration::from_secs(60),
+            mine_cache_bytes: 64 * MIB,
+        }
+    }
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Self {
+            max_frame_bytes: 128 << 10,
+            stream_window_bytes: 4 * MIB,
+            connection_window_bytes: 16 * MIB,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Flags and environment of `hardneg serve`: one argument a key, all declared in one table.
+#[derive(Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// The TOML file.
+    pub file: Option<PathBuf>,
+    /// Print the effective configuration and stop.
+    pub print_config: bool,
+    /// (key, value as written, where) in order of rising strength.
+    pub(crate) overrides: Vec<(&'static Key, String, Source)>,
+}
+
+impl clap::FromArgMatches for ServeArgs {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        use clap::parser::ValueSource;
+
+        self.file = matches
+            .get_one::<PathBuf>("config")
+            .filter(|file| !file.as_os_str().is_empty())
+            .cloned();
+        self.print_config = matches.get_flag("print_config");
+        self.overrides = KEYS
+            .iter()
+            .filter_map(|key| {
+                let text = matches.get_one::<String>(key.path)?.clone();
+                match matches.value_source(key.path)? {
+                    ValueSource::CommandLine => Some((key, text, Source::Flag(key.flag))),
+                    // Empty is unset: compose files and charts pass variables on whether they are set or not.
+                    ValueSource::EnvVariable if !text.is_empty() => {
+                        Some((key, text, Source::Environment(key.env)))
+                    }
+                    _ => None,
+                }
+            })
+            .collect();
+        Ok(())
+    }
+}
+
+impl clap::Args for ServeArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        use clap::{Arg, ArgAction, value_parser};
+
+        let command = command
+            .arg(
+                Arg::new("config")
+                    .long("config")
+                    .env("HARDNEG_CONFIG")
+                    .hide_env_values(true)
+                    .value_name("FILE")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("Read this TOML file; flags and environment variables are stronger"),
+            )
+            .arg(
+                Arg::new("print_config")
+                    .long("print-config")
+                    .action(ArgAction::SetTrue)
+                    .help("Print the effective configuration as TOML, with the source of each value, and stop"),
+            );
+        let defaults = load::flatten_defaults();
+        KEYS.iter().fold(command, |command, key| {
+            let default = defaults
+                .get(key.path)
+                .map(|value| format::show(key, value).replace('"', ""))
+                .unwrap_or_default();
+            let arg = Arg::new(key.path)
+                .long(key.flag)
+                .env(key.env)
+                .hide_env_values(true)
+                .help(format!("{} [default: {default}]", key.help))
+                .help_heading(key.heading())
+                .value_name(key.kind.value_name());
+            command.arg(match key.kind {
+                Kind::Bool => arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true"),
+                _ => arg,
+            })
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}

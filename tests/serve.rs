@@ -1,0 +1,186 @@
+//! The server as a process: its exit codes, and its end under signals.
+#![cfg(all(unix, feature = "server"))]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+const HARDNEG: &str = env!("CARGO_BIN_EXE_hardneg");
+
+/// A running server that is killed when a test fails.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(HARDNEG)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let mut lines = log.lines();
+        let address = loop {
+            let line = lines.next().unwrap().unwrap();
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["message"] == "listening" {
+                break event["address"].as_str().unwrap().to_owned();
+            }
+        };
+        // Read on, so that the server never writes into a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit code, within ten seconds.
+    fn exit_code(&mut self) -> Option<i32> {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < patience {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server still runs");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn hardneg(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(HARDNEG).args(arguments).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// A stream that never ends by itself.
+async fn watch(address: &str) -> tonic::Streaming<tonic_health::pb::HealthCheckResponse> {
+    let client = hardneg::client::Client::connect(address).await.unwrap();
+    let mut client = HealthClient::new(client.channel());
+    let mut stream = client
+        .watch(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    stream.message().await.unwrap();
+    stream
+}
+
+#[test]
+fn it_serves_health_and_ends_with_zero() {
+    let mut server = Server::start(&[]);
+    let (code, stdout, _) = hardneg(&["health", "--server", &server.address]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "SERVING\n"));
+    let (code, _, stderr) = hardneg(&["health", "--server", &server.address, "--service", "none"]);
+    assert_eq!(code, Some(4), "{stderr}");
+    server.signal("-TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    let (code, _, stderr) = hardneg(&["health", "--server", &server.address]);
+    assert_eq!(code, Some(4));
+    assert!(stderr.starts_with("error: cannot connect to "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_stream_that_stays_open_does_not_outlive_the_deadline() {
+    let mut server = Server::start(&["--drain-deadline", "1s"]);
+    let _stream = watch(&server.address).await;
+    let started = Instant::now();
+    server.signal("-TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_second_signal_ends_it_at_once() {
+    let mut server = Server::start(&["--drain-deadline", "1h"]);
+    let _stream = watch(&server.address).await;
+    server.signal("-INT");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(server.process.try_wait().unwrap().is_none(), "it drains");
+    server.signal("-TERM");
+    assert_eq!(server.exit_code(), Some(130));
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_code_three() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (code, _, stderr) = hardneg(&["serve", "--listen", &address]);
+    assert_eq!(code, Some(3));
+    assert!(
+        stderr.starts_with(&format!(
+            "error: cannot listen on {address}: the port is in use"
+        )),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 1);
+}
+
+#[test]
+fn wrong_configuration_is_one_line_and_code_two() {
+    for arguments in [
+        &["serve", "--max-pools", "0"][..],
+        &["serve", "--listen", "0.0.0.0:0"],
+        &["serve", "--config", "/nonexistent/hardneg.toml"],
+    ] {
+        let (code, stdout, stderr) = hardneg(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert!(stdout.is_empty());
+        assert!(
+            stderr.starts_with("error: ") && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_speaks_and_a_closed_pipe_is_no_failure() {
+    let output = Command::new(HARDNEG)
+        .args(["serve", "--print-config"])
+        .env("HARDNEG_MAX_POOLS", "5")
+        .env("HARDNEG_MAX_WAIT", "")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("# Pools (HARDNEG_MAX_POOLS)\nmax_pools = 5\n"),
+        "{text}"
+    );
+    assert!(text.contains("max_wait = \"5m\""), "{text}");
+
+    let mut child = Command::new(HARDNEG)
+        .args(["serve", "--print-config"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -22,9 +22,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -45,9 +43,7 @@ pub async fn run(
 
     tracing::info!(deadline = ?config.drain_deadline, "draining");
     // Before the listener closes: a load balancer that asks now sends nothing more.
-    health
-        .set_service_status("", tonic_health::ServingStatus::NotServing)
-        .await;
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     drain.cancel();
     // hyper's graceful shutdown may wait for ever for an idle stream, hence the deadline.
     match tokio::time::timeout(config.drain_deadline, server).await {

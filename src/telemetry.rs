@@ -10,10 +10,8 @@ use crate::config::{LogConfig, LogFormat};
 /// # Errors
 /// An invalid filter, or a second call.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter: EnvFilter = config
-        .filter
-        .parse()
-        .with_context(|| format!("log.filter = {:?}", config.filter))?;
+    let filter: EnvFilter =
+        config.filter.parse().with_context(|| format!("log.filter = {:?}", config.filter))?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.format {
         LogFormat::Text => {
@@ -23,10 +21,7 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
             registry.with(layer).try_init()
         }
         LogFormat::Json => {
-            let layer = fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_writer(std::io::stderr);
+            let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
             registry.with(layer).try_init()
         }
     }

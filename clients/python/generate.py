@@ -45,11 +45,16 @@ def generate(out: Path) -> None:
             text = re.sub(r"^from hardneg\.v1 import ", "from . import ", text, flags=re.M)
             text = re.sub(r"^import hardneg\.v1\.(\w+)$", r"from . import \1", text, flags=re.M)
             text = re.sub(r"\bhardneg\.v1\.(\w+_pb2)\.", r"\1.", text)
-            if path.name.endswith("_pb2_grpc.py"):
-                if "Stub(" not in text:  # a file without a service
-                    continue
-            if path.name.endswith("_pb2_grpc.pyi") and "Stub" not in text:
+            if "_pb2_grpc" in path.name and "Stub" not in text:  # a file without a service
                 continue
+            # For mypy --strict: protoc writes bare mappings, and google.rpc comes without types.
+            text = text.replace("_Mapping]", "_Mapping[str, object]]")
+            text = re.sub(
+                r"^(from google\.rpc import .*)$",
+                r"\1  # type: ignore[import-untyped, unused-ignore]",
+                text,
+                flags=re.M,
+            )
             (out / path.name).write_text(text)
 
 

@@ -26,9 +26,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
     let mut options = connection.options();
     options.connect_timeout = options.connect_timeout.min(options.timeout);
     let client = crate::client::Client::connect_with(&connection.server, options).await?;
-    let mut request = tonic::Request::new(HealthCheckRequest {
-        service: args.service.clone(),
-    });
+    let mut request = tonic::Request::new(HealthCheckRequest { service: args.service.clone() });
     request.set_timeout(connection.timeout);
     let mut health = HealthClient::new(client.channel());
     let answer = tokio::time::timeout(connection.timeout, health.check(request))
@@ -41,16 +39,12 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
             }
             Ok(())
         }
-        Ok(answer) => Err(NotServing(format!(
-            "the server answers {}",
-            answer.get_ref().status().as_str_name()
-        ))
-        .into()),
-        Err(status) if status.code() == Code::NotFound => Err(NotServing(format!(
-            "the server does not know the service {:?}",
-            args.service
-        ))
-        .into()),
+        Ok(answer) => {
+            Err(NotServing(format!("the server answers {}", answer.get_ref().status().as_str_name())).into())
+        }
+        Err(status) if status.code() == Code::NotFound => {
+            Err(NotServing(format!("the server does not know the service {:?}", args.service)).into())
+        }
         Err(status) => Err(ClientError::from(status).into()),
     }
 }

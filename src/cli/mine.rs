@@ -117,16 +117,8 @@ fn excluded(words: Vec<String>) -> Ids {
     }
 }
 
-const HEADER: [&str; 8] = [
-    "id",
-    "score",
-    "importance_weight",
-    "inclusion_probability",
-    "source",
-    "age",
-    "model_version",
-    "serves",
-];
+const HEADER: [&str; 8] =
+    ["id", "score", "importance_weight", "inclusion_probability", "source", "age", "model_version", "serves"];
 
 fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
     (0..batch.len()).map(|row| match &batch.ids {
@@ -137,16 +129,9 @@ fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
 
 fn rows(batch: &Batch) -> Vec<Vec<String>> {
     let float = |column: &[f32], row: usize| {
-        column
-            .get(row)
-            .filter(|value| !value.is_nan())
-            .map_or_else(String::new, ToString::to_string)
+        column.get(row).filter(|value| !value.is_nan()).map_or_else(String::new, ToString::to_string)
     };
-    let integer = |column: &[u32], row: usize| {
-        column
-            .get(row)
-            .map_or_else(String::new, ToString::to_string)
-    };
+    let integer = |column: &[u32], row: usize| column.get(row).map_or_else(String::new, ToString::to_string);
     ids(batch)
         .enumerate()
         .map(|(row, id)| {
@@ -175,9 +160,7 @@ fn csv(batch: &Batch) -> anyhow::Result<String> {
         writer.write_record(row)?;
     }
     writer.flush()?;
-    let bytes = writer
-        .into_inner()
-        .map_err(csv::IntoInnerError::into_error)?;
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8(bytes)?)
 }
 
@@ -242,10 +225,7 @@ mod tests {
     fn a_batch_prints_as_csv_and_json() {
         let message = pb::MinedBatch {
             ids: Some(encode_keys(vec!["a,b".into(), "c".into()])),
-            scores: Some(encode_floats(
-                vec![0.1, f32::NAN],
-                pb::ColumnEncoding::Packed,
-            )),
+            scores: Some(encode_floats(vec![0.1, f32::NAN], pb::ColumnEncoding::Packed)),
             sources: bytes::Bytes::from_static(&[1, 2]),
             ..Default::default()
         };
@@ -262,9 +242,6 @@ mod tests {
     #[test]
     fn excluded_words_are_ids_where_they_can_be() {
         assert_eq!(excluded(vec!["1".into(), "2".into()]), Ids::U64(vec![1, 2]));
-        assert_eq!(
-            excluded(vec!["1".into(), "b".into()]),
-            Ids::Keys(vec!["1".into(), "b".into()])
-        );
+        assert_eq!(excluded(vec!["1".into(), "b".into()]), Ids::Keys(vec!["1".into(), "b".into()]));
     }
 }

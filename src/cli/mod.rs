@@ -87,10 +87,7 @@ struct Connection {
 
 impl Connection {
     fn options(&self) -> ClientOptions {
-        ClientOptions {
-            timeout: self.timeout,
-            ..ClientOptions::default()
-        }
+        ClientOptions { timeout: self.timeout, ..ClientOptions::default() }
     }
 
     async fn connect(&self) -> Result<Client, ClientError> {
@@ -145,10 +142,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Serve(args) = cli.command {
         return serve::run(&args);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(_) => Ok(()),

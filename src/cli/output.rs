@@ -52,9 +52,7 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) ->
 /// Name and value a line.
 pub(super) fn properties(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter()
-        .map(|(name, value)| format!("{name:width$}  {value}\n"))
-        .collect()
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
 /// 1234567 as 1,234,567.
@@ -74,10 +72,7 @@ pub(super) fn grouped(number: u64) -> String {
 pub(super) fn number(value: f32) -> Value {
     if value.is_finite() {
         // Through its shortest decimal form: 0.1_f32 is 0.1, not 0.10000000149.
-        value
-            .to_string()
-            .parse::<f64>()
-            .map_or(Value::Null, Value::from)
+        value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
     } else {
         Value::Null
     }
@@ -245,10 +240,7 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 15]
         ("shortfalls", stats.shortfalls),
         ("proposals", stats.proposals),
         ("background_generations", stats.background_generations),
-        (
-            "background_generations_timed_out",
-            stats.background_generations_timed_out,
-        ),
+        ("background_generations_timed_out", stats.background_generations_timed_out),
         ("memory_bytes", stats.memory_bytes),
     ]
 }

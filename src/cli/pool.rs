@@ -5,8 +5,8 @@ use clap::Subcommand;
 use super::{
     Connection, Usage,
     output::{
-        counts, duration_text, grouped, pool_json, print, print_json, properties, stats_counters,
-        stats_json, table,
+        counts, duration_text, grouped, pool_json, print, print_json, properties, stats_counters, stats_json,
+        table,
     },
     spec::{FixedArgs, LiveArgs},
     values::short_name,
@@ -86,12 +86,7 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
     }
     let client = connection.connect().await?;
     match command {
-        PoolCommand::Create {
-            pool,
-            fixed,
-            live,
-            json,
-        } => {
+        PoolCommand::Create { pool, fixed, live, json } => {
             let mut spec = pb::PoolSpec::default();
             fixed.apply(&mut spec);
             live.apply(&mut spec);
@@ -101,11 +96,7 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
                 value["created"] = created.into();
                 return print_json(&value);
             }
-            let verb = if created {
-                "created"
-            } else {
-                "exists with this spec"
-            };
+            let verb = if created { "created" } else { "exists with this spec" };
             print(&format!("{}: {verb}\n{}", pool.name, describe(&pool)))?;
         }
         PoolCommand::List { json } => {
@@ -129,9 +120,7 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
             let mut spec = current.spec.unwrap_or_default();
             let paths = live.apply(&mut spec);
             // The etag: another's change between the two calls would otherwise be undone.
-            let changed = client
-                .update_pool(&pool, spec, &paths, Some(&current.etag))
-                .await?;
+            let changed = client.update_pool(&pool, spec, &paths, Some(&current.etag)).await?;
             if json {
                 return print_json(&pool_json(&changed));
             }
@@ -144,10 +133,7 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
             }
             print(&describe_stats(&stats))?;
         }
-        PoolCommand::Delete {
-            pool,
-            allow_missing,
-        } => {
+        PoolCommand::Delete { pool, allow_missing } => {
             client.delete_pool(&pool, allow_missing).await?;
             print(&format!("{}: deleted\n", pool_id_of(&pool)))?;
         }
@@ -204,11 +190,7 @@ fn describe(pool: &pb::Pool) -> String {
             format!(
                 "{}{}, offset {}, temperature {}",
                 short_name(hardness.function().as_str_name(), "HARDNESS_FUNCTION_"),
-                if hardness.lower_is_harder {
-                    " (lower is harder)"
-                } else {
-                    ""
-                },
+                if hardness.lower_is_harder { " (lower is harder)" } else { "" },
                 hardness.offset,
                 hardness.temperature,
             ),
@@ -216,10 +198,7 @@ fn describe(pool: &pb::Pool) -> String {
         ("half-life", half_life(&spec)),
         (
             "score update",
-            short_name(
-                spec.score_update.unwrap_or_default().rule().as_str_name(),
-                "SCORE_UPDATE_RULE_",
-            ),
+            short_name(spec.score_update.unwrap_or_default().rule().as_str_name(), "SCORE_UPDATE_RULE_"),
         ),
         (
             "policy",
@@ -239,21 +218,11 @@ fn describe(pool: &pb::Pool) -> String {
             format!(
                 "penalty {}, at most {}",
                 limits.serve_penalty,
-                if limits.max_serves == 0 {
-                    "any number".to_owned()
-                } else {
-                    limits.max_serves.to_string()
-                },
+                if limits.max_serves == 0 { "any number".to_owned() } else { limits.max_serves.to_string() },
             ),
         ),
-        (
-            "payloads",
-            format!("up to {} bytes", spec.max_payload_bytes),
-        ),
-        (
-            "durability",
-            short_name(spec.durability().as_str_name(), "DURABILITY_"),
-        ),
+        ("payloads", format!("up to {} bytes", spec.max_payload_bytes)),
+        ("durability", short_name(spec.durability().as_str_name(), "DURABILITY_")),
     ])
 }
 
@@ -264,17 +233,10 @@ fn describe_stats(stats: &pb::PoolStats) -> String {
         ("hard", grouped(sizes.hard)),
         ("background", grouped(sizes.background)),
         ("distinct", format!("{:.0}", sizes.distinct)),
-        (
-            "background_probability",
-            format!("{:.6}", sizes.background_probability),
-        ),
+        ("background_probability", format!("{:.6}", sizes.background_probability)),
         (
             "floor_log2",
-            sizes
-                .floor_log2
-                .map_or("none: there is room".to_owned(), |floor| {
-                    format!("{floor:.3}")
-                }),
+            sizes.floor_log2.map_or("none: there is room".to_owned(), |floor| format!("{floor:.3}")),
         ),
     ];
     if let Some(step) = stats.step {

@@ -69,18 +69,17 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             .with_context(|| name(&args))?
     };
     let total_rows = reader.total_rows();
-    let by_steps = spec.decay.is_some_and(|decay| {
-        matches!(decay.half_life, Some(pb::decay::HalfLife::HalfLifeSteps(_)))
-    });
+    let by_steps = spec
+        .decay
+        .is_some_and(|decay| matches!(decay.half_life, Some(pb::decay::HalfLife::HalfLifeSteps(_))));
     let progress = progress_bar(total_rows);
     let mut chunks = read_ahead(reader, args.batch_size as usize);
     let mut stream = client.score_stream(ScoreStreamOptions::default());
     let mut rows = 0;
     let mut problem = None;
     while let Some(chunk) = chunks.recv().await {
-        let batch = chunk
-            .with_context(|| name(&args))
-            .and_then(|chunk| to_batch(&args, chunk, pool.uid, by_steps));
+        let batch =
+            chunk.with_context(|| name(&args)).and_then(|chunk| to_batch(&args, chunk, pool.uid, by_steps));
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
@@ -111,12 +110,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     }
 }
 
-fn to_batch(
-    args: &Args,
-    chunk: Chunk,
-    pool_uid: u64,
-    by_steps: bool,
-) -> anyhow::Result<ScoreBatch> {
+fn to_batch(args: &Args, chunk: Chunk, pool_uid: u64, by_steps: bool) -> anyhow::Result<ScoreBatch> {
     let step = chunk.step.or(args.step);
     if by_steps && step.is_none() {
         let problem = "this pool ages by steps: add a column `step`, or give --step";
@@ -124,25 +118,15 @@ fn to_batch(
     }
     let encoding = pb::ColumnEncoding::LittleEndian;
     let batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?;
-    Ok(batch
-        .step(step.unwrap_or_default())
-        .model_version(args.model_version)
-        .pool_uid(pool_uid))
+    Ok(batch.step(step.unwrap_or_default()).model_version(args.model_version).pool_uid(pool_uid))
 }
 
 fn name(args: &Args) -> String {
-    if args.file.as_os_str() == "-" {
-        "standard input".to_owned()
-    } else {
-        args.file.display().to_string()
-    }
+    if args.file.as_os_str() == "-" { "standard input".to_owned() } else { args.file.display().to_string() }
 }
 
 /// Reads on a thread of its own, at most `CHUNKS_AHEAD` chunks ahead.
-fn read_ahead(
-    mut reader: Box<dyn input::Reader>,
-    max_rows: usize,
-) -> mpsc::Receiver<anyhow::Result<Chunk>> {
+fn read_ahead(mut reader: Box<dyn input::Reader>, max_rows: usize) -> mpsc::Receiver<anyhow::Result<Chunk>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     tokio::task::spawn_blocking(move || {
         while let Some(chunk) = reader.next_chunk(max_rows).transpose() {
@@ -160,14 +144,10 @@ fn progress_bar(total_rows: Option<u64>) -> ProgressBar {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let (bar, template) = match total_rows {
-        Some(rows) => (
-            ProgressBar::new(rows),
-            "{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {human_pos} rows, {per_sec}",
-        ),
+        Some(rows) => {
+            (ProgressBar::new(rows), "{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left")
+        }
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} rows, {per_sec}"),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -187,10 +167,7 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
             "counts": counts_json(&summary.counts),
         }));
     }
-    let mut lines = vec![
-        ("rows", grouped(rows)),
-        ("batches", grouped(summary.batches)),
-    ];
+    let mut lines = vec![("rows", grouped(rows)), ("batches", grouped(summary.batches))];
     let optional = [
         ("rejected_batches", summary.rejected),
         ("duplicate_batches", summary.duplicates),

@@ -46,10 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let bind_error = |source| BindError {
-        address: config.listen,
-        source,
-    };
+    let bind_error = |source| BindError { address: config.listen, source };
     // Signals first: one that comes while the server starts must not kill it half-way.
     let shutdown = first_signal().context("cannot handle signals")?;
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;

@@ -48,10 +48,8 @@ pub(super) struct FixedArgs {
 impl FixedArgs {
     pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
         spec.capacity = self.capacity.unwrap_or_default();
-        spec.background = self
-            .dense_ids
-            .map(Background::DenseIds)
-            .or(self.background_size.map(Background::BackgroundSize));
+        spec.background =
+            self.dense_ids.map(Background::DenseIds).or(self.background_size.map(Background::BackgroundSize));
         spec.shards = self.shards.unwrap_or_default();
         if let Some(kind) = self.id_kind {
             spec.set_id_kind(kind.into());
@@ -238,42 +236,20 @@ impl PolicyArgs {
 
     fn windows(&self) -> Vec<pb::Window> {
         let kinds = [
-            self.score_window.map(|range| {
-                Kind::Score(pb::ScoreWindow {
-                    min: range.min,
-                    max: range.max,
-                })
-            }),
+            self.score_window.map(|range| Kind::Score(pb::ScoreWindow { min: range.min, max: range.max })),
             self.rank_window.map(|range| {
-                Kind::Rank(pb::RankWindow {
-                    min: range.min.unwrap_or_default(),
-                    max: range.max,
-                })
+                Kind::Rank(pb::RankWindow { min: range.min.unwrap_or_default(), max: range.max })
             }),
             self.quantile_window.map(|range| {
-                Kind::Quantile(pb::QuantileWindow {
-                    min: range.min.unwrap_or_default(),
-                    max: range.max,
-                })
+                Kind::Quantile(pb::QuantileWindow { min: range.min.unwrap_or_default(), max: range.max })
             }),
-            self.age_window.map(|range| {
-                Kind::Age(pb::AgeWindow {
-                    min: range.min.unwrap_or_default(),
-                    max: range.max,
-                })
-            }),
+            self.age_window
+                .map(|range| Kind::Age(pb::AgeWindow { min: range.min.unwrap_or_default(), max: range.max })),
             self.version_window.map(|range| {
-                Kind::ModelVersion(pb::VersionWindow {
-                    min: range.min.unwrap_or_default(),
-                    max: range.max,
-                })
+                Kind::ModelVersion(pb::VersionWindow { min: range.min.unwrap_or_default(), max: range.max })
             }),
         ];
-        kinds
-            .into_iter()
-            .flatten()
-            .map(|kind| pb::Window { kind: Some(kind) })
-            .collect()
+        kinds.into_iter().flatten().map(|kind| pb::Window { kind: Some(kind) }).collect()
     }
 }
 
@@ -284,27 +260,17 @@ mod tests {
     #[test]
     fn an_update_changes_only_what_was_given() {
         let mut spec = pb::PoolSpec {
-            decay: Some(pb::Decay {
-                half_life: Some(HalfLife::HalfLifeSteps(10.0)),
-                max_step_jump: 7,
-            }),
+            decay: Some(pb::Decay { half_life: Some(HalfLife::HalfLifeSteps(10.0)), max_step_jump: 7 }),
             ..Default::default()
         };
         let args = LiveArgs {
             half_life_steps: Some(20.0),
-            policy: PolicyArgs {
-                alpha: Some(2.0),
-                ..Default::default()
-            },
+            policy: PolicyArgs { alpha: Some(2.0), ..Default::default() },
             ..Default::default()
         };
         assert_eq!(args.apply(&mut spec), ["spec.decay", "spec.default_policy"]);
         assert_eq!(spec.decay.unwrap().max_step_jump, 7);
         assert_eq!(spec.default_policy.unwrap().alpha, Some(2.0));
-        assert!(
-            LiveArgs::default()
-                .apply(&mut pb::PoolSpec::default())
-                .is_empty()
-        );
+        assert!(LiveArgs::default().apply(&mut pb::PoolSpec::default()).is_empty());
     }
 }

@@ -17,22 +17,14 @@ use crate::client::{
 
 /// A fake server on a runtime of its own, and its address.
 fn server(fake: Fake) -> (tokio::runtime::Runtime, Arc<Fake>, String) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let fake = Arc::new(fake);
     let address = runtime.block_on(serve(&fake));
     (runtime, fake, address)
 }
 
 fn healthy() -> Fake {
-    Fake {
-        acks_per_stream: u64::MAX,
-        batches_per_stream: u64::MAX,
-        ..Fake::default()
-    }
+    Fake { acks_per_stream: u64::MAX, batches_per_stream: u64::MAX, ..Fake::default() }
 }
 
 fn hardneg(address: &str, arguments: &[&str]) -> anyhow::Result<()> {
@@ -53,8 +45,8 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn errors_have_codes_and_one_line() {
-    let refused = anyhow::Error::from(ClientError::from(tonic::Status::not_found("no\npool")))
-        .context("mining");
+    let refused =
+        anyhow::Error::from(ClientError::from(tonic::Status::not_found("no\npool"))).context("mining");
     assert_eq!(exit_code(&refused), EXIT_FAILURE);
     assert_eq!(one_line(&refused), "mining: NOT_FOUND: no pool");
     let away = anyhow::Error::from(ClientError::from(tonic::Status::unavailable("x")));
@@ -93,56 +85,30 @@ fn a_file_is_reported_in_batches() {
     hardneg(&address, &["pool", "create", "p"]).unwrap();
     let file = csv("id,score\n1,0.5\n2,0.25\n3,nan\n");
     let path = file.path().to_str().unwrap();
-    let arguments = [
-        "report",
-        path,
-        "--pool",
-        "p",
-        "--batch-size",
-        "2",
-        "--model-version",
-        "3",
-    ];
+    let arguments = ["report", path, "--pool", "p", "--batch-size", "2", "--model-version", "3"];
     hardneg(&address, &arguments).unwrap();
     assert_eq!(fake.rows.load(Ordering::Relaxed), 3);
     let last = fake.last.lock().clone().unwrap();
-    assert_eq!(
-        (last.sequence, last.model_version, last.pool_uid),
-        (2, 3, 7)
-    );
+    assert_eq!((last.sequence, last.model_version, last.pool_uid), (2, 3, 7));
 
     let broken = csv("id,score\n1,0.5\nx,0.25\n");
     let path = broken.path().to_str().unwrap();
     let error = hardneg(&address, &["report", path, "--pool", "p"]).unwrap_err();
     let text = one_line(&error);
-    assert!(
-        text.ends_with(".csv: line 3: id \"x\" is not an unsigned integer"),
-        "{text}"
-    );
+    assert!(text.ends_with(".csv: line 3: id \"x\" is not an unsigned integer"), "{text}");
 
     // Rejected batches do not stop the others, but they are an error.
     let file = csv("id,score\n1,0.5\n");
     let path = file.path().to_str().unwrap();
     let arguments = ["report", path, "--pool", "p", "--model-version", "13"];
     let error = hardneg(&address, &arguments).unwrap_err();
-    assert!(
-        one_line(&error).contains("1 of 1 batches were rejected"),
-        "{error:#}"
-    );
+    assert!(one_line(&error).contains("1 of 1 batches were rejected"), "{error:#}");
 }
 
 #[test]
 fn a_pool_that_ages_by_steps_wants_them() {
     let (_runtime, fake, address) = server(healthy());
-    let create = [
-        "pool",
-        "create",
-        "p",
-        "--half-life-steps",
-        "100",
-        "--id-kind",
-        "string",
-    ];
+    let create = ["pool", "create", "p", "--half-life-steps", "100", "--id-kind", "string"];
     hardneg(&address, &create).unwrap();
     let file = csv("id,score\na,0.5\n");
     let path = file.path().to_str().unwrap();
@@ -192,19 +158,8 @@ fn load_creates_fills_and_measures() {
     assert!(fake.mined.load(Ordering::Relaxed) > 10);
     let spec = fake.pool.lock().clone().unwrap().spec.unwrap();
     assert_eq!(spec, pb::PoolSpec::default());
-    let idle = [
-        "load",
-        "--pool",
-        "p",
-        "--streams",
-        "0",
-        "--mine-concurrency",
-        "0",
-    ];
-    assert_eq!(
-        exit_code(&hardneg(&address, &idle).unwrap_err()),
-        EXIT_USAGE
-    );
+    let idle = ["load", "--pool", "p", "--streams", "0", "--mine-concurrency", "0"];
+    assert_eq!(exit_code(&hardneg(&address, &idle).unwrap_err()), EXIT_USAGE);
 }
 
 #[test]

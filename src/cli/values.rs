@@ -8,8 +8,7 @@ use crate::client::pb;
 
 /// A duration such as `500ms`, `10s` or `5m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "expected a duration such as 500ms, 10s or 5m".to_owned())
+    humantime::parse_duration(text).map_err(|_| "expected a duration such as 500ms, 10s or 5m".to_owned())
 }
 
 /// A whole number; digits may be grouped by underscores, and end in k, M or G (powers of 1000).
@@ -45,10 +44,7 @@ impl<T: FromStr> FromStr for Range<T> {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| wrong()),
         };
-        let range = Self {
-            min: bound(min)?,
-            max: bound(max)?,
-        };
+        let range = Self { min: bound(min)?, max: bound(max)? };
         if range.min.is_none() && range.max.is_none() {
             return Err(wrong());
         }

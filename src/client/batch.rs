@@ -53,10 +53,7 @@ impl TryFrom<pb::MinedBatch> for Batch {
         let ids = match batch.ids.take() {
             // A batch without rows may come without a column.
             None => Ids::U64(Vec::new()),
-            ids => decode_ids(ids).map_err(|source| Error::Column {
-                column: "ids",
-                source,
-            })?,
+            ids => decode_ids(ids).map_err(|source| Error::Column { column: "ids", source })?,
         };
         let sources = std::mem::take(&mut batch.sources)
             .iter()
@@ -65,10 +62,7 @@ impl TryFrom<pb::MinedBatch> for Batch {
         let floats = Self {
             scores: floats("scores", batch.scores.take())?,
             importance_weights: floats("importance_weights", batch.importance_weights.take())?,
-            inclusion_probabilities: floats(
-                "inclusion_probabilities",
-                batch.inclusion_probabilities.take(),
-            )?,
+            inclusion_probabilities: floats("inclusion_probabilities", batch.inclusion_probabilities.take())?,
             ages: floats("ages", batch.ages.take())?,
             sources,
             model_versions: std::mem::take(&mut batch.model_versions),
@@ -89,10 +83,7 @@ impl Batch {
         let lengths = [
             ("scores", self.scores.len()),
             ("importance_weights", self.importance_weights.len()),
-            (
-                "inclusion_probabilities",
-                self.inclusion_probabilities.len(),
-            ),
+            ("inclusion_probabilities", self.inclusion_probabilities.len()),
             ("ages", self.ages.len()),
             ("sources", self.sources.len()),
             ("model_versions", self.model_versions.len()),
@@ -101,11 +92,7 @@ impl Batch {
         ];
         match lengths.iter().find(|(_, len)| *len != 0 && *len != rows) {
             None => Ok(self),
-            Some((column, len)) => Err(Error::ColumnLength {
-                column,
-                expected: rows,
-                got: *len,
-            }),
+            Some((column, len)) => Err(Error::ColumnLength { column, expected: rows, got: *len }),
         }
     }
 }
@@ -139,10 +126,7 @@ mod tests {
         assert_eq!(batch.sources, [pb::Source::Hard, pb::Source::Background]);
         assert!(batch.scores.is_empty());
 
-        let short = pb::MinedBatch {
-            sources: Bytes::from_static(&[1]),
-            ..message
-        };
+        let short = pb::MinedBatch { sources: Bytes::from_static(&[1]), ..message };
         let error = Batch::try_from(short).unwrap_err();
         assert!(error.to_string().contains("`sources`"), "{error}");
     }

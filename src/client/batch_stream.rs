@@ -23,10 +23,7 @@ pub struct BatchStreamOptions {
 
 impl Default for BatchStreamOptions {
     fn default() -> Self {
-        Self {
-            max_outstanding: 2,
-            give_up_after: Duration::from_secs(30),
-        }
+        Self { max_outstanding: 2, give_up_after: Duration::from_secs(30) }
     }
 }
 
@@ -104,13 +101,9 @@ impl BatchStream {
         };
         let message = tokio::time::timeout(self.patience, connection.batches.message())
             .await
-            .map_err(|_| {
-                Status::deadline_exceeded(format!("no batch within {:?}", self.patience))
-            })??
+            .map_err(|_| Status::deadline_exceeded(format!("no batch within {:?}", self.patience)))??
             .ok_or_else(|| Status::unavailable("the server ended the stream"))?;
-        let credit = pb::StreamBatchesRequest {
-            message: Some(Message::Credits(1)),
-        };
+        let credit = pb::StreamBatchesRequest { message: Some(Message::Credits(1)) };
         // Never waits for long: at most `max_outstanding` credits are under way. A closed stream shows at the next read.
         let _ = connection.credits.send(credit).await;
         self.connection = Some(connection);
@@ -133,9 +126,6 @@ impl BatchStream {
         let response = tokio::time::timeout(self.patience, opening)
             .await
             .map_err(|_| Status::unavailable("the stream did not open in time"))??;
-        Ok(Connection {
-            credits,
-            batches: response.into_inner(),
-        })
+        Ok(Connection { credits, batches: response.into_inner() })
     }
 }

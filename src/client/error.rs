@@ -81,9 +81,7 @@ pub enum Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
-        Self::Status {
-            status: Box::new(status),
-        }
+        Self::Status { status: Box::new(status) }
     }
 }
 
@@ -104,9 +102,7 @@ impl Error {
             Self::Status { status } | Self::Rejected { status, .. } => status.code(),
             Self::Connect { .. } => Code::Unavailable,
             Self::InvalidServer { .. } | Self::Mismatch { .. } => Code::InvalidArgument,
-            Self::Column { .. } | Self::ColumnLength { .. } | Self::Protocol { .. } => {
-                Code::Internal
-            }
+            Self::Column { .. } | Self::ColumnLength { .. } | Self::Protocol { .. } => Code::Internal,
             Self::Closed => Code::Cancelled,
         }
     }
@@ -149,11 +145,7 @@ fn describe(status: &Status) -> String {
     if status.message().is_empty() {
         return code_name(status.code()).to_owned();
     }
-    let mut text = format!(
-        "{}: {}",
-        code_name(status.code()),
-        one_line(status.message())
-    );
+    let mut text = format!("{}: {}", code_name(status.code()), one_line(status.message()));
     if let Some(source) = std::error::Error::source(status) {
         let cause = root_cause(source);
         if !status.message().contains(&cause) {
@@ -163,12 +155,7 @@ fn describe(status: &Status) -> String {
     if let Some(bad) = status.get_details_bad_request() {
         for violation in bad.field_violations {
             if !status.message().contains(&violation.description) {
-                let _ = write!(
-                    text,
-                    "; {}: {}",
-                    violation.field,
-                    one_line(&violation.description)
-                );
+                let _ = write!(text, "; {}: {}", violation.field, one_line(&violation.description));
             }
         }
     }
@@ -215,16 +202,12 @@ mod tests {
             .set_error_info("BAD_ALPHA", "hardneg", std::collections::HashMap::new())
             .add_bad_request_violation("policy.alpha", "must be 0 to 16")
             .set_retry_info(Some(Duration::from_millis(250)));
-        let status =
-            Status::with_error_details(Code::InvalidArgument, "the request is invalid", details);
+        let status = Status::with_error_details(Code::InvalidArgument, "the request is invalid", details);
         let error = Error::from(status);
         assert_eq!(error.code(), Code::InvalidArgument);
         assert_eq!(error.reason().as_deref(), Some("BAD_ALPHA"));
         assert_eq!(error.retry_delay(), Some(Duration::from_millis(250)));
-        assert_eq!(
-            error.field_violations(),
-            vec![("policy.alpha".to_owned(), "must be 0 to 16".to_owned())]
-        );
+        assert_eq!(error.field_violations(), vec![("policy.alpha".to_owned(), "must be 0 to 16".to_owned())]);
         assert_eq!(
             error.to_string(),
             "INVALID_ARGUMENT: the request is invalid; policy.alpha: must be 0 to 16"

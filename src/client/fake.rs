@@ -55,14 +55,8 @@ impl Fake {
         let rows = float_rows(batch.scores.as_ref()).unwrap() as u64;
         self.rows.fetch_add(rows, Ordering::Relaxed);
         *self.last.lock() = Some(batch.clone());
-        let new = self
-            .applied
-            .lock()
-            .insert((batch.worker_epoch, batch.sequence));
-        let mut ack = pb::ScoreAck {
-            sequence: batch.sequence,
-            ..Default::default()
-        };
+        let new = self.applied.lock().insert((batch.worker_epoch, batch.sequence));
+        let mut ack = pb::ScoreAck { sequence: batch.sequence, ..Default::default() };
         if batch.model_version == 13 {
             ack.set_status(pb::AckStatus::Rejected);
             ack.error = Some(tonic_types::pb::Status {
@@ -72,10 +66,7 @@ impl Fake {
             });
         } else if new {
             ack.set_status(pb::AckStatus::Applied);
-            ack.counts = Some(pb::ReportCounts {
-                inserted: rows,
-                ..Default::default()
-            });
+            ack.counts = Some(pb::ReportCounts { inserted: rows, ..Default::default() });
         } else {
             self.duplicates.fetch_add(1, Ordering::Relaxed);
             ack.set_status(pb::AckStatus::Duplicate);
@@ -118,11 +109,7 @@ impl MiningService for Service {
                     return;
                 }
                 left -= 1;
-                if sender
-                    .send(Ok(pb::StreamScoresResponse { ack }))
-                    .await
-                    .is_err()
-                {
+                if sender.send(Ok(pb::StreamScoresResponse { ack })).await.is_err() {
                     return;
                 }
             }
@@ -136,10 +123,7 @@ impl MiningService for Service {
     ) -> Result<Response<pb::ReportScoresResponse>, Status> {
         let ack = self.0.apply(&request.into_inner().batch.unwrap());
         let away = &self.0.away;
-        if away
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-            .is_ok()
-        {
+        if away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
             return Err(Status::unavailable("restarting"));
         }
         Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
@@ -153,9 +137,7 @@ impl MiningService for Service {
             // Hangs; refuses; mines.
             0 => std::future::pending().await,
             1 => Err(Status::unavailable("away")),
-            _ => Ok(Response::new(pb::MineBatchResponse {
-                batch: Some(self.0.mined_batch()),
-            })),
+            _ => Ok(Response::new(pb::MineBatchResponse { batch: Some(self.0.mined_batch()) })),
         }
     }
 
@@ -209,10 +191,7 @@ impl PoolService for Service {
             ..request.pool.unwrap_or_default()
         };
         *self.0.pool.lock() = Some(pool.clone());
-        Ok(Response::new(pb::CreatePoolResponse {
-            pool: Some(pool),
-            created: true,
-        }))
+        Ok(Response::new(pb::CreatePoolResponse { pool: Some(pool), created: true }))
     }
 
     async fn get_pool(

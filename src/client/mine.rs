@@ -33,9 +33,7 @@ impl MineRequest {
     }
 
     fn window(mut self, kind: window::Kind) -> Self {
-        self.policy_mut()
-            .windows
-            .push(pb::Window { kind: Some(kind) });
+        self.policy_mut().windows.push(pb::Window { kind: Some(kind) });
         self
     }
 
@@ -127,8 +125,7 @@ impl MineRequest {
     /// Never these samples, by id or key. None is no exclusion.
     #[must_use]
     pub fn exclude_ids(mut self, ids: Ids) -> Self {
-        self.message.exclude_ids =
-            (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
+        self.message.exclude_ids = (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
         self
     }
 
@@ -142,10 +139,8 @@ impl MineRequest {
     /// Wait until the hard store holds `min_size` samples, at most `timeout` (the server allows up to 5 min).
     #[must_use]
     pub fn wait(mut self, min_size: u64, timeout: Duration) -> Self {
-        self.message.wait = Some(pb::Wait {
-            min_size,
-            timeout: prost_types::Duration::try_from(timeout).ok(),
-        });
+        self.message.wait =
+            Some(pb::Wait { min_size, timeout: prost_types::Duration::try_from(timeout).ok() });
         self
     }
 
@@ -192,9 +187,7 @@ impl MineRequest {
     /// How long the server may wait before it answers.
     pub(super) fn wait_time(&self) -> Duration {
         self.message.wait.as_ref().map_or(Duration::ZERO, |wait| {
-            wait.timeout
-                .and_then(|timeout| Duration::try_from(timeout).ok())
-                .unwrap_or(WAIT_DEFAULT)
+            wait.timeout.and_then(|timeout| Duration::try_from(timeout).ok()).unwrap_or(WAIT_DEFAULT)
         })
     }
 

@@ -80,17 +80,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn connect_with(
-        server: impl AsRef<str>,
-        options: ClientOptions,
-    ) -> Result<Self, Error> {
+    pub async fn connect_with(server: impl AsRef<str>, options: ClientOptions) -> Result<Self, Error> {
         let endpoint = options.endpoint(server.as_ref())?;
         let mut channels = Vec::with_capacity(options.channels.max(1));
         for _ in 0..options.channels.max(1) {
-            let channel = endpoint.connect().await.map_err(|source| Error::Connect {
-                server: server.as_ref().to_owned(),
-                source,
-            })?;
+            let channel = endpoint
+                .connect()
+                .await
+                .map_err(|source| Error::Connect { server: server.as_ref().to_owned(), source })?;
             channels.push(channel);
         }
         Ok(Self::over(channels, options))
@@ -102,9 +99,7 @@ impl Client {
     /// [`Error::InvalidServer`].
     pub fn connect_lazy(server: impl AsRef<str>, options: ClientOptions) -> Result<Self, Error> {
         let endpoint = options.endpoint(server.as_ref())?;
-        let channels = (0..options.channels.max(1))
-            .map(|_| endpoint.connect_lazy())
-            .collect();
+        let channels = (0..options.channels.max(1)).map(|_| endpoint.connect_lazy()).collect();
         Ok(Self::over(channels, options))
     }
 
@@ -166,10 +161,7 @@ impl Client {
     ) -> Result<(pb::Pool, bool), Error> {
         let request = pb::CreatePoolRequest {
             pool_id: pool_id_of(pool_id.as_ref()).to_owned(),
-            pool: Some(pb::Pool {
-                spec: Some(spec),
-                ..Default::default()
-            }),
+            pool: Some(pb::Pool { spec: Some(spec), ..Default::default() }),
         };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
@@ -184,9 +176,7 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND`.
     pub async fn get_pool(&self, pool: impl AsRef<str>) -> Result<pb::Pool, Error> {
-        let request = pb::GetPoolRequest {
-            name: pool_name(pool.as_ref()),
-        };
+        let request = pb::GetPoolRequest { name: pool_name(pool.as_ref()) };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
                 client.pool_service().get_pool(request).await
@@ -203,10 +193,8 @@ impl Client {
         let mut pools = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request = pb::ListPoolsRequest {
-                page_size: 1_000,
-                page_token: std::mem::take(&mut page_token),
-            };
+            let request =
+                pb::ListPoolsRequest { page_size: 1_000, page_token: std::mem::take(&mut page_token) };
             let page = self
                 .unary(Retry::Safe, request, async |client, request| {
                     client.pool_service().list_pools(request).await
@@ -254,16 +242,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND` unless `allow_missing`.
-    pub async fn delete_pool(
-        &self,
-        pool: impl AsRef<str>,
-        allow_missing: bool,
-    ) -> Result<(), Error> {
-        let request = pb::DeletePoolRequest {
-            name: pool_name(pool.as_ref()),
-            etag: String::new(),
-            allow_missing,
-        };
+    pub async fn delete_pool(&self, pool: impl AsRef<str>, allow_missing: bool) -> Result<(), Error> {
+        let request =
+            pb::DeletePoolRequest { name: pool_name(pool.as_ref()), etag: String::new(), allow_missing };
         self.unary(Retry::Never, request, async |client, request| {
             client.pool_service().delete_pool(request).await
         })
@@ -276,9 +257,7 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND`.
     pub async fn pool_stats(&self, pool: impl AsRef<str>) -> Result<pb::PoolStats, Error> {
-        let request = pb::GetPoolStatsRequest {
-            name: pool_name(pool.as_ref()),
-        };
+        let request = pb::GetPoolStatsRequest { name: pool_name(pool.as_ref()) };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
                 client.pool_service().get_pool_stats(request).await
@@ -310,8 +289,7 @@ impl Client {
         keys: impl IntoIterator<Item = K>,
         scores: &[f32],
     ) -> Result<pb::ScoreAck, Error> {
-        self.report_batch(ScoreBatch::with_keys(pool, keys, scores)?)
-            .await
+        self.report_batch(ScoreBatch::with_keys(pool, keys, scores)?).await
     }
 
     /// Reports one batch. A resend after a broken connection carries the same sequence: it counts once.
@@ -337,19 +315,12 @@ impl Client {
     /// # Errors
     /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail, `NOT_FOUND`.
     pub async fn mine(&self, request: MineRequest) -> Result<Batch, Error> {
-        let retry = if request.is_repeatable() {
-            Retry::Safe
-        } else {
-            Retry::Never
-        };
+        let retry = if request.is_repeatable() { Retry::Safe } else { Retry::Never };
         let timeout = self.inner.options.timeout + request.wait_time();
         let answer = self
-            .unary_within(
-                timeout,
-                retry,
-                request.into_message(),
-                async |client, request| client.mining_service().mine_batch(request).await,
-            )
+            .unary_within(timeout, retry, request.into_message(), async |client, request| {
+                client.mining_service().mine_batch(request).await
+            })
             .await?;
         Batch::try_from(required(answer.batch, "batch")?)
     }
@@ -408,8 +379,7 @@ impl Client {
         message: Req,
         call: impl AsyncFn(&Self, Request<Req>) -> Result<Response<Res>, Status>,
     ) -> Result<Res, Error> {
-        self.unary_within(self.inner.options.timeout, retry, message, call)
-            .await
+        self.unary_within(self.inner.options.timeout, retry, message, call).await
     }
 
     /// One call with a deadline over all its attempts, told to the server as grpc-timeout.
@@ -432,9 +402,7 @@ impl Client {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => status,
                 Err(_) => {
-                    return Err(
-                        Status::deadline_exceeded(format!("no answer within {timeout:?}")).into(),
-                    );
+                    return Err(Status::deadline_exceeded(format!("no answer within {timeout:?}")).into());
                 }
             };
             // However it surfaces: here, at the server, or as its CANCELLED.

@@ -48,15 +48,8 @@ impl Default for ClientOptions {
 impl ClientOptions {
     /// An endpoint for `server`, a URL or `host:port`.
     pub(super) fn endpoint(&self, server: &str) -> Result<Endpoint, Error> {
-        let invalid = |reason: String| Error::InvalidServer {
-            server: server.to_owned(),
-            reason,
-        };
-        let url = if server.contains("://") {
-            server.to_owned()
-        } else {
-            format!("http://{server}")
-        };
+        let invalid = |reason: String| Error::InvalidServer { server: server.to_owned(), reason };
+        let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
         if url.starts_with("https://") {
             return Err(invalid("TLS is not part of this version".to_owned()));
         }
@@ -96,10 +89,7 @@ mod tests {
             assert!(options.endpoint(good).is_ok(), "{good}");
         }
         for bad in ["https://a:1", "ftp://a", "", "http://", "a b"] {
-            assert!(
-                matches!(options.endpoint(bad), Err(Error::InvalidServer { .. })),
-                "{bad}"
-            );
+            assert!(matches!(options.endpoint(bad), Err(Error::InvalidServer { .. })), "{bad}");
         }
     }
 }

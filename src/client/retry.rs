@@ -21,12 +21,7 @@ pub(super) enum Retry {
 
 impl Retry {
     /// The wait before the next attempt, or `None` to give up. `attempts` have been made.
-    pub(super) fn delay(
-        self,
-        status: &Status,
-        attempts: u32,
-        options: &ClientOptions,
-    ) -> Option<Duration> {
+    pub(super) fn delay(self, status: &Status, attempts: u32, options: &ClientOptions) -> Option<Duration> {
         if self == Self::Never || attempts > options.retries || !is_transient(status) {
             return None;
         }
@@ -41,24 +36,17 @@ pub(super) fn is_transient(status: &Status) -> bool {
         // Only when the server says when: a quota that will not free itself is final.
         Code::ResourceExhausted => status.get_details_retry_info().is_some(),
         // A connection that broke under a running call: hyper reports it as one of these, with a cause.
-        Code::Unknown | Code::Cancelled | Code::Internal => {
-            std::error::Error::source(status).is_some()
-        }
+        Code::Unknown | Code::Cancelled | Code::Internal => std::error::Error::source(status).is_some(),
         _ => false,
     }
 }
 
 /// The server's own wish, else exponential with half of it random, so that workers do not return in step.
 pub(super) fn backoff(status: &Status, attempts: u32) -> Duration {
-    if let Some(delay) = status
-        .get_details_retry_info()
-        .and_then(|info| info.retry_delay)
-    {
+    if let Some(delay) = status.get_details_retry_info().and_then(|info| info.retry_delay) {
         return delay.min(BACKOFF_MAX * 5);
     }
-    let ceiling = BACKOFF_FIRST
-        .saturating_mul(1 << attempts.saturating_sub(1).min(10))
-        .min(BACKOFF_MAX);
+    let ceiling = BACKOFF_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(BACKOFF_MAX);
     ceiling.mul_f64(rand::random_range(0.5..=1.0))
 }
 
@@ -71,17 +59,9 @@ mod tests {
         let options = ClientOptions::default();
         let away = Status::unavailable("away");
         assert!(Retry::Safe.delay(&away, 1, &options).is_some());
-        assert!(
-            Retry::Safe
-                .delay(&away, options.retries + 1, &options)
-                .is_none()
-        );
+        assert!(Retry::Safe.delay(&away, options.retries + 1, &options).is_none());
         assert!(Retry::Never.delay(&away, 1, &options).is_none());
-        assert!(
-            Retry::Safe
-                .delay(&Status::not_found("x"), 1, &options)
-                .is_none()
-        );
+        assert!(Retry::Safe.delay(&Status::not_found("x"), 1, &options).is_none());
         assert!(!is_transient(&Status::resource_exhausted("full")));
         assert!(!is_transient(&Status::internal("a bug")));
     }

@@ -20,15 +20,8 @@ impl ScoreBatch {
     /// [`Error::Mismatch`].
     pub fn new(pool: impl AsRef<str>, ids: &[u64], scores: &[f32]) -> Result<Self, Error> {
         same_rows(ids.len(), scores.len())?;
-        let ids = pb::IdColumn {
-            encoding: Some(id_column::Encoding::U64Le(u64s_le(ids))),
-        };
-        Ok(Self::from_columns(
-            pool,
-            ids,
-            raw_scores(scores),
-            scores.len(),
-        ))
+        let ids = pb::IdColumn { encoding: Some(id_column::Encoding::U64Le(u64s_le(ids))) };
+        Ok(Self::from_columns(pool, ids, raw_scores(scores), scores.len()))
     }
 
     /// String keys.
@@ -42,12 +35,7 @@ impl ScoreBatch {
     ) -> Result<Self, Error> {
         let keys: Vec<String> = keys.into_iter().map(Into::into).collect();
         same_rows(keys.len(), scores.len())?;
-        Ok(Self::from_columns(
-            pool,
-            encode_keys(keys),
-            raw_scores(scores),
-            scores.len(),
-        ))
+        Ok(Self::from_columns(pool, encode_keys(keys), raw_scores(scores), scores.len()))
     }
 
     /// Either kind of id, in the encoding given (string keys have one only).
@@ -66,20 +54,10 @@ impl ScoreBatch {
             Ids::U64(ids) => encode_ids(ids, encoding),
             Ids::Keys(keys) => encode_keys(keys),
         };
-        Ok(Self::from_columns(
-            pool,
-            ids,
-            encode_floats(scores, encoding),
-            rows,
-        ))
+        Ok(Self::from_columns(pool, ids, encode_floats(scores, encoding), rows))
     }
 
-    fn from_columns(
-        pool: impl AsRef<str>,
-        ids: pb::IdColumn,
-        scores: pb::FloatColumn,
-        rows: usize,
-    ) -> Self {
+    fn from_columns(pool: impl AsRef<str>, ids: pb::IdColumn, scores: pb::FloatColumn, rows: usize) -> Self {
         Self {
             message: pb::ScoreBatch {
                 pool: pool_name(pool.as_ref()),
@@ -139,18 +117,11 @@ impl ScoreBatch {
 }
 
 fn raw_scores(scores: &[f32]) -> pb::FloatColumn {
-    pb::FloatColumn {
-        encoding: Some(float_column::Encoding::F32Le(f32s_le(scores))),
-        present: Bytes::new(),
-    }
+    pb::FloatColumn { encoding: Some(float_column::Encoding::F32Le(f32s_le(scores))), present: Bytes::new() }
 }
 
 fn same_rows(ids: usize, scores: usize) -> Result<(), Error> {
-    if ids == scores {
-        Ok(())
-    } else {
-        Err(Error::Mismatch { ids, scores })
-    }
+    if ids == scores { Ok(()) } else { Err(Error::Mismatch { ids, scores }) }
 }
 
 #[cfg(test)]
@@ -161,10 +132,7 @@ mod tests {
     fn columns_must_have_the_same_rows() {
         let error = ScoreBatch::new("p", &[1, 2], &[0.5]).unwrap_err();
         assert_eq!(error.to_string(), "2 ids but 1 scores");
-        let batch = ScoreBatch::with_keys("pools/p", ["a"], &[1.0])
-            .unwrap()
-            .step(7)
-            .into_message("w", 9, 3);
+        let batch = ScoreBatch::with_keys("pools/p", ["a"], &[1.0]).unwrap().step(7).into_message("w", 9, 3);
         assert_eq!(batch.pool, "pools/p");
         assert_eq!((batch.step, batch.worker_epoch, batch.sequence), (7, 9, 3));
     }

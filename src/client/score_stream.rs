@@ -33,10 +33,7 @@ pub struct ScoreStreamOptions {
 
 impl Default for ScoreStreamOptions {
     fn default() -> Self {
-        Self {
-            window: 16,
-            give_up_after: Duration::from_secs(30),
-        }
+        Self { window: 16, give_up_after: Duration::from_secs(30) }
     }
 }
 
@@ -144,11 +141,7 @@ impl ScoreStream {
             return Err(closed(&self.failure));
         }
         self.next_sequence += 1;
-        Ok(PendingAck {
-            sequence,
-            receiver,
-            failure: Arc::clone(&self.failure),
-        })
+        Ok(PendingAck { sequence, receiver, failure: Arc::clone(&self.failure) })
     }
 
     /// Ends the stream when every batch has its ack.
@@ -166,9 +159,7 @@ impl ScoreStream {
 }
 
 fn closed(failure: &OnceLock<Status>) -> Error {
-    failure
-        .get()
-        .map_or(Error::Closed, |status| status.clone().into())
+    failure.get().map_or(Error::Closed, |status| status.clone().into())
 }
 
 #[derive(Debug)]
@@ -244,10 +235,7 @@ impl Driver {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return broken(status, false),
             Err(_) => {
-                return broken(
-                    Status::unavailable("the stream did not open in time"),
-                    false,
-                );
+                return broken(Status::unavailable("the stream did not open in time"), false);
             }
         };
         let mut progress = false;
@@ -302,9 +290,7 @@ impl Driver {
     /// Hands the ack to whoever waits for it.
     fn settle(&mut self, ack: pb::ScoreAck) -> Result<(), Status> {
         let Some(outgoing) = self.unacked.pop_front() else {
-            return Err(Status::data_loss(
-                "the server sent an ack that nobody waits for",
-            ));
+            return Err(Status::data_loss("the server sent an ack that nobody waits for"));
         };
         let sequence = outgoing.batch.sequence;
         if ack.sequence != sequence {
@@ -318,13 +304,8 @@ impl Driver {
         let outcome = match ack.status() {
             pb::AckStatus::Rejected => {
                 self.summary.rejected += 1;
-                let error = Error::Rejected {
-                    sequence,
-                    status: Box::new(status_of(ack.error)),
-                };
-                self.summary
-                    .first_rejection
-                    .get_or_insert_with(|| error.to_string());
+                let error = Error::Rejected { sequence, status: Box::new(status_of(ack.error)) };
+                self.summary.first_rejection.get_or_insert_with(|| error.to_string());
                 Err(error)
             }
             pb::AckStatus::Duplicate => {
@@ -345,9 +326,7 @@ impl Driver {
 }
 
 fn request(batch: &pb::ScoreBatch) -> pb::StreamScoresRequest {
-    pb::StreamScoresRequest {
-        batch: Some(batch.clone()),
-    }
+    pb::StreamScoresRequest { batch: Some(batch.clone()) }
 }
 
 fn broken(status: Status, progress: bool) -> End {
@@ -369,9 +348,7 @@ async fn next_ack(
     };
     match next? {
         Some(pb::StreamScoresResponse { ack: Some(ack) }) => Ok(ack),
-        Some(_) => Err(Status::data_loss(
-            "the server sent a message without an ack",
-        )),
+        Some(_) => Err(Status::data_loss("the server sent a message without an ack")),
         None => Err(Status::unavailable("the server ended the stream")),
     }
 }

@@ -19,9 +19,7 @@ use super::{
 };
 
 async fn client_of(fake: &Arc<Fake>, options: ClientOptions) -> Client {
-    Client::connect_with(serve(fake).await, options)
-        .await
-        .unwrap()
+    Client::connect_with(serve(fake).await, options).await.unwrap()
 }
 
 fn batch(number: u64) -> ScoreBatch {
@@ -30,22 +28,12 @@ fn batch(number: u64) -> ScoreBatch {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_breaks_loses_and_doubles_nothing() {
-    let fake = Arc::new(Fake {
-        acks_per_stream: 7,
-        ..Default::default()
-    });
+    let fake = Arc::new(Fake { acks_per_stream: 7, ..Default::default() });
     let client = client_of(&fake, ClientOptions::default()).await;
-    let mut stream = client.score_stream(ScoreStreamOptions {
-        window: 4,
-        ..Default::default()
-    });
+    let mut stream = client.score_stream(ScoreStreamOptions { window: 4, ..Default::default() });
     let mut pending = Vec::new();
     for number in 0..40 {
-        let batch = if number == 20 {
-            batch(number).model_version(13)
-        } else {
-            batch(number)
-        };
+        let batch = if number == 20 { batch(number).model_version(13) } else { batch(number) };
         pending.push(stream.send(batch).await.unwrap());
     }
     for (number, ack) in pending.into_iter().enumerate() {
@@ -55,10 +43,7 @@ async fn a_stream_that_breaks_loses_and_doubles_nothing() {
             Ok(ack) => assert_eq!(ack.sequence, expected),
             Err(error) => {
                 assert_eq!(expected, 21);
-                assert_eq!(
-                    error.to_string(),
-                    "batch 21 was rejected: INVALID_ARGUMENT: unlucky"
-                );
+                assert_eq!(error.to_string(), "batch 21 was rejected: INVALID_ARGUMENT: unlucky");
             }
         }
     }
@@ -66,11 +51,7 @@ async fn a_stream_that_breaks_loses_and_doubles_nothing() {
     assert_eq!((summary.batches, summary.rejected), (40, 1));
     assert!(summary.reconnects >= 4, "{summary:?}");
     assert_eq!(fake.applied.lock().len(), 40);
-    assert_eq!(
-        summary.counts.inserted + 2 * summary.duplicates,
-        2 * 39,
-        "{summary:?}"
-    );
+    assert_eq!(summary.counts.inserted + 2 * summary.duplicates, 2 * 39, "{summary:?}");
     assert_eq!(summary.duplicates, fake.duplicates.load(Ordering::Relaxed));
 }
 
@@ -79,10 +60,8 @@ async fn the_window_bounds_what_is_unacknowledged() {
     // A server that acknowledges nothing: the first stream stays open without an ack.
     let fake = Arc::new(Fake::default());
     let client = client_of(&fake, ClientOptions::default()).await;
-    let mut stream = client.score_stream(ScoreStreamOptions {
-        window: 2,
-        give_up_after: Duration::from_millis(300),
-    });
+    let mut stream =
+        client.score_stream(ScoreStreamOptions { window: 2, give_up_after: Duration::from_millis(300) });
     let mut accepted = 0;
     let failure = loop {
         match stream.send(batch(accepted)).await {
@@ -97,10 +76,7 @@ async fn the_window_bounds_what_is_unacknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_is_retried_under_one_sequence() {
-    let fake = Arc::new(Fake {
-        away: AtomicU32::new(2),
-        ..Default::default()
-    });
+    let fake = Arc::new(Fake { away: AtomicU32::new(2), ..Default::default() });
     let client = client_of(&fake, ClientOptions::default()).await;
     // In a task of its own: the futures are Send.
     let task = tokio::spawn(async move { client.report("p", &[1, 2], &[0.5, 0.6]).await });
@@ -111,16 +87,10 @@ async fn a_report_is_retried_under_one_sequence() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_wait_is_finite() {
-    let options = ClientOptions {
-        timeout: Duration::from_millis(100),
-        ..Default::default()
-    };
+    let options = ClientOptions { timeout: Duration::from_millis(100), ..Default::default() };
     let client = client_of(&Arc::default(), options).await;
     let error = client.mine(MineRequest::new("p", 0)).await.unwrap_err();
-    assert!(
-        matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled),
-        "{error}"
-    );
+    assert!(matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled), "{error}");
     let error = client.mine(MineRequest::new("p", 1)).await.unwrap_err();
     assert!(error.is_unavailable());
     assert_eq!(error.to_string(), "UNAVAILABLE: away");
@@ -136,25 +106,12 @@ async fn every_wait_is_finite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_are_mined_on_credit_and_through_breaks() {
-    let fake = Arc::new(Fake {
-        batches_per_stream: 5,
-        ..Default::default()
-    });
+    let fake = Arc::new(Fake { batches_per_stream: 5, ..Default::default() });
     let client = client_of(&fake, ClientOptions::default()).await;
-    let options = BatchStreamOptions {
-        max_outstanding: 3,
-        ..Default::default()
-    };
-    let mut stream = client
-        .batch_stream(MineRequest::new("p", 1), options)
-        .await
-        .unwrap();
+    let options = BatchStreamOptions { max_outstanding: 3, ..Default::default() };
+    let mut stream = client.batch_stream(MineRequest::new("p", 1), options).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(
-        fake.credits.load(Ordering::Relaxed),
-        3,
-        "no more than asked for"
-    );
+    assert_eq!(fake.credits.load(Ordering::Relaxed), 3, "no more than asked for");
     for expected in 0..12 {
         let batch = stream.next().await.unwrap();
         assert_eq!(batch.ids, Ids::U64(vec![expected]));

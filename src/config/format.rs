@@ -29,9 +29,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
 
 /// A whole number; digits may be grouped by underscores.
 pub(super) fn parse_integer(text: &str) -> Result<u64, String> {
-    text.replace('_', "")
-        .parse()
-        .map_err(|_| "expected a whole number".to_owned())
+    text.replace('_', "").parse().map_err(|_| "expected a whole number".to_owned())
 }
 
 /// `10s`, `5m`, `1h 30m`.
@@ -45,10 +43,7 @@ pub(super) fn show_bytes(bytes: u64) -> String {
     UNITS[..3]
         .iter()
         .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor))
-        .map_or_else(
-            || bytes.to_string(),
-            |(name, factor)| format!("{} {name}", bytes / factor),
-        )
+        .map_or_else(|| bytes.to_string(), |(name, factor)| format!("{} {name}", bytes / factor))
 }
 
 /// A key's value as it is written in the file.
@@ -56,11 +51,7 @@ pub(super) fn show(key: &Key, value: &toml::Value) -> String {
     match (key.kind, value.as_integer()) {
         (Kind::Bytes { .. }, Some(bytes)) => {
             let text = show_bytes(bytes.unsigned_abs());
-            if text.contains(' ') {
-                format!("{text:?}")
-            } else {
-                text
-            }
+            if text.contains(' ') { format!("{text:?}") } else { text }
         }
         _ => value.to_string(),
     }
@@ -72,16 +63,11 @@ pub(super) mod duration {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<S: Serializer>(
-        value: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*value))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         super::parse_duration(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
@@ -98,16 +84,11 @@ pub(super) mod bytes {
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(crate) fn serialize<S: Serializer>(
-        value: &usize,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &usize, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(*value as u64)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<usize, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
         let bytes = match Either::deserialize(deserializer)? {
             Either::Number(bytes) => bytes,
             Either::Text(text) => super::parse_bytes(&text).map_err(D::Error::custom)?,
@@ -122,13 +103,9 @@ mod tests {
 
     #[test]
     fn bytes_have_units() {
-        for (text, bytes) in [
-            ("16 MiB", 16 << 20),
-            ("1GiB", 1 << 30),
-            ("10 kB", 10_000),
-            ("1_000", 1_000),
-            ("7 B", 7),
-        ] {
+        for (text, bytes) in
+            [("16 MiB", 16 << 20), ("1GiB", 1 << 30), ("10 kB", 10_000), ("1_000", 1_000), ("7 B", 7)]
+        {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         for bad in ["", "MiB", "-1", "1.5 MiB", "99999999999 GiB"] {

@@ -47,9 +47,7 @@ impl Key {
 
     /// Its name in the section.
     pub(crate) fn name(&self) -> &'static str {
-        self.path
-            .split_once('.')
-            .map_or(self.path, |(_, name)| name)
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
     }
 }
 
@@ -76,10 +74,7 @@ const fn bytes(min: u64, max: u64) -> Kind {
 }
 
 const fn seconds(min: u64, max: u64) -> Kind {
-    Kind::Time {
-        min: Duration::from_secs(min),
-        max: Duration::from_secs(max),
-    }
+    Kind::Time { min: Duration::from_secs(min), max: Duration::from_secs(max) }
 }
 
 macro_rules! keys {

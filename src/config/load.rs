@@ -105,10 +105,8 @@ impl Loader {
     /// # Errors
     /// The first problem found.
     pub fn load(args: &ServeArgs) -> Result<Loaded, ConfigError> {
-        let mut values: Values = flatten_defaults()
-            .into_iter()
-            .map(|(path, value)| (path, (value, Source::Default)))
-            .collect();
+        let mut values: Values =
+            flatten_defaults().into_iter().map(|(path, value)| (path, (value, Source::Default))).collect();
         if let Some(file) = &args.file {
             read_file(file, &mut values)?;
         }
@@ -123,19 +121,9 @@ impl Loader {
         }
         let config = build(&values)?;
         cross_check(&config, &values)?;
-        let sources = values
-            .iter()
-            .map(|(path, (_, origin))| (*path, origin.clone()))
-            .collect();
-        let values = values
-            .into_iter()
-            .map(|(path, (value, _))| (path, value))
-            .collect();
-        Ok(Loaded {
-            config,
-            sources,
-            values,
-        })
+        let sources = values.iter().map(|(path, (_, origin))| (*path, origin.clone())).collect();
+        let values = values.into_iter().map(|(path, (value, _))| (path, value)).collect();
+        Ok(Loaded { config, sources, values })
     }
 }
 
@@ -179,27 +167,17 @@ pub(super) fn flatten_defaults() -> BTreeMap<&'static str, Value> {
 }
 
 fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
         path: path.to_owned(),
-        source,
+        line: error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+        message: error.message().replace('\n', " "),
     })?;
-    let table: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| ConfigError::Syntax {
-            path: path.to_owned(),
-            line: error.span().map_or(1, |span| {
-                text[..span.start.min(text.len())].matches('\n').count() + 1
-            }),
-            message: error.message().replace('\n', " "),
-        })?;
     let sections: Vec<&str> = KEYS.iter().map(Key::section).collect();
     let mut insert = |dotted: String, value: Value| {
         let Some(key) = KEYS.iter().find(|key| key.path == dotted) else {
-            return Err(ConfigError::UnknownKey {
-                path: path.to_owned(),
-                hint: hint(&dotted),
-                key: dotted,
-            });
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), hint: hint(&dotted), key: dotted });
         };
         values.insert(key.path, (value, Source::File(path.to_owned())));
         Ok(())
@@ -271,23 +249,17 @@ fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
         (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Boolean(_)) => Ok(value.clone()),
         (Kind::Text, _) => Err("expected a string".to_owned()),
         (Kind::Bool, _) => Err("expected true or false".to_owned()),
-        (Kind::Address, Value::String(text)) if text.parse::<SocketAddr>().is_ok() => {
-            Ok(value.clone())
-        }
+        (Kind::Address, Value::String(text)) if text.parse::<SocketAddr>().is_ok() => Ok(value.clone()),
         (Kind::Address, _) => {
             Err("expected an IP address and a port, for example 127.0.0.1:50051".to_owned())
         }
-        (Kind::Choice(names), Value::String(text)) if names.contains(&text.as_str()) => {
-            Ok(value.clone())
-        }
+        (Kind::Choice(names), Value::String(text)) if names.contains(&text.as_str()) => Ok(value.clone()),
         (Kind::Choice(names), _) => Err(format!("must be {}", names.join(" or "))),
         (Kind::Int { min, max }, Value::Integer(number)) => {
             bounded(*number, min, max, |number| number.to_string())
         }
         (Kind::Int { .. }, _) => Err("expected a whole number".to_owned()),
-        (Kind::Bytes { min, max }, Value::Integer(number)) => {
-            bounded(*number, min, max, show_bytes)
-        }
+        (Kind::Bytes { min, max }, Value::Integer(number)) => bounded(*number, min, max, show_bytes),
         (Kind::Bytes { min, max }, Value::String(text)) => {
             let number = i64::try_from(parse_bytes(text)?).unwrap_or(i64::MAX);
             bounded(number, min, max, show_bytes)
@@ -313,10 +285,7 @@ fn build(values: &Values) -> Result<Config, ConfigError> {
         };
         let place = match key.section() {
             "" => Some(&mut table),
-            section => table
-                .entry(section)
-                .or_insert_with(|| Value::Table(Table::new()))
-                .as_table_mut(),
+            section => table.entry(section).or_insert_with(|| Value::Table(Table::new())).as_table_mut(),
         };
         if let Some(place) = place {
             place.insert(key.name().to_owned(), value.clone());
@@ -328,34 +297,24 @@ fn build(values: &Values) -> Result<Config, ConfigError> {
 
 impl Config {
     fn deserialize_checked(table: Table) -> Result<Self, ConfigError> {
-        table
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Value {
-                key: "configuration",
-                value: "merged".to_owned(),
-                origin: Source::Default,
-                problem: error.message().replace('\n', " "),
-            })
+        table.try_into().map_err(|error: toml::de::Error| ConfigError::Value {
+            key: "configuration",
+            value: "merged".to_owned(),
+            origin: Source::Default,
+            problem: error.message().replace('\n', " "),
+        })
     }
 }
 
 /// What concerns two keys, or more than a bound.
 fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
     let fail = |key: &'static str, problem: String| {
-        let (value, origin) = values
-            .get(key)
-            .cloned()
-            .unwrap_or((Value::Boolean(false), Source::Default));
+        let (value, origin) = values.get(key).cloned().unwrap_or((Value::Boolean(false), Source::Default));
         let value = KEYS
             .iter()
             .find(|candidate| candidate.path == key)
             .map_or_else(|| value.to_string(), |key| show(key, &value));
-        Err(ConfigError::Value {
-            key,
-            value,
-            origin,
-            problem,
-        })
+        Err(ConfigError::Value { key, value, origin, problem })
     };
     if !config.listen.ip().is_loopback() && !config.insecure {
         return fail(

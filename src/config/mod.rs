@@ -174,10 +174,7 @@ impl Default for Config {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -240,10 +237,7 @@ impl clap::FromArgMatches for ServeArgs {
     fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
         use clap::parser::ValueSource;
 
-        self.file = matches
-            .get_one::<PathBuf>("config")
-            .filter(|file| !file.as_os_str().is_empty())
-            .cloned();
+        self.file = matches.get_one::<PathBuf>("config").filter(|file| !file.as_os_str().is_empty()).cloned();
         self.print_config = matches.get_flag("print_config");
         self.overrides = KEYS
             .iter()
@@ -267,22 +261,20 @@ impl clap::Args for ServeArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
         use clap::{Arg, ArgAction, value_parser};
 
-        let command = command
-            .arg(
-                Arg::new("config")
-                    .long("config")
-                    .env("HARDNEG_CONFIG")
-                    .hide_env_values(true)
-                    .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
-                    .help("Read this TOML file; flags and environment variables are stronger"),
-            )
-            .arg(
-                Arg::new("print_config")
-                    .long("print-config")
-                    .action(ArgAction::SetTrue)
-                    .help("Print the effective configuration as TOML, with the source of each value, and stop"),
-            );
+        let command =
+            command
+                .arg(
+                    Arg::new("config")
+                        .long("config")
+                        .env("HARDNEG_CONFIG")
+                        .hide_env_values(true)
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Read this TOML file; flags and environment variables are stronger"),
+                )
+                .arg(Arg::new("print_config").long("print-config").action(ArgAction::SetTrue).help(
+                    "Print the effective configuration as TOML, with the source of each value, and stop",
+                ));
         let defaults = load::flatten_defaults();
         KEYS.iter().fold(command, |command, key| {
             let default = defaults
@@ -297,10 +289,7 @@ impl clap::Args for ServeArgs {
                 .help_heading(key.heading())
                 .value_name(key.kind.value_name());
             command.arg(match key.kind {
-                Kind::Bool => arg
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("true"),
+                Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
                 _ => arg,
             })
         })

@@ -12,9 +12,7 @@ use toml::Table;
 
 fn args(arguments: &[&str]) -> ServeArgs {
     let command = ServeArgs::augment_args(clap::Command::new("serve"));
-    let matches = command
-        .try_get_matches_from(std::iter::once(&"serve").chain(arguments))
-        .unwrap();
+    let matches = command.try_get_matches_from(std::iter::once(&"serve").chain(arguments)).unwrap();
     ServeArgs::from_arg_matches(&matches).unwrap()
 }
 
@@ -26,8 +24,7 @@ fn file(text: &str) -> NamedTempFile {
 
 fn with_env(mut args: ServeArgs, path: &str, text: &str) -> ServeArgs {
     let key = KEYS.iter().find(|key| key.path == path).unwrap();
-    args.overrides
-        .insert(0, (key, text.to_owned(), Source::Environment(key.env)));
+    args.overrides.insert(0, (key, text.to_owned(), Source::Environment(key.env)));
     args
 }
 
@@ -40,15 +37,9 @@ fn every_field_has_a_key_and_every_key_a_default() {
     let defaults = flatten_defaults();
     assert_eq!(defaults.len(), KEYS.len());
     let table = Table::try_from(Config::default()).unwrap();
-    let fields: usize = table
-        .values()
-        .map(|value| value.as_table().map_or(1, Table::len))
-        .sum();
+    let fields: usize = table.values().map(|value| value.as_table().map_or(1, Table::len)).sum();
     assert_eq!(fields, KEYS.len());
-    assert_eq!(
-        Loader::load(&ServeArgs::default()).unwrap().config,
-        Config::default()
-    );
+    assert_eq!(Loader::load(&ServeArgs::default()).unwrap().config, Config::default());
 }
 
 #[test]
@@ -67,14 +58,8 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(limits.max_wait.as_secs(), 60);
     assert_eq!(loaded.config.worker_threads, 3);
     assert_eq!(limits.max_windows, 16);
-    assert_eq!(
-        loaded.sources["limits.max_pools"],
-        Source::Flag("max-pools")
-    );
-    assert_eq!(
-        loaded.sources["limits.max_message_bytes"].to_string(),
-        "HARDNEG_MAX_MESSAGE_BYTES"
-    );
+    assert_eq!(loaded.sources["limits.max_pools"], Source::Flag("max-pools"));
+    assert_eq!(loaded.sources["limits.max_message_bytes"].to_string(), "HARDNEG_MAX_MESSAGE_BYTES");
     assert_eq!(loaded.sources["limits.max_windows"], Source::Default);
 }
 
@@ -91,11 +76,8 @@ fn the_printed_configuration_reads_back() {
     .unwrap();
     let printed = first.to_toml();
     let file = file(&printed);
-    let again = Loader::load(&ServeArgs {
-        file: Some(file.path().to_owned()),
-        ..Default::default()
-    })
-    .unwrap_or_else(|error| panic!("{error}\n{printed}"));
+    let again = Loader::load(&ServeArgs { file: Some(file.path().to_owned()), ..Default::default() })
+        .unwrap_or_else(|error| panic!("{error}\n{printed}"));
     assert_eq!(again.config, first.config);
     assert!(printed.contains("(--max-wait)"), "{printed}");
     // The plain deserialisation agrees with the loader.
@@ -114,8 +96,7 @@ fn a_problem_names_key_source_and_limit() {
     );
     let error = problem(&with_env(ServeArgs::default(), "limits.max_wait", "soon"));
     assert!(
-        error
-            .starts_with("limits.max_wait = \"soon\" (from HARDNEG_MAX_WAIT): expected a duration"),
+        error.starts_with("limits.max_wait = \"soon\" (from HARDNEG_MAX_WAIT): expected a duration"),
         "{error}"
     );
     assert!(problem(&args(&["--store=disk"])).ends_with("must be memory"));
@@ -123,8 +104,7 @@ fn a_problem_names_key_source_and_limit() {
     assert!(problem(&args(&["--listen=0.0.0.0:50051"])).contains("--insecure"));
     assert!(problem(&args(&["--log-filter=a=b=c"])).starts_with("log.filter"));
     assert!(
-        problem(&args(&["--http2-connection-window-bytes=64KiB"]))
-            .starts_with("http2.stream_window_bytes")
+        problem(&args(&["--http2-connection-window-bytes=64KiB"])).starts_with("http2.stream_window_bytes")
     );
 }
 
@@ -132,19 +112,13 @@ fn a_problem_names_key_source_and_limit() {
 fn a_problem_in_the_file_names_the_place() {
     let from = |text: &str| {
         let file = file(text);
-        problem(&ServeArgs {
-            file: Some(file.path().to_owned()),
-            ..Default::default()
-        })
+        problem(&ServeArgs { file: Some(file.path().to_owned()), ..Default::default() })
     };
     assert!(from("[limits]\nmax_pools = = 1\n").contains("line 2"));
     assert!(from("[limits]\nmax_pool = 1\n").contains("did you mean `limits.max_pools`?"));
     assert!(from("max_wait = \"1s\"").contains("did you mean `limits.max_wait`?"));
     assert!(from("[limits]\nmax_pools = \"many\"").contains("expected a whole number"));
     assert!(from("limits = 3").contains("unknown key `limits`"));
-    let missing = problem(&ServeArgs {
-        file: Some("no-such-file.toml".into()),
-        ..Default::default()
-    });
+    let missing = problem(&ServeArgs { file: Some("no-such-file.toml".into()), ..Default::default() });
     assert!(missing.starts_with("cannot read the configuration file no-such-file.toml"));
 }

@@ -4,9 +4,7 @@
 
 use bytes::Bytes;
 
-use super::v1::{
-    ColumnEncoding, FloatColumn, Floats, IdColumn, Strings, U64s, float_column, id_column,
-};
+use super::v1::{ColumnEncoding, FloatColumn, Floats, IdColumn, Strings, U64s, float_column, id_column};
 
 const ID_BYTES: usize = size_of::<u64>();
 const FLOAT_BYTES: usize = size_of::<f32>();
@@ -131,9 +129,7 @@ pub fn decode_ids(column: Option<IdColumn>) -> Result<Ids, ColumnError> {
         Some(id_column::Encoding::U64Le(raw)) => {
             rows_of(&raw, ID_BYTES)?;
             let (values, _) = raw.as_chunks::<ID_BYTES>();
-            Ok(Ids::U64(
-                values.iter().map(|v| u64::from_le_bytes(*v)).collect(),
-            ))
+            Ok(Ids::U64(values.iter().map(|v| u64::from_le_bytes(*v)).collect()))
         }
         Some(id_column::Encoding::Strings(strings)) => Ok(Ids::Keys(strings.values)),
         None => Err(ColumnError::Missing),
@@ -182,11 +178,7 @@ pub fn decode_floats(column: Option<FloatColumn>) -> Result<Vec<f32>, ColumnErro
     }
     let expected = values.len().div_ceil(8);
     if column.present.len() != expected {
-        return Err(ColumnError::Present {
-            bytes: column.present.len(),
-            expected,
-            rows: values.len(),
-        });
+        return Err(ColumnError::Present { bytes: column.present.len(), expected, rows: values.len() });
     }
     for (row, value) in values.iter_mut().enumerate() {
         if !bit(&column.present, row) {
@@ -212,9 +204,7 @@ pub fn encode_ids(ids: Vec<u64>, encoding: ColumnEncoding) -> IdColumn {
 /// String keys, which have one encoding.
 #[must_use]
 pub fn encode_keys(keys: Vec<String>) -> IdColumn {
-    IdColumn {
-        encoding: Some(id_column::Encoding::Strings(Strings { values: keys })),
-    }
+    IdColumn { encoding: Some(id_column::Encoding::Strings(Strings { values: keys })) }
 }
 
 /// Floats, all of them present (NaN included).
@@ -243,10 +233,7 @@ pub fn encode_sparse_floats(values: Vec<f32>, encoding: ColumnEncoding) -> Float
     } else {
         Bytes::new()
     };
-    FloatColumn {
-        present,
-        ..encode_floats(values, encoding)
-    }
+    FloatColumn { present, ..encode_floats(values, encoding) }
 }
 
 /// Ids as the bytes of a column.
@@ -273,10 +260,7 @@ fn rows_of(raw: &[u8], width: usize) -> Result<usize, ColumnError> {
     if raw.len().is_multiple_of(width) {
         Ok(raw.len() / width)
     } else {
-        Err(ColumnError::Ragged {
-            bytes: raw.len(),
-            width,
-        })
+        Err(ColumnError::Ragged { bytes: raw.len(), width })
     }
 }
 
@@ -338,29 +322,17 @@ mod tests {
     #[test]
     fn the_problem_is_named() {
         assert_eq!(decode_ids(None), Err(ColumnError::Missing));
-        assert_eq!(
-            decode_floats(Some(FloatColumn::default())),
-            Err(ColumnError::Missing)
-        );
+        assert_eq!(decode_floats(Some(FloatColumn::default())), Err(ColumnError::Missing));
         let keys = encode_keys(vec!["a".into()]);
-        assert_eq!(
-            decode_u64s(Some(keys.clone())),
-            Err(ColumnError::UnexpectedKeys)
-        );
+        assert_eq!(decode_u64s(Some(keys.clone())), Err(ColumnError::UnexpectedKeys));
         assert_eq!(decode_keys(Some(keys)), Ok(vec!["a".to_owned()]));
         let integers = encode_ids(vec![1], ColumnEncoding::Packed);
-        assert_eq!(
-            decode_keys(Some(integers)),
-            Err(ColumnError::UnexpectedIntegers)
-        );
+        assert_eq!(decode_keys(Some(integers)), Err(ColumnError::UnexpectedIntegers));
         let column = FloatColumn {
             present: Bytes::from_static(&[1, 2]),
             ..encode_floats(vec![1.0; 3], ColumnEncoding::Packed)
         };
         let error = decode_floats(Some(column)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "has a `present` bitmap of 2 bytes where 3 rows need 1"
-        );
+        assert_eq!(error.to_string(), "has a `present` bitmap of 2 bytes where 3 rows need 1");
     }
 }

@@ -32,9 +32,7 @@ impl Incoming {
     /// Accepts from `listener` while fewer than `max_connections` are open.
     pub(super) fn new(listener: TcpListener, max_connections: usize) -> Self {
         Self {
-            sockets: TcpIncoming::from(listener)
-                .with_nodelay(Some(true))
-                .with_keepalive(Some(TCP_KEEPALIVE)),
+            sockets: TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE)),
             permits: PollSemaphore::new(Arc::new(Semaphore::new(max_connections))),
             permit: None,
         }
@@ -49,12 +47,9 @@ impl Stream for Incoming {
             self.permit = ready!(self.permits.poll_acquire(context));
         }
         let accepted = ready!(Pin::new(&mut self.sockets).poll_next(context));
-        Poll::Ready(accepted.map(|socket| {
-            socket.map(|socket| Connection {
-                socket,
-                _permit: self.permit.take(),
-            })
-        }))
+        Poll::Ready(
+            accepted.map(|socket| socket.map(|socket| Connection { socket, _permit: self.permit.take() })),
+        )
     }
 }
 
@@ -124,10 +119,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut incoming = Incoming::new(listener, 1);
-        let _clients = [
-            TcpStream::connect(address).await.unwrap(),
-            TcpStream::connect(address).await.unwrap(),
-        ];
+        let _clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = incoming.next().await.unwrap().unwrap();
         assert!(first.socket.nodelay().unwrap());
         let brief = Duration::from_millis(50);

@@ -118,14 +118,8 @@ mod tests {
         let (one, _) = hardness.key(1.0, 0);
         let (two, _) = hardness.key(2.0, 0);
         assert_eq!(two.since(one), UNITS_PER_OCTAVE);
-        let lower = Hardness {
-            lower_is_harder: true,
-            ..hardness
-        };
-        assert_eq!(
-            lower.key(2.0, 0).0.since(lower.key(1.0, 0).0),
-            -UNITS_PER_OCTAVE
-        );
+        let lower = Hardness { lower_is_harder: true, ..hardness };
+        assert_eq!(lower.key(2.0, 0).0.since(lower.key(1.0, 0).0), -UNITS_PER_OCTAVE);
     }
 
     #[test]

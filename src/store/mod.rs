@@ -314,12 +314,7 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError>;
     /// The `n` hard rows with the highest key less penalty, in descending order of it (ties by id), at most
     /// `scan_limit` rows read.
-    async fn top(
-        &self,
-        n: usize,
-        penalty: ServePenalty,
-        scan_limit: usize,
-    ) -> Result<Vec<Row>, StoreError>;
+    async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError>;
     /// A page of about `limit` hard rows from `cursor` (0 first). Rows that move meanwhile may be missed or repeated.
     async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError>;
     /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves`, or gone.

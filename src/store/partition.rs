@@ -41,12 +41,10 @@ impl Partitioned {
     /// Lays out `batch`. Of two rows with one id the last counts (DECISIONS 14).
     #[must_use]
     pub fn new(batch: &ReportBatch, spec: &StoreSpec) -> Self {
-        let hashes: Vec<u64> = batch.ids.iter().map(|&id| placement_hash(id)).collect();
-        let superseded = superseded_rows(&batch.ids, &hashes);
-        let is_superseded = |row: usize| superseded.as_ref().is_some_and(|s| s[row]);
+        let (hashes, partitions) = place_rows(&batch.ids, spec.shards);
         let mut offsets = vec![0usize; spec.shards + 1];
-        for (row, &hash) in hashes.iter().enumerate() {
-            offsets[partition_of(hash, spec.shards) + 1] += usize::from(!is_superseded(row));
+        for &partition in partitions.iter().filter(|p| **p != SUPERSEDED) {
+            offsets[partition as usize + 1] += 1;
         }
         for p in 0..spec.shards {
             offsets[p + 1] += offsets[p];
@@ -66,15 +64,15 @@ impl Partitioned {
             order.resize(rows, 0);
         }
         let mut next = offsets.clone();
-        for (row, &hash) in hashes.iter().enumerate() {
-            if is_superseded(row) {
+        for (row, &partition) in partitions.iter().enumerate() {
+            if partition == SUPERSEDED {
                 continue;
             }
-            let place = &mut next[partition_of(hash, spec.shards)];
+            let place = &mut next[partition as usize];
             let at = *place;
             *place += 1;
             let (key, clamped) = spec.hardness.key(batch.scores[row], batch.decay_units);
-            out.hashes[at] = hash;
+            out.hashes[at] = hashes[row];
             out.ids[at] = batch.ids[row];
             out.keys[at] = key;
             out.scores[at] = batch.scores[row];
@@ -94,30 +92,35 @@ impl Partitioned {
     }
 }
 
-/// Which rows have a later one of the same id; `None`: none has.
-fn superseded_rows(ids: &[u64], hashes: &[u64]) -> Option<Vec<bool>> {
-    // Open addressing over row numbers; half empty, so that a probe is short.
-    let size = (ids.len() * 2).next_power_of_two();
-    let mask = size - 1;
-    let mut table = vec![u32::MAX; size];
-    let mut superseded: Option<Vec<bool>> = None;
-    for (row, (&id, &hash)) in ids.iter().zip(hashes).enumerate() {
-        let mut place = hash as usize & mask;
+/// The partition of a row that a later row of the same id supersedes.
+const SUPERSEDED: u16 = u16::MAX;
+
+/// The hash and the partition of each row.
+fn place_rows(ids: &[u64], partitions: usize) -> (Vec<u64>, Vec<u16>) {
+    // Open addressing over row numbers + 1; half empty, so that a probe is short.
+    let mask = (ids.len() * 2).next_power_of_two() - 1;
+    let mut table = vec![0u32; mask + 1];
+    let mut hashes = Vec::with_capacity(ids.len());
+    let mut places = Vec::with_capacity(ids.len());
+    for (row, &id) in ids.iter().enumerate() {
+        let hash = placement_hash(id);
+        hashes.push(hash);
+        places.push(partition_of(hash, partitions) as u16);
+        let mut at = hash as usize & mask;
         loop {
-            let there = table[place];
-            if there == u32::MAX {
-                table[place] = row as u32;
-                break;
+            let there = table[at] as usize;
+            if there != 0 && ids[there - 1] != id {
+                at = (at + 1) & mask;
+                continue;
             }
-            if ids[there as usize] == id {
-                superseded.get_or_insert_with(|| vec![false; ids.len()])[there as usize] = true;
-                table[place] = row as u32;
-                break;
+            if there != 0 {
+                places[there - 1] = SUPERSEDED;
             }
-            place = (place + 1) & mask;
+            table[at] = row as u32 + 1;
+            break;
         }
     }
-    superseded
+    (hashes, places)
 }
 
 #[cfg(test)]

@@ -25,16 +25,11 @@ impl<R: Read> CsvReader<R> {
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(source);
         let header = reader.headers().context("line 1")?.clone();
         let find = |names: &[&str]| {
-            header
-                .iter()
-                .position(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name)))
+            header.iter().position(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name)))
         };
         let missing = |name: &str| {
             let header: Vec<&str> = header.iter().collect();
-            anyhow!(
-                "line 1: no column `{name}` in the header `{}`",
-                header.join(",")
-            )
+            anyhow!("line 1: no column `{name}` in the header `{}`", header.join(","))
         };
         Ok(Self {
             id_column: find(&["id", "key"]).ok_or_else(|| missing("id"))?,
@@ -48,9 +43,7 @@ impl<R: Read> CsvReader<R> {
     }
 
     fn line(&self) -> u64 {
-        self.record
-            .position()
-            .map_or(self.reader.position().line(), csv::Position::line)
+        self.record.position().map_or(self.reader.position().line(), csv::Position::line)
     }
 
     fn step(&self) -> anyhow::Result<Option<u64>> {
@@ -60,10 +53,7 @@ impl<R: Read> CsvReader<R> {
         let text = self.record.get(column).unwrap_or_default();
         match text.parse() {
             Ok(step) => Ok(Some(step)),
-            Err(_) => bail!(
-                "line {}: step {text:?} is not an unsigned integer",
-                self.line()
-            ),
+            Err(_) => bail!("line {}: step {text:?} is not an unsigned integer", self.line()),
         }
     }
 
@@ -94,11 +84,7 @@ impl<R: Read + Send> Reader for CsvReader<R> {
                 .map_err(|problem| anyhow!("line {}: {problem}", self.line()))?;
             scores.push(score);
         }
-        Ok((!scores.is_empty()).then(|| Chunk {
-            ids: ids.finish(),
-            scores,
-            step: chunk_step,
-        }))
+        Ok((!scores.is_empty()).then(|| Chunk { ids: ids.finish(), scores, step: chunk_step }))
     }
 }
 
@@ -138,27 +124,11 @@ mod tests {
 
     #[test]
     fn a_malformed_row_names_its_line() {
-        assert_eq!(
-            error("id,score\n1,0.5\n2,hard\n"),
-            "line 3: score \"hard\" is not a number"
-        );
-        assert_eq!(
-            error("id,score\n-1,0.5\n"),
-            "line 2: id \"-1\" is not an unsigned integer"
-        );
-        assert!(
-            error("id,score\n1,0.5\n2\n").contains("line: 3"),
-            "{}",
-            error("id,score\n1,0.5\n2\n")
-        );
-        assert_eq!(
-            error("id,loss\n"),
-            "line 1: no column `score` in the header `id,loss`"
-        );
-        assert_eq!(
-            error("id,score,step\n1,1,x\n"),
-            "line 2: step \"x\" is not an unsigned integer"
-        );
+        assert_eq!(error("id,score\n1,0.5\n2,hard\n"), "line 3: score \"hard\" is not a number");
+        assert_eq!(error("id,score\n-1,0.5\n"), "line 2: id \"-1\" is not an unsigned integer");
+        assert!(error("id,score\n1,0.5\n2\n").contains("line: 3"), "{}", error("id,score\n1,0.5\n2\n"));
+        assert_eq!(error("id,loss\n"), "line 1: no column `score` in the header `id,loss`");
+        assert_eq!(error("id,score,step\n1,1,x\n"), "line 2: step \"x\" is not an unsigned integer");
     }
 
     #[test]

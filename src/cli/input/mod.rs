@@ -76,11 +76,8 @@ pub(super) fn open(
 }
 
 fn guess(path: &Path) -> anyhow::Result<Format> {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let extension =
+        path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
     match extension.as_str() {
         "csv" | "txt" => Ok(Format::Csv),
         "npy" => Ok(Format::Npy),
@@ -104,25 +101,19 @@ impl Scalar {
     fn into_u64(self) -> Result<u64, String> {
         match self {
             Self::Unsigned(value) => Ok(value),
-            Self::Signed(value) => {
-                u64::try_from(value).map_err(|_| format!("id {value} is negative"))
-            }
+            Self::Signed(value) => u64::try_from(value).map_err(|_| format!("id {value} is negative")),
             // Beyond 2^53 a double skips integers: two ids could have become one.
             Self::Float(value)
                 if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) =>
             {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "checked above"
-                )]
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
                 let id = value as u64;
                 Ok(id)
             }
             Self::Float(value) => Err(format!("id {value} is not a whole number from 0 to 2^53")),
-            Self::Text(value) => value
-                .parse()
-                .map_err(|_| format!("id {value:?} is not an unsigned integer")),
+            Self::Text(value) => {
+                value.parse().map_err(|_| format!("id {value:?} is not an unsigned integer"))
+            }
         }
     }
 
@@ -151,9 +142,7 @@ impl Scalar {
             Self::Unsigned(value) => Ok(value as f32),
             Self::Signed(value) => Ok(value as f32),
             Self::Float(value) => Ok(value as f32),
-            Self::Text(value) => value
-                .parse()
-                .map_err(|_| format!("score {value:?} is not a number")),
+            Self::Text(value) => value.parse().map_err(|_| format!("score {value:?} is not a number")),
         }
     }
 }
@@ -167,11 +156,7 @@ enum IdsBuilder {
 
 impl IdsBuilder {
     fn new(string_keys: bool) -> Self {
-        if string_keys {
-            Self::Keys(Vec::new())
-        } else {
-            Self::Integers(Vec::new())
-        }
+        if string_keys { Self::Keys(Vec::new()) } else { Self::Integers(Vec::new()) }
     }
 
     fn push(&mut self, value: Scalar) -> Result<(), String> {

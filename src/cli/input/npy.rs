@@ -43,18 +43,8 @@ impl<R: Read> NpyReader<R> {
                     bail!("the array is in Fortran order: save numpy.ascontiguousarray(array)");
                 }
                 let bytes = kind.num_bytes().context("the element type has no size")?;
-                let field = |offset| Field {
-                    offset,
-                    bytes,
-                    kind: kind.clone(),
-                };
-                (
-                    vec![
-                        ("id".to_owned(), field(0)),
-                        ("score".to_owned(), field(bytes)),
-                    ],
-                    2 * bytes,
-                )
+                let field = |offset| Field { offset, bytes, kind: kind.clone() };
+                (vec![("id".to_owned(), field(0)), ("score".to_owned(), field(bytes))], 2 * bytes)
             }
             (dtype, shape) => bail!(
                 "expected a structured array with the fields id and score, or an array of N x 2 numbers, \
@@ -65,18 +55,12 @@ impl<R: Read> NpyReader<R> {
         if row_bytes == 0 || row_bytes > MAX_ROW_BYTES {
             bail!("a row of {row_bytes} bytes; expected 1 to {MAX_ROW_BYTES}");
         }
-        let find = |name: &str| {
-            fields
-                .iter()
-                .find(|(field, _)| field == name)
-                .map(|(_, field)| field.clone())
-        };
+        let find =
+            |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, field)| field.clone());
         Ok(Self {
             source,
             string_keys,
-            id: find("id")
-                .or_else(|| find("key"))
-                .context("the array has no field `id`")?,
+            id: find("id").or_else(|| find("key")).context("the array has no field `id`")?,
             score: find("score").context("the array has no field `score`")?,
             step: find("step"),
             row_bytes,
@@ -94,9 +78,7 @@ impl<R: Read> NpyReader<R> {
             return Ok(None);
         }
         let mut row = vec![0; self.row_bytes];
-        self.source
-            .read_exact(&mut row)
-            .with_context(|| format!("row {} of {}", self.done, self.rows))?;
+        self.source.read_exact(&mut row).with_context(|| format!("row {} of {}", self.done, self.rows))?;
         self.done += 1;
         Ok(Some(row))
     }
@@ -129,11 +111,7 @@ impl<R: Read + Send> Reader for NpyReader<R> {
             let pushed = read(&self.id, &row).and_then(|id| ids.push(id));
             self.at(pushed)?;
         }
-        Ok((!scores.is_empty()).then(|| Chunk {
-            ids: ids.finish(),
-            scores,
-            step: chunk_step,
-        }))
+        Ok((!scores.is_empty()).then(|| Chunk { ids: ids.finish(), scores, step: chunk_step }))
     }
 
     fn total_rows(&self) -> Option<u64> {
@@ -152,14 +130,7 @@ fn record_fields(fields: &[npyz::Field]) -> anyhow::Result<(Vec<(String, Field)>
             .with_context(|| format!("the field `{}` has no fixed size", field.name))?;
         if let DType::Plain(kind) = &field.dtype {
             let kind = kind.clone();
-            plain.push((
-                field.name.clone(),
-                Field {
-                    offset,
-                    bytes,
-                    kind,
-                },
-            ));
+            plain.push((field.name.clone(), Field { offset, bytes, kind }));
         }
         offset += bytes;
     }
@@ -167,15 +138,10 @@ fn record_fields(fields: &[npyz::Field]) -> anyhow::Result<(Vec<(String, Field)>
 }
 
 fn read(field: &Field, row: &[u8]) -> Result<Scalar, String> {
-    let raw = row
-        .get(field.offset..field.offset + field.bytes)
-        .ok_or("the row is too short")?;
+    let raw = row.get(field.offset..field.offset + field.bytes).ok_or("the row is too short")?;
     // Little-endian from here on, 8 bytes for every integer.
     let mut word = [0_u8; 8];
-    let is_number = matches!(
-        field.kind.type_char(),
-        TypeChar::Int | TypeChar::Uint | TypeChar::Float
-    );
+    let is_number = matches!(field.kind.type_char(), TypeChar::Int | TypeChar::Uint | TypeChar::Float);
     if is_number {
         if raw.len() > 8 {
             return Err(format!("numbers of type {} are not supported", field.kind));
@@ -197,10 +163,7 @@ fn read(field: &Field, row: &[u8]) -> Result<Scalar, String> {
             Ok(Scalar::Float(f32::from_le_bytes([a, b, c, d]).into()))
         }
         (TypeChar::ByteStr, _) => {
-            let end = raw
-                .iter()
-                .rposition(|byte| *byte != 0)
-                .map_or(0, |last| last + 1);
+            let end = raw.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             String::from_utf8(raw[..end].to_vec())
                 .map(Scalar::Text)
                 .map_err(|_| "the key is not UTF-8".to_owned())
@@ -231,8 +194,7 @@ mod tests {
 
     /// An npy file of version 1.
     fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let mut header =
-            format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+        let mut header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
         while (10 + header.len() + 1) % 64 != 0 {
             header.push(' ');
         }
@@ -256,11 +218,7 @@ mod tests {
             data.extend(step.to_le_bytes());
             data.extend(score.to_le_bytes());
         }
-        let file = npy(
-            "[('id', '>u8'), ('other', '<i2'), ('score', '<f4')]",
-            "(3,)",
-            &data,
-        );
+        let file = npy("[('id', '>u8'), ('other', '<i2'), ('score', '<f4')]", "(3,)", &data);
         let chunks = read_file(&file, false).unwrap();
         assert_eq!(chunks.len(), 2);
         assert_eq!(chunks[0].ids, Ids::U64(vec![7, u64::MAX]));
@@ -276,11 +234,7 @@ mod tests {
             data.extend(score.to_le_bytes());
             data.extend(step.to_le_bytes());
         }
-        let file = npy(
-            "[('id', '|S3'), ('score', '|i1'), ('step', '<u4')]",
-            "(2,)",
-            &data,
-        );
+        let file = npy("[('id', '|S3'), ('score', '|i1'), ('step', '<u4')]", "(2,)", &data);
         let chunks = read_file(&file, true).unwrap();
         assert_eq!(chunks.len(), 2, "the step ends a chunk");
         assert_eq!(chunks[0].ids, Ids::Keys(vec!["ab".into()]));
@@ -290,10 +244,7 @@ mod tests {
 
     #[test]
     fn pairs_of_numbers() {
-        let data: Vec<u8> = [3.0_f64, 0.25, 4.0, -1.0]
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let data: Vec<u8> = [3.0_f64, 0.25, 4.0, -1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         let chunks = read_file(&npy("'<f8'", "(2, 2)", &data), false).unwrap();
         assert_eq!(chunks[0].ids, Ids::U64(vec![3, 4]));
         assert_eq!(chunks[0].scores, [0.25, -1.0]);
@@ -301,10 +252,7 @@ mod tests {
 
     #[test]
     fn problems_name_the_row() {
-        let data: Vec<u8> = [3.0_f64, 0.25, 4.5, -1.0]
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let data: Vec<u8> = [3.0_f64, 0.25, 4.5, -1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         let text = |file: Vec<u8>| format!("{:#}", read_file(&file, false).unwrap_err());
         assert!(text(npy("'<f8'", "(2, 2)", &data)).starts_with("row 1: id 4.5"));
         assert!(text(npy("'<f8'", "(3, 2)", &data[..24])).starts_with("row 1 of 3"));

@@ -48,13 +48,9 @@ impl ParquetReader {
     pub(super) fn new(file: File, string_keys: bool) -> anyhow::Result<Self> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
-        let find = |name: &str| {
-            (0..schema.num_columns()).find(|i| schema.column(*i).path().string() == name)
-        };
+        let find = |name: &str| (0..schema.num_columns()).find(|i| schema.column(*i).path().string() == name);
         Ok(Self {
-            id_column: find("id")
-                .or_else(|| find("key"))
-                .context("no column `id`")?,
+            id_column: find("id").or_else(|| find("key")).context("no column `id`")?,
             score_column: find("score").context("no column `score`")?,
             step_column: find("step"),
             file,
@@ -114,8 +110,7 @@ impl ParquetReader {
             group.rows_left -= rows;
             self.row += rows as u64;
             let columns = ids.into_iter().zip(scores).zip(steps);
-            self.buffered
-                .extend(columns.map(|((id, score), step)| (id, score, step)));
+            self.buffered.extend(columns.map(|((id, score), step)| (id, score, step)));
         }
         Ok(())
     }
@@ -130,23 +125,15 @@ impl Reader for ParquetReader {
         let mut ids = IdsBuilder::new(self.string_keys);
         let mut scores = Vec::new();
         while scores.len() < max_rows
-            && self
-                .buffered
-                .front()
-                .is_some_and(|(_, _, other)| *other == step)
+            && self.buffered.front().is_some_and(|(_, _, other)| *other == step)
             && let Some((id, score, _)) = self.buffered.pop_front()
         {
             let row = self.row - self.buffered.len() as u64 - 1;
-            ids.push(id)
-                .map_err(|problem| anyhow!("row {row}: {problem}"))?;
+            ids.push(id).map_err(|problem| anyhow!("row {row}: {problem}"))?;
             let score = score.into_score();
             scores.push(score.map_err(|problem| anyhow!("row {row}: {problem}"))?);
         }
-        Ok(Some(Chunk {
-            ids: ids.finish(),
-            scores,
-            step,
-        }))
+        Ok(Some(Chunk { ids: ids.finish(), scores, step }))
     }
 
     fn total_rows(&self) -> Option<u64> {
@@ -159,42 +146,37 @@ impl Column {
     fn read(&mut self, rows: usize, first_row: u64) -> anyhow::Result<Vec<Scalar>> {
         let name = self.name;
         let unsigned = self.unsigned;
-        let values = match &mut self.reader {
-            ColumnReader::Int32ColumnReader(reader) => values(reader, rows)?
-                .into_iter()
-                .map(|value| {
-                    if unsigned {
-                        Scalar::Unsigned(value.cast_unsigned().into())
-                    } else {
-                        Scalar::Signed(value.into())
-                    }
-                })
-                .collect(),
-            ColumnReader::Int64ColumnReader(reader) => values(reader, rows)?
-                .into_iter()
-                .map(|value| {
-                    if unsigned {
-                        Scalar::Unsigned(value.cast_unsigned())
-                    } else {
-                        Scalar::Signed(value)
-                    }
-                })
-                .collect(),
-            ColumnReader::FloatColumnReader(reader) => values(reader, rows)?
-                .into_iter()
-                .map(|value| Scalar::Float(value.into()))
-                .collect(),
-            ColumnReader::DoubleColumnReader(reader) => values(reader, rows)?
-                .into_iter()
-                .map(Scalar::Float)
-                .collect(),
-            ColumnReader::ByteArrayColumnReader(reader) => values(reader, rows)?
-                .iter()
-                .map(text)
-                .collect::<Result<Vec<_>, _>>()
-                .with_context(|| format!("column `{name}`"))?,
-            _ => bail!("column `{name}` is neither integers, floats nor text"),
-        };
+        let values =
+            match &mut self.reader {
+                ColumnReader::Int32ColumnReader(reader) => values(reader, rows)?
+                    .into_iter()
+                    .map(|value| {
+                        if unsigned {
+                            Scalar::Unsigned(value.cast_unsigned().into())
+                        } else {
+                            Scalar::Signed(value.into())
+                        }
+                    })
+                    .collect(),
+                ColumnReader::Int64ColumnReader(reader) => values(reader, rows)?
+                    .into_iter()
+                    .map(|value| {
+                        if unsigned { Scalar::Unsigned(value.cast_unsigned()) } else { Scalar::Signed(value) }
+                    })
+                    .collect(),
+                ColumnReader::FloatColumnReader(reader) => {
+                    values(reader, rows)?.into_iter().map(|value| Scalar::Float(value.into())).collect()
+                }
+                ColumnReader::DoubleColumnReader(reader) => {
+                    values(reader, rows)?.into_iter().map(Scalar::Float).collect()
+                }
+                ColumnReader::ByteArrayColumnReader(reader) => values(reader, rows)?
+                    .iter()
+                    .map(text)
+                    .collect::<Result<Vec<_>, _>>()
+                    .with_context(|| format!("column `{name}`"))?,
+                _ => bail!("column `{name}` is neither integers, floats nor text"),
+            };
         if values.len() < rows {
             bail!(
                 "column `{name}` has a null or ends early, in rows {first_row} to {}",
@@ -211,8 +193,7 @@ fn values<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> anyhow:
     let mut definitions = Vec::new();
     let mut done = 0;
     while done < rows {
-        let (records, _, _) =
-            reader.read_records(rows - done, Some(&mut definitions), None, &mut values)?;
+        let (records, _, _) = reader.read_records(rows - done, Some(&mut definitions), None, &mut values)?;
         if records == 0 {
             break;
         }
@@ -230,10 +211,7 @@ fn is_unsigned(column: &ColumnDescriptor) -> bool {
         Some(LogicalType::Integer(integer)) => !integer.is_signed,
         _ => matches!(
             column.converted_type(),
-            ConvertedType::UINT_8
-                | ConvertedType::UINT_16
-                | ConvertedType::UINT_32
-                | ConvertedType::UINT_64
+            ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64
         ),
     }
 }
@@ -260,16 +238,10 @@ mod tests {
         for (ids, scores) in groups {
             let mut group = writer.next_row_group().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
-            column
-                .typed::<Int64Type>()
-                .write_batch(ids, None, None)
-                .unwrap();
+            column.typed::<Int64Type>().write_batch(ids, None, None).unwrap();
             column.close().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
-            column
-                .typed::<FloatType>()
-                .write_batch(scores, None, None)
-                .unwrap();
+            column.typed::<FloatType>().write_batch(scores, None, None).unwrap();
             column.close().unwrap();
             group.close().unwrap();
         }
@@ -286,20 +258,15 @@ mod tests {
         let mut reader = ParquetReader::new(file, false).unwrap();
         assert_eq!(reader.total_rows(), Some(4));
         let chunks = read_all(&mut reader, 2).unwrap();
-        let ids: Vec<u64> = chunks
-            .iter()
-            .flat_map(|chunk| chunk.ids.as_u64().unwrap().to_vec())
-            .collect();
+        let ids: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.ids.as_u64().unwrap().to_vec()).collect();
         assert_eq!(ids, [1, 2, 3, u64::MAX]);
         assert_eq!(chunks.len(), 2);
     }
 
     #[test]
     fn a_negative_id_names_its_row() {
-        let file = numbers(
-            "message m { required int64 id; required float score; }",
-            &[(&[1, -2], &[0.1, 0.2])],
-        );
+        let file =
+            numbers("message m { required int64 id; required float score; }", &[(&[1, -2], &[0.1, 0.2])]);
         let mut reader = ParquetReader::new(file, false).unwrap();
         let error = read_all(&mut reader, 10).unwrap_err();
         assert_eq!(error.to_string(), "row 1: id -2 is negative");
@@ -316,10 +283,7 @@ mod tests {
             let mut group = writer.next_row_group().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
             let keys = [ByteArray::from("a"), ByteArray::from("b")];
-            column
-                .typed::<ByteArrayType>()
-                .write_batch(&keys, None, None)
-                .unwrap();
+            column.typed::<ByteArrayType>().write_batch(&keys, None, None).unwrap();
             column.close().unwrap();
             let mut column = group.next_column().unwrap().unwrap();
             column
@@ -338,10 +302,7 @@ mod tests {
         let first = reader.next_chunk(2).unwrap().unwrap();
         assert_eq!(first.ids, Ids::Keys(vec!["a".into(), "b".into()]));
         let error = reader.next_chunk(2).unwrap_err();
-        assert!(
-            error.to_string().contains("column `score` has a null"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("column `score` has a null"), "{error}");
     }
 
     #[test]

@@ -38,10 +38,7 @@ pub(super) fn make(
             };
             let scores = scores(&mut random, rows);
             // Steps never go back, and a pool that ages by time ignores them.
-            Ok(
-                ScoreBatch::with_encoding(pool, client::Ids::U64(column), scores, encoding)?
-                    .step(1),
-            )
+            Ok(ScoreBatch::with_encoding(pool, client::Ids::U64(column), scores, encoding)?.step(1))
         })
         .collect()
 }

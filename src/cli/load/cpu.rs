@@ -28,27 +28,18 @@ impl Meter {
             spent(&pid.to_string())
                 .with_context(|| format!("cannot read the processor time of process {pid}"))?;
         }
-        Ok(Self {
-            server_pid,
-            start: now(server_pid),
-        })
+        Ok(Self { server_pid, start: now(server_pid) })
     }
 
     pub(super) fn stop(self) -> Cpu {
         let end = now(self.server_pid);
         let between = |start: Option<u64>, end: Option<u64>| Some(end?.saturating_sub(start?));
-        Cpu {
-            client: between(self.start.client, end.client),
-            server: between(self.start.server, end.server),
-        }
+        Cpu { client: between(self.start.client, end.client), server: between(self.start.server, end.server) }
     }
 }
 
 fn now(server_pid: Option<u32>) -> Cpu {
-    Cpu {
-        client: spent("self"),
-        server: server_pid.and_then(|pid| spent(&pid.to_string())),
-    }
+    Cpu { client: spent("self"), server: server_pid.and_then(|pid| spent(&pid.to_string())) }
 }
 
 /// User and system time of all threads, in nanoseconds.

@@ -220,14 +220,8 @@ impl Figures {
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> [(&'static str, u64); 5] {
-    [
-        ("p50", 0.5),
-        ("p90", 0.9),
-        ("p99", 0.99),
-        ("p99.9", 0.999),
-        ("max", 1.0),
-    ]
-    .map(|(name, quantile)| (name, histogram.value_at_quantile(quantile)))
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)]
+        .map(|(name, quantile)| (name, histogram.value_at_quantile(quantile)))
 }
 
 fn percentiles_json(histogram: &Histogram<u64>) -> Value {

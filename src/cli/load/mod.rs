@@ -123,8 +123,7 @@ fn check(args: &Args) -> Result<(), Usage> {
         "--rate must be at least 1"
     } else if args.streams > 4_096 || args.mine_concurrency > 4_096 {
         "--streams and --mine-concurrency are at most 4,096"
-    } else if args.duration < Duration::from_secs(1) || args.duration > Duration::from_secs(86_400)
-    {
+    } else if args.duration < Duration::from_secs(1) || args.duration > Duration::from_secs(86_400) {
         "--duration must be 1s to 1d"
     } else {
         return Ok(());
@@ -136,18 +135,12 @@ fn check(args: &Args) -> Result<(), Usage> {
 async fn prepare(client: &Client, args: &Args) -> anyhow::Result<()> {
     let pool = match client.get_pool(&args.pool).await {
         Err(error) if error.code() == tonic::Code::NotFound => {
-            let spec = pb::PoolSpec {
-                capacity: args.capacity.unwrap_or_default(),
-                ..Default::default()
-            };
+            let spec = pb::PoolSpec { capacity: args.capacity.unwrap_or_default(), ..Default::default() };
             client.create_pool(&args.pool, spec).await?.0
         }
         outcome => outcome?,
     };
-    let id_kind = pool
-        .spec
-        .as_ref()
-        .map_or(pb::IdKind::U64, pb::PoolSpec::id_kind);
+    let id_kind = pool.spec.as_ref().map_or(pb::IdKind::U64, pb::PoolSpec::id_kind);
     if id_kind == pb::IdKind::String {
         return Err(Usage("load needs a pool of integer ids".into()).into());
     }
@@ -169,10 +162,7 @@ async fn fill(client: &Client, args: &Args) -> anyhow::Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = args.ids as f64 / seconds / 1e6;
-    note(&format!(
-        "filled {} ids in {seconds:.1} s, {rate:.2} M scores/s",
-        grouped(args.ids)
-    ));
+    note(&format!("filled {} ids in {seconds:.1} s, {rate:.2} M scores/s", grouped(args.ids)));
     Ok(())
 }
 
@@ -184,14 +174,7 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
     let mut scores = tokio::task::JoinSet::new();
     for lane in 0..args.streams {
         let rows = args.batch_size as usize;
-        let ids = if args.sequential {
-            Ids::Sequential {
-                lane,
-                lanes: args.streams,
-            }
-        } else {
-            Ids::Random
-        };
+        let ids = if args.sequential { Ids::Sequential { lane, lanes: args.streams } } else { Ids::Random };
         let seed = args.seed.wrapping_add(lane as u64);
         let batches = batches::make(&args.pool, args.ids, rows, ids, seed, args.encoding.into())?;
         let worker = workers::ScoreWorker {
@@ -206,17 +189,11 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
     }
     let mut mines = tokio::task::JoinSet::new();
     for _ in 0..args.mine_concurrency {
-        let mut request =
-            MineRequest::new(&args.pool, args.mine_batch_size).encoding(args.encoding.into());
+        let mut request = MineRequest::new(&args.pool, args.mine_batch_size).encoding(args.encoding.into());
         if let Some(policy) = args.policy.over(None) {
             request = request.policy(policy);
         }
-        mines.spawn(workers::mine(
-            client.clone(),
-            request,
-            end,
-            Arc::clone(&shared),
-        ));
+        mines.spawn(workers::mine(client.clone(), request, end, Arc::clone(&shared)));
     }
 
     tokio::time::sleep_until(started + args.warmup).await;

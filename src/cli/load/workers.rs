@@ -11,9 +11,7 @@ use super::{
     Args, batches,
     figures::{Shared, new_histogram, record},
 };
-use crate::client::{
-    Client, Error, Ids, MineRequest, PendingAck, ScoreBatch, ScoreStreamOptions, pb,
-};
+use crate::client::{Client, Error, Ids, MineRequest, PendingAck, ScoreBatch, ScoreStreamOptions, pb};
 
 /// After a failed call, so that a refusing server is not hammered.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -38,10 +36,7 @@ struct Sent {
 impl ScoreWorker {
     /// Sends until the end, and measures each ack.
     pub(super) async fn run(self) -> anyhow::Result<Histogram<u64>> {
-        let options = ScoreStreamOptions {
-            window: self.window,
-            ..ScoreStreamOptions::default()
-        };
+        let options = ScoreStreamOptions { window: self.window, ..ScoreStreamOptions::default() };
         let mut stream = self.client.score_stream(options);
         let (sent, acks) = mpsc::channel(1_024);
         let collector = tokio::spawn(collect(acks, Arc::clone(&self.shared)));
@@ -70,10 +65,7 @@ impl ScoreWorker {
 }
 
 /// Awaits the acks, which come in order. A rejected batch is counted; a broken stream ends the measurement.
-async fn collect(
-    mut acks: mpsc::Receiver<Sent>,
-    shared: Arc<Shared>,
-) -> Result<Histogram<u64>, Error> {
+async fn collect(mut acks: mpsc::Receiver<Sent>, shared: Arc<Shared>) -> Result<Histogram<u64>, Error> {
     let mut histogram = new_histogram();
     while let Some(Sent { due, rows, ack }) = acks.recv().await {
         match ack.await {
@@ -119,20 +111,11 @@ pub(super) async fn mine(
 }
 
 /// Reports this lane's share of all ids once.
-pub(super) async fn fill_lane(
-    client: &Client,
-    args: &Args,
-    lane: usize,
-    lanes: usize,
-) -> anyhow::Result<()> {
+pub(super) async fn fill_lane(client: &Client, args: &Args, lane: usize, lanes: usize) -> anyhow::Result<()> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(args.seed ^ (lane as u64) << 32);
     let mut stream = client.score_stream(ScoreStreamOptions::default());
     let rows = u64::from(args.batch_size);
-    for start in (0..args.ids)
-        .step_by(args.batch_size as usize)
-        .skip(lane)
-        .step_by(lanes)
-    {
+    for start in (0..args.ids).step_by(args.batch_size as usize).skip(lane).step_by(lanes) {
         let ids: Vec<u64> = (start..(start + rows).min(args.ids)).collect();
         let scores = batches::scores(&mut random, ids.len());
         let encoding = pb::ColumnEncoding::LittleEndian;

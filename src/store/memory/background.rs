@@ -126,6 +126,8 @@ pub(super) struct Sample {
     /// (hash, id), the largest first; ids that were removed are skipped when met.
     by_hash: BinaryHeap<(u64, u64)>,
     size_max: usize,
+    /// As of the last purge: what is not below it is outside for sure.
+    limit: u64,
 }
 
 impl Sample {
@@ -136,11 +138,17 @@ impl Sample {
             by_id: IdMap::default(),
             by_hash: BinaryHeap::new(),
             size_max,
+            limit: u64::MAX,
         }
     }
 
-    /// Enters or updates an id, if its hash is small enough. Two members more or less cost O(log m); an id outside, one hash.
+    /// Whether an id may be (or become) a member: one hash and one comparison, which is all that most rows cost here.
     #[inline]
+    pub(super) fn may_take(&self, id: u64) -> bool {
+        background_hash(id, self.generation.salt) < self.limit
+    }
+
+    /// Enters or updates an id, if its hash is small enough.
     pub(super) fn offer(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
         let hash = background_hash(offer.id, self.generation.salt);
         if hash >= self.generation.limit() {
@@ -191,6 +199,7 @@ impl Sample {
     #[inline]
     pub(super) fn purge(&mut self) {
         let limit = self.generation.limit();
+        self.limit = limit;
         while let Some(&(hash, id)) = self.by_hash.peek() {
             let gone = !self.by_id.get(&id).is_some_and(|at| self.members[*at as usize].hash == hash);
             if hash < limit && !gone {

@@ -209,13 +209,13 @@ impl Buckets {
 
     /// Starts loading what `push` and `unlink` of a slot will touch.
     #[inline]
-    pub(super) fn prefetch_move(&self, slots: &Slots, key: Key, position: u32, tails_back: u32) {
+    pub(super) fn prefetch_move(&self, slots: &Slots, key: Key, position: u32) {
         if let Kind::Leaf(leaf) = self.root(self.number(key)).kind() {
             let list = &self.leaves[leaf as usize].list;
             list.prefetch(&self.arena, position);
             // The last member takes its place.
-            if list.len() > tails_back {
-                slots.prefetch(list.get(&self.arena, list.len() - 1 - tails_back));
+            if list.len() > 0 {
+                slots.prefetch(list.get(&self.arena, list.len() - 1));
             }
         }
     }

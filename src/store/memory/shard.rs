@@ -188,20 +188,21 @@ impl Shard {
         self.elsewhere = self.shared.lowest_but(self.number);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = (to - from).div_ceil(STAGE);
-        let mut probes = [[Probe::Absent; STAGE]; 2];
-        for i in 0..stages + 2 {
+        let mut probes = [[Probe::Absent; STAGE]; 4];
+        for i in 0..stages + 3 {
             for row in stage(i) {
                 self.index.prefetch(batch.hashes[row]);
             }
+            if i >= 1 {
+                self.probe(batch, stage(i - 1), &mut probes[(i - 1) & 3]);
+            }
             if i >= 2 {
-                self.prefetch_buckets(batch, stage(i - 2), &probes[i & 1]);
-                for (row, probe) in stage(i - 2).zip(probes[i & 1]) {
+                self.prefetch_buckets(batch, stage(i - 2), &probes[(i - 2) & 3]);
+            }
+            if i >= 3 {
+                for (row, probe) in stage(i - 3).zip(probes[(i - 3) & 3]) {
                     self.upsert(batch, row, probe, terms, counts);
                 }
-            }
-            if i >= 1 {
-                // After the rows before have been applied, so that only its own stage comes between a probe and its use.
-                self.probe(batch, stage(i - 1), &mut probes[(i - 1) & 1]);
             }
         }
         self.rows_since_upkeep += to - from;
@@ -216,7 +217,7 @@ impl Shard {
     /// Reads the index lines of a stage and asks for the slots they name, and for those that may be evicted.
     fn probe(&self, batch: &Partitioned, rows: std::ops::Range<usize>, probes: &mut [Probe; STAGE]) {
         let full = self.is_full();
-        let mut evictions = STAGE as u32;
+        let mut evictions = 2 * STAGE as u32;
         for (row, probe) in rows.zip(probes) {
             *probe = self.index.probe(batch.hashes[row]);
             match *probe {
@@ -235,16 +236,14 @@ impl Shard {
     /// Asks for the places in buckets that a stage will touch, and for the index lines of what it will evict.
     fn prefetch_buckets(&self, batch: &Partitioned, rows: std::ops::Range<usize>, probes: &[Probe; STAGE]) {
         let full = self.is_full();
-        let mut evictions = 0;
-        let mut moves = 0;
+        let mut evictions = STAGE as u32;
         for (row, probe) in rows.zip(probes) {
             match *probe {
                 // It may be another sample with the same fingerprint: then this costs a line for nothing.
                 Probe::Perhaps(slot) => {
                     let s = self.slots.get(slot);
                     if s.position != VACANT && !self.buckets.same_bucket(s.key, batch.keys[row]) {
-                        self.buckets.prefetch_move(&self.slots, s.key, s.position, moves / 8);
-                        moves += 1;
+                        self.buckets.prefetch_move(&self.slots, s.key, s.position);
                     }
                 }
                 _ if full && !self.is_too_easy(batch.keys[row]) => {
@@ -265,7 +264,7 @@ impl Shard {
             && self.elsewhere.is_none_or(|low| key.since(low) < 0)
     }
 
-    /// The slot of a row, given what its home line said earlier in this stage: no row of a batch is another's duplicate, so
+    /// The slot of a row, given what its home line said two stages ago: no row of a batch is another's duplicate, so
     /// nothing can have entered it meanwhile.
     #[inline]
     fn resolve(&self, probe: Probe, hash: u64, id: u64) -> Option<u32> {
@@ -315,9 +314,33 @@ impl Shard {
         }
     }
 
-    /// Shows a row to the background generations.
+    /// Shows a row to the background.
     #[inline]
     fn offer(&mut self, batch: &Partitioned, row: usize, terms: &Terms) -> Taken {
+        let id = batch.ids[row];
+        if self.shared.dense_ids > 0 {
+            self.renew_dense(id);
+            // Every id of the space is in the background, and nothing of it is kept there.
+            return Taken::Outside;
+        }
+        if self.samples.iter().any(|sample| sample.may_take(id)) {
+            self.offer_to_samples(batch, row, terms)
+        } else {
+            Taken::Outside
+        }
+    }
+
+    /// A report brings a removed id back, and ends what was remembered of its serves.
+    fn renew_dense(&mut self, id: u64) {
+        if !self.removed.is_empty() {
+            self.removed.remove(id);
+        }
+        if !self.unstored_serves.is_empty() {
+            self.unstored_serves.remove(&id);
+        }
+    }
+
+    fn offer_to_samples(&mut self, batch: &Partitioned, row: usize, terms: &Terms) -> Taken {
         let offer = Offer {
             id: batch.ids[row],
             score: batch.scores[row],
@@ -328,16 +351,6 @@ impl Shard {
             name: batch.names.get(row),
             payload: batch.payloads.get(row),
         };
-        if self.shared.dense_ids > 0 {
-            if !self.removed.is_empty() {
-                self.removed.remove(offer.id);
-            }
-            if !self.unstored_serves.is_empty() {
-                self.unstored_serves.remove(&offer.id);
-            }
-            // Every id of the space is in the background, and nothing of it is kept there.
-            return Taken::Outside;
-        }
         let mut taken = Taken::Outside;
         for sample in &mut self.samples {
             match sample.offer(&self.shared.hardness, &offer) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,18 @@ from ._errors import HardnegError
 from ._proto import columns_pb2
 
 #: Sample ids: integers from 0 to 2^64-1 (any integer dtype, byte order and stride; a torch tensor; a list), or strings.
-IdsLike: TypeAlias = Union[npt.NDArray[Any], Sequence[int], Sequence[str], Any]
+IdsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Sequence[str] | Any
 #: Scores: anything that becomes a one-dimensional float array.
-FloatsLike: TypeAlias = Union[npt.NDArray[Any], Sequence[float], Any]
+FloatsLike: TypeAlias = npt.NDArray[Any] | Sequence[float] | Any
 #: Ids as the client returns and queues them.
-Ids: TypeAlias = Union[npt.NDArray[np.uint64], list[str]]
+Ids: TypeAlias = npt.NDArray[np.uint64] | list[str]
 
 U64_LE = np.dtype("<u8")
 F32_LE = np.dtype("<f4")
 ID_BYTES_MAX = 256
 ROWS_MAX = 65_536
+# Half of what a message may have, since rows of one message are measured by their longest.
+_BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 
 def _array(values: Any) -> Any:
@@ -102,6 +104,13 @@ def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> li
     return listed
 
 
+def rows_a_message(ids: Ids, payloads: list[bytes] | None) -> int:
+    """How many of these rows fit into one message, whichever they are."""
+    longest = max((len(name.encode()) for name in ids), default=0) if isinstance(ids, list) else 8
+    longest += max(map(len, payloads), default=0) if payloads is not None else 0
+    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (longest + 8)))
+
+
 def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
     """The column of ids that `normalize_ids` returned."""
     if isinstance(ids, list):
@@ -126,9 +135,7 @@ def decode_ids(column: columns_pb2.IdColumn) -> Ids:
     return np.frombuffer(column.u64_le, dtype=U64_LE)
 
 
-def decode_floats(
-    column: columns_pb2.FloatColumn, rows: int, *, name: str
-) -> npt.NDArray[np.float32] | None:
+def decode_floats(column: columns_pb2.FloatColumn, rows: int, *, name: str) -> npt.NDArray[np.float32] | None:
     """Floats of shape (rows,), NaN where absent; None when the column was not sent."""
     kind = column.WhichOneof("encoding")
     if kind is None:

@@ -42,7 +42,7 @@ class IdColumn(_message.Message):
     u64s: U64s
     u64_le: bytes
     strings: Strings
-    def __init__(self, u64s: _Optional[_Union[U64s, _Mapping]] = ..., u64_le: _Optional[bytes] = ..., strings: _Optional[_Union[Strings, _Mapping]] = ...) -> None: ...
+    def __init__(self, u64s: _Optional[_Union[U64s, _Mapping[str, object]]] = ..., u64_le: _Optional[bytes] = ..., strings: _Optional[_Union[Strings, _Mapping[str, object]]] = ...) -> None: ...
 
 class FloatColumn(_message.Message):
     __slots__ = ("floats", "f32_le", "present")
@@ -52,4 +52,4 @@ class FloatColumn(_message.Message):
     floats: Floats
     f32_le: bytes
     present: bytes
-    def __init__(self, floats: _Optional[_Union[Floats, _Mapping]] = ..., f32_le: _Optional[bytes] = ..., present: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, floats: _Optional[_Union[Floats, _Mapping[str, object]]] = ..., f32_le: _Optional[bytes] = ..., present: _Optional[bytes] = ...) -> None: ...

@@ -23,7 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
-from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2  # type: ignore[import-untyped, unused-ignore]
 from . import columns_pb2 as hardneg_dot_v1_dot_columns__pb2
 from . import policy_pb2 as hardneg_dot_v1_dot_policy__pb2
 from . import pool_pb2 as hardneg_dot_v1_dot_pool__pb2

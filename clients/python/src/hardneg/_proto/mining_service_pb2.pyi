@@ -1,7 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
-from google.rpc import status_pb2 as _status_pb2
+from google.rpc import status_pb2 as _status_pb2  # type: ignore[import-untyped, unused-ignore]
 from . import columns_pb2 as _columns_pb2
 from . import policy_pb2 as _policy_pb2
 from . import pool_pb2 as _pool_pb2
@@ -79,7 +79,7 @@ class ScoreBatch(_message.Message):
     positive_scores: _columns_pb2.FloatColumn
     strata: _containers.RepeatedScalarFieldContainer[int]
     groups: _columns_pb2.IdColumn
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
 
 class ScoreAck(_message.Message):
     __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid")
@@ -99,31 +99,31 @@ class ScoreAck(_message.Message):
     position: int
     durable_position: int
     pool_uid: int
-    def __init__(self, sequence: _Optional[int] = ..., status: _Optional[_Union[AckStatus, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., counts: _Optional[_Union[_pool_pb2.ReportCounts, _Mapping]] = ..., floor_log2: _Optional[float] = ..., position: _Optional[int] = ..., durable_position: _Optional[int] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., status: _Optional[_Union[AckStatus, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping[str, object]]] = ..., counts: _Optional[_Union[_pool_pb2.ReportCounts, _Mapping[str, object]]] = ..., floor_log2: _Optional[float] = ..., position: _Optional[int] = ..., durable_position: _Optional[int] = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class StreamScoresRequest(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
     batch: ScoreBatch
-    def __init__(self, batch: _Optional[_Union[ScoreBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[ScoreBatch, _Mapping[str, object]]] = ...) -> None: ...
 
 class StreamScoresResponse(_message.Message):
     __slots__ = ("ack",)
     ACK_FIELD_NUMBER: _ClassVar[int]
     ack: ScoreAck
-    def __init__(self, ack: _Optional[_Union[ScoreAck, _Mapping]] = ...) -> None: ...
+    def __init__(self, ack: _Optional[_Union[ScoreAck, _Mapping[str, object]]] = ...) -> None: ...
 
 class ReportScoresRequest(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
     batch: ScoreBatch
-    def __init__(self, batch: _Optional[_Union[ScoreBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[ScoreBatch, _Mapping[str, object]]] = ...) -> None: ...
 
 class ReportScoresResponse(_message.Message):
     __slots__ = ("ack",)
     ACK_FIELD_NUMBER: _ClassVar[int]
     ack: ScoreAck
-    def __init__(self, ack: _Optional[_Union[ScoreAck, _Mapping]] = ...) -> None: ...
+    def __init__(self, ack: _Optional[_Union[ScoreAck, _Mapping[str, object]]] = ...) -> None: ...
 
 class MineBatchRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "batch_size", "policy", "exclude_ids", "seed", "wait", "encoding", "fields", "request_id", "dry_run", "lease", "round")
@@ -153,7 +153,7 @@ class MineBatchRequest(_message.Message):
     dry_run: bool
     lease: _duration_pb2.Duration
     round: Round
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., batch_size: _Optional[int] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ..., seed: _Optional[int] = ..., wait: _Optional[_Union[Wait, _Mapping]] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[BatchFields, _Mapping]] = ..., request_id: _Optional[str] = ..., dry_run: bool = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., round: _Optional[_Union[Round, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., batch_size: _Optional[int] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., wait: _Optional[_Union[Wait, _Mapping[str, object]]] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[BatchFields, _Mapping[str, object]]] = ..., request_id: _Optional[str] = ..., dry_run: bool = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ...) -> None: ...
 
 class BatchFields(_message.Message):
     __slots__ = ("scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads")
@@ -181,7 +181,7 @@ class Wait(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     min_size: int
     timeout: _duration_pb2.Duration
-    def __init__(self, min_size: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, min_size: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Round(_message.Message):
     __slots__ = ("number", "rank", "world_size")
@@ -237,13 +237,13 @@ class MinedBatch(_message.Message):
     pool_uid: int
     position: int
     round: Round
-    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[int] = ..., round: _Optional[_Union[Round, _Mapping]] = ...) -> None: ...
+    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[int] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ...) -> None: ...
 
 class MineBatchResponse(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
     batch: MinedBatch
-    def __init__(self, batch: _Optional[_Union[MinedBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[MinedBatch, _Mapping[str, object]]] = ...) -> None: ...
 
 class StreamBatchesRequest(_message.Message):
     __slots__ = ("start", "credits")
@@ -251,7 +251,7 @@ class StreamBatchesRequest(_message.Message):
     CREDITS_FIELD_NUMBER: _ClassVar[int]
     start: StreamBatchesStart
     credits: int
-    def __init__(self, start: _Optional[_Union[StreamBatchesStart, _Mapping]] = ..., credits: _Optional[int] = ...) -> None: ...
+    def __init__(self, start: _Optional[_Union[StreamBatchesStart, _Mapping[str, object]]] = ..., credits: _Optional[int] = ...) -> None: ...
 
 class StreamBatchesStart(_message.Message):
     __slots__ = ("request", "max_outstanding")
@@ -259,13 +259,13 @@ class StreamBatchesStart(_message.Message):
     MAX_OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     request: MineBatchRequest
     max_outstanding: int
-    def __init__(self, request: _Optional[_Union[MineBatchRequest, _Mapping]] = ..., max_outstanding: _Optional[int] = ...) -> None: ...
+    def __init__(self, request: _Optional[_Union[MineBatchRequest, _Mapping[str, object]]] = ..., max_outstanding: _Optional[int] = ...) -> None: ...
 
 class StreamBatchesResponse(_message.Message):
     __slots__ = ("batch",)
     BATCH_FIELD_NUMBER: _ClassVar[int]
     batch: MinedBatch
-    def __init__(self, batch: _Optional[_Union[MinedBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, batch: _Optional[_Union[MinedBatch, _Mapping[str, object]]] = ...) -> None: ...
 
 class RemoveSamplesRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "ids")
@@ -275,7 +275,7 @@ class RemoveSamplesRequest(_message.Message):
     pool: str
     pool_uid: int
     ids: _columns_pb2.IdColumn
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
 
 class RemoveSamplesResponse(_message.Message):
     __slots__ = ("removed_count", "position")

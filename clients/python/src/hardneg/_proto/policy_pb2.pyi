@@ -60,7 +60,7 @@ class MiningPolicy(_message.Message):
     normalization: Normalization
     windows: _containers.RepeatedCompositeFieldContainer[Window]
     shortfall: Shortfall
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., beta: _Optional[float] = ..., normalization: _Optional[_Union[Normalization, str]] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., shortfall: _Optional[_Union[Shortfall, str]] = ...) -> None: ...
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., beta: _Optional[float] = ..., normalization: _Optional[_Union[Normalization, str]] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping[str, object]]]] = ..., shortfall: _Optional[_Union[Shortfall, str]] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("score", "rank", "quantile", "age", "model_version")
@@ -74,7 +74,7 @@ class Window(_message.Message):
     quantile: QuantileWindow
     age: AgeWindow
     model_version: VersionWindow
-    def __init__(self, score: _Optional[_Union[ScoreWindow, _Mapping]] = ..., rank: _Optional[_Union[RankWindow, _Mapping]] = ..., quantile: _Optional[_Union[QuantileWindow, _Mapping]] = ..., age: _Optional[_Union[AgeWindow, _Mapping]] = ..., model_version: _Optional[_Union[VersionWindow, _Mapping]] = ...) -> None: ...
+    def __init__(self, score: _Optional[_Union[ScoreWindow, _Mapping[str, object]]] = ..., rank: _Optional[_Union[RankWindow, _Mapping[str, object]]] = ..., quantile: _Optional[_Union[QuantileWindow, _Mapping[str, object]]] = ..., age: _Optional[_Union[AgeWindow, _Mapping[str, object]]] = ..., model_version: _Optional[_Union[VersionWindow, _Mapping[str, object]]] = ...) -> None: ...
 
 class ScoreWindow(_message.Message):
     __slots__ = ("min", "max")

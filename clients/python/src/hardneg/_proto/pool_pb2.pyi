@@ -72,7 +72,7 @@ class Pool(_message.Message):
     spec: PoolSpec
     create_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., spec: _Optional[_Union[PoolSpec, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., spec: _Optional[_Union[PoolSpec, _Mapping[str, object]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class PoolSpec(_message.Message):
     __slots__ = ("capacity", "background_size", "dense_ids", "background_rotation", "shards", "id_kind", "hardness", "decay", "score_update", "default_policy", "serve_limits", "max_payload_bytes", "kind", "durability")
@@ -104,7 +104,7 @@ class PoolSpec(_message.Message):
     max_payload_bytes: int
     kind: PoolKind
     durability: Durability
-    def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping]] = ..., decay: _Optional[_Union[Decay, _Mapping]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ...) -> None: ...
+    def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping[str, object]]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping[str, object]]] = ..., decay: _Optional[_Union[Decay, _Mapping[str, object]]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping[str, object]]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping[str, object]]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ...) -> None: ...
 
 class Hardness(_message.Message):
     __slots__ = ("function", "lower_is_harder", "offset", "temperature")
@@ -128,7 +128,7 @@ class Decay(_message.Message):
     half_life_steps: float
     disabled: bool
     max_step_jump: int
-    def __init__(self, half_life_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., half_life_steps: _Optional[float] = ..., disabled: bool = ..., max_step_jump: _Optional[int] = ...) -> None: ...
+    def __init__(self, half_life_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., half_life_steps: _Optional[float] = ..., disabled: bool = ..., max_step_jump: _Optional[int] = ...) -> None: ...
 
 class BackgroundRotation(_message.Message):
     __slots__ = ("after_reports", "disabled", "max_fill_time")
@@ -138,7 +138,7 @@ class BackgroundRotation(_message.Message):
     after_reports: int
     disabled: bool
     max_fill_time: _duration_pb2.Duration
-    def __init__(self, after_reports: _Optional[int] = ..., disabled: bool = ..., max_fill_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, after_reports: _Optional[int] = ..., disabled: bool = ..., max_fill_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class ScoreUpdate(_message.Message):
     __slots__ = ("rule", "ema_weight")
@@ -198,7 +198,7 @@ class PoolStats(_message.Message):
     background_generations: int
     background_generations_timed_out: int
     clamped: int
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., step: _Optional[int] = ..., background_generations: _Optional[int] = ..., background_generations_timed_out: _Optional[int] = ..., clamped: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., step: _Optional[int] = ..., background_generations: _Optional[int] = ..., background_generations_timed_out: _Optional[int] = ..., clamped: _Optional[int] = ...) -> None: ...
 
 class PoolSizes(_message.Message):
     __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")

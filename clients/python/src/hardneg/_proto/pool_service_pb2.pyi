@@ -14,7 +14,7 @@ class CreatePoolRequest(_message.Message):
     POOL_FIELD_NUMBER: _ClassVar[int]
     pool_id: str
     pool: _pool_pb2.Pool
-    def __init__(self, pool_id: _Optional[str] = ..., pool: _Optional[_Union[_pool_pb2.Pool, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool_id: _Optional[str] = ..., pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ...) -> None: ...
 
 class CreatePoolResponse(_message.Message):
     __slots__ = ("pool", "created")
@@ -22,7 +22,7 @@ class CreatePoolResponse(_message.Message):
     CREATED_FIELD_NUMBER: _ClassVar[int]
     pool: _pool_pb2.Pool
     created: bool
-    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping]] = ..., created: bool = ...) -> None: ...
+    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ..., created: bool = ...) -> None: ...
 
 class GetPoolRequest(_message.Message):
     __slots__ = ("name",)
@@ -34,7 +34,7 @@ class GetPoolResponse(_message.Message):
     __slots__ = ("pool",)
     POOL_FIELD_NUMBER: _ClassVar[int]
     pool: _pool_pb2.Pool
-    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ...) -> None: ...
 
 class ListPoolsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -50,7 +50,7 @@ class ListPoolsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[_pool_pb2.Pool]
     next_page_token: str
-    def __init__(self, pools: _Optional[_Iterable[_Union[_pool_pb2.Pool, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, pools: _Optional[_Iterable[_Union[_pool_pb2.Pool, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class UpdatePoolRequest(_message.Message):
     __slots__ = ("pool", "update_mask")
@@ -58,13 +58,13 @@ class UpdatePoolRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     pool: _pool_pb2.Pool
     update_mask: _field_mask_pb2.FieldMask
-    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping[str, object]]] = ...) -> None: ...
 
 class UpdatePoolResponse(_message.Message):
     __slots__ = ("pool",)
     POOL_FIELD_NUMBER: _ClassVar[int]
     pool: _pool_pb2.Pool
-    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping]] = ...) -> None: ...
+    def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ...) -> None: ...
 
 class DeletePoolRequest(_message.Message):
     __slots__ = ("name", "etag", "allow_missing")
@@ -90,4 +90,4 @@ class GetPoolStatsResponse(_message.Message):
     __slots__ = ("stats",)
     STATS_FIELD_NUMBER: _ClassVar[int]
     stats: _pool_pb2.PoolStats
-    def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping]] = ...) -> None: ...
+    def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ...) -> None: ...

@@ -1,0 +1,210 @@
+"""Batch after batch, mined a few ahead of the training step."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+
+from . import _columns
+from ._columns import Ids
+from ._errors import DeadlineExceeded, HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
+from ._proto import mining_service_pb2
+from ._transport import Transport, backoff_s
+from ._types import MinedBatch
+
+# Codes after which a new connection may do better.
+_PASSING = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+
+
+class BatchStream(Iterator[MinedBatch]):
+    """An iterator of mined batches. Made by `Pool.batches`; for one consuming thread.
+
+    A batch is mined only on a credit, and taking a batch grants one: at most `prefetch` are ever ahead.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: mining_service_pb2.MineBatchRequest,
+        *,
+        prefetch: int,
+        count: int | None,
+        timeout: float,
+        uniform_ids: int | Ids | None,
+    ) -> None:
+        if not 1 <= prefetch <= 64:
+            raise ValueError(f"prefetch must be 1 to 64, not {prefetch}")
+        if count is not None and count < 0:
+            raise ValueError("count must not be negative")
+        self._transport = transport
+        self._request = request
+        self._prefetch = prefetch
+        self._left = count
+        self._timeout = timeout
+        self._uniform_ids = uniform_ids
+        self._rng = np.random.default_rng(request.seed if request.HasField("seed") else None)
+        self._taken = 0
+
+        self._changed = threading.Condition()
+        self._ready: deque[MinedBatch] = deque()
+        self._error: HardnegError | None = None  # for good
+        self._away: HardnegError | None = None  # why there is no connection now
+        self._credits: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._call: Any = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="hardneg-batches", daemon=True)
+        if count != 0:
+            self._thread.start()
+
+    def __enter__(self) -> BatchStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def __next__(self) -> MinedBatch:
+        """The next batch.
+
+        Raises:
+            StopIteration: After `count` batches, or once closed.
+            DeadlineExceeded: None came within the timeout; the next call goes on waiting.
+            Unavailable: None came within the timeout because the service is away.
+            HardnegError: An error that no retry cures.
+        """
+        if self._left == 0 or self._stopped:
+            self.close()
+            raise StopIteration
+        deadline = time.monotonic() + self._timeout
+        with self._changed:
+            while not self._ready:
+                if self._error is not None:
+                    raise self._error
+                left = deadline - time.monotonic()
+                if self._uniform_ids is not None and (self._away is not None or left <= 0):
+                    return self._count(self._degraded())
+                if left <= 0:
+                    if self._away is not None:
+                        raise Unavailable(f"no batch within {self._timeout:g} s: {self._away}", code=self._away.code)
+                    raise DeadlineExceeded(f"no batch within {self._timeout:g} s")
+                self._changed.wait(left)
+            batch = self._ready.popleft()
+            if self._left is None or self._left > self._prefetch:
+                self._credits.put(1)  # not for batches that nobody will take
+            return self._count(batch)
+
+    def close(self) -> None:
+        """Ends the stream. Batches mined ahead are discarded. Closing twice is harmless."""
+        with self._changed:
+            self._stopped = True
+            call = self._call
+            self._changed.notify_all()
+        self._credits.put(0)
+        if call is not None:
+            call.cancel()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
+
+    def _count(self, batch: MinedBatch) -> MinedBatch:
+        self._taken += 1
+        if self._left is not None:
+            self._left -= 1
+        return batch
+
+    def _degraded(self) -> MinedBatch:
+        assert self._uniform_ids is not None
+        request = self._request
+        exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
+        return MinedBatch.uniform(self._rng, self._uniform_ids, request.batch_size, exclude)
+
+    def _requests(
+        self, start: mining_service_pb2.StreamBatchesStart, credits: queue.SimpleQueue[int]
+    ) -> Iterator[mining_service_pb2.StreamBatchesRequest]:
+        """The first message, then credits until a 0. Runs in a thread of gRPC."""
+        yield mining_service_pb2.StreamBatchesRequest(start=start)
+        while granted := credits.get():
+            yield mining_service_pb2.StreamBatchesRequest(credits=granted)
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            with self._changed:
+                if self._stopped:
+                    return
+                # What was granted on a connection that broke is not owed on the next: batches not taken yet count.
+                missing = self._prefetch - len(self._ready)
+                if self._left is not None:
+                    missing = min(missing, self._left - len(self._ready))
+                if missing <= 0:
+                    self._changed.wait(0.05)
+                    continue
+                credits: queue.SimpleQueue[int] = queue.SimpleQueue()
+                self._credits = credits
+                start = mining_service_pb2.StreamBatchesStart(request=self._request, max_outstanding=missing)
+                if self._request.HasField("seed"):
+                    start.request.seed = (self._request.seed + self._taken + len(self._ready)) % 2**64
+            call: Any = None
+            error: HardnegError
+            try:
+                call = self._transport.mining.StreamBatches(
+                    self._requests(start, credits), metadata=self._transport.metadata
+                )
+                with self._changed:
+                    self._call = call
+                    if self._stopped:
+                        call.cancel()
+                for response in call:
+                    batch = MinedBatch.from_proto(response.batch)
+                    with self._changed:
+                        failures, self._away = 0, None
+                        self._ready.append(batch)
+                        self._changed.notify_all()
+                error = Unavailable("the server ended the stream")
+                passing = True
+            except grpc.RpcError as broken:
+                error = from_rpc(broken)
+                passing = error.code in _PASSING or (
+                    isinstance(error, ResourceExhausted) and error.retry_after is not None
+                )
+            except ValueError:  # grpcio, on a closed channel
+                error, passing = StreamClosed("the client was closed"), False
+            except Exception as broken:
+                if call is not None:
+                    call.cancel()
+                error = broken if isinstance(broken, HardnegError) else HardnegError(f"internal error: {broken!r}")
+                passing = False
+            finally:
+                credits.put(0)
+            pause = max(backoff_s(failures), error.retry_after or 0.0)
+            failures += 1
+            with self._changed:
+                self._call = None
+                if self._stopped:
+                    return
+                if not passing or self._transport.closed.is_set():
+                    self._error = error
+                    self._changed.notify_all()
+                    return
+                self._away = error
+                self._changed.notify_all()
+                until = time.monotonic() + pause
+                while not self._stopped and (left := until - time.monotonic()) > 0:
+                    self._changed.wait(left)

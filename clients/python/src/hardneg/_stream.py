@@ -1,0 +1,553 @@
+"""The background stream of scores: batching, backpressure, reconnects, resends."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from . import _columns
+from ._columns import FloatsLike, Ids, IdsLike
+from ._errors import (
+    BatchesRejected,
+    DeadlineExceeded,
+    HardnegError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    QueueFull,
+    StreamClosed,
+    Unauthenticated,
+    Unimplemented,
+    from_rpc,
+    from_status,
+)
+from ._proto import mining_service_pb2
+from ._transport import Transport, backoff_s
+from ._types import Ack, AckStatus, Rejection, ReportCounts, StreamStats
+
+#: What `ScoreStream.report` does when `max_pending` rows wait.
+OnFull: TypeAlias = Literal["block", "drop", "raise"]
+
+log = logging.getLogger("hardneg")
+
+# Batches on the way at once. The server recognises resends among the last 1,024 of a worker; stay well inside.
+_IN_FLIGHT_MAX = 256
+_TICK_S = 0.05
+# Errors of the stream as a whole that trying again does not cure.
+_FATAL = (InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented)
+
+
+@dataclass
+class _Sealed:
+    """A batch with a sequence. Kept, ids and all, until it is acknowledged."""
+
+    sequence: int
+    ids: Ids
+    request: mining_service_pb2.StreamScoresRequest
+    times_sent: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.ids)
+
+
+_Part: TypeAlias = tuple[Ids, npt.NDArray[np.float32], "list[bytes] | None"]
+
+
+class ScoreStream:
+    """Reports scores from the background. Made by `Pool.score_stream`; thread-safe.
+
+    Every batch carries (worker_id, a random worker_epoch, sequence), and is kept until the service acknowledged it.
+    After a lost connection the unacknowledged ones are sent again in order; those that had arrived are recognised
+    by the server and do nothing. Nothing is lost silently: refused batches raise at the next `flush` or `close`
+    (or go to `on_rejected`), rows not accepted are counted in `stats`, and no call waits without a deadline.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        resource: str,
+        *,
+        pool_uid: int,
+        worker_id: str,
+        batch_size: int,
+        max_pending: int,
+        linger: float,
+        on_full: OnFull,
+        on_rejected: Callable[[Rejection], None] | None,
+        ack_timeout: float,
+    ) -> None:
+        if not 1 <= batch_size <= _columns.ROWS_MAX:
+            raise ValueError(f"batch_size must be 1 to {_columns.ROWS_MAX}, not {batch_size}")
+        if max_pending < batch_size:
+            raise ValueError(f"max_pending ({max_pending}) must be at least batch_size ({batch_size})")
+        if on_full not in ("block", "drop", "raise"):
+            raise ValueError(f"on_full must be 'block', 'drop' or 'raise', not {on_full!r}")
+        if len(worker_id.encode()) > 128:
+            raise ValueError("worker_id must have at most 128 bytes")
+        if linger <= 0 or ack_timeout <= 0:
+            raise ValueError("linger and ack_timeout must be positive")
+        self.worker_id = worker_id
+        self.worker_epoch = secrets.randbits(63) + 1
+        self._transport = transport
+        self._resource = resource
+        self._pool_uid = pool_uid
+        self._batch_size = batch_size
+        self._max_pending = max_pending
+        self._linger = linger
+        self._on_full = on_full
+        self._on_rejected = on_rejected
+        self._ack_timeout = ack_timeout
+        self._pid = os.getpid()
+
+        # One lock for all state below; it is never held over a call to gRPC or to the caller's code.
+        self._changed = threading.Condition()
+        self._parts: list[_Part] = []  # rows being gathered, all with the key below
+        self._parts_key: tuple[int, int, bool, bool] = (0, 0, False, False)
+        self._parts_rows = 0
+        self._parts_size = batch_size
+        self._parts_since = 0.0
+        self._queue: deque[_Sealed] = deque()  # sealed, unacknowledged, in order
+        self._sent = 0  # the first so many of the queue are sent on the present connection
+        self._queue_rows = 0
+        self._sequence = 0
+        self._acked_sequence = 0
+        self._connection = 0  # number of the present connection
+        self._call: Any = None
+        self._last_progress = time.monotonic()
+        self._closing = False  # no more reports
+        self._stopped = False  # threads must end
+        self._fatal: HardnegError | None = None
+        self._rejections: list[Rejection] = []
+        self._floor: float | None = None
+        self._position = 0
+        self._durable_position = 0
+        self._counts = ReportCounts()
+        self._connected = False
+        self._last_error: HardnegError | None = None
+        names = ("reported", "acked", "rejected", "dropped", "lost")
+        batches = ("acked_batches", "rejected_batches", "duplicate_batches", "resent_batches", "reconnects")
+        self._numbers = dict.fromkeys((*(f"{name}_rows" for name in names), *batches), 0)
+        self._threads = [
+            threading.Thread(target=self._run, name="hardneg-stream", daemon=True),
+            threading.Thread(target=self._tick, name="hardneg-stream-clock", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> ScoreStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        try:  # something else went wrong already: say so, do not hide it
+            self.close(timeout=2.0)
+        except HardnegError as broken:
+            log.warning("while closing a score stream after another error: %s", broken)
+
+    def __repr__(self) -> str:
+        return f"ScoreStream({self._resource!r}, worker_id={self.worker_id!r})"
+
+    # What the caller sees.
+
+    @property
+    def floor_log2(self) -> float | None:
+        """The pool's lowest priority as log2 of its weight, by the last ack; None while there is room.
+
+        Samples that are new and below it would be dropped: a worker may save itself reporting them. In a pool with a
+        background of reported ids keep reporting all of them, or the background is no longer uniform.
+        """
+        with self._changed:
+            return self._floor
+
+    @property
+    def position(self) -> int:
+        """Opaque place, in the pool's order, of the last batch acknowledged; 0: none, or not journalled."""
+        with self._changed:
+            return self._position
+
+    @property
+    def durable_position(self) -> int:
+        """Batches up to this position survive a crash of the server; 0: none, or not journalled."""
+        with self._changed:
+            return self._durable_position
+
+    @property
+    def stats(self) -> StreamStats:
+        """What the stream has done so far, consistent at one moment."""
+        with self._changed:
+            return StreamStats(
+                pending_rows=self._pending_rows(),
+                pending_batches=len(self._queue),
+                connected=self._connected,
+                counts=self._counts,
+                last_error=self._last_error,
+                **self._numbers,
+            )
+
+    def report(
+        self,
+        ids: IdsLike,
+        scores: FloatsLike,
+        *,
+        step: int = 0,
+        model_version: int = 0,
+        payloads: Iterable[bytes | None] | None = None,
+        timeout: float | None = 30.0,
+    ) -> int:
+        """Queues scores for sending and returns; the arrays are copied and may be reused at once.
+
+        Args:
+            ids: Integers 0 to 2^64-1 or strings, shape (n,).
+            scores: Shape (n,).
+            step: Training step of the scores; required in a pool that ages by steps.
+            model_version: Version of the model that computed them.
+            payloads: Bytes to keep with each sample.
+            timeout: With ``on_full="block"``: seconds to wait for room. None is 30 s: there is no endless wait.
+
+        Returns:
+            Rows accepted: all of them, except with ``on_full="drop"``.
+
+        Raises:
+            QueueFull: No room; `accepted_rows` says how many of the first rows were queued.
+            StreamClosed: The stream is closed or has failed for good.
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError("a ScoreStream does not survive fork: open one in each worker process")
+        known = _columns.normalize_ids(ids)
+        values = _columns.normalize_floats(scores, len(known))
+        extra = _columns.normalize_payloads(payloads, len(known))
+        if not 0 <= step < 2**64:
+            raise ValueError("step must be from 0 to 2^64-1")
+        if not 0 <= model_version < 2**32:
+            raise ValueError("model_version must be from 0 to 2^32-1")
+        key = (step, model_version, isinstance(known, list), extra is not None)
+        deadline = time.monotonic() + (30.0 if timeout is None else timeout)
+        rows, done = len(known), 0
+        size = min(self._batch_size, _columns.rows_a_message(known, extra))
+        with self._changed:
+            self._check_open()
+            self._numbers["reported_rows"] += rows
+            while done < rows:
+                part = min(size, rows - done)
+                if not self._make_room(part, deadline):
+                    self._numbers["dropped_rows"] += rows - done
+                    if self._fatal is not None or self._closing:
+                        self._check_open()
+                    if self._on_full == "drop":
+                        return done
+                    raise QueueFull(
+                        f"{self._pending_rows()} rows wait for the service (max_pending={self._max_pending}); "
+                        f"{rows - done} of {rows} were not queued; last error: {self._last_error}",
+                        accepted_rows=done,
+                    )
+                cut = slice(done, done + part)
+                self._gather(key, (known[cut], values[cut], None if extra is None else extra[cut]), part, size)
+                done += part
+        return done
+
+    def flush(self, timeout: float = 30.0) -> None:
+        """Sends what is gathered and waits until the service has answered everything reported before this call.
+
+        Raises:
+            DeadlineExceeded: Not within `timeout` seconds. The rows are still queued; flush again.
+            BatchesRejected: The service refused batches since the last flush (and there is no `on_rejected`).
+            StreamClosed: The stream has failed for good; pending rows are lost.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._seal()
+            target = self._sequence
+            while self._acked_sequence < target and self._fatal is None and not self._stopped:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise DeadlineExceeded(
+                        f"{self._pending_rows()} rows are not acknowledged after {timeout:g} s; "
+                        f"last error: {self._last_error}"
+                    )
+                self._changed.wait(left)
+            rejections, self._rejections = self._rejections, []
+            if self._fatal is not None:
+                self._check_open()
+            if self._acked_sequence < target:
+                raise StreamClosed(f"the stream was closed; {self._numbers['lost_rows']} rows are lost")
+        if rejections:
+            raise BatchesRejected(rejections)
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Flushes, then ends the stream. Closing twice is harmless.
+
+        Raises:
+            DeadlineExceeded: Rows were not acknowledged in time; they are lost, `stats.lost_rows` says how many.
+            BatchesRejected: As in `flush`.
+            StreamClosed: The stream had failed before, with rows pending.
+        """
+        with self._changed:
+            if self._stopped:
+                return
+            self._closing = True
+            self._changed.notify_all()
+        try:
+            self.flush(timeout)
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._lose_pending()
+                call = self._call
+                self._changed.notify_all()
+            # The half-close lets the server end the stream by itself; one that does not is cut.
+            for thread in self._threads:
+                thread.join(timeout=1.0)
+            if call is not None and any(thread.is_alive() for thread in self._threads):
+                call.cancel()
+
+    # State, always under the lock.
+
+    def _pending_rows(self) -> int:
+        return self._parts_rows + self._queue_rows
+
+    def _check_open(self) -> None:
+        if self._fatal is not None:
+            raise StreamClosed(
+                f"the score stream failed: {self._fatal} ({self._numbers['lost_rows']} rows are lost)"
+            ) from self._fatal
+        if self._closing:
+            raise StreamClosed("the score stream is closed")
+
+    def _make_room(self, rows: int, deadline: float) -> bool:
+        """Waits, where that is the policy, until `rows` more may wait."""
+        while self._pending_rows() + rows > self._max_pending:
+            left = deadline - time.monotonic()
+            if self._on_full != "block" or left <= 0:
+                return False
+            self._changed.wait(left)
+            if self._fatal is not None or self._closing:
+                return False
+        return True
+
+    def _gather(self, key: tuple[int, int, bool, bool], part: _Part, rows: int, size: int) -> None:
+        """Adds at most `size` rows; seals what is full, and what has another step, version or kind.
+
+        `size` is the batch size, or less where rows with long payloads fill a message earlier; the smallest of
+        the reports that are gathered counts.
+        """
+        self._parts_size = min(size, self._parts_size) if self._parts else size
+        if self._parts and (key != self._parts_key or self._parts_rows + rows > self._parts_size):
+            self._seal()
+            self._parts_size = size
+        if not self._parts:
+            self._parts_key, self._parts_since = key, time.monotonic()
+        self._parts.append(part)
+        self._parts_rows += rows
+        if self._parts_rows >= self._parts_size:
+            self._seal()
+
+    def _seal(self) -> None:
+        """Makes a numbered batch of what is gathered."""
+        if not self._parts:
+            return
+        step, model_version, strings, with_payloads = self._parts_key
+        parts, self._parts = self._parts, []
+        rows, self._parts_rows = self._parts_rows, 0
+        ids: Ids
+        if strings:
+            ids = list(itertools.chain.from_iterable(part[0] for part in parts))
+        else:
+            ids = np.concatenate([np.asarray(part[0], dtype=_columns.U64_LE) for part in parts])
+        self._sequence += 1
+        batch = mining_service_pb2.ScoreBatch(
+            pool=self._resource,
+            pool_uid=self._pool_uid,
+            worker_id=self.worker_id,
+            worker_epoch=self.worker_epoch,
+            sequence=self._sequence,
+            step=step,
+            model_version=model_version,
+            ids=_columns.encode_ids(ids),
+            scores=_columns.encode_floats(np.concatenate([part[1] for part in parts])),
+            payloads=[payload for part in parts for payload in part[2] or ()] if with_payloads else None,
+        )
+        if not self._queue:
+            self._last_progress = time.monotonic()
+        self._queue.append(_Sealed(self._sequence, ids, mining_service_pb2.StreamScoresRequest(batch=batch)))
+        self._queue_rows += rows
+        self._changed.notify_all()
+
+    def _lose_pending(self) -> None:
+        self._numbers["lost_rows"] += self._pending_rows()
+        self._parts.clear()
+        self._queue.clear()
+        self._parts_rows = self._queue_rows = self._sent = 0
+
+    def _fail(self, error: HardnegError) -> None:
+        with self._changed:
+            self._last_error = self._fatal = error
+            self._lose_pending()
+            self._changed.notify_all()
+
+    # The threads.
+
+    def _tick(self) -> None:
+        """Seals batches that have waited for `linger`, and gives up connections that make no progress."""
+        while True:
+            stuck = None
+            with self._changed:
+                if self._stopped or self._fatal is not None:
+                    return
+                now = time.monotonic()
+                if self._parts and now - self._parts_since >= self._linger:
+                    self._seal()
+                if self._queue and self._sent and now - self._last_progress > self._ack_timeout:
+                    self._last_progress = now
+                    stuck = self._call
+                # An idle stream needs no clock: the first part that is gathered is sealed within a tick of its time.
+                self._changed.wait(min(_TICK_S, self._linger))
+            if stuck is not None:
+                log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._ack_timeout)
+                stuck.cancel()
+
+    def _run(self) -> None:
+        """Connects, reads acks, and connects again."""
+        failures = attempts = 0
+        while True:
+            with self._changed:
+                # A connection is made when there is something to send.
+                while not self._queue and not self._stopped:
+                    self._changed.wait()
+                if self._stopped or self._fatal is not None:
+                    return
+                self._connection += 1
+                connection = self._connection
+                self._sent = 0
+                self._last_progress = time.monotonic()
+                if attempts:
+                    self._numbers["reconnects"] += 1
+                attempts += 1
+            answered = False
+            call: Any = None
+            error: HardnegError
+            try:
+                call = self._transport.mining.StreamScores(
+                    self._requests(connection), metadata=self._transport.metadata
+                )
+                with self._changed:
+                    self._call = call
+                for response in call:
+                    answered, failures = True, 0
+                    self._acknowledge(response.ack)
+                error = HardnegError("the server ended the stream")
+            except grpc.RpcError as broken:
+                error = from_rpc(broken)
+            except ValueError:  # grpcio, on a closed channel
+                error = StreamClosed("the client was closed")
+            except HardnegError as broken:  # an answer that makes no sense
+                error = broken
+                call.cancel()
+            except Exception as broken:
+                log.exception("score stream of %s", self._resource)
+                error = HardnegError(f"internal error of the client: {broken!r}")
+                self._fail(error)
+                return
+            with self._changed:
+                self._call, self._connected = None, False
+                self._connection += 1  # ends the generator of requests, if it still waits
+                self._sent = 0
+                self._changed.notify_all()
+                if self._stopped:
+                    return
+                self._last_error = error
+            if isinstance(error, (*_FATAL, StreamClosed)) or self._transport.closed.is_set():
+                self._fail(error)
+                return
+            pause = max(backoff_s(failures), error.retry_after or 0.0)
+            failures += 1
+            if not answered:
+                log.info("score stream to %s: %s; next try in %.1f s", self._transport.target, error, pause)
+            with self._changed:
+                until = time.monotonic() + pause
+                while not self._stopped and (left := until - time.monotonic()) > 0:
+                    self._changed.wait(left)
+
+    def _requests(self, connection: int) -> Iterator[mining_service_pb2.StreamScoresRequest]:
+        """What is sent on one connection: the queue from its head. Runs in a thread of gRPC."""
+        while True:
+            with self._changed:
+                while True:
+                    if self._connection != connection:
+                        return
+                    if self._sent < min(len(self._queue), _IN_FLIGHT_MAX):
+                        break
+                    if self._stopped or self._fatal is not None:
+                        return
+                    self._changed.wait(1.0)
+                batch = self._queue[self._sent]
+                self._sent += 1
+                batch.times_sent += 1
+                if batch.times_sent > 1:
+                    self._numbers["resent_batches"] += 1
+            yield batch.request
+
+    def _acknowledge(self, message: mining_service_pb2.ScoreAck) -> None:
+        """Takes the head of the queue off: acks come in the order of the batches."""
+        ack = Ack.from_proto(message)
+        rejection = None
+        with self._changed:
+            self._connected = True
+            self._last_progress = time.monotonic()
+            if message.sequence <= self._acked_sequence:
+                return
+            if not self._sent or self._queue[0].sequence != message.sequence:
+                if self._stopped:
+                    return
+                raise HardnegError(f"ack of batch {message.sequence}, which is not the next one")
+            batch = self._queue.popleft()
+            self._sent -= 1
+            self._queue_rows -= batch.rows
+            if ack.status is AckStatus.REJECTED:
+                error = from_status(message.error)
+                rejection = Rejection(
+                    batch.sequence,
+                    batch.ids,
+                    batch.request.batch.step,
+                    batch.request.batch.model_version,
+                    error,
+                )
+                self._numbers["rejected_batches"] += 1
+                self._numbers["rejected_rows"] += batch.rows
+                self._last_error = error
+                if self._on_rejected is None:
+                    self._rejections.append(rejection)
+            else:
+                self._numbers["acked_batches"] += 1
+                self._numbers["acked_rows"] += batch.rows
+                self._numbers["duplicate_batches"] += ack.status is AckStatus.DUPLICATE
+                self._counts = self._counts + ack.counts
+                self._floor = ack.floor_log2
+                self._position = max(self._position, ack.position)
+                self._durable_position = max(self._durable_position, ack.durable_position)
+        if rejection is not None and self._on_rejected is not None:
+            try:
+                self._on_rejected(rejection)
+            except Exception:
+                log.exception("on_rejected raised; the rejection was: %s", rejection.error)
+        with self._changed:
+            # After the callback, so that a flush that returns has seen it.
+            self._acked_sequence = message.sequence
+            self._changed.notify_all()

@@ -1,0 +1,152 @@
+"""Channels, deadlines, retries."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from ._errors import HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
+from ._proto.mining_service_pb2_grpc import MiningServiceStub
+from ._proto.pool_service_pb2_grpc import PoolServiceStub
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+TIMEOUT_S = 10.0
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # A dead peer is noticed within 30 s, also while nothing is sent but a stream is open.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # gRPC's own pause between attempts to connect grows to two minutes; ours is above it.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Retries are made here, where it is known which call may be repeated.
+    ("grpc.enable_retries", 0),
+)
+
+
+def backoff_s(attempt: int, *, base: float = 0.1, limit: float = 5.0) -> float:
+    """Exponential backoff with jitter: between half and all of min(limit, base * 2^attempt) seconds."""
+    ceiling = min(limit, base * 2.0 ** min(attempt, 30))
+    return ceiling * random.uniform(0.5, 1.0)
+
+
+class Transport:
+    """A few channels to one server, and calls over them with a deadline and retries."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float,
+        max_retries: int,
+        channels: int,
+        credentials: grpc.ChannelCredentials | None,
+        token: str | None,
+        options: Sequence[tuple[str, Any]],
+    ) -> None:
+        if channels < 1:
+            raise ValueError("channels must be at least 1")
+        if timeout <= 0:
+            raise ValueError("timeout must be positive")
+        self.target = target
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.closed = threading.Event()
+        # Without a subchannel pool of its own, every channel to one address would share a connection.
+        merged = [*dict((*_OPTIONS, ("grpc.use_local_subchannel_pool", int(channels > 1)), *options)).items()]
+        self._channels = [
+            grpc.insecure_channel(target, options=merged)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options=merged)
+            for _ in range(channels)
+        ]
+        self._mining: Iterator[MiningServiceStub] = itertools.cycle(
+            [MiningServiceStub(channel) for channel in self._channels]
+        )
+        self._pools: Iterator[PoolServiceStub] = itertools.cycle(
+            [PoolServiceStub(channel) for channel in self._channels]
+        )
+
+    @property
+    def mining(self) -> MiningServiceStub:
+        """The data path, on the next channel in turn."""
+        return next(self._mining)
+
+    @property
+    def pools(self) -> PoolServiceStub:
+        """Administration, on the next channel in turn."""
+        return next(self._pools)
+
+    def call(
+        self, service: str, method: str, request: Any, *, timeout: float | None = None, retries: int | None = None
+    ) -> Any:
+        """Makes a unary call that may be repeated; retries while the service is away and time is left.
+
+        Args:
+            service: ``"mining"`` or ``"pools"``.
+            method: Name of the method.
+            request: The request.
+            timeout: Seconds for all attempts together; None is the client's default.
+            retries: Attempts after the first; None is the client's default.
+
+        Raises:
+            HardnegError: What the last attempt failed with.
+        """
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        retries = self.max_retries if retries is None else retries
+        for attempt in itertools.count():
+            if self.closed.is_set():
+                raise StreamClosed("the client is closed")
+            try:
+                stub = getattr(self, service)
+                left = max(deadline - time.monotonic(), 0.001)
+                return getattr(stub, method)(request, timeout=left, metadata=self.metadata)
+            except grpc.RpcError as broken:
+                error = from_rpc(broken)
+                pause = self._pause(error, attempt, retries, deadline)
+                if pause is None:
+                    raise error from broken
+            except ValueError as broken:  # grpcio, on a closed channel
+                raise StreamClosed("the client is closed") from broken
+            self.closed.wait(pause)
+        raise AssertionError("unreachable")
+
+    @staticmethod
+    def _pause(error: HardnegError, attempt: int, retries: int, deadline: float) -> float | None:
+        """Seconds until the next attempt; None: there is none."""
+        if attempt >= retries:
+            return None
+        if isinstance(error, Unavailable):
+            pause = max(backoff_s(attempt), error.retry_after or 0.0)
+        elif isinstance(error, ResourceExhausted) and error.retry_after is not None:
+            pause = error.retry_after + backoff_s(attempt)  # jitter, so that workers do not come back in step
+        else:
+            return None
+        return pause if time.monotonic() + pause < deadline else None
+
+    def wait_ready(self, timeout: float) -> None:
+        """Blocks until every channel is connected."""
+        deadline = time.monotonic() + timeout
+        for channel in self._channels:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=max(deadline - time.monotonic(), 0.001))
+            except grpc.FutureTimeoutError:
+                raise Unavailable(f"no connection to {self.target} within {timeout:g} s") from None
+
+    def close(self) -> None:
+        """Closes the channels; calls under way are cancelled."""
+        if not self.closed.is_set():
+            self.closed.set()
+            for channel in self._channels:
+                channel.close()

@@ -1,0 +1,285 @@
+"""A small in-process server on a real socket, with faults on request. It stores scores and mines by TOP or uniformly;
+what mining means is tested against the real server (test_server.py)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from hardneg import _columns
+from hardneg._proto import (
+    columns_pb2,
+    mining_service_pb2,
+    mining_service_pb2_grpc,
+    policy_pb2,
+    pool_pb2,
+    pool_service_pb2,
+    pool_service_pb2_grpc,
+)
+
+
+def status(code: int, message: str, *details: Any) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    return status_pb2.Status(code=code, message=message, details=packed)
+
+
+def not_found(name: str) -> status_pb2.Status:
+    info = error_details_pb2.ErrorInfo(reason="POOL_NOT_FOUND", domain="hardneg", metadata={"pool": name})
+    return status(code_pb2.NOT_FOUND, f"no pool {name}", info)
+
+
+def bad_field(field: str, why: str) -> status_pb2.Status:
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=why)
+    return status(
+        code_pb2.INVALID_ARGUMENT,
+        f"{field}: {why}",
+        error_details_pb2.ErrorInfo(reason="INVALID_FIELD", domain="hardneg"),
+        error_details_pb2.BadRequest(field_violations=[violation]),
+    )
+
+
+def abort(context: grpc.ServicerContext, error: status_pb2.Status) -> Any:
+    context.set_trailing_metadata((("grpc-status-details-bin", error.SerializeToString()),))
+    context.abort(next(code for code in grpc.StatusCode if code.value[0] == error.code), error.message)
+
+
+class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2_grpc.PoolServiceServicer):
+    """Public attributes are the faults; `received` and `applied` are what happened."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pools: dict[str, pool_pb2.Pool] = {}
+        self.samples: dict[str, dict[Any, float]] = {}
+        self.received: list[mining_service_pb2.ScoreBatch] = []  # every arrival
+        self.applied: list[mining_service_pb2.ScoreBatch] = []  # without resends
+        self.mine_requests: list[mining_service_pb2.MineBatchRequest] = []
+        self.batches_sent = 0
+        self.seen: set[tuple[str, int, int]] = set()
+        self.remembered: dict[str, mining_service_pb2.MinedBatch] = {}
+        # Faults.
+        self.lose_acks_after = -1  # so many acks, then the stream breaks, batch applied but ack unsent
+        self.hold_acks = threading.Event()  # cleared: acks wait
+        self.hold_acks.set()
+        self.reject: dict[int, status_pb2.Status] = {}  # by sequence
+        self.fail_next: list[status_pb2.Status] = []  # for unary calls, one each
+        self.fail_streams: list[status_pb2.Status] = []  # for opening streams, one each
+        self.forget_answers = 0  # apply so many unary calls, but answer UNAVAILABLE
+        self.port = 0
+        self._server: grpc.Server | None = None
+
+    def start(self) -> FakeServer:
+        self._server = grpc.server(
+            ThreadPoolExecutor(16),
+            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 16 << 20)],
+        )
+        mining_service_pb2_grpc.add_MiningServiceServicer_to_server(self, self._server)
+        pool_service_pb2_grpc.add_PoolServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self.hold_acks.set()
+            self._server.stop(0).wait(5)
+            self._server = None
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    # Administration.
+
+    def CreatePool(self, request: Any, context: Any) -> Any:
+        self._fault(context)
+        name = f"pools/{request.pool_id}"
+        old = self.pools.get(name)
+        if old is not None:
+            if old.spec != request.pool.spec:
+                abort(context, status(code_pb2.ALREADY_EXISTS, f"{name} exists with another spec"))
+            return pool_service_pb2.CreatePoolResponse(pool=old, created=False)
+        pool = pool_pb2.Pool(name=name, uid=len(self.pools) + 1, spec=request.pool.spec, etag="1")
+        pool.create_time.GetCurrentTime()
+        self.pools[name], self.samples[name] = pool, {}
+        return pool_service_pb2.CreatePoolResponse(pool=pool, created=True)
+
+    def GetPool(self, request: Any, context: Any) -> Any:
+        self._fault(context)
+        return pool_service_pb2.GetPoolResponse(pool=self._pool(request.name, context))
+
+    def ListPools(self, request: Any, context: Any) -> Any:
+        names = sorted(self.pools)
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        return pool_service_pb2.ListPoolsResponse(
+            pools=[self.pools[name] for name in names[start:end]],
+            next_page_token=str(end) if end < len(names) else "",
+        )
+
+    def UpdatePool(self, request: Any, context: Any) -> Any:
+        pool = self._pool(request.pool.name, context)
+        if request.pool.etag and request.pool.etag != pool.etag:
+            abort(context, status(code_pb2.ABORTED, "etag"))
+        for path in request.update_mask.paths:
+            part = path.removeprefix("spec.")
+            getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
+        pool.etag = str(int(pool.etag) + 1)
+        return pool_service_pb2.UpdatePoolResponse(pool=pool)
+
+    def DeletePool(self, request: Any, context: Any) -> Any:
+        if self.pools.pop(request.name, None) is None and not request.allow_missing:
+            abort(context, not_found(request.name))
+        self._forget(context)
+        return pool_service_pb2.DeletePoolResponse()
+
+    def GetPoolStats(self, request: Any, context: Any) -> Any:
+        pool = self._pool(request.name, context)
+        stats = pool_pb2.PoolStats(name=pool.name, uid=pool.uid, reported_batches=len(self.applied))
+        stats.sizes.CopyFrom(self._sizes(pool.name))
+        return pool_service_pb2.GetPoolStatsResponse(stats=stats)
+
+    # The data path.
+
+    def ReportScores(self, request: Any, context: Any) -> Any:
+        self._fault(context)
+        ack = self._apply(request.batch)
+        if ack.status == mining_service_pb2.ACK_STATUS_REJECTED:
+            abort(context, ack.error)
+        self._forget(context)
+        return mining_service_pb2.ReportScoresResponse(ack=ack)
+
+    def StreamScores(self, requests: Any, context: Any) -> Iterator[Any]:
+        if self.fail_streams:
+            abort(context, self.fail_streams.pop(0))
+        for request in requests:
+            ack = self._apply(request.batch)
+            while not self.hold_acks.wait(0.05):
+                if not context.is_active():
+                    return
+            if self.lose_acks_after == 0:
+                self.lose_acks_after = -1
+                abort(context, status(code_pb2.UNAVAILABLE, "broken on purpose"))
+            self.lose_acks_after -= 1
+            yield mining_service_pb2.StreamScoresResponse(ack=ack)
+
+    def MineBatch(self, request: Any, context: Any) -> Any:
+        self.mine_requests.append(request)
+        self._fault(context)
+        batch = self.remembered.get(request.request_id) or self._mine(request, context)
+        if request.request_id:
+            self.remembered[request.request_id] = batch
+        self._forget(context)
+        return mining_service_pb2.MineBatchResponse(batch=batch)
+
+    def StreamBatches(self, requests: Any, context: Any) -> Iterator[Any]:
+        if self.fail_streams:
+            abort(context, self.fail_streams.pop(0))
+        first = next(requests).start
+        request, credits = first.request, first.max_outstanding
+        self.mine_requests.append(request)
+        while True:
+            for _ in range(credits):
+                self.batches_sent += 1
+                yield mining_service_pb2.StreamBatchesResponse(batch=self._mine(request, context))
+                request.seed += 1
+            try:
+                credits = next(requests).credits
+            except (StopIteration, grpc.RpcError):
+                return
+
+    def RemoveSamples(self, request: Any, context: Any) -> Any:
+        samples = self.samples[self._pool(request.pool, context).name]
+        ids = _columns.decode_ids(request.ids)
+        removed = sum(samples.pop(key, None) is not None for key in (ids if isinstance(ids, list) else ids.tolist()))
+        return mining_service_pb2.RemoveSamplesResponse(removed_count=removed)
+
+    def _fault(self, context: Any) -> None:
+        if self.fail_next:
+            abort(context, self.fail_next.pop(0))
+
+    def _forget(self, context: Any) -> None:
+        if self.forget_answers:
+            self.forget_answers -= 1
+            abort(context, status(code_pb2.UNAVAILABLE, "answer lost on purpose"))
+
+    def _pool(self, name: str, context: Any) -> pool_pb2.Pool:
+        if name not in self.pools:
+            abort(context, not_found(name))
+        return self.pools[name]
+
+    def _sizes(self, name: str) -> pool_pb2.PoolSizes:
+        n = len(self.samples[name])
+        return pool_pb2.PoolSizes(hard=n, background=n, distinct=n, background_probability=1)
+
+    def _apply(self, batch: Any) -> mining_service_pb2.ScoreAck:
+        with self.lock:
+            self.received.append(batch)
+            ack = mining_service_pb2.ScoreAck(sequence=batch.sequence)
+            if batch.pool not in self.pools:
+                ack.status = mining_service_pb2.ACK_STATUS_REJECTED
+                ack.error.CopyFrom(not_found(batch.pool))
+                return ack
+            if batch.sequence in self.reject:
+                ack.status = mining_service_pb2.ACK_STATUS_REJECTED
+                ack.error.CopyFrom(self.reject[batch.sequence])
+                return ack
+            key = (batch.worker_id, batch.worker_epoch, batch.sequence)
+            if batch.sequence and key in self.seen:
+                ack.status = mining_service_pb2.ACK_STATUS_DUPLICATE
+                return ack
+            self.seen.add(key)
+            self.applied.append(batch)
+            ids = _columns.decode_ids(batch.ids)
+            scores = _columns.decode_floats(batch.scores, len(ids), name="scores")
+            assert scores is not None
+            samples = self.samples[batch.pool]
+            for sample, score in zip(ids if isinstance(ids, list) else ids.tolist(), scores.tolist(), strict=True):
+                ack.counts.updated += sample in samples
+                ack.counts.inserted += sample not in samples
+                samples[sample] = score
+            ack.status = mining_service_pb2.ACK_STATUS_APPLIED
+            ack.floor_log2 = -3.5
+            return ack
+
+    def _mine(self, request: Any, context: Any) -> mining_service_pb2.MinedBatch:
+        name = self._pool(request.pool, context).name
+        if request.policy.alpha > 16:
+            abort(context, bad_field("policy.alpha", "must be 0 to 16"))
+        exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else []
+        unwanted = set(exclude if isinstance(exclude, list) else exclude.tolist())
+        with self.lock:
+            rows = sorted((-score, key) for key, score in self.samples[name].items() if key not in unwanted)
+        if request.policy.strategy != policy_pb2.STRATEGY_TOP:
+            np.random.default_rng(request.seed).shuffle(rows)
+        rows = rows[: request.batch_size]
+        n = len(rows)
+        batch = mining_service_pb2.MinedBatch(
+            seed=request.seed,
+            policy=request.policy,
+            hard_count=n,
+            shortfall_count=request.batch_size - n,
+            sizes=self._sizes(name),
+            sources=bytes([mining_service_pb2.SOURCE_HARD] * n),
+            estimand=mining_service_pb2.ESTIMAND_ALL,
+        )
+        if n and isinstance(rows[0][1], str):
+            batch.ids.strings.values.extend(key for _, key in rows)
+        else:
+            batch.ids.u64_le = np.array([key for _, key in rows], dtype="<u8").tobytes()
+        scores = np.array([-score for score, _ in rows], dtype="<f4")
+        batch.scores.CopyFrom(columns_pb2.FloatColumn(f32_le=scores.tobytes()))
+        if request.policy.strategy == policy_pb2.STRATEGY_TOP:
+            batch.estimand = mining_service_pb2.ESTIMAND_NONE
+        else:
+            batch.importance_weights.f32_le = np.ones(n, dtype="<f4").tobytes()
+        return batch

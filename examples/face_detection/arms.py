@@ -1,0 +1,92 @@
+"""The arms of the comparison: four ways to choose the negatives of the next round, and one to weigh them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import hardneg
+
+from .worker import Scored
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to choose negatives.
+
+    Attributes:
+        name: For tables.
+        label: For people.
+        mine: Arguments of `Pool.mine`; None: the arm does not use hardneg.
+        hardest_in_batch: Takes what the workers found hardest in each of their own batches.
+        weighted: The classifier is fitted with the importance weights.
+    """
+
+    name: str
+    label: str
+    mine: dict[str, object] | None = None
+    hardest_in_batch: bool = False
+    weighted: bool = False
+
+
+def arms(alpha: float, random_fraction: float) -> tuple[Arm, ...]:
+    """All arms; the arguments are the mixture's."""
+    mixture = {"strategy": "proportional", "alpha": alpha, "random_fraction": random_fraction}
+    return (
+        Arm("random", "random"),
+        Arm("ohem", "hardest in batch (OHEM)", hardest_in_batch=True),
+        Arm("top", "hardneg top", mine={"strategy": "top", "random_fraction": 0.0}),
+        Arm("mixture", "hardneg mixture", mine=mixture),
+        Arm("weighted", "hardneg mixture, weighted", mine=mixture, weighted=True),
+    )
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """What joins the training set in a round: window ids and their weights, each of shape (n,)."""
+
+    ids: np.ndarray
+    weights: np.ndarray
+
+
+def choose(
+    arm: Arm,
+    count: int,
+    *,
+    pool: hardneg.Pool | None,
+    scored: list[Scored],
+    total: int,
+    taken: np.ndarray,
+    rng: np.random.Generator,
+) -> Negatives:
+    """The negatives of the next round; never one that is in the training set already.
+
+    Args:
+        arm: How to choose.
+        count: How many.
+        pool: Where the workers reported to, for arms that mine.
+        scored: What the workers returned.
+        total: The ids 0..total-1 are all windows that may be trained on.
+        taken: Those that are in the training set.
+        rng: Of this seed, arm and round.
+    """
+    if arm.mine is not None:
+        assert pool is not None
+        # `taken` is at most a few thousand ids; the service leaves them out on both sides of the mixture.
+        batch = pool.mine(count, exclude_ids=taken, seed=int(rng.integers(2**63)), **arm.mine)
+        weights = batch.importance_weights if arm.weighted else None
+        chosen = Negatives(batch.ids.astype(np.int64), np.ones(len(batch)) if weights is None else weights)
+    else:
+        offered = np.empty(0, np.int64)
+        if arm.hardest_in_batch:
+            offered = np.concatenate([answer.hardest for answer in scored])
+            offered = offered[~np.isin(offered, taken)]
+        offered = offered[:count]
+        if len(offered) < count:  # the random arm takes all of its negatives here
+            rest = np.setdiff1d(np.arange(total), np.concatenate([taken, offered]))
+            offered = np.concatenate([offered, rng.choice(rest, count - len(offered), replace=False)])
+        chosen = Negatives(offered, np.ones(count))
+    if len(chosen.ids) != count:
+        raise RuntimeError(f"{arm.name}: {len(chosen.ids)} negatives instead of {count}: unequal budgets")
+    return chosen

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 import hardneg
+import numpy as np
 
 from .worker import Scored
 
@@ -79,10 +78,11 @@ def choose(
         chosen = Negatives(batch.ids.astype(np.int64), np.ones(len(batch)) if weights is None else weights)
     else:
         offered = np.empty(0, np.int64)
-        if arm.hardest_in_batch:
-            offered = np.concatenate([answer.hardest for answer in scored])
-            offered = offered[~np.isin(offered, taken)]
-        offered = offered[:count]
+        batches = [ids[~np.isin(ids, taken)] for answer in scored for ids in answer.hardest]
+        if arm.hardest_in_batch and batches:
+            # The hardest of every batch, then the second hardest of every batch, and so on.
+            place = np.concatenate([np.arange(len(ids)) for ids in batches])
+            offered = np.concatenate(batches)[np.argsort(place, kind="stable")][:count]
         if len(offered) < count:  # the random arm takes all of its negatives here
             rest = np.setdiff1d(np.arange(total), np.concatenate([taken, offered]))
             offered = np.concatenate([offered, rng.choice(rest, count - len(offered), replace=False)])

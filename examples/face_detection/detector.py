@@ -65,9 +65,7 @@ def loss(scores: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, scores).astype(np.float32)
 
 
-def fit(
-    positives: np.ndarray, negatives: np.ndarray, weights: np.ndarray | None = None, *, c: float
-) -> Detector:
+def fit(positives: np.ndarray, negatives: np.ndarray, weights: np.ndarray | None = None, *, c: float) -> Detector:
     """Fits the classifier; both classes have the same total weight.
 
     Args:
@@ -133,9 +131,9 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.3) -> np.
         best, order = order[0], order[1:]
         kept.append(best)
         top, left, side = boxes[order].T
-        t, l, s = boxes[best]
-        high = np.clip(np.minimum(top + side, t + s) - np.maximum(top, t), 0, None)
-        wide = np.clip(np.minimum(left + side, l + s) - np.maximum(left, l), 0, None)
-        shared = high * wide
-        order = order[shared / (side**2 + s**2 - shared) <= overlap]
+        best_top, best_left, best_side = boxes[best]
+        high = np.minimum(top + side, best_top + best_side) - np.maximum(top, best_top)
+        wide = np.minimum(left + side, best_left + best_side) - np.maximum(left, best_left)
+        shared = high.clip(0) * wide.clip(0)
+        order = order[shared / (side**2 + best_side**2 - shared) <= overlap]
     return np.array(kept, dtype=int)

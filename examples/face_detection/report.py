@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
 
 if TYPE_CHECKING:
     from .arms import Arm
@@ -26,6 +26,7 @@ COLOURS = {
     "mixture": "#0072b2",
     "weighted": "#56b4e9",
 }
+COLUMNS = 14  # windows in a row of the picture
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def write(
     arms: list[Arm],
     budget: Budget,
     windows: Windows,
+    *,
     seconds: float,
     settings: dict[str, Any],
-    hardest: dict[str, np.ndarray],
+    shown: dict[str, np.ndarray],
 ) -> None:
-    """Writes everything into `out`, and prints the table."""
+    """Writes everything into `out`, and prints the table; `shown` are pictures, title to window ids."""
     out.mkdir(parents=True, exist_ok=True)
     fppi = {arm.name: curves(results, arm.name, lambda q: q.fppi) for arm in arms}
     precision = {arm.name: curves(results, arm.name, lambda q: q.average_precision) for arm in arms}
@@ -88,8 +90,8 @@ def write(
     }
     (out / "results.json").write_text(json.dumps(figures, indent=1) + "\n")
     draw_comparison(out / "comparison.png", arms, fppi, precision, budget)
-    if hardest:
-        draw_windows(out / "hardest.png", hardest, windows)
+    if shown:
+        draw_windows(out / "hardest.png", shown, windows)
     print(f"{seconds:.0f} s in all. Written to {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
 
 
@@ -131,7 +133,7 @@ def table(
             body.append(cells)
         title, *rest = header
         lines += [f"**{title[0].upper()}{title[1:]}**", ""]
-        lines += markdown(["negatives", "mean ± sd", *rest], body) + [""]
+        lines += [*markdown(["negatives", "mean ± sd", *rest], body), ""]
     return "\n".join(lines)
 
 
@@ -140,7 +142,8 @@ def markdown(header: list[str], body: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
 
     def line(row: list[str]) -> str:
-        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))]
+        first, *others = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
         return "| " + " | ".join(cells) + " |"
 
     rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
@@ -211,10 +214,10 @@ def draw_comparison(
     plt.close(figure)
 
 
-def draw_windows(path: Path, rows: dict[str, np.ndarray], windows: Windows, columns: int = 14) -> None:
+def draw_windows(path: Path, rows: dict[str, np.ndarray], windows: Windows) -> None:
     """A grid of windows: one row of pictures for each title, under each the photo that it is from."""
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(columns * 0.95, len(rows) * 1.5), squeeze=False, constrained_layout=True
+        len(rows), COLUMNS, figsize=(COLUMNS * 0.95, len(rows) * 1.5), squeeze=False, constrained_layout=True
     )
     for i, (title, ids) in enumerate(rows.items()):
         for j, ax in enumerate(axes[i]):
@@ -231,16 +234,16 @@ def draw_windows(path: Path, rows: dict[str, np.ndarray], windows: Windows, colu
 def distinct(ids: np.ndarray, windows: Windows, count: int) -> np.ndarray:
     """The first `count` of these windows that are of different places, so that a picture shows no window twice."""
     chosen: list[int] = []
+    places: list[tuple[int, np.ndarray]] = []
     for candidate in ids:
-        photo = windows.photos[candidate]
+        photo = int(windows.photos[candidate])
         top, left, side = windows.boxes[candidate]
         if windows.variants[candidate] == 1:  # where it is in the photo, not in its mirror image
-            width = windows.boxes[windows.photos == photo][:, 1:].sum(axis=1).max()
-            left = width - left - side
+            left = windows.widths[photo] - left - side
         centre = np.array([top + side / 2, left + side / 2])
-        if all(p != photo or np.abs(centre - c).max() > 0.5 * side for p, c in seen_of(chosen, windows)):
+        if all(photo != other or np.abs(centre - there).max() > side / 2 for other, there in places):
             chosen.append(int(candidate))
-            PLACES[int(candidate)] = (photo, centre)
+            places.append((photo, centre))
         if len(chosen) == count:
             break
     return np.array(chosen, dtype=int)

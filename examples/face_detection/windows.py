@@ -52,6 +52,7 @@ class Windows:
         groups: int16 (n,), index into `PHOTOS`.
         variants: int8 (n,), index into `VARIANTS`.
         names: File names.
+        widths: float32 (photos,), width of each scaled photo.
         patches: uint8 (n, 25, 25), a memory map, for pictures.
     """
 
@@ -61,6 +62,7 @@ class Windows:
     groups: np.ndarray
     variants: np.ndarray
     names: list[str]
+    widths: np.ndarray
     patches: np.ndarray
 
     def __len__(self) -> int:
@@ -93,7 +95,8 @@ def slide(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def prepare(folder: Path) -> None:
     """Computes the features of every window once, and leaves them in a folder for all processes."""
-    features, patches, boxes, photos, groups, variants, names = [], [], [], [], [], [], []
+    features, patches, boxes, photos, groups, variants = [], [], [], [], [], []
+    names, widths = [], []
     for group, files in enumerate(PHOTOS):
         for name in files:
             image = load_grey(name)
@@ -122,6 +125,8 @@ def prepare(folder: Path) -> None:
                 groups.append(np.full(len(cut), group, np.int16))
                 variants.append(np.full(len(cut), variant, np.int8))
             names.append(name)
+            widths.append(image.shape[1])
+    np.save(folder / "widths.npy", np.array(widths, np.float32))
     columns = {"boxes": boxes, "photos": photos, "groups": groups, "variants": variants}
     for column, parts in {"features": features, "patches": patches, **columns}.items():
         np.save(folder / f"{column}.npy", np.concatenate(parts))
@@ -130,7 +135,7 @@ def prepare(folder: Path) -> None:
 
 def load(folder: Path) -> Windows:
     """What `prepare` left, without reading the features into this process."""
-    columns = {name: np.load(folder / f"{name}.npy") for name in ("boxes", "photos", "groups", "variants")}
+    columns = {name: np.load(folder / f"{name}.npy") for name in ("boxes", "photos", "groups", "variants", "widths")}
     mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "patches")}
     return Windows(names=(folder / "names.txt").read_text().split("\n"), **columns, **mapped)
 

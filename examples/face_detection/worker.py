@@ -5,15 +5,16 @@ This is where a trainer meets hardneg: open a score stream, report, go on.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import multiprocessing
+import queue
+import signal
+from dataclasses import dataclass, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
 
+import hardneg
 import numpy as np
 from threadpoolctl import threadpool_limits
-
-import hardneg
 
 from . import windows
 from .detector import Detector, loss
@@ -24,54 +25,74 @@ class Task:
     """Windows to score."""
 
     detector: Detector
-    rows: np.ndarray  # where their features are
     ids: np.ndarray  # what hardneg calls them: their place among the windows to train on
+    rows: np.ndarray  # where their features are
     step: int
     pool: str | None  # report to this pool
     hardest_per_batch: int  # hardest-in-batch: so many of each local batch
     local_batch: int
+
+    def part(self, which: np.ndarray) -> Task:
+        """The same for some of the windows, by position, shape (n,)."""
+        return replace(self, ids=self.ids[which], rows=self.rows[which])
 
 
 @dataclass(frozen=True)
 class Scored:
     """What a worker has done."""
 
-    pid: int
+    worker: int
     windows: int
-    hardest: np.ndarray  # ids
+    hardest: list[np.ndarray]  # ids of each local batch, the hardest first
     error: str = ""
 
 
-def work(rank: int, folder: Path, server: str | None, tasks: Queue, answers: Queue) -> None:
+def work(rank: int, folder: Path, server: str | None, tasks: Queue[Task | None], answers: Queue[Scored]) -> None:
     """The life of a worker: tasks until None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle; it ends the workers
     threadpool_limits(1)  # several workers share the machine
     features = windows.load(folder).features
     client = hardneg.Client(server) if server else None
     stream: hardneg.ScoreStream | None = None
-    pool = None
-    while (task := tasks.get()) is not None:
+    pool: str | None = None
+    while (task := _next(tasks)) is not None:
         try:
             losses = loss(task.detector.score(features[task.rows]))
-            if task.pool is not None:
-                assert client is not None
-                if task.pool != pool:
+            if task.pool is not None and client is not None:
+                if stream is None or task.pool != pool:
                     if stream is not None:
                         stream.close()
                     pool = task.pool
                     stream = client.pool(pool).score_stream(worker_id=f"worker-{rank}")
                 stream.report(task.ids, losses, step=task.step, model_version=task.step)
                 stream.flush()  # the trainer mines when all workers are through
-            hardest = []
-            if task.hardest_per_batch:
-                for start in range(0, len(task.ids), task.local_batch):
-                    batch = slice(start, start + task.local_batch)
-                    order = np.argsort(-losses[batch], kind="stable")[: task.hardest_per_batch]
-                    hardest.append(task.ids[batch][order])
-            chosen = np.concatenate(hardest) if hardest else np.empty(0, task.ids.dtype)
-            answers.put(Scored(os.getpid(), len(task.ids), chosen))
-        except Exception as error:
-            answers.put(Scored(os.getpid(), 0, np.empty(0, np.int64), f"{type(error).__name__}: {error}"))
+            answers.put(Scored(rank, len(task.ids), _hardest(task, losses)))
+        except Exception as error:  # whatever it is, the trainer must hear of it
+            answers.put(Scored(rank, 0, [], f"{type(error).__name__}: {error}"))
     if stream is not None:
         stream.close()
     if client is not None:
         client.close()
+
+
+def _hardest(task: Task, losses: np.ndarray) -> list[np.ndarray]:
+    """What hardest-in-batch would keep: a worker sees its own batches only, one at a time."""
+    if not task.hardest_per_batch:
+        return []
+    kept = []
+    for start in range(0, len(task.ids), task.local_batch):
+        batch = slice(start, start + task.local_batch)
+        order = np.argsort(-losses[batch], kind="stable")[: task.hardest_per_batch]
+        kept.append(task.ids[batch][order])
+    return kept
+
+
+def _next(tasks: Queue[Task | None]) -> Task | None:
+    """The next task; None when there are no more, or the trainer is gone."""
+    trainer = multiprocessing.parent_process()
+    while True:
+        try:
+            return tasks.get(timeout=2)
+        except queue.Empty:
+            if trainer is not None and not trainer.is_alive():
+                return None

@@ -10,6 +10,8 @@ pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+pub mod grpc;
+#[cfg(feature = "server")]
 pub mod pool;
 pub mod proto;
 #[cfg(feature = "server")]

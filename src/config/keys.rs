@@ -122,23 +122,15 @@ keys! {
     "limits.max_inflight_reports" "max-inflight-reports" "HARDNEG_MAX_INFLIGHT_REPORTS" int(1, 1_048_576),
         "Unary reports at work at a time; more are refused with a retry delay";
     "limits.max_inflight_mines" "max-inflight-mines" "HARDNEG_MAX_INFLIGHT_MINES" int(1, 1_048_576),
-        "Mining calls at work at a time; more are refused with a retry delay";
+        "Mining calls at work at a time; more are refused with a retry delay, or wait in a stream";
     "limits.max_waiting_mines" "max-waiting-mines" "HARDNEG_MAX_WAITING_MINES" int(1, 1_048_576),
         "Mining calls that wait for a pool to fill, at a time";
     "limits.max_workers_per_pool" "max-workers-per-pool" "HARDNEG_MAX_WORKERS_PER_POOL" int(1, 16_777_216),
         "Workers remembered per pool for the recognition of resends";
     "limits.max_payload_bytes" "max-payload-bytes" "HARDNEG_MAX_PAYLOAD_BYTES" int(0, MIB),
         "Longest payload that a pool's spec may allow, in bytes";
-    "limits.max_key_bytes" "max-key-bytes" "HARDNEG_MAX_KEY_BYTES" int(1, 256),
-        "Longest string key, in bytes";
-    "limits.max_worker_id_bytes" "max-worker-id-bytes" "HARDNEG_MAX_WORKER_ID_BYTES" int(1, 128),
-        "Longest worker id, in bytes";
-    "limits.max_request_id_bytes" "max-request-id-bytes" "HARDNEG_MAX_REQUEST_ID_BYTES" int(1, 64),
-        "Longest request id, in bytes";
-    "limits.max_windows" "max-windows" "HARDNEG_MAX_WINDOWS" int(1, 256),
-        "Windows of a mining policy";
-    "limits.max_page_size" "max-page-size" "HARDNEG_MAX_PAGE_SIZE" int(1, 1_000),
-        "Pools on a page of a list";
+    "limits.max_scan_rows" "max-scan-rows" "HARDNEG_MAX_SCAN_ROWS" int(1_024, 1 << 31),
+        "Samples that one mining call may read beside its draws; then its weights are APPROXIMATE";
     "limits.max_wait" "max-wait" "HARDNEG_MAX_WAIT" seconds(0, 300),
         "Longest wait for a pool to fill";
     "limits.request_id_ttl" "request-id-ttl" "HARDNEG_REQUEST_ID_TTL" seconds(1, 3_600),

@@ -112,16 +112,9 @@ pub struct Limits {
     /// Longest payload that a pool's spec may allow, in bytes. Default 4,096: a payload is a reference or a small
     /// crop, not a data set.
     pub max_payload_bytes: u32,
-    /// Longest string key, in bytes. Default 256, the contract's own limit.
-    pub max_key_bytes: usize,
-    /// Longest worker id, in bytes. Default 128, the contract's own limit.
-    pub max_worker_id_bytes: usize,
-    /// Longest request id, in bytes. Default 64, the contract's own limit: a UUID fits.
-    pub max_request_id_bytes: usize,
-    /// Conditions in a mining policy. Default 16: each is evaluated per proposal.
-    pub max_windows: usize,
-    /// Pools on a page of a list. Default 1,000.
-    pub max_page_size: usize,
+    /// Samples that one mining call may read beside its draws: for windows that leave few, and for counts of what is
+    /// eligible. Default 16,777,216: a whole pool of that size, about a second.
+    pub max_scan_rows: usize,
     /// Longest wait for a pool to fill. Default 5 min: a caller that is gone should not be waited for all night.
     #[serde(with = "format::duration")]
     pub max_wait: Duration,
@@ -192,11 +185,7 @@ impl Default for Limits {
             max_waiting_mines: 4_096,
             max_workers_per_pool: 65_536,
             max_payload_bytes: 4_096,
-            max_key_bytes: 256,
-            max_worker_id_bytes: 128,
-            max_request_id_bytes: 64,
-            max_windows: 16,
-            max_page_size: 1_000,
+            max_scan_rows: 1 << 24,
             max_wait: Duration::from_secs(300),
             request_id_ttl: Duration::from_secs(60),
             mine_cache_bytes: 64 * MIB,

@@ -57,10 +57,10 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(limits.max_message_bytes, 2 << 20);
     assert_eq!(limits.max_wait.as_secs(), 60);
     assert_eq!(loaded.config.worker_threads, 3);
-    assert_eq!(limits.max_windows, 16);
+    assert_eq!(limits.max_connections, 1_024);
     assert_eq!(loaded.sources["limits.max_pools"], Source::Flag("max-pools"));
     assert_eq!(loaded.sources["limits.max_message_bytes"].to_string(), "HARDNEG_MAX_MESSAGE_BYTES");
-    assert_eq!(loaded.sources["limits.max_windows"], Source::Default);
+    assert_eq!(loaded.sources["limits.max_connections"], Source::Default);
 }
 
 #[test]

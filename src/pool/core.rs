@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::admission::{Admission, Patience};
 use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, PoolSizes, Wait};
 use super::clock::{Clock, Moment, TimeSource};
 use super::error::{PoolError, Violation};
@@ -48,6 +49,19 @@ pub struct SpecChange {
     pub score_update: Option<ScoreUpdate>,
 }
 
+/// What the pools of a server share.
+#[derive(Debug)]
+pub(super) struct House {
+    admission: Admission,
+    replay: Replay,
+}
+
+impl House {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { admission: Admission::new(limits), replay: Replay::new(limits) }
+    }
+}
+
 /// A named store of samples with one spec.
 pub struct Pool {
     id: String,
@@ -58,7 +72,7 @@ pub struct Pool {
     clock: Clock,
     store: Arc<dyn Store>,
     ledger: Ledger,
-    replay: Replay,
+    house: Arc<House>,
     counters: Counters,
     limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
@@ -74,6 +88,7 @@ impl Pool {
         limits: &Limits,
         engine: &dyn Engine,
         time: TimeSource,
+        house: Arc<House>,
     ) -> Result<Arc<Self>, PoolError> {
         let uid = rand::random::<u64>() | 1;
         let store = engine
@@ -94,7 +109,7 @@ impl Pool {
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
             ledger: Ledger::new(limits.max_workers_per_pool),
-            replay: Replay::new(limits),
+            house,
             counters: Counters::default(),
             limits: limits.clone(),
             grown: Notify::new(),
@@ -132,10 +147,9 @@ impl Pool {
         format!("{:016x}-{}", self.uid, self.spec.read().1)
     }
 
-    /// Counters, for the layers above that refuse a batch before it gets here.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    /// Counts a batch that a layer above refused before it got here.
+    pub fn count_rejected(&self) {
+        Counters::add(&self.counters.rejected_batches, 1);
     }
 
     /// Changes the live spec, all of it or nothing.
@@ -188,7 +202,7 @@ impl Pool {
     pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
         let result = self.apply(report).await;
         if result.is_err() {
-            Counters::add(&self.counters.rejected_batches, 1);
+            self.count_rejected();
         }
         result
     }
@@ -275,14 +289,15 @@ impl Pool {
     /// Mines one batch.
     ///
     /// # Errors
-    /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile.
-    pub async fn mine(&self, request: MineRequest) -> Result<Arc<MinedBatch>, PoolError> {
+    /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
+    /// while the server mines all that it may at once.
+    pub async fn mine(&self, request: MineRequest, patience: Patience) -> Result<Arc<MinedBatch>, PoolError> {
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
         if request.request_id.is_empty() {
-            return self.mine_once(&spec, &request).await.map(Arc::new);
+            return self.mine_once(&spec, &request, patience).await.map(Arc::new);
         }
-        self.replay.get_or_mine(&request, self.mine_once(&spec, &request)).await
+        self.house.replay.get_or_mine(self.uid, &request, self.mine_once(&spec, &request, patience)).await
     }
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
@@ -325,12 +340,18 @@ impl Pool {
         if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
     }
 
-    async fn mine_once(&self, spec: &PoolSpec, request: &MineRequest) -> Result<MinedBatch, PoolError> {
+    async fn mine_once(
+        &self,
+        spec: &PoolSpec,
+        request: &MineRequest,
+        patience: Patience,
+    ) -> Result<MinedBatch, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
         let timed_out = match request.wait {
             Some(wait) => self.wait_for(wait).await?,
             None => false,
         };
+        let _place = self.house.admission.mine(patience).await?;
         let now = self.clock.now();
         let context = MineContext {
             store: &*self.store,
@@ -361,6 +382,7 @@ impl Pool {
 
     /// Waits until the hard store holds `min_size`; true when the time ran out first.
     async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
+        let _place = self.house.admission.wait()?;
         let deadline = tokio::time::Instant::now() + wait.timeout;
         loop {
             let grown = self.grown.notified();

@@ -42,6 +42,8 @@ pub enum PoolError {
     Exhausted {
         /// What ran out, with its limit.
         what: String,
+        /// The limit's name.
+        limit: &'static str,
         /// When to try again, if that may help.
         retry_after: Option<Duration>,
     },
@@ -62,6 +64,9 @@ pub enum PoolError {
     /// The store behind the pool failed.
     #[error("{0}")]
     Unavailable(String),
+    /// A defect of the server: the work that it names panicked.
+    #[error("internal error: {0} failed")]
+    Internal(&'static str),
 }
 
 impl PoolError {
@@ -74,7 +79,7 @@ impl PoolError {
 impl From<StoreError> for PoolError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exhausted(what) => Self::Exhausted { what, retry_after: None },
+            StoreError::Exhausted(what) => Self::Exhausted { what, limit: "memory", retry_after: None },
             StoreError::Unavailable(what) => Self::Unavailable(what),
         }
     }

@@ -1,5 +1,6 @@
 //! What a pool is: spec, decay, sampler, mixture, weights. Knows the store's trait; knows nothing of the wire.
 
+pub mod admission;
 pub mod batch;
 pub mod clock;
 pub mod core;

@@ -4,7 +4,7 @@ use dashmap::DashMap;
 use std::sync::Arc;
 
 use super::clock::TimeSource;
-use super::core::{Pool, SpecChange};
+use super::core::{House, Pool, SpecChange};
 use super::error::PoolError;
 use super::spec::{Limits, PoolSpec};
 use crate::store::Engine;
@@ -20,13 +20,15 @@ pub struct Registry {
     engine: Arc<dyn Engine>,
     limits: Limits,
     time: TimeSource,
+    house: Arc<House>,
 }
 
 impl Registry {
     /// No pools yet.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
-        Arc::new(Self { pools: DashMap::new(), creating: tokio::sync::Mutex::new(()), engine, limits, time })
+        let house = Arc::new(House::new(&limits));
+        Arc::new(Self { pools: DashMap::new(), creating: tokio::sync::Mutex::new(()), engine, limits, time, house })
     }
 
     /// The limits that pools are held to.
@@ -57,10 +59,11 @@ impl Registry {
         if self.pools.len() >= self.limits.max_pools {
             return Err(PoolError::Exhausted {
                 what: format!("the server has its max_pools {} pools", self.limits.max_pools),
+                limit: "max_pools",
                 retry_after: None,
             });
         }
-        let pool = Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone()).await?;
+        let pool = Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone(), self.house.clone()).await?;
         self.pools.insert(id.to_owned(), pool.clone());
         tracing::info!(pool = id, uid = pool.uid(), "pool created");
         Ok((pool, true))

@@ -9,10 +9,11 @@ use super::spec::Limits;
 
 type Remembered = (Arc<MineRequest>, Arc<MinedBatch>);
 
-/// Bounded in bytes and in time. Concurrent requests of one id mine once.
+/// Of all pools of a server; bounded in bytes and in time. Concurrent requests of one id mine once.
 #[derive(Debug)]
 pub(super) struct Replay {
-    batches: moka::future::Cache<String, Remembered>,
+    /// By pool uid and request_id.
+    batches: moka::future::Cache<(u64, String), Remembered>,
 }
 
 impl Replay {
@@ -34,12 +35,13 @@ impl Replay {
     /// `Invalid` when the id was used for another request; what `mine` returns, which is not remembered.
     pub(super) async fn get_or_mine(
         &self,
+        pool_uid: u64,
         request: &MineRequest,
         mine: impl Future<Output = Result<MinedBatch, PoolError>>,
     ) -> Result<Arc<MinedBatch>, PoolError> {
         let remembered = self
             .batches
-            .try_get_with_by_ref(&request.request_id, async {
+            .try_get_with((pool_uid, request.request_id.clone()), async {
                 mine.await.map(|batch| (Arc::new(request.clone()), Arc::new(batch)))
             })
             .await;
@@ -54,6 +56,9 @@ impl Replay {
                         PoolError::FailedPrecondition { reason, message: message.clone() }
                     }
                     PoolError::NotFound(pool) => PoolError::NotFound(pool.clone()),
+                    PoolError::Exhausted { what, limit, retry_after } => {
+                        PoolError::Exhausted { what: what.clone(), limit, retry_after: *retry_after }
+                    }
                     other => PoolError::Unavailable(other.to_string()),
                 }
             })),

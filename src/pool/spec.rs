@@ -33,7 +33,11 @@ pub struct Limits {
     pub max_workers_per_pool: usize,
     /// How long a `request_id` is remembered.
     pub request_id_ttl: Duration,
-    /// Bytes of remembered batches a pool.
+    /// Mining calls at work at a time, over all pools.
+    pub max_inflight_mines: usize,
+    /// Mining calls that wait for a pool to fill, at a time, over all pools.
+    pub max_waiting_mines: usize,
+    /// Bytes of batches remembered by request_id, over all pools.
     pub mine_cache_bytes: u64,
     /// Rows that one mine may read beside its draws (DECISIONS 8).
     pub scan_limit: usize,
@@ -52,6 +56,8 @@ impl Default for Limits {
             max_payload_bytes: 4096,
             max_workers_per_pool: 1 << 16,
             request_id_ttl: Duration::from_secs(60),
+            max_inflight_mines: 256,
+            max_waiting_mines: 4096,
             mine_cache_bytes: 64 << 20,
             scan_limit: 1 << 24,
             default_shards: (4 * cores).clamp(1, 256) as u32,

@@ -123,6 +123,19 @@ fn quantile_ranks(min: f64, max: f64, hard: u64) -> (u64, u64) {
     (first, last.min(hard))
 }
 
+/// Adds the places of the samples at `addresses`, which it empties.
+async fn read_places(
+    store: &dyn Store,
+    tiers: &Tiers,
+    addresses: &mut Vec<Address>,
+    places: &mut Vec<Place>,
+) -> Result<(), PoolError> {
+    let rows = store.fetch(addresses).await?;
+    places.extend(rows.into_iter().flatten().filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))));
+    addresses.clear();
+    Ok(())
+}
+
 /// The sample at `rank` (0 the hardest), or `None` past the end.
 async fn place_at(
     store: &dyn Store,
@@ -134,24 +147,20 @@ async fn place_at(
     let Some(found) = tiers.list.get(tier) else {
         return Ok(None);
     };
-    let addresses = census
-        .buckets
-        .iter()
-        .zip(&tiers.of_bucket)
-        .filter(|(_, of)| **of as usize == tier)
-        .flat_map(|(b, _)| {
-            (0..b.count).map(|ordinal| Address::Hard { partition: b.partition, bucket: b.bucket, ordinal })
-        });
     let mut places: Vec<Place> = Vec::with_capacity(found.count as usize);
     let mut chunk = Vec::with_capacity(CHUNK);
-    let mut addresses = addresses.peekable();
-    while addresses.peek().is_some() {
-        chunk.clear();
-        chunk.extend(addresses.by_ref().take(CHUNK));
-        let rows = store.fetch(&chunk).await?;
-        places
-            .extend(rows.into_iter().flatten().filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))));
+    for (bucket, of) in census.buckets.iter().zip(&tiers.of_bucket) {
+        if *of as usize != tier {
+            continue;
+        }
+        for ordinal in 0..bucket.count {
+            chunk.push(Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal });
+            if chunk.len() == CHUNK {
+                read_places(store, tiers, &mut chunk, &mut places).await?;
+            }
+        }
     }
+    read_places(store, tiers, &mut chunk, &mut places).await?;
     let index = (rank - found.rank) as usize;
     if index >= places.len() {
         return Ok(None);

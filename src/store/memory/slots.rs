@@ -37,7 +37,8 @@ impl Attachment {
             self.name = Some(name.clone());
         }
         if let Some(payload) = payload.filter(|p| !p.is_empty()) {
-            self.payload = Some(payload.clone());
+            // A slice of the message it came in would keep all of that alive.
+            self.payload = Some(Bytes::copy_from_slice(payload));
         }
     }
 

@@ -1,0 +1,97 @@
+//! StreamBatches: a batch for each credit, mined when the client is ready to read it (DECISIONS 20).
+
+use tokio_stream::Stream;
+use tonic::{Status, Streaming};
+
+use super::Context;
+use super::convert::batch::{self, Wanted};
+use crate::pool::admission::Patience;
+use crate::pool::error::PoolError;
+use crate::proto::v1::{self as pb, stream_batches_request::Message};
+
+/// Batches mined at first: by default, and at most.
+const OUTSTANDING: u32 = 2;
+const OUTSTANDING_MAX: u32 = 64;
+/// Credits in one message, and in all.
+const CREDITS_MAX: u32 = 1_024;
+
+/// What the first message asked for.
+pub(super) struct Start {
+    wanted: Wanted,
+    credits: u32,
+}
+
+/// Reads the first message.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) -> Result<Start, PoolError> {
+    let Some(Message::Start(start)) = first.and_then(|first| first.message) else {
+        return Err(PoolError::invalid("start", "must be the first message of the stream"));
+    };
+    let request = start
+        .request
+        .ok_or_else(|| PoolError::invalid("start.request", "is missing: it says what to mine"))?;
+    if !request.request_id.is_empty() {
+        return Err(PoolError::invalid(
+            "start.request.request_id",
+            "must be empty: every batch of a stream is another one",
+        ));
+    }
+    let credits = match start.max_outstanding {
+        0 => OUTSTANDING,
+        n if n <= OUTSTANDING_MAX => n,
+        n => {
+            return Err(PoolError::invalid(
+                "start.max_outstanding",
+                format!("{n} is not in 1..={OUTSTANDING_MAX}"),
+            ));
+        }
+    };
+    Ok(Start { wanted: batch::decode(context, request, "start.request.")?, credits })
+}
+
+/// Where a stream stands.
+struct State {
+    context: Context,
+    messages: Streaming<pb::StreamBatchesRequest>,
+    wanted: Wanted,
+    credits: u32,
+    /// Batches sent.
+    sent: u64,
+}
+
+/// The batches of a stream. The seed, where one was given, is advanced by one each batch.
+pub(super) fn batches(
+    context: Context,
+    messages: Streaming<pb::StreamBatchesRequest>,
+    start: Start,
+) -> impl Stream<Item = Result<pb::StreamBatchesResponse, Status>> + Send {
+    let state = State { context, messages, wanted: start.wanted, credits: start.credits, sent: 0 };
+    futures_util::stream::try_unfold(state, |mut state| async move {
+        while state.credits == 0 {
+            match state.messages.message().await? {
+                None => return Ok(None),
+                Some(message) => state.credits = granted(message)?,
+            }
+        }
+        let mut request = state.wanted.request.clone();
+        request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
+        let batch = batch::mine(&state.context, &state.wanted, request, Patience::Queue).await?;
+        state.credits -= 1;
+        state.sent += 1;
+        Ok::<_, Status>(Some((pb::StreamBatchesResponse { batch: Some(batch) }, state)))
+    })
+}
+
+/// The credits of a later message.
+fn granted(message: pb::StreamBatchesRequest) -> Result<u32, PoolError> {
+    match message.message {
+        Some(Message::Credits(credits)) if credits <= CREDITS_MAX => Ok(credits),
+        Some(Message::Credits(credits)) => {
+            Err(PoolError::invalid("credits", format!("{credits} is over {CREDITS_MAX}")))
+        }
+        Some(Message::Start(_)) => Err(PoolError::invalid("start", "may only be the first message")),
+        None => Err(PoolError::invalid("message", "is empty: expected credits")),
+    }
+}

@@ -1,0 +1,166 @@
+//! Mining requests and mined batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{duration, policy, report, stats, variant};
+use crate::grpc::Context;
+use crate::pool::admission::Patience;
+use crate::pool::batch::{Estimand, MineRequest, MinedBatch, Source, Wait};
+use crate::pool::core::Pool;
+use crate::pool::error::PoolError;
+use crate::proto::columns;
+use crate::proto::v1::{self as pb, ColumnEncoding};
+
+/// How long to wait for a pool to fill where the request does not say.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request with what the answer should look like.
+pub(in crate::grpc) struct Wanted {
+    /// What to mine.
+    pub(in crate::grpc) request: MineRequest,
+    pool: Arc<Pool>,
+    encoding: ColumnEncoding,
+    fields: pb::BatchFields,
+}
+
+/// Reads a request. Ranges of the policy, sizes and times are checked by the pool layer, which names fields without `prefix`.
+///
+/// # Errors
+/// `Invalid` or `Unimplemented`, naming the field below `prefix`.
+pub(in crate::grpc) fn decode(
+    context: &Context,
+    message: pb::MineBatchRequest,
+    prefix: &str,
+) -> Result<Wanted, PoolError> {
+    let field = |name: &str| format!("{prefix}{name}");
+    for (set, name) in [(message.lease.is_some(), "lease"), (message.round.is_some(), "round")] {
+        if set {
+            return Err(PoolError::Unimplemented(field(name)));
+        }
+    }
+    let pool = context.pool(&field("pool"), &message.pool, message.pool_uid)?;
+    if message.batch_size as usize > context.rows_max {
+        return Err(PoolError::invalid(
+            field("batch_size"),
+            format!("{} is over this server's max_batch_rows {}", message.batch_size, context.rows_max),
+        ));
+    }
+    let exclude = match message.exclude_ids {
+        // A message without ids excludes nothing.
+        Some(pb::IdColumn { encoding: None }) | None => Default::default(),
+        some => report::decode_ids(some, &field("exclude_ids"), context.rows_max)?,
+    };
+    let wait = match message.wait {
+        None => None,
+        Some(wait) => Some(Wait {
+            min_size: wait.min_size,
+            timeout: match wait.timeout {
+                None => WAIT_TIMEOUT,
+                Some(timeout) => duration(&field("wait.timeout"), timeout)?,
+            },
+        }),
+    };
+    Ok(Wanted {
+        request: MineRequest {
+            batch_size: message.batch_size,
+            policy: policy::decode(&field("policy"), message.policy)?,
+            exclude,
+            seed: message.seed,
+            wait,
+            request_id: message.request_id,
+            dry_run: message.dry_run,
+        },
+        pool,
+        encoding: variant(&field("encoding"), message.encoding)?,
+        fields: message.fields.unwrap_or(pb::BatchFields {
+            scores: true,
+            importance_weights: true,
+            sources: true,
+            payloads: true,
+            ..Default::default()
+        }),
+    })
+}
+
+/// Mines `request`, which is `wanted.request` or that with another seed.
+///
+/// # Errors
+/// As of [`Pool::mine`]; `Exhausted` when the answer would be longer than a message may be.
+pub(in crate::grpc) async fn mine(
+    context: &Context,
+    wanted: &Wanted,
+    request: MineRequest,
+    patience: Patience,
+) -> Result<pb::MinedBatch, PoolError> {
+    let mined = wanted.pool.mine(request, patience).await?;
+    let message = encode(Arc::unwrap_or_clone(mined), wanted);
+    let bytes = prost::Message::encoded_len(&message);
+    // The response wraps it once more.
+    if bytes + 16 > context.message_bytes_max {
+        return Err(PoolError::Exhausted {
+            what: format!(
+                "the batch has {bytes} bytes, over this server's max_message_bytes {}: ask for fewer samples or without payloads",
+                context.message_bytes_max
+            ),
+            limit: "max_message_bytes",
+            retry_after: None,
+        });
+    }
+    Ok(message)
+}
+
+fn encode(batch: MinedBatch, wanted: &Wanted) -> pb::MinedBatch {
+    let Wanted { pool, encoding, fields, .. } = wanted;
+    let encoding = *encoding;
+    let background_count = batch.count_from(Source::Background) as u32;
+    let hard_count = batch.ids.len() as u32 - background_count;
+    let floats = |wanted: bool, values: Vec<f32>| wanted.then(|| columns::encode_floats(values, encoding));
+    let ids = match batch.names {
+        None => columns::encode_ids(batch.ids, encoding),
+        Some(names) => columns::encode_keys(names.iter().map(|name| name.as_ref().to_owned()).collect()),
+    };
+    pb::MinedBatch {
+        ids: Some(ids),
+        scores: fields.scores.then(|| columns::encode_sparse_floats(batch.scores, encoding)),
+        importance_weights: batch.importance_weights.and_then(|w| floats(fields.importance_weights, w)),
+        inclusion_probabilities: batch
+            .inclusion_probabilities
+            .and_then(|p| floats(fields.inclusion_probabilities, p)),
+        sources: if fields.sources {
+            batch.sources.iter().map(|source| source_number(*source)).collect::<Vec<u8>>().into()
+        } else {
+            Default::default()
+        },
+        ages: fields.ages.then(|| columns::encode_sparse_floats(batch.ages, encoding)),
+        model_versions: if fields.model_versions { batch.model_versions } else { Vec::new() },
+        serves: if fields.serves { batch.serves } else { Vec::new() },
+        payloads: if fields.payloads { batch.payloads } else { Vec::new() },
+        estimand: match batch.estimand {
+            Estimand::All => pb::Estimand::All,
+            Estimand::HardStore => pb::Estimand::HardStore,
+            Estimand::Eligible => pb::Estimand::Eligible,
+            Estimand::None => pb::Estimand::None,
+            Estimand::Approximate => pb::Estimand::Approximate,
+        }
+        .into(),
+        policy: Some(policy::encode(batch.policy)),
+        seed: batch.seed,
+        hard_count,
+        background_count,
+        realized_random_fraction: batch.realized_random_fraction,
+        shortfall_count: batch.shortfall_count,
+        timed_out: batch.timed_out,
+        sizes: Some(stats::encode_sizes(&batch.sizes)),
+        pool_uid: pool.uid(),
+        position: 0,
+        round: None,
+    }
+}
+
+fn source_number(source: Source) -> u8 {
+    match source {
+        Source::Hard => pb::Source::Hard as u8,
+        Source::Background => pb::Source::Background as u8,
+    }
+}

@@ -1,0 +1,128 @@
+//! Mining policies.
+
+use super::variant;
+use crate::pool::error::PoolError;
+use crate::pool::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
+use crate::proto::v1::{self as pb, window::Kind};
+
+/// What a message sets; fields are named below `prefix`. Ranges are checked by the pool layer.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub(in crate::grpc) fn decode(
+    prefix: &str,
+    message: Option<pb::MiningPolicy>,
+) -> Result<PolicyOverrides, PoolError> {
+    let message = message.unwrap_or_default();
+    let strategy = match variant(&format!("{prefix}.strategy"), message.strategy)? {
+        pb::Strategy::Unspecified => None,
+        pb::Strategy::Top => Some(Strategy::Top),
+        pb::Strategy::Proportional => Some(Strategy::Proportional),
+        pb::Strategy::Rank => Some(Strategy::Rank),
+        pb::Strategy::Uniform => Some(Strategy::Uniform),
+        pb::Strategy::Stalest => Some(Strategy::Stalest),
+    };
+    let normalization = match variant(&format!("{prefix}.normalization"), message.normalization)? {
+        pb::Normalization::Unspecified => None,
+        pb::Normalization::None => Some(Normalization::None),
+        pb::Normalization::Max => Some(Normalization::Max),
+        pb::Normalization::Mean => Some(Normalization::Mean),
+    };
+    let shortfall = match variant(&format!("{prefix}.shortfall"), message.shortfall)? {
+        pb::Shortfall::Unspecified => None,
+        pb::Shortfall::Short => Some(Shortfall::Short),
+        pb::Shortfall::Fill => Some(Shortfall::Fill),
+        pb::Shortfall::Error => Some(Shortfall::Error),
+    };
+    let windows = message
+        .windows
+        .into_iter()
+        .enumerate()
+        .map(|(i, window)| {
+            decode_window(window).ok_or_else(|| {
+                PoolError::invalid(format!("{prefix}.windows[{i}]"), "is empty: set exactly one kind")
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(PolicyOverrides {
+        strategy,
+        alpha: message.alpha,
+        random_fraction: message.random_fraction,
+        beta: message.beta,
+        normalization,
+        windows,
+        shortfall,
+    })
+}
+
+fn decode_window(window: pb::Window) -> Option<Window> {
+    Some(match window.kind? {
+        Kind::Score(w) => {
+            Window::Score { min: w.min.unwrap_or(f32::NEG_INFINITY), max: w.max.unwrap_or(f32::INFINITY) }
+        }
+        Kind::Rank(w) => Window::Rank { min: w.min, max: w.max.unwrap_or(u64::MAX) },
+        Kind::Quantile(w) => Window::Quantile { min: w.min, max: w.max.unwrap_or(1.0) },
+        Kind::Age(w) => Window::Age { min: w.min, max: w.max.unwrap_or(f64::INFINITY) },
+        Kind::ModelVersion(w) => Window::ModelVersion { min: w.min, max: w.max.unwrap_or(u32::MAX) },
+    })
+}
+
+/// A policy as applied.
+pub(in crate::grpc) fn encode(policy: Policy) -> pb::MiningPolicy {
+    encode_overrides(&PolicyOverrides {
+        strategy: Some(policy.strategy),
+        alpha: Some(policy.alpha),
+        random_fraction: Some(policy.random_fraction),
+        beta: Some(policy.beta),
+        normalization: Some(policy.normalization),
+        windows: policy.windows,
+        shortfall: Some(policy.shortfall),
+    })
+}
+
+/// What a pool's default policy sets.
+pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningPolicy {
+    let strategy = policy.strategy.map_or(pb::Strategy::Unspecified, |strategy| match strategy {
+        Strategy::Top => pb::Strategy::Top,
+        Strategy::Proportional => pb::Strategy::Proportional,
+        Strategy::Rank => pb::Strategy::Rank,
+        Strategy::Uniform => pb::Strategy::Uniform,
+        Strategy::Stalest => pb::Strategy::Stalest,
+    });
+    let normalization =
+        policy.normalization.map_or(pb::Normalization::Unspecified, |normalization| match normalization {
+            Normalization::None => pb::Normalization::None,
+            Normalization::Max => pb::Normalization::Max,
+            Normalization::Mean => pb::Normalization::Mean,
+        });
+    let shortfall = policy.shortfall.map_or(pb::Shortfall::Unspecified, |shortfall| match shortfall {
+        Shortfall::Short => pb::Shortfall::Short,
+        Shortfall::Fill => pb::Shortfall::Fill,
+        Shortfall::Error => pb::Shortfall::Error,
+    });
+    pb::MiningPolicy {
+        strategy: strategy.into(),
+        alpha: policy.alpha,
+        random_fraction: policy.random_fraction,
+        beta: policy.beta,
+        normalization: normalization.into(),
+        windows: policy.windows.iter().map(encode_window).collect(),
+        shortfall: shortfall.into(),
+    }
+}
+
+fn encode_window(window: &Window) -> pb::Window {
+    let kind = match *window {
+        Window::Score { min, max } => Kind::Score(pb::ScoreWindow {
+            min: Some(min).filter(|min| min.is_finite()),
+            max: Some(max).filter(|max| max.is_finite()),
+        }),
+        Window::Rank { min, max } => Kind::Rank(pb::RankWindow { min, max: Some(max).filter(|m| *m != u64::MAX) }),
+        Window::Quantile { min, max } => Kind::Quantile(pb::QuantileWindow { min, max: Some(max) }),
+        Window::Age { min, max } => Kind::Age(pb::AgeWindow { min, max: Some(max).filter(|m| m.is_finite()) }),
+        Window::ModelVersion { min, max } => {
+            Kind::ModelVersion(pb::VersionWindow { min, max: Some(max).filter(|m| *m != u32::MAX) })
+        }
+    };
+    pb::Window { kind: Some(kind) }
+}

@@ -1,0 +1,125 @@
+//! Score batches and their acks.
+
+use std::sync::Arc;
+
+use crate::grpc::Context;
+use crate::pool::error::PoolError;
+use crate::pool::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
+use crate::proto::columns::{self, ColumnError};
+use crate::proto::v1 as pb;
+
+/// Longest name of a worker, bytes (the contract's limit).
+const WORKER_ID_BYTES_MAX: usize = 128;
+
+/// Applies one batch. What has begun is finished and counted, even if the caller goes away meanwhile.
+///
+/// # Errors
+/// As of [`crate::pool::core::Pool::report`], and `Invalid` for columns that cannot be read.
+pub(in crate::grpc) async fn apply(
+    context: &Context,
+    batch: Option<pb::ScoreBatch>,
+) -> Result<pb::ScoreAck, PoolError> {
+    let batch = batch.ok_or_else(|| PoolError::invalid("batch", "is missing"))?;
+    let sequence = batch.sequence;
+    let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
+    let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
+    let uid = pool.uid();
+    let applying = tokio::spawn(async move { pool.report(report).await });
+    let ack = applying.await.map_err(|_| PoolError::Internal("report"))??;
+    Ok(encode(sequence, uid, &ack))
+}
+
+/// Checks a batch and reads its columns. Lengths are compared before anything is copied.
+fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
+    for (set, field) in [
+        (batch.anchors.is_some(), "batch.anchors"),
+        (batch.positive_scores.is_some(), "batch.positive_scores"),
+        (!batch.strata.is_empty(), "batch.strata"),
+        (batch.groups.is_some(), "batch.groups"),
+    ] {
+        if set {
+            return Err(PoolError::Unimplemented(field.to_owned()));
+        }
+    }
+    if batch.worker_id.len() > WORKER_ID_BYTES_MAX {
+        return Err(PoolError::invalid(
+            "batch.worker_id",
+            format!("{} bytes, over {WORKER_ID_BYTES_MAX}", batch.worker_id.len()),
+        ));
+    }
+    let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
+    check_rows("batch.ids", rows, rows_max)?;
+    let scores = columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?;
+    let lengths = [("batch.scores", scores, true), ("batch.payloads", batch.payloads.len(), false)];
+    for (field, got, required) in lengths {
+        if got != rows && (required || got != 0) {
+            return Err(PoolError::invalid(field, format!("has {got} rows, batch.ids has {rows}")));
+        }
+    }
+    Ok(Report {
+        ids: decode_ids(batch.ids, "batch.ids", rows_max)?,
+        scores: columns::decode_floats(batch.scores).map_err(column("batch.scores"))?,
+        payloads: batch.payloads,
+        step: batch.step,
+        model_version: batch.model_version,
+        sender: Sender { worker_id: batch.worker_id, epoch: batch.worker_epoch, sequence: batch.sequence },
+    })
+}
+
+/// A column of ids of either kind.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+pub(in crate::grpc) fn decode_ids(
+    ids: Option<pb::IdColumn>,
+    field: &str,
+    rows_max: usize,
+) -> Result<Ids, PoolError> {
+    check_rows(field, columns::id_rows(ids.as_ref()).map_err(column(field))?, rows_max)?;
+    Ok(match columns::decode_ids(ids).map_err(column(field))? {
+        columns::Ids::U64(ids) => Ids::U64(ids),
+        columns::Ids::Keys(keys) => Ids::Names(keys.into_iter().map(Arc::from).collect()),
+    })
+}
+
+fn check_rows(field: &str, rows: usize, rows_max: usize) -> Result<(), PoolError> {
+    if rows > rows_max {
+        return Err(PoolError::invalid(field, format!("{rows} rows, over this server's max_batch_rows {rows_max}")));
+    }
+    Ok(())
+}
+
+fn column(field: &str) -> impl Fn(ColumnError) -> PoolError + '_ {
+    move |error| PoolError::invalid(field, error.to_string())
+}
+
+fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
+    let status = match ack.status {
+        AckStatus::Applied => pb::AckStatus::Applied,
+        AckStatus::Duplicate => pb::AckStatus::Duplicate,
+    };
+    pb::ScoreAck {
+        sequence,
+        status: status.into(),
+        error: None,
+        counts: (ack.status == AckStatus::Applied).then(|| encode_counts(&ack.counts)),
+        floor_log2: ack.floor_log2,
+        position: ack.position,
+        durable_position: ack.durable_position,
+        pool_uid,
+    }
+}
+
+/// What became of rows.
+pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
+    pb::ReportCounts {
+        inserted: counts.inserted,
+        updated: counts.updated,
+        background_only: counts.background_only,
+        dropped: counts.dropped,
+        non_finite: counts.non_finite,
+        coalesced: counts.coalesced,
+        stale: counts.stale,
+        out_of_range: counts.out_of_range,
+    }
+}

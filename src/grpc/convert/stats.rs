@@ -1,0 +1,55 @@
+//! A pool's figures.
+
+use super::report::encode_counts;
+use crate::pool::batch::PoolSizes;
+use crate::pool::core::Pool;
+use crate::pool::report::ReportCounts;
+use crate::pool::stats::PoolStats;
+use crate::proto::v1 as pb;
+
+/// The figures as a message.
+pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
+    let counters = &stats.counters;
+    pb::PoolStats {
+        name: format!("pools/{}", pool.id()),
+        uid: pool.uid(),
+        sizes: Some(encode_sizes(&stats.sizes)),
+        reported_rows: counters.reported_rows,
+        reported_batches: counters.reported_batches,
+        counts: Some(encode_counts(&ReportCounts {
+            inserted: counters.inserted,
+            updated: counters.updated,
+            background_only: counters.background_only,
+            dropped: counters.dropped,
+            non_finite: counters.non_finite,
+            coalesced: counters.coalesced,
+            stale: counters.stale,
+            out_of_range: counters.out_of_range,
+        })),
+        evicted: counters.evicted,
+        removed: counters.removed,
+        mined_batches: counters.mined_batches,
+        served_hard: counters.served_hard,
+        served_background: counters.served_background,
+        shortfalls: counters.shortfalls,
+        proposals: counters.proposals,
+        rejected_batches: counters.rejected_batches,
+        duplicate_batches: counters.duplicate_batches,
+        memory_bytes: stats.store.memory_bytes,
+        step: stats.step,
+        background_generations: stats.store.generations,
+        background_generations_timed_out: stats.store.generations_timed_out,
+        clamped: counters.clamped,
+    }
+}
+
+/// Sizes of a pool.
+pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
+    pb::PoolSizes {
+        hard: sizes.hard,
+        background: sizes.background,
+        distinct: sizes.distinct,
+        background_probability: sizes.background_probability,
+        floor_log2: sizes.floor_log2,
+    }
+}

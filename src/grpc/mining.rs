@@ -1,0 +1,85 @@
+//! The data path: scores in, mined batches out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{batch, report};
+use super::{Context, batch_stream, score_stream};
+use crate::pool::admission::Patience;
+use crate::pool::error::PoolError;
+use crate::proto::v1::{self as pb, mining_service_server::MiningService};
+
+/// When a refused report may be sent again: a batch of 65,536 rows takes some milliseconds.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// MiningService.
+pub struct Mining {
+    pub(super) context: Context,
+    /// Places for unary reports; streams are slowed by not being read.
+    pub(super) reports: Arc<Semaphore>,
+    pub(super) reports_max: usize,
+}
+
+#[tonic::async_trait]
+impl MiningService for Mining {
+    type StreamScoresStream = Answers<pb::StreamScoresResponse>;
+    type StreamBatchesStream = Answers<pb::StreamBatchesResponse>;
+
+    async fn stream_scores(
+        &self,
+        request: Request<Streaming<pb::StreamScoresRequest>>,
+    ) -> Result<Response<Self::StreamScoresStream>, Status> {
+        let acks = score_stream::acks(self.context.clone(), request.into_inner());
+        Ok(Response::new(Box::pin(acks)))
+    }
+
+    async fn report_scores(
+        &self,
+        request: Request<pb::ReportScoresRequest>,
+    ) -> Result<Response<pb::ReportScoresResponse>, Status> {
+        let _place = self.reports.try_acquire().map_err(|_| PoolError::Exhausted {
+            what: format!("all {} places of max_inflight_reports are taken", self.reports_max),
+            limit: "max_inflight_reports",
+            retry_after: Some(RETRY_AFTER),
+        })?;
+        let ack = report::apply(&self.context, request.into_inner().batch).await?;
+        Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
+    }
+
+    async fn mine_batch(
+        &self,
+        request: Request<pb::MineBatchRequest>,
+    ) -> Result<Response<pb::MineBatchResponse>, Status> {
+        let wanted = batch::decode(&self.context, request.into_inner(), "")?;
+        let batch = batch::mine(&self.context, &wanted, wanted.request.clone(), Patience::Refuse).await?;
+        Ok(Response::new(pb::MineBatchResponse { batch: Some(batch) }))
+    }
+
+    async fn stream_batches(
+        &self,
+        request: Request<Streaming<pb::StreamBatchesRequest>>,
+    ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let mut messages = request.into_inner();
+        let start = batch_stream::start(&self.context, messages.message().await?)?;
+        Ok(Response::new(Box::pin(batch_stream::batches(self.context.clone(), messages, start))))
+    }
+
+    async fn remove_samples(
+        &self,
+        request: Request<pb::RemoveSamplesRequest>,
+    ) -> Result<Response<pb::RemoveSamplesResponse>, Status> {
+        let request = request.into_inner();
+        let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
+        let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
+        // Finished even if the caller goes away meanwhile.
+        let removing = tokio::spawn(async move { pool.remove(ids).await });
+        let (removed_count, position) = removing.await.map_err(|_| PoolError::Internal("removal"))??;
+        Ok(Response::new(pb::RemoveSamplesResponse { removed_count, position }))
+    }
+}

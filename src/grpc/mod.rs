@@ -1,0 +1,79 @@
+//! The service on the wire: decodes and validates, calls the pool layer, encodes, maps errors to statuses.
+//!
+//! One direction: a handler turns a message into the pool layer's words ([`convert`]), calls it, and turns the answer back.
+//! Nothing here decides anything about samples.
+
+mod batch_stream;
+mod convert;
+mod mining;
+mod pools;
+mod score_stream;
+mod status;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use crate::pool::core::Pool;
+use crate::pool::error::PoolError;
+use crate::pool::registry::{Registry, check_pool_id};
+use crate::proto::v1::mining_service_server::MiningServiceServer;
+use crate::proto::v1::pool_service_server::PoolServiceServer;
+
+/// Names of the services, for health checks.
+pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
+
+/// The data path, ready to be added to a transport.
+#[must_use]
+pub fn mining_service(registry: Arc<Registry>, limits: &Limits) -> MiningServiceServer<mining::Mining> {
+    let service = mining::Mining {
+        context: Context { registry, rows_max: limits.max_batch_rows, message_bytes_max: limits.max_message_bytes },
+        reports: Arc::new(Semaphore::new(limits.max_inflight_reports)),
+        reports_max: limits.max_inflight_reports,
+    };
+    MiningServiceServer::new(service)
+        .max_decoding_message_size(limits.max_message_bytes)
+        .max_encoding_message_size(limits.max_message_bytes)
+}
+
+/// The administration of pools, ready to be added to a transport.
+#[must_use]
+pub fn pool_service(registry: Arc<Registry>, limits: &Limits) -> PoolServiceServer<pools::Pools> {
+    PoolServiceServer::new(pools::Pools { registry })
+        .max_decoding_message_size(limits.max_message_bytes)
+        .max_encoding_message_size(limits.max_message_bytes)
+}
+
+/// What the calls of the data path share.
+#[derive(Clone)]
+struct Context {
+    registry: Arc<Registry>,
+    /// Rows of any batch or list of ids.
+    rows_max: usize,
+    /// Bytes of an answer.
+    message_bytes_max: usize,
+}
+
+impl Context {
+    /// The pool of this name; with a `uid` other than 0 it must be that one.
+    fn pool(&self, field: &str, name: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
+        self.registry.get(pool_id(field, name)?, uid)
+    }
+}
+
+/// The id in a resource name `pools/{pool_id}`.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+fn pool_id<'a>(field: &str, name: &'a str) -> Result<&'a str, PoolError> {
+    let Some(id) = name.strip_prefix("pools/") else {
+        let shown: String = name.chars().take(80).collect();
+        return Err(PoolError::invalid(
+            field,
+            format!("`{}` is not a resource name: expected `pools/{{pool_id}}`", shown.escape_debug()),
+        ));
+    };
+    check_pool_id(field, id)?;
+    Ok(id)
+}

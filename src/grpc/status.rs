@@ -1,0 +1,69 @@
+//! Errors of the pool layer as statuses with google.rpc details: ErrorInfo always, BadRequest, RetryInfo and QuotaFailure
+//! where they apply (Google AIP 193).
+
+use std::collections::HashMap;
+
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::pool::error::PoolError;
+
+/// The domain of every ErrorInfo.
+const DOMAIN: &str = "hardneg";
+/// Violations told of one request; the rest would only repeat them.
+const VIOLATIONS_MAX: usize = 32;
+
+/// What a program sees of an error.
+fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+impl From<PoolError> for Status {
+    fn from(error: PoolError) -> Self {
+        let message = error.to_string();
+        let (code, details) = match error {
+            PoolError::NotFound(pool) => (Code::NotFound, details("POOL_NOT_FOUND", &[("pool", &pool)])),
+            PoolError::AlreadyExists { pool, differs } => {
+                (Code::AlreadyExists, details("POOL_EXISTS", &[("pool", &pool), ("differs", &differs)]))
+            }
+            PoolError::Invalid(violations) => {
+                let fields = violations
+                    .into_iter()
+                    .take(VIOLATIONS_MAX)
+                    .map(|v| FieldViolation::new(v.field, v.description))
+                    .collect::<Vec<_>>();
+                let mut details = details("INVALID_FIELD", &[]);
+                details.set_bad_request(fields);
+                (Code::InvalidArgument, details)
+            }
+            PoolError::Exhausted { what, limit, retry_after } => {
+                let mut details = details("LIMIT_REACHED", &[("limit", limit)]);
+                details.add_quota_failure_violation(limit, what);
+                if retry_after.is_some() {
+                    details.set_retry_info(retry_after);
+                }
+                (Code::ResourceExhausted, details)
+            }
+            PoolError::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, details(reason, &[])),
+            PoolError::Aborted(_) => (Code::Aborted, details("ETAG_MISMATCH", &[])),
+            PoolError::Unimplemented(field) => {
+                (Code::Unimplemented, details("NOT_IN_THIS_VERSION", &[("field", &field)]))
+            }
+            PoolError::Unavailable(_) => (Code::Unavailable, details("STORE_UNAVAILABLE", &[])),
+            PoolError::Internal(_) => (Code::Internal, details("INTERNAL", &[])),
+        };
+        Self::with_error_details(code, message, details)
+    }
+}
+
+/// A status as a message, for the ack of a batch that failed alone.
+pub(super) fn to_message(status: &Status) -> tonic_types::pb::Status {
+    tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::pb::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
+}

@@ -1,0 +1,52 @@
+//! A server of its own for each test, on a free port of this machine, in this process.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+
+use hardneg::client::{Client, ClientOptions};
+use hardneg::config::Config;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Stops when dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+impl TestServer {
+    /// With the default configuration.
+    pub async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    /// With this configuration, but a free port.
+    pub async fn start_with(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(hardneg::server::run(config, listener, async {
+            // Dropping the sender stops the server as well.
+            let _ = stopped.await;
+        }));
+        Self { address, stop: Some(stop), served }
+    }
+
+    /// A connected client.
+    pub async fn client(&self) -> Client {
+        self.client_with(ClientOptions::default()).await
+    }
+
+    /// A connected client with these options.
+    pub async fn client_with(&self, options: ClientOptions) -> Client {
+        Client::connect_with(self.address.to_string(), options).await.expect("connected")
+    }
+
+    /// Stops the server and waits for its end.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        self.served.await.expect("no panic")
+    }
+}

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 import hardneg
 from hardneg import _columns
+from hardneg._mined import MinedBatch
 from hardneg._proto import columns_pb2, mining_service_pb2
-from hardneg._types import MinedBatch
 
 
 @given(

@@ -11,7 +11,19 @@ with hardneg.Client("localhost:50051") as client:
 """
 
 from ._batches import BatchStream
-from ._client import Client, Pool
+from ._choices import (
+    AckStatus,
+    Durability,
+    Estimand,
+    HardnessFunction,
+    IdKind,
+    Normalization,
+    ScoreUpdate,
+    Shortfall,
+    Source,
+    Strategy,
+)
+from ._client import Client
 from ._errors import (
     Aborted,
     AlreadyExists,
@@ -29,36 +41,20 @@ from ._errors import (
     Unavailable,
     Unimplemented,
 )
-from ._stream import ScoreStream
-from ._types import (
-    NEVER,
-    Ack,
-    AckStatus,
+from ._mined import MinedBatch
+from ._policy import (
     AgeWindow,
-    Durability,
-    Estimand,
-    HardnessFunction,
-    IdKind,
-    MinedBatch,
     MiningPolicy,
-    Normalization,
-    PoolInfo,
-    PoolSizes,
-    PoolStats,
     QuantileWindow,
     RankWindow,
-    Rejection,
-    ReportCounts,
-    ScoreUpdate,
     ScoreWindow,
-    Shortfall,
-    Source,
-    Steps,
-    Strategy,
-    StreamStats,
     VersionWindow,
     Wait,
 )
+from ._pool import Pool
+from ._pools import NEVER, PoolInfo, PoolSizes, PoolStats, Steps
+from ._reports import Ack, Rejection, ReportCounts, StreamStats
+from ._stream import ScoreStream
 
 __version__ = "0.1.0"
 

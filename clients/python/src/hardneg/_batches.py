@@ -16,9 +16,9 @@ import numpy as np
 from . import _columns
 from ._columns import Ids
 from ._errors import DeadlineExceeded, HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
+from ._mined import MinedBatch
 from ._proto import mining_service_pb2
 from ._transport import Transport, backoff_s
-from ._types import MinedBatch
 
 # Codes after which a new connection may do better.
 _PASSING = (
@@ -50,6 +50,7 @@ class BatchStream(Iterator[MinedBatch]):
             raise ValueError(f"prefetch must be 1 to 64, not {prefetch}")
         if count is not None and count < 0:
             raise ValueError("count must not be negative")
+        transport.check_process()
         self._transport = transport
         self._request = request
         self._prefetch = prefetch
@@ -98,6 +99,8 @@ class BatchStream(Iterator[MinedBatch]):
             while not self._ready:
                 if self._error is not None:
                     raise self._error
+                if self._stopped:  # closed by another thread
+                    raise StopIteration
                 left = deadline - time.monotonic()
                 if self._uniform_ids is not None and (self._away is not None or left <= 0):
                     return self._count(self._degraded())
@@ -109,6 +112,7 @@ class BatchStream(Iterator[MinedBatch]):
             batch = self._ready.popleft()
             if self._left is None or self._left > self._prefetch:
                 self._credits.put(1)  # not for batches that nobody will take
+            self._changed.notify_all()  # a stream that waits for room may reconnect
             return self._count(batch)
 
     def close(self) -> None:
@@ -154,7 +158,7 @@ class BatchStream(Iterator[MinedBatch]):
                 if self._left is not None:
                     missing = min(missing, self._left - len(self._ready))
                 if missing <= 0:
-                    self._changed.wait(0.05)
+                    self._changed.wait()
                     continue
                 credits: queue.SimpleQueue[int] = queue.SimpleQueue()
                 self._credits = credits

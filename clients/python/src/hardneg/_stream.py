@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
+import math
 import os
 import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import grpc
-import numpy as np
-import numpy.typing as npt
 
 from . import _columns
-from ._columns import FloatsLike, Ids, IdsLike
+from ._choices import AckStatus
+from ._columns import FloatsLike, IdsLike
 from ._errors import (
     BatchesRejected,
     DeadlineExceeded,
@@ -34,9 +32,10 @@ from ._errors import (
     from_rpc,
     from_status,
 )
+from ._gather import Gatherer, Key, Sealed
 from ._proto import mining_service_pb2
+from ._reports import Ack, Rejection, ReportCounts, StreamStats
 from ._transport import Transport, backoff_s
-from ._types import Ack, AckStatus, Rejection, ReportCounts, StreamStats
 
 #: What `ScoreStream.report` does when `max_pending` rows wait.
 OnFull: TypeAlias = Literal["block", "drop", "raise"]
@@ -45,26 +44,12 @@ log = logging.getLogger("hardneg")
 
 # Batches on the way at once. The server recognises resends among the last 1,024 of a worker; stay well inside.
 _IN_FLIGHT_MAX = 256
-_TICK_S = 0.05
+# While batches are on the way, how often the clock looks whether acks still come, in seconds.
+_WATCH_S = 1.0
+# A timeout of None. There is no endless wait.
+_BLOCK_S = 30.0
 # Errors of the stream as a whole that trying again does not cure.
 _FATAL = (InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented)
-
-
-@dataclass
-class _Sealed:
-    """A batch with a sequence. Kept, ids and all, until it is acknowledged."""
-
-    sequence: int
-    ids: Ids
-    request: mining_service_pb2.StreamScoresRequest
-    times_sent: int = 0
-
-    @property
-    def rows(self) -> int:
-        return len(self.ids)
-
-
-_Part: TypeAlias = tuple[Ids, npt.NDArray[np.float32], "list[bytes] | None"]
 
 
 class ScoreStream:
@@ -104,7 +89,6 @@ class ScoreStream:
         self.worker_epoch = secrets.randbits(63) + 1
         self._transport = transport
         self._resource = resource
-        self._pool_uid = pool_uid
         self._batch_size = batch_size
         self._max_pending = max_pending
         self._linger = linger
@@ -112,18 +96,17 @@ class ScoreStream:
         self._on_rejected = on_rejected
         self._ack_timeout = ack_timeout
         self._pid = os.getpid()
+        transport.check_process()
 
         # One lock for all state below; it is never held over a call to gRPC or to the caller's code.
         self._changed = threading.Condition()
-        self._parts: list[_Part] = []  # rows being gathered, all with the key below
-        self._parts_key: tuple[int, int, bool, bool] = (0, 0, False, False)
-        self._parts_rows = 0
-        self._parts_size = batch_size
-        self._parts_since = 0.0
-        self._queue: deque[_Sealed] = deque()  # sealed, unacknowledged, in order
+        every = mining_service_pb2.ScoreBatch(
+            pool=resource, pool_uid=pool_uid, worker_id=worker_id, worker_epoch=self.worker_epoch
+        )
+        self._gatherer = Gatherer(every, batch_size)
+        self._queue: deque[Sealed] = deque()  # sealed, unacknowledged, in order
         self._sent = 0  # the first so many of the queue are sent on the present connection
         self._queue_rows = 0
-        self._sequence = 0
         self._acked_sequence = 0
         self._connection = 0  # number of the present connection
         self._call: Any = None
@@ -210,7 +193,7 @@ class ScoreStream:
         step: int = 0,
         model_version: int = 0,
         payloads: Iterable[bytes | None] | None = None,
-        timeout: float | None = 30.0,
+        timeout: float | None = _BLOCK_S,
     ) -> int:
         """Queues scores for sending and returns; the arrays are copied and may be reused at once.
 
@@ -229,8 +212,7 @@ class ScoreStream:
             QueueFull: No room; `accepted_rows` says how many of the first rows were queued.
             StreamClosed: The stream is closed or has failed for good.
         """
-        if os.getpid() != self._pid:
-            raise RuntimeError("a ScoreStream does not survive fork: open one in each worker process")
+        self._check_process()
         known = _columns.normalize_ids(ids)
         values = _columns.normalize_floats(scores, len(known))
         extra = _columns.normalize_payloads(payloads, len(known))
@@ -238,8 +220,8 @@ class ScoreStream:
             raise ValueError("step must be from 0 to 2^64-1")
         if not 0 <= model_version < 2**32:
             raise ValueError("model_version must be from 0 to 2^32-1")
-        key = (step, model_version, isinstance(known, list), extra is not None)
-        deadline = time.monotonic() + (30.0 if timeout is None else timeout)
+        key = Key(step, model_version, isinstance(known, list), extra is not None)
+        deadline = time.monotonic() + (_BLOCK_S if timeout is None else timeout)
         rows, done = len(known), 0
         size = min(self._batch_size, _columns.rows_a_message(known, extra))
         with self._changed:
@@ -259,8 +241,10 @@ class ScoreStream:
                         accepted_rows=done,
                     )
                 cut = slice(done, done + part)
-                self._gather(key, (known[cut], values[cut], None if extra is None else extra[cut]), part, size)
+                gathered = (known[cut], values[cut], None if extra is None else extra[cut])
+                self._enqueue(self._gatherer.add(key, gathered, size))
                 done += part
+            self._changed.notify_all()  # the clock learns when the first of the gathered rows came
         return done
 
     def flush(self, timeout: float = 30.0) -> None:
@@ -271,10 +255,11 @@ class ScoreStream:
             BatchesRejected: The service refused batches since the last flush (and there is no `on_rejected`).
             StreamClosed: The stream has failed for good; pending rows are lost.
         """
+        self._check_process()
         deadline = time.monotonic() + timeout
         with self._changed:
-            self._seal()
-            target = self._sequence
+            self._enqueue(self._gatherer.seal())
+            target = self._gatherer.sequence
             while self._acked_sequence < target and self._fatal is None and not self._stopped:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -283,11 +268,11 @@ class ScoreStream:
                         f"last error: {self._last_error}"
                     )
                 self._changed.wait(left)
-            rejections, self._rejections = self._rejections, []
             if self._fatal is not None:
                 self._check_open()
             if self._acked_sequence < target:
                 raise StreamClosed(f"the stream was closed; {self._numbers['lost_rows']} rows are lost")
+            rejections, self._rejections = self._rejections, []
         if rejections:
             raise BatchesRejected(rejections)
 
@@ -299,6 +284,8 @@ class ScoreStream:
             BatchesRejected: As in `flush`.
             StreamClosed: The stream had failed before, with rows pending.
         """
+        if os.getpid() != self._pid:
+            return  # a fork: the stream, its threads and its rows are the parent's
         with self._changed:
             if self._stopped:
                 return
@@ -318,10 +305,14 @@ class ScoreStream:
             if call is not None and any(thread.is_alive() for thread in self._threads):
                 call.cancel()
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("a ScoreStream does not survive fork: open one in each worker process")
+
     # State, always under the lock.
 
     def _pending_rows(self) -> int:
-        return self._parts_rows + self._queue_rows
+        return self._gatherer.rows + self._queue_rows
 
     def _check_open(self) -> None:
         if self._fatal is not None:
@@ -337,64 +328,25 @@ class ScoreStream:
             left = deadline - time.monotonic()
             if self._on_full != "block" or left <= 0:
                 return False
+            self._enqueue(self._gatherer.seal())  # what is gathered takes room too, and need not linger now
             self._changed.wait(left)
             if self._fatal is not None or self._closing:
                 return False
         return True
 
-    def _gather(self, key: tuple[int, int, bool, bool], part: _Part, rows: int, size: int) -> None:
-        """Adds at most `size` rows; seals what is full, and what has another step, version or kind.
-
-        `size` is the batch size, or less where rows with long payloads fill a message earlier; the smallest of
-        the reports that are gathered counts.
-        """
-        self._parts_size = min(size, self._parts_size) if self._parts else size
-        if self._parts and (key != self._parts_key or self._parts_rows + rows > self._parts_size):
-            self._seal()
-            self._parts_size = size
-        if not self._parts:
-            self._parts_key, self._parts_since = key, time.monotonic()
-        self._parts.append(part)
-        self._parts_rows += rows
-        if self._parts_rows >= self._parts_size:
-            self._seal()
-
-    def _seal(self) -> None:
-        """Makes a numbered batch of what is gathered."""
-        if not self._parts:
-            return
-        step, model_version, strings, with_payloads = self._parts_key
-        parts, self._parts = self._parts, []
-        rows, self._parts_rows = self._parts_rows, 0
-        ids: Ids
-        if strings:
-            ids = list(itertools.chain.from_iterable(part[0] for part in parts))
-        else:
-            ids = np.concatenate([np.asarray(part[0], dtype=_columns.U64_LE) for part in parts])
-        self._sequence += 1
-        batch = mining_service_pb2.ScoreBatch(
-            pool=self._resource,
-            pool_uid=self._pool_uid,
-            worker_id=self.worker_id,
-            worker_epoch=self.worker_epoch,
-            sequence=self._sequence,
-            step=step,
-            model_version=model_version,
-            ids=_columns.encode_ids(ids),
-            scores=_columns.encode_floats(np.concatenate([part[1] for part in parts])),
-            payloads=[payload for part in parts for payload in part[2] or ()] if with_payloads else None,
-        )
-        if not self._queue:
-            self._last_progress = time.monotonic()
-        self._queue.append(_Sealed(self._sequence, ids, mining_service_pb2.StreamScoresRequest(batch=batch)))
-        self._queue_rows += rows
-        self._changed.notify_all()
+    def _enqueue(self, sealed: list[Sealed]) -> None:
+        for batch in sealed:
+            if not self._queue:
+                self._last_progress = time.monotonic()
+            self._queue.append(batch)
+            self._queue_rows += batch.rows
+            self._changed.notify_all()
 
     def _lose_pending(self) -> None:
         self._numbers["lost_rows"] += self._pending_rows()
-        self._parts.clear()
+        self._gatherer.clear()
         self._queue.clear()
-        self._parts_rows = self._queue_rows = self._sent = 0
+        self._queue_rows = self._sent = 0
 
     def _fail(self, error: HardnegError) -> None:
         with self._changed:
@@ -411,14 +363,18 @@ class ScoreStream:
             with self._changed:
                 if self._stopped or self._fatal is not None:
                     return
-                now = time.monotonic()
-                if self._parts and now - self._parts_since >= self._linger:
-                    self._seal()
-                if self._queue and self._sent and now - self._last_progress > self._ack_timeout:
-                    self._last_progress = now
-                    stuck = self._call
-                # An idle stream needs no clock: the first part that is gathered is sealed within a tick of its time.
-                self._changed.wait(min(_TICK_S, self._linger))
+                now, due = time.monotonic(), math.inf
+                if self._gatherer.rows and now - self._gatherer.since >= self._linger:
+                    self._enqueue(self._gatherer.seal())
+                if self._gatherer.rows:
+                    due = self._gatherer.since + self._linger - now
+                if self._queue:
+                    due = min(due, _WATCH_S, self._ack_timeout)
+                    if self._sent and now - self._last_progress > self._ack_timeout:
+                        self._last_progress = now
+                        stuck = self._call
+                if stuck is None:  # an idle stream needs no clock: `report` wakes it
+                    self._changed.wait(None if due == math.inf else due)
             if stuck is not None:
                 log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._ack_timeout)
                 stuck.cancel()

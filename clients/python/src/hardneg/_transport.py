@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import threading
 import time
@@ -63,6 +64,7 @@ class Transport:
         self.max_retries = max_retries
         self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.closed = threading.Event()
+        self._pid = os.getpid()
         # Without a subchannel pool of its own, every channel to one address would share a connection.
         merged = [*dict((*_OPTIONS, ("grpc.use_local_subchannel_pool", int(channels > 1)), *options)).items()]
         self._channels = [
@@ -77,6 +79,11 @@ class Transport:
         self._pools: Iterator[PoolServiceStub] = itertools.cycle(
             [PoolServiceStub(channel) for channel in self._channels]
         )
+
+    def check_process(self) -> None:
+        """A channel's threads do not survive a fork: a call would hang instead of failing."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("a Client does not survive fork: make one in each worker process")
 
     @property
     def mining(self) -> MiningServiceStub:
@@ -103,6 +110,7 @@ class Transport:
         Raises:
             HardnegError: What the last attempt failed with.
         """
+        self.check_process()
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         retries = self.max_retries if retries is None else retries
         for attempt in itertools.count():
@@ -118,6 +126,8 @@ class Transport:
                 if pause is None:
                     raise error from broken
             except ValueError as broken:  # grpcio, on a closed channel
+                if not self.closed.is_set():
+                    raise
                 raise StreamClosed("the client is closed") from broken
             self.closed.wait(pause)
         raise AssertionError("unreachable")
@@ -137,6 +147,7 @@ class Transport:
 
     def wait_ready(self, timeout: float) -> None:
         """Blocks until every channel is connected."""
+        self.check_process()
         deadline = time.monotonic() + timeout
         for channel in self._channels:
             try:
@@ -148,5 +159,7 @@ class Transport:
         """Closes the channels; calls under way are cancelled."""
         if not self.closed.is_set():
             self.closed.set()
+            if os.getpid() != self._pid:
+                return  # a fork: the connections are the parent's
             for channel in self._channels:
                 channel.close()

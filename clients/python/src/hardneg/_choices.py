@@ -1,0 +1,137 @@
+"""Enums: members are their lower-case names, so that a plain string will do."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, TypeVar
+
+
+class Choice(str, Enum):
+    """An enum whose members are their lower-case names, so that a plain string will do."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+_E = TypeVar("_E", bound=Choice)
+
+
+def choose(kind: type[_E], value: _E | str, name: str) -> _E:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(repr(str(member)) for member in kind)
+        raise ValueError(f"{name} must be one of {allowed}, not {value!r}") from None
+
+
+class Strategy(Choice):
+    """How hard samples are chosen."""
+
+    #: The hardest. Deterministic, so it has no importance weights at random_fraction 0.
+    TOP = "top"
+    #: Probability proportional to weight^alpha.
+    PROPORTIONAL = "proportional"
+    #: Probability proportional to rank^-alpha: robust to outliers.
+    RANK = "rank"
+    #: Every sample of the hard store alike.
+    UNIFORM = "uniform"
+    #: The longest unreported: what a trainer should score again.
+    STALEST = "stalest"
+
+
+class Normalization(Choice):
+    """How importance weights are scaled."""
+
+    #: mean(w * f) estimates the mean of f; a uniform draw has w = 1.
+    NONE = "none"
+    #: Divided by the batch's largest.
+    MAX = "max"
+    #: Divided by the batch's mean.
+    MEAN = "mean"
+
+
+class Shortfall(Choice):
+    """What happens when there are fewer hard samples than asked for."""
+
+    #: A smaller batch with the mixture that was asked for.
+    SHORT = "short"
+    #: The background fills the batch.
+    FILL = "fill"
+    #: `FailedPrecondition`.
+    ERROR = "error"
+
+
+class Estimand(Choice):
+    """What ``mean(importance_weights * f)`` over a batch estimates."""
+
+    #: The mean of f over all ids reported.
+    ALL = "all"
+    #: The mean of f over the hard store (random_fraction 0), narrowed by the windows.
+    HARD_STORE = "hard_store"
+    #: The sum of f over the eligible ids divided by the number of all ids.
+    ELIGIBLE = "eligible"
+    #: Nothing: the batch carries no weights.
+    NONE = "none"
+    #: As ALL, approximately.
+    APPROXIMATE = "approximate"
+
+
+class Source(int, Enum):
+    """Where a sample was drawn from."""
+
+    HARD = 1
+    BACKGROUND = 2
+
+
+class AckStatus(Choice):
+    """What became of a reported batch."""
+
+    APPLIED = "applied"
+    #: It had been applied before: a resend, which did nothing.
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+class HardnessFunction(Choice):
+    """How a score becomes a weight."""
+
+    #: b = max(score, 0) + offset: for a loss or a probability.
+    POWER = "power"
+    #: b = exp(score / temperature): for a similarity or a logit.
+    EXPONENTIAL = "exponential"
+
+
+class ScoreUpdate(Choice):
+    """What a new report of a known id does to its score."""
+
+    LAST = "last"
+    MAX = "max"
+    EMA = "ema"
+
+
+class IdKind(Choice):
+    """The kind of a pool's ids."""
+
+    U64 = "u64"
+    STRING = "string"
+
+
+class Durability(Choice):
+    """What an acknowledged report survives. Servers of this version offer NONE."""
+
+    NONE = "none"
+    ASYNC = "async"
+    SYNC = "sync"
+
+
+def number_of(wrapper: Any, choice: Choice) -> Any:
+    """`Strategy.TOP` becomes the number of `STRATEGY_TOP`."""
+    return wrapper.Value(wrapper.Name(0).removesuffix("UNSPECIFIED") + choice.name)
+
+
+def from_enum(kind: type[_E], wrapper: Any, number: int) -> _E | None:
+    """`STRATEGY_TOP` becomes `Strategy.TOP`; unspecified, or a value newer than this client, None."""
+    if number == 0 or number not in wrapper.values():
+        return None
+    prefix = wrapper.Name(0).removesuffix("UNSPECIFIED")
+    return kind[wrapper.Name(number).removeprefix(prefix)]

@@ -1,0 +1,203 @@
+"""Mined batches: columns of numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _columns
+from ._choices import Estimand, Source, Strategy, from_enum
+from ._columns import Ids
+from ._errors import HardnegError
+from ._policy import MiningPolicy
+from ._pools import PoolSizes
+from ._proto import columns_pb2, mining_service_pb2
+
+
+@dataclass(frozen=True, eq=False)
+class MinedBatch:
+    """A mined batch: columns of n rows, no id twice. ``len(batch)`` is n.
+
+    Arrays are read-only views of the answer: copy one before you change it.
+
+    Attributes:
+        ids: uint64 of shape (n,), or a list of n strings for pools of strings.
+        scores: float32 (n,), raw as last reported; NaN where never reported; None if not asked for.
+        importance_weights: float32 (n,), after beta and normalization; None when `estimand` is NONE.
+        inclusion_probabilities: float32 (n,), probability of each sample to be in such a batch; None if not asked for.
+        sources: uint8 (n,), values of `Source`; None if not asked for.
+        ages: float32 (n,), seconds (or steps) since reported; NaN where never reported; None if not asked for.
+        model_versions: uint32 (n,); None if not asked for.
+        serves: uint32 (n,), serves since last reported, this one included; None if not asked for.
+        payloads: n bytes objects, empty where there is none; None if the pool keeps none.
+        estimand: What ``mean(importance_weights * f)`` estimates.
+        policy: As applied, every default filled in.
+        seed: As applied.
+        hard_count: Rows from the hard store.
+        background_count: Rows from the background.
+        realized_random_fraction: The background's share as it came out.
+        shortfall_count: Rows fewer than asked for.
+        timed_out: The wait ended before the pool was large enough.
+        sizes: The pool's sizes when it was mined; None in a degraded batch.
+        pool_uid: The pool.
+        position: Opaque position in the pool's order; 0 when it is not journalled.
+        degraded: Drawn here, uniformly, because the service was away (`on_unavailable="uniform"`).
+    """
+
+    ids: Ids
+    scores: npt.NDArray[np.float32] | None
+    importance_weights: npt.NDArray[np.float32] | None
+    inclusion_probabilities: npt.NDArray[np.float32] | None
+    sources: npt.NDArray[np.uint8] | None
+    ages: npt.NDArray[np.float32] | None
+    model_versions: npt.NDArray[np.uint32] | None
+    serves: npt.NDArray[np.uint32] | None
+    payloads: list[bytes] | None
+    estimand: Estimand
+    policy: MiningPolicy
+    seed: int
+    hard_count: int
+    background_count: int
+    realized_random_fraction: float
+    shortfall_count: int
+    timed_out: bool
+    sizes: PoolSizes | None
+    pool_uid: int
+    position: int
+    degraded: bool = field(default=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_background(self) -> npt.NDArray[np.bool_]:
+        """Shape (n,): True where the background, not the hard store, gave the sample.
+
+        Raises:
+            ValueError: The sources were not asked for.
+        """
+        if self.sources is None:
+            raise ValueError("the batch was mined without `sources` in its fields")
+        background: npt.NDArray[np.bool_] = self.sources == Source.BACKGROUND.value
+        return background
+
+    def __repr__(self) -> str:
+        degraded = ", degraded" if self.degraded else ""
+        return (
+            f"MinedBatch(n={len(self)}, hard={self.hard_count}, background={self.background_count}, "
+            f"estimand={self.estimand}, shortfall={self.shortfall_count}{degraded})"
+        )
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.MinedBatch) -> MinedBatch:
+        """From the message; arrays of bytes columns are not copied.
+
+        Raises:
+            HardnegError: Columns of unequal length.
+        """
+        ids = _columns.decode_ids(message.ids)
+        n = len(ids)
+
+        def floats(name: str) -> npt.NDArray[np.float32] | None:
+            column: columns_pb2.FloatColumn = getattr(message, name)
+            return _columns.decode_floats(column, n, name=name) if message.HasField(_literal(name)) else None
+
+        def integers(name: str) -> npt.NDArray[np.uint32] | None:
+            values = getattr(message, name)
+            return np.array(_checked(values, n, name), dtype=np.uint32) if len(values) else None
+
+        return cls(
+            ids=ids,
+            scores=floats("scores"),
+            importance_weights=floats("importance_weights"),
+            inclusion_probabilities=floats("inclusion_probabilities"),
+            sources=np.frombuffer(_checked(message.sources, n, "sources"), dtype=np.uint8)
+            if message.sources
+            else (np.empty(0, np.uint8) if n == 0 else None),
+            ages=floats("ages"),
+            model_versions=integers("model_versions"),
+            serves=integers("serves"),
+            payloads=list(_checked(message.payloads, n, "payloads")) if message.payloads else None,
+            estimand=from_enum(Estimand, mining_service_pb2.Estimand, message.estimand) or Estimand.NONE,
+            policy=MiningPolicy.from_proto(message.policy),
+            seed=message.seed,
+            hard_count=message.hard_count,
+            background_count=message.background_count,
+            realized_random_fraction=message.realized_random_fraction,
+            shortfall_count=message.shortfall_count,
+            timed_out=message.timed_out,
+            sizes=PoolSizes.from_proto(message.sizes),
+            pool_uid=message.pool_uid,
+            position=message.position,
+        )
+
+    @classmethod
+    def uniform(
+        cls, rng: np.random.Generator, ids: int | Ids, batch_size: int, exclude: Ids | None = None
+    ) -> MinedBatch:
+        """A degraded batch: drawn here without replacement, every id alike, all weights 1.
+
+        Args:
+            rng: The source of randomness.
+            ids: A number N for the ids 0..N-1, or the ids to draw from.
+            batch_size: Rows wanted; fewer come when there are fewer ids.
+            exclude: Never these.
+        """
+        total = ids if isinstance(ids, int) else len(ids)
+        spare = 0 if exclude is None else len(exclude)
+        chosen = rng.choice(total, size=min(total, batch_size + spare), replace=False)
+        drawn: Ids
+        if isinstance(ids, int):
+            drawn = chosen.astype(np.uint64)
+        elif isinstance(ids, list):
+            drawn = [ids[i] for i in chosen]
+        else:
+            drawn = ids[chosen]
+        if exclude is not None and len(exclude):
+            if isinstance(drawn, list):
+                unwanted = set(exclude)
+                drawn = [name for name in drawn if name not in unwanted]
+            else:
+                drawn = drawn[~np.isin(drawn, np.asarray(exclude, dtype=np.uint64))]
+        drawn = drawn[:batch_size]
+        n = len(drawn)
+        return cls(
+            ids=drawn,
+            scores=np.full(n, np.nan, dtype=np.float32),
+            importance_weights=np.ones(n, dtype=np.float32),
+            inclusion_probabilities=np.full(n, n / total if total else 0.0, dtype=np.float32),
+            sources=np.full(n, Source.BACKGROUND.value, dtype=np.uint8),
+            ages=None,
+            model_versions=None,
+            serves=None,
+            payloads=None,
+            estimand=Estimand.ALL if spare == 0 else Estimand.ELIGIBLE,
+            policy=MiningPolicy(strategy=Strategy.UNIFORM, random_fraction=1.0),
+            seed=0,
+            hard_count=0,
+            background_count=n,
+            realized_random_fraction=1.0,
+            shortfall_count=batch_size - n,
+            timed_out=False,
+            sizes=None,
+            pool_uid=0,
+            position=0,
+            degraded=True,
+        )
+
+
+def _literal(name: str) -> Any:
+    """The generated stubs type field names as literals."""
+    return name
+
+
+_S = TypeVar("_S", bound=Any)
+
+
+def _checked(values: _S, rows: int, name: str) -> _S:
+    if len(values) != rows:
+        raise HardnegError(f"malformed answer: column {name} has {len(values)} rows, ids have {rows}")
+    return values

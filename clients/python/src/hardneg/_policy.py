@@ -1,0 +1,147 @@
+"""How a batch is chosen: policies, windows, waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ._choices import Normalization, Shortfall, Strategy, choose, from_enum, number_of
+from ._errors import HardnegError
+from ._proto import policy_pb2
+
+
+@dataclass(frozen=True)
+class ScoreWindow:
+    """min <= raw score <= max."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class RankWindow:
+    """min <= rank in the hard store < max; rank 0 is the hardest. ``RankWindow(min=100)`` skips the 100 hardest."""
+
+    min: int = 0
+    max: int | None = None
+
+
+@dataclass(frozen=True)
+class QuantileWindow:
+    """min <= quantile of the hard store <= max; 0 the easiest, 1 the hardest."""
+
+    min: float = 0.0
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class AgeWindow:
+    """min <= age of the report <= max, in seconds, or in steps where the pool ages by steps."""
+
+    min: float = 0.0
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class VersionWindow:
+    """min <= model version of the report <= max."""
+
+    min: int = 0
+    max: int | None = None
+
+
+#: A condition on hard samples. Background samples are not narrowed.
+Window: TypeAlias = ScoreWindow | RankWindow | QuantileWindow | AgeWindow | VersionWindow
+
+_WINDOWS: dict[type[Any], tuple[str, type[Any]]] = {
+    ScoreWindow: ("score", policy_pb2.ScoreWindow),
+    RankWindow: ("rank", policy_pb2.RankWindow),
+    QuantileWindow: ("quantile", policy_pb2.QuantileWindow),
+    AgeWindow: ("age", policy_pb2.AgeWindow),
+    VersionWindow: ("model_version", policy_pb2.VersionWindow),
+}
+_WINDOW_OF: dict[str, type[Any]] = {name: kind for kind, (name, _) in _WINDOWS.items()}
+
+
+def _window_to_proto(window: Window) -> policy_pb2.Window:
+    try:
+        name, kind = _WINDOWS[type(window)]
+    except KeyError:
+        raise TypeError(f"not a window: {window!r}") from None
+    message = kind(**{key: value for key, value in vars(window).items() if value is not None})
+    return policy_pb2.Window(**{name: message})
+
+
+def _window_from_proto(message: policy_pb2.Window) -> Window:
+    name = message.WhichOneof("kind")
+    if name is None:
+        raise HardnegError("malformed answer: a window without a kind")
+    inner: Any = getattr(message, name)
+    has_min = name != "score" or inner.HasField("min")
+    window: Window = _WINDOW_OF[name](
+        **({"min": inner.min} if has_min else {}), **({"max": inner.max} if inner.HasField("max") else {})
+    )
+    return window
+
+
+@dataclass(frozen=True)
+class MiningPolicy:
+    """How a batch is chosen. None: the pool's default, then the service's.
+
+    Attributes:
+        strategy: Default PROPORTIONAL.
+        alpha: Exponent of PROPORTIONAL and RANK, 0 (uniform) to 16; default 1.
+        random_fraction: Share of the batch drawn from the background, 0 to 1; default 0.25.
+        beta: Importance weights are raised to this, 0 to 1; default 1 (unbiased).
+        normalization: Default NONE.
+        windows: Narrow the hard samples; all must hold.
+        shortfall: Default FILL.
+    """
+
+    strategy: Strategy | str | None = None
+    alpha: float | None = None
+    random_fraction: float | None = None
+    beta: float | None = None
+    normalization: Normalization | str | None = None
+    windows: Sequence[Window] = ()
+    shortfall: Shortfall | str | None = None
+
+    def to_proto(self) -> policy_pb2.MiningPolicy:
+        """The message."""
+        message = policy_pb2.MiningPolicy(windows=[_window_to_proto(window) for window in self.windows])
+        if self.strategy is not None:
+            choice = choose(Strategy, self.strategy, "strategy")
+            message.strategy = number_of(policy_pb2.Strategy, choice)
+        if self.normalization is not None:
+            scale = choose(Normalization, self.normalization, "normalization")
+            message.normalization = number_of(policy_pb2.Normalization, scale)
+        if self.shortfall is not None:
+            rule = choose(Shortfall, self.shortfall, "shortfall")
+            message.shortfall = number_of(policy_pb2.Shortfall, rule)
+        for name in ("alpha", "random_fraction", "beta"):
+            value = getattr(self, name)
+            if value is not None:
+                setattr(message, name, float(value))
+        return message
+
+    @classmethod
+    def from_proto(cls, message: policy_pb2.MiningPolicy) -> MiningPolicy:
+        """From the message."""
+        return cls(
+            strategy=from_enum(Strategy, policy_pb2.Strategy, message.strategy),
+            alpha=message.alpha if message.HasField("alpha") else None,
+            random_fraction=message.random_fraction if message.HasField("random_fraction") else None,
+            beta=message.beta if message.HasField("beta") else None,
+            normalization=from_enum(Normalization, policy_pb2.Normalization, message.normalization),
+            windows=tuple(_window_from_proto(window) for window in message.windows),
+            shortfall=from_enum(Shortfall, policy_pb2.Shortfall, message.shortfall),
+        )
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait before mining until the hard store holds `min_size` samples, for `timeout` seconds at most (5 min)."""
+
+    min_size: int
+    timeout: float = 10.0

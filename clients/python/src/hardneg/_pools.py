@@ -1,0 +1,197 @@
+"""What a pool is, and its figures."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+from ._choices import HardnessFunction, IdKind, ScoreUpdate, from_enum
+from ._policy import MiningPolicy
+from ._proto import pool_pb2
+from ._reports import ReportCounts
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A half-life in training steps: the pool ages by the `step` of its reports, not by the clock on the wall."""
+
+    count: float
+
+
+class _Never(Enum):
+    NEVER = "never"
+
+    def __repr__(self) -> str:
+        return "hardneg.NEVER"
+
+
+#: As a half-life: scores do not age.
+NEVER = _Never.NEVER
+
+#: A half-life: a timedelta, seconds, `Steps`, or `NEVER`.
+HalfLife: TypeAlias = datetime.timedelta | float | int | Steps | _Never
+
+
+def half_life_to_proto(half_life: HalfLife, decay: pool_pb2.Decay) -> None:
+    """Writes a half-life into a Decay."""
+    if half_life is NEVER or half_life == math.inf:
+        decay.disabled = True
+    elif isinstance(half_life, Steps):
+        decay.half_life_steps = half_life.count
+    elif isinstance(half_life, datetime.timedelta):
+        decay.half_life_time.FromTimedelta(half_life)
+    elif isinstance(half_life, (int, float)) and not isinstance(half_life, bool):
+        decay.half_life_time.FromNanoseconds(round(half_life * 1e9))
+    else:
+        raise TypeError(f"half_life must be a timedelta, seconds, Steps or NEVER, not {half_life!r}")
+
+
+def half_life_from_proto(decay: pool_pb2.Decay) -> HalfLife:
+    """The half-life of a Decay."""
+    kind = decay.WhichOneof("half_life")
+    if kind == "disabled":
+        return NEVER
+    if kind == "half_life_steps":
+        return Steps(decay.half_life_steps)
+    return datetime.timedelta(microseconds=decay.half_life_time.ToMicroseconds())
+
+
+@dataclass(frozen=True)
+class PoolSizes:
+    """Sizes of a pool at one moment.
+
+    Attributes:
+        hard: Samples in the hard store.
+        background: Samples in the serving background.
+        distinct: Distinct ids reported, an estimate once they outnumber the background.
+        background_probability: Inclusion probability of the background; 1 while it holds every id.
+        floor_log2: Lowest priority in the hard store, log2; None while there is room.
+    """
+
+    hard: int
+    background: int
+    distinct: float
+    background_probability: float
+    floor_log2: float | None
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.PoolSizes) -> PoolSizes:
+        """From the message."""
+        return cls(
+            hard=message.hard,
+            background=message.background,
+            distinct=message.distinct,
+            background_probability=message.background_probability,
+            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
+        )
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`."""
+
+    name: str
+    uid: int
+    sizes: PoolSizes
+    counts: ReportCounts
+    reported_rows: int
+    reported_batches: int
+    rejected_batches: int
+    duplicate_batches: int
+    evicted: int
+    removed: int
+    mined_batches: int
+    served_hard: int
+    served_background: int
+    shortfalls: int
+    proposals: int
+    memory_bytes: int
+    step: int | None
+    background_generations: int
+    background_generations_timed_out: int
+    clamped: int
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.PoolStats) -> PoolStats:
+        """From the message."""
+        special: dict[str, Any] = {
+            "sizes": PoolSizes.from_proto(message.sizes),
+            "counts": ReportCounts.from_proto(message.counts),
+            "step": message.step if message.HasField("step") else None,
+            "name": message.name.removeprefix("pools/"),
+        }
+        plain = {name: getattr(message, name) for name in cls.__dataclass_fields__ if name not in special}
+        return cls(**special, **plain)
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """What a pool is, every default filled in.
+
+    Attributes:
+        name: Its name.
+        uid: Differs between two pools that had the same name one after the other.
+        etag: Changes with every update.
+        create_time: In UTC.
+        capacity: Samples kept in the hard store.
+        background_size: Size of the kept uniform sample; None with `dense_ids`.
+        dense_ids: The ids are exactly 0 to this, exclusive; None with `background_size`.
+        shards: Locks of the store.
+        id_kind: Integers or strings.
+        hardness: How a score becomes a weight.
+        lower_is_harder: Set for distances.
+        half_life: How priorities age.
+        score_update: What a new report of a known id does.
+        default_policy: Of mining requests that do not give their own.
+        serve_penalty: Factor on a sample's weight for each serve; 1 is off.
+        max_serves: Serves between two reports; 0 is no limit.
+        max_payload_bytes: Longest payload; 0: none are kept.
+    """
+
+    name: str
+    uid: int
+    etag: str
+    create_time: datetime.datetime
+    capacity: int
+    background_size: int | None
+    dense_ids: int | None
+    shards: int
+    id_kind: IdKind
+    hardness: HardnessFunction
+    lower_is_harder: bool
+    half_life: HalfLife
+    score_update: ScoreUpdate
+    default_policy: MiningPolicy
+    serve_penalty: float
+    max_serves: int
+    max_payload_bytes: int
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
+        """From the message."""
+        spec = message.spec
+        function = from_enum(HardnessFunction, pool_pb2.HardnessFunction, spec.hardness.function)
+        rule = from_enum(ScoreUpdate, pool_pb2.ScoreUpdateRule, spec.score_update.rule)
+        dense = spec.WhichOneof("background") == "dense_ids"
+        return cls(
+            name=message.name.removeprefix("pools/"),
+            uid=message.uid,
+            etag=message.etag,
+            create_time=message.create_time.ToDatetime(datetime.timezone.utc),
+            capacity=spec.capacity,
+            background_size=None if dense else spec.background_size,
+            dense_ids=spec.dense_ids if dense else None,
+            shards=spec.shards,
+            id_kind=from_enum(IdKind, pool_pb2.IdKind, spec.id_kind) or IdKind.U64,
+            hardness=function or HardnessFunction.POWER,
+            lower_is_harder=spec.hardness.lower_is_harder,
+            half_life=half_life_from_proto(spec.decay),
+            score_update=rule or ScoreUpdate.LAST,
+            default_policy=MiningPolicy.from_proto(spec.default_policy),
+            serve_penalty=spec.serve_limits.serve_penalty,
+            max_serves=spec.serve_limits.max_serves,
+            max_payload_bytes=spec.max_payload_bytes,
+        )

@@ -1,0 +1,145 @@
+"""What the service answers to reported scores, and what a score stream has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._choices import AckStatus, from_enum
+from ._columns import Ids
+from ._errors import HardnegError
+from ._proto import mining_service_pb2, pool_pb2
+
+
+@dataclass(frozen=True)
+class ReportCounts:
+    """What became of reported rows. The fields of one batch sum to its rows.
+
+    Attributes:
+        inserted: New in the hard store.
+        updated: Known in the hard store and updated.
+        background_only: Too easy for the hard store, kept in the background.
+        dropped: Too easy for the hard store, and not in the background's sample.
+        non_finite: NaN or infinite, never stored.
+        coalesced: Repeated in the batch; the last one counts.
+        stale: Older, by step, than what is stored.
+        out_of_range: Outside the pool's dense id space.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    background_only: int = 0
+    dropped: int = 0
+    non_finite: int = 0
+    coalesced: int = 0
+    stale: int = 0
+    out_of_range: int = 0
+
+    def __add__(self, other: ReportCounts) -> ReportCounts:
+        return ReportCounts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def total(self) -> int:
+        """Rows in all."""
+        return sum(vars(self).values())
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.ReportCounts) -> ReportCounts:
+        """From the message."""
+        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The service's answer to one reported batch.
+
+    Attributes:
+        status: APPLIED or DUPLICATE (a harmless resend); a refusal is an exception.
+        counts: What became of the rows; zeros for a duplicate.
+        floor_log2: The pool's lowest priority as log2 of its weight now; None while there is room. New samples
+            below it need not be reported.
+        position: Opaque place in the pool's order; 0 when the pool is not journalled.
+        durable_position: Batches up to this one survive a crash of the server; 0: none.
+        pool_uid: The pool.
+    """
+
+    status: AckStatus
+    counts: ReportCounts
+    floor_log2: float | None
+    position: int
+    durable_position: int
+    pool_uid: int
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.ScoreAck) -> Ack:
+        """From the message."""
+        return cls(
+            status=from_enum(AckStatus, mining_service_pb2.AckStatus, message.status) or AckStatus.REJECTED,
+            counts=ReportCounts.from_proto(message.counts),
+            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
+            position=message.position,
+            durable_position=message.durable_position,
+            pool_uid=message.pool_uid,
+        )
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A batch of a score stream that the service refused as a whole.
+
+    Attributes:
+        sequence: The batch's number in its stream.
+        ids: Its ids, so that they can be reported again.
+        step: Its step.
+        model_version: Its model version.
+        error: Why.
+    """
+
+    sequence: int
+    ids: Ids
+    step: int
+    model_version: int
+    error: HardnegError
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """What a score stream has done so far. Rows reported = acked + rejected + dropped + lost + pending.
+
+    Attributes:
+        reported_rows: Rows given to `report`.
+        pending_rows: Rows not yet acknowledged: being gathered, queued, or on the way.
+        pending_batches: The same in sealed batches.
+        acked_rows: Rows of acknowledged batches.
+        acked_batches: Acknowledged batches.
+        duplicate_batches: Of these, resends that the service had applied already.
+        resent_batches: Batches sent again after a reconnect.
+        rejected_rows: Rows of batches that the service refused.
+        rejected_batches: Batches that the service refused.
+        dropped_rows: Rows not accepted because the queue was full (`on_full="drop"` or `"raise"`, or a timeout).
+        lost_rows: Rows that were pending when the stream closed or failed.
+        reconnects: Connections after the first.
+        connected: An answer has come on the present connection.
+        counts: What became of acknowledged rows, summed.
+        last_error: The error that broke the last connection.
+    """
+
+    reported_rows: int
+    pending_rows: int
+    pending_batches: int
+    acked_rows: int
+    acked_batches: int
+    duplicate_batches: int
+    resent_batches: int
+    rejected_rows: int
+    rejected_batches: int
+    dropped_rows: int
+    lost_rows: int
+    reconnects: int
+    connected: bool
+    counts: ReportCounts
+    last_error: HardnegError | None

@@ -80,11 +80,7 @@ fn hardneg(arguments: &[&str]) -> (Option<i32>, String, String) {
 async fn watch(address: &str) -> tonic::Streaming<tonic_health::pb::HealthCheckResponse> {
     let client = hardneg::client::Client::connect(address).await.unwrap();
     let mut client = HealthClient::new(client.channel());
-    let mut stream = client
-        .watch(HealthCheckRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     stream.message().await.unwrap();
     stream
 }
@@ -111,11 +107,7 @@ async fn a_stream_that_stays_open_does_not_outlive_the_deadline() {
     let started = Instant::now();
     server.signal("-TERM");
     assert_eq!(server.exit_code(), Some(0));
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -136,9 +128,7 @@ fn a_port_in_use_is_one_line_and_code_three() {
     let (code, _, stderr) = hardneg(&["serve", "--listen", &address]);
     assert_eq!(code, Some(3));
     assert!(
-        stderr.starts_with(&format!(
-            "error: cannot listen on {address}: the port is in use"
-        )),
+        stderr.starts_with(&format!("error: cannot listen on {address}: the port is in use")),
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 1);
@@ -154,10 +144,7 @@ fn wrong_configuration_is_one_line_and_code_two() {
         let (code, stdout, stderr) = hardneg(arguments);
         assert_eq!(code, Some(2), "{arguments:?}");
         assert!(stdout.is_empty());
-        assert!(
-            stderr.starts_with("error: ") && stderr.lines().count() == 1,
-            "{stderr}"
-        );
+        assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{stderr}");
     }
 }
 
@@ -170,17 +157,11 @@ fn the_environment_speaks_and_a_closed_pipe_is_no_failure() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.contains("# Pools (HARDNEG_MAX_POOLS)\nmax_pools = 5\n"),
-        "{text}"
-    );
+    assert!(text.contains("# Pools (HARDNEG_MAX_POOLS)\nmax_pools = 5\n"), "{text}");
     assert!(text.contains("max_wait = \"5m\""), "{text}");
 
-    let mut child = Command::new(HARDNEG)
-        .args(["serve", "--print-config"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(HARDNEG).args(["serve", "--print-config"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

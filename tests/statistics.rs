@@ -101,7 +101,12 @@ impl Mean {
 }
 
 fn mine(pool: &str, size: u32, strategy: pb::Strategy, alpha: f64, epsilon: f64, seed: u64) -> MineRequest {
-    MineRequest::new(pool, size).strategy(strategy).alpha(alpha).random_fraction(epsilon).seed(seed).dry_run(true)
+    MineRequest::new(pool, size)
+        .strategy(strategy)
+        .alpha(alpha)
+        .random_fraction(epsilon)
+        .seed(seed)
+        .dry_run(true)
 }
 
 /// Reports every id once; with decay in four batches, half a half-life apart.
@@ -137,7 +142,8 @@ async fn unbiased_over_pools(shards: u32, name: &str) {
         // At epsilon 1 nothing is hard; METHODS 5 without DECISIONS 1 would let members of S stand for themselves.
         let top = mine(&pool, 250, pb::Strategy::Top, 1.0, 0.0, 1);
         let stored: HashSet<u64> = ids(&client.mine(top).await.expect("mined")).iter().copied().collect();
-        let batch = client.mine(mine(&pool, 64, pb::Strategy::Proportional, 1.0, 1.0, i)).await.expect("mined");
+        let batch =
+            client.mine(mine(&pool, 64, pb::Strategy::Proportional, 1.0, 1.0, i)).await.expect("mined");
         let p = batch.info.sizes.as_ref().expect("sizes").background_probability;
         let wrong: f64 = ids(&batch)
             .iter()
@@ -148,11 +154,16 @@ async fn unbiased_over_pools(shards: u32, name: &str) {
             })
             .sum();
         split_on_membership.add(wrong / batch.len() as f64);
-        client.delete_pool(&pool).await.expect("deleted");
+        client.delete_pool(&pool, false).await.expect("deleted");
     }
     for ((epsilon, alpha), mean) in cases.iter().zip(&right) {
         let z = mean.z(truth);
-        assert!(z.abs() < Z_LIMIT, "e {epsilon} a {alpha}: {} +- {}, truth {truth}", mean.mean(), mean.error());
+        assert!(
+            z.abs() < Z_LIMIT,
+            "e {epsilon} a {alpha}: {} +- {}, truth {truth}",
+            mean.mean(),
+            mean.error()
+        );
     }
     let z = split_on_membership.z(truth);
     assert!(z.abs() > 2.0 * Z_LIMIT, "the split on membership passes with z {z}: this test sees nothing");
@@ -183,13 +194,14 @@ async fn one_pool_estimates_its_conditional_value() {
     fill(&client, "one", &scores, false).await;
     let everyone = |size, strategy, epsilon| mine("one", size, strategy, 1.0, epsilon, 3);
     let background = client.mine(everyone(400, pb::Strategy::Uniform, 1.0)).await.expect("mined");
-    let sizes = background.info.sizes.clone().expect("sizes");
+    let sizes = background.info.sizes.expect("sizes");
     let in_background: HashSet<u64> = ids(&background).iter().copied().collect();
     assert_eq!(in_background.len() as u64, sizes.background, "epsilon 1 can draw all of R");
     let (p, population) = (sizes.background_probability, sizes.distinct);
     assert!(p < 0.2, "{p}");
     for windowed in [false, true] {
-        let narrow = |request: MineRequest| if windowed { request.rank_window(100, Some(300)) } else { request };
+        let narrow =
+            |request: MineRequest| if windowed { request.rank_window(100, Some(300)) } else { request };
         let all_hard = narrow(everyone(400, pb::Strategy::Uniform, 0.0));
         let hard: HashSet<u64> = ids(&client.mine(all_hard).await.expect("mined")).iter().copied().collect();
         assert_eq!(hard.len(), if windowed { 200 } else { 400 });
@@ -273,7 +285,8 @@ async fn a_weight_halves_with_each_half_life() {
     }
     let mut counts = vec![0.0; 6];
     for seed in 0..8000 {
-        let batch = client.mine(mine("decay", 1, pb::Strategy::Proportional, 1.0, 0.0, seed)).await.expect("mined");
+        let batch =
+            client.mine(mine("decay", 1, pb::Strategy::Proportional, 1.0, 0.0, seed)).await.expect("mined");
         counts[ids(&batch)[0] as usize / 20] += 1.0;
     }
     let halves: Vec<f64> = (0..6).map(|age| 2f64.powi(age)).collect();
@@ -306,7 +319,7 @@ async fn the_background_is_uniform_over_distinct_ids() {
             counts[*id as usize] += 1.0;
         }
         distinct.add(batch.info.sizes.as_ref().expect("sizes").distinct);
-        client.delete_pool(&pool).await.expect("deleted");
+        client.delete_pool(&pool, false).await.expect("deleted");
     }
     assert!(distinct.z(IDS as f64).abs() < Z_LIMIT, "distinct {} +- {}", distinct.mean(), distinct.error());
     // Members of one pool exclude each other, which makes counts a little less spread than binomial ones.
@@ -344,7 +357,10 @@ async fn eviction_keeps_the_hardest() {
                 assert!(kept.contains(id), "{shards} shards lost {id}");
             }
         }
-        assert!(kept.iter().all(|id| scores[*id as usize] > threshold / 1.1), "{shards} shards kept an easy one");
+        assert!(
+            kept.iter().all(|id| scores[*id as usize] > threshold / 1.1),
+            "{shards} shards kept an easy one"
+        );
     }
 }
 
@@ -360,7 +376,8 @@ async fn the_mixture_comes_out_as_asked_and_no_id_twice() {
         for epsilon in [0.1, 0.25, 0.5] {
             let mut realized = Mean::default();
             for seed in 0..200 {
-                let batch = client.mine(mine("mixture", 256, strategy, alpha, epsilon, seed)).await.expect("mined");
+                let batch =
+                    client.mine(mine("mixture", 256, strategy, alpha, epsilon, seed)).await.expect("mined");
                 let distinct: HashSet<u64> = ids(&batch).iter().copied().collect();
                 assert_eq!(distinct.len(), 256);
                 realized.add(batch.info.realized_random_fraction);

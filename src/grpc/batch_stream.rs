@@ -72,7 +72,7 @@ pub(super) fn batches(
         while state.credits == 0 {
             match state.messages.message().await? {
                 None => return Ok(None),
-                Some(message) => state.credits = granted(message)?,
+                Some(message) => state.credits = granted(&message)?,
             }
         }
         let mut request = state.wanted.request.clone();
@@ -85,9 +85,9 @@ pub(super) fn batches(
 }
 
 /// The credits of a later message.
-fn granted(message: pb::StreamBatchesRequest) -> Result<u32, PoolError> {
-    match message.message {
-        Some(Message::Credits(credits)) if credits <= CREDITS_MAX => Ok(credits),
+fn granted(message: &pb::StreamBatchesRequest) -> Result<u32, PoolError> {
+    match &message.message {
+        Some(Message::Credits(credits)) if *credits <= CREDITS_MAX => Ok(*credits),
         Some(Message::Credits(credits)) => {
             Err(PoolError::invalid("credits", format!("{credits} is over {CREDITS_MAX}")))
         }

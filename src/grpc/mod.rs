@@ -28,7 +28,11 @@ pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.Po
 #[must_use]
 pub fn mining_service(registry: Arc<Registry>, limits: &Limits) -> MiningServiceServer<mining::Mining> {
     let service = mining::Mining {
-        context: Context { registry, rows_max: limits.max_batch_rows, message_bytes_max: limits.max_message_bytes },
+        context: Context {
+            registry,
+            rows_max: limits.max_batch_rows,
+            message_bytes_max: limits.max_message_bytes,
+        },
         reports: Arc::new(Semaphore::new(limits.max_inflight_reports)),
         reports_max: limits.max_inflight_reports,
     };

@@ -74,7 +74,7 @@ impl PoolService for Pools {
         // A pool that does not exist is the first thing to say.
         let current = self.registry.get(id, pool.uid)?;
         let paths = request.update_mask.unwrap_or_default().paths;
-        let change = spec::decode_change(pool.spec.unwrap_or_default(), &paths, &current.spec())?;
+        let change = spec::decode_change(&pool.spec.unwrap_or_default(), &paths, &current.spec())?;
         let updated = self.registry.update(id, &pool.etag, change)?;
         Ok(Response::new(pb::UpdatePoolResponse { pool: Some(describe(&updated)) }))
     }

@@ -56,10 +56,7 @@ impl Admission {
     /// # Errors
     /// `Exhausted`.
     pub(super) fn wait(&self) -> Result<OwnedSemaphorePermit, PoolError> {
-        self.waiting
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| exhausted("max_waiting_mines", self.waits_max))
+        self.waiting.clone().try_acquire_owned().map_err(|_| exhausted("max_waiting_mines", self.waits_max))
     }
 }
 

@@ -28,7 +28,14 @@ impl Registry {
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
         let house = Arc::new(House::new(&limits));
-        Arc::new(Self { pools: DashMap::new(), creating: tokio::sync::Mutex::new(()), engine, limits, time, house })
+        Arc::new(Self {
+            pools: DashMap::new(),
+            creating: tokio::sync::Mutex::new(()),
+            engine,
+            limits,
+            time,
+            house,
+        })
     }
 
     /// The limits that pools are held to.
@@ -63,7 +70,8 @@ impl Registry {
                 retry_after: None,
             });
         }
-        let pool = Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone(), self.house.clone()).await?;
+        let pool =
+            Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone(), self.house.clone()).await?;
         self.pools.insert(id.to_owned(), pool.clone());
         tracing::info!(pool = id, uid = pool.uid(), "pool created");
         Ok((pool, true))

@@ -1,5 +1,5 @@
 //! A server of its own for each test, on a free port of this machine, in this process.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
 

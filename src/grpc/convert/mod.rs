@@ -26,7 +26,10 @@ fn variant<E: TryFrom<i32>>(field: &str, number: i32) -> Result<E, PoolError> {
 /// `Invalid` naming `field`.
 fn duration(field: &str, value: prost_types::Duration) -> Result<Duration, PoolError> {
     Duration::try_from(value).map_err(|_| {
-        PoolError::invalid(field, format!("{}.{:09} s is negative or out of range", value.seconds, value.nanos.abs()))
+        PoolError::invalid(
+            field,
+            format!("{}.{:09} s is negative or out of range", value.seconds, value.nanos.abs()),
+        )
     })
 }
 

@@ -117,9 +117,13 @@ fn encode_window(window: &Window) -> pb::Window {
             min: Some(min).filter(|min| min.is_finite()),
             max: Some(max).filter(|max| max.is_finite()),
         }),
-        Window::Rank { min, max } => Kind::Rank(pb::RankWindow { min, max: Some(max).filter(|m| *m != u64::MAX) }),
+        Window::Rank { min, max } => {
+            Kind::Rank(pb::RankWindow { min, max: Some(max).filter(|m| *m != u64::MAX) })
+        }
         Window::Quantile { min, max } => Kind::Quantile(pb::QuantileWindow { min, max: Some(max) }),
-        Window::Age { min, max } => Kind::Age(pb::AgeWindow { min, max: Some(max).filter(|m| m.is_finite()) }),
+        Window::Age { min, max } => {
+            Kind::Age(pb::AgeWindow { min, max: Some(max).filter(|m| m.is_finite()) })
+        }
         Window::ModelVersion { min, max } => {
             Kind::ModelVersion(pb::VersionWindow { min, max: Some(max).filter(|m| *m != u32::MAX) })
         }

@@ -84,7 +84,10 @@ pub(in crate::grpc) fn decode_ids(
 
 fn check_rows(field: &str, rows: usize, rows_max: usize) -> Result<(), PoolError> {
     if rows > rows_max {
-        return Err(PoolError::invalid(field, format!("{rows} rows, over this server's max_batch_rows {rows_max}")));
+        return Err(PoolError::invalid(
+            field,
+            format!("{rows} rows, over this server's max_batch_rows {rows_max}"),
+        ));
     }
     Ok(())
 }

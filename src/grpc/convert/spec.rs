@@ -61,7 +61,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
 /// # Errors
 /// `Invalid` for a path that may not change, or a field that is wrong.
 pub(in crate::grpc) fn decode_change(
-    message: pb::PoolSpec,
+    message: &pb::PoolSpec,
     paths: &[String],
     current: &PoolSpec,
 ) -> Result<SpecChange, PoolError> {
@@ -202,9 +202,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         hardness: Some(encode_hardness(&spec.hardness)),
         decay: Some(encode_decay(spec.decay)),
         score_update: Some(match spec.score_update {
-            ScoreUpdate::Last => {
-                pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Last.into(), ema_weight: 0.0 }
-            }
+            ScoreUpdate::Last => pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Last.into(), ema_weight: 0.0 },
             ScoreUpdate::Max => pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Max.into(), ema_weight: 0.0 },
             ScoreUpdate::Ema { weight } => {
                 pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Ema.into(), ema_weight: weight.into() }
@@ -228,12 +226,7 @@ fn encode_hardness(hardness: &Hardness) -> pb::Hardness {
             (pb::HardnessFunction::Exponential, 0.0, temperature.into())
         }
     };
-    pb::Hardness {
-        function: function.into(),
-        lower_is_harder: hardness.lower_is_harder,
-        offset,
-        temperature,
-    }
+    pb::Hardness { function: function.into(), lower_is_harder: hardness.lower_is_harder, offset, temperature }
 }
 
 fn encode_decay(decay: Decay) -> pb::Decay {

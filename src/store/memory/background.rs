@@ -201,7 +201,7 @@ impl Sample {
         let limit = self.generation.limit();
         self.limit = limit;
         while let Some(&(hash, id)) = self.by_hash.peek() {
-            let gone = !self.by_id.get(&id).is_some_and(|at| self.members[*at as usize].hash == hash);
+            let gone = self.by_id.get(&id).is_none_or(|at| self.members[*at as usize].hash != hash);
             if hash < limit && !gone {
                 break;
             }

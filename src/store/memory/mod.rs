@@ -257,7 +257,7 @@ impl Store for MemoryStore {
             model_version: batch.model_version,
             update: batch.update,
         };
-        let parts = Partitioned::new(&batch, &self.spec);
+        let parts = Box::new(Partitioned::new(&batch, &self.spec));
         let (coalesced, clamped) = (parts.coalesced, parts.clamped);
         let (work, position) =
             self.enqueue(|| Change::Report { batch: parts, terms, generations: self.generations() });

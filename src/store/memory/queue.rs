@@ -16,7 +16,7 @@ pub(super) const ROWS_PER_LOCK: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Change {
     /// A batch of reports.
-    Report { batch: Partitioned, terms: Terms, generations: Generations },
+    Report { batch: Box<Partitioned>, terms: Terms, generations: Generations },
     /// Ids to remove, by shard.
     Remove { ids: Vec<Vec<u64>> },
 }

@@ -182,7 +182,8 @@ async fn a_year_of_one_minute_half_lives() {
 
 #[tokio::test]
 async fn hot_buckets_split_and_merge() {
-    let distributions: [(&str, fn(u64) -> f32); 3] = [
+    type ScoreOf = fn(u64) -> f32;
+    let distributions: [(&str, ScoreOf); 3] = [
         ("saturated probabilities", |i| 1.0 - (i % 1000) as f32 * 1e-5),
         ("all equal", |_| 0.5),
         ("cosines", |i| (0.9 + (i % 777) as f32 * 1e-4).exp()),

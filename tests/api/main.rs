@@ -1,0 +1,52 @@
+//! Every RPC and every kind of bad input, over a real socket.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod mining;
+mod pools;
+mod reports;
+mod streams;
+
+use hardneg::client::{Client, Error, Ids};
+use hardneg::proto::v1 as pb;
+use tonic::Code;
+
+/// The error's code, its ErrorInfo's reason, and the first field that BadRequest names.
+fn told<T: std::fmt::Debug>(result: Result<T, Error>) -> (Code, String, String) {
+    let error = result.expect_err("an error");
+    let field = error.field_violations().first().map(|(field, _)| field.clone());
+    (error.code(), error.reason().expect("every error has an ErrorInfo"), field.unwrap_or_default())
+}
+
+/// INVALID_ARGUMENT naming `field`.
+#[track_caller]
+fn assert_invalid<T: std::fmt::Debug>(result: Result<T, Error>, field: &str) {
+    assert_eq!(told(result), (Code::InvalidArgument, "INVALID_FIELD".into(), field.into()));
+}
+
+fn integers(ids: &Ids) -> &[u64] {
+    ids.as_u64().expect("an integer pool")
+}
+
+/// A pool that does not age, with 2 shards.
+fn plain(capacity: u64) -> pb::PoolSpec {
+    pb::PoolSpec {
+        capacity,
+        shards: 2,
+        decay: Some(pb::Decay { half_life: Some(pb::decay::HalfLife::Disabled(true)), max_step_jump: 0 }),
+        ..Default::default()
+    }
+}
+
+/// All that a pool shows to the outside.
+async fn figures(client: &Client, pool: &str) -> pb::PoolStats {
+    client.pool_stats(pool).await.unwrap()
+}
+
+/// Sizes only: refusals may be counted, but nothing may be stored.
+async fn sizes(client: &Client, pool: &str) -> (pb::PoolSizes, u64) {
+    let stats = figures(client, pool).await;
+    (stats.sizes.unwrap(), stats.reported_rows)
+}

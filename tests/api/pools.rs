@@ -1,0 +1,237 @@
+use super::*;
+use common::TestServer;
+use hardneg::config::{Config, Limits};
+use pb::decay::HalfLife;
+use pb::pool_spec::Background;
+use tonic::Request;
+
+#[tokio::test]
+async fn a_pool_is_created_once_listed_changed_and_deleted() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let (pool, created) = client.create_pool("faces", pb::PoolSpec::default()).await.unwrap();
+    assert!(created);
+    let spec = pool.spec.clone().unwrap();
+    assert_eq!((pool.name.as_str(), spec.capacity), ("pools/faces", 1 << 20));
+    assert_eq!(spec.background, Some(Background::BackgroundSize(65_536)));
+    let half_life = spec.decay.unwrap().half_life.unwrap();
+    assert_eq!(half_life, HalfLife::HalfLifeTime(prost_types::Duration { seconds: 3600, nanos: 0 }));
+
+    // The same again, and what it answered: both are the same spec.
+    for again in [pb::PoolSpec::default(), spec.clone()] {
+        let (same, created) = client.create_pool("faces", again).await.unwrap();
+        assert!(!created);
+        assert_eq!(same, pool);
+    }
+    let other = client.create_pool("faces", pb::PoolSpec { capacity: 5, ..Default::default() }).await;
+    let error = other.unwrap_err();
+    assert_eq!((error.code(), error.reason().unwrap().as_str()), (Code::AlreadyExists, "POOL_EXISTS"));
+    assert!(error.to_string().contains("spec.capacity"), "{error}");
+
+    let slower = pb::Decay { half_life: Some(HalfLife::HalfLifeTime(seconds(60))), max_step_jump: 0 };
+    let change = pb::PoolSpec { decay: Some(slower), capacity: 77, ..Default::default() };
+    let changed = client.update_pool("faces", change.clone(), &["spec.decay"], None).await.unwrap();
+    let now = changed.spec.unwrap();
+    assert_eq!((now.decay, now.capacity), (Some(slower), 1 << 20), "only what the mask names");
+    assert_ne!(changed.etag, pool.etag);
+    assert_invalid(
+        client.update_pool("faces", change.clone(), &["spec.capacity"], None).await,
+        "update_mask.paths[0]",
+    );
+    assert_invalid(client.update_pool("faces", change, &[], None).await, "update_mask");
+    let by_steps = pb::PoolSpec {
+        decay: Some(pb::Decay { half_life: Some(HalfLife::HalfLifeSteps(10.0)), max_step_jump: 0 }),
+        ..Default::default()
+    };
+    assert_invalid(client.update_pool("faces", by_steps, &["spec.decay"], None).await, "pool.spec.decay");
+
+    let mut service = client.pool_service();
+    let stale = pb::DeletePoolRequest { name: "pools/faces".into(), etag: pool.etag, allow_missing: false };
+    assert_eq!(service.delete_pool(stale).await.unwrap_err().code(), Code::Aborted);
+    client.delete_pool("faces", false).await.unwrap();
+    assert_eq!(told(client.delete_pool("faces", false).await).1, "POOL_NOT_FOUND");
+    client.delete_pool("faces", true).await.unwrap();
+    assert_eq!(told(client.get_pool("faces").await).0, Code::NotFound);
+}
+
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
+#[tokio::test]
+async fn pages_hold_every_pool_once() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    for i in (0..7).rev() {
+        client.create_pool(format!("p{i}"), plain(10)).await.unwrap();
+    }
+    let (mut names, mut page_token, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let request = pb::ListPoolsRequest { page_size: 3, page_token };
+        let page = client.pool_service().list_pools(request).await.unwrap().into_inner();
+        assert!(page.pools.len() <= 3);
+        names.extend(page.pools.into_iter().map(|pool| pool.name));
+        (page_token, pages) = (page.next_page_token, pages + 1);
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(names, (0..7).map(|i| format!("pools/p{i}")).collect::<Vec<_>>());
+    assert_eq!(pages, 3);
+    let negative = pb::ListPoolsRequest { page_size: -1, page_token: String::new() };
+    assert_eq!(client.pool_service().list_pools(negative).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_wrong_spec_names_its_field() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let decay = |half_life| Some(pb::Decay { half_life: Some(half_life), max_step_jump: 0 });
+    let hardness = |function: pb::HardnessFunction, offset, temperature| {
+        Some(pb::Hardness { function: function.into(), offset, temperature, ..Default::default() })
+    };
+    let policy = |policy| Some(pb::MiningPolicy { ..policy });
+    let limits = |serve_penalty, max_serves| Some(pb::ServeLimits { serve_penalty, max_serves });
+    let none = pb::PoolSpec::default;
+    let cases = [
+        ("capacity", pb::PoolSpec { capacity: 1 << 40, ..none() }),
+        ("background_size", pb::PoolSpec { background: Some(Background::BackgroundSize(3)), ..none() }),
+        (
+            "background_size",
+            pb::PoolSpec { background: Some(Background::BackgroundSize(u64::MAX)), ..none() },
+        ),
+        ("dense_ids", pb::PoolSpec { background: Some(Background::DenseIds(0)), ..none() }),
+        (
+            "dense_ids",
+            pb::PoolSpec {
+                background: Some(Background::DenseIds(9)),
+                id_kind: pb::IdKind::String.into(),
+                ..none()
+            },
+        ),
+        ("shards", pb::PoolSpec { shards: 257, ..none() }),
+        ("id_kind", pb::PoolSpec { id_kind: 77, ..none() }),
+        (
+            "decay.half_life_time",
+            pb::PoolSpec { decay: decay(HalfLife::HalfLifeTime(seconds(-5))), ..none() },
+        ),
+        ("decay.half_life_time", pb::PoolSpec { decay: decay(HalfLife::HalfLifeTime(seconds(0))), ..none() }),
+        ("decay.half_life_steps", pb::PoolSpec { decay: decay(HalfLife::HalfLifeSteps(-1.0)), ..none() }),
+        ("decay.half_life_steps", pb::PoolSpec { decay: decay(HalfLife::HalfLifeSteps(f64::NAN)), ..none() }),
+        (
+            "hardness.offset",
+            pb::PoolSpec { hardness: hardness(pb::HardnessFunction::Power, -1.0, 0.0), ..none() },
+        ),
+        (
+            "hardness.temperature",
+            pb::PoolSpec {
+                hardness: hardness(pb::HardnessFunction::Exponential, 0.0, f64::INFINITY),
+                ..none()
+            },
+        ),
+        (
+            "score_update.ema_weight",
+            pb::PoolSpec {
+                score_update: Some(pb::ScoreUpdate {
+                    rule: pb::ScoreUpdateRule::Ema.into(),
+                    ema_weight: 1.5,
+                }),
+                ..none()
+            },
+        ),
+        ("serve_limits.serve_penalty", pb::PoolSpec { serve_limits: limits(2.0, 0), ..none() }),
+        ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, 65_535), ..none() }),
+        ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, u32::MAX), ..none() }),
+        ("max_payload_bytes", pb::PoolSpec { max_payload_bytes: 4097, ..none() }),
+        (
+            "default_policy.alpha",
+            pb::PoolSpec {
+                default_policy: policy(pb::MiningPolicy { alpha: Some(-0.5), ..Default::default() }),
+                ..none()
+            },
+        ),
+    ];
+    for (field, spec) in cases {
+        assert_invalid(client.create_pool("bad", spec).await, &format!("pool.spec.{field}"));
+    }
+    let later = [
+        pb::PoolSpec { kind: pb::PoolKind::Anchored.into(), ..none() },
+        pb::PoolSpec { durability: pb::Durability::Sync.into(), ..none() },
+    ];
+    for spec in later {
+        assert_eq!(told(client.create_pool("bad", spec).await).0, Code::Unimplemented);
+    }
+    for name in ["", "a/b", "pools/a", "A", "-a", "a b", "..", &"x".repeat(64), &"y".repeat(100_000)] {
+        let request = pb::CreatePoolRequest { pool_id: name.into(), pool: None };
+        let status = client.pool_service().create_pool(Request::new(request)).await.unwrap_err();
+        assert_invalid::<()>(Err(status.into()), "pool_id");
+    }
+    let bare = pb::GetPoolRequest { name: "faces".into() };
+    let status = client.pool_service().get_pool(bare).await.unwrap_err();
+    assert_invalid::<()>(Err(status.into()), "name");
+    assert!(client.list_pools().await.unwrap().is_empty(), "nothing was created");
+}
+
+#[tokio::test]
+async fn there_are_no_more_pools_than_the_limit() {
+    let limits = Limits { max_pools: 2, ..Limits::default() };
+    let server = TestServer::start_with(Config { limits, ..Config::default() }).await;
+    let client = server.client().await;
+    client.create_pool("a", plain(10)).await.unwrap();
+    client.create_pool("b", plain(10)).await.unwrap();
+    assert_eq!(told(client.create_pool("c", plain(10)).await).0, Code::ResourceExhausted);
+    client.create_pool("b", plain(10)).await.expect("it exists");
+    client.delete_pool("a", false).await.unwrap();
+    client.create_pool("c", plain(10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handle_of_a_pool_does_not_reach_its_successor() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let (first, _) = client.create_pool("run", plain(10)).await.unwrap();
+    client.delete_pool("run", false).await.unwrap();
+    let (second, _) = client.create_pool("run", plain(10)).await.unwrap();
+    assert_ne!(first.uid, second.uid);
+    let old = hardneg::client::ScoreBatch::new("run", &[1], &[1.0]).unwrap().pool_uid(first.uid);
+    let (code, reason, _) = told(client.report_batch(old).await);
+    assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "POOL_RECREATED"));
+    let request = hardneg::client::MineRequest::new("run", 1).pool_uid(first.uid);
+    assert_eq!(told(client.mine(request).await).1, "POOL_RECREATED");
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_served() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+
+    let server = TestServer::start().await;
+    let channel = server.client().await.channel();
+    for service in ["", "hardneg.v1.MiningService", "hardneg.v1.PoolService"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let health = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner();
+        assert_eq!(health.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    }
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::once(ask))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("no list of services");
+    };
+    let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
+    assert!(
+        names.contains(&"hardneg.v1.MiningService") && names.contains(&"hardneg.v1.PoolService"),
+        "{names:?}"
+    );
+}

@@ -181,7 +181,7 @@ async fn a_seed_repeats_and_a_request_id_replays() {
     );
 
     let fields = pb::BatchFields { serves: true, ..Default::default() };
-    let replayed = || MineRequest::new("p", 64).request_id("step-1").fields(fields);
+    let replayed = move || MineRequest::new("p", 64).request_id("step-1").fields(fields);
     let first = client.mine(replayed()).await.unwrap();
     let many: Vec<_> = (0..8)
         .map(|_| {

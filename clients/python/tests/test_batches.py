@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -84,3 +85,12 @@ def test_closing_is_quick_and_leaves_no_thread(filled: hardneg.Pool) -> None:
     assert time.monotonic() - started < 1
     assert not batches._thread.is_alive()
     assert list(batches) == []
+
+
+def test_another_thread_may_close(server: FakeServer, filled: hardneg.Pool) -> None:
+    server.stop()
+    batches = filled.batches(5, timeout=20)
+    threading.Timer(0.3, batches.close).start()
+    started = time.monotonic()
+    assert list(batches) == []
+    assert time.monotonic() - started < 5

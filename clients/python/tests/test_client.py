@@ -266,7 +266,14 @@ def test_several_channels(server: FakeServer) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"capacity": 0}, {"background_size": 1, "dense_ids": 1}, {"hardness": "typo"}, {"score_update": "typo"}],
+    [
+        {"capacity": 0},
+        {"serve_penalty": 0},
+        {"ema_weight": 0},
+        {"background_size": 1, "dense_ids": 1},
+        {"hardness": "typo"},
+        {"score_update": "typo"},
+    ],
 )
 def test_wrong_options_are_refused_before_sending(client: hardneg.Client, arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"must|exclude"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -234,6 +235,43 @@ def test_no_threads_are_left(pool: hardneg.Pool) -> None:
     with pool.score_stream() as stream:
         stream.report([1], [1.0])
     assert not any(thread.is_alive() for thread in stream._threads)
+
+
+def test_gathered_rows_do_not_linger_while_the_queue_is_full(server: FakeServer, pool: hardneg.Pool) -> None:
+    with pool.score_stream(batch_size=10, max_pending=10, linger=60) as stream:
+        stream.report(range(6), [1.0] * 6)
+        started = time.monotonic()
+        assert stream.report(range(6, 12), [1.0] * 6) == 6
+        assert time.monotonic() - started < 5
+
+
+def test_an_idle_stream_uses_no_time(pool: hardneg.Pool) -> None:
+    with pool.score_stream(linger=0.01) as stream:
+        stream.report([1], [1.0])
+        stream.flush()
+        time.sleep(0.1)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.05
+
+
+def test_a_fork_is_told_so(pool: hardneg.Pool) -> None:
+    with pool.score_stream() as stream, pool.batches(1) as batches:
+        child = os.fork()
+        if child == 0:
+            told = 0
+            for use in (lambda: stream.report([1], [1.0]), stream.flush, pool.score_stream, pool.stats):
+                try:
+                    use()
+                except RuntimeError:
+                    told += 1
+            stream.close()  # the parent's: does nothing here
+            os._exit(told)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 4
+        stream.report([1], [1.0])
+        stream.flush()
+        batches.close()
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,10 @@ class HardnegError(Exception):
         self.code = code
         self.reason = reason
         self.violations = tuple(violations)
-        self.field = self.violations[0][0] if self.violations else None
         self.retry_after = retry_after
         self.metadata = dict(metadata or {})
+        # UNIMPLEMENTED names what was asked for in its ErrorInfo only.
+        self.field = self.violations[0][0] if self.violations else self.metadata.get("field")
 
     def __str__(self) -> str:
         named = f" [field: {self.field}]" if self.field and self.field not in self.message else ""

@@ -165,3 +165,62 @@ fn the_environment_speaks_and_a_closed_pipe_is_no_failure() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// A file in, a batch out, figures and load, all through the command line and a real server.
+#[test]
+fn the_command_line_does_the_whole_job() {
+    let mut server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let scores = folder.path().join("scores.csv");
+    let rows: String =
+        (0..1000).map(|i| format!("{i},{}\n", if i == 7 { f64::NAN } else { f64::from(i) })).collect();
+    std::fs::write(&scores, format!("id,score\n{rows}")).unwrap();
+    let call = |arguments: &[&str]| {
+        let (code, stdout, stderr) = hardneg(&[&["--server", &server.address], arguments].concat());
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        stdout
+    };
+    call(&["pool", "create", "faces", "--capacity", "100", "--shards", "2"]);
+    call(&["report", scores.to_str().unwrap(), "--pool", "faces"]);
+    let stats: serde_json::Value =
+        serde_json::from_str(&call(&["pool", "stats", "faces", "--json"])).unwrap();
+    let text = stats.to_string();
+    assert_eq!(stats["sizes"]["hard"], 100, "{text}");
+    assert_eq!(stats["counts"]["non_finite"], 1, "{text}");
+    let top = call(&[
+        "mine",
+        "--pool",
+        "faces",
+        "-n",
+        "3",
+        "--strategy",
+        "top",
+        "--random-fraction",
+        "0",
+        "--format",
+        "csv",
+    ]);
+    let ids: Vec<_> = top.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(ids, ["999", "998", "997"], "{top}");
+    let load = call(&[
+        "load",
+        "--pool",
+        "load",
+        "--ids",
+        "10k",
+        "--streams",
+        "1",
+        "--duration",
+        "1s",
+        "--warmup",
+        "0s",
+    ]);
+    assert!(load.contains("10,000 hard") && load.contains("ns/score"), "{load}");
+    assert!(call(&["pool", "list"]).contains("faces"));
+    call(&["pool", "delete", "faces"]);
+    let (code, _, stderr) = hardneg(&["--server", &server.address, "mine", "--pool", "faces"]);
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("NOT_FOUND") && stderr.contains("`faces`"), "{stderr}");
+    server.signal("-TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}

@@ -245,27 +245,27 @@ async fn one_sample_with_nearly_all_the_mass_costs_little() {
 
 #[tokio::test]
 async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
-    // 30 of 5,000 pass: 16 B proposals find few of them.
+    // 15 of 1,500 pass: 16 B proposals find few of them.
     let pool = pool(
-        (0..5000).map(|i| 1.0 + (i % 97) as f32).collect(),
-        5000,
+        (0..1500).map(|i| 1.0 + (i % 97) as f32).collect(),
+        1500,
         BackgroundSpec::Sampled { size: 10_000 },
         3,
     )
     .await;
     let mut windowed = policy(Strategy::Proportional, 1.0, 0.0);
     windowed.windows = vec![Window::Score { min: 3.0, max: 3.0 }];
-    let eligible = (0..5000).filter(|i| i % 97 == 2).count();
+    let eligible = (0..1500).filter(|i| i % 97 == 2).count();
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
     assert_eq!(batch.ids.len(), eligible, "all that pass, and no more");
     assert!(batch.ids.iter().all(|id| id % 97 == 2));
-    let mut counts = vec![0.0; 5000];
+    let mut counts = vec![0.0; 1500];
     for seed in 0..1000 {
-        for id in mine(context(&pool, 10, windowed.clone(), seed)).await.unwrap().ids {
+        for id in mine(context(&pool, 5, windowed.clone(), seed)).await.unwrap().ids {
             counts[id as usize] += 1.0;
         }
     }
-    let counts: Vec<f64> = (0..5000).filter(|i| i % 97 == 2).map(|i: usize| counts[i]).collect();
+    let counts: Vec<f64> = (0..1500).filter(|i| i % 97 == 2).map(|i: usize| counts[i]).collect();
     let (statistic, degrees) = chi2(&counts, &vec![1.0; counts.len()]);
     assert!(statistic < chi2_limit(degrees), "{statistic} of {degrees}");
     windowed.random_fraction = 0.25;

@@ -30,6 +30,15 @@ COLUMNS = 14  # windows in a row of the picture
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A row of the picture: windows by id, and the losses that were reported for them, both of shape (n,)."""
+
+    title: str
+    ids: np.ndarray
+    losses: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class Paired:
     """How one arm differs from another on the same splits.
 
@@ -73,9 +82,9 @@ def write(
     *,
     seconds: float,
     settings: dict[str, Any],
-    shown: dict[str, np.ndarray],
+    shown: list[Shown],
 ) -> None:
-    """Writes everything into `out`, and prints the table; `shown` are pictures, title to window ids."""
+    """Writes everything into `out`, and prints the table."""
     out.mkdir(parents=True, exist_ok=True)
     fppi = {arm.name: curves(results, arm.name, lambda q: q.fppi) for arm in arms}
     precision = {arm.name: curves(results, arm.name, lambda q: q.average_precision) for arm in arms}
@@ -206,7 +215,7 @@ def draw_comparison(
         right.axhline(0, color="#7f7f7f", lw=1)
         right.set_xlim(-0.5, len(others) - 0.4)
         right.set_xticks(range(len(others)), [arm.label.replace(" ", "\n", 1) for arm in others], fontsize=8.5)
-        right.set_ylabel("arm - random")
+        right.set_ylabel("difference to random negatives")
         right.set_title("Last round, paired by seed; diamond: mean ± se", fontsize=10, loc="left")
         right.grid(axis="y", alpha=0.25)
     axes[0, 0].legend(frameon=False, fontsize=9)
@@ -214,35 +223,36 @@ def draw_comparison(
     plt.close(figure)
 
 
-def draw_windows(path: Path, rows: dict[str, np.ndarray], windows: Windows) -> None:
-    """A grid of windows: one row of pictures for each title, under each the photo that it is from."""
-    figure, axes = plt.subplots(
-        len(rows), COLUMNS, figsize=(COLUMNS * 0.95, len(rows) * 1.5), squeeze=False, constrained_layout=True
-    )
-    for i, (title, ids) in enumerate(rows.items()):
-        for j, ax in enumerate(axes[i]):
+def draw_windows(path: Path, rows: list[Shown], windows: Windows) -> None:
+    """A grid of windows: for each row its title, under each window the photo that it is from, and its loss."""
+    figure = plt.figure(figsize=(COLUMNS * 0.9, len(rows) * 1.55), layout="constrained")
+    for row, part in zip(rows, np.atleast_1d(figure.subfigures(len(rows), 1)), strict=True):
+        part.suptitle(row.title, x=0.005, ha="left", fontsize=10)
+        axes = part.subplots(1, COLUMNS)
+        for ax in axes:
             ax.axis("off")
-            if j < len(ids):
-                ax.imshow(windows.patches[ids[j]], cmap="gray", vmin=0, vmax=255)
-                name = windows.names[windows.photos[ids[j]]].split(".")[0]
-                ax.text(0.5, -0.05, name[:13], transform=ax.transAxes, ha="center", va="top", fontsize=6.5)
-        axes[i, 0].set_title(title, loc="left", fontsize=9.5)
-    figure.savefig(path, dpi=150)
+        for i, (ax, window) in enumerate(zip(axes, row.ids, strict=False)):
+            ax.imshow(windows.patches[window], cmap="gray", vmin=0, vmax=255)
+            caption = windows.names[windows.photos[window]].split(".")[0].split("_")[0]
+            if row.losses is not None:
+                caption += f"\nloss {row.losses[i]:.2f}"
+            ax.text(0.5, -0.06, caption, transform=ax.transAxes, ha="center", va="top", fontsize=7)
+    figure.savefig(path, dpi=140)
     plt.close(figure)
 
 
 def distinct(ids: np.ndarray, windows: Windows, count: int) -> np.ndarray:
-    """The first `count` of these windows that are of different places, so that a picture shows no window twice."""
+    """Positions of the first `count` of these windows that are of different places: no picture shows one twice."""
     chosen: list[int] = []
     places: list[tuple[int, np.ndarray]] = []
-    for candidate in ids:
+    for position, candidate in enumerate(ids):
         photo = int(windows.photos[candidate])
         top, left, side = windows.boxes[candidate]
         if windows.variants[candidate] == 1:  # where it is in the photo, not in its mirror image
             left = windows.widths[photo] - left - side
         centre = np.array([top + side / 2, left + side / 2])
         if all(photo != other or np.abs(centre - there).max() > side / 2 for other, there in places):
-            chosen.append(int(candidate))
+            chosen.append(position)
             places.append((photo, centre))
         if len(chosen) == count:
             break

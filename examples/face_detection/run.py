@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import queue
 import secrets
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -79,6 +81,14 @@ class Workers:
 
 
 @dataclass(frozen=True)
+class Hardest:
+    """The hardest windows of a pool, the hardest first: rows of `Windows` and losses, both of shape (n,)."""
+
+    ids: np.ndarray
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
 class Trained:
     """One arm on one seed.
 
@@ -87,14 +97,14 @@ class Trained:
         seed: Of the split.
         qualities: After the first fit, then after each round.
         mined: What joined the training set in each round, as rows of `Windows`.
-        hardest: The hardest in the pool after each round, hardest first, as rows of `Windows`; empty without a pool.
+        hardest: The hardest in the pool in each round, before mining; empty without a pool.
     """
 
     arm: str
     seed: int
     qualities: list[Quality]
     mined: list[np.ndarray] = field(default_factory=list)
-    hardest: list[np.ndarray] = field(default_factory=list)
+    hardest: list[Hardest] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ def train(arm: Arm, seed: int, split: windows.Split, bench: Bench) -> Trained:
             scored = bench.workers.score(task)
             if pool is not None:
                 top = pool.mine(200, strategy="top", random_fraction=0.0, exclude_ids=ids, dry_run=True)
-                trained.hardest.append(rows[top.ids.astype(np.int64)])
+                trained.hardest.append(Hardest(rows[np.asarray(top.ids, np.int64)], np.asarray(top.scores)))
             chosen = choose(
                 arm,
                 budget.negatives,
@@ -178,22 +188,30 @@ def train(arm: Arm, seed: int, split: windows.Split, bench: Bench) -> Trained:
     return trained
 
 
-def pictures(results: list[Trained], everything: windows.Windows, count: int) -> dict[str, np.ndarray]:
-    """Windows worth looking at, of the first seed: title to ids, `count` each, of different places."""
+def pictures(results: list[Trained], everything: windows.Windows) -> list[report.Shown]:
+    """Windows of the first seed that are worth looking at."""
     first = {result.arm: result for result in results if result.seed == 0}
-    shown: dict[str, np.ndarray] = {}
+    shown = []
     mined = next((first[name] for name in ("mixture", "top", "weighted") if name in first), None)
-    if mined is not None and mined.hardest:
-        shown["Hardest in the pool in round 1: the detector has seen random negatives only"] = mined.hardest[0]
-        shown[f"Hardest in the pool in round {len(mined.hardest)}: what mining has left"] = mined.hardest[-1]
+    if mined is not None:
+        rounds = len(mined.hardest)
+        for which, title in (
+            (mined.hardest[0], "Hardest in the pool in round 1: the detector has seen random negatives only"),
+            (
+                mined.hardest[-1],
+                f"Hardest in the pool in round {rounds}: the detector has been trained on mined ones",
+            ),
+        ):
+            keep = report.distinct(which.ids, everything, report.COLUMNS)
+            shown.append(report.Shown(title, which.ids[keep], which.losses[keep]))
     for name, title in (
-        ("random", "Drawn at random, for comparison"),
-        ("ohem", "Hardest in batch (OHEM), first round"),
-        ("mixture", "Drawn by the hardneg mixture, last round"),
+        ("mixture", "Drawn by the mixture in the last round, hard and random"),
+        ("random", "Drawn at random in the last round"),
     ):
         if name in first:
-            shown[title] = first[name].mined[0 if name == "ohem" else -1]
-    return {title: report.distinct(ids, everything, count) for title, ids in shown.items()}
+            ids = first[name].mined[-1]
+            shown.append(report.Shown(title, ids[report.distinct(ids, everything, report.COLUMNS)]))
+    return shown
 
 
 def parse() -> argparse.Namespace:
@@ -227,6 +245,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Runs every arm on every seed, then reports."""
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and the temporary folder go too
     chosen = [arm for arm in arms(options.alpha, options.random_fraction) if arm.name in options.arms.split(",")]
     budget = Budget(options.rounds, options.negatives, options.scored, c=options.c)
     server = options.server if any(arm.mine is not None for arm in chosen) else None
@@ -266,5 +285,5 @@ def main() -> None:
             everything,
             seconds=time.monotonic() - started,
             settings={key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
-            shown=pictures(results, everything, report.COLUMNS),
+            shown=pictures(results, everything),
         )

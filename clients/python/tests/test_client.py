@@ -42,7 +42,9 @@ def test_create_sends_the_whole_spec(server: FakeServer, client: hardneg.Client)
     assert info.hardness is hardneg.HardnessFunction.EXPONENTIAL
     assert info.default_policy.strategy is hardneg.Strategy.RANK
     assert info.default_policy.windows == (hardneg.RankWindow(min=10),)
-    assert info.score_update is hardneg.ScoreUpdate.EMA
+    assert (info.offset, info.temperature) == (None, 0.1)
+    assert (info.score_update, info.ema_weight) == (hardneg.ScoreUpdate.EMA, 0.25)
+    assert (info.max_step_jump, info.rotate_background) == (100, False)
 
 
 @pytest.mark.parametrize(

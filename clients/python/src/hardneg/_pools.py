@@ -143,12 +143,17 @@ class PoolInfo:
         id_kind: Integers or strings.
         hardness: How a score becomes a weight.
         lower_is_harder: Set for distances.
+        offset: Of POWER; None with EXPONENTIAL.
+        temperature: Of EXPONENTIAL; None with POWER.
         half_life: How priorities age.
+        max_step_jump: A report further ahead is refused; None where the pool does not age by steps.
         score_update: What a new report of a known id does.
+        ema_weight: Weight of the new score with EMA; None with another rule.
         default_policy: Of mining requests that do not give their own.
         serve_penalty: Factor on a sample's weight for each serve; 1 is off.
         max_serves: Serves between two reports; 0 is no limit.
         max_payload_bytes: Longest payload; 0: none are kept.
+        rotate_background: Whether the background sample is replaced by a fresh one from time to time.
     """
 
     name: str
@@ -162,12 +167,17 @@ class PoolInfo:
     id_kind: IdKind
     hardness: HardnessFunction
     lower_is_harder: bool
+    offset: float | None
+    temperature: float | None
     half_life: HalfLife
+    max_step_jump: int | None
     score_update: ScoreUpdate
+    ema_weight: float | None
     default_policy: MiningPolicy
     serve_penalty: float
     max_serves: int
     max_payload_bytes: int
+    rotate_background: bool
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
@@ -175,6 +185,7 @@ class PoolInfo:
         spec = message.spec
         function = from_enum(HardnessFunction, pool_pb2.HardnessFunction, spec.hardness.function)
         rule = from_enum(ScoreUpdate, pool_pb2.ScoreUpdateRule, spec.score_update.rule)
+        by_steps = spec.decay.WhichOneof("half_life") == "half_life_steps"
         dense = spec.WhichOneof("background") == "dense_ids"
         return cls(
             name=message.name.removeprefix("pools/"),
@@ -188,10 +199,15 @@ class PoolInfo:
             id_kind=from_enum(IdKind, pool_pb2.IdKind, spec.id_kind) or IdKind.U64,
             hardness=function or HardnessFunction.POWER,
             lower_is_harder=spec.hardness.lower_is_harder,
+            offset=spec.hardness.offset if function is not HardnessFunction.EXPONENTIAL else None,
+            temperature=spec.hardness.temperature if function is HardnessFunction.EXPONENTIAL else None,
             half_life=half_life_from_proto(spec.decay),
+            max_step_jump=spec.decay.max_step_jump if by_steps else None,
             score_update=rule or ScoreUpdate.LAST,
+            ema_weight=spec.score_update.ema_weight if rule is ScoreUpdate.EMA else None,
             default_policy=MiningPolicy.from_proto(spec.default_policy),
             serve_penalty=spec.serve_limits.serve_penalty,
             max_serves=spec.serve_limits.max_serves,
             max_payload_bytes=spec.max_payload_bytes,
+            rotate_background=not spec.background_rotation.disabled,
         )

@@ -7,7 +7,8 @@ cargo clippy --locked --all-targets -- -D warnings
 # The thin client must build alone, with few dependencies.
 cargo clippy --locked --no-default-features --features client -- -D warnings
 if command -v cargo-deny >/dev/null; then
-    # Advisories need a database from the network: not here.
+    # Of every target, so that nothing is left to download; advisories need a database from the network: not here.
+    cargo fetch --quiet --locked
     cargo deny --offline --log-level error check licenses bans sources
 else
     echo "lint: cargo-deny is not installed, licences not checked (cargo install cargo-deny --locked)" >&2

@@ -118,6 +118,7 @@ def table(
         f"After {budget.rounds} rounds, on {where}; {seeds} seeds, mean ± sd over them. Every arm scored "
         f"{budget.rounds} x {budget.scored:,} windows and was fitted on the same "
         f"{(budget.rounds + 1) * budget.negatives:,} negatives.",
+        *(f"{arm.label[0].upper()}{arm.label[1:]}: {describe(arm)}." for arm in arms if arm.mine is not None),
         "",
     ]
     measures = (
@@ -144,6 +145,13 @@ def table(
         lines += [f"**{title[0].upper()}{title[1:]}**", ""]
         lines += [*markdown(["negatives", "mean ± sd", *rest], body), ""]
     return "\n".join(lines)
+
+
+def describe(arm: Arm) -> str:
+    """How an arm mines, in a few words."""
+    mined = dict(arm.mine or {})
+    words = [str(mined.pop("strategy")), *(f"{name} {value:g}" for name, value in mined.items())]
+    return ", ".join(words).replace("_", " ") + (", fitted with importance weights" if arm.weighted else "")
 
 
 def markdown(header: list[str], body: list[list[str]]) -> list[str]:
@@ -225,12 +233,13 @@ def draw_comparison(
 
 def draw_windows(path: Path, rows: list[Shown], windows: Windows) -> None:
     """A grid of windows: for each row its title, under each window the photo that it is from, and its loss."""
-    figure = plt.figure(figsize=(COLUMNS * 0.9, len(rows) * 1.55), layout="constrained")
-    for row, part in zip(rows, np.atleast_1d(figure.subfigures(len(rows), 1)), strict=True):
+    figure = plt.figure(figsize=(COLUMNS * 0.9, len(rows) * 1.5), layout="constrained")
+    for row, part in zip(rows, np.atleast_1d(figure.subfigures(len(rows), 1, hspace=0.06)), strict=True):
         part.suptitle(row.title, x=0.005, ha="left", fontsize=10)
         axes = part.subplots(1, COLUMNS)
         for ax in axes:
             ax.axis("off")
+            ax.set_anchor("N")  # close to its title
         for i, (ax, window) in enumerate(zip(axes, row.ids, strict=False)):
             ax.imshow(windows.patches[window], cmap="gray", vmin=0, vmax=255)
             caption = windows.names[windows.photos[window]].split(".")[0].split("_")[0]

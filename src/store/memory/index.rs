@@ -5,7 +5,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::prefetch::prefetch;
+use super::hint::{huge_pages, prefetch};
 use crate::store::StoreError;
 
 /// Entries in a line.
@@ -55,8 +55,9 @@ impl Index {
     pub(super) fn new(capacity: usize) -> Result<Self, StoreError> {
         let slot_bits = usize::BITS - capacity.leading_zeros();
         let lines = ((capacity as f64 / LOAD / ENTRIES as f64).ceil() as usize).max(1);
-        let lines = bytemuck::allocation::try_zeroed_vec(lines)
+        let lines: Vec<Line> = bytemuck::allocation::try_zeroed_vec(lines)
             .map_err(|()| StoreError::Exhausted(format!("no memory for an index of {capacity} samples")))?;
+        huge_pages(&lines);
         Ok(Self { lines, slot_mask: ((1u64 << slot_bits) - 1) as u32, slot_bits })
     }
 

@@ -3,10 +3,11 @@
 mod arena;
 mod background;
 mod buckets;
+mod hint;
 mod index;
-mod prefetch;
 mod queue;
 mod shard;
+mod shared;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,8 @@ use super::{
 };
 use background::Generation;
 use queue::{Cell, Change, Work};
-use shard::{Generations, Shard, Shared, Terms};
+use shard::Shard;
+use shared::{Generations, Shared, Terms};
 
 /// A filling generation takes over once it has seen this share of what the serving one has.
 const FULL_ENOUGH: f64 = 0.95;

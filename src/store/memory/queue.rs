@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::shard::{Generations, Shard, Terms};
+use super::shard::Shard;
+use super::shared::{Generations, Terms};
 use crate::store::ApplyCounts;
 use crate::store::partition::Partitioned;
 

@@ -1,20 +1,23 @@
 //! One shard: index, slots, buckets and background under one lock.
 
+mod read;
+
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
 use std::collections::VecDeque;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::background::{Generation, IdHasher, IdMap, Offer, Sample, Taken, updated_score};
 use super::buckets::Buckets;
 use super::index::{Index, Probe};
-use super::slots::{Attachment, Slot, Slots, VACANT};
+use super::shared::{Generations, Shared, Terms};
+use super::slots::{Slot, Slots, VACANT};
 use crate::store::hash::placement_hash;
-use crate::store::key::{ANCIENT_UNITS, BUCKET_SHIFT, Hardness, Key};
+use crate::store::key::{ANCIENT_UNITS, BUCKET_SHIFT, Key};
 use crate::store::partition::Partitioned;
-use crate::store::{ApplyCounts, Row, ScoreUpdate, ServeMark, Served, StoreError};
+use crate::store::{ApplyCounts, ScoreUpdate, StoreError};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
@@ -29,81 +32,6 @@ const LIFTED_MAX: u32 = 16_384;
 const SPLIT_RANKS: u64 = 65_536;
 /// Serves of ids that are stored nowhere, remembered over all shards (DECISIONS 17).
 const UNSTORED_SERVES: usize = 65_536;
-
-/// What all shards of a pool share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) capacity: i64,
-    pub(super) shards: usize,
-    /// Samples in all shards; briefly over capacity while a batch is applied.
-    pub(super) len: AtomicI64,
-    /// The lowest bucket's key of each shard; `u64::MAX` when empty.
-    floors: Vec<AtomicU64>,
-    pub(super) hardness: Hardness,
-    /// Ids of a dense id space; 0: not dense.
-    pub(super) dense_ids: u64,
-}
-
-impl Shared {
-    pub(super) fn new(capacity: usize, shards: usize, hardness: Hardness, dense_ids: u64) -> Self {
-        Self {
-            capacity: capacity as i64,
-            shards,
-            len: AtomicI64::new(0),
-            floors: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
-            hardness,
-            dense_ids,
-        }
-    }
-
-    /// The lowest bucket of the pool and the shard that holds it.
-    pub(super) fn lowest(&self) -> Option<(usize, Key)> {
-        self.lowest_of(|_| true)
-    }
-
-    /// The lowest bucket of the other shards.
-    fn lowest_but(&self, number: usize) -> Option<Key> {
-        self.lowest_of(|shard| shard != number).map(|l| l.1)
-    }
-
-    fn lowest_of(&self, counts: impl Fn(usize) -> bool) -> Option<(usize, Key)> {
-        let mut lowest: Option<(usize, Key)> = None;
-        for (shard, floor) in self.floors.iter().enumerate() {
-            let Ok(key) = u32::try_from(floor.load(Ordering::Relaxed)) else {
-                continue;
-            };
-            if !counts(shard) {
-                continue;
-            }
-            if lowest.is_none_or(|(_, low)| Key(key).since(low) < 0) {
-                lowest = Some((shard, Key(key)));
-            }
-        }
-        lowest
-    }
-
-    /// The lowest key that a new sample may have; `None` while there is room.
-    pub(super) fn floor(&self) -> Option<Key> {
-        (self.len.load(Ordering::Relaxed) >= self.capacity).then(|| self.lowest()).flatten().map(|l| l.1)
-    }
-}
-
-/// How a part of a batch is applied.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) stamp: u32,
-    pub(super) decay_units: u64,
-    pub(super) refuse_stale: bool,
-    pub(super) model_version: u32,
-    pub(super) update: ScoreUpdate,
-}
-
-/// The generations that serve and fill.
-#[derive(Clone, Debug)]
-pub(super) struct Generations {
-    pub(super) serving: Arc<Generation>,
-    pub(super) filling: Option<Arc<Generation>>,
-}
 
 /// One shard.
 #[derive(Debug)]
@@ -136,7 +64,7 @@ impl Shard {
             shared,
             index: Index::new(slots_max)?,
             slots: Slots::new(slots_max)?,
-            buckets: Buckets::new(),
+            buckets: Buckets::new(slots_max),
             samples: Vec::new(),
             background_max,
             removed: RoaringTreemap::new(),
@@ -282,7 +210,7 @@ impl Shard {
     }
 
     fn is_full(&self) -> bool {
-        self.shared.len.load(Ordering::Relaxed) >= self.shared.capacity
+        self.shared.is_full()
     }
 
     /// Applies one row.
@@ -474,8 +402,7 @@ impl Shard {
 
     #[inline]
     fn publish(&self) {
-        let floor = self.buckets.lowest().map_or(u64::MAX, |(_, key)| u64::from(key.0));
-        self.shared.floors[self.number].store(floor, Ordering::Relaxed);
+        self.shared.publish_floor(self.number, self.buckets.lowest().map(|(_, key)| key));
     }
 
     /// Lifts samples so far behind the clock that serial order would soon wrap; their weight is 2^-500000 either way.
@@ -510,126 +437,6 @@ impl Shard {
         }
         self.publish();
         was
-    }
-
-    /// Ids of the dense space that were removed here.
-    pub(super) fn removed(&self) -> u64 {
-        self.removed.len()
-    }
-
-    /// Members of the serving generation.
-    pub(super) fn background_len(&self) -> usize {
-        self.samples.first().map_or(0, Sample::len)
-    }
-
-    /// The member of a bucket.
-    pub(super) fn hard_at(&self, bucket: u32, ordinal: u32) -> Option<Row> {
-        self.buckets.member(bucket, ordinal).map(|slot| self.slots.row(slot))
-    }
-
-    /// Starts loading what `hard_at` will read.
-    pub(super) fn prefetch_hard(&self, bucket: u32, ordinal: u32) {
-        if let Some(slot) = self.buckets.member(bucket, ordinal) {
-            self.slots.prefetch(slot);
-        }
-    }
-
-    /// The id of a background member.
-    pub(super) fn background_id(&self, ordinal: u64) -> Option<u64> {
-        if self.shared.dense_ids > 0 {
-            return (ordinal < self.shared.dense_ids).then_some(ordinal);
-        }
-        self.samples.first()?.id_at(ordinal)
-    }
-
-    /// Starts loading the index line of an id.
-    pub(super) fn prefetch_id(&self, id: u64) {
-        self.index.prefetch(placement_hash(id));
-    }
-
-    /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
-    pub(super) fn row(&self, id: u64) -> Option<Row> {
-        if let Some(slot) = self.find(placement_hash(id), id) {
-            return Some(self.slots.row(slot));
-        }
-        if let Some(row) = self.samples.iter().find_map(|s| s.row(id)) {
-            return Some(row);
-        }
-        (id < self.shared.dense_ids && !self.removed.contains(id)).then(|| Row {
-            id,
-            hard_key: None,
-            score: f32::NAN,
-            stamp: None,
-            model_version: 0,
-            serves: self.unstored_serves.get(&id).copied().unwrap_or(0),
-        })
-    }
-
-    /// Marks a sample as served.
-    pub(super) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
-        let row = self.row(id)?;
-        if row.serves >= mark.max_serves {
-            return None;
-        }
-        let slot = self.find(placement_hash(id), id);
-        let attachment: Option<&Attachment> = match slot {
-            Some(slot) => self.slots.attachment(slot),
-            None => self.samples.iter().find_map(|s| s.attachment(id)),
-        };
-        let (name, payload) = attachment.map_or((None, None), |a| (a.name.clone(), a.payload.clone()));
-        let mut serves = row.serves;
-        if mark.count {
-            let mut kept = None;
-            for sample in &mut self.samples {
-                kept = sample.count_serve(id).or(kept);
-            }
-            serves = match slot {
-                Some(slot) => self.slots.count_serve(slot),
-                None => kept.unwrap_or_else(|| self.count_unstored(id)),
-            };
-        }
-        Some(Served { serves, name, payload })
-    }
-
-    fn count_unstored(&mut self, id: u64) -> u16 {
-        let serves = self.unstored_serves.entry(id).or_insert(0);
-        if *serves == 0 {
-            self.unstored_order.push_back(id);
-        }
-        *serves = serves.saturating_add(1);
-        let serves = *serves;
-        while self.unstored_order.len() > UNSTORED_SERVES / self.shared.shards {
-            if let Some(oldest) = self.unstored_order.pop_front() {
-                self.unstored_serves.remove(&oldest);
-            }
-        }
-        serves
-    }
-
-    /// Rows of slots `from..`, about `limit` of them, and the slot to go on from.
-    pub(super) fn scan(&self, from: u32, limit: usize) -> (Vec<Row>, Option<u32>) {
-        let end = self.slots.touched().min(from.saturating_add(limit as u32));
-        let rows = (from..end)
-            .filter(|slot| self.slots.get(*slot).position != VACANT)
-            .map(|slot| self.slots.row(slot))
-            .collect();
-        (rows, (end < self.slots.touched()).then_some(end))
-    }
-
-    /// Visits (key, serves, id, slot) of the members of a bucket.
-    pub(super) fn visit(&self, leaf: u32, mut visit: impl FnMut(Key, u16, u64, u32)) {
-        let mut ahead = self.buckets.members(leaf).skip(16);
-        for slot in self.buckets.members(leaf) {
-            if let Some(next) = ahead.next() {
-                self.slots.prefetch(next);
-            }
-            let s = self.slots.get(slot);
-            visit(s.key, self.slots.serves(slot), s.id, slot);
-        }
-    }
-
-    pub(super) fn slot_row(&self, slot: u32) -> Row {
-        self.slots.row(slot)
     }
 
     /// Bytes of index, slots with side columns, buckets and background.

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use bytes::Bytes;
 use std::sync::Arc;
 
-use super::prefetch::prefetch;
+use super::hint::{huge_pages, prefetch};
 use crate::store::key::Key;
 use crate::store::{Row, StoreError};
 
@@ -68,8 +68,9 @@ pub(super) struct Slots {
 impl Slots {
     /// Room for `capacity` samples; memory is taken as it is touched.
     pub(super) fn new(capacity: usize) -> Result<Self, StoreError> {
-        let slots = bytemuck::allocation::try_zeroed_vec(capacity)
+        let slots: Vec<Slot> = bytemuck::allocation::try_zeroed_vec(capacity)
             .map_err(|()| StoreError::Exhausted(format!("no memory for {capacity} samples")))?;
+        huge_pages(&slots);
         Ok(Self {
             slots,
             touched: 0,

@@ -118,7 +118,7 @@ def table(
         f"After {budget.rounds} rounds, on {where}; {seeds} seeds, mean ± sd over them. Every arm scored "
         f"{budget.rounds} x {budget.scored:,} windows and was fitted on the same "
         f"{(budget.rounds + 1) * budget.negatives:,} negatives.",
-        *(f"{arm.label[0].upper()}{arm.label[1:]}: {describe(arm)}." for arm in arms if arm.mine is not None),
+        *(f"{arm.label}: {describe(arm)}." for arm in arms if arm.mine is not None),
         "",
     ]
     measures = (

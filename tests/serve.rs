@@ -110,6 +110,21 @@ async fn a_stream_that_stays_open_does_not_outlive_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
+/// A trainer's idle stream is ended at once, not at the deadline, and its client learns that it may go on elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_idle_score_stream_does_not_hold_up_the_drain() {
+    let mut server = Server::start(&["--drain-deadline", "1h"]);
+    let client = hardneg::client::Client::connect(&server.address).await.unwrap();
+    let (_batches, receiver) = tokio::sync::mpsc::channel(1);
+    let batches = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let mut acks = client.mining_service().stream_scores(batches).await.unwrap().into_inner();
+    server.signal("-TERM");
+    let status = acks.message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    drop((acks, client));
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&["--drain-deadline", "1h"]);

@@ -15,6 +15,9 @@ const OUTSTANDING_MAX: u32 = 64;
 /// Credits in one message, and in all.
 const CREDITS_MAX: u32 = 1_024;
 
+/// Where the request stands in the first message.
+const PREFIX: &str = "start.request.";
+
 /// What the first message asked for.
 pub(super) struct Start {
     wanted: Wanted,
@@ -48,7 +51,7 @@ pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) 
             ));
         }
     };
-    Ok(Start { wanted: batch::decode(context, request, "start.request.")?, credits })
+    Ok(Start { wanted: batch::decode(context, request, PREFIX)?, credits })
 }
 
 /// Where a stream stands.
@@ -70,14 +73,16 @@ pub(super) fn batches(
     let state = State { context, messages, wanted: start.wanted, credits: start.credits, sent: 0 };
     futures_util::stream::try_unfold(state, |mut state| async move {
         while state.credits == 0 {
-            match state.messages.message().await? {
+            match state.context.next(&mut state.messages).await? {
                 None => return Ok(None),
                 Some(message) => state.credits = granted(&message)?,
             }
         }
         let mut request = state.wanted.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
-        let batch = batch::mine(&state.context, &state.wanted, request, Patience::Queue).await?;
+        let batch = batch::mine(&state.context, &state.wanted, request, Patience::Queue)
+            .await
+            .map_err(|error| error.below(PREFIX))?;
         state.credits -= 1;
         state.sent += 1;
         Ok::<_, Status>(Some((pb::StreamBatchesResponse { batch: Some(batch) }, state)))

@@ -66,7 +66,7 @@ impl MiningService for Mining {
         request: Request<Streaming<pb::StreamBatchesRequest>>,
     ) -> Result<Response<Self::StreamBatchesStream>, Status> {
         let mut messages = request.into_inner();
-        let start = batch_stream::start(&self.context, messages.message().await?)?;
+        let start = batch_stream::start(&self.context, self.context.next(&mut messages).await?)?;
         Ok(Response::new(Box::pin(batch_stream::batches(self.context.clone(), messages, start))))
     }
 

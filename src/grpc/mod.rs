@@ -13,6 +13,8 @@ mod status;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
 
 use crate::config::Limits;
 use crate::pool::core::Pool;
@@ -24,12 +26,17 @@ use crate::proto::v1::pool_service_server::PoolServiceServer;
 /// Names of the services, for health checks.
 pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
 
-/// The data path, ready to be added to a transport.
+/// The data path, ready to be added to a transport. Streams end between two batches once `drain` is cancelled.
 #[must_use]
-pub fn mining_service(registry: Arc<Registry>, limits: &Limits) -> MiningServiceServer<mining::Mining> {
+pub fn mining_service(
+    registry: Arc<Registry>,
+    limits: &Limits,
+    drain: CancellationToken,
+) -> MiningServiceServer<mining::Mining> {
     let service = mining::Mining {
         context: Context {
             registry,
+            drain,
             rows_max: limits.max_batch_rows,
             message_bytes_max: limits.max_message_bytes,
         },
@@ -53,6 +60,8 @@ pub fn pool_service(registry: Arc<Registry>, limits: &Limits) -> PoolServiceServ
 #[derive(Clone)]
 struct Context {
     registry: Arc<Registry>,
+    /// The server is stopping.
+    drain: CancellationToken,
     /// Rows of any batch or list of ids.
     rows_max: usize,
     /// Bytes of an answer.
@@ -60,6 +69,18 @@ struct Context {
 }
 
 impl Context {
+    /// The next message of a stream; `None` at its end.
+    ///
+    /// # Errors
+    /// The transport's; UNAVAILABLE once the server is stopping, so that a client goes on elsewhere or later.
+    async fn next<M>(&self, messages: &mut Streaming<M>) -> Result<Option<M>, Status> {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => Err(Status::unavailable("the server is stopping")),
+            message = messages.message() => message,
+        }
+    }
+
     /// The pool of this name; with a `uid` other than 0 it must be that one.
     fn pool(&self, field: &str, name: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
         self.registry.get(pool_id(field, name)?, uid)

@@ -17,7 +17,7 @@ pub(super) fn acks(
     batches: Streaming<pb::StreamScoresRequest>,
 ) -> impl Stream<Item = Result<pb::StreamScoresResponse, Status>> + Send {
     futures_util::stream::try_unfold((context, batches), |(context, mut batches)| async move {
-        let Some(message) = batches.message().await? else {
+        let Some(message) = context.next(&mut batches).await? else {
             return Ok(None);
         };
         let (sequence, pool_uid) =

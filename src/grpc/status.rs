@@ -50,7 +50,9 @@ impl From<PoolError> for Status {
             PoolError::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, details(reason, &[])),
             PoolError::Aborted(_) => (Code::Aborted, details("ETAG_MISMATCH", &[])),
             PoolError::Unimplemented(field) => {
-                (Code::Unimplemented, details("NOT_IN_THIS_VERSION", &[("field", &field)]))
+                let mut details = details("NOT_IN_THIS_VERSION", &[("field", &field)]);
+                details.add_bad_request_violation(field, "not available in this version");
+                (Code::Unimplemented, details)
             }
             PoolError::Unavailable(_) => (Code::Unavailable, details("STORE_UNAVAILABLE", &[])),
             PoolError::Internal(_) => (Code::Internal, details("INTERNAL", &[])),

@@ -187,12 +187,14 @@ async fn a_stream_of_batches_says_what_is_wrong() {
     let request = pb::MineBatchRequest { pool: "pools/p".into(), batch_size: 1, ..Default::default() };
     let replay = pb::MineBatchRequest { request_id: "r".into(), ..request.clone() };
     let bad_pool = pb::MineBatchRequest { pool: "p".into(), ..request.clone() };
+    let bad_size = pb::MineBatchRequest { batch_size: 0, ..request.clone() };
     let cases = [
         (vec![Some(Message::Credits(1))], "start"),
         (vec![None], "start"),
         (vec![start(None, 0)], "start.request"),
         (vec![start(Some(replay), 0)], "start.request.request_id"),
         (vec![start(Some(bad_pool), 0)], "start.request.pool"),
+        (vec![start(Some(bad_size), 0)], "start.request.batch_size"),
         (vec![start(Some(request.clone()), 65)], "start.max_outstanding"),
         (vec![start(Some(request.clone()), 1), Some(Message::Credits(5000))], "credits"),
         (vec![start(Some(request.clone()), 1), start(Some(request.clone()), 1)], "start"),

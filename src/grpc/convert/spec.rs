@@ -23,12 +23,12 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
     let defaults = PoolSpec::defaults(limits);
     match variant("pool.spec.kind", message.kind)? {
         pb::PoolKind::Unspecified | pb::PoolKind::Flat => {}
-        pb::PoolKind::Anchored => return Err(PoolError::Unimplemented("pool.spec.kind ANCHORED".into())),
+        pb::PoolKind::Anchored => return Err(PoolError::Unimplemented("pool.spec.kind".into())),
     }
     match variant("pool.spec.durability", message.durability)? {
         pb::Durability::Unspecified | pb::Durability::None => {}
         pb::Durability::Async | pb::Durability::Sync => {
-            return Err(PoolError::Unimplemented("pool.spec.durability other than NONE".into()));
+            return Err(PoolError::Unimplemented("pool.spec.durability".into()));
         }
     }
     let background = match message.background {

@@ -9,8 +9,10 @@
 //! so that one sample with nearly all the mass costs a handful of proposals. Both are stopping times of the process,
 //! so neither changes its law.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 
 use super::background::Background;
 use super::filter::Filter;

@@ -7,6 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::hint::prefetch;
 use super::slots::Attachment;
 use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Hardness;
@@ -253,14 +254,31 @@ impl Sample {
 
     /// Counts a serve of a member; its serves then.
     pub(super) fn count_serve(&mut self, id: u64) -> Option<u16> {
-        let at = *self.by_id.get(&id)?;
-        let serves = &mut self.members[at as usize].serves;
+        let at = self.place(id)?;
+        let serves = &mut self.members[at].serves;
         *serves = serves.saturating_add(1);
         Some(*serves)
     }
 
     fn member(&self, id: u64) -> Option<&Member> {
-        self.by_id.get(&id).map(|at| &self.members[*at as usize])
+        self.place(id).map(|at| &self.members[at])
+    }
+
+    /// Where a member stands. Most ids are none, which their hash tells without a look into the map.
+    #[inline]
+    fn place(&self, id: u64) -> Option<usize> {
+        if !self.may_take(id) {
+            return None;
+        }
+        self.by_id.get(&id).map(|at| *at as usize)
+    }
+
+    /// Starts loading what an offer of `id` will touch.
+    #[inline]
+    pub(super) fn prefetch(&self, id: u64) {
+        if let Some(at) = self.place(id) {
+            prefetch(&self.members, at);
+        }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -11,14 +11,15 @@ pub(super) fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(place) = slice.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        const LINE: usize = 64;
         let first = std::ptr::from_ref(place).cast::<i8>();
         // SAFETY: the addresses are of the first and the last byte of a live element; prefetching reads nothing that the
         // program can observe, and SSE is part of every x86_64.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(first);
-            if 64 % size_of::<T>() != 0 {
-                // It may lie across two lines.
-                _mm_prefetch::<_MM_HINT_T0>(first.add(size_of::<T>().saturating_sub(1)));
+            if first as usize % LINE > LINE.saturating_sub(size_of::<T>()) {
+                // It lies across two lines.
+                _mm_prefetch::<_MM_HINT_T0>(first.add(size_of::<T>() - 1));
             }
         }
     }

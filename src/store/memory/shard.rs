@@ -148,6 +148,7 @@ impl Shard {
         let mut evictions = 2 * STAGE as u32;
         for (row, probe) in rows.zip(probes) {
             *probe = self.index.probe(batch.hashes[row]);
+            self.samples.iter().for_each(|sample| sample.prefetch(batch.ids[row]));
             match *probe {
                 Probe::Perhaps(slot) => self.slots.prefetch(slot),
                 _ if full && !self.is_too_easy(batch.keys[row]) => {

@@ -151,6 +151,14 @@ impl Buckets {
         (position < list.len()).then(|| list.get(&self.arena, position))
     }
 
+    /// Starts loading what `member` will read.
+    #[inline]
+    pub(super) fn prefetch_member(&self, leaf: u32, position: u32) {
+        if let Some(leaf) = self.leaves.get(leaf as usize) {
+            leaf.list.prefetch(&self.arena, position);
+        }
+    }
+
     /// Slots of a bucket.
     pub(super) fn members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
         self.leaves[leaf as usize].list.iter(&self.arena)

@@ -318,7 +318,12 @@ impl Store for MemoryStore {
             Address::Background { partition, .. } => partition.into(),
         };
         self.by_shard(addresses, shard_of, |shard, group| {
-            let mut ids = Vec::with_capacity(group.len());
+            let mut ids = Vec::new();
+            for &i in group {
+                if let Address::Hard { bucket, ordinal, .. } = addresses[i] {
+                    shard.buckets.prefetch_member(bucket, ordinal);
+                }
+            }
             for &i in group {
                 match addresses[i] {
                     Address::Hard { bucket, ordinal, .. } => shard.prefetch_hard(bucket, ordinal),

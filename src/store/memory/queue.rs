@@ -54,8 +54,8 @@ impl Work {
         self.progress[shard].1.load(Ordering::Acquire)
     }
 
-    /// Does the next rows; true when the shard is through.
-    fn advance(&self, number: usize, shard: &mut Shard) -> bool {
+    /// Does the next rows; how many.
+    fn advance(&self, number: usize, shard: &mut Shard) -> usize {
         let (rows_done, done) = &self.progress[number];
         let at = rows_done.load(Ordering::Relaxed);
         let (next, rows) = match &self.change {
@@ -78,7 +78,7 @@ impl Work {
         };
         rows_done.store(next, Ordering::Relaxed);
         done.store(next == rows, Ordering::Release);
-        next == rows
+        next - at
     }
 }
 
@@ -109,18 +109,19 @@ impl Cell {
         self.queue.lock().push_back(work);
     }
 
-    /// Does a bounded piece of what is first in the queue; false when there is nothing.
-    pub(super) fn step(&self, number: usize) -> bool {
+    /// Does a bounded piece of what is first in the queue; how many rows.
+    pub(super) fn step(&self, number: usize) -> usize {
         let mut shard = self.shard.lock();
         let Some(first) = self.queue.lock().front().cloned() else {
-            return false;
+            return 0;
         };
-        if first.advance(number, &mut shard) {
+        let rows = first.advance(number, &mut shard);
+        if first.is_done(number) {
             // Only holders of the shard take from the queue, so the first is still this one.
             self.queue.lock().pop_front();
         }
         // A draw that waits gets the lock now, not some time.
         parking_lot::MutexGuard::unlock_fair(shard);
-        true
+        rows
     }
 }

@@ -34,18 +34,22 @@ pub async fn run(
         }
     };
     all_health(tonic_health::ServingStatus::Serving).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .context("cannot serve reflection")?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection_v1 = reflection().build_v1().context("cannot serve reflection")?;
+    // What ghz and older grpcurl ask for.
+    let reflection_v1alpha = reflection().build_v1alpha().context("cannot serve reflection")?;
 
     let registry = Registry::new(engine(config.store), pool_limits(&config), TimeSource::monotonic());
     let drain = CancellationToken::new();
     let incoming = Incoming::new(listener, config.limits.max_connections);
     let server = builder(&config)
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(reflection_v1)
+        .add_service(reflection_v1alpha)
         .add_service(grpc::pool_service(registry.clone(), &config.limits))
         .add_service(grpc::mining_service(registry, &config.limits, drain.clone()))
         .serve_with_incoming_shutdown(incoming, drain.clone().cancelled_owned());

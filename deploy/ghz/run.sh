@@ -28,8 +28,7 @@ for _ in $(seq 100); do "$bin" --server "http://$server" health >/dev/null 2>&1 
 # name, call, data, concurrent calls, rows a call
 run() {
     local name=$1 call=$2 data=$3 concurrency=$4 rows=$5
-    ghz --config deploy/ghz/common.json --proto proto/hardneg/v1/mining_service.proto --import-paths proto \
-        --call "hardneg.v1.MiningService.$call" --binary-file "$out/$data" --name "$name" \
+    ghz --config deploy/ghz/common.json --call "hardneg.v1.MiningService.$call" --binary-file "$out/$data" --name "$name" \
         --concurrency "$concurrency" --connections "$concurrency" --duration "${seconds}s" \
         --format json --output "$out/$name.json" "$server"
     python3 deploy/ghz/summary.py "$out/$name.json" "$name" "$rows"

@@ -22,3 +22,13 @@ def test_the_readme_runs(own_server: RealServer, capsys: pytest.CaptureFixture[s
     assert names["batch"].policy.random_fraction == 0.25
     assert names["stream"].stats.acked_rows == 3
     assert "policy.alpha - " in capsys.readouterr().out
+
+
+def test_the_projects_quick_start_runs(own_server: RealServer, capsys: pytest.CaptureFixture[str]) -> None:
+    front = README.parent.parent.parent / "README.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```", front.read_text(), flags=re.M | re.S)
+    assert len(code.strip().splitlines()) <= 15
+    names: dict[str, Any] = {}
+    exec(compile(code.replace("localhost:50051", own_server.target), str(front), "exec"), names)
+    assert len(names["batch"]) == 256
+    assert capsys.readouterr().out.startswith("[")

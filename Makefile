@@ -4,7 +4,7 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench ghz python 
+.PHONY: help build demo test lint bench ghz python
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,9 @@ test: ## Every test: lint, Rust (unit, statistics, API), Python client, end to e
 lint: ## Formatting, clippy, licences
 	tests/lint.sh
 
-bench: ## The store beside an ordered tree, then the service end to end beside a sink
+bench: ## The store beside an ordered tree, mining beside ingestion, then the service end to end beside a sink
 	cargo bench --locked --bench store
+	cargo bench --locked --bench mining
 	cargo bench --locked --bench service
 
 ghz: build ## Load with ghz: ReportScores, StreamScores, MineBatch

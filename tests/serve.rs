@@ -125,6 +125,24 @@ async fn an_idle_score_stream_does_not_hold_up_the_drain() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
+/// A stream of batches that waits for a pool to fill is ended as well, with credits left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_waiting_batch_stream_does_not_hold_up_the_drain() {
+    use hardneg::client::{BatchStreamOptions, MineRequest};
+    let mut server = Server::start(&["--drain-deadline", "1h"]);
+    let client = hardneg::client::Client::connect(&server.address).await.unwrap();
+    client.create_pool("p", Default::default()).await.unwrap();
+    let request = MineRequest::new("p", 1).wait(1, Duration::from_secs(300));
+    let options = BatchStreamOptions { give_up_after: Duration::ZERO, ..Default::default() };
+    let mut batches = client.batch_stream(request, options).await.unwrap();
+    let next = tokio::spawn(async move { batches.next().await.unwrap_err() });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("-TERM");
+    assert_eq!(next.await.unwrap().reason().as_deref(), Some("SERVER_STOPPING"));
+    drop(client);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&["--drain-deadline", "1h"]);

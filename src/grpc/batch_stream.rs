@@ -80,9 +80,13 @@ pub(super) fn batches(
         }
         let mut request = state.wanted.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
-        let batch = batch::mine(&state.context, &state.wanted, request, Patience::Queue)
-            .await
-            .map_err(|error| error.below(PREFIX))?;
+        let drain = state.context.drain.clone();
+        let batch = tokio::select! {
+            biased;
+            () = drain.cancelled() => Err(PoolError::Stopping),
+            mined = batch::mine(&state.context, &state.wanted, request, Patience::Queue) => mined,
+        };
+        let batch = batch.map_err(|error| error.below(PREFIX))?;
         state.credits -= 1;
         state.sent += 1;
         Ok::<_, Status>(Some((pb::StreamBatchesResponse { batch: Some(batch) }, state)))

@@ -76,7 +76,7 @@ impl Context {
     async fn next<M>(&self, messages: &mut Streaming<M>) -> Result<Option<M>, Status> {
         tokio::select! {
             biased;
-            () = self.drain.cancelled() => Err(Status::unavailable("the server is stopping")),
+            () = self.drain.cancelled() => Err(PoolError::Stopping.into()),
             message = messages.message() => message,
         }
     }

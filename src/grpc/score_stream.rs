@@ -20,8 +20,7 @@ pub(super) fn acks(
         let Some(message) = context.next(&mut batches).await? else {
             return Ok(None);
         };
-        let (sequence, pool_uid) =
-            message.batch.as_ref().map_or((0, 0), |batch| (batch.sequence, batch.pool_uid));
+        let sequence = message.batch.as_ref().map_or(0, |batch| batch.sequence);
         let ack = match report::apply(&context, message.batch).await {
             Ok(ack) => ack,
             // A bad batch fails alone.
@@ -29,7 +28,6 @@ pub(super) fn acks(
                 sequence,
                 status: pb::AckStatus::Rejected.into(),
                 error: Some(to_message(&error.into())),
-                pool_uid,
                 ..Default::default()
             },
         };

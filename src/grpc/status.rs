@@ -2,6 +2,7 @@
 //! where they apply (Google AIP 193).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -14,6 +15,11 @@ const DOMAIN: &str = "hardneg";
 /// Violations told of one request; the rest would only repeat them.
 const VIOLATIONS_MAX: usize = 32;
 
+/// Longest message.
+const MESSAGE_CHARS_MAX: usize = 1024;
+/// When to try again after a server stopped.
+const RESTART: Duration = Duration::from_secs(1);
+
 /// What a program sees of an error.
 fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
     let metadata: HashMap<String, String> =
@@ -23,7 +29,8 @@ fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
 
 impl From<PoolError> for Status {
     fn from(error: PoolError) -> Self {
-        let message = error.to_string();
+        // It travels in a header, which clients bound.
+        let message: String = error.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
         let (code, details) = match error {
             PoolError::NotFound(pool) => (Code::NotFound, details("POOL_NOT_FOUND", &[("pool", &pool)])),
             PoolError::AlreadyExists { pool, differs } => {
@@ -53,6 +60,11 @@ impl From<PoolError> for Status {
                 let mut details = details("NOT_IN_THIS_VERSION", &[("field", &field)]);
                 details.add_bad_request_violation(field, "not available in this version");
                 (Code::Unimplemented, details)
+            }
+            PoolError::Stopping => {
+                let mut details = details("SERVER_STOPPING", &[]);
+                details.set_retry_info(Some(RESTART));
+                (Code::Unavailable, details)
             }
             PoolError::Unavailable(_) => (Code::Unavailable, details("STORE_UNAVAILABLE", &[])),
             PoolError::Internal(_) => (Code::Internal, details("INTERNAL", &[])),

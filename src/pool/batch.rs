@@ -29,6 +29,18 @@ pub struct MineRequest {
     pub dry_run: bool,
 }
 
+impl MineRequest {
+    /// Bytes this holds, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let exclude = match &self.exclude {
+            Ids::U64(ids) => ids.len() * 8,
+            Ids::Names(names) => names.iter().map(|n| n.len() + 32).sum(),
+        };
+        std::mem::size_of::<Self>() + exclude + self.request_id.len()
+    }
+}
+
 /// Waiting for a pool to fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {

@@ -47,6 +47,9 @@ impl TimeSource {
 /// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
 const ADVANCE_MAX_UNITS: f64 = (1u64 << 14) as f64 * UNITS_PER_OCTAVE as f64;
 
+/// A step further than this behind the highest is refused: stamps, which are steps mod 2^32, would take it for a later one.
+const STEP_LAG_MAX: u64 = 1 << 31;
+
 /// A moment in a pool's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
@@ -84,7 +87,8 @@ impl State {
             Decay::Disabled => return self.units_at_anchor,
         };
         let units = self.units_at_anchor + (now - self.anchor) / half_life * UNITS_PER_OCTAVE as f64;
-        units.clamp(0.0, self.units_reported + ADVANCE_MAX_UNITS)
+        // Keys compare rightly only while they are near each other, so neither may an old step be too far behind.
+        units.clamp(self.units_reported - ADVANCE_MAX_UNITS, self.units_reported + ADVANCE_MAX_UNITS)
     }
 
     /// D of a report at `now`.
@@ -140,7 +144,8 @@ impl Clock {
     /// The moment of a report at `step`, which a step clock advances to.
     ///
     /// # Errors
-    /// `Invalid` naming `batch.step` when a step clock would jump further than `max_step_jump`.
+    /// `Invalid` naming `batch.step` when a step clock would jump further than `max_step_jump`, when the step is 0 though
+    /// training has begun, and when it is too far behind.
     pub fn report(&self, step: u64) -> Result<Moment, PoolError> {
         let mut state = self.state.lock();
         let Decay::Steps { max_step_jump, .. } = state.decay else {
@@ -159,6 +164,18 @@ impl Clock {
                     "step {step} is more than max_step_jump {max_step_jump} ahead of the highest seen, {highest}"
                 ),
             ));
+        }
+        if let Some(highest) = state.step.filter(|highest| *highest > 0) {
+            let problem = match step {
+                0 => Some("is 0: this pool ages by steps, and training has begun".to_owned()),
+                _ if highest.saturating_sub(step) >= STEP_LAG_MAX => {
+                    Some(format!("step {step} is 2^31 or more behind the highest seen, {highest}"))
+                }
+                _ => None,
+            };
+            if let Some(problem) = problem {
+                return Err(PoolError::invalid("batch.step", problem));
+            }
         }
         if state.step.is_none() {
             // A training that goes on at step 5,000,000 is not five million steps old.
@@ -240,5 +257,16 @@ mod tests {
         assert_eq!(clock.report(5_000_010).unwrap().decay_units - first.decay_units, 1024);
         assert_eq!(first.decay_units - clock.report(4_999_990).unwrap().decay_units, 1024);
         assert_eq!(clock.step(), Some(5_000_010));
+        assert!(clock.report(0).is_err(), "a forgotten step");
+    }
+
+    #[test]
+    fn an_old_step_is_old_however_short_the_half_life() {
+        let (_, time) = manual();
+        let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time);
+        let new = clock.report(1 << 40).unwrap().decay_units;
+        let old = clock.report((1 << 40) - 1_000_000).unwrap().decay_units;
+        assert_eq!(new - old, 1 << 24, "2^14 half-lives and no more, or keys would wrap");
+        assert!(clock.report(1 << 30).is_err());
     }
 }

@@ -156,7 +156,7 @@ impl Pool {
     pub(super) fn update(&self, etag: &str, change: SpecChange, limits: &Limits) -> Result<(), PoolError> {
         let mut guard = self.spec.write();
         if !etag.is_empty() && etag != format!("{:016x}-{}", self.uid, guard.1) {
-            return Err(PoolError::Aborted(format!("pool `{}` changed: its etag is not `{etag}`", self.id)));
+            return Err(PoolError::Aborted(format!("pool `{}` changed: its etag is another", self.id)));
         }
         let mut spec = (*guard.0).clone();
         if let Some(decay) = change.decay {
@@ -215,7 +215,8 @@ impl Pool {
         let moment = self.clock.report(report.step)?;
         if !self.ledger.enter(&report.sender) {
             Counters::add(&self.counters.duplicate_batches, 1);
-            return Ok(self.ack(AckStatus::Duplicate, ReportCounts::default(), None, moment));
+            let floor = self.store.level().await?.floor;
+            return Ok(self.ack(AckStatus::Duplicate, ReportCounts::default(), floor, moment));
         }
         let mut batch = ReportBatch {
             ids,
@@ -382,6 +383,9 @@ impl Pool {
 
     /// Waits until the hard store holds `min_size`; true when the time ran out first.
     async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
+        if self.store.level().await?.hard >= wait.min_size {
+            return Ok(false);
+        }
         let _place = self.house.admission.wait()?;
         let deadline = tokio::time::Instant::now() + wait.timeout;
         loop {
@@ -389,7 +393,7 @@ impl Pool {
             if self.closed.load(Ordering::Acquire) {
                 return Err(PoolError::NotFound(self.id.clone()));
             }
-            if self.store.stats().await?.hard >= wait.min_size {
+            if self.store.level().await?.hard >= wait.min_size {
                 return Ok(false);
             }
             if tokio::time::timeout_at(deadline, grown).await.is_err() {

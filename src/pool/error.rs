@@ -64,6 +64,9 @@ pub enum PoolError {
     /// The store behind the pool failed.
     #[error("{0}")]
     Unavailable(String),
+    /// The server is stopping: another one, or this one after its restart, will do it.
+    #[error("the server is stopping")]
+    Stopping,
     /// A defect of the server: the work that it names panicked.
     #[error("internal error: {0} failed")]
     Internal(&'static str),

@@ -172,7 +172,7 @@ impl PolicyOverrides {
                 format!("{} windows, over {WINDOWS_MAX}", self.windows.len()),
             ));
         }
-        for (i, window) in self.windows.iter().enumerate() {
+        for (i, window) in self.windows.iter().take(WINDOWS_MAX).enumerate() {
             if let Some(description) = window.fault() {
                 bad.push(Violation::new(format!("{prefix}.windows[{i}]"), description));
             }

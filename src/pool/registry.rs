@@ -133,7 +133,7 @@ impl Registry {
                 Ok(())
             }
             None if self.pools.contains_key(id) => {
-                Err(PoolError::Aborted(format!("pool `{id}` changed: its etag is not `{etag}`")))
+                Err(PoolError::Aborted(format!("pool `{id}` changed: its etag is another")))
             }
             None if allow_missing => Ok(()),
             None => Err(PoolError::NotFound(id.to_owned())),

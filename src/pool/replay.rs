@@ -1,5 +1,6 @@
 //! Batches remembered by request_id, so that a retried mine returns the same one (DECISIONS 17).
 
+use moka::policy::EvictionPolicy;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -24,7 +25,11 @@ impl Replay {
             batches: moka::future::Cache::builder()
                 .time_to_live(limits.request_id_ttl)
                 .max_capacity(limits.mine_cache_bytes)
-                .weigher(|_, (_, batch): &Remembered| u32::try_from(batch.size_bytes()).unwrap_or(u32::MAX))
+                .weigher(|_, (request, batch): &Remembered| {
+                    u32::try_from(request.size_bytes() + batch.size_bytes()).unwrap_or(u32::MAX)
+                })
+                // Not the default, which would rather forget the newest.
+                .eviction_policy(EvictionPolicy::lru())
                 .build(),
         }
     }

@@ -269,6 +269,15 @@ pub struct ScanPage {
     pub next: Option<u64>,
 }
 
+/// How full a store is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// |S|.
+    pub hard: u64,
+    /// As in [`Applied::floor`].
+    pub floor: Option<Key>,
+}
+
 /// Sizes and costs of a store now.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreStats {
@@ -321,6 +330,8 @@ pub trait Store: Send + Sync + 'static {
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
     /// Removes samples from everywhere; returns how many were stored, and the position.
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;
+    /// What a call may ask for often: a few loads, no lock.
+    async fn level(&self) -> Result<Level, StoreError>;
     /// Sizes and costs.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 }

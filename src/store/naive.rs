@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::hash::{background_hash, placement_hash};
 use super::key::{BUCKET_SHIFT, Key};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, ReportBatch,
-    Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, Level,
+    ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec,
+    StoreStats,
 };
 
 /// Makes [`NaiveStore`]s.
@@ -304,6 +305,11 @@ impl Store for NaiveStore {
         }
         state.position += 1;
         Ok((removed, state.position))
+    }
+
+    async fn level(&self) -> Result<Level, StoreError> {
+        let census = self.census().await?;
+        Ok(Level { hard: census.hard, floor: census.floor })
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -52,6 +52,8 @@ async fn a_wrong_request_names_its_field() {
     }
     let many = (0..17).fold(MineRequest::new("p", 1), |r, _| r.rank_window(0, None));
     assert_invalid(client.mine(many).await, "policy.windows");
+    let thousands = (0..5000).fold(MineRequest::new("p", 1), |r, _| r.age_window(-1.0, None));
+    assert_invalid(client.mine(thousands).await, "policy.windows");
     let raw = |message: pb::MineBatchRequest| pb::MineBatchRequest {
         pool: "pools/p".into(),
         batch_size: 1,

@@ -118,7 +118,8 @@ async fn a_bad_batch_names_its_column_and_changes_nothing() {
     // Over the longest message: refused by the transport, and the connection lives on.
     let huge = pb::ScoreBatch { ids: u64s(vec![1; 3 << 20]), ..good() };
     let mut wide = client.mining_service().max_encoding_message_size(usize::MAX);
-    assert!(wide.report_scores(pb::ReportScoresRequest { batch: Some(huge) }).await.is_err());
+    let refused = wide.report_scores(pb::ReportScoresRequest { batch: Some(huge) }).await;
+    assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
     send(&client, good()).await.unwrap();
 }
 
@@ -148,6 +149,7 @@ async fn what_becomes_of_each_row_is_counted() {
     let sum = c.inserted + c.updated + c.background_only + c.dropped + c.non_finite + c.coalesced + c.stale;
     assert_eq!((sum + c.out_of_range, stats.reported_rows, stats.reported_batches), (11, 11, 2));
     assert_eq!(stats.sizes.unwrap().hard, 4);
+    assert_eq!(c.inserted - stats.evicted, 4, "what came in and did not stay was pushed out");
 
     let dense = pb::PoolSpec { background: Some(Background::DenseIds(10)), ..plain(4) };
     client.create_pool("dense", dense).await.unwrap();
@@ -197,6 +199,7 @@ async fn steps_refuse_what_is_stale_and_what_jumps() {
         async |step, id| client.report_batch(ScoreBatch::new("p", &[id], &[1.0]).unwrap().step(step)).await;
     at(50, 1).await.unwrap();
     assert_invalid(at(151, 1).await, "batch.step");
+    assert_invalid(at(0, 1).await, "batch.step");
     assert_eq!(at(40, 1).await.unwrap().counts.unwrap().stale, 1);
     assert_eq!(at(40, 2).await.unwrap().counts.unwrap().inserted, 1, "an old step of a new id keeps its own");
     assert_eq!(figures(&client, "p").await.step, Some(50));

@@ -119,7 +119,12 @@ fn decode_hardness(message: Option<pb::Hardness>) -> Result<Hardness, PoolError>
 fn decode_decay(message: Option<pb::Decay>, otherwise: Decay) -> Result<Decay, PoolError> {
     let message = message.unwrap_or_default();
     Ok(match message.half_life {
-        None => otherwise,
+        None => match otherwise {
+            Decay::Steps { half_life, .. } if message.max_step_jump != 0 => {
+                Decay::Steps { half_life, max_step_jump: message.max_step_jump }
+            }
+            otherwise => otherwise,
+        },
         Some(HalfLife::HalfLifeTime(half_life)) => {
             Decay::Time { half_life: duration("pool.spec.decay.half_life_time", half_life)? }
         }
@@ -174,7 +179,7 @@ fn decode_rotation(
         rows => Some(rows),
     };
     let max_fill_time = match message.max_fill_time {
-        None => default.max_fill_time,
+        None | Some(prost_types::Duration { seconds: 0, nanos: 0 }) => default.max_fill_time,
         Some(time) => duration("pool.spec.background_rotation.max_fill_time", time)?,
     };
     Ok(BackgroundRotation { after_reports: after_reports.filter(|_| !message.disabled), max_fill_time })

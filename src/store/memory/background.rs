@@ -188,6 +188,10 @@ impl Sample {
         self.by_id.insert(offer.id, self.members.len() as u32);
         self.by_hash.push((hash, offer.id));
         self.members.push(member);
+        // Removed ids leave their hashes behind, which only the largest ever meet.
+        if self.by_hash.len() > 2 * self.members.len() + 64 {
+            self.by_hash = self.members.iter().map(|m| (m.hash, m.id)).collect();
+        }
         self.generation.members.fetch_add(1, Ordering::Relaxed);
         Taken::Member
     }

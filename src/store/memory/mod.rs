@@ -21,8 +21,8 @@ use super::hash::placement_hash;
 use super::key::Key;
 use super::partition::{Partitioned, partition_of};
 use super::{
-    Address, Applied, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, ReportBatch, Rotation,
-    Row, ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    Address, Applied, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, Level, ReportBatch,
+    Rotation, Row, ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
 };
 use background::Generation;
 use queue::{Cell, Change, Work};
@@ -149,21 +149,22 @@ impl MemoryStore {
             }
             rest.next += 1;
         }
-        self.settle();
+        work.counts.lock().evicted += self.settle();
     }
 
-    /// Evicts what a batch brought over capacity, from the shard with the pool's lowest bucket.
-    fn settle(&self) {
+    /// Evicts what a batch brought over capacity, from the shard with the pool's lowest bucket; how many.
+    fn settle(&self) -> u64 {
+        let mut evicted = 0;
         loop {
             let excess = self.shared.len.load(Ordering::Relaxed) - self.shared.capacity;
             let Some((number, _)) = self.shared.lowest().filter(|_| excess > 0) else {
-                return;
+                return evicted;
             };
             let mut shard = self.cells[number].shard.lock();
             // Someone else may have settled meanwhile; and a little at a time, for the lowest bucket moves about.
             let excess = self.shared.len.load(Ordering::Relaxed) - self.shared.capacity;
             if excess > 0 {
-                shard.settle((excess as u64).min(1024));
+                evicted += shard.settle((excess as u64).min(1024));
             }
         }
     }
@@ -202,6 +203,49 @@ impl MemoryStore {
                 renewal.rows.store(0, Ordering::Relaxed);
             }
         }
+    }
+
+    /// A census, unless a shard turned out to be in a later generation of the background than the others.
+    fn count_once(&self) -> Option<Census> {
+        let generations = self.generations();
+        let mut overtaken = false;
+        let mut of_shards = vec![Vec::new(); self.cells.len()];
+        let mut counts = vec![0; self.cells.len()];
+        let (mut hard, mut removed) = (0, 0);
+        self.each_of(0..self.cells.len(), |number, shard| {
+            let buckets = &mut of_shards[number];
+            buckets.reserve(128);
+            if self.shared.dense_ids == 0 {
+                overtaken |= !shard.follow(&generations);
+            }
+            shard.buckets.descend(|bucket, leaf| {
+                let count = leaf.len();
+                hard += u64::from(count);
+                buckets.push(BucketCount {
+                    partition: number as u16,
+                    bucket,
+                    low: leaf.low,
+                    high: leaf.high(),
+                    count,
+                });
+                true
+            });
+            counts[number] = shard.background_len() as u32;
+            removed += shard.removed();
+        });
+        if overtaken {
+            return None;
+        }
+        let background = match self.spec.background {
+            BackgroundSpec::Dense { ids } => BackgroundCount::Dense { ids, removed },
+            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled {
+                salt: generations.serving.salt,
+                threshold: generations.serving.threshold(),
+                counts,
+            },
+        };
+        // In order of the shards, whichever was free first: the same seed draws the same batch.
+        Some(Census { buckets: of_shards.concat(), hard, background, floor: self.shared.floor() })
     }
 
     fn generations(&self) -> Generations {
@@ -292,41 +336,13 @@ impl Store for MemoryStore {
     }
 
     async fn census(&self) -> Result<Census, StoreError> {
-        let generations = self.generations();
-        let mut of_shards = vec![Vec::new(); self.cells.len()];
-        let mut counts = vec![0; self.cells.len()];
-        let (mut hard, mut removed) = (0, 0);
-        self.each_of(0..self.cells.len(), |number, shard| {
-            let buckets = &mut of_shards[number];
-            buckets.reserve(128);
-            if self.shared.dense_ids == 0 {
-                shard.follow(&generations);
+        loop {
+            if let Some(census) = self.count_once() {
+                return Ok(census);
             }
-            shard.buckets.descend(|bucket, leaf| {
-                let count = leaf.len();
-                hard += u64::from(count);
-                buckets.push(BucketCount {
-                    partition: number as u16,
-                    bucket,
-                    low: leaf.low,
-                    high: leaf.high(),
-                    count,
-                });
-                true
-            });
-            counts[number] = shard.background_len() as u32;
-            removed += shard.removed();
-        });
-        let background = match self.spec.background {
-            BackgroundSpec::Dense { ids } => BackgroundCount::Dense { ids, removed },
-            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled {
-                salt: generations.serving.salt,
-                threshold: generations.serving.threshold(),
-                counts,
-            },
-        };
-        // In order of the shards, whichever was free first: the same seed draws the same batch.
-        Ok(Census { buckets: of_shards.concat(), hard, background, floor: self.shared.floor() })
+            // The background changed over meanwhile, which it does once in a million rows.
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -430,6 +446,10 @@ impl Store for MemoryStore {
         let (work, position) = self.enqueue(|| Change::Remove { ids: by_shard });
         self.complete(&work).await;
         Ok((work.removed.load(Ordering::Relaxed) as u64, position))
+    }
+
+    async fn level(&self) -> Result<Level, StoreError> {
+        Ok(Level { hard: self.shared.len.load(Ordering::Relaxed).max(0) as u64, floor: self.shared.floor() })
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

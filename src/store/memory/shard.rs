@@ -75,8 +75,15 @@ impl Shard {
         })
     }
 
-    /// Brings this shard to the pool's generations.
-    pub(super) fn follow(&mut self, generations: &Generations) {
+    /// Brings this shard to the pool's generations; false when it is further already.
+    pub(super) fn follow(&mut self, generations: &Generations) -> bool {
+        let newest = generations.filling.as_ref().unwrap_or(&generations.serving).number;
+        let is_further =
+            self.samples.first().is_some_and(|s| s.generation.number > generations.serving.number)
+                || self.samples.last().is_some_and(|s| s.generation.number > newest);
+        if is_further {
+            return false;
+        }
         let current = |s: &Sample, g: &Arc<Generation>| s.generation.number == g.number;
         let wanted = 1 + usize::from(generations.filling.is_some());
         let in_place = self.samples.len() == wanted
@@ -96,6 +103,7 @@ impl Shard {
         for sample in &mut self.samples {
             sample.purge();
         }
+        true
     }
 
     #[inline]

@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::admission::{Admission, Patience};
+use super::admission::Patience;
 use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, PoolSizes, Wait};
 use super::clock::{Clock, Moment, TimeSource};
 use super::error::{PoolError, Violation};
+use super::house::House;
 use super::ledger::Ledger;
 use super::policy::{Policy, PolicyOverrides};
-use super::replay::Replay;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::sampler::{self, MineContext};
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
@@ -47,19 +47,6 @@ pub struct SpecChange {
     pub rotation: Option<BackgroundRotation>,
     /// Re-report rule.
     pub score_update: Option<ScoreUpdate>,
-}
-
-/// What the pools of a server share.
-#[derive(Debug)]
-pub(super) struct House {
-    admission: Admission,
-    replay: Replay,
-}
-
-impl House {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self { admission: Admission::new(limits), replay: Replay::new(limits) }
-    }
 }
 
 /// A named store of samples with one spec.

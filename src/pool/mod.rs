@@ -5,6 +5,7 @@ pub mod batch;
 pub mod clock;
 pub mod core;
 pub mod error;
+mod house;
 mod ledger;
 pub mod policy;
 pub mod registry;

@@ -4,8 +4,9 @@ use dashmap::DashMap;
 use std::sync::Arc;
 
 use super::clock::TimeSource;
-use super::core::{House, Pool, SpecChange};
+use super::core::{Pool, SpecChange};
 use super::error::PoolError;
+use super::house::House;
 use super::spec::{Limits, PoolSpec};
 use crate::store::Engine;
 

@@ -14,6 +14,7 @@ async fn a_pool_is_created_once_listed_changed_and_deleted() {
     let spec = pool.spec.clone().unwrap();
     assert_eq!((pool.name.as_str(), spec.capacity), ("pools/faces", 1 << 20));
     assert_eq!(spec.background, Some(Background::BackgroundSize(65_536)));
+    assert_eq!(spec.hardness.unwrap().offset, 0.001, "as written");
     let half_life = spec.decay.unwrap().half_life.unwrap();
     assert_eq!(half_life, HalfLife::HalfLifeTime(prost_types::Duration { seconds: 3600, nanos: 0 }));
 

@@ -210,7 +210,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
             ScoreUpdate::Last => pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Last.into(), ema_weight: 0.0 },
             ScoreUpdate::Max => pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Max.into(), ema_weight: 0.0 },
             ScoreUpdate::Ema { weight } => {
-                pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Ema.into(), ema_weight: weight.into() }
+                pb::ScoreUpdate { rule: pb::ScoreUpdateRule::Ema.into(), ema_weight: as_written(weight) }
             }
         }),
         default_policy: Some(policy::encode_overrides(&spec.default_policy)),
@@ -224,11 +224,16 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
     }
 }
 
+/// The shortest number that is this one in single precision: 0.001 comes back as 0.001.
+fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(value.into())
+}
+
 fn encode_hardness(hardness: &Hardness) -> pb::Hardness {
     let (function, offset, temperature) = match hardness.function {
-        HardnessFunction::Power { offset } => (pb::HardnessFunction::Power, offset.into(), 0.0),
+        HardnessFunction::Power { offset } => (pb::HardnessFunction::Power, as_written(offset), 0.0),
         HardnessFunction::Exponential { temperature } => {
-            (pb::HardnessFunction::Exponential, 0.0, temperature.into())
+            (pb::HardnessFunction::Exponential, 0.0, as_written(temperature))
         }
     };
     pb::Hardness { function: function.into(), lower_is_harder: hardness.lower_is_harder, offset, temperature }

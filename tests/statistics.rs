@@ -1,7 +1,7 @@
 //! Statistical claims, tested over the real gRPC API (METHODS 4 to 6, DECISIONS 1 to 10).
 //!
 //! Pools draw their own salts, so these tests see fresh randomness: each limit below is passed by a right formula but for
-//! about one run in a million (z of 5, chi-square at 1e-6), and each claim has a wrong formula that must fail.
+//! about one run in a million (z of 5, chi-square at 1e-6), and the weights, strategies and decay have a wrong formula that must fail.
 
 mod common;
 

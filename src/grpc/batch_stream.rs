@@ -4,8 +4,9 @@ use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
 use super::Context;
-use super::convert::batch::{self, Wanted};
+use super::convert::batch::{self, Reply};
 use crate::pool::admission::Patience;
+use crate::pool::batch::MineRequest;
 use crate::pool::error::PoolError;
 use crate::proto::v1::{self as pb, stream_batches_request::Message};
 
@@ -18,9 +19,10 @@ const CREDITS_MAX: u32 = 1_024;
 /// Where the request stands in the first message.
 const PREFIX: &str = "start.request.";
 
-/// What the first message asked for.
+/// What the first message asked for, with the credits left.
 pub(super) struct Start {
-    wanted: Wanted,
+    request: MineRequest,
+    reply: Reply,
     credits: u32,
 }
 
@@ -51,15 +53,15 @@ pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) 
             ));
         }
     };
-    Ok(Start { wanted: batch::decode(context, request, PREFIX)?, credits })
+    let (request, reply) = batch::decode(context, request, PREFIX)?;
+    Ok(Start { request, reply, credits })
 }
 
 /// Where a stream stands.
 struct State {
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
-    wanted: Wanted,
-    credits: u32,
+    start: Start,
     /// Batches sent.
     sent: u64,
 }
@@ -70,24 +72,24 @@ pub(super) fn batches(
     messages: Streaming<pb::StreamBatchesRequest>,
     start: Start,
 ) -> impl Stream<Item = Result<pb::StreamBatchesResponse, Status>> + Send {
-    let state = State { context, messages, wanted: start.wanted, credits: start.credits, sent: 0 };
+    let state = State { context, messages, start, sent: 0 };
     futures_util::stream::try_unfold(state, |mut state| async move {
-        while state.credits == 0 {
+        while state.start.credits == 0 {
             match state.context.next(&mut state.messages).await? {
                 None => return Ok(None),
-                Some(message) => state.credits = granted(&message)?,
+                Some(message) => state.start.credits = granted(&message)?,
             }
         }
-        let mut request = state.wanted.request.clone();
+        let mut request = state.start.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
         let drain = state.context.drain.clone();
         let batch = tokio::select! {
             biased;
             () = drain.cancelled() => Err(PoolError::Stopping),
-            mined = batch::mine(&state.context, &state.wanted, request, Patience::Queue) => mined,
+            mined = batch::mine(&state.context, &state.start.reply, request, Patience::Queue) => mined,
         };
         let batch = batch.map_err(|error| error.below(PREFIX))?;
-        state.credits -= 1;
+        state.start.credits -= 1;
         state.sent += 1;
         Ok::<_, Status>(Some((pb::StreamBatchesResponse { batch: Some(batch) }, state)))
     })

@@ -56,8 +56,8 @@ impl MiningService for Mining {
         &self,
         request: Request<pb::MineBatchRequest>,
     ) -> Result<Response<pb::MineBatchResponse>, Status> {
-        let wanted = batch::decode(&self.context, request.into_inner(), "")?;
-        let batch = batch::mine(&self.context, &wanted, wanted.request.clone(), Patience::Refuse).await?;
+        let (request, reply) = batch::decode(&self.context, request.into_inner(), "")?;
+        let batch = batch::mine(&self.context, &reply, request, Patience::Refuse).await?;
         Ok(Response::new(pb::MineBatchResponse { batch: Some(batch) }))
     }
 

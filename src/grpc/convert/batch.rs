@@ -15,10 +15,8 @@ use crate::proto::v1::{self as pb, ColumnEncoding};
 /// How long to wait for a pool to fill where the request does not say.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A request with what the answer should look like.
-pub(in crate::grpc) struct Wanted {
-    /// What to mine.
-    pub(in crate::grpc) request: MineRequest,
+/// Where to mine, and what the answer should look like.
+pub(in crate::grpc) struct Reply {
     pool: Arc<Pool>,
     encoding: ColumnEncoding,
     fields: pb::BatchFields,
@@ -32,7 +30,7 @@ pub(in crate::grpc) fn decode(
     context: &Context,
     message: pb::MineBatchRequest,
     prefix: &str,
-) -> Result<Wanted, PoolError> {
+) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
     for (set, name) in [(message.lease.is_some(), "lease"), (message.round.is_some(), "round")] {
         if set {
@@ -61,16 +59,16 @@ pub(in crate::grpc) fn decode(
             },
         }),
     };
-    Ok(Wanted {
-        request: MineRequest {
-            batch_size: message.batch_size,
-            policy: policy::decode(&field("policy"), message.policy)?,
-            exclude,
-            seed: message.seed,
-            wait,
-            request_id: message.request_id,
-            dry_run: message.dry_run,
-        },
+    let request = MineRequest {
+        batch_size: message.batch_size,
+        policy: policy::decode(&field("policy"), message.policy)?,
+        exclude,
+        seed: message.seed,
+        wait,
+        request_id: message.request_id,
+        dry_run: message.dry_run,
+    };
+    let reply = Reply {
         pool,
         encoding: variant(&field("encoding"), message.encoding)?,
         fields: message.fields.unwrap_or(pb::BatchFields {
@@ -80,21 +78,22 @@ pub(in crate::grpc) fn decode(
             payloads: true,
             ..Default::default()
         }),
-    })
+    };
+    Ok((request, reply))
 }
 
-/// Mines `request`, which is `wanted.request` or that with another seed.
+/// Mines one batch.
 ///
 /// # Errors
 /// As of [`Pool::mine`]; `Exhausted` when the answer would be longer than a message may be.
 pub(in crate::grpc) async fn mine(
     context: &Context,
-    wanted: &Wanted,
+    reply: &Reply,
     request: MineRequest,
     patience: Patience,
 ) -> Result<pb::MinedBatch, PoolError> {
-    let mined = wanted.pool.mine(request, patience).await?;
-    let message = encode(Arc::unwrap_or_clone(mined), wanted);
+    let mined = reply.pool.mine(request, patience).await?;
+    let message = encode(Arc::unwrap_or_clone(mined), reply);
     let bytes = prost::Message::encoded_len(&message);
     // The response wraps it once more.
     if bytes + 16 > context.message_bytes_max {
@@ -110,8 +109,8 @@ pub(in crate::grpc) async fn mine(
     Ok(message)
 }
 
-fn encode(batch: MinedBatch, wanted: &Wanted) -> pb::MinedBatch {
-    let Wanted { pool, encoding, fields, .. } = wanted;
+fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
+    let Reply { pool, encoding, fields } = reply;
     let encoding = *encoding;
     let background_count = batch.count_from(Source::Background) as u32;
     let hard_count = batch.ids.len() as u32 - background_count;

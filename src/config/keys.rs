@@ -22,7 +22,10 @@ pub(crate) struct Key {
 pub(crate) enum Kind {
     Text,
     Address,
+    AddressOrOff,
     Bool,
+    /// 0 to 1.
+    Ratio,
     Choice(&'static [&'static str]),
     Int { min: u64, max: u64 },
     Bytes { min: u64, max: u64 },
@@ -35,6 +38,8 @@ impl Key {
         match self.section() {
             "limits" => "Limits",
             "http2" => "HTTP/2",
+            "http" => "HTTP: probes, metrics, dashboard",
+            "otlp" => "Traces",
             "log" => "Log",
             _ => "Server",
         }
@@ -55,7 +60,8 @@ impl Kind {
     pub(crate) fn value_name(self) -> &'static str {
         match self {
             Self::Text => "TEXT",
-            Self::Address => "IP:PORT",
+            Self::Address | Self::AddressOrOff => "IP:PORT",
+            Self::Ratio => "RATIO",
             Self::Bool => "BOOL",
             Self::Choice(_) => "NAME",
             Self::Int { .. } => "N",
@@ -150,6 +156,18 @@ keys! {
         "A ping after this long without traffic";
     "http2.keepalive_timeout" "http2-keepalive-timeout" "HARDNEG_HTTP2_KEEPALIVE_TIMEOUT" seconds(1, 3_600),
         "A ping unanswered for this long ends the connection";
+
+    "http.listen" "http-listen" "HARDNEG_HTTP_LISTEN" Kind::AddressOrOff,
+        "Address of probes, metrics and dashboard, or `off`; beyond loopback needs --insecure";
+    "http.max_connections" "http-max-connections" "HARDNEG_HTTP_MAX_CONNECTIONS" int(1, 1_048_576),
+        "Open connections; further ones wait in the listener's backlog";
+    "http.max_live_pages" "http-max-live-pages" "HARDNEG_HTTP_MAX_LIVE_PAGES" int(0, 65_536),
+        "Live dashboards at a time; one more is refused with a retry delay";
+
+    "otlp.endpoint" "otlp-endpoint" "HARDNEG_OTLP_ENDPOINT" Kind::Text,
+        "Where traces are sent by OTLP over gRPC, for example http://localhost:4317; empty: nowhere";
+    "otlp.sample_ratio" "otlp-sample-ratio" "HARDNEG_OTLP_SAMPLE_RATIO" Kind::Ratio,
+        "Share of the traces begun here that are sent; a client's own decision is followed";
 }
 
 #[cfg(test)]

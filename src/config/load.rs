@@ -205,14 +205,17 @@ fn hint(dotted: &str) -> String {
         .map_or_else(String::new, |key| format!("; did you mean `{}`?", key.path))
 }
 
+const RATIO: &str = "expected a number from 0 to 1";
+
 fn parse_text(key: &'static Key, text: &str, origin: &Source) -> Result<Value, ConfigError> {
     let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
     let parsed = match key.kind {
-        Kind::Text | Kind::Address | Kind::Choice(_) | Kind::Time { .. } => {
+        Kind::Text | Kind::Address | Kind::AddressOrOff | Kind::Choice(_) | Kind::Time { .. } => {
             Ok(Value::String(text.to_owned()))
         }
         Kind::Int { .. } => parse_integer(text).map(integer),
         Kind::Bytes { .. } => parse_bytes(text).map(integer),
+        Kind::Ratio => text.parse().map(Value::Float).map_err(|_| RATIO.to_owned()),
         Kind::Bool => match text {
             "true" | "1" | "yes" => Ok(Value::Boolean(true)),
             "false" | "0" | "no" => Ok(Value::Boolean(false)),
@@ -253,6 +256,16 @@ fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
         (Kind::Address, _) => {
             Err("expected an IP address and a port, for example 127.0.0.1:50051".to_owned())
         }
+        (Kind::AddressOrOff, Value::String(text)) if text == "off" || text.parse::<SocketAddr>().is_ok() => {
+            Ok(value.clone())
+        }
+        (Kind::AddressOrOff, _) => {
+            Err("expected an IP address and a port, for example 127.0.0.1:50052, or off".to_owned())
+        }
+        (Kind::Ratio, Value::Float(number)) if (0.0..=1.0).contains(number) => Ok(value.clone()),
+        // In a file, 1 is as good as 1.0.
+        (Kind::Ratio, Value::Integer(number @ (0 | 1))) => Ok(Value::Float(*number as f64)),
+        (Kind::Ratio, _) => Err(RATIO.to_owned()),
         (Kind::Choice(names), Value::String(text)) if names.contains(&text.as_str()) => Ok(value.clone()),
         (Kind::Choice(names), _) => Err(format!("must be {}", names.join(" or "))),
         (Kind::Int { min, max }, Value::Integer(number)) => {
@@ -306,6 +319,12 @@ impl Config {
     }
 }
 
+/// With a scheme that the exporter speaks, and a host.
+fn is_http_url(text: &str) -> bool {
+    text.parse::<axum::http::Uri>()
+        .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+}
+
 /// What concerns two keys, or more than a bound.
 fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
     let fail = |key: &'static str, problem: String| {
@@ -323,6 +342,20 @@ fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
              anyone who reaches the port could read and delete pools; pass --insecure if that is what you want"
                 .to_owned(),
         );
+    }
+    if config.http.listen.is_some_and(|address| !address.ip().is_loopback()) && !config.insecure {
+        return fail(
+            "http.listen",
+            "is not a loopback address, and this version has no authentication: \
+             anyone who reaches the port could see ids and change the log; pass --insecure if that is what you want"
+                .to_owned(),
+        );
+    }
+    if config.http.listen == Some(config.listen) && config.listen.port() != 0 {
+        return fail("http.listen", "is the address of gRPC: each needs its own".to_owned());
+    }
+    if !config.otlp.endpoint.is_empty() && !is_http_url(&config.otlp.endpoint) {
+        return fail("otlp.endpoint", "expected a URL, for example http://localhost:4317".to_owned());
     }
     if let Err(error) = config.log.filter.parse::<tracing_subscriber::EnvFilter>() {
         let message = error.to_string().replace('\n', " ");

@@ -47,6 +47,10 @@ pub struct Config {
     pub limits: Limits,
     /// The transport.
     pub http2: Http2Config,
+    /// The pages for people and monitoring.
+    pub http: HttpConfig,
+    /// Traces sent to a collector.
+    pub otlp: OtlpConfig,
 }
 
 /// Where samples live.
@@ -149,6 +153,30 @@ pub struct Http2Config {
     pub keepalive_timeout: Duration,
 }
 
+/// The HTTP side: probes, metrics, dashboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Address to listen on, or `off`. Default 127.0.0.1:50052.
+    #[serde(with = "format::address_or_off")]
+    pub listen: Option<SocketAddr>,
+    /// Open connections; further ones wait in the listener's backlog. Default 256: a browser opens six, a scraper one.
+    pub max_connections: usize,
+    /// Live dashboards at a time; one more is told to come back. Default 64: pages of a pool share their drawings,
+    /// so each costs a connection and some tens of kB a second.
+    pub max_live_pages: usize,
+}
+
+/// Traces in the OpenTelemetry protocol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpConfig {
+    /// The collector's gRPC address, for example `http://localhost:4317`. Default empty: no traces.
+    pub endpoint: String,
+    /// Share of the traces begun here that are sent; those that a client began follow its decision. Default 0.01.
+    pub sample_ratio: f64,
+}
+
 impl Default for Config {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
@@ -161,6 +189,8 @@ impl Default for Config {
             log: LogConfig::default(),
             limits: Limits::default(),
             http2: Http2Config::default(),
+            http: HttpConfig::default(),
+            otlp: OtlpConfig::default(),
         }
     }
 }
@@ -202,6 +232,22 @@ impl Default for Http2Config {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
         }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_052)),
+            max_connections: 256,
+            max_live_pages: 64,
+        }
+    }
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self { endpoint: String::new(), sample_ratio: 0.01 }
     }
 }
 

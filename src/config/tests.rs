@@ -72,6 +72,9 @@ fn the_printed_configuration_reads_back() {
         "--mine-cache-bytes=1001",
         "--max-wait=90s",
         "--log-format=json",
+        "--http-listen=off",
+        "--otlp-sample-ratio=0.5",
+        "--otlp-endpoint=http://localhost:4317",
     ]))
     .unwrap();
     let printed = first.to_toml();
@@ -102,6 +105,13 @@ fn a_problem_names_key_source_and_limit() {
     assert!(problem(&args(&["--store=disk"])).ends_with("must be memory"));
     assert!(problem(&args(&["--listen=localhost"])).contains("expected an IP address"));
     assert!(problem(&args(&["--listen=0.0.0.0:50051"])).contains("--insecure"));
+    assert!(problem(&args(&["--http-listen=0.0.0.0:50052"])).starts_with("http.listen"));
+    assert!(problem(&args(&["--http-listen=127.0.0.1:50051"])).contains("each needs its own"));
+    assert!(problem(&args(&["--http-listen=no"])).ends_with("or off"));
+    assert!(problem(&args(&["--otlp-endpoint=localhost:4317"])).starts_with("otlp.endpoint"));
+    for bad in ["2", "-0.1", "NaN", "some"] {
+        assert!(problem(&args(&[&format!("--otlp-sample-ratio={bad}")])).ends_with("from 0 to 1"), "{bad}");
+    }
     assert!(problem(&args(&["--log-filter=a=b=c"])).starts_with("log.filter"));
     assert!(
         problem(&args(&["--http2-connection-window-bytes=64KiB"])).starts_with("http2.stream_window_bytes")

@@ -50,7 +50,7 @@ pub async fn run(
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(grpc::pool_service(registry.clone(), &config.limits))
+        .add_service(grpc::pool_service(registry.clone(), &config.limits, drain.clone()))
         .add_service(grpc::mining_service(registry, &config.limits, drain.clone()))
         .serve_with_incoming_shutdown(incoming, drain.clone().cancelled_owned());
     tokio::pin!(server);

@@ -244,6 +244,15 @@ impl PoolService for Service {
             }),
         }))
     }
+
+    type WatchPoolStatsStream = tokio_stream::Empty<Result<pb::WatchPoolStatsResponse, Status>>;
+
+    async fn watch_pool_stats(
+        &self,
+        _: Request<pb::WatchPoolStatsRequest>,
+    ) -> Result<Response<Self::WatchPoolStatsStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
 }
 
 /// Serves `fake` on a free port of this machine; its address.

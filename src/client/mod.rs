@@ -26,6 +26,7 @@ mod score_stream;
 mod tests;
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -33,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, transport::Channel};
 
 pub use crate::proto::columns::Ids;
@@ -48,6 +50,9 @@ pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummar
 
 use pb::{mining_service_client::MiningServiceClient, pool_service_client::PoolServiceClient};
 use retry::Retry;
+
+/// The answers of [`Client::watch_pool_stats`].
+pub type PoolWatch = Pin<Box<dyn Stream<Item = Result<pb::WatchPoolStatsResponse, Error>> + Send>>;
 
 /// A handle to one server (or to what balances the load of several). Cloning shares the connections.
 #[derive(Clone, Debug)]
@@ -264,6 +269,28 @@ impl Client {
             })
             .await?;
         required(answer.stats, "stats")
+    }
+
+    /// Watches a pool: its figures and what it is doing, at once and at every `interval` (500 ms to 1 min).
+    ///
+    /// The stream ends with an error when the pool is deleted or the server stops; watching again is the caller's choice.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `RESOURCE_EXHAUSTED` when too many are watching.
+    pub async fn watch_pool_stats(
+        &self,
+        pool: impl AsRef<str>,
+        interval: Duration,
+    ) -> Result<PoolWatch, Error> {
+        let request = pb::WatchPoolStatsRequest {
+            name: pool_name(pool.as_ref()),
+            interval: Some(prost_types::Duration {
+                seconds: interval.as_secs() as i64,
+                nanos: interval.subsec_nanos() as i32,
+            }),
+        };
+        let answers = self.pool_service().watch_pool_stats(request).await?.into_inner();
+        Ok(Box::pin(answers.map(|answer| answer.map_err(Error::from))))
     }
 
     /// Reports the scores of integer ids, as raw little-endian columns.

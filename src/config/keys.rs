@@ -27,9 +27,18 @@ pub(crate) enum Kind {
     /// 0 to 1.
     Ratio,
     Choice(&'static [&'static str]),
-    Int { min: u64, max: u64 },
-    Bytes { min: u64, max: u64 },
-    Time { min: Duration, max: Duration },
+    Int {
+        min: u64,
+        max: u64,
+    },
+    Bytes {
+        min: u64,
+        max: u64,
+    },
+    Time {
+        min: Duration,
+        max: Duration,
+    },
 }
 
 impl Key {
@@ -131,6 +140,8 @@ keys! {
         "Mining calls at work at a time; more are refused with a retry delay, or wait in a stream";
     "limits.max_waiting_mines" "max-waiting-mines" "HARDNEG_MAX_WAITING_MINES" int(1, 1_048_576),
         "Mining calls that wait for a pool to fill, at a time";
+    "limits.max_watches" "max-watches" "HARDNEG_MAX_WATCHES" int(0, 1_048_576),
+        "Watches of pools at a time; more are refused with a retry delay";
     "limits.max_workers_per_pool" "max-workers-per-pool" "HARDNEG_MAX_WORKERS_PER_POOL" int(1, 16_777_216),
         "Workers remembered per pool for the recognition of resends";
     "limits.max_payload_bytes" "max-payload-bytes" "HARDNEG_MAX_PAYLOAD_BYTES" int(0, MIB),

@@ -110,6 +110,8 @@ pub struct Limits {
     pub max_inflight_mines: usize,
     /// Calls that wait for a pool to fill, at a time. Default 4,096: they cost a timer each.
     pub max_waiting_mines: usize,
+    /// Watches (WatchPoolStats) at a time. Default 256: each costs a look at the pool a second, shared per pool.
+    pub max_watches: usize,
     /// Workers remembered per pool for the recognition of resends. Default 65,536: about 200 bytes each; the one
     /// unheard for longest is forgotten first.
     pub max_workers_per_pool: usize,
@@ -213,6 +215,7 @@ impl Default for Limits {
             max_inflight_reports: 1_024,
             max_inflight_mines: 256,
             max_waiting_mines: 4_096,
+            max_watches: 256,
             max_workers_per_pool: 65_536,
             max_payload_bytes: 4_096,
             max_scan_rows: 1 << 24,

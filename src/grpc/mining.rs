@@ -1,22 +1,18 @@
 //! The data path: scores in, mined batches out.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{batch, report};
-use super::{Context, batch_stream, score_stream};
+use super::{Answers, Context, batch_stream, score_stream};
 use crate::pool::admission::Patience;
 use crate::pool::error::PoolError;
 use crate::proto::v1::{self as pb, mining_service_server::MiningService};
 
 /// When a refused report may be sent again: a batch of 65,536 rows takes some milliseconds.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
-
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// MiningService.
 pub struct Mining {

@@ -8,11 +8,14 @@ mod convert;
 mod mining;
 mod pools;
 mod score_stream;
+mod stats_stream;
 mod status;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
@@ -50,11 +53,24 @@ pub fn mining_service(
 
 /// The administration of pools, ready to be added to a transport.
 #[must_use]
-pub fn pool_service(registry: Arc<Registry>, limits: &Limits) -> PoolServiceServer<pools::Pools> {
-    PoolServiceServer::new(pools::Pools { registry })
+pub fn pool_service(
+    registry: Arc<Registry>,
+    limits: &Limits,
+    drain: CancellationToken,
+) -> PoolServiceServer<pools::Pools> {
+    let service = pools::Pools {
+        registry,
+        drain,
+        watches: Arc::new(Semaphore::new(limits.max_watches)),
+        watches_max: limits.max_watches,
+    };
+    PoolServiceServer::new(service)
         .max_decoding_message_size(limits.max_message_bytes)
         .max_encoding_message_size(limits.max_message_bytes)
 }
+
+/// The answers of a streaming call.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// What the calls of the data path share.
 #[derive(Clone)]

@@ -1,11 +1,14 @@
 //! The administration of pools.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::convert::{spec, stats};
-use super::pool_id;
+use super::{Answers, pool_id, stats_stream};
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::registry::{Registry, check_pool_id};
@@ -15,13 +18,23 @@ use crate::proto::v1::{self as pb, pool_service_server::PoolService};
 const PAGE_SIZE: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1_000;
 
+/// When a refused watch may try again: somebody has to stop watching.
+const WATCH_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// PoolService.
 pub struct Pools {
     pub(super) registry: Arc<Registry>,
+    /// The server is stopping.
+    pub(super) drain: CancellationToken,
+    /// Places for watches.
+    pub(super) watches: Arc<Semaphore>,
+    pub(super) watches_max: usize,
 }
 
 #[tonic::async_trait]
 impl PoolService for Pools {
+    type WatchPoolStatsStream = Answers<pb::WatchPoolStatsResponse>;
+
     async fn create_pool(
         &self,
         request: Request<pb::CreatePoolRequest>,
@@ -95,6 +108,21 @@ impl PoolService for Pools {
         let pool = self.named(&request.into_inner().name)?;
         let figures = stats::encode(&pool, &pool.stats().await?);
         Ok(Response::new(pb::GetPoolStatsResponse { stats: Some(figures) }))
+    }
+
+    async fn watch_pool_stats(
+        &self,
+        request: Request<pb::WatchPoolStatsRequest>,
+    ) -> Result<Response<Self::WatchPoolStatsStream>, Status> {
+        let request = request.into_inner();
+        let interval = stats_stream::interval_of(request.interval)?;
+        let pool = self.named(&request.name)?;
+        let place = self.watches.clone().try_acquire_owned().map_err(|_| PoolError::Exhausted {
+            what: format!("all {} places of max_watches are taken", self.watches_max),
+            limit: "max_watches",
+            retry_after: Some(WATCH_RETRY_AFTER),
+        })?;
+        Ok(Response::new(Box::pin(stats_stream::answers(pool, interval, self.drain.clone(), place))))
     }
 }
 

@@ -29,6 +29,15 @@ pub(super) struct Admission {
     waits_max: usize,
 }
 
+/// Places taken at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Mining calls at work.
+    pub mining: usize,
+    /// Calls that wait for a pool to fill.
+    pub waiting: usize,
+}
+
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
@@ -36,6 +45,13 @@ impl Admission {
             waiting: Arc::new(Semaphore::new(limits.max_waiting_mines)),
             mines_max: limits.max_inflight_mines,
             waits_max: limits.max_waiting_mines,
+        }
+    }
+
+    pub(super) fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            mining: self.mines_max - self.mining.available_permits(),
+            waiting: self.waits_max - self.waiting.available_permits(),
         }
     }
 

@@ -1,29 +1,27 @@
 //! One pool: its spec, its clock and its store; reports in, batches out.
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::activity::Recorder;
 use super::admission::Patience;
 use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, PoolSizes, Wait};
 use super::clock::{Clock, Moment, TimeSource};
 use super::error::{PoolError, Violation};
 use super::house::House;
-use super::ledger::Ledger;
+use super::ingest::{check_payloads, drop_unusable, merge};
+use super::ledger::{Delivery, Ledger};
 use super::policy::{Policy, PolicyOverrides};
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::sampler::{self, MineContext};
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
-use super::stats::{Counters, PoolStats};
+use super::stats::{CounterValues, Counters, PoolStats};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
-use crate::store::{
-    ApplyCounts, BackgroundSpec, Engine, ReportBatch, Rotation, ScoreUpdate, ServeMark, ServePenalty, Store,
-    StoreSpec,
-};
+use crate::store::{Engine, ReportBatch, Rotation, ScoreUpdate, ServeMark, ServePenalty, Store, StoreSpec};
 
 /// Octaves that the serve penalty takes at most (DECISIONS 17).
 const SERVE_PENALTY_OCTAVES_MAX: i64 = 8;
@@ -61,10 +59,12 @@ pub struct Pool {
     ledger: Ledger,
     house: Arc<House>,
     counters: Counters,
+    recorder: Recorder,
     limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
     grown: Notify,
-    closed: AtomicBool,
+    /// Cancelled when the pool is deleted.
+    closed: CancellationToken,
 }
 
 impl Pool {
@@ -98,9 +98,10 @@ impl Pool {
             ledger: Ledger::new(limits.max_workers_per_pool),
             house,
             counters: Counters::default(),
+            recorder: Recorder::default(),
             limits: limits.clone(),
             grown: Notify::new(),
-            closed: AtomicBool::new(false),
+            closed: CancellationToken::new(),
         }))
     }
 
@@ -132,6 +133,33 @@ impl Pool {
     #[must_use]
     pub fn etag(&self) -> String {
         format!("{:016x}-{}", self.uid, self.spec.read().1)
+    }
+
+    /// Resolves when the pool is deleted.
+    pub async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Counted since it was created.
+    #[must_use]
+    pub fn counters(&self) -> CounterValues {
+        self.counters.values()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Counts a batch that a layer above refused before it got here.
@@ -178,7 +206,7 @@ impl Pool {
 
     /// Wakes whoever waits for a pool that was deleted.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.cancel();
         self.grown.notify_waiters();
     }
 
@@ -187,9 +215,11 @@ impl Pool {
     /// # Errors
     /// `Invalid` naming the column, `Exhausted`, `Unavailable`; nothing is applied then.
     pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
+        let begun = Instant::now();
         let result = self.apply(report).await;
-        if result.is_err() {
-            self.count_rejected();
+        match &result {
+            Ok(_) => self.recorder.reports.record(begun.elapsed()),
+            Err(_) => self.count_rejected(),
         }
         result
     }
@@ -231,6 +261,13 @@ impl Pool {
         };
         let counts = merge(&applied.counts, non_finite, out_of_range);
         self.counters.count_report(rows, &counts, &applied.counts);
+        let delivery = Delivery {
+            now_millis: self.clock.now_millis(),
+            rows,
+            step: report.step,
+            model_version: report.model_version,
+        };
+        self.ledger.deliver(&report.sender, delivery);
         self.grown.notify_waiters();
         Ok(self.ack(AckStatus::Applied, counts, applied.floor, moment))
     }
@@ -340,6 +377,7 @@ impl Pool {
             None => false,
         };
         let _place = self.house.admission.mine(patience).await?;
+        let begun = Instant::now();
         let now = self.clock.now();
         let context = MineContext {
             store: &*self.store,
@@ -364,7 +402,11 @@ impl Pool {
         };
         let mut batch = sampler::mine(context).await?;
         batch.timed_out = timed_out;
+        self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);
+        if !request.dry_run {
+            self.recorder.served(&batch);
+        }
         Ok(batch)
     }
 
@@ -377,7 +419,7 @@ impl Pool {
         let deadline = tokio::time::Instant::now() + wait.timeout;
         loop {
             let grown = self.grown.notified();
-            if self.closed.load(Ordering::Acquire) {
+            if self.closed.is_cancelled() {
                 return Err(PoolError::NotFound(self.id.clone()));
             }
             if self.store.level().await?.hard >= wait.min_size {
@@ -434,59 +476,4 @@ fn serve_penalty(limits: ServeLimits) -> ServePenalty {
         units_per_serve: (-limits.serve_penalty.log2() * UNITS_PER_OCTAVE as f64).round() as u32,
         units_max: (SERVE_PENALTY_OCTAVES_MAX * UNITS_PER_OCTAVE) as u32,
     }
-}
-
-fn check_payloads(spec: &PoolSpec, report: &Report) -> Result<(), PoolError> {
-    let limit = spec.max_payload_bytes as usize;
-    match report.payloads.iter().position(|p| p.len() > limit) {
-        Some(i) => Err(PoolError::invalid(
-            format!("batch.payloads[{i}]"),
-            format!("{} bytes, over the pool's max_payload_bytes {limit}", report.payloads[i].len()),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -> ReportCounts {
-    ReportCounts {
-        inserted: applied.inserted,
-        updated: applied.updated,
-        background_only: applied.background_only,
-        dropped: applied.dropped,
-        coalesced: applied.coalesced,
-        stale: applied.stale,
-        non_finite,
-        out_of_range,
-    }
-}
-
-/// Takes out rows that can never be stored; how many for each reason.
-fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) -> (u64, u64) {
-    let ids_end = match background {
-        BackgroundSpec::Dense { ids } => ids,
-        BackgroundSpec::Sampled { .. } => u64::MAX,
-    };
-    let dense = matches!(background, BackgroundSpec::Dense { .. });
-    let in_range = |id: u64| !dense || id < ids_end;
-    // The usual batch has nothing to drop: two passes that vectorise.
-    let all_finite = batch.scores.iter().fold(true, |ok, s| ok & s.is_finite());
-    if all_finite && (!dense || batch.ids.iter().all(|&id| in_range(id))) {
-        return (0, 0);
-    }
-    let keep: Vec<bool> =
-        batch.ids.iter().zip(&batch.scores).map(|(&id, score)| score.is_finite() && in_range(id)).collect();
-    let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
-    let kept = keep.iter().filter(|k| **k).count() as u64;
-    let out_of_range = keep.len() as u64 - kept - non_finite;
-    retain(&mut batch.ids, &keep);
-    retain(&mut batch.scores, &keep);
-    retain::<Arc<str>>(&mut batch.names, &keep);
-    retain::<Bytes>(&mut batch.payloads, &keep);
-    (non_finite, out_of_range)
-}
-
-fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
-    let mut keep = keep.iter();
-    // An optional column that is absent stays so.
-    column.retain(|_| keep.next().copied().unwrap_or(true));
 }

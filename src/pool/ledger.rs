@@ -1,7 +1,9 @@
-//! Which batches have been applied, so that a resend does nothing (DECISIONS 19).
+//! Who reports: which batches have been applied, so that a resend does nothing (DECISIONS 19), and when each worker was
+//! heard last.
 
 use moka::policy::EvictionPolicy;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::report::Sender;
@@ -9,11 +11,62 @@ use super::report::Sender;
 /// Sequences behind the highest that are remembered one by one; older ones are taken for resends.
 const WINDOW: u64 = 1024;
 
-/// Per (worker_id, worker_epoch): the highest sequence and a window behind it. Bounded; the least recently heard
-/// worker is forgotten first.
+/// Over how many seconds a worker's rate is averaged.
+const RATE_SECONDS: f64 = 10.0;
+
+/// Per (worker_id, worker_epoch): the highest sequence and a window behind it, and what the worker sends. Bounded; the
+/// least recently heard worker is forgotten first.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    workers: moka::sync::Cache<(String, u64), Arc<Mutex<Seen>>>,
+    workers: moka::sync::Cache<(String, u64), Arc<Mutex<Worker>>>,
+}
+
+#[derive(Debug, Default)]
+struct Worker {
+    seen: Seen,
+    /// `None`: nothing applied yet.
+    heard: Option<Heard>,
+}
+
+/// What is known of a worker's applied batches.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// Milliseconds of the pool's time source.
+    at_millis: u64,
+    rows: u64,
+    batches: u64,
+    /// Rows a second, exponentially averaged, as of `at_millis`.
+    rate: f64,
+    step: u64,
+    model_version: u32,
+}
+
+/// A batch that was applied, as its worker's next entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    pub(super) now_millis: u64,
+    pub(super) rows: u64,
+    pub(super) step: u64,
+    pub(super) model_version: u32,
+}
+
+/// A reporting worker, as seen by its pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerActivity {
+    /// As it calls itself; may be empty.
+    pub worker_id: String,
+    /// Seconds since its last applied batch.
+    pub silent_seconds: f64,
+    /// Rows a second over the last ten or so.
+    pub rows_per_second: f64,
+    /// Rows of its applied batches, by this process of the worker.
+    pub rows: u64,
+    /// Its applied batches.
+    pub batches: u64,
+    /// The step of its last batch.
+    pub step: u64,
+    /// The model version of its last batch.
+    pub model_version: u32,
 }
 
 impl Ledger {
@@ -35,16 +88,78 @@ impl Ledger {
             return true;
         }
         let key = (sender.worker_id.clone(), sender.epoch);
-        let seen = self.workers.get_with(key, Arc::default);
-        let mut seen = seen.lock();
-        seen.enter(sender.sequence)
+        let worker = self.workers.get_with(key, Arc::default);
+        let mut worker = worker.lock();
+        worker.seen.enter(sender.sequence)
+    }
+
+    /// Notes an applied batch.
+    pub(super) fn deliver(&self, sender: &Sender, delivery: Delivery) {
+        let key = (sender.worker_id.clone(), sender.epoch);
+        let worker = self.workers.get_with(key, Arc::default);
+        let mut worker = worker.lock();
+        let heard = worker.heard.get_or_insert(Heard {
+            at_millis: delivery.now_millis,
+            rows: 0,
+            batches: 0,
+            rate: 0.0,
+            step: 0,
+            model_version: 0,
+        });
+        *heard = Heard {
+            at_millis: delivery.now_millis,
+            rows: heard.rows + delivery.rows,
+            batches: heard.batches + 1,
+            rate: heard.rate_at(delivery.now_millis) + delivery.rows as f64 / RATE_SECONDS,
+            step: delivery.step,
+            model_version: delivery.model_version,
+        };
+    }
+
+    /// The workers heard within the last `silent_max_seconds`, the latest process of each, in order of name.
+    pub(super) fn workers(&self, now_millis: u64, silent_max_seconds: f64) -> Vec<WorkerActivity> {
+        let mut latest: HashMap<String, WorkerActivity> = HashMap::new();
+        for (key, worker) in &self.workers {
+            let Some(heard) = worker.lock().heard else {
+                continue;
+            };
+            let silent_seconds = heard.silent_seconds(now_millis);
+            let later = latest.get(&key.0).is_none_or(|known| silent_seconds < known.silent_seconds);
+            if silent_seconds <= silent_max_seconds && later {
+                latest.insert(
+                    key.0.clone(),
+                    WorkerActivity {
+                        worker_id: key.0.clone(),
+                        silent_seconds,
+                        rows_per_second: heard.rate_at(now_millis),
+                        rows: heard.rows,
+                        batches: heard.batches,
+                        step: heard.step,
+                        model_version: heard.model_version,
+                    },
+                );
+            }
+        }
+        let mut workers: Vec<WorkerActivity> = latest.into_values().collect();
+        workers.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
+        workers
     }
 
     /// Takes an entry back, for a batch that could not be applied after all.
     pub(super) fn forget(&self, sender: &Sender) {
-        if let Some(seen) = self.workers.get(&(sender.worker_id.clone(), sender.epoch)) {
-            seen.lock().forget(sender.sequence);
+        if let Some(worker) = self.workers.get(&(sender.worker_id.clone(), sender.epoch)) {
+            worker.lock().seen.forget(sender.sequence);
         }
+    }
+}
+
+impl Heard {
+    fn silent_seconds(&self, now_millis: u64) -> f64 {
+        now_millis.saturating_sub(self.at_millis) as f64 / 1e3
+    }
+
+    fn rate_at(&self, now_millis: u64) -> f64 {
+        self.rate * (-self.silent_seconds(now_millis) / RATE_SECONDS).exp()
     }
 }
 
@@ -112,6 +227,31 @@ mod tests {
         ledger.forget(&sender(3));
         assert!(ledger.enter(&sender(3)));
         assert!(ledger.enter(&Sender { epoch: 8, ..sender(3) }), "another process counts anew");
+    }
+
+    #[test]
+    fn a_worker_is_known_by_its_latest_process_and_its_rate() {
+        let ledger = Ledger::new(10);
+        let delivery = |now_millis| Delivery { now_millis, rows: 100, step: now_millis, model_version: 3 };
+        // 1,000 rows a second for a minute, then silence.
+        for tenth in 0..600 {
+            ledger.deliver(&sender(0), delivery(tenth * 100));
+        }
+        ledger.deliver(&Sender { epoch: 8, ..sender(0) }, delivery(60_000));
+        ledger.deliver(&Sender { worker_id: "old".into(), ..sender(0) }, delivery(0));
+        assert!(ledger.enter(&Sender { worker_id: "entered, not applied".into(), ..sender(1) }));
+        let workers = ledger.workers(61_000, 30.0);
+        assert_eq!(workers.len(), 1, "{workers:?}");
+        assert_eq!(
+            (workers[0].rows, workers[0].batches, workers[0].step),
+            (100, 1, 60_000),
+            "epoch 8 is later"
+        );
+        assert!((workers[0].silent_seconds - 1.0).abs() < 1e-9);
+        let steady = ledger.workers.get(&("w".to_owned(), 7)).unwrap().lock().heard.unwrap();
+        assert!((steady.rate - 1_000.0).abs() < 20.0, "{steady:?}");
+        assert!(steady.rate_at(59_900 + 10_000) < 0.4 * steady.rate);
+        assert_eq!(ledger.workers(61_000, 100.0).len(), 2);
     }
 
     proptest! {

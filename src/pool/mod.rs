@@ -1,11 +1,13 @@
 //! What a pool is: spec, decay, sampler, mixture, weights. Knows the store's trait; knows nothing of the wire.
 
+pub mod activity;
 pub mod admission;
 pub mod batch;
 pub mod clock;
 pub mod core;
 pub mod error;
 mod house;
+mod ingest;
 mod ledger;
 pub mod policy;
 pub mod registry;

@@ -3,6 +3,7 @@
 use dashmap::DashMap;
 use std::sync::Arc;
 
+use super::admission::Occupancy;
 use super::clock::TimeSource;
 use super::core::{Pool, SpecChange};
 use super::error::PoolError;
@@ -109,6 +110,18 @@ impl Registry {
         let more = pools.len() > page_size;
         pools.truncate(page_size);
         (pools, more)
+    }
+
+    /// All pools, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        self.pools.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// How many places are taken, over all pools.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.house.admission.occupancy()
     }
 
     /// Changes a live pool.

@@ -1,5 +1,6 @@
 //! Between the messages of the contract and the pool layer's words, one file a noun.
 
+pub(super) mod activity;
 pub(super) mod batch;
 pub(super) mod policy;
 pub(super) mod report;
@@ -24,7 +25,7 @@ fn variant<E: TryFrom<i32>>(field: &str, number: i32) -> Result<E, PoolError> {
 ///
 /// # Errors
 /// `Invalid` naming `field`.
-fn duration(field: &str, value: prost_types::Duration) -> Result<Duration, PoolError> {
+pub(super) fn duration(field: &str, value: prost_types::Duration) -> Result<Duration, PoolError> {
     Duration::try_from(value).map_err(|_| {
         PoolError::invalid(
             field,

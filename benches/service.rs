@@ -304,7 +304,7 @@ impl Server {
     fn start_hardneg() -> Self {
         let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hardneg"));
-        command.arg("serve").arg("--listen").arg(address.to_string());
+        command.args(["serve", "--http-listen", "off", "--listen"]).arg(address.to_string());
         Self::start(command, address)
     }
 

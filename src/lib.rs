@@ -4,6 +4,8 @@
 //! ARCHITECTURE.md shows the layers and the way of the data.
 
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
@@ -11,6 +13,10 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod meter;
+#[cfg(feature = "server")]
+pub mod places;
 #[cfg(feature = "server")]
 pub mod pool;
 pub mod proto;
@@ -20,3 +26,5 @@ pub mod server;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod units;

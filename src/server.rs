@@ -1,22 +1,39 @@
-//! The server between a bound listener and the end of its drain.
+//! The server between bound listeners and the end of its drain.
 
 mod incoming;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use prost::Message as _;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Server;
 
 use crate::{
+    admin::{Admin, Readiness},
     config::{Config, StoreKind},
     grpc,
+    meter::{Meter, MeterLayer},
+    places::Places,
     pool::{clock::TimeSource, registry::Registry, spec},
     proto,
     store::{Engine, memory::MemoryEngine},
 };
 use incoming::Incoming;
+
+/// Between two looks at every pool.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For gRPC.
+    pub grpc: TcpListener,
+    /// For probes, metrics and the dashboard; `None`: they are off.
+    pub http: Option<TcpListener>,
+}
 
 /// Serves until `shutdown` resolves, then lets running calls end for at most `config.drain_deadline`.
 ///
@@ -24,7 +41,7 @@ use incoming::Incoming;
 /// The transport's, or descriptors that reflection cannot read.
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -43,16 +60,41 @@ pub async fn run(
     // What ghz and older grpcurl ask for.
     let reflection_v1alpha = reflection().build_v1alpha().context("cannot serve reflection")?;
 
+    let config = Arc::new(config);
+    let limits = &config.limits;
     let registry = Registry::new(engine(config.store), pool_limits(&config), TimeSource::monotonic());
     let drain = CancellationToken::new();
-    let incoming = Incoming::new(listener, config.limits.max_connections);
+    let meter = Arc::new(Meter::new(methods()?));
+    let connections = Places::new(limits.max_connections);
+    let reports = Places::new(limits.max_inflight_reports);
+    let readiness = Readiness::default();
+    let admin = Admin::new(
+        registry.clone(),
+        meter.clone(),
+        readiness.clone(),
+        connections.clone(),
+        reports.clone(),
+        drain.clone(),
+        config.clone(),
+    );
+    // Whatever way this function is left, they end.
+    let background = CancellationToken::new();
+    let _guard: DropGuard = background.clone().drop_guard();
+    tokio::spawn(background.clone().run_until_cancelled_owned(watch(registry.clone(), admin.clone())));
+    let pages =
+        listeners.http.map(|listener| tokio::spawn(pages(listener, admin, &config, background.clone())));
+
     let server = builder(&config)
+        .layer(MeterLayer::new(meter))
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(grpc::pool_service(registry.clone(), &config.limits, drain.clone()))
-        .add_service(grpc::mining_service(registry, &config.limits, drain.clone()))
-        .serve_with_incoming_shutdown(incoming, drain.clone().cancelled_owned());
+        .add_service(grpc::pool_service(registry.clone(), limits, drain.clone()))
+        .add_service(grpc::mining_service(registry, limits, reports, drain.clone()))
+        .serve_with_incoming_shutdown(
+            Incoming::new(listeners.grpc, &connections),
+            drain.clone().cancelled_owned(),
+        );
     tokio::pin!(server);
     tokio::select! {
         ended = &mut server => return ended.context("the server stopped"),
@@ -62,9 +104,10 @@ pub async fn run(
     tracing::info!(deadline = ?config.drain_deadline, "draining");
     // Before the listener closes: a load balancer that asks now sends nothing more.
     all_health(tonic_health::ServingStatus::NotServing).await;
+    readiness.not_ready("the server is stopping: running calls end, new ones are refused");
     drain.cancel();
     // hyper's graceful shutdown may wait for ever for an idle stream, hence the deadline.
-    match tokio::time::timeout(config.drain_deadline, server).await {
+    let outcome = match tokio::time::timeout(config.drain_deadline, server).await {
         Ok(ended) => {
             tracing::info!("drained");
             ended.context("the server stopped while draining")
@@ -73,7 +116,64 @@ pub async fn run(
             tracing::warn!("calls still ran at the drain deadline: cut off");
             Ok(())
         }
+    };
+    background.cancel();
+    if let Some(pages) = pages {
+        // An open page must not hold the process up.
+        let _ = tokio::time::timeout(TICK, pages).await;
     }
+    outcome
+}
+
+/// Closes every pool's second, and lets go of what nobody looks at.
+async fn watch(registry: Arc<Registry>, admin: Admin) {
+    let mut every = tokio::time::interval(TICK);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        for pool in registry.sorted() {
+            if let Err(error) = pool.tick().await {
+                tracing::debug!(pool = pool.id(), %error, "no figures of this second");
+            }
+        }
+        admin.prune();
+    }
+}
+
+/// Serves the HTTP side until `stop` is cancelled.
+fn pages(
+    listener: TcpListener,
+    admin: Admin,
+    config: &Config,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let incoming = Incoming::new(listener, &Places::new(config.http.max_connections));
+    async move {
+        let served = axum::serve(incoming, admin.router()).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the HTTP side stopped");
+        }
+    }
+}
+
+/// The methods of every service, as they stand in the path of a request.
+fn methods() -> anyhow::Result<Vec<String>> {
+    let mut methods = Vec::new();
+    for encoded in [
+        proto::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        let set = prost_types::FileDescriptorSet::decode(encoded).context("cannot read the descriptors")?;
+        for file in &set.file {
+            for service in &file.service {
+                let name = |method: &str| format!("{}.{}/{method}", file.package(), service.name());
+                methods.extend(service.method.iter().map(|method| name(method.name())));
+            }
+        }
+    }
+    Ok(methods)
 }
 
 /// Where samples live, as configured.

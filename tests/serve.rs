@@ -22,7 +22,15 @@ struct Server {
 impl Server {
     fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(HARDNEG)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
@@ -158,7 +166,7 @@ async fn a_second_signal_ends_it_at_once() {
 fn a_port_in_use_is_one_line_and_code_three() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (code, _, stderr) = hardneg(&["serve", "--listen", &address]);
+    let (code, _, stderr) = hardneg(&["serve", "--listen", &address, "--http-listen", "off"]);
     assert_eq!(code, Some(3));
     assert!(
         stderr.starts_with(&format!("error: cannot listen on {address}: the port is in use")),

@@ -39,7 +39,7 @@ trap 'exit 143' TERM
 
 # In a process group of its own, so that Ctrl-C reaches it only after the workers are gone.
 set -m
-"$bin" serve --listen 127.0.0.1:0 --log-format json 2>"$log" &
+"$bin" serve --listen 127.0.0.1:0 --http-listen off --log-format json 2>"$log" &
 server=$!
 set +m
 

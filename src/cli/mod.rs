@@ -161,11 +161,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 /// The address could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {}", match source.kind() {
-    io::ErrorKind::AddrInUse => "the port is in use; stop the other server or choose another port with --listen".to_owned(),
+    io::ErrorKind::AddrInUse => format!("the port is in use; stop the other server or choose another port with --{flag}"),
     _ => source.to_string(),
 })]
 struct BindError {
     address: std::net::SocketAddr,
+    flag: &'static str,
     source: io::Error,
 }
 

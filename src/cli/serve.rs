@@ -1,6 +1,6 @@
 //! `hardneg serve`: configuration, log, runtime, listener, server, drain.
 
-use std::{future::Future, io::Write as _};
+use std::{future::Future, io::Write as _, net::SocketAddr};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 use super::{BindError, EXIT_CUT_OFF};
 use crate::{
     config::{Config, Loader, ServeArgs},
-    server, telemetry,
+    server::{self, Listeners},
+    telemetry,
 };
 
 const EXAMPLES: &str = "\
@@ -46,16 +47,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let bind_error = |source| BindError { address: config.listen, source };
     // Signals first: one that comes while the server starts must not kill it half-way.
     let shutdown = first_signal().context("cannot handle signals")?;
-    let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
-    let address = listener.local_addr()?;
-    if config.insecure && !address.ip().is_loopback() {
-        tracing::warn!(%address, "serving without authentication to anyone who reaches this address");
+    let grpc = bind(config.listen, "listen").await?;
+    let http = match config.http.listen {
+        Some(address) => Some(bind(address, "http-listen").await?),
+        None => None,
+    };
+    let address = grpc.local_addr()?;
+    let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
+    for address in [Some(address), http_address].into_iter().flatten() {
+        if config.insecure && !address.ip().is_loopback() {
+            tracing::warn!(%address, "serving without authentication to anyone who reaches this address");
+        }
     }
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    server::run(config, listener, shutdown).await
+    let pages = http_address.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
+    tracing::info!(%address, %pages, version = env!("CARGO_PKG_VERSION"), "listening");
+    server::run(config, Listeners { grpc, http }, shutdown).await
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, flag, source })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -1,12 +1,10 @@
 //! The data path: scores in, mined batches out.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{batch, report};
 use super::{Answers, Context, batch_stream, score_stream};
+use crate::places::Places;
 use crate::pool::admission::Patience;
 use crate::pool::error::PoolError;
 use crate::proto::v1::{self as pb, mining_service_server::MiningService};
@@ -18,8 +16,7 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 pub struct Mining {
     pub(super) context: Context,
     /// Places for unary reports; streams are slowed by not being read.
-    pub(super) reports: Arc<Semaphore>,
-    pub(super) reports_max: usize,
+    pub(super) reports: Places,
 }
 
 #[tonic::async_trait]
@@ -39,8 +36,8 @@ impl MiningService for Mining {
         &self,
         request: Request<pb::ReportScoresRequest>,
     ) -> Result<Response<pb::ReportScoresResponse>, Status> {
-        let _place = self.reports.try_acquire().map_err(|_| PoolError::Exhausted {
-            what: format!("all {} places of max_inflight_reports are taken", self.reports_max),
+        let _place = self.reports.try_take().ok_or_else(|| PoolError::Exhausted {
+            what: format!("all {} places of max_inflight_reports are taken", self.reports.max()),
             limit: "max_inflight_reports",
             retry_after: Some(RETRY_AFTER),
         })?;

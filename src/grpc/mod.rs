@@ -14,12 +14,12 @@ mod status;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::config::Limits;
+use crate::places::Places;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::registry::{Registry, check_pool_id};
@@ -29,11 +29,12 @@ use crate::proto::v1::pool_service_server::PoolServiceServer;
 /// Names of the services, for health checks.
 pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
 
-/// The data path, ready to be added to a transport. Streams end between two batches once `drain` is cancelled.
+/// The data path, ready to be added to a transport, with `reports` places for unary reports. Streams end between two batches once `drain` is cancelled.
 #[must_use]
 pub fn mining_service(
     registry: Arc<Registry>,
     limits: &Limits,
+    reports: Places,
     drain: CancellationToken,
 ) -> MiningServiceServer<mining::Mining> {
     let service = mining::Mining {
@@ -43,8 +44,7 @@ pub fn mining_service(
             rows_max: limits.max_batch_rows,
             message_bytes_max: limits.max_message_bytes,
         },
-        reports: Arc::new(Semaphore::new(limits.max_inflight_reports)),
-        reports_max: limits.max_inflight_reports,
+        reports,
     };
     MiningServiceServer::new(service)
         .max_decoding_message_size(limits.max_message_bytes)
@@ -58,12 +58,7 @@ pub fn pool_service(
     limits: &Limits,
     drain: CancellationToken,
 ) -> PoolServiceServer<pools::Pools> {
-    let service = pools::Pools {
-        registry,
-        drain,
-        watches: Arc::new(Semaphore::new(limits.max_watches)),
-        watches_max: limits.max_watches,
-    };
+    let service = pools::Pools { registry, drain, watches: Places::new(limits.max_watches) };
     PoolServiceServer::new(service)
         .max_decoding_message_size(limits.max_message_bytes)
         .max_encoding_message_size(limits.max_message_bytes)

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::convert::{spec, stats};
 use super::{Answers, pool_id, stats_stream};
+use crate::places::Places;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::registry::{Registry, check_pool_id};
@@ -27,8 +27,7 @@ pub struct Pools {
     /// The server is stopping.
     pub(super) drain: CancellationToken,
     /// Places for watches.
-    pub(super) watches: Arc<Semaphore>,
-    pub(super) watches_max: usize,
+    pub(super) watches: Places,
 }
 
 #[tonic::async_trait]
@@ -117,8 +116,8 @@ impl PoolService for Pools {
         let request = request.into_inner();
         let interval = stats_stream::interval_of(request.interval)?;
         let pool = self.named(&request.name)?;
-        let place = self.watches.clone().try_acquire_owned().map_err(|_| PoolError::Exhausted {
-            what: format!("all {} places of max_watches are taken", self.watches_max),
+        let place = self.watches.try_take().ok_or_else(|| PoolError::Exhausted {
+            what: format!("all {} places of max_watches are taken", self.watches.max()),
             limit: "max_watches",
             retry_after: Some(WATCH_RETRY_AFTER),
         })?;

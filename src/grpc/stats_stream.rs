@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::convert::{activity, duration, stats};
+use crate::places::Place;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::proto::v1 as pb;
@@ -38,7 +38,7 @@ struct Watch {
     drain: CancellationToken,
     /// The last tick that was told.
     told: Option<SystemTime>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The answers, the first at once.
@@ -46,7 +46,7 @@ pub(super) fn answers(
     pool: Arc<Pool>,
     every: Duration,
     drain: CancellationToken,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> impl Stream<Item = Result<pb::WatchPoolStatsResponse, Status>> + Send {
     let mut every = interval(every);
     // A client that reads slowly gets fewer answers, not a burst of old ones.

@@ -1,12 +1,10 @@
 //! How many mining calls are at work, or waiting for a pool to fill, over all pools of a server.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::PoolError;
 use super::spec::Limits;
+use crate::places::{Place, Places};
 
 /// When a refused call may try again: mining takes about a millisecond, a queue of them some tens.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -23,10 +21,8 @@ pub enum Patience {
 /// The places there are.
 #[derive(Debug)]
 pub(super) struct Admission {
-    mining: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    mines_max: usize,
-    waits_max: usize,
+    mining: Places,
+    waiting: Places,
 }
 
 /// Places taken at one moment.
@@ -41,38 +37,33 @@ pub struct Occupancy {
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            mining: Arc::new(Semaphore::new(limits.max_inflight_mines)),
-            waiting: Arc::new(Semaphore::new(limits.max_waiting_mines)),
-            mines_max: limits.max_inflight_mines,
-            waits_max: limits.max_waiting_mines,
+            mining: Places::new(limits.max_inflight_mines),
+            waiting: Places::new(limits.max_waiting_mines),
         }
     }
 
     pub(super) fn occupancy(&self) -> Occupancy {
-        Occupancy {
-            mining: self.mines_max - self.mining.available_permits(),
-            waiting: self.waits_max - self.waiting.available_permits(),
-        }
+        Occupancy { mining: self.mining.taken(), waiting: self.waiting.taken() }
     }
 
     /// A place to mine in, until it is dropped.
     ///
     /// # Errors
     /// `Exhausted` where the caller has no patience.
-    pub(super) async fn mine(&self, patience: Patience) -> Result<OwnedSemaphorePermit, PoolError> {
+    pub(super) async fn mine(&self, patience: Patience) -> Result<Place, PoolError> {
         let place = match patience {
-            Patience::Refuse => self.mining.clone().try_acquire_owned().ok(),
-            Patience::Queue => self.mining.clone().acquire_owned().await.ok(),
+            Patience::Refuse => self.mining.try_take(),
+            Patience::Queue => self.mining.take().await,
         };
-        place.ok_or_else(|| exhausted("max_inflight_mines", self.mines_max))
+        place.ok_or_else(|| exhausted("max_inflight_mines", self.mining.max()))
     }
 
     /// A place to wait in for a pool to fill.
     ///
     /// # Errors
     /// `Exhausted`.
-    pub(super) fn wait(&self) -> Result<OwnedSemaphorePermit, PoolError> {
-        self.waiting.clone().try_acquire_owned().map_err(|_| exhausted("max_waiting_mines", self.waits_max))
+    pub(super) fn wait(&self) -> Result<Place, PoolError> {
+        self.waiting.try_take().ok_or_else(|| exhausted("max_waiting_mines", self.waiting.max()))
     }
 }
 

@@ -112,10 +112,10 @@ impl Registry {
         (pools, more)
     }
 
-    /// All pools, in no order.
+    /// All pools, in order of name.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Pool>> {
-        self.pools.iter().map(|entry| entry.value().clone()).collect()
+    pub fn sorted(&self) -> Vec<Arc<Pool>> {
+        self.list(usize::MAX, None).0
     }
 
     /// How many places are taken, over all pools.

@@ -2,8 +2,8 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,29 +11,33 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::PollSemaphore;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
+use crate::places::{Place, Places};
+
 /// TCP's own probes, for peers that vanish before HTTP/2 begins.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// After a failed accept.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A stream of connections for tonic, whose own options do nothing to sockets that it did not accept itself.
 pub(super) struct Incoming {
     sockets: TcpIncoming,
     permits: PollSemaphore,
     /// Taken before a socket is accepted, so that the surplus waits in the kernel's backlog.
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Place>,
 }
 
 impl Incoming {
-    /// Accepts from `listener` while fewer than `max_connections` are open.
-    pub(super) fn new(listener: TcpListener, max_connections: usize) -> Self {
+    /// Accepts from `listener` while a connection has a place.
+    pub(super) fn new(listener: TcpListener, places: &Places) -> Self {
         Self {
             sockets: TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE)),
-            permits: PollSemaphore::new(Arc::new(Semaphore::new(max_connections))),
+            permits: PollSemaphore::new(places.semaphore()),
             permit: None,
         }
     }
@@ -56,7 +60,34 @@ impl Stream for Incoming {
 /// A socket that counts against the limit until it is dropped.
 pub(super) struct Connection {
     socket: TcpStream,
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Place>,
+}
+
+/// For the pages: an error of one connection is that connection's alone.
+impl axum::serve::Listener for Incoming {
+    type Io = Connection;
+    type Addr = Option<SocketAddr>;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.next().await {
+                Some(Ok(connection)) => {
+                    let peer = connection.socket.peer_addr().ok();
+                    return (connection, peer);
+                }
+                // Out of file descriptors, mostly: it must not spin.
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.sockets.local_addr().map(Some)
+    }
 }
 
 impl Connected for Connection {
@@ -109,16 +140,14 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
-    use tokio_stream::StreamExt as _;
-
     use super::*;
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn the_surplus_waits_until_one_closes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Incoming::new(listener, 1);
+        let mut incoming = Incoming::new(listener, &Places::new(1));
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = incoming.next().await.unwrap().unwrap();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use hardneg::client::{Client, ClientOptions};
 use hardneg::config::Config;
+use hardneg::server::Listeners;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -12,6 +13,8 @@ use tokio::task::JoinHandle;
 /// Stops when dropped.
 pub struct TestServer {
     pub address: SocketAddr,
+    /// Of the HTTP side.
+    pub http_address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<anyhow::Result<()>>,
 }
@@ -27,11 +30,14 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(hardneg::server::run(config, listener, async {
+        let http = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let http_address = http.local_addr().expect("bound");
+        let listeners = Listeners { grpc: listener, http: Some(http) };
+        let served = tokio::spawn(hardneg::server::run(config, listeners, async {
             // Dropping the sender stops the server as well.
             let _ = stopped.await;
         }));
-        Self { address, stop: Some(stop), served }
+        Self { address, http_address, stop: Some(stop), served }
     }
 
     /// A connected client.

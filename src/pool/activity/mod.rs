@@ -147,6 +147,14 @@ impl Pool {
         Ok(())
     }
 
+    /// Samples in the hard store.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn hard_samples(&self) -> Result<u64, PoolError> {
+        Ok(self.store().level().await?.hard)
+    }
+
     /// Latencies of reports and of mined batches since the pool was made.
     #[must_use]
     pub fn latencies(&self) -> (LatencyCounts, LatencyCounts) {

@@ -1,0 +1,202 @@
+//! The numbers and tables of a pool.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+
+use crate::pool::activity::{HardSample, PoolActivity, Tick};
+use crate::pool::core::Pool;
+use crate::units;
+
+/// A worker silent for longer than this is shown as such.
+const SILENT_SECONDS: f64 = 30.0;
+/// Seconds that a rate is averaged over.
+const RATE_TICKS: usize = 5;
+/// Pools listed; the rest is counted.
+const POOLS_MAX: usize = 100;
+
+/// A rate over the last ticks, a second.
+fn rate(ticks: &[Tick], of: fn(&Tick) -> u64) -> f64 {
+    let last = &ticks[ticks.len().saturating_sub(RATE_TICKS)..];
+    let seconds: f64 = last.iter().map(|tick| tick.seconds).sum();
+    last.iter().map(of).sum::<u64>() as f64 / seconds.max(1e-3)
+}
+
+/// A pool in the list.
+pub(super) struct PoolLine {
+    pub(super) id: String,
+    pub(super) hard: u64,
+}
+
+/// The list of pools, the shown one marked.
+pub(super) fn pools(pools: &[PoolLine], shown: Option<&str>) -> Markup {
+    html! {
+        @if pools.is_empty() {
+            p.empty { "No pool yet." }
+        } @else {
+            ul {
+                @for pool in pools.iter().take(POOLS_MAX) {
+                    li {
+                        a href={ "/?pool=" (pool.id) } aria-current=[(Some(&*pool.id) == shown).then_some("page")] {
+                            span.name { (pool.id) }
+                            span.size { (units::count(pool.hard as f64)) " hard" }
+                        }
+                    }
+                }
+                @if pools.len() > POOLS_MAX {
+                    li.more { (pools.len() - POOLS_MAX) " more: /?pool=NAME" }
+                }
+            }
+        }
+    }
+}
+
+/// The numbers on top.
+pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
+    let (stats, ticks) = (&activity.stats, &activity.ticks);
+    let capacity = pool.spec().capacity;
+    let counters = &stats.counters;
+    let floor = stats.sizes.floor_log2.map_or_else(|| "has room".to_owned(), |f| format!("{f:.1}"));
+    let percent = 100.0 * stats.sizes.hard as f64 / capacity.max(1) as f64;
+    let shortfalls = counters.shortfalls;
+    let cards: [(&str, String, String); 8] = [
+        (
+            "Hard samples",
+            units::count(stats.sizes.hard as f64),
+            format!("{percent:.0} % of {}", units::count(capacity as f64)),
+        ),
+        (
+            "Distinct ids",
+            units::count(stats.sizes.distinct),
+            format!("background {}", units::count(stats.sizes.background as f64)),
+        ),
+        (
+            "Reported",
+            format!("{}/s", units::count(rate(ticks, |t| t.reported_rows))),
+            format!("{} scores so far", units::count(counters.reported_rows as f64)),
+        ),
+        (
+            "Mined",
+            format!("{}/s", units::count(rate(ticks, |t| t.mined_batches))),
+            format!("{} batches so far", units::count(counters.mined_batches as f64)),
+        ),
+        ("Floor (log2)", floor, format!("{} evicted", units::count(counters.evicted as f64))),
+        ("Short batches", units::count(shortfalls as f64), "fewer samples than asked for".to_owned()),
+        (
+            "Refused",
+            units::count(counters.rejected_batches as f64),
+            format!("{} scores not finite", units::count(counters.non_finite as f64)),
+        ),
+        (
+            "Memory",
+            units::bytes(stats.store.memory_bytes),
+            stats.step.map_or_else(|| "ages by time".to_owned(), |step| format!("step {step}")),
+        ),
+    ];
+    html! {
+        dl {
+            @for (name, value, note) in &cards {
+                div { dt { (name) } dd { (value) } dd.note { (note) } }
+            }
+        }
+    }
+}
+
+/// A sample by its name, or its id.
+fn sample_name(id: u64, name: Option<&Arc<str>>) -> String {
+    name.map_or_else(|| id.to_string(), ToString::to_string)
+}
+
+fn age(seconds_or_steps: f64, by_steps: bool) -> String {
+    if by_steps { units::count(seconds_or_steps) } else { units::span(seconds_or_steps) }
+}
+
+/// Who reports, and how far behind.
+pub(super) fn workers(activity: &PoolActivity, by_steps: bool) -> Markup {
+    let newest_step = activity.workers.iter().map(|w| w.step).max().unwrap_or(0);
+    let newest = activity.workers.iter().map(|w| w.model_version).max().unwrap_or(0);
+    html! {
+        @if activity.workers.is_empty() {
+            p.empty { "No worker reported in the last five minutes." }
+        } @else {
+            table {
+                thead { tr {
+                    th { "Worker" } th.number { "Silent" } th.number { "Scores/s" } th.number { "Scores" }
+                    @if by_steps { th.number { "Step" } th.number { "Steps behind" } }
+                    th.number { "Version" } th.number { "Versions behind" }
+                } }
+                tbody {
+                    @for worker in &activity.workers {
+                        tr.late[worker.silent_seconds > SILENT_SECONDS] {
+                            td { @if worker.worker_id.is_empty() { "(unnamed)" } @else { (worker.worker_id) } }
+                            td.number { (units::span(worker.silent_seconds)) }
+                            td.number { (units::count(worker.rows_per_second)) }
+                            td.number { (units::count(worker.rows as f64)) }
+                            @if by_steps { td.number { (worker.step) } td.number { (newest_step - worker.step) } }
+                            td.number { (worker.model_version) }
+                            td.number { (newest - worker.model_version) }
+                        }
+                    }
+                }
+            }
+            @if activity.worker_count > activity.workers.len() {
+                p.note { (activity.worker_count - activity.workers.len()) " more." }
+            }
+        }
+    }
+}
+
+/// The hardest samples right now.
+pub(super) fn hardest(activity: &PoolActivity, by_steps: bool) -> Markup {
+    html! {
+        @if activity.hardest.is_empty() {
+            p.empty { "No sample yet." }
+        } @else {
+            table {
+                thead { tr {
+                    th { "Sample" } th.number { "Score" } th.number { "Weight (log2)" } th.number { "Age" }
+                    th.number { "Serves" } th.number { "Version" }
+                } }
+                tbody { @for sample in &activity.hardest { (row(sample, by_steps)) } }
+            }
+        }
+    }
+}
+
+fn row(sample: &HardSample, by_steps: bool) -> Markup {
+    html! {
+        tr {
+            td.id { (sample_name(sample.id, sample.name.as_ref())) }
+            td.number { (format!("{:.4}", sample.score)) }
+            td.number { (format!("{:.2}", sample.weight_log2)) }
+            td.number { (age(sample.age, by_steps)) }
+            td.number { (sample.serves) }
+            td.number { (sample.model_version) }
+        }
+    }
+}
+
+/// Whose label to look at.
+pub(super) fn suspects(activity: &PoolActivity) -> Markup {
+    html! {
+        @if activity.suspects.is_empty() {
+            p.empty { "None: no sample stayed among the hardest through three fresh scores." }
+        } @else {
+            table {
+                thead { tr {
+                    th { "Sample" } th.number { "Score" } th.number { "Fresh scores" } th.number { "Seconds among the hardest" }
+                } }
+                tbody {
+                    @for (suspect, name) in &activity.suspects {
+                        tr {
+                            td.id { (sample_name(suspect.id, name.as_ref())) }
+                            td.number { (format!("{:.4}", suspect.score)) }
+                            td.number { (suspect.reports) }
+                            td.number { (suspect.looks) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

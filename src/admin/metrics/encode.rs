@@ -1,0 +1,243 @@
+//! The numbers of one moment as text.
+
+use std::fmt::Error;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::names::{self as m, Kind, Metric};
+use super::process::Process;
+use crate::meter::{CODES, Meter};
+use crate::pool::activity::{BOUNDS_SECONDS, LatencyCounts};
+use crate::pool::admission::Occupancy;
+use crate::pool::stats::PoolStats;
+
+/// All that is told.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) pools: Vec<PoolSnapshot>,
+    pub(super) ready: bool,
+    pub(super) occupancy: Occupancy,
+    pub(super) connections: usize,
+    pub(super) inflight_reports: usize,
+    /// Name and value.
+    pub(super) limits: [(&'static str, usize); 5],
+    pub(super) meter: Arc<Meter>,
+    pub(super) process: Option<Process>,
+}
+
+/// What is told of a pool.
+#[derive(Debug)]
+pub(super) struct PoolSnapshot {
+    pub(super) id: String,
+    pub(super) capacity: u64,
+    pub(super) stats: PoolStats,
+    pub(super) reporting: usize,
+    pub(super) lag_seconds: Option<f64>,
+    pub(super) reports: LatencyCounts,
+    pub(super) mines: LatencyCounts,
+}
+
+/// The text of a snapshot.
+pub(super) fn text(snapshot: Snapshot) -> Result<String, Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(snapshot));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+/// One metric being written.
+struct Family<'a>(MetricEncoder<'a>, Kind);
+
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+impl Family<'_> {
+    fn value(&mut self, labels: Labels<'_>, value: f64) -> Result<(), Error> {
+        match self.1 {
+            Kind::Counter => {
+                self.0.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)
+            }
+            Kind::Gauge | Kind::Histogram => self.0.encode_family(&labels)?.encode_gauge(&value),
+        }
+    }
+
+    fn latencies(&mut self, labels: Labels<'_>, counts: &LatencyCounts) -> Result<(), Error> {
+        let told: u64 = counts.buckets.iter().sum();
+        let buckets: Vec<(f64, u64)> =
+            BOUNDS_SECONDS.into_iter().zip(counts.buckets).chain([(f64::MAX, counts.count - told)]).collect();
+        self.0.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            counts.sum_seconds,
+            counts.count,
+            &buckets,
+            None,
+        )
+    }
+}
+
+/// Writes one metric.
+fn family(
+    encoder: &mut DescriptorEncoder<'_>,
+    metric: &Metric,
+    write: impl FnOnce(&mut Family<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (kind, name) = match metric.kind {
+        Kind::Gauge => (MetricType::Gauge, metric.name),
+        // The encoder adds the ending of counters.
+        Kind::Counter => (MetricType::Counter, metric.name.trim_end_matches("_total")),
+        Kind::Histogram => (MetricType::Histogram, metric.name),
+    };
+    write(&mut Family(encoder.encode_descriptor(name, metric.help, None, kind)?, metric.kind))
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let encoder = &mut encoder;
+        self.server(encoder)?;
+        self.calls(encoder)?;
+        self.pool_gauges(encoder)?;
+        self.pool_counters(encoder)?;
+        self.process(encoder)
+    }
+}
+
+impl Snapshot {
+    fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        family(encoder, &m::BUILD_INFO, |f| f.value(&[("version", env!("CARGO_PKG_VERSION"))], 1.0))?;
+        family(encoder, &m::LIMIT, |f| {
+            self.limits.iter().try_for_each(|(limit, value)| f.value(&[("limit", limit)], *value as f64))
+        })?;
+        for (metric, value) in [
+            (&m::READY, usize::from(self.ready)),
+            (&m::POOLS, self.pools.len()),
+            (&m::GRPC_CONNECTIONS, self.connections),
+            (&m::INFLIGHT_MINES, self.occupancy.mining),
+            (&m::WAITING_MINES, self.occupancy.waiting),
+            (&m::INFLIGHT_REPORTS, self.inflight_reports),
+        ] {
+            family(encoder, metric, |f| f.value(&[], value as f64))?;
+        }
+        Ok(())
+    }
+
+    fn calls(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let methods = self.meter.methods();
+        family(encoder, &m::GRPC_INFLIGHT_REQUESTS, |f| {
+            methods.iter().try_for_each(|c| f.value(&[("method", &c.name)], c.inflight() as f64))
+        })?;
+        family(encoder, &m::GRPC_REQUESTS, |f| {
+            for method in methods {
+                for (code, count) in CODES.into_iter().zip(method.codes()) {
+                    // Of what never happened only OK is told, so that a rate begins at 0.
+                    if count > 0 || code == CODES[0] {
+                        f.value(&[("method", &method.name), ("code", code)], count as f64)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        family(encoder, &m::GRPC_REQUEST_DURATION, |f| {
+            methods.iter().try_for_each(|c| f.latencies(&[("method", &c.name)], &c.durations()))
+        })
+    }
+
+    /// One number of each pool that has it.
+    fn each(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        metric: &Metric,
+        value: impl Fn(&PoolSnapshot) -> Option<f64>,
+    ) -> Result<(), Error> {
+        family(encoder, metric, |f| {
+            self.pools.iter().try_for_each(|pool| match value(pool) {
+                Some(value) => f.value(&[("pool", &pool.id)], value),
+                None => Ok(()),
+            })
+        })
+    }
+
+    fn pool_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let sizes = |p: &PoolSnapshot| p.stats.sizes;
+        self.each(encoder, &m::POOL_HARD_SAMPLES, |p| Some(sizes(p).hard as f64))?;
+        self.each(encoder, &m::POOL_CAPACITY_SAMPLES, |p| Some(p.capacity as f64))?;
+        self.each(encoder, &m::POOL_BACKGROUND_SAMPLES, |p| Some(sizes(p).background as f64))?;
+        self.each(encoder, &m::POOL_DISTINCT_SAMPLES, |p| Some(sizes(p).distinct))?;
+        self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
+        self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
+        self.each(encoder, &m::POOL_STEP, |p| p.stats.step.map(|step| step as f64))?;
+        self.each(encoder, &m::POOL_WORKERS, |p| Some(p.reporting as f64))?;
+        self.each(encoder, &m::POOL_WORKER_LAG_SECONDS, |p| p.lag_seconds)
+    }
+
+    fn pool_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        for (metric, value) in [
+            (&m::POOL_REPORTED_ROWS, (|p| p.stats.counters.reported_rows) as fn(&PoolSnapshot) -> u64),
+            (&m::POOL_REPORTED_BATCHES, |p| p.stats.counters.reported_batches),
+            (&m::POOL_REJECTED_BATCHES, |p| p.stats.counters.rejected_batches),
+            (&m::POOL_DUPLICATE_BATCHES, |p| p.stats.counters.duplicate_batches),
+            (&m::POOL_EVICTED_SAMPLES, |p| p.stats.counters.evicted),
+            (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
+            (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
+            (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
+            (&m::POOL_SHORT_BATCHES, |p| p.stats.counters.shortfalls),
+            (&m::POOL_PROPOSALS, |p| p.stats.counters.proposals),
+            (&m::POOL_BACKGROUND_GENERATIONS, |p| p.stats.store.generations),
+            (&m::POOL_BACKGROUND_GENERATIONS_TIMED_OUT, |p| p.stats.store.generations_timed_out),
+        ] {
+            self.each(encoder, metric, |pool| Some(value(pool) as f64))?;
+        }
+        family(encoder, &m::POOL_ROWS, |f| {
+            for pool in &self.pools {
+                let c = &pool.stats.counters;
+                for (outcome, rows) in [
+                    ("inserted", c.inserted),
+                    ("updated", c.updated),
+                    ("background_only", c.background_only),
+                    ("dropped", c.dropped),
+                    ("non_finite", c.non_finite),
+                    ("coalesced", c.coalesced),
+                    ("stale", c.stale),
+                    ("out_of_range", c.out_of_range),
+                ] {
+                    f.value(&[("pool", &pool.id), ("outcome", outcome)], rows as f64)?;
+                }
+            }
+            Ok(())
+        })?;
+        family(encoder, &m::POOL_SERVED_SAMPLES, |f| {
+            self.pools.iter().try_for_each(|pool| {
+                let c = &pool.stats.counters;
+                f.value(&[("pool", &pool.id), ("source", "hard")], c.served_hard as f64)?;
+                f.value(&[("pool", &pool.id), ("source", "background")], c.served_background as f64)
+            })
+        })?;
+        for (metric, counts) in [
+            (&m::POOL_REPORT_DURATION, (|p| &p.reports) as fn(&PoolSnapshot) -> &LatencyCounts),
+            (&m::POOL_MINE_DURATION, |p| &p.mines),
+        ] {
+            family(encoder, metric, |f| {
+                self.pools.iter().try_for_each(|pool| f.latencies(&[("pool", &pool.id)], counts(pool)))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let Some(process) = &self.process else { return Ok(()) };
+        for (metric, value) in [
+            (&m::PROCESS_CPU, Some(process.cpu_seconds)),
+            (&m::PROCESS_RESIDENT_MEMORY, Some(process.resident_bytes as f64)),
+            (&m::PROCESS_OPEN_FDS, Some(process.open_fds as f64)),
+            (&m::PROCESS_MAX_FDS, process.max_fds.map(|limit| limit as f64)),
+            (&m::PROCESS_START_TIME, process.start_seconds),
+        ] {
+            if let Some(value) = value {
+                family(encoder, metric, |f| f.value(&[], value))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Every metric once: its name, labels and meaning. docs/metrics.md is made from this table, and a test holds it against
+//! what a server tells. Units are in the names; a label's values are bounded by the configuration, never by what
+//! clients send.
+
+use std::fmt::Write as _;
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up and down.
+    Gauge,
+    /// Only goes up, until the server restarts or the pool is deleted.
+    Counter,
+    /// Counts by upper bound, with `_bucket`, `_sum` and `_count`.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// As exposed.
+    pub name: &'static str,
+    /// What kind of number.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts, and in which unit.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $constant: Metric =
+                Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+        /// All of them.
+        pub static METRICS: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+metrics! {
+    BUILD_INFO Gauge "hardneg_build_info" ["version"] "1, with the server's version";
+    READY Gauge "hardneg_ready" [] "1 while the server takes requests, 0 while it drains";
+    POOLS Gauge "hardneg_pools" [] "Pools";
+    LIMIT Gauge "hardneg_limit" ["limit"] "The configured limits that other gauges run into";
+    GRPC_CONNECTIONS Gauge "hardneg_grpc_connections" [] "Open gRPC connections";
+    GRPC_INFLIGHT_REQUESTS Gauge "hardneg_grpc_inflight_requests" ["method"] "Calls at work, open streams included";
+    GRPC_REQUESTS Counter "hardneg_grpc_requests_total" ["method", "code"] "Finished calls by code; a stream is one call";
+    GRPC_REQUEST_DURATION Histogram "hardneg_grpc_request_duration_seconds" ["method"]
+        "From a call's headers to its last byte; of streams, their whole life";
+    INFLIGHT_MINES Gauge "hardneg_inflight_mines" [] "Mining calls at work, over all pools";
+    WAITING_MINES Gauge "hardneg_waiting_mines" [] "Mining calls that wait for a pool to fill, over all pools";
+    INFLIGHT_REPORTS Gauge "hardneg_inflight_reports" [] "Unary reports at work, over all pools";
+
+    POOL_HARD_SAMPLES Gauge "hardneg_pool_hard_samples" ["pool"] "Samples in the hard store";
+    POOL_CAPACITY_SAMPLES Gauge "hardneg_pool_capacity_samples" ["pool"] "Samples that the hard store may hold";
+    POOL_BACKGROUND_SAMPLES Gauge "hardneg_pool_background_samples" ["pool"] "Samples in the serving background";
+    POOL_DISTINCT_SAMPLES Gauge "hardneg_pool_distinct_samples" ["pool"]
+        "Distinct ids reported; an estimate once they outnumber the background";
+    POOL_MEMORY_BYTES Gauge "hardneg_pool_memory_bytes" ["pool"] "Bytes of the store, index and free room included";
+    POOL_FLOOR_LOG2 Gauge "hardneg_pool_floor_log2" ["pool"]
+        "log2 of the lowest weight in a full hard store; absent while there is room";
+    POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step reported; absent in pools that age by time";
+    POOL_WORKERS Gauge "hardneg_pool_workers" ["pool"] "Workers that reported in the last minute";
+    POOL_WORKER_LAG_SECONDS Gauge "hardneg_pool_worker_lag_seconds" ["pool"]
+        "Silence of the worker that has been quiet longest, of those heard in the last five minutes; absent without any";
+
+    POOL_REPORTED_ROWS Counter "hardneg_pool_reported_rows_total" ["pool"]
+        "Rows of accepted batches, non-finite ones included";
+    POOL_REPORTED_BATCHES Counter "hardneg_pool_reported_batches_total" ["pool"] "Accepted batches";
+    POOL_REJECTED_BATCHES Counter "hardneg_pool_rejected_batches_total" ["pool"] "Batches refused as a whole";
+    POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
+        "Batches that were resent and had been applied before";
+    POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
+        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, stale, out_of_range";
+    POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
+        "Samples that harder ones pushed out of the hard store";
+    POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed by RemoveSamples";
+    POOL_CLAMPED_SCORES Counter "hardneg_pool_clamped_scores_total" ["pool"]
+        "Scores whose log2 weight was clamped to +-64 octaves";
+    POOL_MINED_BATCHES Counter "hardneg_pool_mined_batches_total" ["pool"] "Mined batches";
+    POOL_SERVED_SAMPLES Counter "hardneg_pool_served_samples_total" ["pool", "source"]
+        "Samples of mined batches by source: hard or background";
+    POOL_SHORT_BATCHES Counter "hardneg_pool_short_batches_total" ["pool"] "Mined batches smaller than asked for";
+    POOL_PROPOSALS Counter "hardneg_pool_proposals_total" ["pool"]
+        "Proposals that the sampler drew; over the served samples they are its cost";
+    POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]
+        "Generations of the background begun";
+    POOL_BACKGROUND_GENERATIONS_TIMED_OUT Counter "hardneg_pool_background_generations_timed_out_total" ["pool"]
+        "Generations that took over before they had seen 95 % of the ids";
+    POOL_REPORT_DURATION Histogram "hardneg_pool_report_duration_seconds" ["pool"]
+        "From a batch's arrival at the pool to its ack";
+    POOL_MINE_DURATION Histogram "hardneg_pool_mine_duration_seconds" ["pool"]
+        "From the end of a wait to the mined batch";
+
+    PROCESS_CPU Counter "process_cpu_seconds_total" [] "CPU time of the process";
+    PROCESS_RESIDENT_MEMORY Gauge "process_resident_memory_bytes" [] "Resident memory of the process";
+    PROCESS_OPEN_FDS Gauge "process_open_fds" [] "Open file descriptors";
+    PROCESS_MAX_FDS Gauge "process_max_fds" [] "File descriptors that the process may open";
+    PROCESS_START_TIME Gauge "process_start_time_seconds" [] "When the process started, seconds since 1970";
+}
+
+/// The page of documentation.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nWhat `/metrics` of the HTTP side tells, in the OpenMetrics text format. Units are in the names. A label's \
+         values are bounded by the server's own limits: `pool` by `max_pools` (a deleted pool's series end), `method` and \
+         `code` by the contract. The `process_*` metrics are there on Linux.\n\nThis page is made from \
+         `src/admin/metrics/names.rs`; a test keeps it so.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(page, "| `{}` | {kind} | {labels} | {} |", metric.name, metric.help);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `BLESS=1 cargo test --lib admin::metrics` writes the page anew.
+    #[test]
+    fn the_page_is_made_from_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), markdown());
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        for metric in METRICS {
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert!(metric.kind != Kind::Histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
+            assert_eq!(
+                metric.name.starts_with("hardneg_pool_"),
+                metric.labels.contains(&"pool"),
+                "{}",
+                metric.name
+            );
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+    }
+}

@@ -1,0 +1,115 @@
+//! The HTTP side: probes, metrics, the log's filter and the dashboard. It looks at pools and changes none.
+
+mod dashboard;
+mod log;
+pub mod metrics;
+mod probes;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::config::Config;
+use crate::meter::Meter;
+use crate::places::Places;
+use crate::pool::registry::Registry;
+use dashboard::Drawings;
+pub use probes::Readiness;
+
+/// A filter of the log is a line of text.
+const BODY_BYTES_MAX: usize = 4_096;
+
+/// The page needs nothing from elsewhere, and nothing elsewhere may frame it.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub struct Admin {
+    registry: Arc<Registry>,
+    meter: Arc<Meter>,
+    readiness: Readiness,
+    connections: Places,
+    reports: Places,
+    live_pages: Places,
+    drawings: Arc<Drawings>,
+    drain: CancellationToken,
+    started: Instant,
+    config: Arc<Config>,
+}
+
+impl Admin {
+    /// Pages about these. Live pages end once `drain` is cancelled.
+    #[must_use]
+    pub fn new(
+        registry: Arc<Registry>,
+        meter: Arc<Meter>,
+        readiness: Readiness,
+        connections: Places,
+        reports: Places,
+        drain: CancellationToken,
+        config: Arc<Config>,
+    ) -> Self {
+        Self {
+            registry,
+            meter,
+            readiness,
+            connections,
+            reports,
+            live_pages: Places::new(config.http.max_live_pages),
+            drawings: Arc::default(),
+            drain,
+            started: Instant::now(),
+            config,
+        }
+    }
+
+    /// The limits that other metrics run into.
+    fn limits(&self) -> [(&'static str, usize); 5] {
+        let limits = &self.config.limits;
+        [
+            ("max_pools", limits.max_pools),
+            ("max_connections", limits.max_connections),
+            ("max_inflight_mines", limits.max_inflight_mines),
+            ("max_waiting_mines", limits.max_waiting_mines),
+            ("max_inflight_reports", limits.max_inflight_reports),
+        ]
+    }
+
+    /// Forgets drawings that nobody looks at; to be called now and then.
+    pub fn prune(&self) {
+        self.drawings.prune();
+    }
+
+    /// The pages.
+    pub fn router(self) -> Router {
+        let routes = Router::new()
+            .route("/", get(dashboard::show))
+            .route("/events", get(dashboard::events))
+            .route("/page.css", get(dashboard::style))
+            .route("/page.js", get(dashboard::script))
+            .route("/livez", get(probes::livez))
+            .route("/readyz", get(probes::readyz))
+            .route("/metrics", get(metrics::metrics))
+            .route("/log", get(log::show).put(log::change))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(self);
+        HEADERS.into_iter().fold(routes, |routes, (name, value)| {
+            routes.layer(SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value)))
+        })
+    }
+}

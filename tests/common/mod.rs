@@ -1,6 +1,8 @@
 //! A server of its own for each test, on a free port of this machine, in this process.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod http;
+
 use std::net::SocketAddr;
 
 use hardneg::client::{Client, ClientOptions};

@@ -73,9 +73,8 @@ pub(super) const FIGURES: &[Figure] = &[
         healthy: "served lies to the harder side of stored but overlaps it; all of it in the last bar means that a few outliers are all you train on",
         draw: |view| {
             let scores = &view.activity.figures.scores;
-            histogram(scores, "median score", &|i| {
-                scores.bounds.get(i).map_or_else(String::new, |b| score(*b))
-            })
+            let label = |i: usize| scores.bounds.get(i).map_or_else(String::new, |bound| score(*bound));
+            histogram(scores, "Median score", &label, |value| format!("{value:.3}"))
         },
     },
     Figure {
@@ -92,12 +91,11 @@ pub(super) const FIGURES: &[Figure] = &[
         healthy: "served is younger than stored, and most of it within a few half-lives; old served scores come from a model that no longer exists",
         draw: |view| {
             let ages = &view.activity.figures.ages;
-            let steps = view.by_steps;
-            histogram(ages, "median age", &|i| match ages.bounds.get(i) {
-                Some(bound) if steps => units::count(*bound),
-                Some(bound) => units::span(*bound).replace(".0 ", " "),
-                None => String::new(),
-            })
+            let show = if view.by_steps { units::count } else { units::span };
+            let label = |i: usize| {
+                ages.bounds.get(i).map_or_else(String::new, |bound| show(*bound).replace(".0 ", " "))
+            };
+            histogram(ages, "Median age", &label, show)
         },
     },
     Figure {
@@ -217,29 +215,36 @@ fn latency(view: &View<'_>) -> Markup {
     drawn(svg, &format!("Last: mine p50 {mine50}, p99 {mine99}; report p50 {report50}, p99 {report99}."))
 }
 
-/// The middle of the bar with the median.
+/// The median, as if samples lay evenly within their bar.
 fn median(histogram: &Histogram, counts: &[u64]) -> Option<f64> {
-    let all: u64 = counts.iter().sum();
-    let mut seen = 0;
-    let bar = counts.iter().position(|count| {
-        seen += count;
-        seen * 2 >= all.max(1)
-    })?;
-    Some(f64::midpoint(*histogram.bounds.get(bar)?, *histogram.bounds.get(bar + 1)?))
+    let half = counts.iter().sum::<u64>() as f64 / 2.0;
+    let mut before = 0.0;
+    for (bar, count) in counts.iter().map(|count| *count as f64).enumerate() {
+        if count > 0.0 && before + count >= half {
+            let (low, high) = (*histogram.bounds.get(bar)?, *histogram.bounds.get(bar + 1)?);
+            return Some(low + (high - low) * (half - before) / count);
+        }
+        before += count;
+    }
+    None
 }
 
-fn histogram(histogram: &Histogram, what: &str, label: &dyn Fn(usize) -> String) -> Markup {
+fn histogram(
+    histogram: &Histogram,
+    what: &str,
+    label: &dyn Fn(usize) -> String,
+    show: fn(f64) -> String,
+) -> Markup {
     if histogram.stored.iter().chain(&histogram.served).all(|count| *count == 0) {
         return nothing("No sample yet.");
     }
     let svg =
         chart::bars(&Bars { stored: &histogram.stored, served: &histogram.served, centred: false, label });
-    let show = |counts| {
-        // Between two bounds, as precisely as a bar tells.
-        let value = median(histogram, counts);
-        value.map_or_else(|| "–".to_owned(), score)
-    };
-    drawn(svg, &format!("{what}: stored {}, served {}.", show(&histogram.stored), show(&histogram.served)))
+    let median = |counts| median(histogram, counts).map_or_else(|| "–".to_owned(), show);
+    drawn(
+        svg,
+        &format!("{what}: stored {}, served {}.", median(&histogram.stored), median(&histogram.served)),
+    )
 }
 
 fn categories(histogram: &Histogram, label: &dyn Fn(usize) -> String) -> Markup {

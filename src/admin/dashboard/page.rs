@@ -96,8 +96,8 @@ fn figures<'a>(fragment: &impl Fn(&str) -> PreEscaped<&'a str>) -> Markup {
                     figcaption { b { "Healthy: " } (figure.healthy) "." }
                 }
             }
+            (table("workers", "Workers", "none silent for long, none many versions behind: scores of a slow worker come from an old model", &fragment("workers")))
         }
-        (table("workers", "Workers", "none silent for long, none many versions behind: scores of a slow worker come from an old model", &fragment("workers")))
         (table("hardest", "The hardest samples right now", "they change as the model learns, and look hard to a person too", &fragment("hardest")))
         (table("suspects", "Noise suspects", "few; a sample that stays the hardest however often it is scored again often has a wrong label: look at it", &fragment("suspects")))
     }

@@ -4,10 +4,10 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench ghz python
+.PHONY: help build demo test lint bench ghz python browser-test compose-test
 
 help: ## What there is
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## The server and command line, optimised
 	cargo build --release --locked --bin hardneg
@@ -26,6 +26,12 @@ test: ## Every test: lint, Rust (unit, statistics, API), Python client, end to e
 
 lint: ## Formatting, clippy, licences
 	tests/lint.sh
+
+browser-test: python ## The dashboard in headless Chromium, against a debug build; leaves pictures in target/browser
+	tests/browser/run $(PY)
+
+compose-test: python ## Image and compose file on a Docker engine: built, brought up, used, taken down
+	tests/compose/run $(PY)
 
 bench: ## The store beside an ordered tree, mining beside ingestion, then the service end to end beside a sink
 	cargo bench --locked --bench store

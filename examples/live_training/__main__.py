@@ -1,7 +1,7 @@
 """`python -m live_training worker|trainer`: one process of a training that runs until it is told to stop.
 
-Environment: SERVER (127.0.0.1:50051), POOL (digits), MODEL (model.npz: a path that all processes share), WORKER (the host's name),
-SCORES_PER_SECOND (20000, of a worker), STEPS_PER_SECOND (5), ROUNDS (3000: then the model starts over).
+Environment: SERVER (127.0.0.1:50051), POOL (digits), MODEL (model.npz: a path that all processes share), WORKER (the
+host's name), SCORES_PER_SECOND (20000, of a worker), STEPS_PER_SECOND (5), ROUNDS (3000: then the model starts over).
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 import hardneg
+import numpy as np
 
 from .model import Digits, Model
 
@@ -48,9 +47,9 @@ def work(client: hardneg.Client) -> None:
             ids = digits.negatives(rng, _BATCH)
             step = max(model.version, 1)
             stream.report(ids, model.loss(digits.features(ids)), step=step, model_version=model.version)
-            # A pool that went with its server is not there again by itself.
-            if isinstance(stream.stats().last_error, hardneg.NotFound):
-                raise stream.stats().last_error
+            # The pool went with its server, or is another one now: begin again with it.
+            if stream.stats.rejected_batches:
+                return
 
 
 def train(client: hardneg.Client) -> None:

@@ -1,7 +1,7 @@
 """The data and the model: is a distorted handwritten digit an 8?
 
-The data are scikit-learn's 1,797 scanned digits (UCI), each in 1,024 distortions. A sample's id says which digit and which
-distortion, so that a worker and a trainer that only share ids see the same picture.
+The data are scikit-learn's 1,797 scanned digits (UCI), each in 1,024 distortions. A sample's id says which digit and
+which distortion, so that a worker and a trainer that only share ids see the same picture.
 """
 
 from __future__ import annotations

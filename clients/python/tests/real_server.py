@@ -47,7 +47,8 @@ class RealServer:
 
     def start(self) -> RealServer:
         assert self._process is None
-        command = [str(binary()), "serve", "--listen", self.target, "--http-listen", "off", "--log-format", "json", *self._arguments]
+        command = [str(binary()), "serve", "--listen", self.target, "--http-listen", "off"]
+        command += ["--log-format", "json", *self._arguments]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HARDNEG_")}
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=clean)
         addresses: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -2,6 +2,7 @@
 
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
+use tracing::{Instrument as _, debug_span};
 
 use super::Context;
 use super::convert::batch::{self, Reply};
@@ -83,10 +84,17 @@ pub(super) fn batches(
         let mut request = state.start.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
         let drain = state.context.drain.clone();
+        // Made while the stream's own span is entered, and so its child.
+        let span = debug_span!(
+            "batch",
+            pool = state.start.reply.pool(),
+            sequence = state.sent as i64,
+            rows = i64::from(request.batch_size)
+        );
         let batch = tokio::select! {
             biased;
             () = drain.cancelled() => Err(PoolError::Stopping),
-            mined = batch::mine(&state.context, &state.start.reply, request, Patience::Queue) => mined,
+            mined = batch::mine(&state.context, &state.start.reply, request, Patience::Queue).instrument(span) => mined,
         };
         let batch = batch.map_err(|error| error.below(PREFIX))?;
         state.start.credits -= 1;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use crate::grpc::Context;
 use crate::pool::error::PoolError;
 use crate::pool::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
@@ -24,7 +26,7 @@ pub(in crate::grpc) async fn apply(
     let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
     let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
     let uid = pool.uid();
-    let applying = tokio::spawn(async move { pool.report(report).await });
+    let applying = tokio::spawn(async move { pool.report(report).await }.in_current_span());
     let ack = applying.await.map_err(|_| PoolError::Internal("report"))??;
     Ok(encode(sequence, uid, &ack))
 }

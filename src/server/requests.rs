@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use http_body::{Body, Frame, SizeHint};
 use tonic::Code;
-use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Level, Span};
 
 use crate::telemetry::traces;
 
@@ -51,8 +51,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request_id(request.headers());
         let span = request_span(request.uri().path(), &id);
-        traces::begin(&span, request.headers());
-        let mut ending = Ending { span: span.clone(), started: Instant::now(), ended: false };
+        traces::begin(&span, request.uri().path(), request.headers());
+        let mut ending = Ending {
+            span: span.clone(),
+            uri: request.uri().clone(),
+            id: id.clone(),
+            started: Instant::now(),
+            ended: false,
+        };
         let calling = span.in_scope(|| self.inner.call(request));
         let traced = async move {
             let mut response = calling.await?;
@@ -78,39 +84,39 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 /// The span of a call of `path`, `/{service}/{method}`. Its parent is the client's, not what runs here.
 fn request_span(path: &str, id: &HeaderValue) -> Span {
-    let name = path.trim_start_matches('/');
-    let (service, method) = name.rsplit_once('/').unwrap_or((name, ""));
+    let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or((path, ""));
     let id = id.to_str().unwrap_or_default();
     // Only of use to a collector, so only then in the log.
-    let for_traces = |value| traces::on().then_some(value);
-    // Probes would flood log and traces.
-    if service.starts_with("grpc.health.") || service.starts_with("grpc.reflection.") {
-        return tracing::trace_span!(
-            parent: None,
-            "request",
-            rpc.service = service,
-            rpc.method = method,
-            request_id = id,
-            rpc.grpc.status_code = Empty,
-        );
+    let kind = traces::on().then_some("server");
+    macro_rules! request {
+        ($level:expr) => {
+            tracing::span!(
+                parent: None,
+                $level,
+                "request",
+                otel.kind = kind,
+                rpc.service = service,
+                rpc.method = method,
+                request_id = id,
+            )
+        };
     }
-    tracing::info_span!(
-        parent: None,
-        "request",
-        otel.name = for_traces(name),
-        otel.kind = for_traces("server"),
-        rpc.system = for_traces("grpc"),
-        rpc.service = service,
-        rpc.method = method,
-        request_id = id,
-        rpc.grpc.status_code = Empty,
-        otel.status_code = Empty,
-    )
+    // The data path logs nothing but failures, and those say whose they are: its spans cost more than they tell, until
+    // someone asks. Probes would flood even the one who does.
+    match service {
+        "hardneg.v1.MiningService" => request!(Level::DEBUG),
+        _ if service.starts_with("grpc.health.") || service.starts_with("grpc.reflection.") => {
+            request!(Level::TRACE)
+        }
+        _ => request!(Level::INFO),
+    }
 }
 
 /// Says once how a call ended.
 struct Ending {
     span: Span,
+    uri: Uri,
+    id: HeaderValue,
     started: Instant,
     ended: bool,
 }
@@ -127,23 +133,16 @@ impl Ending {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        self.span.record("rpc.grpc.status_code", code as i32);
         let duration = self.started.elapsed();
-        // The server's own failures, as OpenTelemetry counts them; of these, two are bugs.
-        let failed = match code {
-            Code::Unknown | Code::Internal | Code::DataLoss => {
-                let message = message.and_then(|message| message.to_str().ok()).unwrap_or_default();
-                tracing::error!(parent: &self.span, status = ?code, message, ?duration, "failed");
-                true
-            }
-            _ => {
-                tracing::debug!(parent: &self.span, status = ?code, ?duration, "finished");
-                matches!(code, Code::DeadlineExceeded | Code::Unimplemented | Code::Unavailable)
-            }
-        };
-        if failed && traces::on() {
-            self.span.record("otel.status_code", "ERROR");
+        // Of what OpenTelemetry counts as the server's own failures, these are bugs.
+        if matches!(code, Code::Unknown | Code::Internal | Code::DataLoss) {
+            let reason = message.and_then(|message| message.to_str().ok()).unwrap_or_default();
+            let (path, request_id) = (self.uri.path(), self.id.to_str().unwrap_or_default());
+            tracing::error!(parent: &self.span, status = ?code, reason, ?duration, path, request_id, "failed");
+        } else {
+            tracing::debug!(parent: &self.span, status = ?code, ?duration, "finished");
         }
+        traces::end(&self.span, code);
     }
 }
 

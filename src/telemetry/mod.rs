@@ -1,7 +1,7 @@
 //! What the process tells of itself: the log on standard error, and traces to a collector.
 //!
-//! The two have filters of their own, so that a quiet log does not thin out traces. Requests are spans at `info`, what
-//! happens inside one is at `debug`: with the default log filter and no collector the inner ones cost nothing.
+//! The two have filters of their own, so that a quiet log does not thin out traces. The spans of the
+//! data path are at `debug`: with the default log filter and no collector they cost nothing.
 
 #[cfg(feature = "console")]
 mod console;

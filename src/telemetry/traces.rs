@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry::propagation::Extractor;
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry::trace::{Status, TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_otlp::{WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{
@@ -15,7 +15,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider},
 };
-use tonic::codegen::http::HeaderMap;
+use tonic::{Code, codegen::http::HeaderMap};
 use tracing::{Level, Metadata, Span, Subscriber, subscriber::Interest};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
@@ -124,8 +124,9 @@ pub(crate) fn on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Begins the part of a trace that happens here: `span`, just made, is the child of what the headers name, if they do.
-pub(crate) fn begin(span: &Span, headers: &HeaderMap) {
+/// Begins the part of a trace that happens here: `span`, just made for a call of `path`, is the child of what the headers
+/// name, if they do. What only a collector wants to know is not among the span's fields, which the log would write out.
+pub(crate) fn begin(span: &Span, path: &str, headers: &HeaderMap) {
     if !on() || span.is_disabled() {
         return;
     }
@@ -135,7 +136,11 @@ pub(crate) fn begin(span: &Span, headers: &HeaderMap) {
     if parent.span().span_context().is_valid() {
         let _ = span.set_parent(parent);
     }
-    if span.context().span().span_context().is_sampled() {
+    // Starts it: from here on its parent, and whether it is sent, stand fast.
+    let context = span.context();
+    if context.span().span_context().is_sampled() {
+        context.span().update_name(path.trim_start_matches('/').to_owned());
+        context.span().set_attribute(KeyValue::new("rpc.system", "grpc"));
         return;
     }
     span.with_subscriber(|(id, subscriber)| {
@@ -143,6 +148,26 @@ pub(crate) fn begin(span: &Span, headers: &HeaderMap) {
             span.extensions_mut().replace(NotSent);
         }
     });
+}
+
+/// Tells how the call of `span` ended.
+pub(crate) fn end(span: &Span, code: Code) {
+    if !on() {
+        return;
+    }
+    span.set_attribute("rpc.grpc.status_code", i64::from(code as i32));
+    // What OpenTelemetry counts as the server's own failures.
+    if matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    ) {
+        span.set_status(Status::error(code.description()));
+    }
 }
 
 /// Where W3C trace context is read from.
@@ -172,8 +197,9 @@ impl TraceFilter {
         *metadata.level() <= least && crate_name == Some("hardneg")
     }
 
-    fn is_request(metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
+    /// Whether it is sent is not yet known, or not its own affair.
+    fn stands_alone(metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() || metadata.name() == "request"
     }
 }
 
@@ -183,7 +209,7 @@ where
 {
     fn enabled(&self, metadata: &Metadata<'_>, context: &layer::Context<'_, S>) -> bool {
         Self::may_belong(metadata)
-            && (Self::is_request(metadata)
+            && (Self::stands_alone(metadata)
                 || context
                     .lookup_current()
                     .is_none_or(|current| current.extensions().get::<NotSent>().is_none()))
@@ -192,7 +218,7 @@ where
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         match metadata {
             metadata if !Self::may_belong(metadata) => Interest::never(),
-            metadata if Self::is_request(metadata) => Interest::always(),
+            metadata if Self::stands_alone(metadata) => Interest::always(),
             _ => Interest::sometimes(),
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hardneg::client::{Client, Ids, pb};
+use hardneg::client::{BatchStreamOptions, Client, ClientOptions, Headers, Ids, MineRequest, ScoreBatch, pb};
 use hardneg::proto::columns;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
@@ -314,6 +314,31 @@ async fn every_batch_of_a_stream_has_a_span_below_the_streams() {
     let stream = "hardneg.v1.MiningService/StreamBatches";
     let spans = received.until(stream).await;
     assert_nested(&spans, &[stream, "batch", "mine", "draw"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_passes_its_callers_trace_on_in_calls_and_streams() {
+    let (received, url) = Received::start().await;
+    let server = Server::start(&["--otlp-endpoint", &url, "--otlp-sample-ratio", "0"]);
+    let headers = Headers::new(|metadata| {
+        metadata.insert("traceparent", traceparent("01").parse().unwrap());
+    });
+    let options = ClientOptions { headers: Some(headers), ..Default::default() };
+    let client = Client::connect_with(&server.address, options).await.unwrap();
+    client.create_pool("faces", pb::PoolSpec::default()).await.unwrap();
+    let mut scores = client.score_stream(Default::default());
+    scores.send(ScoreBatch::new("faces", &[1, 2], &[0.1, 0.2]).unwrap()).await.unwrap().await.unwrap();
+    scores.finish().await.unwrap();
+    client.mine(MineRequest::new("faces", 1)).await.unwrap();
+    let options = BatchStreamOptions::default();
+    let mut batches = client.batch_stream(MineRequest::new("faces", 1), options).await.unwrap();
+    batches.next().await.unwrap();
+    drop(batches);
+    for name in [STREAM, MINE, "hardneg.v1.PoolService/CreatePool", "hardneg.v1.MiningService/StreamBatches"]
+    {
+        let spans = received.until(name).await;
+        assert_eq!(hex(&only(&spans, name).parent_span_id), PARENT);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! StreamBatches: a batch for each credit, mined when the client is ready to read it (DECISIONS 20).
 
+use std::pin::pin;
+
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, debug_span};
@@ -91,10 +93,13 @@ pub(super) fn batches(
             sequence = state.sent as i64,
             rows = i64::from(request.batch_size)
         );
-        let batch = tokio::select! {
-            biased;
-            () = drain.cancelled() => Err(PoolError::Stopping),
-            mined = batch::mine(&state.context, &state.start.reply, request, Patience::Queue).instrument(span) => mined,
+        let batch = {
+            let mining = pin!(batch::mine(&state.context, &state.start.reply, request, Patience::Queue));
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => Err(PoolError::Stopping),
+                mined = mining.instrument(span) => mined,
+            }
         };
         let batch = batch.map_err(|error| error.below(PREFIX))?;
         state.start.credits -= 1;

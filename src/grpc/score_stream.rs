@@ -3,6 +3,8 @@
 //! The next batch is read when its ack can be sent, and not before: what a client sends beyond that waits in HTTP/2's
 //! windows, so memory is bounded whatever the trainers send, and one that does not read its acks slows only itself.
 
+use std::pin::pin;
+
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 use tracing::{Instrument as _, Span, debug_span, field::Empty};
@@ -24,7 +26,7 @@ pub(super) fn acks(
         let sequence = message.batch.as_ref().map_or(0, |batch| batch.sequence);
         // Made while the stream's own span is entered, and so its child.
         let span = batch_span(message.batch.as_ref());
-        let ack = match report::apply(&context, message.batch).instrument(span).await {
+        let ack = match pin!(report::apply(&context, message.batch)).instrument(span).await {
             Ok(ack) => ack,
             // A bad batch fails alone.
             Err(error) => pb::ScoreAck {

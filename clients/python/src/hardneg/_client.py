@@ -30,9 +30,8 @@ class Client:
             threads.
         credentials: For TLS, from `grpc.ssl_channel_credentials`; None is plain text.
         token: Bearer token sent with every call.
-        metadata: Called for every call and for every stream that is opened, in the thread that makes it: more headers in
-            lower case, for example the `traceparent` of your span, or an `x-request-id`. Score and batch streams open
-            in a thread of their own.
+        metadata: Called for every call, and for every stream when it is opened, in the thread that does so (streams
+            have one of their own): further headers in lower case, for example your span's `traceparent`.
         options: Further gRPC channel options; they win over the client's.
 
     Example:

@@ -1,6 +1,7 @@
 //! The server between bound listeners and the end of its drain.
 
 mod incoming;
+mod requests;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -85,6 +86,7 @@ pub async fn run(
         listeners.http.map(|listener| tokio::spawn(pages(listener, admin, &config, background.clone())));
 
     let server = builder(&config)
+        .layer(requests::Requests)
         .layer(MeterLayer::new(meter))
         .add_service(health_service)
         .add_service(reflection_v1)

@@ -1,4 +1,4 @@
-//! `hardneg serve`: configuration, log, runtime, listener, server, drain.
+//! `hardneg serve`: configuration, runtime, log and traces, listener, server, drain.
 
 use std::{future::Future, io::Write as _, net::SocketAddr};
 
@@ -33,14 +33,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(stdout.flush()?);
     }
     let config = loaded.config;
-    telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.worker_threads)
         .thread_name("hardneg")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    // Traces are sent by the runtime.
+    let telemetry = {
+        let _inside = runtime.enter();
+        telemetry::init(&config)?
+    };
     let outcome = runtime.block_on(serve(config));
+    telemetry.shutdown();
     // Work that outlived the drain deadline is cut off, not waited for.
     runtime.shutdown_background();
     outcome

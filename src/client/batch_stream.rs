@@ -122,7 +122,7 @@ impl BatchStream {
         let (credits, receiver) = mpsc::channel(self.options.max_outstanding as usize + 1);
         let _ = credits.send(start).await;
         let mut service = self.client.mining_service();
-        let opening = service.stream_batches(ReceiverStream::new(receiver));
+        let opening = service.stream_batches(self.client.options().request(ReceiverStream::new(receiver)));
         let response = tokio::time::timeout(self.patience, opening)
             .await
             .map_err(|_| Status::unavailable("the stream did not open in time"))??;

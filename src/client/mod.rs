@@ -44,7 +44,7 @@ pub use batch::Batch;
 pub use batch_stream::{BatchStream, BatchStreamOptions};
 pub use error::Error;
 pub use mine::MineRequest;
-pub use options::ClientOptions;
+pub use options::{ClientOptions, Headers};
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
 
@@ -421,7 +421,7 @@ impl Client {
         let mut attempts = 0;
         loop {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let mut request = Request::new(message.clone());
+            let mut request = self.inner.options.request(message.clone());
             request.set_timeout(left);
             attempts += 1;
             // The local clock too: a server that hangs does not watch its own deadline.

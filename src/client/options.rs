@@ -1,8 +1,8 @@
 //! What a connection may do, with finite defaults.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use tonic::transport::Endpoint;
+use tonic::{metadata::MetadataMap, transport::Endpoint};
 
 use super::Error;
 
@@ -27,6 +27,26 @@ pub struct ClientOptions {
     pub retries: u32,
     /// Names this worker in its reports; 0 to 128 bytes. Default: none.
     pub worker_id: Option<String>,
+    /// Headers added to every call and to every stream when it is opened, for example the `traceparent` of the caller's
+    /// span, so that the server's spans are its children, or an `x-request-id`. Default: none.
+    pub headers: Option<Headers>,
+}
+
+/// Adds headers to a call; asked on the task that makes the call.
+#[derive(Clone)]
+pub struct Headers(Arc<dyn Fn(&mut MetadataMap) + Send + Sync>);
+
+impl Headers {
+    /// Headers that `add` inserts.
+    pub fn new(add: impl Fn(&mut MetadataMap) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(add))
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Headers(..)")
+    }
 }
 
 impl Default for ClientOptions {
@@ -41,11 +61,21 @@ impl Default for ClientOptions {
             keepalive_timeout: Duration::from_secs(10),
             retries: 2,
             worker_id: None,
+            headers: None,
         }
     }
 }
 
 impl ClientOptions {
+    /// `message` with the headers of a call.
+    pub(super) fn request<M>(&self, message: M) -> tonic::Request<M> {
+        let mut request = tonic::Request::new(message);
+        if let Some(Headers(add)) = &self.headers {
+            add(request.metadata_mut());
+        }
+        request
+    }
+
     /// An endpoint for `server`, a URL or `host:port`.
     pub(super) fn endpoint(&self, server: &str) -> Result<Endpoint, Error> {
         let invalid = |reason: String| Error::InvalidServer { server: server.to_owned(), reason };

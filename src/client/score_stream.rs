@@ -229,7 +229,7 @@ impl Driver {
             let _ = requests.try_send(request(&outgoing.batch));
         }
         let mut service = self.client.mining_service();
-        let opening = service.stream_scores(ReceiverStream::new(receiver));
+        let opening = service.stream_scores(self.client.options().request(ReceiverStream::new(receiver)));
         let limit = self.client.options().timeout;
         let mut acks = match tokio::time::timeout(limit, opening).await {
             Ok(Ok(response)) => response.into_inner(),

@@ -1,7 +1,10 @@
 //! StreamBatches: a batch for each credit, mined when the client is ready to read it (DECISIONS 20).
 
+use std::pin::pin;
+
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
+use tracing::{Instrument as _, debug_span};
 
 use super::Context;
 use super::convert::batch::{self, Reply};
@@ -83,10 +86,20 @@ pub(super) fn batches(
         let mut request = state.start.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
         let drain = state.context.drain.clone();
-        let batch = tokio::select! {
-            biased;
-            () = drain.cancelled() => Err(PoolError::Stopping),
-            mined = batch::mine(&state.context, &state.start.reply, request, Patience::Queue) => mined,
+        // Made while the stream's own span is entered, and so its child.
+        let span = debug_span!(
+            "batch",
+            pool = state.start.reply.pool(),
+            sequence = state.sent as i64,
+            rows = i64::from(request.batch_size)
+        );
+        let batch = {
+            let mining = pin!(batch::mine(&state.context, &state.start.reply, request, Patience::Queue));
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => Err(PoolError::Stopping),
+                mined = mining.instrument(span) => mined,
+            }
         };
         let batch = batch.map_err(|error| error.below(PREFIX))?;
         state.start.credits -= 1;

@@ -1,10 +1,12 @@
 //! One pool: its spec, its clock and its store; reports in, batches out.
 
 use parking_lot::RwLock;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::activity::Recorder;
@@ -18,6 +20,7 @@ use super::ledger::{Delivery, Ledger};
 use super::policy::{Policy, PolicyOverrides};
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::sampler::{self, MineContext};
+use super::spans;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
@@ -216,7 +219,9 @@ impl Pool {
     /// `Invalid` naming the column, `Exhausted`, `Unavailable`; nothing is applied then.
     pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
         let begun = Instant::now();
-        let result = self.apply(report).await;
+        let span = spans::report(&self.id, report.ids.len());
+        let applying = pin!(self.apply(report));
+        let result = applying.instrument(span).await;
         match &result {
             Ok(_) => self.recorder.reports.record(begun.elapsed()),
             Err(_) => self.count_rejected(),
@@ -252,7 +257,7 @@ impl Pool {
             now_millis: self.clock.now_millis(),
         };
         let (non_finite, out_of_range) = drop_unusable(&mut batch, spec.background);
-        let applied = match self.store.apply(batch).await {
+        let applied = match self.store.apply(batch).instrument(spans::apply(spec.shards)).await {
             Ok(applied) => applied,
             Err(error) => {
                 self.ledger.forget(&report.sender);
@@ -319,10 +324,12 @@ impl Pool {
     pub async fn mine(&self, request: MineRequest, patience: Patience) -> Result<Arc<MinedBatch>, PoolError> {
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
+        let mining = pin!(self.mine_once(&spec, &request, patience));
+        let mining = mining.instrument(spans::mine(&self.id, &request));
         if request.request_id.is_empty() {
-            return self.mine_once(&spec, &request, patience).await.map(Arc::new);
+            return mining.await.map(Arc::new);
         }
-        self.house.replay.get_or_mine(self.uid, &request, self.mine_once(&spec, &request, patience)).await
+        self.house.replay.get_or_mine(self.uid, &request, mining).await
     }
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
@@ -373,7 +380,7 @@ impl Pool {
     ) -> Result<MinedBatch, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
         let timed_out = match request.wait {
-            Some(wait) => self.wait_for(wait).await?,
+            Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
             None => false,
         };
         let _place = self.house.admission.mine(patience).await?;
@@ -400,7 +407,7 @@ impl Pool {
             named: spec.id_kind == IdKind::Name,
             payloads: spec.max_payload_bytes > 0,
         };
-        let mut batch = sampler::mine(context).await?;
+        let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
         batch.timed_out = timed_out;
         self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);

@@ -14,5 +14,6 @@ pub mod registry;
 mod replay;
 pub mod report;
 mod sampler;
+mod spans;
 pub mod spec;
 pub mod stats;

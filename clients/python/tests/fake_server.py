@@ -64,6 +64,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         self.applied: list[mining_service_pb2.ScoreBatch] = []  # without resends
         self.mine_requests: list[mining_service_pb2.MineBatchRequest] = []
         self.batches_sent = 0
+        self.headers: list[dict[str, Any]] = []  # of every call that looks for faults
         self.seen: set[tuple[str, int, int]] = set()
         self.remembered: dict[str, mining_service_pb2.MinedBatch] = {}
         # Faults.
@@ -159,6 +160,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         return mining_service_pb2.ReportScoresResponse(ack=ack)
 
     def StreamScores(self, requests: Any, context: Any) -> Iterator[Any]:
+        self.headers.append(dict(context.invocation_metadata()))
         if self.fail_streams:
             abort(context, self.fail_streams.pop(0))
         for request in requests:
@@ -182,6 +184,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         return mining_service_pb2.MineBatchResponse(batch=batch)
 
     def StreamBatches(self, requests: Any, context: Any) -> Iterator[Any]:
+        self.headers.append(dict(context.invocation_metadata()))
         if self.fail_streams:
             abort(context, self.fail_streams.pop(0))
         first = next(requests).start
@@ -204,6 +207,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         return mining_service_pb2.RemoveSamplesResponse(removed_count=removed)
 
     def _fault(self, context: Any) -> None:
+        self.headers.append(dict(context.invocation_metadata()))
         if self.fail_next:
             abort(context, self.fail_next.pop(0))
 

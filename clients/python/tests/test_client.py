@@ -280,3 +280,22 @@ def test_several_channels(server: FakeServer) -> None:
 def test_wrong_options_are_refused_before_sending(client: hardneg.Client, arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"must|exclude"):
         client.create_pool("p", **arguments)  # type: ignore[arg-type]
+
+
+def test_the_callers_headers_go_with_every_call_and_stream(server: FakeServer) -> None:
+    spans = iter(range(100))
+
+    def headers() -> list[tuple[str, str]]:
+        return [("x-request-id", f"rank-0:{next(spans)}")]
+
+    with hardneg.Client(server.target, timeout=5, token="secret", metadata=headers) as client:
+        pool = client.create_pool("traced")
+        with pool.score_stream() as stream:
+            stream.report([1, 2], [0.5, 0.25])
+        pool.mine(1)
+        with pool.batches(1, count=1) as batches:
+            assert len(list(batches)) == 1
+    ids = [seen["x-request-id"] for seen in server.headers]
+    assert len(ids) >= 4
+    assert len(set(ids)) == len(ids), "each call asks anew"
+    assert all(seen["authorization"] == "Bearer secret" for seen in server.headers)

@@ -22,6 +22,13 @@ pub(in crate::grpc) struct Reply {
     fields: pb::BatchFields,
 }
 
+impl Reply {
+    /// The name of the pool that is mined.
+    pub(in crate::grpc) fn pool(&self) -> &str {
+        self.pool.id()
+    }
+}
+
 /// Reads a request. Ranges of the policy, sizes and times are checked by the pool layer, which names fields without `prefix`.
 ///
 /// # Errors

@@ -1,6 +1,9 @@
 //! Score batches and their acks.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use tracing::{Instrument as _, Span};
 
 use crate::grpc::Context;
 use crate::pool::error::PoolError;
@@ -24,7 +27,8 @@ pub(in crate::grpc) async fn apply(
     let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
     let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
     let uid = pool.uid();
-    let applying = tokio::spawn(async move { pool.report(report).await });
+    let span = Span::current();
+    let applying = tokio::spawn(async move { pin!(pool.report(report)).instrument(span).await });
     let ack = applying.await.map_err(|_| PoolError::Internal("report"))??;
     Ok(encode(sequence, uid, &ack))
 }

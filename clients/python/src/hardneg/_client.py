@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ class Client:
             threads.
         credentials: For TLS, from `grpc.ssl_channel_credentials`; None is plain text.
         token: Bearer token sent with every call.
+        metadata: Called for every call, and for every stream when it is opened, in the thread that does so (streams
+            have one of their own): further headers in lower case, for example your span's `traceparent`.
         options: Further gRPC channel options; they win over the client's.
 
     Example:
@@ -49,6 +51,7 @@ class Client:
         channels: int = 1,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
+        metadata: Callable[[], Iterable[tuple[str, str]]] | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._transport = Transport(
@@ -58,6 +61,7 @@ class Client:
             channels=channels,
             credentials=credentials,
             token=token,
+            metadata=metadata,
             options=options,
         )
 

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -53,6 +53,7 @@ class Transport:
         channels: int,
         credentials: grpc.ChannelCredentials | None,
         token: str | None,
+        metadata: Callable[[], Iterable[tuple[str, str]]] | None,
         options: Sequence[tuple[str, Any]],
     ) -> None:
         if channels < 1:
@@ -62,7 +63,8 @@ class Transport:
         self.target = target
         self.timeout = timeout
         self.max_retries = max_retries
-        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._token = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata = metadata
         self.closed = threading.Event()
         self._pid = os.getpid()
         # Without a subchannel pool of its own, every channel to one address would share a connection.
@@ -79,6 +81,11 @@ class Transport:
         self._pools: Iterator[PoolServiceStub] = itertools.cycle(
             [PoolServiceStub(channel) for channel in self._channels]
         )
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with a call that is made now."""
+        return (*self._token, *(self._metadata() if self._metadata else ()))
 
     def check_process(self) -> None:
         """A channel's threads do not survive a fork: a call would hang instead of failing."""

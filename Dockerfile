@@ -11,16 +11,15 @@ ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols
 
 # The dependencies, in a layer of their own that changes only with the manifest: an empty crate that names them all.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches examples \
-    && echo 'fn main() {}' | tee build.rs src/main.rs benches/store.rs benches/mining.rs benches/service.rs examples/ghz_data.rs >/dev/null \
+RUN mkdir -p src benches \
+    && echo 'fn main() {}' | tee build.rs src/main.rs benches/store.rs benches/mining.rs benches/service.rs >/dev/null \
     && touch src/lib.rs \
     && cargo build --release --locked --bin hardneg \
-    && rm -r src benches examples build.rs
+    && rm -r src benches build.rs
 
 COPY build.rs ./
 COPY proto proto
 COPY benches benches
-COPY examples/ghz_data.rs examples/
 COPY src src
 # Copied files are as old as the checkout; cargo compares times.
 RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin hardneg

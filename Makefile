@@ -38,5 +38,5 @@ bench: ## The store beside an ordered tree, mining beside ingestion, then the se
 	cargo bench --locked --bench mining
 	cargo bench --locked --bench service
 
-ghz: build ## Load with ghz: ReportScores, StreamScores, MineBatch
-	deploy/ghz/run.sh $(BIN)
+ghz: build python ## Load with ghz at rising concurrency: ReportScores, StreamScores, MineBatch; a report in target/ghz
+	PYTHON=$(PY) deploy/ghz/run --bin $(BIN) --out $(TARGET)/ghz

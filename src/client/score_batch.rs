@@ -103,7 +103,8 @@ impl ScoreBatch {
         self.rows
     }
 
-    pub(super) fn into_message(
+    /// The message as sent by this worker.
+    pub(crate) fn into_message(
         mut self,
         worker_id: &str,
         worker_epoch: u64,

@@ -5,12 +5,14 @@
 //! server is not spared by a client that waits for it.
 
 mod batches;
+mod bodies;
 mod cpu;
 mod figures;
 mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::time::Instant;
 
 use super::{
@@ -86,12 +88,19 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Load nothing: write the bodies of requests for another load generator, such as ghz
+    #[arg(long, value_name = "FOLDER")]
+    write_bodies: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyArgs,
 }
 
 pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     check(&args)?;
+    if let Some(folder) = &args.write_bodies {
+        return bodies::write(&args, folder)
+            .with_context(|| format!("cannot write the bodies to {}", folder.display()));
+    }
     let mut options = connection.options();
     options.channels = args.connections.into();
     options.worker_id = Some("load".to_owned());
@@ -189,11 +198,7 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
     }
     let mut mines = tokio::task::JoinSet::new();
     for _ in 0..args.mine_concurrency {
-        let mut request = MineRequest::new(&args.pool, args.mine_batch_size).encoding(args.encoding.into());
-        if let Some(policy) = args.policy.over(None) {
-            request = request.policy(policy);
-        }
-        mines.spawn(workers::mine(client.clone(), request, end, Arc::clone(&shared)));
+        mines.spawn(workers::mine(client.clone(), mine_request(args), end, Arc::clone(&shared)));
     }
 
     tokio::time::sleep_until(started + args.warmup).await;
@@ -209,6 +214,15 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
     }
     figures.take_errors(&shared);
     Ok(figures)
+}
+
+/// What is mined.
+fn mine_request(args: &Args) -> MineRequest {
+    let request = MineRequest::new(&args.pool, args.mine_batch_size).encoding(args.encoding.into());
+    match args.policy.over(None) {
+        Some(policy) => request.policy(policy),
+        None => request,
+    }
 }
 
 /// The time between two batches of one stream, with a target rate.

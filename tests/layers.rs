@@ -33,10 +33,36 @@ const RULES: &[(&str, &[&str])] = &[
             "crate::proto",
         ],
     ),
-    ("grpc", &["store::memory", "crate::cli", "crate::client"]),
+    ("grpc", &["axum", "store::memory", "crate::admin", "crate::cli", "crate::client"]),
+    (
+        "admin",
+        &[
+            "tonic",
+            "prost",
+            "crate::store",
+            "crate::grpc",
+            "crate::proto",
+            "crate::server",
+            "crate::cli",
+            "crate::client",
+        ],
+    ),
+    (
+        "meter",
+        &[
+            "axum",
+            "crate::store",
+            "crate::grpc",
+            "crate::admin",
+            "crate::server",
+            "crate::cli",
+            "crate::client",
+        ],
+    ),
+    ("telemetry", &["axum", "crate::pool", "crate::store", "crate::grpc", "crate::admin", "crate::cli"]),
     ("client", &["crate::pool", "crate::store", "crate::grpc", "crate::cli", "crate::config"]),
-    ("config", &["tonic", "prost", "store::memory", "crate::grpc", "crate::cli", "crate::client"]),
-    ("cli", &["crate::pool", "store::memory", "crate::grpc"]),
+    ("config", &["tonic", "prost", "axum", "store::memory", "crate::grpc", "crate::cli", "crate::client"]),
+    ("cli", &["axum", "crate::pool", "store::memory", "crate::grpc", "crate::admin"]),
 ];
 
 fn rust_files(path: &Path, into: &mut Vec<PathBuf>) {

@@ -321,7 +321,7 @@ impl Config {
 
 /// With a scheme that the exporter speaks, and a host.
 fn is_http_url(text: &str) -> bool {
-    text.parse::<axum::http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
+    text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
 }
 
 /// What concerns two keys, or more than a bound.

@@ -1,7 +1,8 @@
 """Writes dashboards/hardneg.json. Made with Grafana's own types, so that no field has a wrong name or kind.
 
-pip install grafana-foundation-sdk==1769699998!10.1.0 && python deploy/grafana/generate.py
-(make deploy-test checks that the file is what this prints.)
+    pip install 'grafana-foundation-sdk==1769699630!11.2.0' && python deploy/grafana/generate.py
+
+The types of Grafana 11.2, which deploy/compose.yaml runs. make deploy-test checks that the file is what this writes.
 """
 
 from __future__ import annotations

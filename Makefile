@@ -4,7 +4,7 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench ghz python browser-test compose-test
+.PHONY: help build demo test lint bench ghz python browser-test compose-test deploy-test
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ browser-test: python ## The dashboard in headless Chromium, against a debug buil
 
 compose-test: python ## Image and compose file on a Docker engine: built, brought up, used, taken down
 	tests/compose/run $(PY)
+
+deploy-test: python ## Alerts firing and silent, the Grafana dashboard, Kubernetes manifests against their schemas, the systemd unit
+	tests/deploy/run $(PY)
 
 bench: ## The store beside an ordered tree, mining beside ingestion, then the service end to end beside a sink
 	cargo bench --locked --bench store

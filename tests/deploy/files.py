@@ -62,3 +62,8 @@ def unknown(expr: str) -> list[str]:
         labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
         wrong += [f"{name}{{{label}}}" for label in labels - series[name] - ADDED]
     return wrong
+
+
+def seconds(duration: str) -> int:
+    """A duration as hardneg and systemd write it, where seconds are enough."""
+    return int(re.fullmatch(r"(\d+)s?", duration)[1])

@@ -1,7 +1,9 @@
 # The hardneg server: built from source, run from a small image without root.
 #     docker build -t hardneg .
 #     docker run --rm -p 127.0.0.1:50051:50051 -p 127.0.0.1:50052:50052 hardneg
+# The target `load` is ghz with this program's requests (docker compose --profile load up).
 ARG RUST_VERSION=1.95
+ARG GO_VERSION=1.24
 ARG DEBIAN=bookworm
 
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
@@ -24,7 +26,23 @@ COPY src src
 # Copied files are as old as the checkout; cargo compares times.
 RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin hardneg
 
-FROM debian:${DEBIAN}-slim
+FROM golang:${GO_VERSION}-${DEBIAN} AS ghz
+ARG GHZ_VERSION=v0.93.0
+RUN CGO_ENABLED=0 go install github.com/bojand/ghz/cmd/ghz@${GHZ_VERSION}
+
+FROM debian:${DEBIAN}-slim AS load
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends python3 python3-matplotlib >/dev/null \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=ghz /go/bin/ghz /usr/local/bin/
+COPY --from=build /src/target/release/hardneg /usr/local/bin/hardneg
+COPY deploy/ghz/run deploy/ghz/report.py deploy/ghz/common.json /opt/ghz/
+ENV OUT=/out MPLCONFIGDIR=/tmp
+USER 65532:65532
+ENTRYPOINT ["/opt/ghz/run"]
+
+# Last, and so what `docker build` makes.
+FROM debian:${DEBIAN}-slim AS server
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="hardneg" \

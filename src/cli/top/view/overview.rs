@@ -1,0 +1,139 @@
+//! A pool at a glance: numbers, the last minutes, stored beside served.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use super::{
+    Theme,
+    charts::{self, Past},
+    table,
+};
+use crate::{
+    cli::top::{figures, source::Picture},
+    client::pb,
+    units,
+};
+
+/// The labels left of the charts.
+const LABELS: u16 = 22;
+/// From this width on, ages stand beside scores.
+const WIDE: u16 = 100;
+
+/// Draws the overview.
+pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
+    // The numbers first, then the charts: what does not fit is cut off below.
+    let left = area.height.saturating_sub(6);
+    let chart = (left / 6).clamp(1, 5);
+    let [numbers, _, past, _, lower] = Layout::vertical([
+        Constraint::Length(5),
+        Constraint::Length(1),
+        Constraint::Length(chart * 3),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(area);
+    draw_numbers(frame, picture, theme, numbers);
+    draw_past(frame, picture, theme, past);
+    let versions = figures::versions(picture);
+    let [bars, side] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(28)]).areas(lower);
+    if area.width >= WIDE {
+        let [scores, ages] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(bars);
+        draw_bars(frame, "score", picture.activity.scores.as_ref(), theme, number_of, scores);
+        let age = |value| figures::age(picture, value);
+        draw_bars(frame, "age", picture.activity.ages.as_ref(), theme, age, ages);
+    } else {
+        draw_bars(frame, "score", picture.activity.scores.as_ref(), theme, number_of, bars);
+    }
+    if !versions.rows.is_empty() {
+        table::draw(frame, theme, &versions, 0, None, side);
+    }
+}
+
+fn draw_numbers(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
+    let columns: [Rect; 3] = Layout::horizontal([Constraint::Fill(1); 3]).areas(area);
+    for (rows, column) in figures::numbers(picture).into_iter().zip(columns) {
+        let lines = rows.into_iter().map(|(name, value)| {
+            Line::from(vec![
+                Span::styled(format!(" {name:<14}"), theme.dim()),
+                Span::styled(value, theme.strong()),
+            ])
+        });
+        frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), column);
+    }
+}
+
+fn draw_past(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
+    let rows: [Rect; 3] = Layout::vertical([Constraint::Fill(1); 3]).areas(area);
+    let width = area.width.saturating_sub(LABELS + 1);
+    let past = Past::new(&picture.activity.ticks, width);
+    let charts = [
+        ("rows/s", past.rates(|tick| tick.reported_rows), figures::count as fn(f64) -> String),
+        ("mines/s", past.rates(|tick| tick.mined_batches), figures::count),
+        ("mine p99", past.peaks(|tick| tick.mine.map(|mine| mine.p99)), units::latency),
+    ];
+    for ((name, values, words), row) in charts.into_iter().zip(rows) {
+        let largest = charts::largest(&values);
+        let mut lines = vec![Line::from(vec![
+            Span::styled(format!(" {name:<9}"), theme.accent()),
+            Span::styled(format!("to {}", words(largest)), theme.dim()),
+        ])];
+        if name == "mine p99" && row.height > 1 {
+            lines.push(Line::styled(format!(" over {}", units::span(past.span)), theme.dim()));
+        }
+        frame.render_widget(Paragraph::new(lines), Rect { width: LABELS.min(row.width), ..row });
+        // A row of space between two charts, where they are high.
+        let height = if row.height > 2 { row.height - 1 } else { row.height };
+        let chart = Rect { x: row.x + LABELS, width, height, ..row };
+        charts::columns(frame.buffer_mut(), chart, &values, theme.curve());
+    }
+}
+
+fn number_of(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { "–".to_owned() }
+}
+
+/// Stored above served, between the same bounds, each to its own largest bar.
+fn draw_bars(
+    frame: &mut Frame<'_>,
+    what: &str,
+    histogram: Option<&pb::SampleHistogram>,
+    theme: Theme,
+    words: impl Fn(f64) -> String,
+    area: Rect,
+) {
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(3), ..area };
+    let bounds = histogram.map(|histogram| (histogram, histogram.bounds.first(), histogram.bounds.last()));
+    let Some((histogram, Some(from), Some(to))) = bounds else {
+        let text = format!("by {what}: no samples yet");
+        return frame.render_widget(Paragraph::new(text).style(theme.dim()), area);
+    };
+    let bar = (area.height.saturating_sub(2) / 2).clamp(1, 6);
+    let [title, stored, served, axis, _] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(bar),
+        Constraint::Length(bar),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+    ])
+    .areas(area);
+    let line = Line::from(vec![
+        Span::styled(format!("by {what}: "), theme.accent()),
+        Span::styled("stored", theme.stored()),
+        Span::styled(" above, ", theme.dim()),
+        Span::styled("served", theme.served()),
+        Span::styled(" below", theme.dim()),
+    ]);
+    frame.render_widget(line, title);
+    let stored_bars = charts::bars(&histogram.stored, area.width);
+    charts::columns(frame.buffer_mut(), stored, &stored_bars, theme.stored());
+    charts::columns(frame.buffer_mut(), served, &charts::bars(&histogram.served, area.width), theme.served());
+    // The axis ends where the bars do.
+    let width = usize::from(area.width).min(stored_bars.len());
+    let (from, to) = (words(*from), words(*to));
+    let gap = width.saturating_sub(from.chars().count() + to.chars().count()).max(1);
+    frame.render_widget(Line::styled(format!("{from}{}{to}", " ".repeat(gap)), theme.dim()), axis);
+}

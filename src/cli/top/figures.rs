@@ -34,7 +34,15 @@ fn or_dash(value: Option<impl Display>) -> String {
 }
 
 fn finite(value: f32, digits: usize) -> String {
-    if value.is_finite() { format!("{value:.digits$}") } else { DASH.to_owned() }
+    if !value.is_finite() {
+        return DASH.to_owned();
+    }
+    let text = format!("{value:.digits$}");
+    // A little below nothing is written as nothing.
+    match text.strip_prefix('-') {
+        Some(zero) if zero.chars().all(|c| matches!(c, '0' | '.')) => zero.to_owned(),
+        _ => text,
+    }
 }
 
 /// The last ticks that span at most `seconds`.
@@ -76,6 +84,9 @@ pub(super) fn random_share(ticks: &[pb::ActivityTick]) -> Option<f64> {
 /// What the pool is doing, in a word or two.
 pub(super) fn state(picture: &Picture) -> &'static str {
     let ticks = &picture.activity.ticks;
+    if ticks.is_empty() {
+        return "new";
+    }
     let busy = |of: fn(&pb::ActivityTick) -> u64| rate(ticks, of).is_some_and(|rate| rate > 0.0);
     match (busy(|tick| tick.reported_rows), busy(|tick| tick.mined_batches)) {
         (true, true) => "reported to and mined",

@@ -22,7 +22,7 @@ pub(super) fn columns(buffer: &mut Buffer, area: Rect, values: &[Option<f64>], s
     for (x, value) in (area.left()..area.right()).zip(values) {
         let Some(value) = value.filter(|value| *value > 0.0) else { continue };
         // What is more than nothing shows.
-        let mut eighths = (value / largest * full).round().clamp(1.0, full) as usize;
+        let mut eighths = (value / largest * full).round().max(1.0).min(full) as usize;
         for y in (area.top()..area.bottom()).rev() {
             let part = eighths.min(8);
             eighths -= part;
@@ -49,7 +49,7 @@ impl<'a> Past<'a> {
             return Self { columns, span: 0.0 };
         };
         let span = last.saturating_sub(first).max(0);
-        let each = (span + 1).div_euclid(i64::from(width.max(1))) + 1;
+        let each = span.saturating_add(1) / i64::from(width.max(1)) + 1;
         for tick in ticks {
             // Cut at whole multiples, so that a column keeps its ticks as time passes.
             let back = last.div_euclid(each) - second(tick).div_euclid(each);

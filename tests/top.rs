@@ -74,7 +74,10 @@ async fn one_look_prints_the_figures() {
         assert!(stdout.contains(text), "{text}\n{stdout}");
     }
     // The hardest sample is the one with the highest score.
-    assert!(stdout.lines().any(|line| line.trim_start().starts_with("1999 ") && line.contains("0.9995")), "{stdout}");
+    assert!(
+        stdout.lines().any(|line| line.trim_start().starts_with("1999 ") && line.contains("0.9995")),
+        "{stdout}"
+    );
     assert!(!stdout.contains('\u{1b}'), "no escape sequences in a pipe");
 
     let (code, stdout, _) = top(&server.address, &["--interval", "500ms"]);

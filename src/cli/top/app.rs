@@ -123,7 +123,7 @@ impl App {
                 self.away = Some((since, away));
             }
             News::Gone(pool) if self.open.as_deref() == Some(&pool) => {
-                self.notice = Some(format!("The pool {pool} has been deleted."));
+                self.notice = Some(format!("The pool {pool} is gone: deleted, or its server started anew."));
                 self.away = None;
                 self.close();
             }

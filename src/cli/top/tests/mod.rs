@@ -123,7 +123,8 @@ fn every_screen_shows_its_figures() {
             "2.10 ms",
             "has room",
             "2, 1 silent",
-            "by score: stored above, served below",
+            "by score",
+            "served █",
             "100 %",
             "█",
         ] {
@@ -179,9 +180,9 @@ fn a_server_that_goes_leaves_the_last_figures_and_a_pool_that_goes_the_list() {
         assert!(screen(&app, width, height).contains("live"));
         hear(&mut app, News::Gone("faces".into()));
         assert_eq!(app.open, None);
-        assert!(screen(&app, width, height).contains("The pool faces has been deleted."));
+        assert!(screen(&app, width, height).contains("The pool faces is gone"));
         press(&mut app, KeyCode::Down);
-        assert!(!screen(&app, width, height).contains("deleted"));
+        assert!(!screen(&app, width, height).contains("is gone"));
     }
     let mut list = App::new(String::new(), None, true);
     hear(&mut list, News::Pools(vec![listed("faces", 1, 0)]));

@@ -87,8 +87,9 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
 fn draw_banner(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     if let Some((since, away)) = &app.away {
         let what = if away.unavailable { "server away, retrying" } else { "no figures, retrying" };
+        let why = away.why.strip_prefix("UNAVAILABLE: ").unwrap_or(&away.why);
         let time = units::span(since.elapsed().as_secs_f64().floor());
-        let text = format!(" {what} ({time}): {}", figures::clean(&away.why));
+        let text = format!(" {what} ({time}): {}", figures::clean(why));
         frame.render_widget(Paragraph::new(text).style(theme.banner()), area);
     } else if let Some(notice) = &app.notice {
         frame.render_widget(Paragraph::new(format!(" {notice}")).style(theme.banner()), area);

@@ -20,6 +20,8 @@ use crate::{
 
 /// The labels left of the charts.
 const LABELS: u16 = 22;
+/// The labels left of the bars.
+const SIDE: u16 = 7;
 /// From this width on, ages stand beside scores.
 const WIDE: u16 = 100;
 
@@ -79,10 +81,11 @@ fn draw_past(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect)
         let largest = charts::largest(&values);
         let mut lines = vec![Line::from(vec![
             Span::styled(format!(" {name:<9}"), theme.accent()),
-            Span::styled(format!("to {}", words(largest)), theme.dim()),
+            Span::styled(format!("peak {}", words(largest)), theme.dim()),
         ])];
-        if name == "mine p99" && row.height > 1 {
-            lines.push(Line::styled(format!(" over {}", units::span(past.span)), theme.dim()));
+        if name == "rows/s" && row.height > 1 {
+            let span = format!(" {:9}last {}", "", units::span(past.span));
+            lines.push(Line::styled(span, theme.dim()));
         }
         frame.render_widget(Paragraph::new(lines), Rect { width: LABELS.min(row.width), ..row });
         // A row of space between two charts, where they are high.
@@ -120,20 +123,22 @@ fn draw_bars(
         Constraint::Fill(1),
     ])
     .areas(area);
-    let line = Line::from(vec![
-        Span::styled(format!("by {what}: "), theme.accent()),
-        Span::styled("stored", theme.stored()),
-        Span::styled(" above, ", theme.dim()),
-        Span::styled("served", theme.served()),
-        Span::styled(" below", theme.dim()),
-    ]);
-    frame.render_widget(line, title);
-    let stored_bars = charts::bars(&histogram.stored, area.width);
-    charts::columns(frame.buffer_mut(), stored, &stored_bars, theme.stored());
-    charts::columns(frame.buffer_mut(), served, &charts::bars(&histogram.served, area.width), theme.served());
+    frame.render_widget(Line::styled(format!("by {what}"), theme.accent()), title);
+    let right = |area: Rect| Rect { x: area.x + SIDE, width: area.width.saturating_sub(SIDE), ..area };
+    let width = right(area).width;
+    let stored_bars = charts::bars(&histogram.stored, width);
+    let served_bars = charts::bars(&histogram.served, width);
+    for (name, area, bars, style) in
+        [("stored", stored, &stored_bars, theme.stored()), ("served", served, &served_bars, theme.served())]
+    {
+        // On the line that the bars stand on.
+        let label = Rect { y: area.bottom().saturating_sub(1), height: area.height.min(1), ..area };
+        frame.render_widget(Line::styled(name, style), label);
+        charts::columns(frame.buffer_mut(), right(area), bars, style);
+    }
     // The axis ends where the bars do.
-    let width = usize::from(area.width).min(stored_bars.len());
+    let width = usize::from(width).min(stored_bars.len());
     let (from, to) = (words(*from), words(*to));
     let gap = width.saturating_sub(from.chars().count() + to.chars().count()).max(1);
-    frame.render_widget(Line::styled(format!("{from}{}{to}", " ".repeat(gap)), theme.dim()), axis);
+    frame.render_widget(Line::styled(format!("{from}{}{to}", " ".repeat(gap)), theme.dim()), right(axis));
 }

@@ -45,6 +45,11 @@ fn finite(value: f32, digits: usize) -> String {
     }
 }
 
+/// A weight, as its logarithm gives it.
+fn power_of_two(log2: f32) -> String {
+    if log2.is_finite() { format!("2^{}", finite(log2, 2)) } else { DASH.to_owned() }
+}
+
 /// The last ticks that span at most `seconds`.
 fn last(ticks: &[pb::ActivityTick], seconds: f64) -> &[pb::ActivityTick] {
     let mut span = 0.0;
@@ -128,7 +133,6 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
     let per_second = |of| or_dash(rate(ticks, of).map(count));
     let silent = picture.activity.workers.iter().filter(|worker| is_silent(worker)).count();
     let heard = picture.activity.worker_count;
-    let workers = if silent > 0 { format!("{heard}, {silent} silent") } else { heard.to_string() };
     let [report_p50, report_p99] = latency(ticks, |tick| tick.report);
     let [mine_p50, mine_p99] = latency(ticks, |tick| tick.mine);
     [
@@ -137,19 +141,19 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
             ("mines/s", per_second(|tick| tick.mined_batches)),
             ("evicted/s", per_second(|tick| tick.evicted)),
             ("random", or_dash(random_share(ticks).map(|share| format!("{:.1} %", share * 100.0)))),
-            ("workers", workers),
+            ("silent", format!("{silent} of {heard} workers")),
         ],
         [
             ("report p50", report_p50),
             ("report p99", report_p99),
             ("mine p50", mine_p50),
             ("mine p99", mine_p99),
-            ("short batches", number(stats.shortfalls)),
+            ("shortfalls", number(stats.shortfalls)),
         ],
         [
             ("hard", fill(&picture.pool, stats)),
             ("distinct", count(sizes.distinct)),
-            ("floor log2", sizes.floor_log2.map_or_else(|| "has room".to_owned(), |floor| finite(floor, 2))),
+            ("floor", sizes.floor_log2.map_or_else(|| "has room".to_owned(), power_of_two)),
             ("memory", units::bytes(stats.memory_bytes)),
             ("refused", number(stats.rejected_batches)),
         ],
@@ -217,8 +221,10 @@ pub(super) fn versions(picture: &Picture) -> Rows {
     let versions = &picture.activity.versions;
     let stored: u64 = versions.iter().map(|version| version.stored).sum();
     let served: u64 = versions.iter().map(|version| version.served).sum();
-    let share = |part: u64, all: u64| {
-        or_dash((all > 0).then(|| format!("{:.0} %", part as f64 / all as f64 * 100.0)))
+    let share = |part: u64, all: u64| match part as f64 / all as f64 * 100.0 {
+        _ if all == 0 => DASH.to_owned(),
+        percent if part > 0 && percent < 1.0 => "<1 %".to_owned(),
+        percent => format!("{percent:.0} %"),
     };
     let row = |version: &pb::VersionCount| {
         let cells =

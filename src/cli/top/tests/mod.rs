@@ -122,7 +122,7 @@ fn every_screen_shows_its_figures() {
             "400 µs",
             "2.10 ms",
             "has room",
-            "2, 1 silent",
+            "1 of 2 workers",
             "by score",
             "served █",
             "100 %",
@@ -144,6 +144,11 @@ fn every_screen_shows_its_figures() {
         assert_eq!(app.screen, Screen::Workers);
     }
     assert!(screen(&app, 50, 12).contains("needs 60 x 16"));
+    press(&mut app, KeyCode::Char('1'));
+    let small = screen(&app, 60, 16);
+    for text in ["123k / 1.00M", "25.0 %", "2.10 ms", "1 of 2", "has room"] {
+        assert!(small.contains(text), "{text}\n{small}");
+    }
 }
 
 #[test]

@@ -128,8 +128,8 @@ fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Them
     let [hardest_area, suspects_area] = if area.width >= 118 {
         Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area)
     } else {
-        let height = (suspects.rows.len().max(1) as u16 + 2).min(area.height / 2);
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(height)]).areas(area)
+        let height = (suspects.rows.len() as u16 + 1).min(area.height / 2);
+        Layout::vertical([Constraint::Fill(1), Constraint::Length(height)]).spacing(1).areas(area)
     };
     let hardest = figures::hardest(picture);
     if hardest.rows.is_empty() {

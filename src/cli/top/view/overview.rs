@@ -22,24 +22,29 @@ use crate::{
 const LABELS: u16 = 22;
 /// The labels left of the bars.
 const SIDE: u16 = 7;
+/// From this height below the numbers on, bars stand below the charts.
+const BARS_FROM: u16 = 10;
 /// From this width on, ages stand beside scores.
 const WIDE: u16 = 100;
 
 /// Draws the overview.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
-    // The numbers first, then the charts: what does not fit is cut off below.
+    // What is left below the numbers; bars of less than two rows each say nothing.
     let left = area.height.saturating_sub(6);
-    let chart = (left / 6).clamp(1, 5);
+    let (chart, bars) = if left < BARS_FROM { (left / 3, 0) } else { ((left / 6).clamp(1, 5), left) };
     let [numbers, _, past, _, lower] = Layout::vertical([
         Constraint::Length(5),
         Constraint::Length(1),
         Constraint::Length(chart * 3),
         Constraint::Length(1),
-        Constraint::Fill(1),
+        Constraint::Fill(bars),
     ])
     .areas(area);
     draw_numbers(frame, picture, theme, numbers);
     draw_past(frame, picture, theme, past);
+    if bars == 0 {
+        return;
+    }
     let versions = figures::versions(picture);
     let [bars, side] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(28)]).areas(lower);
     if area.width >= WIDE {
@@ -56,13 +61,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area:
 }
 
 fn draw_numbers(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
-    let columns: [Rect; 3] = Layout::horizontal([Constraint::Fill(1); 3]).areas(area);
+    // Where it is narrow, the columns are as wide as their content.
+    let roomy = area.width >= 78;
+    let widths = if roomy {
+        [Constraint::Fill(1); 3]
+    } else {
+        [Constraint::Fill(1), Constraint::Length(20), Constraint::Length(23)]
+    };
+    let columns: [Rect; 3] = Layout::horizontal(widths).areas(area);
     for (rows, column) in figures::numbers(picture).into_iter().zip(columns) {
+        let longest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let width = if roomy { 12 } else { longest };
         let lines = rows.into_iter().map(|(name, value)| {
-            Line::from(vec![
-                Span::styled(format!(" {name:<14}"), theme.dim()),
-                Span::styled(value, theme.strong()),
-            ])
+            let name = format!(" {name:<width$} ");
+            Line::from(vec![Span::styled(name, theme.dim()), Span::styled(value, theme.strong())])
         });
         frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), column);
     }

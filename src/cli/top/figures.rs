@@ -141,7 +141,7 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
             ("mines/s", per_second(|tick| tick.mined_batches)),
             ("evicted/s", per_second(|tick| tick.evicted)),
             ("random", or_dash(random_share(ticks).map(|share| format!("{:.1} %", share * 100.0)))),
-            ("silent", format!("{silent} of {heard} workers")),
+            ("silent", format!("{silent} of {heard}")),
         ],
         [
             ("report p50", report_p50),

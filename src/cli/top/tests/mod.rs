@@ -122,7 +122,7 @@ fn every_screen_shows_its_figures() {
             "400 µs",
             "2.10 ms",
             "has room",
-            "1 of 2 workers",
+            "1 of 2",
             "by score",
             "served █",
             "100 %",

@@ -78,8 +78,9 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
         spans.push(Span::styled("pools", theme.accent()));
     }
     let server = Line::styled(format!("{} ", figures::clean(&app.server)), theme.dim());
-    let [left, right] =
-        Layout::horizontal([Constraint::Fill(1), Constraint::Length(server.width() as u16)]).areas(area);
+    // A long address leaves room for the pool.
+    let width = (server.width() as u16).min(area.width / 2);
+    let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(width)]).areas(area);
     frame.render_widget(Line::from(spans), left);
     frame.render_widget(server, right);
 }
@@ -88,7 +89,11 @@ fn draw_banner(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     if let Some((since, away)) = &app.away {
         let what = if away.unavailable { "server away, retrying" } else { "no figures, retrying" };
         let why = away.why.strip_prefix("UNAVAILABLE: ").unwrap_or(&away.why);
-        let time = units::span(since.elapsed().as_secs_f64().floor());
+        // Whole seconds: a tenth that never moves looks broken.
+        let time = match since.elapsed().as_secs() {
+            seconds @ 0..120 => format!("{seconds} s"),
+            seconds => units::span(seconds as f64),
+        };
         let text = format!(" {what} ({time}): {}", figures::clean(why));
         frame.render_widget(Paragraph::new(text).style(theme.banner()), area);
     } else if let Some(notice) = &app.notice {

@@ -90,10 +90,11 @@ fn draw_past(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect)
         ("mine p99", past.peaks(|tick| tick.mine.map(|mine| mine.p99)), units::latency),
     ];
     for ((name, values, words), row) in charts.into_iter().zip(rows) {
-        let largest = charts::largest(&values);
+        let absent = values.iter().all(Option::is_none);
+        let peak = if absent { "–".to_owned() } else { words(charts::largest(&values)) };
         let mut lines = vec![Line::from(vec![
             Span::styled(format!(" {name:<9}"), theme.accent()),
-            Span::styled(format!("peak {}", words(largest)), theme.dim()),
+            Span::styled(format!("peak {peak}"), theme.dim()),
         ])];
         if name == "rows/s" && row.height > 1 {
             let span = format!(" {:9}last {}", "", units::span(past.span));

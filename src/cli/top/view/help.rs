@@ -21,7 +21,7 @@ const FIGURES: [(&str, &str); 18] = [
     ("hard", "Stored of capacity: grows until full and stays there."),
     ("distinct", "Ids ever reported: approaches the size of the data set."),
     ("floor", "Weight that a new sample must reach: has room, or is steady."),
-    ("memory", "Bytes of the store: flat once the pool is full."),
+    ("memory", "Bytes of the store: no rising trend once the pool is full."),
     ("refused", "Batches refused as a whole: 0."),
     ("by score", "Bars: served lies to the right of stored (alpha above 0)."),
     ("by age", "Bars: mostly young; old ones mean that re-scoring stopped."),

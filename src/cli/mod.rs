@@ -20,6 +20,7 @@ mod serve;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod top;
 mod values;
 
 use std::{io, process::ExitCode, time::Duration};
@@ -44,6 +45,7 @@ Examples:
   hardneg pool create faces --capacity 1000000 --half-life 30m
   hardneg report scores.csv --pool faces               a file with the columns id,score
   hardneg mine --pool faces --batch-size 256 --format csv
+  hardneg top                                          watch the pools live
   hardneg load --pool bench --fill --duration 30s      measure a server
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage or configuration; 3 address cannot be bound;
@@ -110,6 +112,8 @@ enum Command {
     Mine(Box<mine::Args>),
     /// Put load on a server and measure it
     Load(Box<load::Args>),
+    /// Watch pools live in the terminal
+    Top(top::Args),
     /// Ask whether the server is serving
     Health(health::Args),
 }
@@ -150,6 +154,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Report(args) => report::run(&cli.connection, args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,
             Command::Load(args) => load::run(&cli.connection, *args).await,
+            Command::Top(args) => top::run(&cli.connection, args).await,
             Command::Health(args) => health::run(&cli.connection, &args).await,
         }
     });

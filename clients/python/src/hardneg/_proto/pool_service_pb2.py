@@ -22,41 +22,47 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from . import activity_pb2 as hardneg_dot_v1_dot_activity__pb2
 from . import pool_pb2 as hardneg_dot_v1_dot_pool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhardneg/v1/pool_service.proto\x12\nhardneg.v1\x1a google/protobuf/field_mask.proto\x1a\x15hardneg/v1/pool.proto\"D\n\x11\x43reatePoolRequest\x12\x0f\n\x07pool_id\x18\x01 \x01(\t\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.hardneg.v1.Pool\"E\n\x12\x43reatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1e\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetPoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListPoolsResponse\x12\x1f\n\x05pools\x18\x01 \x03(\x0b\x32\x10.hardneg.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x11UpdatePoolRequest\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"4\n\x12UpdatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"F\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"\x14\n\x12\x44\x65letePoolResponse\"#\n\x13GetPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x14GetPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats2\xd5\x03\n\x0bPoolService\x12K\n\nCreatePool\x12\x1d.hardneg.v1.CreatePoolRequest\x1a\x1e.hardneg.v1.CreatePoolResponse\x12\x42\n\x07GetPool\x12\x1a.hardneg.v1.GetPoolRequest\x1a\x1b.hardneg.v1.GetPoolResponse\x12H\n\tListPools\x12\x1c.hardneg.v1.ListPoolsRequest\x1a\x1d.hardneg.v1.ListPoolsResponse\x12K\n\nUpdatePool\x12\x1d.hardneg.v1.UpdatePoolRequest\x1a\x1e.hardneg.v1.UpdatePoolResponse\x12K\n\nDeletePool\x12\x1d.hardneg.v1.DeletePoolRequest\x1a\x1e.hardneg.v1.DeletePoolResponse\x12Q\n\x0cGetPoolStats\x12\x1f.hardneg.v1.GetPoolStatsRequest\x1a .hardneg.v1.GetPoolStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhardneg/v1/pool_service.proto\x12\nhardneg.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x19hardneg/v1/activity.proto\x1a\x15hardneg/v1/pool.proto\"D\n\x11\x43reatePoolRequest\x12\x0f\n\x07pool_id\x18\x01 \x01(\t\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.hardneg.v1.Pool\"E\n\x12\x43reatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1e\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetPoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListPoolsResponse\x12\x1f\n\x05pools\x18\x01 \x03(\x0b\x32\x10.hardneg.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x11UpdatePoolRequest\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"4\n\x12UpdatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"F\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"\x14\n\x12\x44\x65letePoolResponse\"#\n\x13GetPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x14GetPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\"R\n\x15WatchPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"j\n\x16WatchPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\x12*\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x18.hardneg.v1.PoolActivity2\xb0\x04\n\x0bPoolService\x12K\n\nCreatePool\x12\x1d.hardneg.v1.CreatePoolRequest\x1a\x1e.hardneg.v1.CreatePoolResponse\x12\x42\n\x07GetPool\x12\x1a.hardneg.v1.GetPoolRequest\x1a\x1b.hardneg.v1.GetPoolResponse\x12H\n\tListPools\x12\x1c.hardneg.v1.ListPoolsRequest\x1a\x1d.hardneg.v1.ListPoolsResponse\x12K\n\nUpdatePool\x12\x1d.hardneg.v1.UpdatePoolRequest\x1a\x1e.hardneg.v1.UpdatePoolResponse\x12K\n\nDeletePool\x12\x1d.hardneg.v1.DeletePoolRequest\x1a\x1e.hardneg.v1.DeletePoolResponse\x12Q\n\x0cGetPoolStats\x12\x1f.hardneg.v1.GetPoolStatsRequest\x1a .hardneg.v1.GetPoolStatsResponse\x12Y\n\x0eWatchPoolStats\x12!.hardneg.v1.WatchPoolStatsRequest\x1a\".hardneg.v1.WatchPoolStatsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hardneg.v1.pool_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEPOOLREQUEST']._serialized_start=102
-  _globals['_CREATEPOOLREQUEST']._serialized_end=170
-  _globals['_CREATEPOOLRESPONSE']._serialized_start=172
-  _globals['_CREATEPOOLRESPONSE']._serialized_end=241
-  _globals['_GETPOOLREQUEST']._serialized_start=243
-  _globals['_GETPOOLREQUEST']._serialized_end=273
-  _globals['_GETPOOLRESPONSE']._serialized_start=275
-  _globals['_GETPOOLRESPONSE']._serialized_end=324
-  _globals['_LISTPOOLSREQUEST']._serialized_start=326
-  _globals['_LISTPOOLSREQUEST']._serialized_end=383
-  _globals['_LISTPOOLSRESPONSE']._serialized_start=385
-  _globals['_LISTPOOLSRESPONSE']._serialized_end=462
-  _globals['_UPDATEPOOLREQUEST']._serialized_start=464
-  _globals['_UPDATEPOOLREQUEST']._serialized_end=564
-  _globals['_UPDATEPOOLRESPONSE']._serialized_start=566
-  _globals['_UPDATEPOOLRESPONSE']._serialized_end=618
-  _globals['_DELETEPOOLREQUEST']._serialized_start=620
-  _globals['_DELETEPOOLREQUEST']._serialized_end=690
-  _globals['_DELETEPOOLRESPONSE']._serialized_start=692
-  _globals['_DELETEPOOLRESPONSE']._serialized_end=712
-  _globals['_GETPOOLSTATSREQUEST']._serialized_start=714
-  _globals['_GETPOOLSTATSREQUEST']._serialized_end=749
-  _globals['_GETPOOLSTATSRESPONSE']._serialized_start=751
-  _globals['_GETPOOLSTATSRESPONSE']._serialized_end=811
-  _globals['_POOLSERVICE']._serialized_start=814
-  _globals['_POOLSERVICE']._serialized_end=1283
+  _globals['_CREATEPOOLREQUEST']._serialized_start=161
+  _globals['_CREATEPOOLREQUEST']._serialized_end=229
+  _globals['_CREATEPOOLRESPONSE']._serialized_start=231
+  _globals['_CREATEPOOLRESPONSE']._serialized_end=300
+  _globals['_GETPOOLREQUEST']._serialized_start=302
+  _globals['_GETPOOLREQUEST']._serialized_end=332
+  _globals['_GETPOOLRESPONSE']._serialized_start=334
+  _globals['_GETPOOLRESPONSE']._serialized_end=383
+  _globals['_LISTPOOLSREQUEST']._serialized_start=385
+  _globals['_LISTPOOLSREQUEST']._serialized_end=442
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=444
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=521
+  _globals['_UPDATEPOOLREQUEST']._serialized_start=523
+  _globals['_UPDATEPOOLREQUEST']._serialized_end=623
+  _globals['_UPDATEPOOLRESPONSE']._serialized_start=625
+  _globals['_UPDATEPOOLRESPONSE']._serialized_end=677
+  _globals['_DELETEPOOLREQUEST']._serialized_start=679
+  _globals['_DELETEPOOLREQUEST']._serialized_end=749
+  _globals['_DELETEPOOLRESPONSE']._serialized_start=751
+  _globals['_DELETEPOOLRESPONSE']._serialized_end=771
+  _globals['_GETPOOLSTATSREQUEST']._serialized_start=773
+  _globals['_GETPOOLSTATSREQUEST']._serialized_end=808
+  _globals['_GETPOOLSTATSRESPONSE']._serialized_start=810
+  _globals['_GETPOOLSTATSRESPONSE']._serialized_end=870
+  _globals['_WATCHPOOLSTATSREQUEST']._serialized_start=872
+  _globals['_WATCHPOOLSTATSREQUEST']._serialized_end=954
+  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_start=956
+  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_end=1062
+  _globals['_POOLSERVICE']._serialized_start=1065
+  _globals['_POOLSERVICE']._serialized_end=1625
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,8 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from . import activity_pb2 as _activity_pb2
 from . import pool_pb2 as _pool_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -91,3 +95,19 @@ class GetPoolStatsResponse(_message.Message):
     STATS_FIELD_NUMBER: _ClassVar[int]
     stats: _pool_pb2.PoolStats
     def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ...) -> None: ...
+
+class WatchPoolStatsRequest(_message.Message):
+    __slots__ = ("name", "interval")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    interval: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
+
+class WatchPoolStatsResponse(_message.Message):
+    __slots__ = ("stats", "activity")
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
+    stats: _pool_pb2.PoolStats
+    activity: _activity_pb2.PoolActivity
+    def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ..., activity: _Optional[_Union[_activity_pb2.PoolActivity, _Mapping[str, object]]] = ...) -> None: ...

@@ -66,6 +66,11 @@ class PoolServiceStub(object):
                 request_serializer=hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsRequest.SerializeToString,
                 response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsResponse.FromString,
                 _registered_method=True)
+        self.WatchPoolStats = channel.unary_stream(
+                '/hardneg.v1.PoolService/WatchPoolStats',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer(object):
@@ -116,6 +121,14 @@ class PoolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchPoolStats(self, request, context):
+        """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
+        NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PoolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +161,11 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     servicer.GetPoolStats,
                     request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsRequest.FromString,
                     response_serializer=hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsResponse.SerializeToString,
+            ),
+            'WatchPoolStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPoolStats,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -314,6 +332,33 @@ class PoolService(object):
             '/hardneg.v1.PoolService/GetPoolStats',
             hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsRequest.SerializeToString,
             hardneg_dot_v1_dot_pool__service__pb2.GetPoolStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPoolStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hardneg.v1.PoolService/WatchPoolStats',
+            hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _PoolServiceGetPoolStatsType = typing_extensions.TypeVar(
     ],
 )
 
-class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType]):
+_PoolServiceWatchPoolStatsType = typing_extensions.TypeVar(
+    '_PoolServiceWatchPoolStatsType',
+    grpc.UnaryStreamMultiCallable[
+        pool_service_pb2.WatchPoolStatsRequest,
+        pool_service_pb2.WatchPoolStatsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        pool_service_pb2.WatchPoolStatsRequest,
+        pool_service_pb2.WatchPoolStatsResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        pool_service_pb2.WatchPoolStatsRequest,
+        pool_service_pb2.WatchPoolStatsResponse,
+    ],
+)
+
+class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType]):
     """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
     naming the field where one is at fault.
     """
@@ -152,6 +168,10 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.GetPoolStatsRequest,
             pool_service_pb2.GetPoolStatsResponse,
         ],
+        grpc.UnaryStreamMultiCallable[
+            pool_service_pb2.WatchPoolStatsRequest,
+            pool_service_pb2.WatchPoolStatsResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -180,6 +200,10 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.GetPoolStatsRequest,
             pool_service_pb2.GetPoolStatsResponse,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            pool_service_pb2.WatchPoolStatsRequest,
+            pool_service_pb2.WatchPoolStatsResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreatePool: _PoolServiceCreatePoolType
@@ -201,6 +225,11 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
 
     GetPoolStats: _PoolServiceGetPoolStatsType
     """Gets a pool's figures."""
+
+    WatchPoolStats: _PoolServiceWatchPoolStatsType
+    """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
+    NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+    """
 
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -226,6 +255,10 @@ PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pool_service_pb2.GetPoolStatsRequest,
         pool_service_pb2.GetPoolStatsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        pool_service_pb2.WatchPoolStatsRequest,
+        pool_service_pb2.WatchPoolStatsResponse,
     ],
 ]
 
@@ -283,5 +316,15 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.GetPoolStatsResponse, collections.abc.Awaitable[pool_service_pb2.GetPoolStatsResponse]]:
         """Gets a pool's figures."""
+
+    @abc.abstractmethod
+    def WatchPoolStats(
+        self,
+        request: pool_service_pb2.WatchPoolStatsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[pool_service_pb2.WatchPoolStatsResponse], collections.abc.AsyncIterator[pool_service_pb2.WatchPoolStatsResponse]]:
+        """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
+        NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+        """
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

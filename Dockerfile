@@ -33,7 +33,7 @@ RUN CGO_ENABLED=0 go install github.com/bojand/ghz/cmd/ghz@${GHZ_VERSION}
 FROM debian:${DEBIAN}-slim AS load
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends python3 python3-matplotlib >/dev/null \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* && install -d -o 65532 -g 65532 /out
 COPY --from=ghz /go/bin/ghz /usr/local/bin/
 COPY --from=build /src/target/release/hardneg /usr/local/bin/hardneg
 COPY deploy/ghz/run deploy/ghz/report.py deploy/ghz/common.json /opt/ghz/

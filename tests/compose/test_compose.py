@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -180,22 +181,25 @@ def test_the_file_is_valid_with_every_profile(profiles: list[str]) -> None:
 class Project:
     """The compose file under a name of its own, on free ports."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         """Chooses name and ports; starts nothing."""
         self.name = f"hardneg-test-{secrets.token_hex(4)}"
         self.port, self.http, self.prometheus, self.grafana = (free_port() for _ in range(4))
         self.has_grafana = run("docker", "image", "inspect", GRAFANA, code=None).returncode == 0
-
-    def compose(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """`docker compose` on it."""
-        env = {
+        self.environment = {
             "COMPOSE_PROFILES": "demo,monitoring",
             "HARDNEG_PORT": str(self.port),
             "HARDNEG_HTTP_PORT": str(self.http),
             "PROMETHEUS_PORT": str(self.prometheus),
             "GRAFANA_PORT": str(self.grafana),
+            **environment,
         }
-        return run("docker", "compose", "-f", str(COMPOSE), "-p", self.name, *arguments, code=code, env=env)
+
+    def compose(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """`docker compose` on it."""
+        return run(
+            "docker", "compose", "-f", str(COMPOSE), "-p", self.name, *arguments, code=code, env=self.environment
+        )
 
     def query(self, promql: str) -> float | None:
         """One number from Prometheus."""
@@ -204,23 +208,30 @@ class Project:
         return float(result[0]["value"][1]) if result else None
 
 
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    """All of it, up; afterwards nothing of it is left."""
-    project = Project()
-    services = ["hardneg", "trainer", "worker-0", "worker-1", "prometheus", "prometheus-volume"]
-    if project.has_grafana:
-        services.append("grafana")
-    else:
-        print("\nGrafana's image cannot be had here: it is not started; its dashboard is checked by make deploy-test")
+@contextlib.contextmanager
+def taken_down(project: Project) -> Iterator[Project]:
+    """Afterwards nothing of it is left."""
     try:
-        project.compose("up", "-d", "--no-build", *services)
         yield project
     finally:
         project.compose("down", "-v", "--timeout", "20", code=None)
     of_it = f"label=com.docker.compose.project={project.name}"
     for kind in (["ps", "-aq"], ["volume", "ls", "-q"], ["network", "ls", "-q"]):
         assert run("docker", *kind, "--filter", of_it).stdout == "", f"left behind: {kind[0]}"
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    """All of it, up."""
+    project = Project()
+    services = ["hardneg", "trainer", "worker-0", "worker-1", "prometheus", "prometheus-volume"]
+    if project.has_grafana:
+        services.append("grafana")
+    else:
+        print("\nGrafana's image cannot be had here: it is not started; its dashboard is checked by make deploy-test")
+    with taken_down(project):
+        project.compose("up", "-d", "--no-build", *services)
+        yield project
 
 
 def test_a_batch_is_mined_through_the_published_port(project: Project) -> None:
@@ -304,3 +315,18 @@ def test_the_training_goes_on_when_the_server_comes_back(project: Project) -> No
                 return 0
 
         until(lambda: mined() > 5, "batches are mined from a new pool")
+
+
+def test_ghz_loads_a_server_and_leaves_a_report(tmp_path: Path) -> None:
+    """The profile `load` as the README has it, shortened: no call fails, the report is printed and kept."""
+    project = Project(COMPOSE_PROFILES="load", SECONDS_PER_RUN="1", CONCURRENCY="1 4")
+    with taken_down(project):
+        done = project.compose("up", "--no-build", "--exit-code-from", "load")
+        project.compose("cp", "load:/out", str(tmp_path))
+    table = (tmp_path / "out" / "table.md").read_text()
+    runs = json.loads((tmp_path / "out" / "results.json").read_text())["runs"]
+    assert [(run["call"], run["concurrency"], run["failed"]) for run in runs] == [
+        (call, at_a_time, 0) for call in ("ReportScores", "StreamScores", "MineBatch") for at_a_time in (1, 4)
+    ]
+    assert all(line in done.stdout for line in table.splitlines())
+    assert "<svg" in (tmp_path / "out" / "report.html").read_text()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test, from a clean checkout: installs what is missing, then lint, Rust, Python client, demo end to end.
+# Every test, from a clean checkout: installs what is missing, then lint, Rust, Python client, demo end to end, what is deployed.
 # HARDNEG_SKIP_LINT=1 leaves out the lint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,13 +26,45 @@ cargo test --locked --doc
 say "Python client, against the real server"
 cargo build --locked --bin hardneg
 make --no-print-directory python
-HARDNEG_BIN="$PWD/$target/debug/hardneg"
-case $target in /*) HARDNEG_BIN=$target/debug/hardneg ;; esac
-export HARDNEG_BIN
+case $target in /*) ;; *) target=$PWD/$target ;; esac
+export HARDNEG_BIN=$target/debug/hardneg
 python=$target/venv/bin/python
 "$python" -m pytest -q clients/python/tests
 "$python" -m mypy --strict clients/python/src/hardneg
-"$python" -m ruff check clients/python examples
+"$python" -m ruff check clients/python examples tests deploy
+"$python" -m ruff format --check clients/python examples tests deploy
+
+# What needs more than Rust and Python is left out, aloud, where it cannot be had; never in CI.
+wants() { # wants WHAT COMMAND: is the command there, or can apt bring it?
+    if command -v "$2" >/dev/null || { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ "$2" != go ]; }; then return; fi
+    [ -z "${CI:-}" ] || { echo "$2 is missing" >&2; exit 1; }
+    left_out+=("$1: no $2")
+    return 1
+}
+left_out=()
 
 say "The demo, two seeds, end to end"
 examples/face_detection/demo.sh "$HARDNEG_BIN" "$python" --quick --out "$target/demo-quick"
+
+if wants "the ghz suite" go; then
+    say "The ghz suite and its report"
+    "$python" -m pytest -q tests/ghz
+fi
+if wants "make deploy-test" go && wants "make deploy-test" promtool; then
+    say "Alerts, Grafana's dashboard, Kubernetes manifests, the systemd unit"
+    tests/deploy/run "$python"
+fi
+if wants "make browser-test" chromedriver; then
+    say "The dashboard in Chromium"
+    tests/browser/run "$python"
+fi
+
+say "The image and the compose file on a Docker engine"
+tests/compose/run "$python" || {
+    # Not everywhere may an engine be started, or base images be had.
+    [ $? = 77 ] || exit 1
+    left_out+=("make compose-test: no Docker engine")
+}
+
+say "All passed"
+[ ${#left_out[@]} = 0 ] || printf 'left out: %s\n' "${left_out[@]}"

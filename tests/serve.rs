@@ -173,6 +173,10 @@ fn a_port_in_use_is_one_line_and_code_three() {
         "{stderr}"
     );
     assert_eq!(stderr.lines().count(), 1);
+    let (code, _, stderr) = hardneg(&["serve", "--listen", "127.0.0.1:0", "--http-listen", &address]);
+    assert_eq!(code, Some(3));
+    assert!(stderr.starts_with("error: ") && stderr.contains(&address), "{stderr}");
+    assert!(stderr.contains("in use") && stderr.lines().count() == 1, "{stderr}");
 }
 
 #[test]

@@ -2,6 +2,10 @@
 #![cfg(all(unix, feature = "server"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+#[path = "common/http.rs"]
+#[allow(dead_code, reason = "shared")]
+mod http;
+
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},
@@ -87,22 +91,25 @@ impl Received {
 struct Server {
     process: Child,
     address: String,
+    /// Of the HTTP side; `off` unless asked for.
+    pages: String,
     log: Arc<Mutex<Vec<serde_json::Value>>>,
 }
 
 impl Server {
     fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_hardneg"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--log-format", "json"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(if arguments.contains(&"--http-listen") { &[][..] } else { &["--http-listen", "off"] })
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
+        let (address, pages) = loop {
             let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
             if event["message"] == "listening" {
-                break event["address"].as_str().unwrap().to_owned();
+                break ["address", "pages"].map(|at| event[at].as_str().unwrap().to_owned()).into();
             }
         };
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -112,7 +119,7 @@ impl Server {
                 written.lock().push(serde_json::from_str(&line).unwrap());
             }
         });
-        Self { process, address, log }
+        Self { process, address, pages, log }
     }
 
     async fn client(&self) -> Client {
@@ -388,6 +395,30 @@ async fn a_request_has_an_id_in_its_answer_and_in_the_log() {
     client.mining_service().mine_batch(hasty).await.unwrap_err();
     let line = server.logged(|line| line["span"]["request_id"] == "hasty").await;
     assert_eq!(line["status"], "Cancelled", "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_filter_changes_while_the_server_runs() {
+    let server = Server::start(&["--http-listen", "127.0.0.1:0", "--log-filter", "info"]);
+    let at = server.pages.parse().unwrap();
+    let client = server.client().await;
+    mine(&client, &[("x-request-id", "before")]).await;
+
+    let answer = http::request(at, "PUT", "/log", "info,hardneg=debug").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "info,hardneg=debug\n"));
+    mine(&client, &[("x-request-id", "after")]).await;
+    server.logged(|line| line["span"]["request_id"] == "after").await;
+    assert!(!server.log.lock().iter().any(|line| line["span"]["request_id"] == "before"));
+
+    let answer = http::request(at, "PUT", "/log", "hardneg=loud").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("hardneg=loud"), "{}", answer.body);
+    assert_eq!(http::get(at, "/log").await.body, "info,hardneg=debug\n");
+
+    assert_eq!(http::request(at, "PUT", "/log", "info").await.status, 200);
+    mine(&client, &[("x-request-id", "quiet again")]).await;
+    server.logged(|line| line["message"] == "the log filter changes" && line["new"] == "info").await;
+    assert!(!server.log.lock().iter().any(|line| line["span"]["request_id"] == "quiet again"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

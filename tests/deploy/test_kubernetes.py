@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 import pytest
-import tomllib
+import tomli
 import yaml
 
 from files import DEPLOY, RULES, run, seconds
@@ -170,7 +170,7 @@ def test_the_environment_opens_the_ports(objects: Objects) -> None:
 
 
 def test_the_drain_fits_into_the_grace_period(objects: Objects) -> None:
-    settings = tomllib.loads(objects["ConfigMap", "hardneg"]["data"]["hardneg.toml"])
+    settings = tomli.loads(objects["ConfigMap", "hardneg"]["data"]["hardneg.toml"])
     assert pod(objects)["terminationGracePeriodSeconds"] > seconds(settings["drain_deadline"])
 
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tomllib
+import tomli
 
 from files import DEPLOY, run, seconds
 
@@ -82,7 +82,7 @@ def test_the_unit_says_what_it_must(service: dict[str, str]) -> None:
 
 
 def test_the_drain_fits_into_the_stop_timeout(service: dict[str, str]) -> None:
-    settings = tomllib.loads((DEPLOY / "systemd" / "hardneg.toml").read_text())
+    settings = tomli.loads((DEPLOY / "systemd" / "hardneg.toml").read_text())
     assert seconds(service["TimeoutStopSec"]) > seconds(settings["drain_deadline"])
 
 
@@ -98,12 +98,12 @@ def test_the_server_takes_the_file(server: str, file: Path) -> None:
     done = serve(server, "--config", file, "--print-config")
     assert done.returncode == 0, done.stderr
     # Each setting of the file is in force, and from there.
-    asked = tomllib.loads(file.read_text())
+    asked = tomli.loads(file.read_text())
     flat = {k: v for k, v in asked.items() if not isinstance(v, dict)}
-    assert flat.items() <= tomllib.loads(done.stdout).items()
+    assert flat.items() <= tomli.loads(done.stdout).items()
     for section, values in asked.items():
         if isinstance(values, dict):
-            assert values.items() <= tomllib.loads(done.stdout)[section].items()
+            assert values.items() <= tomli.loads(done.stdout)[section].items()
 
 
 def test_there_are_files() -> None:

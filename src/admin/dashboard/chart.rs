@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 /// Size in the drawing's own units; the page scales it to its column.
@@ -74,7 +75,7 @@ pub(super) enum Scale {
     Log,
 }
 
-/// Lines over the last `seconds`.
+/// Lines over the last `seconds`, at least one minute.
 pub(super) fn lines(lines: &[Line<'_>], seconds: f64, values: Values) -> String {
     let finite = || lines.iter().flat_map(|line| line.points).map(|point| point.1).filter(|v| v.is_finite());
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
@@ -90,8 +91,7 @@ pub(super) fn lines(lines: &[Line<'_>], seconds: f64, values: Values) -> String 
     };
     let range = if values.scale == Scale::FromZero && high <= 0.0 { 0.0..1.0 } else { range };
     draw(|area| {
-        // In minutes, so that the marks stand at whole ones.
-        let time = -seconds / SECONDS_PER_MINUTE..0.0;
+        let time = Time(seconds);
         match values.scale {
             Scale::Log if low <= high => draw_lines(area, lines, time, range.log_scale(), values),
             _ => draw_lines(area, lines, time, range, values),
@@ -99,10 +99,44 @@ pub(super) fn lines(lines: &[Line<'_>], seconds: f64, values: Values) -> String 
     })
 }
 
+/// The axis of time, seconds before now; marked where it says.
+struct Time(f64);
+
+impl Ranged for Time {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, pixels: (i32, i32)) -> i32 {
+        RangedCoordf64::from(self.range()).map(value, pixels)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        marks(self.0)
+    }
+
+    fn range(&self) -> Range<f64> {
+        -self.0..0.0
+    }
+}
+
+/// Where the axis of time is marked: at whole minutes, or parts of one where there is little.
+fn marks(seconds: f64) -> Vec<f64> {
+    let step = if seconds <= 2.0 * SECONDS_PER_MINUTE { seconds / 4.0 } else { SECONDS_PER_MINUTE };
+    (0..).map(|n| -step * f64::from(n)).take_while(|at| *at >= -seconds).collect()
+}
+
+fn before(seconds: f64) -> String {
+    match -seconds {
+        0.0 => "now".to_owned(),
+        s if s < SECONDS_PER_MINUTE => format!("-{s:.0} s"),
+        s => format!("-{} min", s / SECONDS_PER_MINUTE),
+    }
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
-fn draw_lines<Y>(area: &Area<'_>, lines: &[Line<'_>], time: Range<f64>, range: Y, values: Values) -> Drawn
+fn draw_lines<Y>(area: &Area<'_>, lines: &[Line<'_>], time: Time, range: Y, values: Values) -> Drawn
 where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
@@ -113,12 +147,11 @@ where
         .x_label_area_size(22)
         .y_label_area_size(52)
         .build_cartesian_2d(time, range)?;
-    mesh(&mut chart, &|x| if *x == 0.0 { "now".to_owned() } else { format!("{x:.0} min") }, values.show, 6)?;
+    mesh(&mut chart, &|x| before(*x), values.show, 6)?;
     for line in lines {
         let style = line.ink.placeholder().stroke_width(2);
         for run in line.points.split(|point| !point.1.is_finite()).filter(|run| !run.is_empty()) {
-            let run = run.iter().map(|(seconds, value)| (seconds / SECONDS_PER_MINUTE, *value));
-            chart.draw_series(LineSeries::new(run, style))?;
+            chart.draw_series(LineSeries::new(run.iter().copied(), style))?;
         }
     }
     Ok(())
@@ -249,6 +282,19 @@ mod tests {
         well_formed(&svg);
         assert_eq!(svg.matches("stroke=\"var(--served)\"").count(), 2, "{svg}");
         assert!(svg.contains(">now<") && svg.contains(">-5 min<"), "{svg}");
+    }
+
+    #[test]
+    fn time_is_marked_where_it_says() {
+        assert_eq!(marks(300.0), [0.0, -60.0, -120.0, -180.0, -240.0, -300.0]);
+        assert_eq!(
+            marks(120.0).into_iter().map(before).collect::<Vec<_>>(),
+            ["now", "-30 s", "-1 min", "-1.5 min", "-2 min"]
+        );
+        assert_eq!(
+            marks(60.0).into_iter().map(before).collect::<Vec<_>>(),
+            ["now", "-15 s", "-30 s", "-45 s", "-1 min"]
+        );
     }
 
     #[test]

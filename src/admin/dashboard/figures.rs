@@ -6,8 +6,8 @@ use super::chart::{self, Bars, Ink, Line, Scale, Values};
 use crate::pool::activity::{Histogram, PoolActivity, Tick};
 use crate::units;
 
-/// How far back the figures over time go, seconds.
-const SECONDS: f64 = 300.0;
+/// How far back the figures over time go at most, seconds.
+const SECONDS_MAX: f64 = 300.0;
 
 /// One figure.
 pub(super) struct Figure {
@@ -148,6 +148,12 @@ fn score(value: f64) -> String {
     }
 }
 
+/// How far back the figures over time go, seconds: the whole minutes that there are.
+fn span(view: &View<'_>) -> f64 {
+    let seconds: f64 = view.activity.ticks.iter().map(|tick| tick.seconds).sum();
+    ((seconds / 60.0).ceil() * 60.0).clamp(60.0, SECONDS_MAX)
+}
+
 /// A value of each tick with its time before now.
 fn points(view: &View<'_>, value: impl Fn(&Tick) -> f64) -> Vec<(f64, f64)> {
     let mut before = 0.0;
@@ -155,7 +161,7 @@ fn points(view: &View<'_>, value: impl Fn(&Tick) -> f64) -> Vec<(f64, f64)> {
     for tick in view.activity.ticks.iter().rev() {
         points.push((-before, value(tick)));
         before += tick.seconds;
-        if before > SECONDS {
+        if before > SECONDS_MAX {
             break;
         }
     }
@@ -183,10 +189,10 @@ fn over_time(view: &View<'_>, ink: Ink, show: fn(f64) -> String, value: impl Fn(
     };
     let lowest = finite.iter().copied().fold(highest, f64::min);
     let scale = if lowest < 0.0 { Scale::Fit } else { Scale::FromZero };
-    let svg = chart::lines(&[Line { ink, points: &points }], SECONDS, Values { show, scale });
+    let svg = chart::lines(&[Line { ink, points: &points }], span(view), Values { show, scale });
     let now = points.last().map(|p| p.1).filter(|v| v.is_finite());
     let now = now.map_or_else(|| "nothing".to_owned(), show);
-    drawn(svg, &format!("Now {now}; in five minutes {} to {}.", show(lowest), show(highest)))
+    drawn(svg, &format!("Now {now}; before that {} to {}.", show(lowest), show(highest)))
 }
 
 fn latency(view: &View<'_>) -> Markup {
@@ -201,7 +207,7 @@ fn latency(view: &View<'_>) -> Markup {
         return nothing("No call in the last five minutes.");
     }
     let lines: Vec<Line<'_>> = sets.iter().map(|(ink, points)| Line { ink: *ink, points }).collect();
-    let svg = chart::lines(&lines, SECONDS, Values { show: units::latency, scale: Scale::Log });
+    let svg = chart::lines(&lines, span(view), Values { show: units::latency, scale: Scale::Log });
     // The last second that had calls.
     let last = |points: &[(f64, f64)]| {
         points
@@ -288,10 +294,11 @@ fn sources(view: &View<'_>) -> Markup {
     if background.iter().all(|p| p.1.is_nan()) {
         return nothing("Nothing served in the last five minutes.");
     }
-    let asked = [(-SECONDS, view.random_fraction), (0.0, view.random_fraction)];
+    let seconds = span(view);
+    let asked = [(-seconds, view.random_fraction), (0.0, view.random_fraction)];
     let svg = chart::lines(
         &[Line { ink: Ink::Third, points: &asked }, Line { ink: Ink::Served, points: &background }],
-        SECONDS,
+        seconds,
         Values { show: |share| format!("{:.0} %", share * 100.0), scale: Scale::Share },
     );
     let (hard, random) = view

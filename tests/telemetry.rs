@@ -2,9 +2,7 @@
 #![cfg(all(unix, feature = "server"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-#[path = "common/http.rs"]
-#[allow(dead_code, reason = "shared")]
-mod http;
+mod common;
 
 use std::{
     collections::HashMap,
@@ -14,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::http;
 use hardneg::client::{BatchStreamOptions, Client, ClientOptions, Headers, Ids, MineRequest, ScoreBatch, pb};
 use hardneg::proto::columns;
 use opentelemetry_proto::tonic::{
@@ -91,7 +90,7 @@ impl Received {
 struct Server {
     process: Child,
     address: String,
-    /// Of the HTTP side; `off` unless asked for.
+    /// The URL of the HTTP side; `off` unless asked for.
     pages: String,
     log: Arc<Mutex<Vec<serde_json::Value>>>,
 }
@@ -400,7 +399,7 @@ async fn a_request_has_an_id_in_its_answer_and_in_the_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_filter_changes_while_the_server_runs() {
     let server = Server::start(&["--http-listen", "127.0.0.1:0", "--log-filter", "info"]);
-    let at = server.pages.parse().unwrap();
+    let at = server.pages.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
     let client = server.client().await;
     mine(&client, &[("x-request-id", "before")]).await;
 

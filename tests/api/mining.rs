@@ -335,3 +335,48 @@ async fn waiting_calls_and_answers_are_bounded() {
     let fields = pb::BatchFields { scores: true, ..Default::default() };
     assert_eq!(client.mine(MineRequest::new("p", 400).fields(fields)).await.unwrap().len(), 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_and_mixture_hold_while_the_background_changes_under_the_draw() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let rotation = pb::BackgroundRotation { after_reports: 8192, ..Default::default() };
+    let spec = pb::PoolSpec {
+        shards: 8,
+        background: Some(pb::pool_spec::Background::BackgroundSize(4096)),
+        background_rotation: Some(rotation),
+        ..plain(1024)
+    };
+    client.create_pool("p", spec).await.unwrap();
+    let reporter = client.clone();
+    let reports = tokio::spawn(async move {
+        // All of 20,000 ids again and again, in an order that differs each time.
+        for batch in 0.. {
+            let ids: Vec<u64> = (0..2048u64).map(|i| (batch * 2048 + i) * 7919 % 20_011 % 20_000).collect();
+            let scores: Vec<f32> = ids.iter().map(|id| 1.0 + (id % 97) as f32).collect();
+            if reporter.report("p", &ids, &scores).await.is_err() {
+                return;
+            }
+        }
+    });
+    client.mine(MineRequest::new("p", 1).wait(1000, Duration::from_secs(20))).await.unwrap();
+    let (mut random, mut of) = (0, 0);
+    for draws in 1.. {
+        let batch = client.mine(MineRequest::new("p", 64).random_fraction(0.5)).await.unwrap();
+        assert_eq!(batch.importance_weights.len(), batch.len());
+        for (w, source) in batch.importance_weights.iter().zip(&batch.sources) {
+            assert!(w.is_finite() && *w > 0.0, "weight {w} of source {source:?}");
+            random += usize::from(*source == pb::Source::Background);
+        }
+        of += batch.len();
+        let stats = figures(&client, "p").await;
+        if draws >= 1000 && stats.background_generations >= 50 {
+            break;
+        }
+        assert!(draws < 20_000, "{} generations", stats.background_generations);
+    }
+    reports.abort();
+    // 64,000 draws or more: 0.5 within 0.02 is ten standard errors; what is left is what the draws beside a change lose.
+    let share = random as f64 / of as f64;
+    assert!((share - 0.5).abs() < 0.02, "{share}");
+}

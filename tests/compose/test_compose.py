@@ -264,6 +264,7 @@ def test_the_training_trains(project: Project) -> None:
             return int(versions.max())
 
         until(lambda: newest() > 10, "scores by a model that was trained ten times")
+        assert pool.stats().counts.non_finite == 0, "the model diverged"
 
 
 def test_the_dashboard_and_the_probes_are_published(project: Project) -> None:

@@ -55,11 +55,30 @@ pub(super) struct MineContext<'a> {
     pub(super) payloads: bool,
 }
 
+/// A draw whose background was replaced meanwhile is begun again, so many times in all.
+const ATTEMPTS_MAX: usize = 3;
+
 /// Draws one batch.
 ///
 /// # Errors
 /// `FailedPrecondition` (`SHORTFALL`) where the policy asks for it; `Unavailable` from the store.
 pub(super) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolError> {
+    let mut draws = Draws::new(context.seed);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        if let Some(batch) = attempt(&context, &mut draws, attempts == ATTEMPTS_MAX).await? {
+            return Ok(batch);
+        }
+    }
+}
+
+/// One draw; `None`: it was overtaken, nothing has been served, and it is not the last attempt.
+async fn attempt(
+    context: &MineContext<'_>,
+    draws: &mut Draws,
+    last: bool,
+) -> Result<Option<MinedBatch>, PoolError> {
     let census = context.store.census().await?;
     let background = Background::of(&census.background);
     let tiers = Tiers::of(&census);
@@ -81,23 +100,26 @@ pub(super) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolErr
         penalty: context.penalty,
         scan_limit: context.scan_limit,
     };
-    let mut draws = Draws::new(context.seed);
     let (chosen, account) = match context.policy.strategy {
-        Strategy::Top => ranked::top(&context, &field, &mut draws).await?,
-        Strategy::Stalest => ranked::stalest(&context, &field, &mut draws).await?,
+        Strategy::Top => ranked::top(context, &field, draws).await?,
+        Strategy::Stalest => ranked::stalest(context, &field, draws).await?,
         Strategy::Proportional | Strategy::Rank | Strategy::Uniform => {
-            raced(&context, &field, &mut draws).await?
+            match raced(context, &field, draws, last).await? {
+                Some(drawn) => drawn,
+                None => return Ok(None),
+            }
         }
     };
-    Ok(output::batch(&context, &census, &background, chosen, &account))
+    Ok(Some(output::batch(context, &census, &background, chosen, &account)))
 }
 
-/// The batch of a strategy with a probability: the first B arrivals of the race.
+/// The batch of a strategy with a probability: the first B arrivals of the race. `None` as of [`attempt`].
 async fn raced(
     context: &MineContext<'_>,
     field: &Field<'_>,
     draws: &mut Draws,
-) -> Result<(Vec<Chosen>, Account), PoolError> {
+    last: bool,
+) -> Result<Option<(Vec<Chosen>, Account)>, PoolError> {
     let policy = &context.policy;
     let background = field.background;
     let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
@@ -115,6 +137,10 @@ async fn raced(
     let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
     let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
     let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws);
+    race.run_to(size + 1).await?;
+    if race.is_overtaken() && !last {
+        return Ok(None);
+    }
     let served = serve_first(context, &mut race, size).await?;
     let tau = race.arrivals.get(size).map(|arrival| arrival.time);
     let n = served.len();
@@ -143,7 +169,7 @@ async fn raced(
         Estimand::All
     };
     let account = Account { estimand, asked: context.batch_size, proposals: race.proposals };
-    Ok((chosen, account))
+    Ok(Some((chosen, account)))
 }
 
 /// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (DECISIONS 7).
@@ -244,5 +270,7 @@ fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
     Chosen { row, source, served, weighed: None }
 }
 
+#[cfg(test)]
+mod overtaken_tests;
 #[cfg(test)]
 mod tests;

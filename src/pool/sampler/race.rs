@@ -36,6 +36,9 @@ const SCAN_PAGE: usize = 4096;
 /// Arrivals kept beyond the ones needed, should some be refused when marked as served.
 const SCAN_SPARE: usize = 64;
 
+/// So many strangers are no accident.
+const STRANGERS_MIN: u64 = 4;
+
 /// What one request draws from.
 pub(super) struct Field<'a> {
     pub(super) store: &'a dyn Store,
@@ -117,6 +120,9 @@ pub(super) struct Race<'a> {
     pub(super) arrivals: Vec<Arrival>,
     taken: HashSet<u64>,
     pub(super) proposals: u64,
+    /// Arrivals from the background, and proposals of it that are not in the R that was counted.
+    from_background: u64,
+    strangers: u64,
     wanted: u64,
     /// Hard arrivals that a pass over the store has decided, in order of time.
     scheduled: Option<VecDeque<(f64, Row, f64)>>,
@@ -182,6 +188,8 @@ impl<'a> Race<'a> {
             arrivals: Vec::with_capacity(wanted + 1),
             taken: HashSet::with_capacity(wanted + 1),
             proposals: 0,
+            from_background: 0,
+            strangers: 0,
             wanted: wanted as u64,
             scheduled: None,
             schedule_cut: false,
@@ -212,6 +220,11 @@ impl<'a> Race<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Most of the counted R has gone: another generation serves, and this race would draw too little from it.
+    pub(super) fn is_overtaken(&self) -> bool {
+        self.strangers >= STRANGERS_MIN && self.strangers > self.from_background
     }
 
     fn schedule_is_spent(&self) -> bool {
@@ -330,9 +343,15 @@ impl<'a> Race<'a> {
         let (from_background, bound, tier) = (lane.bucket.is_none(), lane.bound, lane.tier);
         let hard_mass = self.hard_mass(row);
         if from_background {
+            // R shrank since the census, or is another generation: who is not in the R of the weights has no weight.
+            if !self.field.background.contains(row.id) {
+                self.strangers += 1;
+                return true;
+            }
             if !self.field.filter.admits(row) {
                 return true;
             }
+            self.from_background += 1;
         } else {
             let moved_away = row.hard_key.and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
                 != Some(tier);

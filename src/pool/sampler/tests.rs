@@ -7,13 +7,18 @@ use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};
 
-struct Pool {
-    store: NaiveStore,
-    scores: Vec<f32>,
+pub(super) struct Pool {
+    pub(super) store: NaiveStore,
+    pub(super) scores: Vec<f32>,
 }
 
 /// A pool of ids 0..scores.len(), reported once.
-async fn pool(scores: Vec<f32>, capacity: usize, background: BackgroundSpec, salt_seed: u64) -> Pool {
+pub(super) async fn pool(
+    scores: Vec<f32>,
+    capacity: usize,
+    background: BackgroundSpec,
+    salt_seed: u64,
+) -> Pool {
     let store = NaiveStore::new(StoreSpec {
         capacity,
         shards: 3,
@@ -36,8 +41,12 @@ async fn pool(scores: Vec<f32>, capacity: usize, background: BackgroundSpec, sal
 }
 
 fn context(pool: &Pool, batch_size: usize, policy: Policy, seed: u64) -> MineContext<'_> {
+    context_of(&pool.store, batch_size, policy, seed)
+}
+
+pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, seed: u64) -> MineContext<'_> {
     MineContext {
-        store: &pool.store,
+        store,
         policy,
         batch_size,
         excluded: HashSet::new(),
@@ -53,12 +62,12 @@ fn context(pool: &Pool, batch_size: usize, policy: Policy, seed: u64) -> MineCon
     }
 }
 
-fn policy(strategy: Strategy, alpha: f64, random_fraction: f64) -> Policy {
+pub(super) fn policy(strategy: Strategy, alpha: f64, random_fraction: f64) -> Policy {
     Policy { strategy, alpha, random_fraction, ..Policy::default() }
 }
 
 /// Log-normal scores with a heavy tail, the same for every pool.
-fn scores(n: usize) -> Vec<f32> {
+pub(super) fn scores(n: usize) -> Vec<f32> {
     let mut draws = Draws::new(17);
     (0..n)
         .map(|_| {

@@ -115,6 +115,18 @@ def test_figures_move_without_loading_anew(browser: WebDriver, server: Server, c
     assert browser.get_log("browser") == []
 
 
+def test_a_diverged_loss_stands_out(browser: WebDriver, server: Server, client: hardneg.Client) -> None:
+    """Scores that are not finite are dropped, and seen."""
+    pool = fill(client, "faces")
+    browser.get(server.url)
+    until(lambda: "Not finite\n0" in text(browser, "kpis"), "none yet")
+    assert browser.find_elements(By.CSS_SELECTOR, "#kpis .late") == []
+    pool.report(np.arange(10), np.full(10, np.nan))
+    until(lambda: "Not finite\n10" in text(browser, "kpis"), "ten of them")
+    (card,) = browser.find_elements(By.CSS_SELECTOR, "#kpis .late")
+    assert card.text.startswith("Not finite")
+
+
 def test_pools_are_switched_by_keyboard(browser: WebDriver, server: Server, client: hardneg.Client) -> None:
     """Tab to the skip link, then to the second pool; Enter."""
     fill(client, "faces")

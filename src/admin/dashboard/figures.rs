@@ -95,7 +95,7 @@ pub(super) const FIGURES: &[Figure] = &[
             let label = |i: usize| {
                 ages.bounds.get(i).map_or_else(String::new, |bound| show(*bound).replace(".0 ", " "))
             };
-            histogram(ages, "Median age", &label, show)
+            histogram(ages, if view.by_steps { "Median age in steps" } else { "Median age" }, &label, show)
         },
     },
     Figure {

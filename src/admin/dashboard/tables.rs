@@ -51,6 +51,8 @@ pub(super) fn pools(pools: &[PoolLine], shown: Option<&str>) -> Markup {
     }
 }
 
+const NOT_FINITE: &str = "Not finite";
+
 /// The numbers on top.
 pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
     let (stats, ticks) = (&activity.stats, &activity.ticks);
@@ -83,9 +85,9 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
         ("Floor (log2)", floor, format!("{} evicted", units::count(counters.evicted as f64))),
         ("Short batches", units::count(shortfalls as f64), "fewer samples than asked for".to_owned()),
         (
-            "Refused",
-            units::count(counters.rejected_batches as f64),
-            format!("{} scores not finite", units::count(counters.non_finite as f64)),
+            NOT_FINITE,
+            units::count(counters.non_finite as f64),
+            format!("scores dropped; {} batches refused", units::count(counters.rejected_batches as f64)),
         ),
         (
             "Memory",
@@ -93,10 +95,12 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
             stats.step.map_or_else(|| "ages by time".to_owned(), |step| format!("step {step}")),
         ),
     ];
+    // As of the alerts HardnegNonFiniteScores and HardnegRejectedBatches: a diverged loss is seen at once.
+    let wrong = counters.non_finite * 1000 > counters.reported_rows || counters.rejected_batches > 0;
     html! {
         dl {
             @for (name, value, note) in &cards {
-                div { dt { (name) } dd { (value) } dd.note { (note) } }
+                div.late[wrong && *name == NOT_FINITE] { dt { (name) } dd { (value) } dd.note { (note) } }
             }
         }
     }
@@ -154,7 +158,7 @@ pub(super) fn hardest(activity: &PoolActivity, by_steps: bool) -> Markup {
         } @else {
             table {
                 thead { tr {
-                    th { "Sample" } th.number { "Score" } th.number { "Weight (log2)" } th.number { "Age" }
+                    th { "Sample" } th.number { "Score" } th.number { "Weight (log2)" } th.number { @if by_steps { "Age (steps)" } @else { "Age" } }
                     th.number { "Serves" } th.number { "Version" }
                 } }
                 tbody { @for sample in &activity.hardest { (row(sample, by_steps)) } }

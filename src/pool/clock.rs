@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::error::PoolError;
 use super::spec::Decay;
-use crate::store::key::UNITS_PER_OCTAVE;
+use crate::store::key::{Key, UNITS_PER_OCTAVE};
 
 /// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
 pub const STAMPS_PER_SECOND: f64 = 16.0;
@@ -57,6 +57,14 @@ pub struct Moment {
     pub decay_units: u64,
     /// Report time, mod 2^32: sixteenths of a second, or steps.
     pub stamp: u32,
+}
+
+impl Moment {
+    /// log2 of the weight of `key` at this moment.
+    #[must_use]
+    pub fn log2_weight(self, key: Key) -> f32 {
+        key.since(Key(self.decay_units as u32)) as f32 / UNITS_PER_OCTAVE as f32
+    }
 }
 
 /// The clock of one pool.

@@ -281,7 +281,7 @@ impl Pool {
         Ack {
             status,
             counts,
-            floor_log2: floor.map(|key| log2_weight(key, now)),
+            floor_log2: floor.map(|key| now.log2_weight(key)),
             position: 0,
             durable_position: 0,
         }
@@ -464,18 +464,13 @@ impl Pool {
                 background: store.background,
                 distinct: store.background as f64 / store.background_probability,
                 background_probability: store.background_probability,
-                floor_log2: store.floor.map(|key| log2_weight(key, now)),
+                floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
             counters: self.counters.values(),
             store,
             step: self.clock.step(),
         })
     }
-}
-
-/// log2 of the weight of `key` at `now`.
-pub(super) fn log2_weight(key: Key, now: Moment) -> f32 {
-    key.since(Key(now.decay_units as u32)) as f32 / UNITS_PER_OCTAVE as f32
 }
 
 fn serve_penalty(limits: ServeLimits) -> ServePenalty {

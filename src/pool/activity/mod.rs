@@ -23,7 +23,7 @@ pub use suspects::Suspect;
 
 use super::batch::MinedBatch;
 use super::clock::Clock;
-use super::core::{Pool, log2_weight};
+use super::core::Pool;
 use super::error::PoolError;
 use super::spec::IdKind;
 use super::stats::PoolStats;
@@ -137,7 +137,7 @@ impl Pool {
             seconds: elapsed as f64 / 1e3,
             counters,
             hard: level.hard,
-            floor_log2: level.floor.map(|key| log2_weight(key, now)),
+            floor_log2: level.floor.map(|key| now.log2_weight(key)),
             report: recorder.reports.take_recent(),
             mine: recorder.mines.take_recent(),
         });
@@ -213,7 +213,7 @@ impl Pool {
                 id: row.id,
                 name,
                 score: row.score,
-                weight_log2: row.hard_key.map_or(f32::NEG_INFINITY, |key| log2_weight(key, now)),
+                weight_log2: row.hard_key.map_or(f32::NEG_INFINITY, |key| now.log2_weight(key)),
                 age: age(row.stamp),
                 serves: row.serves,
                 model_version: row.model_version,

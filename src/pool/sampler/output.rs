@@ -7,7 +7,6 @@ use super::background::Background;
 use super::weights;
 use crate::pool::batch::{Estimand, MinedBatch, PoolSizes, Source};
 use crate::pool::clock::{Clock, Moment};
-use crate::pool::core::log2_weight;
 use crate::store::{Census, Row, Served};
 
 /// A chosen sample with what its marking returned.
@@ -74,7 +73,7 @@ pub(super) fn batch(
             background: background.size as u64,
             distinct: background.distinct(),
             background_probability: background.probability,
-            floor_log2: census.floor.map(|key| log2_weight(key, now)),
+            floor_log2: census.floor.map(|key| now.log2_weight(key)),
         },
         proposals: account.proposals,
     };

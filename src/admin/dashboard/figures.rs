@@ -125,7 +125,7 @@ pub(super) const FIGURES: &[Figure] = &[
             over_time(
                 view,
                 Ink::Third,
-                |floor| format!("{floor:.1}"),
+                |floor| format!("{floor:.2}"),
                 |t| t.floor_log2.map_or(f64::NAN, f64::from),
             )
         },

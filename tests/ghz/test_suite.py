@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -22,7 +23,9 @@ BINARY = os.environ["HARDNEG_BIN"]
 def suite(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the suite."""
     command = [str(RUN), "--bin", BINARY, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    # The report is drawn by the Python that runs the tests: it has matplotlib.
+    env = {**os.environ, "PYTHON": sys.executable}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)
 
 
 @pytest.fixture

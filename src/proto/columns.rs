@@ -298,7 +298,7 @@ mod tests {
         }
 
         #[test]
-        fn absent_values_come_back_as_nan(rows in prop::collection::vec(prop::option::of(-1e30_f32..1e30), 0..100)) {
+        fn absent_values_come_back_as_nan(rows in prop::collection::vec(prop::option::of(prop::num::f32::NORMAL), 0..100)) {
             let values: Vec<f32> = rows.iter().map(|v| v.unwrap_or(f32::NAN)).collect();
             for encoding in ENCODINGS {
                 let column = encode_sparse_floats(values.clone(), encoding);

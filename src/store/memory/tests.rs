@@ -46,8 +46,13 @@ enum Op {
     Serve(Vec<u64>),
 }
 
+/// Scores over 0, up to `most`. Of integers: proptest's own ranges of floats fail an assertion of theirs now and then.
+fn score(most: u32) -> impl Strategy<Value = f32> {
+    (1..most * 1000).prop_map(|thousandths| thousandths as f32 / 1000.0)
+}
+
 fn op() -> impl Strategy<Value = Op> {
-    let rows = proptest::collection::vec((0u64..120, 0.001f32..100.0), 0..60);
+    let rows = proptest::collection::vec((0u64..120, score(100)), 0..60);
     prop_oneof![
         4 => (rows, 0u8..3, 0u32..50, 0u16..400)
             .prop_map(|(rows, update, stamp, octaves)| Op::Apply { rows, update, stamp, octaves }),
@@ -119,7 +124,7 @@ proptest! {
     /// Over capacity the hardest stay, to 1/8 octave, and never more than capacity.
     #[test]
     fn keeps_the_hardest(
-        batches in proptest::collection::vec(proptest::collection::vec((0u64..100_000, 0.01f32..1e4), 1..300), 1..8),
+        batches in proptest::collection::vec(proptest::collection::vec((0u64..100_000, score(10_000)), 1..300), 1..8),
         capacity in 1usize..200,
         shards in 1usize..17,
     ) {

@@ -2,87 +2,16 @@
 #![cfg(all(unix, feature = "server"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod common;
+
 use std::{
-    io::{BufRead as _, BufReader},
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
+use common::process::{HARDNEG, Server, hardneg};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
-const HARDNEG: &str = env!("CARGO_BIN_EXE_hardneg");
-
-/// A running server that is killed when a test fails.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(HARDNEG)
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-            ])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        let mut lines = log.lines();
-        let address = loop {
-            let line = lines.next().unwrap().unwrap();
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "listening" {
-                break event["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // Read on, so that the server never writes into a closed pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// The exit code, within ten seconds.
-    fn exit_code(&mut self) -> Option<i32> {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < patience {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the server still runs");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn hardneg(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(HARDNEG).args(arguments).output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
 
 /// A stream that never ends by itself.
 async fn watch(address: &str) -> tonic::Streaming<tonic_health::pb::HealthCheckResponse> {
@@ -157,7 +86,7 @@ async fn a_second_signal_ends_it_at_once() {
     let _stream = watch(&server.address).await;
     server.signal("-INT");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(server.process.try_wait().unwrap().is_none(), "it drains");
+    assert!(server.is_running(), "it drains");
     server.signal("-TERM");
     assert_eq!(server.exit_code(), Some(130));
 }

@@ -6,13 +6,12 @@ mod common;
 
 use std::{
     collections::HashMap,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use common::http;
+use common::process::{PATIENCE, Server};
 use hardneg::client::{BatchStreamOptions, Client, ClientOptions, Headers, Ids, MineRequest, ScoreBatch, pb};
 use hardneg::proto::columns;
 use opentelemetry_proto::tonic::{
@@ -26,8 +25,6 @@ use opentelemetry_proto::tonic::{
 use parking_lot::Mutex;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-/// Patience with everything that should happen.
-const PATIENCE: Duration = Duration::from_secs(20);
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 const MINE: &str = "hardneg.v1.MiningService/MineBatch";
@@ -86,41 +83,7 @@ impl Received {
     }
 }
 
-/// A running server that is killed when a test fails.
-struct Server {
-    process: Child,
-    address: String,
-    /// The URL of the HTTP side; `off` unless asked for.
-    pages: String,
-    log: Arc<Mutex<Vec<serde_json::Value>>>,
-}
-
 impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_hardneg"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(if arguments.contains(&"--http-listen") { &[][..] } else { &["--http-listen", "off"] })
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let (address, pages) = loop {
-            let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            if event["message"] == "listening" {
-                break ["address", "pages"].map(|at| event[at].as_str().unwrap().to_owned()).into();
-            }
-        };
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let written = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                written.lock().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { process, address, pages, log }
-    }
-
     async fn client(&self) -> Client {
         let client = Client::connect(&self.address).await.unwrap();
         client.create_pool("faces", pb::PoolSpec::default()).await.unwrap();
@@ -140,24 +103,10 @@ impl Server {
     }
 
     /// SIGTERM; the exit code, and how long it took.
-    async fn terminate(&mut self) -> (Option<i32>, Duration) {
+    fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
-        let kill = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return (status.code(), started.elapsed());
-            }
-            assert!(started.elapsed() < PATIENCE, "the server still runs");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.signal("-TERM");
+        (self.exit_code(), started.elapsed())
     }
 }
 
@@ -282,7 +231,7 @@ async fn without_a_parent_the_ratio_decides() {
     let failing = pb::MineBatchRequest { pool: "pools/none".to_owned(), ..mining() };
     client.mining_service().mine_batch(with(&[], failing)).await.unwrap_err();
     // Its last spans are sent before it ends.
-    let (code, _) = server.terminate().await;
+    let (code, _) = server.terminate();
     assert_eq!(code, Some(0));
     let spans = received.spans.lock().clone();
     assert_nested(&spans, &[REPORT, "report", "apply"]);
@@ -398,8 +347,8 @@ async fn a_request_has_an_id_in_its_answer_and_in_the_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_filter_changes_while_the_server_runs() {
-    let server = Server::start(&["--http-listen", "127.0.0.1:0", "--log-filter", "info"]);
-    let at = server.pages.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let server = Server::start(&["--log-filter", "info"]);
+    let at = server.http_address;
     let client = server.client().await;
     mine(&client, &[("x-request-id", "before")]).await;
 
@@ -428,7 +377,7 @@ async fn by_default_the_log_has_no_line_for_a_call() {
     mine(&client, &[]).await;
     client.mining_service().mine_batch(with(&[], pb::MineBatchRequest::default())).await.unwrap_err();
     drop(client);
-    assert_eq!(server.terminate().await.0, Some(0));
+    assert_eq!(server.terminate().0, Some(0));
     server.logged(|line| line["message"] == "drained").await;
     let log = server.log.lock().clone();
     let messages: Vec<_> = log.iter().map(|line| line["message"].as_str().unwrap()).collect();
@@ -462,7 +411,7 @@ async fn a_collector_that_is_away_harms_nobody() {
             mine(&client, &[]).await;
         }
         drop(client);
-        let (code, took) = server.terminate().await;
+        let (code, took) = server.terminate();
         assert_eq!(code, Some(0));
         assert!(took < Duration::from_secs(10), "{took:?}");
         let said = server.log.lock().iter().filter(|line| unsent(line)).count();

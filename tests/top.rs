@@ -2,60 +2,18 @@
 #![cfg(all(unix, feature = "server"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-};
+mod common;
 
+use common::process::{Server, hardneg};
 use hardneg::client::{Client, ClientOptions, MineRequest, pb};
 
-const HARDNEG: &str = env!("CARGO_BIN_EXE_hardneg");
-
-/// A running server that is killed when a test fails.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut process = Command::new(HARDNEG)
-            .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--log-format", "json"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            if event["message"] == "listening" {
-                break event["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // Read on, so that the server never writes into a closed pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 fn top(server: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(HARDNEG).args(["top", "--server", server]).args(arguments).output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    hardneg(&[&["top", "--server", server], arguments].concat())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_look_prints_the_figures() {
-    let server = Server::start();
+    let server = Server::start(&[]);
     let (code, stdout, _) = top(&server.address, &[]);
     assert_eq!(code, Some(0));
     assert!(stdout.contains("hardneg pool create"), "{stdout}");
@@ -88,7 +46,7 @@ async fn one_look_prints_the_figures() {
 
 #[test]
 fn what_is_not_there_is_one_line_and_a_code() {
-    let server = Server::start();
+    let server = Server::start(&[]);
     let (code, stdout, stderr) = top(&server.address, &["--once", "--pool", "none"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(stderr.starts_with("error: NOT_FOUND") && stderr.lines().count() == 1, "{stderr}");

@@ -1,7 +1,9 @@
 //! A server of its own for each test, on a free port of this machine, in this process.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses its part")]
 
 pub mod http;
+#[cfg(unix)]
+pub mod process;
 
 use std::net::SocketAddr;
 

@@ -95,12 +95,12 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
             stats.step.map_or_else(|| "ages by time".to_owned(), |step| format!("step {step}")),
         ),
     ];
-    // As of the alerts HardnegNonFiniteScores and HardnegRejectedBatches: a diverged loss is seen at once.
-    let wrong = counters.non_finite * 1000 > counters.reported_rows || counters.rejected_batches > 0;
+    // One in a thousand, as the alert HardnegNonFiniteScores has it: a diverged loss is seen at once.
+    let diverged = counters.non_finite.saturating_mul(1000) > counters.reported_rows;
     html! {
         dl {
             @for (name, value, note) in &cards {
-                div.late[wrong && *name == NOT_FINITE] { dt { (name) } dd { (value) } dd.note { (note) } }
+                div.late[diverged && *name == NOT_FINITE] { dt { (name) } dd { (value) } dd.note { (note) } }
             }
         }
     }
@@ -158,8 +158,8 @@ pub(super) fn hardest(activity: &PoolActivity, by_steps: bool) -> Markup {
         } @else {
             table {
                 thead { tr {
-                    th { "Sample" } th.number { "Score" } th.number { "Weight (log2)" } th.number { @if by_steps { "Age (steps)" } @else { "Age" } }
-                    th.number { "Serves" } th.number { "Version" }
+                    th { "Sample" } th.number { "Score" } th.number { "Weight (log2)" }
+                    th.number { @if by_steps { "Age (steps)" } @else { "Age" } } th.number { "Serves" } th.number { "Version" }
                 } }
                 tbody { @for sample in &activity.hardest { (row(sample, by_steps)) } }
             }

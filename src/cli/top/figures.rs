@@ -9,6 +9,8 @@ use crate::{client::pb, units};
 const RATE_TICKS: usize = 5;
 /// A worker that has been silent for longer is worth a look.
 pub(super) const SILENT_SECONDS: f64 = 30.0;
+/// Numbers in a column of the overview.
+pub(super) const NUMBERS: usize = 6;
 /// What to do where there is no pool.
 pub(super) const NO_POOL: &str = "No pool yet. Create one: hardneg pool create faces --capacity 1000000";
 const DASH: &str = "–";
@@ -127,7 +129,7 @@ fn fill(pool: &pb::Pool, stats: &pb::PoolStats) -> String {
 }
 
 /// Name and value of a pool's numbers, in three columns: traffic, latencies, the store.
-pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
+pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); NUMBERS]; 3] {
     let (stats, ticks) = (&picture.stats, &picture.activity.ticks);
     let sizes = stats.sizes.unwrap_or_default();
     let per_second = |of| or_dash(rate(ticks, of).map(count));
@@ -142,12 +144,14 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
             ("evicted/s", per_second(|tick| tick.evicted)),
             ("random", or_dash(random_share(ticks).map(|share| format!("{:.1} %", share * 100.0)))),
             ("silent", format!("{silent} of {heard}")),
+            ("NaN/inf", number(stats.counts.unwrap_or_default().non_finite)),
         ],
         [
             ("report p50", report_p50),
             ("report p99", report_p99),
             ("mine p50", mine_p50),
             ("mine p99", mine_p99),
+            ("mined", number(stats.mined_batches)),
             ("shortfalls", number(stats.shortfalls)),
         ],
         [
@@ -155,6 +159,7 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); 5]; 3] {
             ("distinct", count(sizes.distinct)),
             ("floor", sizes.floor_log2.map_or_else(|| "has room".to_owned(), power_of_two)),
             ("memory", units::bytes(stats.memory_bytes)),
+            ("reported", number(stats.reported_rows)),
             ("refused", number(stats.rejected_batches)),
         ],
     ]

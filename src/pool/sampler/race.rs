@@ -37,7 +37,7 @@ const SCAN_PAGE: usize = 4096;
 const SCAN_SPARE: usize = 64;
 
 /// So many strangers are no accident.
-const STRANGERS_MIN: u64 = 4;
+const STRANGERS_MIN: usize = 4;
 
 /// What one request draws from.
 pub(super) struct Field<'a> {
@@ -120,9 +120,8 @@ pub(super) struct Race<'a> {
     pub(super) arrivals: Vec<Arrival>,
     taken: HashSet<u64>,
     pub(super) proposals: u64,
-    /// Arrivals from the background, and proposals of it that are not in the R that was counted.
-    from_background: u64,
-    strangers: u64,
+    /// Proposals of the background that are not in the R that was counted.
+    strangers: usize,
     wanted: u64,
     /// Hard arrivals that a pass over the store has decided, in order of time.
     scheduled: Option<VecDeque<(f64, Row, f64)>>,
@@ -188,7 +187,6 @@ impl<'a> Race<'a> {
             arrivals: Vec::with_capacity(wanted + 1),
             taken: HashSet::with_capacity(wanted + 1),
             proposals: 0,
-            from_background: 0,
             strangers: 0,
             wanted: wanted as u64,
             scheduled: None,
@@ -224,7 +222,8 @@ impl<'a> Race<'a> {
 
     /// Most of the counted R has gone: another generation serves, and this race would draw too little from it.
     pub(super) fn is_overtaken(&self) -> bool {
-        self.strangers >= STRANGERS_MIN && self.strangers > self.from_background
+        let members = || self.arrivals.iter().filter(|arrival| arrival.from_background).count();
+        self.strangers >= STRANGERS_MIN && self.strangers > members()
     }
 
     fn schedule_is_spent(&self) -> bool {
@@ -351,7 +350,6 @@ impl<'a> Race<'a> {
             if !self.field.filter.admits(row) {
                 return true;
             }
-            self.from_background += 1;
         } else {
             let moved_away = row.hard_key.and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
                 != Some(tier);

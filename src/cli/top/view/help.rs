@@ -9,12 +9,14 @@ use ratatui::{
 
 use super::Theme;
 
-const FIGURES: [(&str, &str); 18] = [
+const FIGURES: [(&str, &str); 20] = [
     ("rows/s", "Reported scores: steady while training runs."),
     ("mines/s", "Mined batches: steady, one per step and consumer."),
     ("evicted/s", "Pushed out by harder samples: falls as scores settle."),
     ("random", "Background share, last minute: near the random fraction."),
     ("silent", "Workers unheard for over 30 s: 0, of as many as you run."),
+    ("NaN/inf", "Scores that were not finite, dropped: 0."),
+    ("reported/mined", "Scores and batches so far."),
     ("report p50/p99", "From arrival to ack: far below a training step."),
     ("mine p50/p99", "One batch, waits left out: far below a training step."),
     ("shortfalls", "Batches smaller than asked for: only at the start."),

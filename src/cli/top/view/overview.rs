@@ -30,10 +30,10 @@ const WIDE: u16 = 100;
 /// Draws the overview.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
     // What is left below the numbers; bars of less than two rows each say nothing.
-    let left = area.height.saturating_sub(6);
+    let left = area.height.saturating_sub(figures::NUMBERS as u16 + 1);
     let (chart, bars) = if left < BARS_FROM { (left / 3, 0) } else { ((left / 6).clamp(1, 5), left) };
     let [numbers, _, past, _, lower] = Layout::vertical([
-        Constraint::Length(5),
+        Constraint::Length(figures::NUMBERS as u16),
         Constraint::Length(1),
         Constraint::Length(chart * 3),
         Constraint::Length(1),

@@ -1,0 +1,98 @@
+//! The program as a process, on free ports of this machine.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+pub const HARDNEG: &str = env!("CARGO_BIN_EXE_hardneg");
+/// Patience with everything that should happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server that is killed when a test fails.
+pub struct Server {
+    process: Child,
+    pub address: String,
+    /// Of the HTTP side.
+    pub http_address: SocketAddr,
+    /// Its log lines after `listening`.
+    pub log: Arc<Mutex<Vec<serde_json::Value>>>,
+}
+
+impl Server {
+    /// With these arguments more.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut process = Command::new(HARDNEG)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let listening = loop {
+            let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            if event["message"] == "listening" {
+                break event;
+            }
+        };
+        let pages = listening["pages"].as_str().unwrap();
+        let http_address = pages.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let written = log.clone();
+        // Read on, so that the server never writes into a closed pipe.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                written.lock().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Self { process, address: listening["address"].as_str().unwrap().to_owned(), http_address, log }
+    }
+
+    /// Sends a signal: `-TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let status = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// The exit code, once it has ended; `None`: by a signal.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "the server still runs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program's exit code, standard output and standard error.
+pub fn hardneg(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(HARDNEG).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}

@@ -423,6 +423,41 @@ impl MiningService for Sink {
     ) -> Result<Response<pb::RemoveSamplesResponse>, Status> {
         Err(Status::unimplemented("a sink"))
     }
+
+    async fn release_lease(
+        &self,
+        _: Request<pb::ReleaseLeaseRequest>,
+    ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
+        Err(Status::unimplemented("ReleaseLease"))
+    }
+
+    async fn get_samples(
+        &self,
+        _: Request<pb::GetSamplesRequest>,
+    ) -> Result<Response<pb::GetSamplesResponse>, Status> {
+        Err(Status::unimplemented("GetSamples"))
+    }
+
+    async fn mine_negatives(
+        &self,
+        _: Request<pb::MineNegativesRequest>,
+    ) -> Result<Response<pb::MineNegativesResponse>, Status> {
+        Err(Status::unimplemented("MineNegatives"))
+    }
+
+    async fn add_positives(
+        &self,
+        _: Request<pb::AddPositivesRequest>,
+    ) -> Result<Response<pb::AddPositivesResponse>, Status> {
+        Err(Status::unimplemented("AddPositives"))
+    }
+
+    async fn reject_negatives(
+        &self,
+        _: Request<pb::RejectNegativesRequest>,
+    ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
+        Err(Status::unimplemented("RejectNegatives"))
+    }
 }
 
 fn sink(address: SocketAddr) {

@@ -392,7 +392,7 @@ async fn the_mixture_comes_out_as_asked_and_no_id_twice() {
 async fn a_penalised_sample_is_served_less_until_it_is_reported_again() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    let limits = pb::ServeLimits { serve_penalty: 0.5, max_serves: 0 };
+    let limits = pb::ServeLimits { serve_penalty: 0.5, ..Default::default() };
     let pool_spec = pb::PoolSpec { serve_limits: Some(limits), ..spec(100, 100, 2) };
     client.create_pool("penalty", pool_spec).await.expect("created");
     client.report("penalty", &[0, 1], &[1.0, 1.0]).await.expect("reported");

@@ -80,6 +80,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             model_versions: true,
             serves: true,
             payloads: false,
+            ..Default::default()
         });
     if let Some(policy) = args.policy.over(None) {
         request = request.policy(policy);

@@ -176,6 +176,41 @@ impl MiningService for Service {
     ) -> Result<Response<pb::RemoveSamplesResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    async fn release_lease(
+        &self,
+        _: Request<pb::ReleaseLeaseRequest>,
+    ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
+        Err(Status::unimplemented("ReleaseLease"))
+    }
+
+    async fn get_samples(
+        &self,
+        _: Request<pb::GetSamplesRequest>,
+    ) -> Result<Response<pb::GetSamplesResponse>, Status> {
+        Err(Status::unimplemented("GetSamples"))
+    }
+
+    async fn mine_negatives(
+        &self,
+        _: Request<pb::MineNegativesRequest>,
+    ) -> Result<Response<pb::MineNegativesResponse>, Status> {
+        Err(Status::unimplemented("MineNegatives"))
+    }
+
+    async fn add_positives(
+        &self,
+        _: Request<pb::AddPositivesRequest>,
+    ) -> Result<Response<pb::AddPositivesResponse>, Status> {
+        Err(Status::unimplemented("AddPositives"))
+    }
+
+    async fn reject_negatives(
+        &self,
+        _: Request<pb::RejectNegativesRequest>,
+    ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
+        Err(Status::unimplemented("RejectNegatives"))
+    }
 }
 
 #[tonic::async_trait]
@@ -252,6 +287,20 @@ impl PoolService for Service {
         _: Request<pb::WatchPoolStatsRequest>,
     ) -> Result<Response<Self::WatchPoolStatsStream>, Status> {
         Ok(Response::new(tokio_stream::empty()))
+    }
+
+    async fn list_quarantined(
+        &self,
+        _: Request<pb::ListQuarantinedRequest>,
+    ) -> Result<Response<pb::ListQuarantinedResponse>, Status> {
+        Err(Status::unimplemented("ListQuarantined"))
+    }
+
+    async fn release_quarantined(
+        &self,
+        _: Request<pb::ReleaseQuarantinedRequest>,
+    ) -> Result<Response<pb::ReleaseQuarantinedResponse>, Status> {
+        Err(Status::unimplemented("ReleaseQuarantined"))
     }
 }
 

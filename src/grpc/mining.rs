@@ -76,4 +76,39 @@ impl MiningService for Mining {
         let (removed_count, position) = removing.await.map_err(|_| PoolError::Internal("removal"))??;
         Ok(Response::new(pb::RemoveSamplesResponse { removed_count, position }))
     }
+
+    async fn release_lease(
+        &self,
+        _: Request<pb::ReleaseLeaseRequest>,
+    ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
+        Err(PoolError::Unimplemented("ReleaseLease".into()).into())
+    }
+
+    async fn get_samples(
+        &self,
+        _: Request<pb::GetSamplesRequest>,
+    ) -> Result<Response<pb::GetSamplesResponse>, Status> {
+        Err(PoolError::Unimplemented("GetSamples".into()).into())
+    }
+
+    async fn mine_negatives(
+        &self,
+        _: Request<pb::MineNegativesRequest>,
+    ) -> Result<Response<pb::MineNegativesResponse>, Status> {
+        Err(PoolError::Unimplemented("MineNegatives".into()).into())
+    }
+
+    async fn add_positives(
+        &self,
+        _: Request<pb::AddPositivesRequest>,
+    ) -> Result<Response<pb::AddPositivesResponse>, Status> {
+        Err(PoolError::Unimplemented("AddPositives".into()).into())
+    }
+
+    async fn reject_negatives(
+        &self,
+        _: Request<pb::RejectNegativesRequest>,
+    ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
+        Err(PoolError::Unimplemented("RejectNegatives".into()).into())
+    }
 }

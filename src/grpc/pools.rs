@@ -123,6 +123,20 @@ impl PoolService for Pools {
         })?;
         Ok(Response::new(Box::pin(stats_stream::answers(pool, interval, self.drain.clone(), place))))
     }
+
+    async fn list_quarantined(
+        &self,
+        _: Request<pb::ListQuarantinedRequest>,
+    ) -> Result<Response<pb::ListQuarantinedResponse>, Status> {
+        Err(PoolError::Unimplemented("ListQuarantined".into()).into())
+    }
+
+    async fn release_quarantined(
+        &self,
+        _: Request<pb::ReleaseQuarantinedRequest>,
+    ) -> Result<Response<pb::ReleaseQuarantinedResponse>, Status> {
+        Err(PoolError::Unimplemented("ReleaseQuarantined".into()).into())
+    }
 }
 
 impl Pools {

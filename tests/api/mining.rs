@@ -205,7 +205,7 @@ async fn a_seed_repeats_and_a_request_id_replays() {
 async fn serves_are_counted_and_limited() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    let limits = pb::ServeLimits { serve_penalty: 0.0, max_serves: 2 };
+    let limits = pb::ServeLimits { serve_penalty: 0.0, max_serves: 2, ..Default::default() };
     client.create_pool("p", pb::PoolSpec { serve_limits: Some(limits), ..plain(100) }).await.unwrap();
     client.report("p", &[1, 2, 3], &[1.0, 2.0, 3.0]).await.unwrap();
     let fields = pb::BatchFields { serves: true, importance_weights: true, ..Default::default() };

@@ -92,7 +92,8 @@ async fn a_wrong_spec_names_its_field() {
         Some(pb::Hardness { function: function.into(), offset, temperature, ..Default::default() })
     };
     let policy = |policy| Some(pb::MiningPolicy { ..policy });
-    let limits = |serve_penalty, max_serves| Some(pb::ServeLimits { serve_penalty, max_serves });
+    let limits =
+        |serve_penalty, max_serves| Some(pb::ServeLimits { serve_penalty, max_serves, ..Default::default() });
     let none = pb::PoolSpec::default;
     let cases = [
         ("capacity", pb::PoolSpec { capacity: 1 << 40, ..none() }),

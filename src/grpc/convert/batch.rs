@@ -39,7 +39,12 @@ pub(in crate::grpc) fn decode(
     prefix: &str,
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
-    for (set, name) in [(message.lease.is_some(), "lease"), (message.round.is_some(), "round")] {
+    for (set, name) in [
+        (message.lease.is_some(), "lease"),
+        (message.round.is_some(), "round"),
+        (message.step.is_some(), "step"),
+        (message.negative_ratio.is_some(), "negative_ratio"),
+    ] {
         if set {
             return Err(PoolError::Unimplemented(field(name)));
         }
@@ -161,6 +166,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         pool_uid: pool.uid(),
         position: 0,
         round: None,
+        ..Default::default()
     }
 }
 

@@ -14,6 +14,12 @@ pub(in crate::grpc) fn decode(
     message: Option<pb::MiningPolicy>,
 ) -> Result<PolicyOverrides, PoolError> {
     let message = message.unwrap_or_default();
+    for (set, name) in [(message.curriculum.is_some(), "curriculum"), (message.balance.is_some(), "balance")]
+    {
+        if set {
+            return Err(PoolError::Unimplemented(format!("{prefix}.{name}")));
+        }
+    }
     let strategy = match variant(&format!("{prefix}.strategy"), message.strategy)? {
         pb::Strategy::Unspecified => None,
         pb::Strategy::Top => Some(Strategy::Top),
@@ -108,6 +114,7 @@ pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningP
         normalization: normalization.into(),
         windows: policy.windows.iter().map(encode_window).collect(),
         shortfall: shortfall.into(),
+        ..Default::default()
     }
 }
 

@@ -40,6 +40,7 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
         (batch.positive_scores.is_some(), "batch.positive_scores"),
         (!batch.strata.is_empty(), "batch.strata"),
         (batch.groups.is_some(), "batch.groups"),
+        (batch.reference_scores.is_some(), "batch.reference_scores"),
     ] {
         if set {
             return Err(PoolError::Unimplemented(field.to_owned()));
@@ -128,5 +129,6 @@ pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
         coalesced: counts.coalesced,
         stale: counts.stale,
         out_of_range: counts.out_of_range,
+        ..Default::default()
     }
 }

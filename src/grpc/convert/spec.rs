@@ -31,6 +31,16 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
             return Err(PoolError::Unimplemented("pool.spec.durability".into()));
         }
     }
+    for (set, name) in [
+        (message.anchored.is_some(), "anchored"),
+        (message.quarantine.is_some(), "quarantine"),
+        (message.flow.is_some(), "flow"),
+        (message.control_fraction != 0.0, "control_fraction"),
+    ] {
+        if set {
+            return Err(PoolError::Unimplemented(format!("pool.spec.{name}")));
+        }
+    }
     let background = match message.background {
         None | Some(Background::BackgroundSize(0)) => defaults.background,
         Some(Background::BackgroundSize(size)) => {
@@ -155,6 +165,9 @@ fn decode_score_update(message: Option<pb::ScoreUpdate>) -> Result<ScoreUpdate, 
 
 fn decode_serve_limits(message: Option<pb::ServeLimits>) -> Result<ServeLimits, PoolError> {
     let message = message.unwrap_or_default();
+    if message.lease.is_some() {
+        return Err(PoolError::Unimplemented("pool.spec.serve_limits.lease".into()));
+    }
     let max_serves = u16::try_from(message.max_serves).map_err(|_| {
         PoolError::invalid(
             "pool.spec.serve_limits.max_serves",
@@ -217,10 +230,12 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         serve_limits: Some(pb::ServeLimits {
             serve_penalty: spec.serve_limits.serve_penalty,
             max_serves: spec.serve_limits.max_serves.into(),
+            ..Default::default()
         }),
         max_payload_bytes: spec.max_payload_bytes,
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
+        ..Default::default()
     }
 }
 

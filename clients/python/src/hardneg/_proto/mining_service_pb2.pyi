@@ -35,6 +35,29 @@ class Estimand(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ESTIMAND_ELIGIBLE: _ClassVar[Estimand]
     ESTIMAND_NONE: _ClassVar[Estimand]
     ESTIMAND_APPROXIMATE: _ClassVar[Estimand]
+
+class Approximation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    APPROXIMATION_UNSPECIFIED: _ClassVar[Approximation]
+    APPROXIMATION_SCAN_LIMIT: _ClassVar[Approximation]
+    APPROXIMATION_MIN_PER_STRATUM: _ClassVar[Approximation]
+
+class SamplePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SAMPLE_PLACE_UNSPECIFIED: _ClassVar[SamplePlace]
+    SAMPLE_PLACE_HARD: _ClassVar[SamplePlace]
+    SAMPLE_PLACE_BACKGROUND: _ClassVar[SamplePlace]
+    SAMPLE_PLACE_QUARANTINE: _ClassVar[SamplePlace]
+    SAMPLE_PLACE_NOWHERE: _ClassVar[SamplePlace]
+
+class NegativeStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NEGATIVE_STRATEGY_UNSPECIFIED: _ClassVar[NegativeStrategy]
+    NEGATIVE_STRATEGY_TOP: _ClassVar[NegativeStrategy]
+    NEGATIVE_STRATEGY_RANDOM: _ClassVar[NegativeStrategy]
+    NEGATIVE_STRATEGY_PROPORTIONAL: _ClassVar[NegativeStrategy]
+    NEGATIVE_STRATEGY_SEMI_HARD: _ClassVar[NegativeStrategy]
+    NEGATIVE_STRATEGY_DISTANCE_WEIGHTED: _ClassVar[NegativeStrategy]
 ACK_STATUS_UNSPECIFIED: AckStatus
 ACK_STATUS_APPLIED: AckStatus
 ACK_STATUS_DUPLICATE: AckStatus
@@ -48,9 +71,23 @@ ESTIMAND_HARD_STORE: Estimand
 ESTIMAND_ELIGIBLE: Estimand
 ESTIMAND_NONE: Estimand
 ESTIMAND_APPROXIMATE: Estimand
+APPROXIMATION_UNSPECIFIED: Approximation
+APPROXIMATION_SCAN_LIMIT: Approximation
+APPROXIMATION_MIN_PER_STRATUM: Approximation
+SAMPLE_PLACE_UNSPECIFIED: SamplePlace
+SAMPLE_PLACE_HARD: SamplePlace
+SAMPLE_PLACE_BACKGROUND: SamplePlace
+SAMPLE_PLACE_QUARANTINE: SamplePlace
+SAMPLE_PLACE_NOWHERE: SamplePlace
+NEGATIVE_STRATEGY_UNSPECIFIED: NegativeStrategy
+NEGATIVE_STRATEGY_TOP: NegativeStrategy
+NEGATIVE_STRATEGY_RANDOM: NegativeStrategy
+NEGATIVE_STRATEGY_PROPORTIONAL: NegativeStrategy
+NEGATIVE_STRATEGY_SEMI_HARD: NegativeStrategy
+NEGATIVE_STRATEGY_DISTANCE_WEIGHTED: NegativeStrategy
 
 class ScoreBatch(_message.Message):
-    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups")
+    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups", "reference_scores")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +102,7 @@ class ScoreBatch(_message.Message):
     POSITIVE_SCORES_FIELD_NUMBER: _ClassVar[int]
     STRATA_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_SCORES_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     worker_id: str
@@ -79,7 +117,8 @@ class ScoreBatch(_message.Message):
     positive_scores: _columns_pb2.FloatColumn
     strata: _containers.RepeatedScalarFieldContainer[int]
     groups: _columns_pb2.IdColumn
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
+    reference_scores: _columns_pb2.FloatColumn
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ...) -> None: ...
 
 class ScoreAck(_message.Message):
     __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid")
@@ -126,7 +165,7 @@ class ReportScoresResponse(_message.Message):
     def __init__(self, ack: _Optional[_Union[ScoreAck, _Mapping[str, object]]] = ...) -> None: ...
 
 class MineBatchRequest(_message.Message):
-    __slots__ = ("pool", "pool_uid", "batch_size", "policy", "exclude_ids", "seed", "wait", "encoding", "fields", "request_id", "dry_run", "lease", "round")
+    __slots__ = ("pool", "pool_uid", "batch_size", "policy", "exclude_ids", "seed", "wait", "encoding", "fields", "request_id", "dry_run", "lease", "round", "step", "negative_ratio")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +179,8 @@ class MineBatchRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_RATIO_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     batch_size: int
@@ -153,10 +194,22 @@ class MineBatchRequest(_message.Message):
     dry_run: bool
     lease: _duration_pb2.Duration
     round: Round
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., batch_size: _Optional[int] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., wait: _Optional[_Union[Wait, _Mapping[str, object]]] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[BatchFields, _Mapping[str, object]]] = ..., request_id: _Optional[str] = ..., dry_run: bool = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ...) -> None: ...
+    step: int
+    negative_ratio: NegativeRatio
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., batch_size: _Optional[int] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., wait: _Optional[_Union[Wait, _Mapping[str, object]]] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[BatchFields, _Mapping[str, object]]] = ..., request_id: _Optional[str] = ..., dry_run: bool = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., step: _Optional[int] = ..., negative_ratio: _Optional[_Union[NegativeRatio, _Mapping[str, object]]] = ...) -> None: ...
+
+class NegativeRatio(_message.Message):
+    __slots__ = ("positives", "negatives_per_positive", "min_size")
+    POSITIVES_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVES_PER_POSITIVE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    positives: int
+    negatives_per_positive: float
+    min_size: int
+    def __init__(self, positives: _Optional[int] = ..., negatives_per_positive: _Optional[float] = ..., min_size: _Optional[int] = ...) -> None: ...
 
 class BatchFields(_message.Message):
-    __slots__ = ("scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads")
+    __slots__ = ("scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads", "strata", "groups")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +218,8 @@ class BatchFields(_message.Message):
     MODEL_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SERVES_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
+    STRATA_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     scores: bool
     importance_weights: bool
     inclusion_probabilities: bool
@@ -173,7 +228,9 @@ class BatchFields(_message.Message):
     model_versions: bool
     serves: bool
     payloads: bool
-    def __init__(self, scores: bool = ..., importance_weights: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., model_versions: bool = ..., serves: bool = ..., payloads: bool = ...) -> None: ...
+    strata: bool
+    groups: bool
+    def __init__(self, scores: bool = ..., importance_weights: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., model_versions: bool = ..., serves: bool = ..., payloads: bool = ..., strata: bool = ..., groups: bool = ...) -> None: ...
 
 class Wait(_message.Message):
     __slots__ = ("min_size", "timeout")
@@ -184,17 +241,19 @@ class Wait(_message.Message):
     def __init__(self, min_size: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Round(_message.Message):
-    __slots__ = ("number", "rank", "world_size")
+    __slots__ = ("number", "rank", "world_size", "run_id")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     WORLD_SIZE_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     number: int
     rank: int
     world_size: int
-    def __init__(self, number: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ...) -> None: ...
+    run_id: str
+    def __init__(self, number: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class MinedBatch(_message.Message):
-    __slots__ = ("ids", "scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads", "estimand", "policy", "seed", "hard_count", "background_count", "realized_random_fraction", "shortfall_count", "timed_out", "sizes", "pool_uid", "position", "round")
+    __slots__ = ("ids", "scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads", "estimand", "policy", "seed", "hard_count", "background_count", "realized_random_fraction", "shortfall_count", "timed_out", "sizes", "pool_uid", "position", "round", "strata", "groups", "control", "warmup", "approximations", "filtered")
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +275,12 @@ class MinedBatch(_message.Message):
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    STRATA_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    WARMUP_FIELD_NUMBER: _ClassVar[int]
+    APPROXIMATIONS_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_FIELD_NUMBER: _ClassVar[int]
     ids: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
     importance_weights: _columns_pb2.FloatColumn
@@ -237,7 +302,13 @@ class MinedBatch(_message.Message):
     pool_uid: int
     position: int
     round: Round
-    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[int] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ...) -> None: ...
+    strata: _containers.RepeatedScalarFieldContainer[int]
+    groups: _columns_pb2.IdColumn
+    control: bool
+    warmup: bool
+    approximations: _containers.RepeatedScalarFieldContainer[Approximation]
+    filtered: _pool_pb2.FilterCounts
+    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[int] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., control: bool = ..., warmup: bool = ..., approximations: _Optional[_Iterable[_Union[Approximation, str]]] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ...) -> None: ...
 
 class MineBatchResponse(_message.Message):
     __slots__ = ("batch",)
@@ -284,3 +355,213 @@ class RemoveSamplesResponse(_message.Message):
     removed_count: int
     position: int
     def __init__(self, removed_count: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+
+class ReleaseLeaseRequest(_message.Message):
+    __slots__ = ("pool", "pool_uid", "ids")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    pool_uid: int
+    ids: _columns_pb2.IdColumn
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
+
+class ReleaseLeaseResponse(_message.Message):
+    __slots__ = ("released_count",)
+    RELEASED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    released_count: int
+    def __init__(self, released_count: _Optional[int] = ...) -> None: ...
+
+class GetSamplesRequest(_message.Message):
+    __slots__ = ("pool", "pool_uid", "ids")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    pool_uid: int
+    ids: _columns_pb2.IdColumn
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
+
+class GetSamplesResponse(_message.Message):
+    __slots__ = ("samples",)
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    samples: _containers.RepeatedCompositeFieldContainer[Sample]
+    def __init__(self, samples: _Optional[_Iterable[_Union[Sample, _Mapping[str, object]]]] = ...) -> None: ...
+
+class Sample(_message.Message):
+    __slots__ = ("place", "score", "weight_log2", "age", "model_version", "serves", "stratum", "group", "lease_left", "in_background")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_LOG2_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVES_FIELD_NUMBER: _ClassVar[int]
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    LEASE_LEFT_FIELD_NUMBER: _ClassVar[int]
+    IN_BACKGROUND_FIELD_NUMBER: _ClassVar[int]
+    place: SamplePlace
+    score: float
+    weight_log2: float
+    age: float
+    model_version: int
+    serves: int
+    stratum: int
+    group: int
+    lease_left: _duration_pb2.Duration
+    in_background: bool
+    def __init__(self, place: _Optional[_Union[SamplePlace, str]] = ..., score: _Optional[float] = ..., weight_log2: _Optional[float] = ..., age: _Optional[float] = ..., model_version: _Optional[int] = ..., serves: _Optional[int] = ..., stratum: _Optional[int] = ..., group: _Optional[int] = ..., lease_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., in_background: bool = ...) -> None: ...
+
+class MineNegativesRequest(_message.Message):
+    __slots__ = ("pool", "pool_uid", "anchors", "num_negatives", "policy", "exclude_ids", "seed", "encoding", "fields")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    NUM_NEGATIVES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_IDS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    pool_uid: int
+    anchors: _columns_pb2.IdColumn
+    num_negatives: int
+    policy: NegativePolicy
+    exclude_ids: _columns_pb2.IdColumn
+    seed: int
+    encoding: _columns_pb2.ColumnEncoding
+    fields: NegativeFields
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., num_negatives: _Optional[int] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[NegativeFields, _Mapping[str, object]]] = ...) -> None: ...
+
+class NegativePolicy(_message.Message):
+    __slots__ = ("strategy", "alpha", "random_fraction", "range_min", "range_max", "min_score", "max_score", "absolute_margin", "relative_margin", "semi_hard_margin", "distance_weighting", "max_per_group", "age", "model_version", "shortfall")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    RANGE_MIN_FIELD_NUMBER: _ClassVar[int]
+    RANGE_MAX_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SCORE_FIELD_NUMBER: _ClassVar[int]
+    ABSOLUTE_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    SEMI_HARD_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_WEIGHTING_FIELD_NUMBER: _ClassVar[int]
+    MAX_PER_GROUP_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
+    strategy: NegativeStrategy
+    alpha: float
+    random_fraction: float
+    range_min: int
+    range_max: int
+    min_score: float
+    max_score: float
+    absolute_margin: float
+    relative_margin: float
+    semi_hard_margin: float
+    distance_weighting: DistanceWeighting
+    max_per_group: int
+    age: _policy_pb2.AgeWindow
+    model_version: _policy_pb2.VersionWindow
+    shortfall: _policy_pb2.Shortfall
+    def __init__(self, strategy: _Optional[_Union[NegativeStrategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., range_min: _Optional[int] = ..., range_max: _Optional[int] = ..., min_score: _Optional[float] = ..., max_score: _Optional[float] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., semi_hard_margin: _Optional[float] = ..., distance_weighting: _Optional[_Union[DistanceWeighting, _Mapping[str, object]]] = ..., max_per_group: _Optional[int] = ..., age: _Optional[_Union[_policy_pb2.AgeWindow, _Mapping[str, object]]] = ..., model_version: _Optional[_Union[_policy_pb2.VersionWindow, _Mapping[str, object]]] = ..., shortfall: _Optional[_Union[_policy_pb2.Shortfall, str]] = ...) -> None: ...
+
+class DistanceWeighting(_message.Message):
+    __slots__ = ("dimension", "cutoff", "max_distance")
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    MAX_DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    dimension: int
+    cutoff: float
+    max_distance: float
+    def __init__(self, dimension: _Optional[int] = ..., cutoff: _Optional[float] = ..., max_distance: _Optional[float] = ...) -> None: ...
+
+class NegativeFields(_message.Message):
+    __slots__ = ("scores", "inclusion_probabilities", "sources", "ages", "positive_scores")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    AGES_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    scores: bool
+    inclusion_probabilities: bool
+    sources: bool
+    ages: bool
+    positive_scores: bool
+    def __init__(self, scores: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., positive_scores: bool = ...) -> None: ...
+
+class MineNegativesResponse(_message.Message):
+    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid")
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    AGES_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ANCHOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    offsets: _containers.RepeatedScalarFieldContainer[int]
+    ids: _columns_pb2.IdColumn
+    scores: _columns_pb2.FloatColumn
+    inclusion_probabilities: _columns_pb2.FloatColumn
+    sources: bytes
+    ages: _columns_pb2.FloatColumn
+    positive_scores: _columns_pb2.FloatColumn
+    policy: NegativePolicy
+    seed: int
+    shortfall_count: int
+    unknown_anchor_count: int
+    background_count: int
+    filtered: _pool_pb2.FilterCounts
+    pool_uid: int
+    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class AddPositivesRequest(_message.Message):
+    __slots__ = ("pool", "pool_uid", "anchors", "positives", "scores")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    POSITIVES_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    pool_uid: int
+    anchors: _columns_pb2.IdColumn
+    positives: _columns_pb2.IdColumn
+    scores: _columns_pb2.FloatColumn
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positives: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ...) -> None: ...
+
+class AddPositivesResponse(_message.Message):
+    __slots__ = ("added_count", "removed_count")
+    ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    added_count: int
+    removed_count: int
+    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...
+
+class RejectNegativesRequest(_message.Message):
+    __slots__ = ("pool", "pool_uid", "anchors", "negatives")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVES_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    pool_uid: int
+    anchors: _columns_pb2.IdColumn
+    negatives: _columns_pb2.IdColumn
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., negatives: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
+
+class RejectNegativesResponse(_message.Message):
+    __slots__ = ("added_count", "removed_count")
+    ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    added_count: int
+    removed_count: int
+    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...

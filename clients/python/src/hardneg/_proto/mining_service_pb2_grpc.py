@@ -60,6 +60,31 @@ class MiningServiceStub(object):
                 request_serializer=hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesRequest.SerializeToString,
                 response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesResponse.FromString,
                 _registered_method=True)
+        self.ReleaseLease = channel.unary_unary(
+                '/hardneg.v1.MiningService/ReleaseLease',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseResponse.FromString,
+                _registered_method=True)
+        self.GetSamples = channel.unary_unary(
+                '/hardneg.v1.MiningService/GetSamples',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.GetSamplesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.GetSamplesResponse.FromString,
+                _registered_method=True)
+        self.MineNegatives = channel.unary_unary(
+                '/hardneg.v1.MiningService/MineNegatives',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.MineNegativesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.MineNegativesResponse.FromString,
+                _registered_method=True)
+        self.AddPositives = channel.unary_unary(
+                '/hardneg.v1.MiningService/AddPositives',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.AddPositivesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.AddPositivesResponse.FromString,
+                _registered_method=True)
+        self.RejectNegatives = channel.unary_unary(
+                '/hardneg.v1.MiningService/RejectNegatives',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.FromString,
+                _registered_method=True)
 
 
 class MiningServiceServicer(object):
@@ -103,6 +128,41 @@ class MiningServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseLease(self, request, context):
+        """Ends the leases of samples before their time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSamples(self, request, context):
+        """Looks samples up: what is stored of them, and what keeps them from being served.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MineNegatives(self, request, context):
+        """Mines negatives for each of many anchors, in an anchored pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddPositives(self, request, context):
+        """Names known positives of anchors: never served as their negatives.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectNegatives(self, request, context):
+        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MiningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +190,31 @@ def add_MiningServiceServicer_to_server(servicer, server):
                     servicer.RemoveSamples,
                     request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesRequest.FromString,
                     response_serializer=hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesResponse.SerializeToString,
+            ),
+            'ReleaseLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLease,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseResponse.SerializeToString,
+            ),
+            'GetSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSamples,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.GetSamplesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.GetSamplesResponse.SerializeToString,
+            ),
+            'MineNegatives': grpc.unary_unary_rpc_method_handler(
+                    servicer.MineNegatives,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.MineNegativesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.MineNegativesResponse.SerializeToString,
+            ),
+            'AddPositives': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddPositives,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.AddPositivesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.AddPositivesResponse.SerializeToString,
+            ),
+            'RejectNegatives': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectNegatives,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +353,141 @@ class MiningService(object):
             '/hardneg.v1.MiningService/RemoveSamples',
             hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesRequest.SerializeToString,
             hardneg_dot_v1_dot_mining__service__pb2.RemoveSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/ReleaseLease',
+            hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.ReleaseLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/GetSamples',
+            hardneg_dot_v1_dot_mining__service__pb2.GetSamplesRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.GetSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MineNegatives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/MineNegatives',
+            hardneg_dot_v1_dot_mining__service__pb2.MineNegativesRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.MineNegativesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddPositives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/AddPositives',
+            hardneg_dot_v1_dot_mining__service__pb2.AddPositivesRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.AddPositivesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectNegatives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/RejectNegatives',
+            hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.FromString,
             options,
             channel_credentials,
             insecure,

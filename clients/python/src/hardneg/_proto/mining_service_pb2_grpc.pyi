@@ -105,7 +105,87 @@ _MiningServiceRemoveSamplesType = typing_extensions.TypeVar(
     ],
 )
 
-class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningServiceReportScoresType, _MiningServiceMineBatchType, _MiningServiceStreamBatchesType, _MiningServiceRemoveSamplesType]):
+_MiningServiceReleaseLeaseType = typing_extensions.TypeVar(
+    '_MiningServiceReleaseLeaseType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.ReleaseLeaseRequest,
+        mining_service_pb2.ReleaseLeaseResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.ReleaseLeaseRequest,
+        mining_service_pb2.ReleaseLeaseResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.ReleaseLeaseRequest,
+        mining_service_pb2.ReleaseLeaseResponse,
+    ],
+)
+
+_MiningServiceGetSamplesType = typing_extensions.TypeVar(
+    '_MiningServiceGetSamplesType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.GetSamplesRequest,
+        mining_service_pb2.GetSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.GetSamplesRequest,
+        mining_service_pb2.GetSamplesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.GetSamplesRequest,
+        mining_service_pb2.GetSamplesResponse,
+    ],
+)
+
+_MiningServiceMineNegativesType = typing_extensions.TypeVar(
+    '_MiningServiceMineNegativesType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.MineNegativesRequest,
+        mining_service_pb2.MineNegativesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.MineNegativesRequest,
+        mining_service_pb2.MineNegativesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.MineNegativesRequest,
+        mining_service_pb2.MineNegativesResponse,
+    ],
+)
+
+_MiningServiceAddPositivesType = typing_extensions.TypeVar(
+    '_MiningServiceAddPositivesType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.AddPositivesRequest,
+        mining_service_pb2.AddPositivesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.AddPositivesRequest,
+        mining_service_pb2.AddPositivesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.AddPositivesRequest,
+        mining_service_pb2.AddPositivesResponse,
+    ],
+)
+
+_MiningServiceRejectNegativesType = typing_extensions.TypeVar(
+    '_MiningServiceRejectNegativesType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.RejectNegativesRequest,
+        mining_service_pb2.RejectNegativesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.RejectNegativesRequest,
+        mining_service_pb2.RejectNegativesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.RejectNegativesRequest,
+        mining_service_pb2.RejectNegativesResponse,
+    ],
+)
+
+class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningServiceReportScoresType, _MiningServiceMineBatchType, _MiningServiceStreamBatchesType, _MiningServiceRemoveSamplesType, _MiningServiceReleaseLeaseType, _MiningServiceGetSamplesType, _MiningServiceMineNegativesType, _MiningServiceAddPositivesType, _MiningServiceRejectNegativesType]):
     """The data path: scores in, mined batches out."""
 
     @typing.overload
@@ -129,6 +209,26 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
         grpc.UnaryUnaryMultiCallable[
             mining_service_pb2.RemoveSamplesRequest,
             mining_service_pb2.RemoveSamplesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.ReleaseLeaseRequest,
+            mining_service_pb2.ReleaseLeaseResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.GetSamplesRequest,
+            mining_service_pb2.GetSamplesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.MineNegativesRequest,
+            mining_service_pb2.MineNegativesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.AddPositivesRequest,
+            mining_service_pb2.AddPositivesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.RejectNegativesRequest,
+            mining_service_pb2.RejectNegativesResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -154,6 +254,26 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
             mining_service_pb2.RemoveSamplesRequest,
             mining_service_pb2.RemoveSamplesResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.ReleaseLeaseRequest,
+            mining_service_pb2.ReleaseLeaseResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.GetSamplesRequest,
+            mining_service_pb2.GetSamplesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.MineNegativesRequest,
+            mining_service_pb2.MineNegativesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.AddPositivesRequest,
+            mining_service_pb2.AddPositivesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.RejectNegativesRequest,
+            mining_service_pb2.RejectNegativesResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     StreamScores: _MiningServiceStreamScoresType
@@ -175,6 +295,21 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     RemoveSamples: _MiningServiceRemoveSamplesType
     """Removes samples, from the hard store and the background."""
 
+    ReleaseLease: _MiningServiceReleaseLeaseType
+    """Ends the leases of samples before their time."""
+
+    GetSamples: _MiningServiceGetSamplesType
+    """Looks samples up: what is stored of them, and what keeps them from being served."""
+
+    MineNegatives: _MiningServiceMineNegativesType
+    """Mines negatives for each of many anchors, in an anchored pool."""
+
+    AddPositives: _MiningServiceAddPositivesType
+    """Names known positives of anchors: never served as their negatives."""
+
+    RejectNegatives: _MiningServiceRejectNegativesType
+    """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again."""
+
 MiningServiceAsyncStub: typing_extensions.TypeAlias = MiningServiceStub[
     grpc.aio.StreamStreamMultiCallable[
         mining_service_pb2.StreamScoresRequest,
@@ -195,6 +330,26 @@ MiningServiceAsyncStub: typing_extensions.TypeAlias = MiningServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         mining_service_pb2.RemoveSamplesRequest,
         mining_service_pb2.RemoveSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.ReleaseLeaseRequest,
+        mining_service_pb2.ReleaseLeaseResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.GetSamplesRequest,
+        mining_service_pb2.GetSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.MineNegativesRequest,
+        mining_service_pb2.MineNegativesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.AddPositivesRequest,
+        mining_service_pb2.AddPositivesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.RejectNegativesRequest,
+        mining_service_pb2.RejectNegativesResponse,
     ],
 ]
 
@@ -244,5 +399,45 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.RemoveSamplesResponse, collections.abc.Awaitable[mining_service_pb2.RemoveSamplesResponse]]:
         """Removes samples, from the hard store and the background."""
+
+    @abc.abstractmethod
+    def ReleaseLease(
+        self,
+        request: mining_service_pb2.ReleaseLeaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.ReleaseLeaseResponse, collections.abc.Awaitable[mining_service_pb2.ReleaseLeaseResponse]]:
+        """Ends the leases of samples before their time."""
+
+    @abc.abstractmethod
+    def GetSamples(
+        self,
+        request: mining_service_pb2.GetSamplesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.GetSamplesResponse, collections.abc.Awaitable[mining_service_pb2.GetSamplesResponse]]:
+        """Looks samples up: what is stored of them, and what keeps them from being served."""
+
+    @abc.abstractmethod
+    def MineNegatives(
+        self,
+        request: mining_service_pb2.MineNegativesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.MineNegativesResponse, collections.abc.Awaitable[mining_service_pb2.MineNegativesResponse]]:
+        """Mines negatives for each of many anchors, in an anchored pool."""
+
+    @abc.abstractmethod
+    def AddPositives(
+        self,
+        request: mining_service_pb2.AddPositivesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.AddPositivesResponse, collections.abc.Awaitable[mining_service_pb2.AddPositivesResponse]]:
+        """Names known positives of anchors: never served as their negatives."""
+
+    @abc.abstractmethod
+    def RejectNegatives(
+        self,
+        request: mining_service_pb2.RejectNegativesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.RejectNegativesResponse, collections.abc.Awaitable[mining_service_pb2.RejectNegativesResponse]]:
+        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again."""
 
 def add_MiningServiceServicer_to_server(servicer: MiningServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

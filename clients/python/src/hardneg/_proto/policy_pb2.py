@@ -24,31 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hardneg/v1/policy.proto\x12\nhardneg.v1\"\xa3\x02\n\x0cMiningPolicy\x12&\n\x08strategy\x18\x01 \x01(\x0e\x32\x14.hardneg.v1.Strategy\x12\x12\n\x05\x61lpha\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0frandom_fraction\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04\x62\x65ta\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x30\n\rnormalization\x18\x05 \x01(\x0e\x32\x19.hardneg.v1.Normalization\x12#\n\x07windows\x18\x06 \x03(\x0b\x32\x12.hardneg.v1.Window\x12(\n\tshortfall\x18\x07 \x01(\x0e\x32\x15.hardneg.v1.ShortfallB\x08\n\x06_alphaB\x12\n\x10_random_fractionB\x07\n\x05_beta\"\xec\x01\n\x06Window\x12(\n\x05score\x18\x01 \x01(\x0b\x32\x17.hardneg.v1.ScoreWindowH\x00\x12&\n\x04rank\x18\x02 \x01(\x0b\x32\x16.hardneg.v1.RankWindowH\x00\x12.\n\x08quantile\x18\x03 \x01(\x0b\x32\x1a.hardneg.v1.QuantileWindowH\x00\x12$\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x15.hardneg.v1.AgeWindowH\x00\x12\x32\n\rmodel_version\x18\x05 \x01(\x0b\x32\x19.hardneg.v1.VersionWindowH\x00\x42\x06\n\x04kind\"A\n\x0bScoreWindow\x12\x10\n\x03min\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"3\n\nRankWindow\x12\x0b\n\x03min\x18\x01 \x01(\x04\x12\x10\n\x03max\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x06\n\x04_max\"7\n\x0eQuantileWindow\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x06\n\x04_max\"2\n\tAgeWindow\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x06\n\x04_max\"6\n\rVersionWindow\x12\x0b\n\x03min\x18\x01 \x01(\r\x12\x10\n\x03max\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x06\n\x04_max*\x90\x01\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTRATEGY_TOP\x10\x01\x12\x19\n\x15STRATEGY_PROPORTIONAL\x10\x02\x12\x11\n\rSTRATEGY_RANK\x10\x03\x12\x14\n\x10STRATEGY_UNIFORM\x10\x04\x12\x14\n\x10STRATEGY_STALEST\x10\x05*u\n\rNormalization\x12\x1d\n\x19NORMALIZATION_UNSPECIFIED\x10\x00\x12\x16\n\x12NORMALIZATION_NONE\x10\x01\x12\x15\n\x11NORMALIZATION_MAX\x10\x02\x12\x16\n\x12NORMALIZATION_MEAN\x10\x03*d\n\tShortfall\x12\x19\n\x15SHORTFALL_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHORTFALL_SHORT\x10\x01\x12\x12\n\x0eSHORTFALL_FILL\x10\x02\x12\x13\n\x0fSHORTFALL_ERROR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17hardneg/v1/policy.proto\x12\nhardneg.v1\"\xf5\x02\n\x0cMiningPolicy\x12&\n\x08strategy\x18\x01 \x01(\x0e\x32\x14.hardneg.v1.Strategy\x12\x12\n\x05\x61lpha\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0frandom_fraction\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04\x62\x65ta\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x30\n\rnormalization\x18\x05 \x01(\x0e\x32\x19.hardneg.v1.Normalization\x12#\n\x07windows\x18\x06 \x03(\x0b\x32\x12.hardneg.v1.Window\x12(\n\tshortfall\x18\x07 \x01(\x0e\x32\x15.hardneg.v1.Shortfall\x12*\n\ncurriculum\x18\x08 \x01(\x0b\x32\x16.hardneg.v1.Curriculum\x12$\n\x07\x62\x61lance\x18\t \x01(\x0b\x32\x13.hardneg.v1.BalanceB\x08\n\x06_alphaB\x12\n\x10_random_fractionB\x07\n\x05_beta\"\xf2\x01\n\nCurriculum\x12\x14\n\x0cwarmup_steps\x18\x01 \x01(\x04\x12#\n\x05\x61lpha\x18\x02 \x01(\x0b\x32\x14.hardneg.v1.Schedule\x12-\n\x0frandom_fraction\x18\x03 \x01(\x0b\x32\x14.hardneg.v1.Schedule\x12\"\n\x04\x62\x65ta\x18\x04 \x01(\x0b\x32\x14.hardneg.v1.Schedule\x12*\n\x0cquantile_min\x18\x05 \x01(\x0b\x32\x14.hardneg.v1.Schedule\x12*\n\x0cquantile_max\x18\x06 \x01(\x0b\x32\x14.hardneg.v1.Schedule\"t\n\x08Schedule\x12(\n\x05shape\x18\x01 \x01(\x0e\x32\x19.hardneg.v1.ScheduleShape\x12\x0c\n\x04\x66rom\x18\x02 \x01(\x01\x12\n\n\x02to\x18\x03 \x01(\x01\x12\x12\n\nbegin_step\x18\x04 \x01(\x04\x12\x10\n\x08\x65nd_step\x18\x05 \x01(\x04\"\x9b\x01\n\x07\x42\x61lance\x12\x1c\n\x14max_stratum_fraction\x18\x01 \x01(\x01\x12,\n\x0cstratum_caps\x18\x02 \x03(\x0b\x32\x16.hardneg.v1.StratumCap\x12\x14\n\x0c\x65qual_shares\x18\x03 \x01(\x08\x12\x17\n\x0fmin_per_stratum\x18\x04 \x01(\r\x12\x15\n\rmax_per_group\x18\x05 \x01(\r\"S\n\nStratumCap\x12\x0f\n\x07stratum\x18\x01 \x01(\r\x12\x16\n\x0cmax_fraction\x18\x02 \x01(\x01H\x00\x12\x13\n\tmax_count\x18\x03 \x01(\rH\x00\x42\x07\n\x05limit\"\xec\x01\n\x06Window\x12(\n\x05score\x18\x01 \x01(\x0b\x32\x17.hardneg.v1.ScoreWindowH\x00\x12&\n\x04rank\x18\x02 \x01(\x0b\x32\x16.hardneg.v1.RankWindowH\x00\x12.\n\x08quantile\x18\x03 \x01(\x0b\x32\x1a.hardneg.v1.QuantileWindowH\x00\x12$\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x15.hardneg.v1.AgeWindowH\x00\x12\x32\n\rmodel_version\x18\x05 \x01(\x0b\x32\x19.hardneg.v1.VersionWindowH\x00\x42\x06\n\x04kind\"A\n\x0bScoreWindow\x12\x10\n\x03min\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x02H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"3\n\nRankWindow\x12\x0b\n\x03min\x18\x01 \x01(\x04\x12\x10\n\x03max\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x06\n\x04_max\"7\n\x0eQuantileWindow\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x06\n\x04_max\"2\n\tAgeWindow\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x06\n\x04_max\"6\n\rVersionWindow\x12\x0b\n\x03min\x18\x01 \x01(\r\x12\x10\n\x03max\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x06\n\x04_max*c\n\rScheduleShape\x12\x1e\n\x1aSCHEDULE_SHAPE_UNSPECIFIED\x10\x00\x12\x19\n\x15SCHEDULE_SHAPE_LINEAR\x10\x01\x12\x17\n\x13SCHEDULE_SHAPE_SQRT\x10\x02*\x90\x01\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTRATEGY_TOP\x10\x01\x12\x19\n\x15STRATEGY_PROPORTIONAL\x10\x02\x12\x11\n\rSTRATEGY_RANK\x10\x03\x12\x14\n\x10STRATEGY_UNIFORM\x10\x04\x12\x14\n\x10STRATEGY_STALEST\x10\x05*u\n\rNormalization\x12\x1d\n\x19NORMALIZATION_UNSPECIFIED\x10\x00\x12\x16\n\x12NORMALIZATION_NONE\x10\x01\x12\x15\n\x11NORMALIZATION_MAX\x10\x02\x12\x16\n\x12NORMALIZATION_MEAN\x10\x03*d\n\tShortfall\x12\x19\n\x15SHORTFALL_UNSPECIFIED\x10\x00\x12\x13\n\x0fSHORTFALL_SHORT\x10\x01\x12\x12\n\x0eSHORTFALL_FILL\x10\x02\x12\x13\n\x0fSHORTFALL_ERROR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hardneg.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRATEGY']._serialized_start=858
-  _globals['_STRATEGY']._serialized_end=1002
-  _globals['_NORMALIZATION']._serialized_start=1004
-  _globals['_NORMALIZATION']._serialized_end=1121
-  _globals['_SHORTFALL']._serialized_start=1123
-  _globals['_SHORTFALL']._serialized_end=1223
+  _globals['_SCHEDULESHAPE']._serialized_start=1545
+  _globals['_SCHEDULESHAPE']._serialized_end=1644
+  _globals['_STRATEGY']._serialized_start=1647
+  _globals['_STRATEGY']._serialized_end=1791
+  _globals['_NORMALIZATION']._serialized_start=1793
+  _globals['_NORMALIZATION']._serialized_end=1910
+  _globals['_SHORTFALL']._serialized_start=1912
+  _globals['_SHORTFALL']._serialized_end=2012
   _globals['_MININGPOLICY']._serialized_start=40
-  _globals['_MININGPOLICY']._serialized_end=331
-  _globals['_WINDOW']._serialized_start=334
-  _globals['_WINDOW']._serialized_end=570
-  _globals['_SCOREWINDOW']._serialized_start=572
-  _globals['_SCOREWINDOW']._serialized_end=637
-  _globals['_RANKWINDOW']._serialized_start=639
-  _globals['_RANKWINDOW']._serialized_end=690
-  _globals['_QUANTILEWINDOW']._serialized_start=692
-  _globals['_QUANTILEWINDOW']._serialized_end=747
-  _globals['_AGEWINDOW']._serialized_start=749
-  _globals['_AGEWINDOW']._serialized_end=799
-  _globals['_VERSIONWINDOW']._serialized_start=801
-  _globals['_VERSIONWINDOW']._serialized_end=855
+  _globals['_MININGPOLICY']._serialized_end=413
+  _globals['_CURRICULUM']._serialized_start=416
+  _globals['_CURRICULUM']._serialized_end=658
+  _globals['_SCHEDULE']._serialized_start=660
+  _globals['_SCHEDULE']._serialized_end=776
+  _globals['_BALANCE']._serialized_start=779
+  _globals['_BALANCE']._serialized_end=934
+  _globals['_STRATUMCAP']._serialized_start=936
+  _globals['_STRATUMCAP']._serialized_end=1019
+  _globals['_WINDOW']._serialized_start=1022
+  _globals['_WINDOW']._serialized_end=1258
+  _globals['_SCOREWINDOW']._serialized_start=1260
+  _globals['_SCOREWINDOW']._serialized_end=1325
+  _globals['_RANKWINDOW']._serialized_start=1327
+  _globals['_RANKWINDOW']._serialized_end=1378
+  _globals['_QUANTILEWINDOW']._serialized_start=1380
+  _globals['_QUANTILEWINDOW']._serialized_end=1435
+  _globals['_AGEWINDOW']._serialized_start=1437
+  _globals['_AGEWINDOW']._serialized_end=1487
+  _globals['_VERSIONWINDOW']._serialized_start=1489
+  _globals['_VERSIONWINDOW']._serialized_end=1543
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,11 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from . import policy_pb2 as _policy_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -75,7 +76,7 @@ class Pool(_message.Message):
     def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., spec: _Optional[_Union[PoolSpec, _Mapping[str, object]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class PoolSpec(_message.Message):
-    __slots__ = ("capacity", "background_size", "dense_ids", "background_rotation", "shards", "id_kind", "hardness", "decay", "score_update", "default_policy", "serve_limits", "max_payload_bytes", "kind", "durability")
+    __slots__ = ("capacity", "background_size", "dense_ids", "background_rotation", "shards", "id_kind", "hardness", "decay", "score_update", "default_policy", "serve_limits", "max_payload_bytes", "kind", "durability", "anchored", "quarantine", "flow", "control_fraction")
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_SIZE_FIELD_NUMBER: _ClassVar[int]
     DENSE_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +91,10 @@ class PoolSpec(_message.Message):
     MAX_PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    ANCHORED_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FRACTION_FIELD_NUMBER: _ClassVar[int]
     capacity: int
     background_size: int
     dense_ids: int
@@ -104,7 +109,51 @@ class PoolSpec(_message.Message):
     max_payload_bytes: int
     kind: PoolKind
     durability: Durability
-    def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping[str, object]]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping[str, object]]] = ..., decay: _Optional[_Union[Decay, _Mapping[str, object]]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping[str, object]]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping[str, object]]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ...) -> None: ...
+    anchored: AnchoredSpec
+    quarantine: Quarantine
+    flow: Flow
+    control_fraction: float
+    def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping[str, object]]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping[str, object]]] = ..., decay: _Optional[_Union[Decay, _Mapping[str, object]]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping[str, object]]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping[str, object]]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ..., anchored: _Optional[_Union[AnchoredSpec, _Mapping[str, object]]] = ..., quarantine: _Optional[_Union[Quarantine, _Mapping[str, object]]] = ..., flow: _Optional[_Union[Flow, _Mapping[str, object]]] = ..., control_fraction: _Optional[float] = ...) -> None: ...
+
+class AnchoredSpec(_message.Message):
+    __slots__ = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "absolute_margin", "relative_margin", "anchor_id_kind")
+    NEGATIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    MAX_ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    MAX_POSITIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    MAX_VETOES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    ABSOLUTE_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    RELATIVE_MARGIN_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_ID_KIND_FIELD_NUMBER: _ClassVar[int]
+    negatives_per_anchor: int
+    max_anchors: int
+    max_positives_per_anchor: int
+    max_vetoes_per_anchor: int
+    absolute_margin: float
+    relative_margin: float
+    anchor_id_kind: IdKind
+    def __init__(self, negatives_per_anchor: _Optional[int] = ..., max_anchors: _Optional[int] = ..., max_positives_per_anchor: _Optional[int] = ..., max_vetoes_per_anchor: _Optional[int] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., anchor_id_kind: _Optional[_Union[IdKind, str]] = ...) -> None: ...
+
+class Quarantine(_message.Message):
+    __slots__ = ("quantile", "reports", "capacity")
+    QUANTILE_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    quantile: float
+    reports: int
+    capacity: int
+    def __init__(self, quantile: _Optional[float] = ..., reports: _Optional[int] = ..., capacity: _Optional[int] = ...) -> None: ...
+
+class Flow(_message.Message):
+    __slots__ = ("mined_per_reported", "error_buffer", "min_reported", "max_wait")
+    MINED_PER_REPORTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_BUFFER_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPORTED_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_FIELD_NUMBER: _ClassVar[int]
+    mined_per_reported: float
+    error_buffer: float
+    min_reported: int
+    max_wait: _duration_pb2.Duration
+    def __init__(self, mined_per_reported: _Optional[float] = ..., error_buffer: _Optional[float] = ..., min_reported: _Optional[int] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class Hardness(_message.Message):
     __slots__ = ("function", "lower_is_harder", "offset", "temperature")
@@ -149,15 +198,17 @@ class ScoreUpdate(_message.Message):
     def __init__(self, rule: _Optional[_Union[ScoreUpdateRule, str]] = ..., ema_weight: _Optional[float] = ...) -> None: ...
 
 class ServeLimits(_message.Message):
-    __slots__ = ("serve_penalty", "max_serves")
+    __slots__ = ("serve_penalty", "max_serves", "lease")
     SERVE_PENALTY_FIELD_NUMBER: _ClassVar[int]
     MAX_SERVES_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
     serve_penalty: float
     max_serves: int
-    def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ...) -> None: ...
+    lease: _duration_pb2.Duration
+    def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class PoolStats(_message.Message):
-    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "step", "background_generations", "background_generations_timed_out", "clamped")
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "step", "background_generations", "background_generations_timed_out", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +229,16 @@ class PoolStats(_message.Message):
     BACKGROUND_GENERATIONS_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_GENERATIONS_TIMED_OUT_FIELD_NUMBER: _ClassVar[int]
     CLAMPED_FIELD_NUMBER: _ClassVar[int]
+    LEASED_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_OVERFLOWS_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    ROUND_REPLAYS_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    FLOW_FIELD_NUMBER: _ClassVar[int]
+    BIAS_FIELD_NUMBER: _ClassVar[int]
+    ANCHORED_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: int
     sizes: PoolSizes
@@ -198,7 +259,107 @@ class PoolStats(_message.Message):
     background_generations: int
     background_generations_timed_out: int
     clamped: int
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., step: _Optional[int] = ..., background_generations: _Optional[int] = ..., background_generations_timed_out: _Optional[int] = ..., clamped: _Optional[int] = ...) -> None: ...
+    leased: int
+    quarantined: int
+    quarantine_overflows: int
+    filtered: FilterCounts
+    rounds: int
+    round_replays: int
+    control_batches: int
+    flow: FlowStats
+    bias: BiasFigures
+    anchored: AnchoredStats
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., step: _Optional[int] = ..., background_generations: _Optional[int] = ..., background_generations_timed_out: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ...) -> None: ...
+
+class FilterCounts(_message.Message):
+    __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed")
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_POSITIVES_FIELD_NUMBER: _ClassVar[int]
+    VETOED_FIELD_NUMBER: _ClassVar[int]
+    LEASED_FIELD_NUMBER: _ClassVar[int]
+    MAX_SERVES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_AWARE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    UNSCORED_PASSED_FIELD_NUMBER: _ClassVar[int]
+    excluded: int
+    known_positives: int
+    vetoed: int
+    leased: int
+    max_serves: int
+    model_version: int
+    age: int
+    score: int
+    positive_aware: int
+    rank: int
+    stratum: int
+    group: int
+    unscored_passed: int
+    def __init__(self, excluded: _Optional[int] = ..., known_positives: _Optional[int] = ..., vetoed: _Optional[int] = ..., leased: _Optional[int] = ..., max_serves: _Optional[int] = ..., model_version: _Optional[int] = ..., age: _Optional[int] = ..., score: _Optional[int] = ..., positive_aware: _Optional[int] = ..., rank: _Optional[int] = ..., stratum: _Optional[int] = ..., group: _Optional[int] = ..., unscored_passed: _Optional[int] = ...) -> None: ...
+
+class FlowStats(_message.Message):
+    __slots__ = ("balance", "report_waits", "report_timeouts", "mine_waits", "mine_timeouts")
+    BALANCE_FIELD_NUMBER: _ClassVar[int]
+    REPORT_WAITS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
+    MINE_WAITS_FIELD_NUMBER: _ClassVar[int]
+    MINE_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
+    balance: float
+    report_waits: int
+    report_timeouts: int
+    mine_waits: int
+    mine_timeouts: int
+    def __init__(self, balance: _Optional[float] = ..., report_waits: _Optional[int] = ..., report_timeouts: _Optional[int] = ..., mine_waits: _Optional[int] = ..., mine_timeouts: _Optional[int] = ...) -> None: ...
+
+class BiasFigures(_message.Message):
+    __slots__ = ("strata", "strata_total_variation", "strata_kl", "serves_gini", "effective_sample_share", "lift", "served_age_quantiles", "served_score_quantiles", "background_score_quantiles")
+    STRATA_FIELD_NUMBER: _ClassVar[int]
+    STRATA_TOTAL_VARIATION_FIELD_NUMBER: _ClassVar[int]
+    STRATA_KL_FIELD_NUMBER: _ClassVar[int]
+    SERVES_GINI_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_SAMPLE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    LIFT_FIELD_NUMBER: _ClassVar[int]
+    SERVED_AGE_QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    SERVED_SCORE_QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_SCORE_QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    strata: _containers.RepeatedCompositeFieldContainer[StratumShare]
+    strata_total_variation: float
+    strata_kl: float
+    serves_gini: float
+    effective_sample_share: float
+    lift: float
+    served_age_quantiles: _containers.RepeatedScalarFieldContainer[float]
+    served_score_quantiles: _containers.RepeatedScalarFieldContainer[float]
+    background_score_quantiles: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, strata: _Optional[_Iterable[_Union[StratumShare, _Mapping[str, object]]]] = ..., strata_total_variation: _Optional[float] = ..., strata_kl: _Optional[float] = ..., serves_gini: _Optional[float] = ..., effective_sample_share: _Optional[float] = ..., lift: _Optional[float] = ..., served_age_quantiles: _Optional[_Iterable[float]] = ..., served_score_quantiles: _Optional[_Iterable[float]] = ..., background_score_quantiles: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class StratumShare(_message.Message):
+    __slots__ = ("stratum", "reported", "served")
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    stratum: int
+    reported: float
+    served: float
+    def __init__(self, stratum: _Optional[int] = ..., reported: _Optional[float] = ..., served: _Optional[float] = ...) -> None: ...
+
+class AnchoredStats(_message.Message):
+    __slots__ = ("anchors", "negatives", "positives", "vetoes", "anchors_refused")
+    ANCHORS_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVES_FIELD_NUMBER: _ClassVar[int]
+    POSITIVES_FIELD_NUMBER: _ClassVar[int]
+    VETOES_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    anchors: int
+    negatives: int
+    positives: int
+    vetoes: int
+    anchors_refused: int
+    def __init__(self, anchors: _Optional[int] = ..., negatives: _Optional[int] = ..., positives: _Optional[int] = ..., vetoes: _Optional[int] = ..., anchors_refused: _Optional[int] = ...) -> None: ...
 
 class PoolSizes(_message.Message):
     __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")
@@ -215,7 +376,7 @@ class PoolSizes(_message.Message):
     def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ...) -> None: ...
 
 class ReportCounts(_message.Message):
-    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range")
+    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative")
     INSERTED_FIELD_NUMBER: _ClassVar[int]
     UPDATED_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_ONLY_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +385,9 @@ class ReportCounts(_message.Message):
     COALESCED_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
     OUT_OF_RANGE_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    NOT_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     inserted: int
     updated: int
     background_only: int
@@ -232,4 +396,7 @@ class ReportCounts(_message.Message):
     coalesced: int
     stale: int
     out_of_range: int
-    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ...) -> None: ...
+    quarantined: int
+    anchor_limit: int
+    not_negative: int
+    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ..., quarantined: _Optional[int] = ..., anchor_limit: _Optional[int] = ..., not_negative: _Optional[int] = ...) -> None: ...

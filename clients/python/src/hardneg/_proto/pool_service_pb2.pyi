@@ -2,7 +2,9 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from . import activity_pb2 as _activity_pb2
+from . import columns_pb2 as _columns_pb2
 from . import pool_pb2 as _pool_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -111,3 +113,59 @@ class WatchPoolStatsResponse(_message.Message):
     stats: _pool_pb2.PoolStats
     activity: _activity_pb2.PoolActivity
     def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ..., activity: _Optional[_Union[_activity_pb2.PoolActivity, _Mapping[str, object]]] = ...) -> None: ...
+
+class ListQuarantinedRequest(_message.Message):
+    __slots__ = ("name", "page_size", "page_token")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    page_size: int
+    page_token: str
+    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListQuarantinedResponse(_message.Message):
+    __slots__ = ("samples", "next_page_token", "total")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    samples: _containers.RepeatedCompositeFieldContainer[QuarantinedSample]
+    next_page_token: str
+    total: int
+    def __init__(self, samples: _Optional[_Iterable[_Union[QuarantinedSample, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
+
+class QuarantinedSample(_message.Message):
+    __slots__ = ("id", "name", "score", "threshold", "reports", "quarantine_time", "model_version", "stratum")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STRATUM_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    name: str
+    score: float
+    threshold: float
+    reports: int
+    quarantine_time: _timestamp_pb2.Timestamp
+    model_version: int
+    stratum: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., reports: _Optional[int] = ..., quarantine_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., model_version: _Optional[int] = ..., stratum: _Optional[int] = ...) -> None: ...
+
+class ReleaseQuarantinedRequest(_message.Message):
+    __slots__ = ("name", "ids", "trust")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    TRUST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ids: _columns_pb2.IdColumn
+    trust: bool
+    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., trust: bool = ...) -> None: ...
+
+class ReleaseQuarantinedResponse(_message.Message):
+    __slots__ = ("released_count",)
+    RELEASED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    released_count: int
+    def __init__(self, released_count: _Optional[int] = ...) -> None: ...

@@ -71,6 +71,16 @@ class PoolServiceStub(object):
                 request_serializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.SerializeToString,
                 response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.FromString,
                 _registered_method=True)
+        self.ListQuarantined = channel.unary_unary(
+                '/hardneg.v1.PoolService/ListQuarantined',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedResponse.FromString,
+                _registered_method=True)
+        self.ReleaseQuarantined = channel.unary_unary(
+                '/hardneg.v1.PoolService/ReleaseQuarantined',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer(object):
@@ -129,6 +139,20 @@ class PoolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantined(self, request, context):
+        """Lists the samples in quarantine, in order of id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseQuarantined(self, request, context):
+        """Puts samples back from quarantine, with the score they were last reported with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PoolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +190,16 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     servicer.WatchPoolStats,
                     request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.FromString,
                     response_serializer=hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.SerializeToString,
+            ),
+            'ListQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantined,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedResponse.SerializeToString,
+            ),
+            'ReleaseQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseQuarantined,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +393,60 @@ class PoolService(object):
             '/hardneg.v1.PoolService/WatchPoolStats',
             hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsRequest.SerializeToString,
             hardneg_dot_v1_dot_pool__service__pb2.WatchPoolStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/ListQuarantined',
+            hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.ListQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/ReleaseQuarantined',
+            hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.FromString,
             options,
             channel_credentials,
             insecure,

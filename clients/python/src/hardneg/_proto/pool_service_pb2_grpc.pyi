@@ -137,7 +137,39 @@ _PoolServiceWatchPoolStatsType = typing_extensions.TypeVar(
     ],
 )
 
-class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType]):
+_PoolServiceListQuarantinedType = typing_extensions.TypeVar(
+    '_PoolServiceListQuarantinedType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListQuarantinedRequest,
+        pool_service_pb2.ListQuarantinedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListQuarantinedRequest,
+        pool_service_pb2.ListQuarantinedResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListQuarantinedRequest,
+        pool_service_pb2.ListQuarantinedResponse,
+    ],
+)
+
+_PoolServiceReleaseQuarantinedType = typing_extensions.TypeVar(
+    '_PoolServiceReleaseQuarantinedType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ReleaseQuarantinedRequest,
+        pool_service_pb2.ReleaseQuarantinedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ReleaseQuarantinedRequest,
+        pool_service_pb2.ReleaseQuarantinedResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ReleaseQuarantinedRequest,
+        pool_service_pb2.ReleaseQuarantinedResponse,
+    ],
+)
+
+class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType, _PoolServiceListQuarantinedType, _PoolServiceReleaseQuarantinedType]):
     """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
     naming the field where one is at fault.
     """
@@ -172,6 +204,14 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.WatchPoolStatsRequest,
             pool_service_pb2.WatchPoolStatsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.ListQuarantinedRequest,
+            pool_service_pb2.ListQuarantinedResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.ReleaseQuarantinedRequest,
+            pool_service_pb2.ReleaseQuarantinedResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -204,6 +244,14 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.WatchPoolStatsRequest,
             pool_service_pb2.WatchPoolStatsResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.ListQuarantinedRequest,
+            pool_service_pb2.ListQuarantinedResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.ReleaseQuarantinedRequest,
+            pool_service_pb2.ReleaseQuarantinedResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreatePool: _PoolServiceCreatePoolType
@@ -230,6 +278,12 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
     NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
     """
+
+    ListQuarantined: _PoolServiceListQuarantinedType
+    """Lists the samples in quarantine, in order of id."""
+
+    ReleaseQuarantined: _PoolServiceReleaseQuarantinedType
+    """Puts samples back from quarantine, with the score they were last reported with."""
 
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -259,6 +313,14 @@ PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         pool_service_pb2.WatchPoolStatsRequest,
         pool_service_pb2.WatchPoolStatsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListQuarantinedRequest,
+        pool_service_pb2.ListQuarantinedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ReleaseQuarantinedRequest,
+        pool_service_pb2.ReleaseQuarantinedResponse,
     ],
 ]
 
@@ -326,5 +388,21 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
         NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
         """
+
+    @abc.abstractmethod
+    def ListQuarantined(
+        self,
+        request: pool_service_pb2.ListQuarantinedRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.ListQuarantinedResponse, collections.abc.Awaitable[pool_service_pb2.ListQuarantinedResponse]]:
+        """Lists the samples in quarantine, in order of id."""
+
+    @abc.abstractmethod
+    def ReleaseQuarantined(
+        self,
+        request: pool_service_pb2.ReleaseQuarantinedRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.ReleaseQuarantinedResponse, collections.abc.Awaitable[pool_service_pb2.ReleaseQuarantinedResponse]]:
+        """Puts samples back from quarantine, with the score they were last reported with."""
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,157 @@
+//! Batches out: checks, waits, places, the draw, what is remembered of it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument as _;
+
+use super::admission::Patience;
+use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, Wait};
+use super::core::Pool;
+use super::error::{PoolError, Violation};
+use super::policy::Policy;
+use super::sampler::{self, MineContext};
+use super::spans;
+use super::spec::{IdKind, PoolSpec, ServeLimits};
+use crate::store::key::{Key, UNITS_PER_OCTAVE};
+use crate::store::{ServeMark, ServePenalty};
+
+/// Octaves that the serve penalty takes at most (DECISIONS 17).
+const SERVE_PENALTY_OCTAVES_MAX: i64 = 8;
+/// How often a waiting request looks at the pool at most.
+const WAIT_POLL: std::time::Duration = std::time::Duration::from_millis(5);
+/// Longest request_id, bytes.
+pub(super) const REQUEST_ID_BYTES_MAX: usize = 64;
+
+impl Pool {
+    /// Mines one batch.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
+    /// while the server mines all that it may at once.
+    pub async fn mine(&self, request: MineRequest, patience: Patience) -> Result<Arc<MinedBatch>, PoolError> {
+        let spec = self.spec();
+        self.check_mine(&spec, &request)?;
+        let mining = pin!(self.mine_once(&spec, &request, patience));
+        let mining = mining.instrument(spans::mine(&self.id, &request));
+        if request.request_id.is_empty() {
+            return mining.await.map(Arc::new);
+        }
+        self.house.replay.get_or_mine(self.uid, &request, mining).await
+    }
+
+    fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
+        let mut bad = request.policy.violations("policy");
+        if !(1..=BATCH_SIZE_MAX).contains(&request.batch_size) {
+            bad.push(Violation::new(
+                "batch_size",
+                format!("{} is not in 1..={BATCH_SIZE_MAX}", request.batch_size),
+            ));
+        }
+        if request.exclude.len() > BATCH_SIZE_MAX as usize {
+            bad.push(Violation::new(
+                "exclude_ids",
+                format!("{} ids, over {BATCH_SIZE_MAX}", request.exclude.len()),
+            ));
+        }
+        if request.request_id.len() > REQUEST_ID_BYTES_MAX {
+            bad.push(Violation::new(
+                "request_id",
+                format!("{} bytes, over {REQUEST_ID_BYTES_MAX}", request.request_id.len()),
+            ));
+        }
+        if let Some(wait) = request.wait {
+            if wait.min_size > spec.capacity {
+                bad.push(Violation::new(
+                    "wait.min_size",
+                    format!(
+                        "{} is over the pool's capacity {}: it could never be met",
+                        wait.min_size, spec.capacity
+                    ),
+                ));
+            }
+            if wait.timeout > self.limits.max_wait {
+                bad.push(Violation::new(
+                    "wait.timeout",
+                    format!("{:?} is over this server's max_wait {:?}", wait.timeout, self.limits.max_wait),
+                ));
+            }
+        }
+        if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
+    }
+
+    async fn mine_once(
+        &self,
+        spec: &PoolSpec,
+        request: &MineRequest,
+        patience: Patience,
+    ) -> Result<MinedBatch, PoolError> {
+        let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
+        let timed_out = match request.wait {
+            Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
+            None => false,
+        };
+        let _place = self.house.admission.mine(patience).await?;
+        let begun = Instant::now();
+        let now = self.clock.now();
+        let context = MineContext {
+            store: &*self.store,
+            policy: request.policy.over(&spec.default_policy.over(&Policy::default())),
+            batch_size: request.batch_size as usize,
+            excluded: excluded.into_iter().collect(),
+            now: Key(now.decay_units as u32),
+            stamp_now: now.stamp,
+            by_steps: spec.decay.by_steps(),
+            penalty: serve_penalty(spec.serve_limits),
+            mark: ServeMark {
+                count: !request.dry_run,
+                max_serves: match spec.serve_limits.max_serves {
+                    0 => u16::MAX,
+                    n => n,
+                },
+            },
+            seed: request.seed.unwrap_or_else(rand::random),
+            scan_limit: self.limits.scan_limit,
+            named: spec.id_kind == IdKind::Name,
+            payloads: spec.max_payload_bytes > 0,
+        };
+        let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
+        batch.timed_out = timed_out;
+        self.recorder.mines.record(begun.elapsed());
+        self.counters.count_mine(&batch);
+        if !request.dry_run {
+            self.recorder.served(&batch);
+        }
+        Ok(batch)
+    }
+
+    /// Waits until the hard store holds `min_size`; true when the time ran out first.
+    async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
+        if self.store.level().await?.hard >= wait.min_size {
+            return Ok(false);
+        }
+        let _place = self.house.admission.wait()?;
+        let deadline = tokio::time::Instant::now() + wait.timeout;
+        loop {
+            let grown = self.grown.notified();
+            if self.closed.is_cancelled() {
+                return Err(PoolError::NotFound(self.id.clone()));
+            }
+            if self.store.level().await?.hard >= wait.min_size {
+                return Ok(false);
+            }
+            if tokio::time::timeout_at(deadline, grown).await.is_err() {
+                return Ok(true);
+            }
+            // Many batches a second need not mean as many looks.
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+}
+
+fn serve_penalty(limits: ServeLimits) -> ServePenalty {
+    ServePenalty {
+        units_per_serve: (-limits.serve_penalty.log2() * UNITS_PER_OCTAVE as f64).round() as u32,
+        units_max: (SERVE_PENALTY_OCTAVES_MAX * UNITS_PER_OCTAVE) as u32,
+    }
+}

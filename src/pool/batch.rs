@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::filtered::FilterCounts;
 use super::policy::{Policy, PolicyOverrides};
 use super::report::Ids;
 
@@ -128,6 +129,8 @@ pub struct MinedBatch {
     pub sizes: PoolSizes,
     /// Proposals drawn.
     pub proposals: u64,
+    /// What each filter turned away.
+    pub filtered: FilterCounts,
 }
 
 impl MinedBatch {

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod clock;
 pub mod core;
 pub mod error;
+pub mod filtered;
 mod house;
 mod ingest;
 mod ledger;

@@ -166,6 +166,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         pool_uid: pool.uid(),
         position: 0,
         round: None,
+        filtered: Some(stats::encode_filtered(&batch.filtered)),
         ..Default::default()
     }
 }

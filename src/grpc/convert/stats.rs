@@ -3,6 +3,7 @@
 use super::report::encode_counts;
 use crate::pool::batch::PoolSizes;
 use crate::pool::core::Pool;
+use crate::pool::filtered::FilterCounts;
 use crate::pool::report::ReportCounts;
 use crate::pool::stats::PoolStats;
 use crate::proto::v1 as pb;
@@ -52,5 +53,24 @@ pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
         distinct: sizes.distinct,
         background_probability: sizes.background_probability,
         floor_log2: sizes.floor_log2,
+    }
+}
+
+/// What each filter turned away.
+pub(super) fn encode_filtered(counts: &FilterCounts) -> pb::FilterCounts {
+    pb::FilterCounts {
+        excluded: counts.excluded,
+        known_positives: counts.known_positives,
+        vetoed: counts.vetoed,
+        leased: counts.leased,
+        max_serves: counts.max_serves,
+        model_version: counts.model_version,
+        age: counts.age,
+        score: counts.score,
+        positive_aware: counts.positive_aware,
+        rank: counts.rank,
+        stratum: counts.stratum,
+        group: counts.group,
+        unscored_passed: counts.unscored_passed,
     }
 }

@@ -168,7 +168,12 @@ async fn raced(
     } else {
         Estimand::All
     };
-    let account = Account { estimand, asked: context.batch_size, proposals: race.proposals };
+    let account = Account {
+        estimand,
+        asked: context.batch_size,
+        proposals: race.proposals,
+        filtered: Default::default(),
+    };
     Ok(Some((chosen, account)))
 }
 

@@ -7,6 +7,7 @@ use super::background::Background;
 use super::weights;
 use crate::pool::batch::{Estimand, MinedBatch, PoolSizes, Source};
 use crate::pool::clock::{Clock, Moment};
+use crate::pool::filtered::FilterCounts;
 use crate::store::{Census, Row, Served};
 
 /// A chosen sample with what its marking returned.
@@ -24,6 +25,7 @@ pub(super) struct Account {
     /// Samples asked for.
     pub(super) asked: usize,
     pub(super) proposals: u64,
+    pub(super) filtered: FilterCounts,
 }
 
 pub(super) fn batch(
@@ -76,6 +78,7 @@ pub(super) fn batch(
             floor_log2: census.floor.map(|key| now.log2_weight(key)),
         },
         proposals: account.proposals,
+        filtered: account.filtered,
     };
     for c in chosen {
         if let Some(names) = names.as_mut() {

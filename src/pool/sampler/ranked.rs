@@ -58,7 +58,15 @@ pub(super) async fn top(
     } else {
         Estimand::All
     };
-    Ok((chosen, Account { estimand, asked: context.batch_size, proposals: random.proposals }))
+    Ok((
+        chosen,
+        Account {
+            estimand,
+            asked: context.batch_size,
+            proposals: random.proposals,
+            filtered: Default::default(),
+        },
+    ))
 }
 
 /// The B - round(epsilon B) longest unreported of 16 times as many uniform draws, and the rest from the background.
@@ -90,7 +98,15 @@ pub(super) async fn stalest(
     let mut chosen: Vec<Chosen> =
         served.into_iter().map(|(row, served)| unweighed(row, served, Source::Hard)).collect();
     chosen.extend(random.chosen);
-    Ok((chosen, Account { estimand: Estimand::None, asked: context.batch_size, proposals }))
+    Ok((
+        chosen,
+        Account {
+            estimand: Estimand::None,
+            asked: context.batch_size,
+            proposals,
+            filtered: Default::default(),
+        },
+    ))
 }
 
 /// Hard samples wanted, and the batch's size.

@@ -79,9 +79,13 @@ impl MiningService for Mining {
 
     async fn release_lease(
         &self,
-        _: Request<pb::ReleaseLeaseRequest>,
+        request: Request<pb::ReleaseLeaseRequest>,
     ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
-        Err(PoolError::Unimplemented("ReleaseLease".into()).into())
+        let request = request.into_inner();
+        let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
+        let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
+        let released_count = pool.release_lease(ids).await?;
+        Ok(Response::new(pb::ReleaseLeaseResponse { released_count }))
     }
 
     async fn get_samples(

@@ -28,6 +28,8 @@ pub struct MineRequest {
     pub request_id: String,
     /// Count no serve.
     pub dry_run: bool,
+    /// How long what is served rests; `None`: the pool's default.
+    pub lease: Option<Duration>,
 }
 
 impl MineRequest {
@@ -75,6 +77,15 @@ pub enum Estimand {
     Approximate,
 }
 
+/// Why weights are approximate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approximation {
+    /// The race was cut short at a limit of the server.
+    ScanLimit,
+    /// Places were kept for strata.
+    MinPerStratum,
+}
+
 /// Sizes of a pool at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PoolSizes {
@@ -111,10 +122,16 @@ pub struct MinedBatch {
     pub model_versions: Vec<u32>,
     /// Serves since the report, this one included.
     pub serves: Vec<u32>,
+    /// Strata.
+    pub strata: Vec<u32>,
+    /// Groups; 0: none.
+    pub groups: Vec<u64>,
     /// One a row, or empty when the pool keeps none.
     pub payloads: Vec<Bytes>,
     /// What the weights estimate.
     pub estimand: Estimand,
+    /// Why they do so approximately.
+    pub approximations: Vec<Approximation>,
     /// As applied.
     pub policy: Policy,
     /// As applied.
@@ -143,7 +160,7 @@ impl MinedBatch {
     /// Bytes this holds, about.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let rows = self.ids.len() * 64;
+        let rows = self.ids.len() * 76;
         let names = self.names.iter().flatten().map(|n| n.len() + 16).sum::<usize>();
         let payloads = self.payloads.iter().map(|p| p.len() + 32).sum::<usize>();
         std::mem::size_of::<Self>() + rows + names + payloads

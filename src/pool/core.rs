@@ -239,11 +239,22 @@ impl Pool {
         Ok((removed, 0))
     }
 
+    /// Ends leases before their time; how many samples rested.
+    ///
+    /// # Errors
+    /// `Invalid` naming `ids`.
+    pub async fn release_lease(&self, ids: Ids) -> Result<u64, PoolError> {
+        let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
+        self.store.expire(self.clock.now_millis()).await?;
+        Ok(self.store.release(&ids).await?)
+    }
+
     /// The pool's figures now.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn stats(&self) -> Result<PoolStats, PoolError> {
+        self.store.expire(self.clock.now_millis()).await?;
         let store = self.store.stats().await?;
         let now = self.clock.now();
         Ok(PoolStats {

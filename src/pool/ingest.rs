@@ -59,6 +59,8 @@ pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec)
     retain(&mut batch.scores, &keep);
     retain::<Arc<str>>(&mut batch.names, &keep);
     retain::<Bytes>(&mut batch.payloads, &keep);
+    retain(&mut batch.strata, &keep);
+    retain(&mut batch.groups, &keep);
     (non_finite, out_of_range)
 }
 

@@ -12,7 +12,7 @@ use super::error::{PoolError, Violation};
 use super::policy::Policy;
 use super::sampler::{self, MineContext};
 use super::spans;
-use super::spec::{IdKind, PoolSpec, ServeLimits};
+use super::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{ServeMark, ServePenalty};
 
@@ -60,6 +60,9 @@ impl Pool {
                 format!("{} bytes, over {REQUEST_ID_BYTES_MAX}", request.request_id.len()),
             ));
         }
+        if let Some(lease) = request.lease.filter(|lease| *lease > LEASE_MAX) {
+            bad.push(Violation::new("lease", format!("{lease:?} is over {LEASE_MAX:?}")));
+        }
         if let Some(wait) = request.wait {
             if wait.min_size > spec.capacity {
                 bad.push(Violation::new(
@@ -94,6 +97,9 @@ impl Pool {
         let _place = self.house.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
+        let now_millis = self.clock.now_millis();
+        self.store.expire(now_millis).await?;
+        let lease = request.lease.unwrap_or(spec.serve_limits.lease);
         let context = MineContext {
             store: &*self.store,
             policy: request.policy.over(&spec.default_policy.over(&Policy::default())),
@@ -109,6 +115,8 @@ impl Pool {
                     0 => u16::MAX,
                     n => n,
                 },
+                lease_until: (!request.dry_run && !lease.is_zero())
+                    .then(|| now_millis + lease.as_millis().max(1) as u64),
             },
             seed: request.seed.unwrap_or_else(rand::random),
             scan_limit: self.limits.scan_limit,

@@ -1,5 +1,6 @@
 //! How a batch is chosen: the policy, what a request overrides of it, and its ranges.
 
+use super::balance::Balance;
 use super::error::Violation;
 
 /// Largest exponent of PROPORTIONAL and RANK (DECISIONS 24).
@@ -104,6 +105,8 @@ pub struct Policy {
     pub windows: Vec<Window>,
     /// What happens with too few hard samples.
     pub shortfall: Shortfall,
+    /// Limits on strata and groups.
+    pub balance: Balance,
 }
 
 impl Default for Policy {
@@ -116,6 +119,7 @@ impl Default for Policy {
             normalization: Normalization::None,
             windows: Vec::new(),
             shortfall: Shortfall::Fill,
+            balance: Balance::default(),
         }
     }
 }
@@ -137,6 +141,8 @@ pub struct PolicyOverrides {
     pub windows: Vec<Window>,
     /// See [`Policy`].
     pub shortfall: Option<Shortfall>,
+    /// See [`Policy`]; as a whole.
+    pub balance: Option<Balance>,
 }
 
 impl PolicyOverrides {
@@ -151,6 +157,7 @@ impl PolicyOverrides {
             normalization: self.normalization.unwrap_or(base.normalization),
             windows: if self.windows.is_empty() { base.windows.clone() } else { self.windows.clone() },
             shortfall: self.shortfall.unwrap_or(base.shortfall),
+            balance: self.balance.as_ref().unwrap_or(&base.balance).clone(),
         }
     }
 
@@ -176,6 +183,9 @@ impl PolicyOverrides {
             if let Some(description) = window.fault() {
                 bad.push(Violation::new(format!("{prefix}.windows[{i}]"), description));
             }
+        }
+        if let Some(balance) = &self.balance {
+            bad.extend(balance.violations(&format!("{prefix}.balance")));
         }
         bad
     }

@@ -55,6 +55,10 @@ pub struct Report {
     pub scores: Vec<f32>,
     /// One a row, or empty.
     pub payloads: Vec<Bytes>,
+    /// Strata, one a row, or empty.
+    pub strata: Vec<u32>,
+    /// Groups, one a row, or empty; 0 and the empty name: none.
+    pub groups: Ids,
     /// Training step; used where the pool ages by steps.
     pub step: u64,
     /// Version of the model.

@@ -3,13 +3,14 @@
 use std::pin::pin;
 use std::time::Instant;
 use tracing::Instrument as _;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
 use super::ingest::{check_payloads, drop_unusable, merge};
 use super::ledger::Delivery;
-use super::report::{Ack, AckStatus, Report, ReportCounts};
+use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::spans;
 use super::stats::Counters;
 use crate::store::key::Key;
@@ -48,6 +49,8 @@ impl Pool {
             scores: report.scores,
             names,
             payloads: report.payloads,
+            strata: report.strata,
+            groups: group_numbers(report.groups),
             decay_units: moment.decay_units,
             stamp: moment.stamp,
             refuse_stale: spec.decay.by_steps(),
@@ -87,6 +90,16 @@ impl Pool {
             floor_log2: floor.map(|key| now.log2_weight(key)),
             position: 0,
             durable_position: 0,
+        }
+    }
+}
+
+/// Groups by number: names by their hash.
+fn group_numbers(groups: Ids) -> Vec<u64> {
+    match groups {
+        Ids::U64(groups) => groups,
+        Ids::Names(names) => {
+            names.iter().map(|name| if name.is_empty() { 0 } else { xxh3_64(name.as_bytes()) }).collect()
         }
     }
 }

@@ -19,6 +19,8 @@ pub const DEFAULT_MAX_STEP_JUMP: u64 = 1_000_000;
 pub const DEFAULT_MAX_FILL_TIME: Duration = Duration::from_secs(3600);
 /// Most serves that `max_serves` can count to.
 pub const MAX_SERVES_LIMIT: u16 = u16::MAX - 1;
+/// Longest lease.
+pub const LEASE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// Limits that concern pools, from the server's configuration.
 #[derive(Clone, Debug)]
@@ -119,11 +121,13 @@ pub struct ServeLimits {
     pub serve_penalty: f64,
     /// Serves between two reports; 0: no limit.
     pub max_serves: u16,
+    /// The lease of requests that give none; 0: none.
+    pub lease: Duration,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self { serve_penalty: 1.0, max_serves: 0 }
+        Self { serve_penalty: 1.0, max_serves: 0, lease: Duration::ZERO }
     }
 }
 
@@ -256,6 +260,11 @@ impl PoolSpec {
             self.serve_limits.max_serves <= MAX_SERVES_LIMIT,
             "serve_limits.max_serves",
             format!("{} is over {MAX_SERVES_LIMIT}", self.serve_limits.max_serves),
+        );
+        check(
+            self.serve_limits.lease <= LEASE_MAX,
+            "serve_limits.lease",
+            format!("{:?} is over {LEASE_MAX:?}", self.serve_limits.lease),
         );
         check(
             self.max_payload_bytes <= limits.max_payload_bytes,

@@ -87,6 +87,10 @@ pub struct ReportBatch {
     pub names: Vec<Arc<str>>,
     /// One a row, or empty; an empty payload keeps what is stored.
     pub payloads: Vec<Bytes>,
+    /// Strata, one a row, or empty: what is stored is kept.
+    pub strata: Vec<u32>,
+    /// Groups, one a row, or empty: what is stored is kept. 0: none.
+    pub groups: Vec<u64>,
     /// D(t) when reported, in key units (DECISIONS 13). At most 2^14 octaves above the highest of earlier batches.
     pub decay_units: u64,
     /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
@@ -146,8 +150,18 @@ pub struct BucketCount {
     pub low: Key,
     /// Highest key that a member may have, inclusive.
     pub high: Key,
-    /// Members.
+    /// Members that do not rest: ordinals 0..count.
     pub count: u32,
+    /// Members under a lease: the ordinals after those.
+    pub resting: u32,
+}
+
+impl BucketCount {
+    /// Members, resting ones included.
+    #[must_use]
+    pub fn members(&self) -> u32 {
+        self.count + self.resting
+    }
 }
 
 /// The serving background generation as counted.
@@ -176,8 +190,10 @@ pub enum BackgroundCount {
 pub struct Census {
     /// Occupied buckets of all partitions, each partition's in descending order of `high`.
     pub buckets: Vec<BucketCount>,
-    /// |S|.
+    /// |S|, resting samples included.
     pub hard: u64,
+    /// Samples under a lease, of either source.
+    pub leased: u64,
     /// The background.
     pub background: BackgroundCount,
     /// As in [`Applied::floor`].
@@ -193,7 +209,7 @@ pub enum Address {
         partition: u16,
         /// From the census.
         bucket: u32,
-        /// 0..count.
+        /// 0..count, and on to 0..members() for resting ones.
         ordinal: u32,
     },
     /// The `ordinal`-th background member of a partition (dense: partition 0, the id itself).
@@ -220,6 +236,41 @@ pub struct Row {
     pub model_version: u32,
     /// Serves since the last report.
     pub serves: u16,
+    /// It rests under a lease.
+    pub leased: bool,
+    /// Its stratum.
+    pub stratum: u32,
+    /// Its group; 0: none.
+    pub group: u64,
+}
+
+impl Row {
+    /// A dense id that was never reported.
+    #[must_use]
+    pub fn unreported(id: u64) -> Self {
+        Self {
+            id,
+            hard_key: None,
+            score: f32::NAN,
+            stamp: None,
+            model_version: 0,
+            serves: 0,
+            leased: false,
+            stratum: 0,
+            group: 0,
+        }
+    }
+}
+
+/// Samples of one stratum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StratumCount {
+    /// The stratum.
+    pub stratum: u32,
+    /// Of the hard store.
+    pub hard: u64,
+    /// Of the serving background, members of the hard store included (dense: 0, it is not known).
+    pub background: u64,
 }
 
 /// A served sample's attachments and its serve count, this serve included.
@@ -240,6 +291,8 @@ pub struct ServeMark {
     pub count: bool,
     /// Refuse a sample that has been served this often since its last report. `u16::MAX`: no limit.
     pub max_serves: u16,
+    /// The sample rests until then, milliseconds of the server's monotonic clock; with `count` only.
+    pub lease_until: Option<u64>,
 }
 
 /// The penalty on keys of samples that were served since their last report.
@@ -287,6 +340,8 @@ pub struct StoreStats {
     pub background: u64,
     /// p of the serving generation.
     pub background_probability: f64,
+    /// Samples under a lease.
+    pub leased: u64,
     /// Bytes held.
     pub memory_bytes: u64,
     /// Background generations so far.
@@ -326,8 +381,16 @@ pub trait Store: Send + Sync + 'static {
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError>;
     /// A page of about `limit` hard rows from `cursor` (0 first). Rows that move meanwhile may be missed or repeated.
     async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError>;
-    /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves`, or gone.
+    /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves` or a lease, or gone.
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
+    /// Ends the leases that are over by `now_millis`; a report of a sample ends its lease as well.
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError>;
+    /// Ends leases before their time; how many there were.
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError>;
+    /// When the leases of ids end; `None` for those that do not rest.
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError>;
+    /// The strata that are stored, in order.
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError>;
     /// Removes samples from everywhere; returns how many were stored, and the position.
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;
     /// What a call may ask for often: a few loads, no lock.

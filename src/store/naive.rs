@@ -12,7 +12,7 @@ use super::key::{BUCKET_SHIFT, Key};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, Level,
     ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec,
-    StoreStats,
+    StoreStats, StratumCount,
 };
 
 /// Makes [`NaiveStore`]s.
@@ -38,6 +38,8 @@ struct State {
     /// Smallest hash ever refused.
     threshold: Option<u64>,
     removed: HashSet<u64>,
+    /// When leases end.
+    leases: HashMap<u64, u64>,
     position: u64,
 }
 
@@ -70,6 +72,9 @@ impl NaiveStore {
                 buckets.entry(place).or_default().push(*id);
             }
         }
+        for members in buckets.values_mut() {
+            members.sort_by_key(|id| (state.leases.contains_key(id), *id));
+        }
         buckets
     }
 
@@ -89,7 +94,8 @@ impl State {
     }
 
     fn row(&self, id: u64) -> Option<Row> {
-        self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)
+        let row = self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)?;
+        Some(Row { leased: self.leases.contains_key(&id), ..row })
     }
 }
 
@@ -139,11 +145,15 @@ impl Store for NaiveStore {
                     stamp: Some(batch.stamp),
                     model_version: batch.model_version,
                     serves: 0,
+                    leased: false,
+                    stratum: batch.strata.get(i).copied().unwrap_or(old.map_or(0, |o| o.stratum)),
+                    group: batch.groups.get(i).copied().unwrap_or(old.map_or(0, |o| o.group)),
                 },
                 name: batch.names.get(i).cloned(),
                 payload: payload.or(known.and_then(|k| k.payload)),
             };
             state.removed.remove(&id);
+            state.leases.remove(&id);
             let mut in_background = true;
             if let BackgroundSpec::Sampled { size } = self.spec.background {
                 let hash = background_hash(id, self.salt());
@@ -192,12 +202,16 @@ impl Store for NaiveStore {
         let mut buckets: Vec<BucketCount> = self
             .buckets(&state)
             .into_iter()
-            .map(|((partition, bucket), members)| BucketCount {
-                partition,
-                bucket,
-                low: Key(bucket << BUCKET_SHIFT),
-                high: Key((bucket << BUCKET_SHIFT) | ((1 << BUCKET_SHIFT) - 1)),
-                count: members.len() as u32,
+            .map(|((partition, bucket), members)| {
+                let resting = members.iter().filter(|id| state.leases.contains_key(id)).count() as u32;
+                BucketCount {
+                    partition,
+                    bucket,
+                    low: Key(bucket << BUCKET_SHIFT),
+                    high: Key((bucket << BUCKET_SHIFT) | ((1 << BUCKET_SHIFT) - 1)),
+                    count: members.len() as u32 - resting,
+                    resting,
+                }
             })
             .collect();
         buckets.reverse();
@@ -211,7 +225,8 @@ impl Store for NaiveStore {
                 counts: self.background_ids(&state).iter().map(|l| l.len() as u32).collect(),
             },
         };
-        Ok(Census { buckets, hard: state.hard.len() as u64, background, floor: None })
+        let leased = state.leases.len() as u64;
+        Ok(Census { buckets, hard: state.hard.len() as u64, leased, background, floor: None })
     }
 
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -230,14 +245,8 @@ impl Store for NaiveStore {
                         state.row(*lanes[partition as usize].get(ordinal as usize)?)
                     }
                     BackgroundSpec::Dense { ids } => {
-                        let never = Row {
-                            id: ordinal,
-                            hard_key: None,
-                            score: f32::NAN,
-                            stamp: None,
-                            model_version: 0,
-                            serves: 0,
-                        };
+                        let leased = state.leases.contains_key(&ordinal);
+                        let never = Row { leased, ..Row::unreported(ordinal) };
                         let there = ordinal < ids && !state.removed.contains(&ordinal);
                         there.then(|| state.row(ordinal).unwrap_or(never))
                     }
@@ -253,7 +262,8 @@ impl Store for NaiveStore {
 
     async fn top(&self, n: usize, penalty: ServePenalty, _: usize) -> Result<Vec<Row>, StoreError> {
         let state = self.state.lock();
-        let mut rows: Vec<Row> = state.hard.values().map(|e| e.row).collect();
+        let mut rows: Vec<Row> =
+            state.hard.values().map(|e| e.row).filter(|r| !state.leases.contains_key(&r.id)).collect();
         let key = |r: &Row| r.hard_key.unwrap_or_default().plus(-penalty.units(r.serves));
         rows.sort_by(|a, b| key(b).serial_cmp(key(a)).then(a.id.cmp(&b.id)));
         rows.truncate(n);
@@ -262,7 +272,8 @@ impl Store for NaiveStore {
 
     async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
         let state = self.state.lock();
-        let rows: Vec<Row> = state.hard.values().skip(cursor as usize).take(limit).map(|e| e.row).collect();
+        let page = state.hard.keys().skip(cursor as usize).take(limit);
+        let rows: Vec<Row> = page.filter_map(|id| state.row(*id)).collect();
         let next = cursor + rows.len() as u64;
         Ok(ScanPage { next: (next < state.hard.len() as u64).then_some(next), rows })
     }
@@ -272,31 +283,64 @@ impl Store for NaiveStore {
         Ok(ids
             .iter()
             .map(|id| {
+                if mark.count && state.leases.contains_key(id) {
+                    return None;
+                }
+                let lease = mark.lease_until.filter(|_| mark.count);
                 let Some(entry) = state.entry(*id) else {
                     let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids);
-                    return (dense && !state.removed.contains(id)).then_some(Served {
-                        serves: 1,
-                        name: None,
-                        payload: None,
-                    });
+                    let there = dense && !state.removed.contains(id);
+                    state.leases.extend(lease.filter(|_| there).map(|until| (*id, until)));
+                    return there.then_some(Served { serves: 1, name: None, payload: None });
                 };
                 if entry.row.serves >= mark.max_serves {
                     return None;
                 }
                 entry.row.serves += u16::from(mark.count);
-                Some(Served {
+                let served = Served {
                     serves: entry.row.serves,
                     name: entry.name.clone(),
                     payload: entry.payload.clone(),
-                })
+                };
+                state.leases.extend(lease.map(|until| (*id, until)));
+                Some(served)
             })
             .collect())
+    }
+
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
+        self.state.lock().leases.retain(|_, end| *end > now_millis);
+        Ok(())
+    }
+
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        let mut state = self.state.lock();
+        Ok(ids.iter().filter(|id| state.leases.remove(id).is_some()).count() as u64)
+    }
+
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
+        let state = self.state.lock();
+        Ok(ids.iter().map(|id| state.leases.get(id).copied()).collect())
+    }
+
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+        let state = self.state.lock();
+        let mut strata: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
+        for (source, rows) in [&state.hard, &state.background].into_iter().enumerate() {
+            for entry in rows.values() {
+                strata.entry(entry.row.stratum).or_default()[source] += 1;
+            }
+        }
+        let count =
+            |(stratum, [hard, background]): (u32, [u64; 2])| StratumCount { stratum, hard, background };
+        Ok(strata.into_iter().map(count).collect())
     }
 
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
         let mut state = self.state.lock();
         let mut removed = 0;
         for id in ids {
+            state.leases.remove(id);
             let hard = state.hard.remove(id).is_some();
             let background = state.background.remove(id).is_some();
             let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids)
@@ -322,6 +366,7 @@ impl Store for NaiveStore {
             hard: state.hard.len() as u64,
             background,
             background_probability: state.threshold.map_or(1.0, |t| t as f64 / 2f64.powi(64)),
+            leased: state.leases.len() as u64,
             ..StoreStats::default()
         })
     }

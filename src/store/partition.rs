@@ -31,6 +31,10 @@ pub struct Partitioned {
     pub names: Vec<Arc<str>>,
     /// Payloads, or empty.
     pub payloads: Vec<Bytes>,
+    /// Strata, or empty.
+    pub strata: Vec<u32>,
+    /// Groups, or empty.
+    pub groups: Vec<u64>,
     /// Rows left out because a later row of the batch has the same id.
     pub coalesced: u64,
     /// Keys whose log2 weight was clamped.
@@ -59,7 +63,10 @@ impl Partitioned {
             ..Self::default()
         };
         let mut order = Vec::new();
-        let attached = !batch.names.is_empty() || !batch.payloads.is_empty();
+        let attached = !batch.names.is_empty()
+            || !batch.payloads.is_empty()
+            || !batch.strata.is_empty()
+            || !batch.groups.is_empty();
         if attached {
             order.resize(rows, 0);
         }
@@ -86,6 +93,12 @@ impl Partitioned {
         }
         if !batch.payloads.is_empty() {
             out.payloads = order.iter().map(|&row| batch.payloads[row].clone()).collect();
+        }
+        if !batch.strata.is_empty() {
+            out.strata = order.iter().map(|&row| batch.strata[row]).collect();
+        }
+        if !batch.groups.is_empty() {
+            out.groups = order.iter().map(|&row| batch.groups[row]).collect();
         }
         out.offsets = offsets;
         out

@@ -5,6 +5,8 @@
 mod common;
 
 mod admin;
+mod balance;
+mod leases;
 mod mining;
 mod pools;
 mod reports;

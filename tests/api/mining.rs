@@ -64,7 +64,7 @@ async fn a_wrong_request_names_its_field() {
     let wait = pb::MineBatchRequest { wait: Some(negative), ..Default::default() };
     assert_invalid(sent(wait).await, "wait.timeout");
     for later in [
-        pb::MineBatchRequest { lease: Some(prost_types::Duration::default()), ..Default::default() },
+        pb::MineBatchRequest { step: Some(1), ..Default::default() },
         pb::MineBatchRequest { round: Some(pb::Round::default()), ..Default::default() },
     ] {
         assert_eq!(told(sent(later).await).0, Code::Unimplemented);

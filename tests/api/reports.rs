@@ -92,6 +92,8 @@ async fn a_bad_batch_names_its_column_and_changes_nothing() {
             "batch.ids",
             pb::ScoreBatch { ids: u64s(vec![1; 900_000]), scores: floats(vec![1.0; 900_000]), ..good() },
         ),
+        ("batch.strata", pb::ScoreBatch { strata: vec![1], ..good() }),
+        ("batch.groups", pb::ScoreBatch { groups: u64s(vec![1, 2, 3]), ..good() }),
         ("batch.ids.strings.values[1]", keyed(strings(&["a", ""]))),
         ("batch.ids.strings.values[0]", keyed(strings(&[&long_key, "b"]))),
         ("batch.ids", keyed(u64s(vec![1, 2]))),
@@ -108,8 +110,7 @@ async fn a_bad_batch_names_its_column_and_changes_nothing() {
     for later in [
         pb::ScoreBatch { anchors: u64s(vec![1, 2]), ..good() },
         pb::ScoreBatch { positive_scores: floats(vec![1.0, 2.0]), ..good() },
-        pb::ScoreBatch { strata: vec![1, 2], ..good() },
-        pb::ScoreBatch { groups: u64s(vec![1, 2]), ..good() },
+        pb::ScoreBatch { reference_scores: floats(vec![1.0, 2.0]), ..good() },
     ] {
         assert_eq!(told(send(&client, later).await).0, Code::Unimplemented);
     }

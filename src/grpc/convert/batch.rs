@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{duration, policy, report, stats, variant};
 use crate::grpc::Context;
 use crate::pool::admission::Patience;
-use crate::pool::batch::{Estimand, MineRequest, MinedBatch, Source, Wait};
+use crate::pool::batch::{Approximation, Estimand, MineRequest, MinedBatch, Source, Wait};
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::proto::columns;
@@ -40,7 +40,6 @@ pub(in crate::grpc) fn decode(
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
     for (set, name) in [
-        (message.lease.is_some(), "lease"),
         (message.round.is_some(), "round"),
         (message.step.is_some(), "step"),
         (message.negative_ratio.is_some(), "negative_ratio"),
@@ -79,6 +78,7 @@ pub(in crate::grpc) fn decode(
         wait,
         request_id: message.request_id,
         dry_run: message.dry_run,
+        lease: message.lease.map(|lease| duration(&field("lease"), lease)).transpose()?,
     };
     let reply = Reply {
         pool,
@@ -147,6 +147,8 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         model_versions: if fields.model_versions { batch.model_versions } else { Vec::new() },
         serves: if fields.serves { batch.serves } else { Vec::new() },
         payloads: if fields.payloads { batch.payloads } else { Vec::new() },
+        strata: if fields.strata { batch.strata } else { Vec::new() },
+        groups: fields.groups.then(|| columns::encode_ids(batch.groups, encoding)),
         estimand: match batch.estimand {
             Estimand::All => pb::Estimand::All,
             Estimand::HardStore => pb::Estimand::HardStore,
@@ -166,6 +168,14 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         pool_uid: pool.uid(),
         position: 0,
         round: None,
+        approximations: batch
+            .approximations
+            .iter()
+            .map(|approximation| match approximation {
+                Approximation::ScanLimit => pb::Approximation::ScanLimit.into(),
+                Approximation::MinPerStratum => pb::Approximation::MinPerStratum.into(),
+            })
+            .collect(),
         filtered: Some(stats::encode_filtered(&batch.filtered)),
         ..Default::default()
     }

@@ -1,6 +1,7 @@
 //! Between the messages of the contract and the pool layer's words, one file a noun.
 
 pub(super) mod activity;
+mod balance;
 pub(super) mod batch;
 pub(super) mod policy;
 pub(super) mod report;

@@ -1,6 +1,7 @@
 //! Mining policies.
 
-use super::variant;
+use super::{balance, variant};
+use crate::pool::balance::Balance;
 use crate::pool::error::PoolError;
 use crate::pool::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
 use crate::proto::v1::{self as pb, window::Kind};
@@ -14,11 +15,8 @@ pub(in crate::grpc) fn decode(
     message: Option<pb::MiningPolicy>,
 ) -> Result<PolicyOverrides, PoolError> {
     let message = message.unwrap_or_default();
-    for (set, name) in [(message.curriculum.is_some(), "curriculum"), (message.balance.is_some(), "balance")]
-    {
-        if set {
-            return Err(PoolError::Unimplemented(format!("{prefix}.{name}")));
-        }
+    if message.curriculum.is_some() {
+        return Err(PoolError::Unimplemented(format!("{prefix}.curriculum")));
     }
     let strategy = match variant(&format!("{prefix}.strategy"), message.strategy)? {
         pb::Strategy::Unspecified => None,
@@ -58,6 +56,10 @@ pub(in crate::grpc) fn decode(
         normalization,
         windows,
         shortfall,
+        balance: message
+            .balance
+            .map(|message| balance::decode(&format!("{prefix}.balance"), message))
+            .transpose()?,
     })
 }
 
@@ -83,6 +85,7 @@ pub(in crate::grpc) fn encode(policy: Policy) -> pb::MiningPolicy {
         normalization: Some(policy.normalization),
         windows: policy.windows,
         shortfall: Some(policy.shortfall),
+        balance: Some(policy.balance).filter(Balance::is_active),
     })
 }
 
@@ -114,6 +117,7 @@ pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningP
         normalization: normalization.into(),
         windows: policy.windows.iter().map(encode_window).collect(),
         shortfall: shortfall.into(),
+        balance: policy.balance.as_ref().map(balance::encode),
         ..Default::default()
     }
 }

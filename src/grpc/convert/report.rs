@@ -38,8 +38,6 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     for (set, field) in [
         (batch.anchors.is_some(), "batch.anchors"),
         (batch.positive_scores.is_some(), "batch.positive_scores"),
-        (!batch.strata.is_empty(), "batch.strata"),
-        (batch.groups.is_some(), "batch.groups"),
         (batch.reference_scores.is_some(), "batch.reference_scores"),
     ] {
         if set {
@@ -55,7 +53,15 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
     check_rows("batch.ids", rows, rows_max)?;
     let scores = columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?;
-    let lengths = [("batch.scores", scores, true), ("batch.payloads", batch.payloads.len(), false)];
+    // A message without groups is as good as none.
+    let groups = batch.groups.filter(|groups| groups.encoding.is_some());
+    let group_rows = columns::id_rows(groups.as_ref()).map_err(column("batch.groups"));
+    let lengths = [
+        ("batch.scores", scores, true),
+        ("batch.payloads", batch.payloads.len(), false),
+        ("batch.strata", batch.strata.len(), false),
+        ("batch.groups", if groups.is_some() { group_rows? } else { 0 }, false),
+    ];
     for (field, got, required) in lengths {
         if got != rows && (required || got != 0) {
             return Err(PoolError::invalid(field, format!("has {got} rows, batch.ids has {rows}")));
@@ -65,6 +71,11 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
         ids: decode_ids(batch.ids, "batch.ids", rows_max)?,
         scores: columns::decode_floats(batch.scores).map_err(column("batch.scores"))?,
         payloads: batch.payloads,
+        strata: batch.strata,
+        groups: match groups {
+            None => Ids::default(),
+            some => decode_ids(some, "batch.groups", rows_max)?,
+        },
         step: batch.step,
         model_version: batch.model_version,
         sender: Sender { worker_id: batch.worker_id, epoch: batch.worker_epoch, sequence: batch.sequence },

@@ -1,5 +1,7 @@
 //! Pool specs: messages with absent fields, and specs with every default filled in.
 
+use std::time::Duration;
+
 use super::{duration, duration_message, policy, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
@@ -165,16 +167,17 @@ fn decode_score_update(message: Option<pb::ScoreUpdate>) -> Result<ScoreUpdate, 
 
 fn decode_serve_limits(message: Option<pb::ServeLimits>) -> Result<ServeLimits, PoolError> {
     let message = message.unwrap_or_default();
-    if message.lease.is_some() {
-        return Err(PoolError::Unimplemented("pool.spec.serve_limits.lease".into()));
-    }
     let max_serves = u16::try_from(message.max_serves).map_err(|_| {
         PoolError::invalid(
             "pool.spec.serve_limits.max_serves",
             format!("{} is over {}", message.max_serves, crate::pool::spec::MAX_SERVES_LIMIT),
         )
     })?;
-    Ok(ServeLimits { serve_penalty: or_default(message.serve_penalty, 1.0), max_serves })
+    let lease = match message.lease {
+        None => Duration::ZERO,
+        Some(lease) => duration("pool.spec.serve_limits.lease", lease)?,
+    };
+    Ok(ServeLimits { serve_penalty: or_default(message.serve_penalty, 1.0), max_serves, lease })
 }
 
 fn decode_rotation(
@@ -230,7 +233,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         serve_limits: Some(pb::ServeLimits {
             serve_penalty: spec.serve_limits.serve_penalty,
             max_serves: spec.serve_limits.max_serves.into(),
-            ..Default::default()
+            lease: Some(spec.serve_limits.lease).filter(|l| !l.is_zero()).map(duration_message),
         }),
         max_payload_bytes: spec.max_payload_bytes,
         kind: pb::PoolKind::Flat.into(),

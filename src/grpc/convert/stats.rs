@@ -41,6 +41,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         background_generations: stats.store.generations,
         background_generations_timed_out: stats.store.generations_timed_out,
         clamped: counters.clamped,
+        leased: stats.store.leased,
         ..Default::default()
     }
 }

@@ -244,7 +244,7 @@ async fn names(store: &dyn Store, named: bool, ids: Vec<u64>) -> Result<Vec<Opti
     if !named {
         return Ok(vec![None; ids.len()]);
     }
-    let look = ServeMark { count: false, max_serves: u16::MAX };
+    let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
     let served = store.serve(&ids, look).await?;
     Ok(served.into_iter().map(|served| served.and_then(|served| served.name)).collect())
 }

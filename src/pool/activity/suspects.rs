@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn row(id: u64, stamp: u32) -> Row {
-        Row { id, hard_key: None, score: id as f32, stamp: Some(stamp), model_version: 0, serves: 0 }
+        Row { score: id as f32, stamp: Some(stamp), ..Row::unreported(id) }
     }
 
     #[test]

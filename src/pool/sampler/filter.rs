@@ -1,4 +1,4 @@
-//! Which samples may be served. The order is METHODS 4's: exclusions, serves, version and age, score, then the
+//! Which samples may be served. The order is METHODS 4's: exclusions, leases and serves, version and age, score, then the
 //! window of keys that a rank or quantile window became.
 
 use std::collections::HashSet;
@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::tiers::Tiers;
 use crate::pool::clock::Clock;
 use crate::pool::error::PoolError;
+use crate::pool::filtered::Reason;
 use crate::pool::policy::Window;
 use crate::store::{Address, Census, Row, Store};
 
@@ -29,6 +30,8 @@ pub(super) struct Filter<'a> {
     windows: &'a [Window],
     stamp_now: u32,
     by_steps: bool,
+    /// Some samples rest.
+    any_leased: bool,
     /// The first sample of the rank window.
     first: Option<Place>,
     /// The first sample after it.
@@ -44,8 +47,9 @@ impl<'a> Filter<'a> {
         windows: &'a [Window],
         stamp_now: u32,
         by_steps: bool,
-        hard: u64,
+        census: &Census,
     ) -> Self {
+        let hard = census.hard;
         let mut ranks = (0, hard);
         for window in windows {
             let (min, max) = match *window {
@@ -56,7 +60,8 @@ impl<'a> Filter<'a> {
             ranks = (ranks.0.max(min), ranks.1.min(max));
         }
         ranks.0 = ranks.0.min(ranks.1);
-        Self { excluded, max_serves, windows, stamp_now, by_steps, first: None, end: None, ranks }
+        let any_leased = census.leased > 0;
+        Self { excluded, max_serves, windows, stamp_now, by_steps, any_leased, first: None, end: None, ranks }
     }
 
     /// Turns the rank window into a window of keys, by reading the buckets in which it begins and ends. A rank window is
@@ -78,39 +83,62 @@ impl<'a> Filter<'a> {
 
     /// Whether anything but the rank window may turn a hard sample away.
     pub(super) fn looks_at_items(&self) -> bool {
-        self.removes_items()
+        self.any_leased || self.looks_at_rows()
+    }
+
+    /// The same, leases left out: the census counts what rests.
+    pub(super) fn looks_at_rows(&self) -> bool {
+        !self.excluded.is_empty()
+            || self.max_serves != u16::MAX
             || self.windows.iter().any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
     }
 
     /// Whether samples of either source may be turned away, so that the batch is over the eligible ones only.
     pub(super) fn removes_items(&self) -> bool {
-        !self.excluded.is_empty() || self.max_serves != u16::MAX
+        !self.excluded.is_empty() || self.max_serves != u16::MAX || self.any_leased
     }
 
-    /// Whether a sample may be served from either source.
-    pub(super) fn admits(&self, row: &Row) -> bool {
-        row.serves < self.max_serves && !self.excluded.contains(&row.id)
+    /// What keeps a sample from being served from either source.
+    pub(super) fn refuses(&self, row: &Row) -> Option<Reason> {
+        if !self.excluded.is_empty() && self.excluded.contains(&row.id) {
+            return Some(Reason::Excluded);
+        }
+        if row.leased {
+            return Some(Reason::Leased);
+        }
+        (row.serves >= self.max_serves).then_some(Reason::MaxServes)
+    }
+
+    /// What keeps a sample from being served as a hard one; `offset` is its key's.
+    pub(super) fn refuses_hard(&self, row: &Row, offset: i64) -> Option<Reason> {
+        let place = (offset, row.id);
+        let outside = self.ranks.0 >= self.ranks.1
+            || self.first.is_some_and(|first| before(place, first))
+            || self.end.is_some_and(|end| !before(place, end));
+        self.refuses(row)
+            .or_else(|| self.windows.iter().filter_map(|window| self.fails(window, row)).min())
+            .or(outside.then_some(Reason::Rank))
     }
 
     /// Whether a sample may be served as a hard one; `offset` is its key's.
     pub(super) fn admits_hard(&self, row: &Row, offset: i64) -> bool {
-        let place = (offset, row.id);
-        self.ranks.0 < self.ranks.1
-            && self.admits(row)
-            && self.windows.iter().all(|w| self.passes(w, row))
-            && self.first.is_none_or(|first| !before(place, first))
-            && self.end.is_none_or(|end| before(place, end))
+        self.refuses_hard(row, offset).is_none()
     }
 
-    fn passes(&self, window: &Window, row: &Row) -> bool {
-        match *window {
-            Window::Score { min, max } => (min..=max).contains(&row.score),
-            Window::Age { min, max } => row
-                .stamp
-                .is_some_and(|stamp| (min..=max).contains(&Clock::age(self.stamp_now, stamp, self.by_steps))),
-            Window::ModelVersion { min, max } => (min..=max).contains(&row.model_version),
-            Window::Rank { .. } | Window::Quantile { .. } => true,
-        }
+    fn fails(&self, window: &Window, row: &Row) -> Option<Reason> {
+        let (passes, reason) = match *window {
+            Window::Score { min, max } => ((min..=max).contains(&row.score), Reason::Score),
+            Window::Age { min, max } => {
+                let age = row.stamp.map(|stamp| Clock::age(self.stamp_now, stamp, self.by_steps));
+                (age.is_some_and(|age| (min..=max).contains(&age)), Reason::Age)
+            }
+            Window::ModelVersion { min, max } => {
+                ((min..=max).contains(&row.model_version), Reason::ModelVersion)
+            }
+            // Become places in the order.
+            Window::Rank { .. } | Window::Quantile { .. } => return None,
+        };
+        (!passes).then_some(reason)
     }
 }
 
@@ -153,7 +181,7 @@ async fn place_at(
         if *of as usize != tier {
             continue;
         }
-        for ordinal in 0..bucket.count {
+        for ordinal in 0..bucket.members() {
             chunk.push(Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal });
             if chunk.len() == CHUNK {
                 read_places(store, tiers, &mut chunk, &mut places).await?;

@@ -9,6 +9,7 @@ mod mass;
 mod mixture;
 mod output;
 mod pilot;
+mod quota;
 mod race;
 mod ranked;
 mod rng;
@@ -17,7 +18,9 @@ mod weights;
 
 use std::collections::HashSet;
 
-use super::batch::{Estimand, MinedBatch, Source};
+use hashbrown::HashMap;
+
+use super::batch::{Approximation, Estimand, MinedBatch, Source};
 use super::error::PoolError;
 use super::policy::{Policy, Shortfall, Strategy};
 use crate::store::key::Key;
@@ -26,6 +29,7 @@ use background::Background;
 use filter::Filter;
 use mass::Mass;
 use output::{Account, Chosen};
+use quota::Quota;
 use race::{Field, Race};
 use rng::Draws;
 use tiers::Tiers;
@@ -88,9 +92,11 @@ async fn attempt(
         &context.policy.windows,
         context.stamp_now,
         context.by_steps,
-        census.hard,
+        &census,
     );
     filter.locate_ranks(context.store, &census, &tiers).await?;
+    let by_stratum = context.policy.balance.is_by_stratum();
+    let strata = if by_stratum { context.store.strata().await? } else { Vec::new() };
     let field = Field {
         store: context.store,
         census: &census,
@@ -99,6 +105,7 @@ async fn attempt(
         filter: &filter,
         penalty: context.penalty,
         scan_limit: context.scan_limit,
+        strata: &strata,
     };
     let (chosen, account) = match context.policy.strategy {
         Strategy::Top => ranked::top(context, &field, draws).await?,
@@ -110,7 +117,7 @@ async fn attempt(
             }
         }
     };
-    Ok(Some(output::batch(context, &census, &background, chosen, &account)))
+    Ok(Some(output::batch(context, &census, &background, chosen, account)))
 }
 
 /// The batch of a strategy with a probability: the first B arrivals of the race. `None` as of [`attempt`].
@@ -136,20 +143,20 @@ async fn raced(
     };
     let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
     let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
-    let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws);
+    let quota = quota(context, field, size)?;
+    let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws).within(quota);
     race.run_to(size + 1).await?;
     if race.is_overtaken() && !last {
         return Ok(None);
     }
     let served = serve_first(context, &mut race, size).await?;
-    let tau = race.arrivals.get(size).map(|arrival| arrival.time);
     let n = served.len();
     let chosen = race.arrivals[..n]
         .iter()
         .zip(served)
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
-            let inclusion = weights::inclusion_probability(rate, tau);
+            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, size));
             let probability = if arrival.hard_mass > 0.0 { 1.0 } else { background.probability };
             Chosen {
                 row: arrival.row,
@@ -159,9 +166,10 @@ async fn raced(
             }
         })
         .collect();
-    let estimand = if race.approximate {
+    let approximations = approximations(&race);
+    let estimand = if !approximations.is_empty() {
         Estimand::Approximate
-    } else if field.filter.removes_items() {
+    } else if field.filter.removes_items() || race.quota.as_ref().is_some_and(Quota::shuts_out) {
         Estimand::Eligible
     } else if random_fraction == 0.0 {
         Estimand::HardStore
@@ -170,11 +178,27 @@ async fn raced(
     };
     let account = Account {
         estimand,
+        approximations,
         asked: context.batch_size,
         proposals: race.proposals,
-        filtered: Default::default(),
+        filtered: race.filtered,
     };
     Ok(Some((chosen, account)))
+}
+
+/// The places of a batch that is drawn with `size`; `None`: there are no limits.
+fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Option<Quota>, PoolError> {
+    let policy = &context.policy;
+    let with_background = policy.random_fraction > 0.0 && field.background.size > 0.0;
+    Quota::new(&policy.balance, context.batch_size, size, field.strata, with_background)
+}
+
+fn approximations(race: &Race<'_>) -> Vec<Approximation> {
+    let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
+    [(race.approximate, Approximation::ScanLimit), (reserves, Approximation::MinPerStratum)]
+        .into_iter()
+        .filter_map(|(holds, approximation)| holds.then_some(approximation))
+        .collect()
 }
 
 /// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (DECISIONS 7).
@@ -185,7 +209,7 @@ async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<us
     if context.policy.shortfall == Shortfall::Fill || hard_wanted == 0 {
         return Ok(size);
     }
-    let eligible = eligible_hard(field, hard_wanted).await?;
+    let eligible = eligible_hard(field, quota(context, field, size)?, hard_wanted).await?;
     shortened(context, eligible, hard_wanted)
 }
 
@@ -209,9 +233,9 @@ fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Resu
 }
 
 /// Eligible hard samples, counted no further than `stop_at`.
-async fn eligible_hard(field: &Field<'_>, stop_at: u64) -> Result<u64, PoolError> {
+async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64) -> Result<u64, PoolError> {
     let (first, end) = field.filter.ranks;
-    if !field.filter.looks_at_items() {
+    if !field.filter.looks_at_items() && quota.is_none() {
         return Ok(end - first);
     }
     let (mut eligible, mut read, mut cursor) = (0, 0, Some(0));
@@ -223,6 +247,7 @@ async fn eligible_hard(field: &Field<'_>, stop_at: u64) -> Result<u64, PoolError
             .iter()
             .filter(|row| {
                 row.hard_key.is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
+                    && quota.as_mut().is_none_or(|quota| quota.admit(row, 0.0).is_ok())
             })
             .count() as u64;
         cursor = page.next;
@@ -237,28 +262,29 @@ async fn serve_first(
     race: &mut Race<'_>,
     size: usize,
 ) -> Result<Vec<Served>, PoolError> {
-    let mut served: Vec<Served> = Vec::with_capacity(size);
+    let mut served: HashMap<u64, Served> = HashMap::with_capacity(size);
     loop {
         race.run_to(size + 1).await?;
-        let first = served.len();
-        let end = size.min(race.arrivals.len());
-        if first >= end {
-            return Ok(served);
+        let first = &race.arrivals[..size.min(race.arrivals.len())];
+        let ids: Vec<u64> = first.iter().map(|a| a.row.id).filter(|id| !served.contains_key(id)).collect();
+        if ids.is_empty() {
+            return Ok(first.iter().filter_map(|a| served.remove(&a.row.id)).collect());
         }
-        let ids: Vec<u64> = race.arrivals[first..end].iter().map(|a| a.row.id).collect();
         let answers = context.store.serve(&ids, context.mark).await?;
-        let mut answers = answers.into_iter();
-        let newest = race.arrivals.split_off(first);
-        for arrival in newest {
-            match answers.next() {
-                Some(Some(answer)) => {
-                    served.push(answer);
-                    race.arrivals.push(arrival);
+        let mut refused = HashSet::new();
+        for (id, answer) in ids.into_iter().zip(answers) {
+            match answer {
+                Some(answer) => {
+                    served.insert(id, answer);
                 }
-                Some(None) => {}
-                // Beyond the first B: not asked.
-                None => race.arrivals.push(arrival),
+                None => {
+                    refused.insert(id);
+                }
             }
+        }
+        if !refused.is_empty() {
+            race.arrivals.retain(|arrival| !refused.contains(&arrival.row.id));
+            race.deal_again();
         }
     }
 }
@@ -277,5 +303,7 @@ fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
 
 #[cfg(test)]
 mod overtaken_tests;
+#[cfg(test)]
+mod quota_tests;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::MineContext;
 use super::background::Background;
 use super::weights;
-use crate::pool::batch::{Estimand, MinedBatch, PoolSizes, Source};
+use crate::pool::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source};
 use crate::pool::clock::{Clock, Moment};
 use crate::pool::filtered::FilterCounts;
 use crate::store::{Census, Row, Served};
@@ -22,6 +22,7 @@ pub(super) struct Chosen {
 /// How a batch came about.
 pub(super) struct Account {
     pub(super) estimand: Estimand,
+    pub(super) approximations: Vec<Approximation>,
     /// Samples asked for.
     pub(super) asked: usize,
     pub(super) proposals: u64,
@@ -33,7 +34,7 @@ pub(super) fn batch(
     census: &Census,
     background: &Background<'_>,
     chosen: Vec<Chosen>,
-    account: &Account,
+    account: Account,
 ) -> MinedBatch {
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
@@ -63,8 +64,11 @@ pub(super) fn batch(
             .collect(),
         model_versions: chosen.iter().map(|c| c.row.model_version).collect(),
         serves: chosen.iter().map(|c| u32::from(c.served.serves)).collect(),
+        strata: chosen.iter().map(|c| c.row.stratum).collect(),
+        groups: chosen.iter().map(|c| c.row.group).collect(),
         payloads: Vec::new(),
         estimand: account.estimand,
+        approximations: account.approximations,
         policy: context.policy.clone(),
         seed: context.seed,
         realized_random_fraction: from_background as f64 / n.max(1) as f64,

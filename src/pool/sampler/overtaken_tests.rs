@@ -9,6 +9,7 @@ use super::*;
 use crate::store::naive::NaiveStore;
 use crate::store::{
     Address, Applied, BackgroundSpec, Census, Level, ReportBatch, ScanPage, StoreError, StoreStats,
+    StratumCount,
 };
 
 const SAMPLED: BackgroundSpec = BackgroundSpec::Sampled { size: 100 };
@@ -54,6 +55,18 @@ impl Store for Changing {
     }
     async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
         self.stored.scan(cursor, limit).await
+    }
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
+        self.stored.expire(now_millis).await
+    }
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.stored.release(ids).await
+    }
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
+        self.stored.leases(ids).await
+    }
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+        self.stored.strata().await
     }
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         self.stored.serve(ids, mark).await

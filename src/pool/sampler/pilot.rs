@@ -29,10 +29,11 @@ pub(super) async fn points(
         .enumerate()
         .map(|(i, tier)| {
             let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
-            Point { weight: inside as f64, mass: mass.mean(i, tier) }
+            let active = tier.active as f64 / tier.count.max(1) as f64;
+            Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
         })
         .collect();
-    let looks = field.filter.looks_at_items() || field.penalty.units_per_serve > 0;
+    let looks = field.filter.looks_at_rows() || field.penalty.units_per_serve > 0;
     let total: f64 = census.iter().map(|p| p.weight).sum();
     if !looks || total <= 0.0 {
         return Ok(census);
@@ -52,10 +53,7 @@ async fn pilot(
     tau: f64,
     draws: &mut Draws,
 ) -> Result<Vec<Point>, PoolError> {
-    let share = |tier: usize| {
-        let tier_count = field.tiers.list[tier].count.max(1) as f64;
-        census[tier].weight / tier_count
-    };
+    let share = |tier: usize| census[tier].weight / field.tiers.list[tier].active.max(1) as f64;
     let counts: Vec<(f64, f64)> = field
         .census
         .buckets

@@ -17,10 +17,12 @@ use hashbrown::{HashMap, HashSet};
 use super::background::Background;
 use super::filter::Filter;
 use super::mass::Mass;
+use super::quota::Quota;
 use super::rng::Draws;
 use super::tiers::Tiers;
 use crate::pool::error::PoolError;
-use crate::store::{Address, Census, Row, ServePenalty, Store};
+use crate::pool::filtered::{FilterCounts, Reason};
+use crate::store::{Address, Census, Row, ServePenalty, Store, StratumCount};
 
 /// Proposals in a round, at least and at most.
 const ROUND_MIN: usize = 16;
@@ -36,6 +38,9 @@ const SCAN_PAGE: usize = 4096;
 /// Arrivals kept beyond the ones needed, should some be refused when marked as served.
 const SCAN_SPARE: usize = 64;
 
+/// A race with limits gives up after so many times its budget of proposals without an arrival that found a place.
+const FRUITLESS_BUDGETS: u64 = 16;
+
 /// So many strangers are no accident.
 const STRANGERS_MIN: usize = 4;
 
@@ -48,6 +53,8 @@ pub(super) struct Field<'a> {
     pub(super) filter: &'a Filter<'a>,
     pub(super) penalty: ServePenalty,
     pub(super) scan_limit: usize,
+    /// Strata that are stored, where they matter.
+    pub(super) strata: &'a [StratumCount],
 }
 
 /// A sample that has arrived.
@@ -129,6 +136,13 @@ pub(super) struct Race<'a> {
     schedule_cut: bool,
     /// The pass stopped at the scan limit.
     pub(super) approximate: bool,
+    /// Limits on who of the arrivals has a place.
+    pub(super) quota: Option<Quota>,
+    /// Proposals since an arrival found a place.
+    fruitless: u64,
+    /// Nothing was left to arrive.
+    exhausted: bool,
+    pub(super) filtered: FilterCounts,
 }
 
 impl<'a> Race<'a> {
@@ -192,7 +206,17 @@ impl<'a> Race<'a> {
             scheduled: None,
             schedule_cut: false,
             approximate: false,
+            quota: None,
+            fruitless: 0,
+            exhausted: false,
+            filtered: FilterCounts::default(),
         }
+    }
+
+    /// The same race, in which not every arrival has a place.
+    pub(super) fn within(mut self, quota: Option<Quota>) -> Self {
+        self.quota = quota;
+        self
     }
 
     /// Samples that must not arrive: they have been chosen otherwise.
@@ -202,7 +226,7 @@ impl<'a> Race<'a> {
 
     /// Runs until `target` samples have arrived, or nothing is left to arrive.
     pub(super) async fn run_to(&mut self, target: usize) -> Result<(), PoolError> {
-        while self.arrivals.len() < target {
+        while !self.is_done(target) {
             if self.scheduled.is_none() && self.proposals > self.budget() && self.mass.is_some() {
                 self.schedule(target).await?;
             }
@@ -210,7 +234,10 @@ impl<'a> Race<'a> {
             if total > 0.0 {
                 self.round(total, target).await?;
             } else if !self.arrive_scheduled(f64::INFINITY, target) && !self.schedule_cut {
-                return Ok(());
+                if !self.relax() {
+                    self.exhausted = true;
+                    return Ok(());
+                }
             }
             // More hard samples were needed than the pass kept: the race is memoryless, so it can be run again from now.
             if self.schedule_is_spent() {
@@ -218,6 +245,53 @@ impl<'a> Race<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_done(&mut self, target: usize) -> bool {
+        if self.arrivals.len() >= target {
+            return true;
+        }
+        let gives_up = self.fruitless > FRUITLESS_BUDGETS * self.budget();
+        match &self.quota {
+            None => false,
+            Some(quota) if quota.is_settled() => true,
+            Some(_) if gives_up => {
+                self.approximate = true;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Nothing is left to arrive: lets those have the places that were kept for others in vain. Whether that helped.
+    fn relax(&mut self) -> bool {
+        let before = self.arrivals.len();
+        if !self.quota.as_mut().is_some_and(Quota::relax) {
+            return false;
+        }
+        self.deal_again();
+        self.arrivals.len() > before
+    }
+
+    /// Some arrivals were taken out: those that had found no place are asked again.
+    pub(super) fn deal_again(&mut self) {
+        if let Some(quota) = self.quota.as_mut() {
+            self.arrivals = quota.deal_again(std::mem::take(&mut self.arrivals));
+        }
+    }
+
+    /// Until when a sample would have had a place: min(tau, tau_A of its stratum and group). tau is the arrival after the
+    /// first `size`.
+    pub(super) fn deadline(&self, row: &Row, size: usize) -> Option<f64> {
+        let tau = self.arrivals.get(size).map(|arrival| arrival.time);
+        match &self.quota {
+            None => tau,
+            // The places that are kept leave no arrival after the last.
+            Some(quota) if quota.reserves() => {
+                quota.deadline(row, tau.or((!self.exhausted).then_some(self.time)))
+            }
+            Some(quota) => quota.deadline(row, tau),
+        }
     }
 
     /// Most of the counted R has gone: another generation serves, and this race would draw too little from it.
@@ -246,18 +320,23 @@ impl<'a> Race<'a> {
 
     /// u_i: 0 outside H.
     fn hard_mass(&self, row: &Row) -> f64 {
+        self.judge_mass(row).unwrap_or(0.0)
+    }
+
+    /// u_i, or the filter that makes it 0.
+    fn judge_mass(&self, row: &Row) -> Result<f64, Reason> {
         let (Some(mass), Some(key)) = (self.mass, row.hard_key) else {
-            return 0.0;
+            return Ok(0.0);
         };
         let offset = self.field.tiers.offset(key);
         let Some(tier) = self.field.tiers.find(offset) else {
-            return 0.0;
+            return Ok(0.0);
         };
-        if !self.field.filter.admits_hard(row, offset) {
-            return 0.0;
+        if let Some(reason) = self.field.filter.refuses_hard(row, offset) {
+            return Err(reason);
         }
         let u = mass.of(offset, tier, row.serves, self.field.penalty);
-        if u < self.cut { 0.0 } else { u }
+        Ok(if u < self.cut { 0.0 } else { u })
     }
 
     /// Plans a round, reads its rows in one call and lets them arrive.
@@ -269,14 +348,15 @@ impl<'a> Race<'a> {
         for proposal in &plan {
             self.arrive_scheduled(proposal.time, target);
             // Past the end of a cut schedule the next hard arrivals are not known yet.
-            if self.arrivals.len() >= target || self.schedule_is_spent() {
+            if self.is_done(target) || self.schedule_is_spent() {
                 break;
             }
             self.time = proposal.time;
             self.proposals += 1;
+            self.fruitless += 1;
             let place = proposal.place as usize;
             gone[place] |= self.judge(proposal, rows[place].as_ref());
-            if self.arrivals.len() >= target {
+            if self.is_done(target) {
                 break;
             }
         }
@@ -340,19 +420,25 @@ impl<'a> Race<'a> {
         }
         let lane = &self.lanes[proposal.lane as usize];
         let (from_background, bound, tier) = (lane.bucket.is_none(), lane.bound, lane.tier);
-        let hard_mass = self.hard_mass(row);
+        let judged = self.judge_mass(row);
+        let hard_mass = judged.unwrap_or(0.0);
         if from_background {
             // R shrank since the census, or is another generation: who is not in the R of the weights has no weight.
             if !self.field.background.contains(row.id) {
                 self.strangers += 1;
                 return true;
             }
-            if !self.field.filter.admits(row) {
+            if let Some(reason) = self.field.filter.refuses(row) {
+                self.filtered.count(reason);
                 return true;
             }
         } else {
             let moved_away = row.hard_key.and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
                 != Some(tier);
+            if let Err(reason) = judged {
+                self.filtered.count(reason);
+                return true;
+            }
             if hard_mass <= 0.0 || moved_away {
                 return true;
             }
@@ -366,13 +452,22 @@ impl<'a> Race<'a> {
 
     fn accept(&mut self, row: &Row, time: f64, from_background: bool, hard_mass: f64) {
         self.taken.insert(row.id);
-        self.arrivals.push(Arrival { row: *row, time, from_background, hard_mass });
+        let arrival = Arrival { row: *row, time, from_background, hard_mass };
+        if let Some(quota) = self.quota.as_mut()
+            && let Err(full) = quota.admit(row, time)
+        {
+            self.filtered.count(full.into());
+            quota.remember(arrival);
+            return;
+        }
+        self.fruitless = 0;
+        self.arrivals.push(arrival);
     }
 
     /// Lets scheduled hard samples arrive up to `time`; true if any did.
     fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
         let mut arrived = false;
-        while self.arrivals.len() < target {
+        while !self.is_done(target) {
             let Some(schedule) = self.scheduled.as_mut() else {
                 break;
             };
@@ -394,7 +489,8 @@ impl<'a> Race<'a> {
     /// Decides the hard arrivals to come by one pass: T_i = now + E_i/u_i for every eligible sample, exact because the
     /// exponential has no memory. The background goes on by proposals.
     async fn schedule(&mut self, target: usize) -> Result<(), PoolError> {
-        let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE;
+        let closing = self.quota.as_ref().map_or(0, Quota::parts_to_close);
+        let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE + closing;
         let mut found: Vec<(f64, Row, f64)> = Vec::with_capacity(2 * keep);
         let (mut cursor, mut read) = (Some(0), 0);
         self.schedule_cut = false;
@@ -413,19 +509,26 @@ impl<'a> Race<'a> {
                 }
             }
             if found.len() >= 2 * keep {
-                found.select_nth_unstable_by(keep, |a, b| a.0.total_cmp(&b.0));
-                found.truncate(keep);
-                self.schedule_cut = true;
+                self.schedule_cut |= self.prune(&mut found, keep);
             }
             cursor = page.next;
         }
-        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        if found.len() > keep {
-            found.truncate(keep);
-            self.schedule_cut = true;
-        }
+        self.schedule_cut |= self.prune(&mut found, keep);
         self.lanes.retain(|lane| lane.bucket.is_none());
         self.scheduled = Some(found.into());
         Ok(())
+    }
+
+    /// Keeps the first `keep` of what a pass has found, in order of time, of those that will find a place or be the first to
+    /// find none; whether there were more.
+    fn prune(&self, found: &mut Vec<(f64, Row, f64)>, keep: usize) -> bool {
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(quota) = &self.quota {
+            let mut rehearsal = quota.rehearse();
+            found.retain(|(time, row, _)| rehearsal.matters(row, *time));
+        }
+        let more = found.len() > keep;
+        found.truncate(keep);
+        more
     }
 }

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use super::mass::Mass;
 use super::output::{Account, Chosen};
-use super::race::{Field, Race};
+use super::quota::Quota;
+use super::race::{Arrival, Field, Race};
 use super::rng::Draws;
-use super::{MineContext, serve_first, serve_rows, shortened, unweighed, weights};
-use crate::pool::batch::{Estimand, Source};
+use super::{MineContext, approximations, quota, serve_first, serve_rows, shortened, unweighed, weights};
+use crate::pool::batch::{Approximation, Estimand, Source};
 use crate::pool::clock::Clock;
 use crate::pool::error::PoolError;
-use crate::store::Row;
+use crate::pool::filtered::{FilterCounts, Reason};
+use crate::store::{Row, Served};
 
 /// STALEST takes the B oldest of this many times B uniform draws.
 const STALEST_DRAWS: usize = 16;
@@ -22,51 +24,56 @@ pub(super) async fn top(
     draws: &mut Draws,
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
     let (hard_wanted, mut size) = hard_share(context);
-    let (hardest, approximate) = hardest(context, field, hard_wanted).await?;
-    if hardest.len() < hard_wanted {
-        size = shortened(context, hardest.len() as u64, hard_wanted as u64)?;
+    let hardest = hardest(context, field, hard_wanted).await?;
+    let hard_count = hardest.served.len();
+    if hard_count < hard_wanted {
+        size = shortened(context, hard_count as u64, hard_wanted as u64)?;
     }
-    let taken: HashSet<u64> = hardest.iter().map(|(row, _)| row.id).collect();
-    let hard_count = hardest.len();
+    let taken: HashSet<u64> = hardest.served.iter().map(|(row, _)| row.id).collect();
     let random_wanted = random_share(context, size, hard_count);
-    let random = uniform_background(context, field, &taken, random_wanted, draws).await?;
+    let limited = hardest.quota.is_some();
+    let mut random = uniform_background(context, field, &taken, random_wanted, hardest.quota, draws).await?;
+    random.filtered.add(&hardest.filtered);
     let n = hard_count + random.chosen.len();
     // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
     let weighed = context.policy.random_fraction > 0.0;
     let population = field.background.distinct();
     let mut chosen: Vec<Chosen> = hardest
+        .served
         .into_iter()
         .map(|(row, served)| Chosen {
             weighed: weighed.then(|| (1.0, weights::weight(n, population, 1.0, 1.0))),
             ..unweighed(row, served, Source::Hard)
         })
         .collect();
-    chosen.extend(random.chosen.into_iter().map(|mut c| {
-        c.weighed = weighed.then(|| {
-            let probability = field.background.probability;
-            let w = weights::weight(n, population, probability, random.inclusion);
-            (random.inclusion, w)
-        });
+    chosen.extend(random.chosen.into_iter().map(|(mut c, inclusion)| {
+        let probability = field.background.probability;
+        c.weighed = weighed.then(|| (inclusion, weights::weight(n, population, probability, inclusion)));
         c
     }));
+    let mut approximations = random.approximations;
+    if hardest.approximate && !approximations.contains(&Approximation::ScanLimit) {
+        approximations.push(Approximation::ScanLimit);
+    }
     let estimand = if !weighed {
+        approximations.clear();
         Estimand::None
-    } else if approximate {
+    } else if !approximations.is_empty() {
         Estimand::Approximate
-    } else if field.filter.removes_items() {
+    } else if field.filter.removes_items() || limited {
+        // What the hardest filled leaves the rest of its stratum or group without a chance.
         Estimand::Eligible
     } else {
         Estimand::All
     };
-    Ok((
-        chosen,
-        Account {
-            estimand,
-            asked: context.batch_size,
-            proposals: random.proposals,
-            filtered: Default::default(),
-        },
-    ))
+    let account = Account {
+        estimand,
+        approximations,
+        asked: context.batch_size,
+        proposals: random.proposals,
+        filtered: random.filtered,
+    };
+    Ok((chosen, account))
 }
 
 /// The B - round(epsilon B) longest unreported of 16 times as many uniform draws, and the rest from the background.
@@ -80,33 +87,34 @@ pub(super) async fn stalest(
     let drawn = STALEST_DRAWS * hard_wanted;
     let mut race = Race::new(field, Some(&mass), 0.0, 0.0, drawn, draws);
     race.run_to(drawn).await?;
-    let mut proposals = race.proposals;
+    let (mut proposals, mut filtered) = (race.proposals, race.filtered);
     let mut rows: Vec<Row> = race.arrivals.into_iter().map(|a| a.row).collect();
     let age =
         |row: &Row| row.stamp.map_or(f64::INFINITY, |s| Clock::age(context.stamp_now, s, context.by_steps));
     // The draw came in random order, so equal ages are broken at random.
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)));
-    rows.truncate(hard_wanted);
+    let mut places = quota(context, field, context.batch_size)?;
+    let rows = with_a_place(rows.into_iter(), &mut places, hard_wanted, &mut filtered);
     if rows.len() < hard_wanted {
         size = shortened(context, rows.len() as u64, hard_wanted as u64)?;
     }
     let served = serve_rows(context, rows).await?;
     let taken: HashSet<u64> = served.iter().map(|(row, _)| row.id).collect();
     let random_wanted = random_share(context, size, served.len());
-    let random = uniform_background(context, field, &taken, random_wanted, draws).await?;
+    let random = uniform_background(context, field, &taken, random_wanted, places, draws).await?;
     proposals += random.proposals;
+    filtered.add(&random.filtered);
     let mut chosen: Vec<Chosen> =
         served.into_iter().map(|(row, served)| unweighed(row, served, Source::Hard)).collect();
-    chosen.extend(random.chosen);
-    Ok((
-        chosen,
-        Account {
-            estimand: Estimand::None,
-            asked: context.batch_size,
-            proposals,
-            filtered: Default::default(),
-        },
-    ))
+    chosen.extend(random.chosen.into_iter().map(|(chosen, _)| chosen));
+    let account = Account {
+        estimand: Estimand::None,
+        approximations: Vec::new(),
+        asked: context.batch_size,
+        proposals,
+        filtered,
+    };
+    Ok((chosen, account))
 }
 
 /// Hard samples wanted, and the batch's size.
@@ -121,15 +129,51 @@ fn random_share(context: &MineContext<'_>, size: usize, hard: usize) -> usize {
     if context.policy.random_fraction > 0.0 { size.saturating_sub(hard) } else { 0 }
 }
 
-/// The `wanted` hardest eligible samples, marked as served; and whether the scan limit cut them short.
-async fn hardest(
-    context: &MineContext<'_>,
-    field: &Field<'_>,
+/// The first `wanted` of rows in order that find a place.
+fn with_a_place(
+    rows: impl Iterator<Item = Row>,
+    quota: &mut Option<Quota>,
     wanted: usize,
-) -> Result<(Vec<(Row, crate::store::Served)>, bool), PoolError> {
+    filtered: &mut FilterCounts,
+) -> Vec<Row> {
+    let mut chosen = Vec::with_capacity(wanted);
+    for (order, row) in rows.enumerate() {
+        if chosen.len() == wanted {
+            break;
+        }
+        if let Some(quota) = quota
+            && let Err(full) = quota.admit(&row, order as f64)
+        {
+            filtered.count(full.into());
+            quota.remember(Arrival { row, time: order as f64, from_background: false, hard_mass: 0.0 });
+            continue;
+        }
+        chosen.push(row);
+    }
+    chosen
+}
+
+/// The hardest samples, marked as served.
+struct Hardest {
+    served: Vec<(Row, Served)>,
+    /// The scan limit cut them short.
+    approximate: bool,
+    /// The places that are left.
+    quota: Option<Quota>,
+    filtered: FilterCounts,
+}
+
+/// The `wanted` hardest eligible samples.
+async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) -> Result<Hardest, PoolError> {
+    let mut quota = quota(context, field, context.batch_size)?;
     let (first, end) = field.filter.ranks;
     if wanted == 0 || first >= end {
-        return Ok((Vec::new(), false));
+        return Ok(Hardest {
+            served: Vec::new(),
+            approximate: false,
+            quota,
+            filtered: FilterCounts::default(),
+        });
     }
     let total = field.census.hard as usize;
     let mut asked = (wanted + first as usize + context.excluded.len()).min(total);
@@ -137,17 +181,32 @@ async fn hardest(
         let rows = field.store.top(asked, field.penalty, field.scan_limit).await?;
         let whole = rows.len() < asked || asked >= total;
         let limited = asked >= field.scan_limit;
-        let mut eligible: Vec<Row> = rows
+        let mut filtered = FilterCounts::default();
+        let refusal = |row: &Row| match row.hard_key {
+            Some(key) => field.filter.refuses_hard(row, field.tiers.offset(key)),
+            None => Some(Reason::Rank),
+        };
+        let eligible: Vec<Row> = rows
             .into_iter()
             .filter(|row| {
-                row.hard_key.is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
+                let refused = refusal(row);
+                refused.into_iter().for_each(|reason| filtered.count(reason));
+                refused.is_none()
             })
             .collect();
-        if eligible.len() >= wanted || whole || limited {
-            eligible.truncate(wanted);
+        if let Some(quota) = quota.as_mut() {
+            quota.clear();
+        }
+        let mut chosen = with_a_place(eligible.iter().copied(), &mut quota, wanted, &mut filtered);
+        let last = whole || limited;
+        while last && chosen.len() < wanted && quota.as_mut().is_some_and(Quota::relax) {
+            quota.iter_mut().for_each(Quota::clear);
+            chosen = with_a_place(eligible.iter().copied(), &mut quota, wanted, &mut FilterCounts::default());
+        }
+        if chosen.len() >= wanted || last {
             // Another request may take the last serve of one between the look and the mark: that one is missing then.
-            let served = serve_rows(context, eligible).await?;
-            return Ok((served, limited && !whole));
+            let served = serve_rows(context, chosen).await?;
+            return Ok(Hardest { served, approximate: limited && !whole, quota, filtered });
         }
         asked = (asked * 4).min(total).min(field.scan_limit.max(1));
     }
@@ -155,10 +214,11 @@ async fn hardest(
 
 /// Samples drawn uniformly from the background.
 struct Uniform {
-    chosen: Vec<Chosen>,
-    /// pi of each, of those not taken otherwise.
-    inclusion: f64,
+    /// With pi of each, of those not taken otherwise.
+    chosen: Vec<(Chosen, f64)>,
     proposals: u64,
+    filtered: FilterCounts,
+    approximations: Vec<Approximation>,
 }
 
 async fn uniform_background(
@@ -166,29 +226,35 @@ async fn uniform_background(
     field: &Field<'_>,
     taken: &HashSet<u64>,
     wanted: usize,
+    quota: Option<Quota>,
     draws: &mut Draws,
 ) -> Result<Uniform, PoolError> {
-    if wanted == 0 {
-        return Ok(Uniform { chosen: Vec::new(), inclusion: 1.0, proposals: 0 });
-    }
-    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws);
+    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota);
     race.forbid(taken.iter().copied());
-    let served = serve_first(context, &mut race, wanted).await?;
+    let served = if wanted == 0 { Vec::new() } else { serve_first(context, &mut race, wanted).await? };
     let n = served.len();
-    let inclusion = if field.filter.removes_items() {
-        // How many of the background are eligible is not known, but when the next would have come is.
-        let tau = race.arrivals.get(wanted).map(|a| a.time);
-        weights::inclusion_probability(1.0 / field.background.size, tau)
-    } else {
-        let taken_here = taken.iter().filter(|id| field.background.contains(**id)).count();
-        (n as f64 / (field.background.size - taken_here as f64).max(1.0)).min(1.0)
+    let taken_here = taken.iter().filter(|id| field.background.contains(**id)).count();
+    let others = (field.background.size - taken_here as f64).max(1.0);
+    let inclusion = |row: &Row| {
+        if field.filter.removes_items() || race.quota.is_some() {
+            // How many of the background are eligible is not known, but when the next would have come is.
+            let deadline = race.deadline(row, wanted);
+            weights::inclusion_probability(1.0 / field.background.size, deadline)
+        } else {
+            (n as f64 / others).min(1.0)
+        }
     };
-    let proposals = race.proposals;
-    let chosen = race
-        .arrivals
-        .into_iter()
+    let chosen = race.arrivals[..n]
+        .iter()
         .zip(served)
-        .map(|(arrival, served)| unweighed(arrival.row, served, Source::Background))
+        .map(|(arrival, served)| {
+            (unweighed(arrival.row, served, Source::Background), inclusion(&arrival.row))
+        })
         .collect();
-    Ok(Uniform { chosen, inclusion, proposals })
+    Ok(Uniform {
+        chosen,
+        proposals: race.proposals,
+        filtered: race.filtered,
+        approximations: approximations(&race),
+    })
 }

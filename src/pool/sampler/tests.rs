@@ -54,7 +54,7 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
         stamp_now: 1000,
         by_steps: false,
         penalty: ServePenalty::default(),
-        mark: ServeMark { count: false, max_serves: u16::MAX },
+        mark: ServeMark { count: false, max_serves: u16::MAX, lease_until: None },
         seed,
         scan_limit: 1 << 20,
         named: false,

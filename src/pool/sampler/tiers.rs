@@ -9,8 +9,10 @@ pub(super) struct Tier {
     pub(super) low: i64,
     /// Highest key, inclusive, in units above the reference.
     pub(super) high: i64,
-    /// Members.
+    /// Members, resting ones included.
     pub(super) count: u64,
+    /// Members that may be drawn.
+    pub(super) active: u64,
     /// Members of all harder tiers.
     pub(super) rank: u64,
 }
@@ -43,13 +45,14 @@ impl Tiers {
         for i in order {
             let bucket = &census.buckets[i as usize];
             let (low, high) = range(bucket);
-            let count = u64::from(bucket.count);
+            let (count, active) = (u64::from(bucket.members()), u64::from(bucket.count));
             match list.last_mut() {
                 Some(tier) if high >= tier.low => {
                     tier.low = tier.low.min(low);
                     tier.count += count;
+                    tier.active += active;
                 }
-                _ => list.push(Tier { low, high, count, rank }),
+                _ => list.push(Tier { low, high, count, active, rank }),
             }
             of_bucket[i as usize] = list.len() as u32 - 1;
             rank += count;
@@ -82,6 +85,7 @@ mod tests {
             low: Key(low),
             high: Key(high),
             count,
+            resting: 1,
         };
         let census = Census {
             buckets: vec![
@@ -90,14 +94,15 @@ mod tests {
                 bucket(1, 256, 271, 1),
                 bucket(1, 128, 255, 7),
             ],
-            hard: 15,
+            hard: 19,
+            leased: 4,
             background: BackgroundCount::Dense { ids: 20, removed: 0 },
             floor: None,
         };
         let tiers = Tiers::of(&census);
         assert_eq!(tiers.reference, Key(383));
-        let seen: Vec<_> = tiers.list.iter().map(|t| (t.count, t.rank)).collect();
-        assert_eq!(seen, [(6, 0), (7, 6), (2, 13)]);
+        let seen: Vec<_> = tiers.list.iter().map(|t| (t.count, t.active, t.rank)).collect();
+        assert_eq!(seen, [(8, 6, 0), (8, 7, 8), (3, 2, 16)]);
         assert_eq!(tiers.of_bucket, [0, 2, 0, 1]);
         assert_eq!(tiers.find(tiers.offset(Key(200))), Some(1));
     }

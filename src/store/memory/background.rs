@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hint::prefetch;
-use super::slots::Attachment;
+use super::slots::{Attachment, Attributes};
+use super::strata::Strata;
 use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Hardness;
 use crate::store::{Row, ScoreUpdate};
@@ -92,6 +93,7 @@ struct Member {
     stamp: u32,
     model_version: u32,
     serves: u16,
+    attributes: Attributes,
     attachment: Option<Box<Attachment>>,
 }
 
@@ -103,6 +105,8 @@ pub(super) struct Offer<'a> {
     pub(super) refuse_stale: bool,
     pub(super) model_version: u32,
     pub(super) update: ScoreUpdate,
+    /// `None`: what is stored is kept.
+    pub(super) attributes: Option<Attributes>,
     pub(super) name: Option<&'a Arc<str>>,
     pub(super) payload: Option<&'a Bytes>,
 }
@@ -129,6 +133,7 @@ pub(super) struct Sample {
     size_max: usize,
     /// As of the last purge: what is not below it is outside for sure.
     limit: u64,
+    pub(super) strata: Strata,
 }
 
 impl Sample {
@@ -140,6 +145,7 @@ impl Sample {
             by_hash: BinaryHeap::new(),
             size_max,
             limit: u64::MAX,
+            strata: Strata::default(),
         }
     }
 
@@ -160,7 +166,15 @@ impl Sample {
 
     fn enter(&mut self, hash: u64, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
         if let Some(&at) = self.by_id.get(&offer.id) {
-            return self.members[at as usize].update(hardness, offer);
+            let member = &mut self.members[at as usize];
+            let before = member.attributes.stratum;
+            let taken = member.update(hardness, offer);
+            let after = member.attributes.stratum;
+            if before != after {
+                self.strata.take(before);
+                self.strata.add(after);
+            }
+            return taken;
         }
         if self.members.len() == self.size_max {
             // The threshold becomes the (m+1)-th smallest hash, this one or the largest member's.
@@ -182,8 +196,10 @@ impl Sample {
             stamp: offer.stamp,
             model_version: offer.model_version,
             serves: 0,
+            attributes: offer.attributes.unwrap_or_default(),
             attachment: None,
         };
+        self.strata.add(member.attributes.stratum);
         member.attach(offer.name, offer.payload);
         self.by_id.insert(offer.id, self.members.len() as u32);
         self.by_hash.push((hash, offer.id));
@@ -222,7 +238,8 @@ impl Sample {
         let Some(at) = self.by_id.remove(&id) else {
             return false;
         };
-        self.members.swap_remove(at as usize);
+        let gone = self.members.swap_remove(at as usize);
+        self.strata.take(gone.attributes.stratum);
         if let Some(moved) = self.members.get(at as usize) {
             self.by_id.insert(moved.id, at);
         }
@@ -249,7 +266,14 @@ impl Sample {
             stamp: Some(m.stamp),
             model_version: m.model_version,
             serves: m.serves,
+            leased: false,
+            stratum: m.attributes.stratum,
+            group: m.attributes.group,
         })
+    }
+
+    pub(super) fn attributes(&self, id: u64) -> Option<Attributes> {
+        self.member(id).map(|m| m.attributes)
     }
 
     pub(super) fn attachment(&self, id: u64) -> Option<&Attachment> {
@@ -291,6 +315,7 @@ impl Sample {
         self.members.capacity() * size_of::<Member>()
             + self.by_id.allocation_size()
             + self.by_hash.capacity() * 16
+            + self.strata.memory_bytes()
             + attached
     }
 }
@@ -304,6 +329,9 @@ impl Member {
         self.stamp = offer.stamp;
         self.model_version = offer.model_version;
         self.serves = 0;
+        if let Some(attributes) = offer.attributes {
+            self.attributes = attributes;
+        }
         self.attach(offer.name, offer.payload);
         Taken::Member
     }

@@ -6,6 +6,7 @@
 //! the wide range, so that dividing can go on a little at a time.
 
 mod hot;
+mod resting;
 
 use std::collections::BTreeMap;
 
@@ -54,6 +55,8 @@ impl Node {
 #[derive(Debug)]
 pub(super) struct Leaf {
     list: List,
+    /// Members at the end of the list that rest.
+    resting: u32,
     pub(super) low: Key,
     bits: u32,
 }
@@ -65,6 +68,11 @@ impl Leaf {
 
     pub(super) fn len(&self) -> u32 {
         self.list.len()
+    }
+
+    /// Members that do not rest, the first of the list.
+    pub(super) fn active(&self) -> u32 {
+        self.list.len() - self.resting
     }
 }
 
@@ -160,8 +168,15 @@ impl Buckets {
     }
 
     /// Slots of a bucket.
+    #[cfg(test)]
     pub(super) fn members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
         self.leaves[leaf as usize].list.iter(&self.arena)
+    }
+
+    /// Slots of a bucket that do not rest.
+    pub(super) fn active_members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
+        let leaf = &self.leaves[leaf as usize];
+        leaf.list.iter(&self.arena).take(leaf.active() as usize)
     }
 
     #[inline]
@@ -209,7 +224,7 @@ impl Buckets {
     }
 
     fn new_leaf(&mut self, key: Key, bits: u32) -> u32 {
-        let leaf = Leaf { list: List::default(), low: Key(key.0 >> bits << bits), bits };
+        let leaf = Leaf { list: List::default(), resting: 0, low: Key(key.0 >> bits << bits), bits };
         if let Some(at) = self.free_leaves.pop() {
             self.leaves[at as usize] = leaf;
             return at;
@@ -284,6 +299,12 @@ impl Buckets {
     fn append(&mut self, slots: &mut Slots, leaf: u32, slot: u32) {
         let l = &mut self.leaves[leaf as usize];
         slots.get_mut(slot).position = l.list.push(&mut self.arena, slot);
+        if l.resting > 0 {
+            // The resting ones stay at the end.
+            let first_resting = l.active() - 1;
+            l.swap(&mut self.arena, slots, first_resting, l.list.len() - 1);
+        }
+        let l = &self.leaves[leaf as usize];
         if self.lowest.is_none_or(|(_, low)| l.low.since(low) < 0) {
             self.lowest = Some((leaf, l.low));
         }
@@ -347,10 +368,21 @@ impl Buckets {
 
     #[inline]
     fn swap_remove(&mut self, slots: &mut Slots, leaf: u32, position: u32) {
-        let list = &mut self.leaves[leaf as usize].list;
-        let last = list.pop(&mut self.arena);
-        if position != list.len() {
-            list.set(&mut self.arena, position, last);
+        let l = &mut self.leaves[leaf as usize];
+        let mut position = position;
+        if l.resting > 0 {
+            if position < l.active() {
+                // Between the active ones and the resting ones, before the last resting one takes its place.
+                let last_active = l.active() - 1;
+                l.swap(&mut self.arena, slots, position, last_active);
+                position = last_active;
+            } else {
+                l.resting -= 1;
+            }
+        }
+        let last = l.list.pop(&mut self.arena);
+        if position != l.list.len() {
+            l.list.set(&mut self.arena, position, last);
             slots.get_mut(last).position = position;
         }
     }
@@ -457,6 +489,7 @@ impl Buckets {
         let mut lows = Vec::new();
         self.descend(|leaf, l| {
             assert!(l.len() > 0, "an empty bucket hangs in the tree");
+            assert!(l.resting <= l.len());
             lows.push(l.low);
             for (position, slot) in self.members(leaf).enumerate() {
                 let s = slots.get(slot);

@@ -5,15 +5,18 @@ mod background;
 mod buckets;
 mod hint;
 mod index;
+mod leases;
 mod queue;
 mod shard;
 mod shared;
 mod slots;
+mod strata;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +26,7 @@ use super::partition::{Partitioned, partition_of};
 use super::{
     Address, Applied, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, Level, ReportBatch,
     Rotation, Row, ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    StratumCount,
 };
 use background::Generation;
 use queue::{Cell, Change, Work};
@@ -211,7 +215,7 @@ impl MemoryStore {
         let mut overtaken = false;
         let mut of_shards = vec![Vec::new(); self.cells.len()];
         let mut counts = vec![0; self.cells.len()];
-        let (mut hard, mut removed) = (0, 0);
+        let (mut hard, mut removed, mut leased) = (0, 0, 0);
         self.each_of(0..self.cells.len(), |number, shard| {
             let buckets = &mut of_shards[number];
             buckets.reserve(128);
@@ -219,19 +223,20 @@ impl MemoryStore {
                 overtaken |= !shard.follow(&generations);
             }
             shard.buckets.descend(|bucket, leaf| {
-                let count = leaf.len();
-                hard += u64::from(count);
+                hard += u64::from(leaf.len());
                 buckets.push(BucketCount {
                     partition: number as u16,
                     bucket,
                     low: leaf.low,
                     high: leaf.high(),
-                    count,
+                    count: leaf.active(),
+                    resting: leaf.len() - leaf.active(),
                 });
                 true
             });
             counts[number] = shard.background_len() as u32;
             removed += shard.removed();
+            leased += shard.leased() as u64;
         });
         if overtaken {
             return None;
@@ -245,7 +250,7 @@ impl MemoryStore {
             },
         };
         // In order of the shards, whichever was free first: the same seed draws the same batch.
-        Some(Census { buckets: of_shards.concat(), hard, background, floor: self.shared.floor() })
+        Some(Census { buckets: of_shards.concat(), hard, leased, background, floor: self.shared.floor() })
     }
 
     fn generations(&self) -> Generations {
@@ -433,9 +438,64 @@ impl Store for MemoryStore {
                 for &i in group {
                     served[i] = shard.serve(ids[i], mark);
                 }
+                if mark.lease_until.is_some() {
+                    self.shared.publish_lease_end(shard.number(), shard.first_lease_end());
+                }
             },
         );
         Ok(served)
+    }
+
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
+        for (number, cell) in self.cells.iter().enumerate() {
+            // Most calls find nothing that is over, by one load a shard.
+            while self.shared.first_lease_end(number) <= now_millis {
+                let more = {
+                    let mut shard = cell.shard.lock();
+                    let more = shard.expire(now_millis);
+                    self.shared.publish_lease_end(number, shard.first_lease_end());
+                    more
+                };
+                if more {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        let mut released = 0;
+        self.by_shard(
+            ids,
+            |id| self.shard_of(*id),
+            |shard, group| released += group.iter().filter(|&&i| shard.release(ids[i])).count() as u64,
+        );
+        Ok(released)
+    }
+
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
+        let mut ends = vec![None; ids.len()];
+        self.by_shard(
+            ids,
+            |id| self.shard_of(*id),
+            |shard, group| group.iter().for_each(|&i| ends[i] = shard.lease_end(ids[i])),
+        );
+        Ok(ends)
+    }
+
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+        let mut strata: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
+        self.each_of(0..self.cells.len(), |_, shard| {
+            for (source, counts) in shard.strata().into_iter().enumerate() {
+                for (stratum, count) in counts {
+                    strata.entry(stratum).or_default()[source] += count;
+                }
+            }
+        });
+        let count =
+            |(stratum, [hard, background]): (u32, [u64; 2])| StratumCount { stratum, hard, background };
+        Ok(strata.into_iter().map(count).collect())
     }
 
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
@@ -458,12 +518,16 @@ impl Store for MemoryStore {
             (renewal.generations.clone(), renewal.started, renewal.timed_out)
         };
         let memory: usize = self.memory_by_part().iter().sum();
-        let removed: u64 = self.cells.iter().map(|cell| cell.shard.lock().removed()).sum();
+        let (removed, leased) = self.cells.iter().fold((0, 0), |(removed, leased), cell| {
+            let shard = cell.shard.lock();
+            (removed + shard.removed(), leased + shard.leased() as u64)
+        });
         let dense = self.shared.dense_ids > 0;
         Ok(StoreStats {
             hard: self.shared.len.load(Ordering::Relaxed).max(0) as u64,
             background: if dense { self.shared.dense_ids - removed } else { generations.serving.members() },
             background_probability: if dense { 1.0 } else { generations.serving.probability() },
+            leased,
             memory_bytes: memory as u64,
             generations: if dense { 0 } else { started },
             generations_timed_out: timed_out,
@@ -488,7 +552,7 @@ fn top_of(shard: &Shard, n: usize, penalty: ServePenalty, scan_limit: usize) -> 
         shard.visit(bucket, |key, serves, id, slot| {
             best.push((key.plus(-penalty.units(serves)), id, slot));
         });
-        read += leaf.len() as usize;
+        read += leaf.active() as usize;
         true
     });
     if best.len() > n {

@@ -1,6 +1,7 @@
 //! One shard: index, slots, buckets and background under one lock.
 
 mod read;
+mod resting;
 
 use hashbrown::HashMap;
 use roaring::RoaringTreemap;
@@ -12,8 +13,10 @@ use std::sync::atomic::Ordering;
 use super::background::{Generation, IdHasher, IdMap, Offer, Sample, Taken, updated_score};
 use super::buckets::Buckets;
 use super::index::{Index, Probe};
+use super::leases::Leases;
 use super::shared::{Generations, Shared, Terms};
-use super::slots::{Slot, Slots, VACANT};
+use super::slots::{Attributes, Slot, Slots, VACANT};
+use super::strata::Strata;
 use crate::store::hash::placement_hash;
 use crate::store::key::{ANCIENT_UNITS, BUCKET_SHIFT, Key};
 use crate::store::partition::Partitioned;
@@ -47,6 +50,11 @@ pub(super) struct Shard {
     removed: RoaringTreemap,
     unstored_serves: IdMap<u16>,
     unstored_order: VecDeque<u64>,
+    leases: Leases,
+    /// Of the hard store.
+    strata: Strata,
+    /// Some report had strata or groups.
+    has_attributes: bool,
     rows_since_upkeep: usize,
     /// The lowest bucket of the other shards, as of the start of this part of a batch.
     elsewhere: Option<Key>,
@@ -59,6 +67,7 @@ impl Shard {
         slots_max: usize,
         background_max: usize,
     ) -> Result<Self, StoreError> {
+        let shards = shared.shards;
         Ok(Self {
             number,
             shared,
@@ -70,6 +79,9 @@ impl Shard {
             removed: RoaringTreemap::new(),
             unstored_serves: HashMap::with_hasher(BuildHasherDefault::<IdHasher>::default()),
             unstored_order: VecDeque::new(),
+            leases: Leases::new(slots_max + background_max + UNSTORED_SERVES / shards),
+            strata: Strata::default(),
+            has_attributes: false,
             rows_since_upkeep: 0,
             elsewhere: None,
         })
@@ -122,6 +134,7 @@ impl Shard {
     ) {
         self.clamp_ancient(terms.decay_units);
         self.elsewhere = self.shared.lowest_but(self.number);
+        self.has_attributes |= !batch.strata.is_empty() || !batch.groups.is_empty();
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = (to - from).div_ceil(STAGE);
         let mut probes = [[Probe::Absent; STAGE]; 4];
@@ -237,23 +250,38 @@ impl Shard {
             counts.stale += 1;
             return;
         }
-        match self.offer(batch, row, terms) {
+        let attributes = self.attributes_of(batch, row, found);
+        match self.offer(batch, row, terms, attributes) {
             Taken::Stale => counts.stale += 1,
-            taken => match found {
-                Some(slot) => {
-                    self.update(slot, batch, row, terms);
-                    counts.updated += 1;
+            taken => {
+                if !self.leases.is_empty() {
+                    self.end_lease(batch.ids[row], found);
                 }
-                None if self.insert(batch, row, terms, counts) => counts.inserted += 1,
-                None if taken == Taken::Member => counts.background_only += 1,
-                None => counts.dropped += 1,
-            },
+                match found {
+                    Some(slot) => {
+                        self.update(slot, batch, row, terms);
+                        if let Some(attributes) = attributes {
+                            self.set_attributes(slot, attributes);
+                        }
+                        counts.updated += 1;
+                    }
+                    None if self.insert(batch, row, terms, attributes, counts) => counts.inserted += 1,
+                    None if taken == Taken::Member => counts.background_only += 1,
+                    None => counts.dropped += 1,
+                }
+            }
         }
     }
 
     /// Shows a row to the background.
     #[inline]
-    fn offer(&mut self, batch: &Partitioned, row: usize, terms: &Terms) -> Taken {
+    fn offer(
+        &mut self,
+        batch: &Partitioned,
+        row: usize,
+        terms: &Terms,
+        attributes: Option<Attributes>,
+    ) -> Taken {
         let id = batch.ids[row];
         if self.shared.dense_ids > 0 {
             self.renew_dense(id);
@@ -261,7 +289,7 @@ impl Shard {
             return Taken::Outside;
         }
         if self.samples.iter().any(|sample| sample.may_take(id)) {
-            self.offer_to_samples(batch, row, terms)
+            self.offer_to_samples(batch, row, terms, attributes)
         } else {
             Taken::Outside
         }
@@ -277,7 +305,13 @@ impl Shard {
         }
     }
 
-    fn offer_to_samples(&mut self, batch: &Partitioned, row: usize, terms: &Terms) -> Taken {
+    fn offer_to_samples(
+        &mut self,
+        batch: &Partitioned,
+        row: usize,
+        terms: &Terms,
+        attributes: Option<Attributes>,
+    ) -> Taken {
         let offer = Offer {
             id: batch.ids[row],
             score: batch.scores[row],
@@ -285,6 +319,7 @@ impl Shard {
             refuse_stale: terms.refuse_stale,
             model_version: terms.model_version,
             update: terms.update,
+            attributes,
             name: batch.names.get(row),
             payload: batch.payloads.get(row),
         };
@@ -323,7 +358,14 @@ impl Shard {
     }
 
     /// Enters an unknown id, if it is hard enough.
-    fn insert(&mut self, batch: &Partitioned, row: usize, terms: &Terms, counts: &mut ApplyCounts) -> bool {
+    fn insert(
+        &mut self,
+        batch: &Partitioned,
+        row: usize,
+        terms: &Terms,
+        attributes: Option<Attributes>,
+        counts: &mut ApplyCounts,
+    ) -> bool {
         let (id, hash, key) = (batch.ids[row], batch.hashes[row], batch.keys[row]);
         if !self.make_room(key, counts) {
             return false;
@@ -335,6 +377,10 @@ impl Shard {
         self.buckets.push(&mut self.slots, slot);
         self.slots.set_version(slot, terms.model_version);
         self.slots.attach(slot, batch.names.get(row), batch.payloads.get(row));
+        if let Some(attributes) = attributes {
+            self.slots.set_attributes(slot, attributes);
+            self.strata.add(attributes.stratum);
+        }
         true
     }
 
@@ -390,6 +436,7 @@ impl Shard {
     fn take_out(&mut self, slot: u32, hash: u64) {
         self.buckets.unlink(&mut self.slots, slot);
         self.index.remove(hash, slot);
+        self.strata.take(self.slots.attributes(slot).stratum);
         self.slots.release(slot);
         self.shared.len.fetch_sub(1, Ordering::Relaxed);
     }
@@ -427,6 +474,9 @@ impl Shard {
             self.buckets.unlink(&mut self.slots, victim);
             self.slots.get_mut(victim).key = now.plus(-ANCIENT_UNITS / 2);
             self.buckets.push(&mut self.slots, victim);
+            if self.leases.contains(self.slots.get(victim).id) {
+                self.buckets.rest(&mut self.slots, victim);
+            }
         }
     }
 
@@ -434,6 +484,7 @@ impl Shard {
     pub(super) fn remove(&mut self, id: u64) -> bool {
         let hash = placement_hash(id);
         let mut was = false;
+        self.leases.end(id);
         if let Some(slot) = self.find(hash, id) {
             self.take_out(slot, hash);
             was = true;
@@ -456,7 +507,9 @@ impl Shard {
             self.buckets.memory_bytes(),
             self.samples.iter().map(Sample::memory_bytes).sum::<usize>()
                 + self.removed.serialized_size()
-                + self.unstored_serves.allocation_size(),
+                + self.unstored_serves.allocation_size()
+                + self.leases.memory_bytes()
+                + self.strata.memory_bytes(),
         ]
     }
 
@@ -467,6 +520,7 @@ impl Shard {
             let s = self.slots.get(slot);
             if s.position != VACANT {
                 assert_eq!(self.find(placement_hash(s.id), s.id), Some(slot), "the index finds each sample");
+                assert_eq!(self.rests(slot), self.leases.contains(s.id), "leased samples rest");
             }
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct Shared {
     pub(super) len: AtomicI64,
     /// The lowest bucket's key of each shard; `u64::MAX` when empty.
     floors: Vec<AtomicU64>,
+    /// When the first lease of each shard ends, milliseconds; `u64::MAX`: none.
+    lease_ends: Vec<AtomicU64>,
     pub(super) hardness: Hardness,
     /// Ids of a dense id space; 0: not dense.
     pub(super) dense_ids: u64,
@@ -28,6 +30,7 @@ impl Shared {
             shards,
             len: AtomicI64::new(0),
             floors: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            lease_ends: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             hardness,
             dense_ids,
         }
@@ -68,6 +71,16 @@ impl Shared {
     #[inline]
     pub(super) fn publish_floor(&self, shard: usize, lowest: Option<Key>) {
         self.floors[shard].store(lowest.map_or(u64::MAX, |key| u64::from(key.0)), Ordering::Relaxed);
+    }
+
+    /// When the first lease of a shard ends, or before: a lease that ended early is found out when its time comes.
+    pub(super) fn first_lease_end(&self, shard: usize) -> u64 {
+        self.lease_ends[shard].load(Ordering::Relaxed)
+    }
+
+    /// Tells when a shard's first lease ends; under the shard's lock.
+    pub(super) fn publish_lease_end(&self, shard: usize, end: Option<u64>) {
+        self.lease_ends[shard].store(end.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Whether there are as many samples as there may be.

@@ -23,6 +23,25 @@ pub(super) struct Slot {
     pub(super) stamp: u32,
 }
 
+/// What samples are balanced by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) stratum: u32,
+    /// 0: none.
+    pub(super) group: u64,
+}
+
+/// Sets a value of a side column that exists once a value is not the default.
+fn set_in<T: Copy + Default + PartialEq>(column: &mut Vec<T>, slot: u32, value: T, len: usize) {
+    if column.is_empty() {
+        if value == T::default() {
+            return;
+        }
+        *column = vec![T::default(); len];
+    }
+    column[slot as usize] = value;
+}
+
 /// What goes with a sample beside numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attachment {
@@ -63,6 +82,10 @@ pub(super) struct Slots {
     /// Empty until a sample has a name or payload.
     attachments: Vec<Option<Box<Attachment>>>,
     attachment_bytes: usize,
+    /// Empty until a report has a stratum other than 0.
+    strata: Vec<u32>,
+    /// Empty until a report has a group.
+    groups: Vec<u64>,
 }
 
 impl Slots {
@@ -79,11 +102,12 @@ impl Slots {
             serves: Vec::new(),
             attachments: Vec::new(),
             attachment_bytes: 0,
+            strata: Vec::new(),
+            groups: Vec::new(),
         })
     }
 
     /// Samples held.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.touched as usize - self.free.len()
     }
@@ -128,6 +152,7 @@ impl Slots {
         if let Some(version) = self.versions.get_mut(slot as usize) {
             *version = 0;
         }
+        self.set_attributes(slot, Attributes::default());
         if let Some(old) = self.attachments.get_mut(slot as usize).and_then(Option::take) {
             self.attachment_bytes -= old.memory_bytes();
         }
@@ -135,13 +160,19 @@ impl Slots {
     }
 
     pub(super) fn set_version(&mut self, slot: u32, version: u32) {
-        if self.versions.is_empty() {
-            if version == 0 {
-                return;
-            }
-            self.versions = vec![0; self.slots.len()];
+        set_in(&mut self.versions, slot, version, self.slots.len());
+    }
+
+    pub(super) fn attributes(&self, slot: u32) -> Attributes {
+        Attributes {
+            stratum: self.strata.get(slot as usize).copied().unwrap_or(0),
+            group: self.groups.get(slot as usize).copied().unwrap_or(0),
         }
-        self.versions[slot as usize] = version;
+    }
+
+    pub(super) fn set_attributes(&mut self, slot: u32, attributes: Attributes) {
+        set_in(&mut self.strata, slot, attributes.stratum, self.slots.len());
+        set_in(&mut self.groups, slot, attributes.group, self.slots.len());
     }
 
     pub(super) fn serves(&self, slot: u32) -> u16 {
@@ -185,6 +216,7 @@ impl Slots {
 
     pub(super) fn row(&self, slot: u32) -> Row {
         let s = self.get(slot);
+        let Attributes { stratum, group } = self.attributes(slot);
         Row {
             id: s.id,
             hard_key: Some(s.key),
@@ -192,6 +224,9 @@ impl Slots {
             stamp: Some(s.stamp),
             model_version: self.versions.get(slot as usize).copied().unwrap_or(0),
             serves: self.serves(slot),
+            leased: false,
+            stratum,
+            group,
         }
     }
 
@@ -200,6 +235,8 @@ impl Slots {
             + self.free.capacity() * 4
             + self.versions.len() * 4
             + self.serves.len() * 2
+            + self.strata.len() * 4
+            + self.groups.len() * 8
             + self.attachments.len() * size_of::<usize>()
             + self.attachment_bytes
     }

@@ -41,9 +41,11 @@ async fn contents(store: &dyn Store) -> BTreeMap<u64, Row> {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Apply { rows: Vec<(u64, f32)>, update: u8, stamp: u32, octaves: u16 },
+    Apply { rows: Vec<(u64, f32)>, update: u8, stamp: u32, octaves: u16, attributes: Option<u32> },
     Remove(Vec<u64>),
-    Serve(Vec<u64>),
+    Serve(Vec<u64>, Option<u64>),
+    Expire(u64),
+    Release(Vec<u64>),
 }
 
 /// Scores over 0, up to `most`. Of integers: proptest's own ranges of floats fail an assertion of theirs now and then.
@@ -51,13 +53,21 @@ fn score(most: u32) -> impl Strategy<Value = f32> {
     (1..most * 1000).prop_map(|thousandths| thousandths as f32 / 1000.0)
 }
 
+fn ids() -> impl Strategy<Value = Vec<u64>> {
+    proptest::collection::vec(0u64..130, 0..20)
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let rows = proptest::collection::vec((0u64..120, score(100)), 0..60);
     prop_oneof![
-        4 => (rows, 0u8..3, 0u32..50, 0u16..400)
-            .prop_map(|(rows, update, stamp, octaves)| Op::Apply { rows, update, stamp, octaves }),
-        1 => proptest::collection::vec(0u64..130, 0..20).prop_map(Op::Remove),
-        1 => proptest::collection::vec(0u64..130, 0..20).prop_map(Op::Serve),
+        4 => (rows, 0u8..3, 0u32..50, 0u16..400, proptest::option::of(0u32..5)).prop_map(
+            |(rows, update, stamp, octaves, attributes)| Op::Apply { rows, update, stamp, octaves, attributes }
+        ),
+        1 => ids().prop_map(Op::Remove),
+        // Leases end at whole ticks, as those of the naive store do.
+        3 => (ids(), proptest::option::of(1u64..40)).prop_map(|(ids, until)| Op::Serve(ids, until.map(|u| u * 16))),
+        1 => (0u64..640).prop_map(Op::Expire),
+        1 => ids().prop_map(Op::Release),
     ]
 }
 
@@ -73,11 +83,13 @@ proptest! {
             let mut octaves_now = 1u64 << 20;
             for op in ops {
                 match op {
-                    Op::Apply { rows, update, stamp, octaves } => {
+                    Op::Apply { rows, update, stamp, octaves, attributes } => {
                         octaves_now += u64::from(octaves);
                         let batch = ReportBatch {
                             ids: rows.iter().map(|r| r.0).collect(),
                             scores: rows.iter().map(|r| r.1).collect(),
+                            strata: attributes.map_or_else(Vec::new, |a| rows.iter().map(|r| (r.0 as u32 + a) % 7).collect()),
+                            groups: attributes.map_or_else(Vec::new, |a| rows.iter().map(|r| r.0 / 9 + u64::from(a)).collect()),
                             update: [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.25 }][update as usize],
                             stamp,
                             refuse_stale: true,
@@ -93,9 +105,18 @@ proptest! {
                         let ids: Vec<u64> = distinct.into_iter().collect();
                         assert_eq!(memory.remove(&ids).await.unwrap().0, naive.remove(&ids).await.unwrap().0);
                     }
-                    Op::Serve(ids) => {
-                        let mark = ServeMark { count: true, max_serves: 3 };
+                    Op::Serve(ids, lease_until) => {
+                        let mark = ServeMark { count: true, max_serves: 3, lease_until };
+                        let ids: Vec<u64> = ids.into_iter().filter(|id| *id < 120).collect();
                         assert_eq!(memory.serve(&ids, mark).await.unwrap(), naive.serve(&ids, mark).await.unwrap());
+                        assert_eq!(memory.leases(&ids).await.unwrap(), naive.leases(&ids).await.unwrap());
+                    }
+                    Op::Expire(now) => {
+                        memory.expire(now).await.unwrap();
+                        naive.expire(now).await.unwrap();
+                    }
+                    Op::Release(ids) => {
+                        assert_eq!(memory.release(&ids).await.unwrap(), naive.release(&ids).await.unwrap());
                     }
                 }
                 check(&memory);
@@ -106,12 +127,15 @@ proptest! {
                     assert_eq!(memory.top(n, penalty, 1 << 20).await.unwrap(), naive.top(n, penalty, 1 << 20).await.unwrap());
                 }
             }
+            assert_eq!(memory.strata().await.unwrap(), naive.strata().await.unwrap());
             let census = memory.census().await.unwrap();
+            assert_eq!(census.leased, naive.census().await.unwrap().leased);
             let mut seen = HashSet::new();
             for bucket in &census.buckets {
-                for ordinal in 0..bucket.count {
+                for ordinal in 0..bucket.members() {
                     let address = Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal };
                     let row = memory.fetch(&[address]).await.unwrap()[0].unwrap();
+                    assert_eq!(row.leased, ordinal >= bucket.count);
                     let key = row.hard_key.unwrap();
                     assert!(key.since(bucket.low) >= 0 && key.since(bucket.high) <= 0);
                     assert!(seen.insert(row.id));
@@ -309,7 +333,7 @@ async fn names_and_payloads_go_with_their_sample() {
     report.names = vec!["one".into(), "two".into()];
     report.payloads = vec![bytes::Bytes::from_static(b"x"), bytes::Bytes::new()];
     store.apply(report).await.unwrap();
-    let mark = ServeMark { count: false, max_serves: u16::MAX };
+    let mark = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
     let served = store.serve(&[1], mark).await.unwrap()[0].clone().unwrap();
     assert_eq!((served.name.as_deref(), served.payload.as_deref()), (Some("one"), Some(b"x".as_slice())));
     // A report without a payload keeps it; a harder newcomer frees it with its sample, but the background has it still.
@@ -339,7 +363,7 @@ async fn a_dense_space_is_all_background() {
     assert_eq!(store.remove(&[99, 49, 100]).await.unwrap().0, 2);
     assert!(store.fetch(&[at(99)]).await.unwrap()[0].is_none());
     assert_eq!(store.stats().await.unwrap().background, 98);
-    let mark = ServeMark { count: true, max_serves: 2 };
+    let mark = ServeMark { count: true, max_serves: 2, lease_until: None };
     let serves = store.serve(&[7, 7, 7], mark).await.unwrap();
     assert_eq!(
         serves.iter().map(|s| s.as_ref().map(|s| s.serves)).collect::<Vec<_>>(),

@@ -82,7 +82,7 @@ impl Buckets {
             };
             while left > 0 && self.leaves[rest as usize].list.len() > 0 {
                 left -= 1;
-                let slot = self.leaves[rest as usize].list.pop(&mut self.arena);
+                let (slot, rests) = self.pop_member(rest);
                 let key = slots.get(slot).key;
                 let s = &self.splits[split as usize];
                 let (bits, child) = (s.bits, s.child_of(key));
@@ -94,7 +94,7 @@ impl Buckets {
                         leaf
                     }
                 };
-                self.append(slots, leaf, slot);
+                self.put(slots, leaf, slot, rests);
             }
             if self.leaves[rest as usize].list.len() > 0 {
                 break;
@@ -114,18 +114,18 @@ impl Buckets {
         self.dissolve(Node::split(split), &mut members);
         let leaf = self.new_leaf(low, BUCKET_SHIFT);
         self.set(place, Node(leaf));
-        for slot in members {
-            self.append(slots, leaf, slot);
+        for (slot, rests) in members {
+            self.put(slots, leaf, slot, rests);
         }
         self.lowest = self.find_lowest();
     }
 
-    fn dissolve(&mut self, node: Node, members: &mut Vec<u32>) {
+    fn dissolve(&mut self, node: Node, members: &mut Vec<(u32, bool)>) {
         match node.kind() {
             Kind::None => {}
             Kind::Leaf(leaf) => {
                 while self.leaves[leaf as usize].list.len() > 0 {
-                    members.push(self.leaves[leaf as usize].list.pop(&mut self.arena));
+                    members.push(self.pop_member(leaf));
                 }
                 self.free_leaves.push(leaf);
             }

@@ -8,6 +8,11 @@ use crate::store::memory::slots::{Attachment, VACANT};
 use crate::store::{Row, ServeMark, Served};
 
 impl Shard {
+    /// Which shard this is.
+    pub(in crate::store::memory) fn number(&self) -> usize {
+        self.number
+    }
+
     /// Ids of the dense space that were removed here.
     pub(in crate::store::memory) fn removed(&self) -> u64 {
         self.removed.len()
@@ -20,7 +25,8 @@ impl Shard {
 
     /// The member of a bucket.
     pub(in crate::store::memory) fn hard_at(&self, bucket: u32, ordinal: u32) -> Option<Row> {
-        self.buckets.member(bucket, ordinal).map(|slot| self.slots.row(slot))
+        let slot = self.buckets.member(bucket, ordinal)?;
+        Some(Row { leased: self.buckets.rests_at(bucket, ordinal), ..self.slots.row(slot) })
     }
 
     /// Starts loading what `hard_at` will read.
@@ -45,26 +51,24 @@ impl Shard {
 
     /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
     pub(in crate::store::memory) fn row(&self, id: u64) -> Option<Row> {
+        let leased = self.leases.contains(id);
         if let Some(slot) = self.find(placement_hash(id), id) {
-            return Some(self.slots.row(slot));
+            return Some(Row { leased, ..self.slots.row(slot) });
         }
         if let Some(row) = self.samples.iter().find_map(|s| s.row(id)) {
-            return Some(row);
+            return Some(Row { leased, ..row });
         }
         (id < self.shared.dense_ids && !self.removed.contains(id)).then(|| Row {
-            id,
-            hard_key: None,
-            score: f32::NAN,
-            stamp: None,
-            model_version: 0,
             serves: self.unstored_serves.get(&id).copied().unwrap_or(0),
+            leased,
+            ..Row::unreported(id)
         })
     }
 
     /// Marks a sample as served.
     pub(in crate::store::memory) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
         let row = self.row(id)?;
-        if row.serves >= mark.max_serves {
+        if (row.leased && mark.count) || row.serves >= mark.max_serves {
             return None;
         }
         let slot = self.find(placement_hash(id), id);
@@ -83,6 +87,9 @@ impl Shard {
                 Some(slot) => self.slots.count_serve(slot),
                 None => kept.unwrap_or_else(|| self.count_unstored(id)),
             };
+            if let Some(until) = mark.lease_until {
+                self.start_lease(id, slot, until);
+            }
         }
         Some(Served { serves, name, payload })
     }
@@ -107,15 +114,18 @@ impl Shard {
         let end = self.slots.touched().min(from.saturating_add(limit as u32));
         let rows = (from..end)
             .filter(|slot| self.slots.get(*slot).position != VACANT)
-            .map(|slot| self.slots.row(slot))
+            .map(|slot| {
+                let row = self.slots.row(slot);
+                Row { leased: self.leases.contains(row.id), ..row }
+            })
             .collect();
         (rows, (end < self.slots.touched()).then_some(end))
     }
 
-    /// Visits (key, serves, id, slot) of the members of a bucket.
+    /// Visits (key, serves, id, slot) of the members of a bucket that do not rest.
     pub(in crate::store::memory) fn visit(&self, leaf: u32, mut visit: impl FnMut(Key, u16, u64, u32)) {
-        let mut ahead = self.buckets.members(leaf).skip(16);
-        for slot in self.buckets.members(leaf) {
+        let mut ahead = self.buckets.active_members(leaf).skip(16);
+        for slot in self.buckets.active_members(leaf) {
             if let Some(next) = ahead.next() {
                 self.slots.prefetch(next);
             }

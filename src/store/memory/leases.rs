@@ -1,0 +1,91 @@
+//! Leases of one shard: which samples rest, and whose lease ends first.
+
+use std::collections::BTreeSet;
+
+use super::background::IdMap;
+
+/// Leases end to this many milliseconds, rounded up, so that those of one batch end together.
+const TICK_MILLIS: u64 = 16;
+
+/// Leases by id and in order of their ends.
+#[derive(Debug)]
+pub(super) struct Leases {
+    ends: IdMap<u64>,
+    order: BTreeSet<(u64, u64)>,
+    most: usize,
+}
+
+impl Leases {
+    /// For at most `most` leases: one more ends the earliest.
+    pub(super) fn new(most: usize) -> Self {
+        Self { ends: IdMap::default(), order: BTreeSet::new(), most }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, id: u64) -> bool {
+        !self.ends.is_empty() && self.ends.contains_key(&id)
+    }
+
+    /// When the lease of an id ends.
+    pub(super) fn end_of(&self, id: u64) -> Option<u64> {
+        self.ends.get(&id).copied()
+    }
+
+    /// Starts a lease; the id whose lease had to end for it.
+    pub(super) fn start(&mut self, id: u64, until_millis: u64) -> Option<u64> {
+        let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
+        if let Some(before) = self.ends.insert(id, end) {
+            self.order.remove(&(before, id));
+        }
+        self.order.insert((end, id));
+        if self.ends.len() <= self.most {
+            return None;
+        }
+        let (_, earliest) = self.order.pop_first()?;
+        self.ends.remove(&earliest);
+        Some(earliest)
+    }
+
+    /// Ends the lease of an id; whether there was one.
+    #[inline]
+    pub(super) fn end(&mut self, id: u64) -> bool {
+        if self.ends.is_empty() {
+            return false;
+        }
+        let Some(end) = self.ends.remove(&id) else {
+            return false;
+        };
+        self.order.remove(&(end, id));
+        true
+    }
+
+    /// Ends one lease that is over by `now_millis`: its id.
+    pub(super) fn pop_over(&mut self, now_millis: u64) -> Option<u64> {
+        let (end, id) = *self.order.first()?;
+        if end > now_millis {
+            return None;
+        }
+        self.order.pop_first();
+        self.ends.remove(&id);
+        Some(id)
+    }
+
+    /// When the first lease ends.
+    pub(super) fn first_end(&self) -> Option<u64> {
+        self.order.first().map(|(end, _)| *end)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        // A set's nodes are at least half full.
+        self.ends.allocation_size() + self.order.len() * 32
+    }
+}

@@ -1,0 +1,217 @@
+//! Strata and groups over the wire: columns, limits, bad input.
+
+use super::leases::{mined, u64s};
+use super::*;
+use common::TestServer;
+use hardneg::proto::columns;
+use pb::stratum_cap::Limit;
+use std::collections::HashMap;
+
+async fn report(client: &Client, batch: pb::ScoreBatch) {
+    let batch = pb::ScoreBatch { pool: "pools/p".into(), ..batch };
+    client.mining_service().report_scores(pb::ReportScoresRequest { batch: Some(batch) }).await.unwrap();
+}
+
+fn balanced(batch_size: u32, balance: pb::Balance) -> pb::MineBatchRequest {
+    let fields =
+        pb::BatchFields { strata: true, groups: true, importance_weights: true, ..Default::default() };
+    pb::MineBatchRequest {
+        batch_size,
+        policy: Some(pb::MiningPolicy { balance: Some(balance), ..Default::default() }),
+        fields: Some(fields),
+        ..Default::default()
+    }
+}
+
+/// `raw` answers too, for the columns that the client's batch does not have.
+async fn raw(client: &Client, request: pb::MineBatchRequest) -> pb::MinedBatch {
+    let request = pb::MineBatchRequest { pool: "pools/p".into(), ..request };
+    client.mining_service().mine_batch(request).await.unwrap().into_inner().batch.unwrap()
+}
+
+fn scores(n: usize) -> Option<pb::FloatColumn> {
+    Some(columns::encode_floats((0..n).map(|i| 1.0 + i as f32).collect(), pb::ColumnEncoding::Packed))
+}
+
+/// Ids 0..n: stratum id % 4, group id / 3 + 1.
+async fn fill(client: &Client, n: u64) {
+    client.create_pool("p", plain(10_000)).await.unwrap();
+    let ids: Vec<u64> = (0..n).collect();
+    report(
+        client,
+        pb::ScoreBatch {
+            ids: u64s(&ids),
+            scores: scores(ids.len()),
+            strata: ids.iter().map(|id| (id % 4) as u32).collect(),
+            groups: u64s(&ids.iter().map(|id| id / 3 + 1).collect::<Vec<_>>()),
+            ..Default::default()
+        },
+    )
+    .await;
+}
+
+fn decode_groups(batch: &pb::MinedBatch) -> Vec<u64> {
+    match columns::decode_ids(batch.groups.clone()).unwrap() {
+        columns::Ids::U64(groups) => groups,
+        columns::Ids::Keys(_) => panic!("groups are numbers"),
+    }
+}
+
+#[tokio::test]
+async fn strata_and_groups_come_back_and_are_kept() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    fill(&client, 8).await;
+    let look = || pb::MineBatchRequest { dry_run: true, ..balanced(8, pb::Balance::default()) };
+    let seen = async || {
+        let batch = raw(&client, look()).await;
+        let ids = match columns::decode_ids(batch.ids.clone()).unwrap() {
+            columns::Ids::U64(ids) => ids,
+            columns::Ids::Keys(_) => panic!("integer ids"),
+        };
+        let groups = decode_groups(&batch);
+        let rows = ids.iter().zip(batch.strata).zip(groups);
+        rows.map(|((id, stratum), group)| (*id, (stratum, group))).collect::<HashMap<_, _>>()
+    };
+    let first = seen().await;
+    assert!((0..8).all(|id| first[&id] == ((id % 4) as u32, id / 3 + 1)), "{first:?}");
+    // A report that does not speak of them keeps them; one that speaks of one changes that one.
+    report(&client, pb::ScoreBatch { ids: u64s(&[1, 2]), scores: scores(2), ..Default::default() }).await;
+    assert_eq!(seen().await, first);
+    report(
+        &client,
+        pb::ScoreBatch { ids: u64s(&[1]), scores: scores(1), strata: vec![9], ..Default::default() },
+    )
+    .await;
+    assert_eq!(seen().await[&1], (9, 1));
+    // Groups by name, and none.
+    let names = columns::encode_keys(vec!["clip-1".into(), "clip-1".into(), String::new()]);
+    let batch = pb::ScoreBatch {
+        ids: u64s(&[1, 2, 3]),
+        scores: scores(3),
+        groups: Some(names),
+        ..Default::default()
+    };
+    report(&client, batch).await;
+    let named = seen().await;
+    assert_eq!(named[&1].1, named[&2].1);
+    assert!(named[&1].1 > 100 && named[&3].1 == 0 && named[&1].0 == 9, "{named:?}");
+    // Without the fields the columns are absent.
+    let plain = raw(&client, pb::MineBatchRequest { fields: None, ..look() }).await;
+    assert!(plain.strata.is_empty() && plain.groups.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_under_concurrent_reports_and_miners() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    fill(&client, 3000).await;
+    let cap = pb::StratumCap { stratum: 2, limit: Some(Limit::MaxCount(3)) };
+    let cases = [
+        pb::Balance { max_stratum_fraction: 0.3, stratum_caps: vec![cap], ..Default::default() },
+        pb::Balance { equal_shares: true, max_per_group: 1, ..Default::default() },
+        pb::Balance { min_per_stratum: 10, ..Default::default() },
+    ];
+    let writer = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for i in 0..100u64 {
+                let ids: Vec<u64> = (0..500).map(|j| (i * 37 + j * 6) % 3000).collect();
+                report(
+                    &client,
+                    pb::ScoreBatch { ids: u64s(&ids), scores: scores(500), ..Default::default() },
+                )
+                .await;
+            }
+        })
+    };
+    let miners: Vec<_> = (0..6usize)
+        .map(|i| {
+            let client = client.clone();
+            let balance = cases[i % 3].clone();
+            tokio::spawn(async move {
+                for _ in 0..40 {
+                    let batch = raw(&client, balanced(48, balance.clone())).await;
+                    let mut strata: HashMap<u32, u32> = HashMap::new();
+                    batch.strata.iter().for_each(|s| *strata.entry(*s).or_default() += 1);
+                    assert_eq!(batch.strata.len(), 48);
+                    match i % 3 {
+                        0 => assert!(
+                            strata.iter().all(|(s, n)| *n <= if *s == 2 { 3 } else { 14 }),
+                            "{strata:?}"
+                        ),
+                        1 => {
+                            assert!(strata.values().all(|n| *n == 12), "{strata:?}");
+                            let groups = decode_groups(&batch);
+                            let distinct: std::collections::HashSet<_> = groups.iter().collect();
+                            assert_eq!(distinct.len(), groups.len());
+                        }
+                        _ => {
+                            assert!((0..4).all(|s| strata[&s] >= 10), "{strata:?}");
+                            assert_eq!(batch.estimand(), pb::Estimand::Approximate);
+                            assert_eq!(batch.approximations, [pb::Approximation::MinPerStratum as i32]);
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for miner in miners {
+        miner.await.unwrap();
+    }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_balance_names_its_field() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    fill(&client, 30).await;
+    let cap = |stratum, limit| pb::StratumCap { stratum, limit };
+    let caps = |stratum_caps| pb::Balance { stratum_caps, ..Default::default() };
+    let half = Some(Limit::MaxFraction(0.5));
+    let cases = [
+        ("max_stratum_fraction", pb::Balance { max_stratum_fraction: 1.5, ..Default::default() }),
+        ("max_stratum_fraction", pb::Balance { max_stratum_fraction: -0.1, ..Default::default() }),
+        ("max_stratum_fraction", pb::Balance { max_stratum_fraction: f64::NAN, ..Default::default() }),
+        ("stratum_caps[0]", caps(vec![cap(1, None)])),
+        ("stratum_caps[1].stratum", caps(vec![cap(1, half), cap(1, half)])),
+        ("stratum_caps[0].max_fraction", caps(vec![cap(1, Some(Limit::MaxFraction(-1.0)))])),
+        ("stratum_caps", caps((0..1025).map(|s| cap(s, half)).collect())),
+        ("equal_shares", pb::Balance { equal_shares: true, max_stratum_fraction: 0.5, ..Default::default() }),
+        ("min_per_stratum", pb::Balance { equal_shares: true, min_per_stratum: 1, ..Default::default() }),
+    ];
+    for (field, balance) in cases {
+        let field = format!("policy.balance.{field}");
+        assert_invalid(mined(&client, balanced(8, balance.clone())).await, &field);
+        let policy = pb::MiningPolicy { balance: Some(balance), ..Default::default() };
+        let spec = pb::PoolSpec { default_policy: Some(policy), ..plain(10) };
+        let field = format!("pool.spec.default_{field}");
+        assert_invalid(client.create_pool("q", spec).await, &field);
+    }
+    let many = pb::Balance { min_per_stratum: 3, ..Default::default() };
+    let (code, reason, _) = told(mined(&client, balanced(8, many)).await);
+    assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "TOO_MANY_STRATA"));
+}
+
+#[tokio::test]
+async fn the_shortfall_policy_knows_of_caps() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    fill(&client, 40).await;
+    let request = |shortfall: pb::Shortfall| {
+        let policy = pb::MiningPolicy {
+            balance: Some(pb::Balance { max_stratum_fraction: 0.1, ..Default::default() }),
+            shortfall: shortfall.into(),
+            random_fraction: Some(0.0),
+            ..Default::default()
+        };
+        pb::MineBatchRequest { policy: Some(policy), ..balanced(20, pb::Balance::default()) }
+    };
+    // Four strata, two each.
+    assert_eq!(mined(&client, request(pb::Shortfall::Short)).await.unwrap().len(), 8);
+    let filled = mined(&client, request(pb::Shortfall::Fill)).await.unwrap();
+    assert_eq!((filled.len(), filled.info.shortfall_count), (8, 12));
+    let (code, reason, _) = told(mined(&client, request(pb::Shortfall::Error)).await);
+    assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "SHORTFALL"));
+}

@@ -1,0 +1,149 @@
+//! Weights under caps, shares and leases (DECISIONS 7 and 9), over the real store and the real API.
+
+use super::*;
+
+const N: u64 = 1200;
+
+/// Half of the ids are of stratum 0, a quarter of 1, and so on to 4.
+fn stratum(id: u64) -> u32 {
+    (id + 1).trailing_zeros().min(4)
+}
+
+fn value(id: u64, score: f32) -> f64 {
+    f(id, score) + f64::from(stratum(id))
+}
+
+async fn fill_balanced(client: &Client, pool: &str, scores: &[f32]) {
+    let batch = pb::ScoreBatch {
+        pool: format!("pools/{pool}"),
+        ids: Some(hardneg::proto::columns::encode_ids((0..N).collect(), pb::ColumnEncoding::Packed)),
+        scores: Some(hardneg::proto::columns::encode_floats(scores.to_vec(), pb::ColumnEncoding::Packed)),
+        strata: (0..N).map(stratum).collect(),
+        groups: Some(hardneg::proto::columns::encode_ids(
+            (0..N).map(|id| 1 + id / 5).collect(),
+            pb::ColumnEncoding::Packed,
+        )),
+        ..Default::default()
+    };
+    let request = pb::ReportScoresRequest { batch: Some(batch) };
+    client.mining_service().report_scores(request).await.expect("reported");
+}
+
+async fn draw(client: &Client, request: pb::MineBatchRequest) -> Batch {
+    let answer = client.mining_service().mine_batch(request).await.expect("mined");
+    Batch::try_from(answer.into_inner().batch.expect("a batch")).expect("columns")
+}
+
+fn request(pool: &str, epsilon: f64, balance: pb::Balance, seed: u64) -> pb::MineBatchRequest {
+    pb::MineBatchRequest {
+        pool: format!("pools/{pool}"),
+        batch_size: 64,
+        seed: Some(seed),
+        policy: Some(pb::MiningPolicy {
+            random_fraction: Some(epsilon),
+            balance: Some(balance),
+            ..Default::default()
+        }),
+        fields: Some(pb::BatchFields {
+            importance_weights: true,
+            inclusion_probabilities: true,
+            strata: true,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// DECISIONS 5 and 9. Two formulas that must fail: the weights of the capped stratum without its tau_A (taken from a draw of the
+/// same pool without the cap), and no weights.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_unbiased_under_caps_and_shares() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let scores = heavy_tailed(N as usize);
+    let truth = (0..N).map(|i| value(i, scores[i as usize])).sum::<f64>() / N as f64;
+    let cap =
+        |stratum, count| pb::StratumCap { stratum, limit: Some(pb::stratum_cap::Limit::MaxCount(count)) };
+    let cases = [
+        pb::Balance { max_stratum_fraction: 0.3, ..Default::default() },
+        pb::Balance { stratum_caps: vec![cap(0, 8), cap(1, 10)], ..Default::default() },
+        pb::Balance { max_per_group: 1, ..Default::default() },
+        pb::Balance { equal_shares: true, ..Default::default() },
+    ];
+    let mut right: Vec<Mean> = cases.iter().map(|_| Mean::default()).collect();
+    let (mut capless, mut unweighted) = (Mean::default(), Mean::default());
+    for i in 0..320u64 {
+        let pool = format!("balanced-{i}");
+        client.create_pool(&pool, spec(250, 160, 4)).await.expect("created");
+        fill_balanced(&client, &pool, &scores).await;
+        for (balance, mean) in cases.iter().zip(&mut right) {
+            let batch = draw(&client, request(&pool, 0.25, balance.clone(), i)).await;
+            assert_eq!(batch.estimand, pb::Estimand::All, "{balance:?}");
+            assert_eq!(batch.len(), 64);
+            let sum: f64 = ids(&batch)
+                .iter()
+                .zip(&batch.importance_weights)
+                .map(|(id, &w)| f64::from(w) * value(*id, scores[*id as usize]))
+                .sum();
+            mean.add(sum / 64.0);
+        }
+        // What pi would be without the caps: the same samples, the probabilities of a draw that has none.
+        let free = draw(&client, request(&pool, 0.25, pb::Balance::default(), i)).await;
+        let capped = draw(&client, request(&pool, 0.25, cases[1].clone(), i)).await;
+        let of_free: HashMap<u64, f32> =
+            ids(&free).iter().copied().zip(free.inclusion_probabilities.iter().copied()).collect();
+        let wrong: f64 = ids(&capped)
+            .iter()
+            .zip(capped.importance_weights.iter().zip(&capped.inclusion_probabilities))
+            .map(|(id, (&w, &pi))| {
+                let ratio = of_free.get(id).map_or(1.0, |free| pi / free);
+                f64::from(w * ratio) * value(*id, scores[*id as usize])
+            })
+            .sum();
+        capless.add(wrong / 64.0);
+        unweighted.add(ids(&capped).iter().map(|id| value(*id, scores[*id as usize])).sum::<f64>() / 64.0);
+        client.delete_pool(&pool, false).await.expect("deleted");
+    }
+    for (balance, mean) in cases.iter().zip(&right) {
+        let z = mean.z(truth);
+        assert!(z.abs() < Z_LIMIT, "{balance:?}: {} +- {}, truth {truth}", mean.mean(), mean.error());
+    }
+    assert!(capless.z(truth).abs() > 2.0 * Z_LIMIT, "weights without tau_A pass with z {}", capless.z(truth));
+    assert!(unweighted.z(truth).abs() > 2.0 * Z_LIMIT, "no weights pass with z {}", unweighted.z(truth));
+}
+
+/// DECISIONS 7: with leases on, mean(w f) estimates the sum over what does not rest, divided by all ids; mean(w) its share.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_unbiased_over_what_does_not_rest() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let scores = heavy_tailed(N as usize);
+    let (mut right, mut share) = (Mean::default(), Mean::default());
+    for i in 0..320u64 {
+        let pool = format!("leased-{i}");
+        client.create_pool(&pool, spec(250, 160, 4)).await.expect("created");
+        fill_balanced(&client, &pool, &scores).await;
+        let mut leased = HashSet::new();
+        for seed in 0..3 {
+            let lease = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
+            let first = pb::MineBatchRequest { lease, ..request(&pool, 0.25, pb::Balance::default(), seed) };
+            let batch = draw(&client, first).await;
+            assert!(ids(&batch).iter().all(|id| leased.insert(*id)), "a resting sample was served");
+        }
+        assert_eq!(client.pool_stats(&pool).await.expect("figures").leased, leased.len() as u64);
+        let batch = draw(&client, request(&pool, 0.25, pb::Balance::default(), i + 99)).await;
+        assert_eq!(batch.estimand, pb::Estimand::Eligible);
+        assert!(ids(&batch).iter().all(|id| !leased.contains(id)));
+        let truth =
+            (0..N).filter(|id| !leased.contains(id)).map(|id| value(id, scores[id as usize])).sum::<f64>()
+                / N as f64;
+        let weighed = ids(&batch).iter().zip(&batch.importance_weights);
+        let sum: f64 = weighed.map(|(id, &w)| f64::from(w) * value(*id, scores[*id as usize])).sum();
+        right.add(sum / batch.len() as f64 - truth);
+        let weights: f64 = batch.importance_weights.iter().map(|w| f64::from(*w)).sum();
+        share.add(weights / batch.len() as f64 - (N - leased.len() as u64) as f64 / N as f64);
+        client.delete_pool(&pool, false).await.expect("deleted");
+    }
+    assert!(right.z(0.0).abs() < Z_LIMIT, "{} +- {}", right.mean(), right.error());
+    assert!(share.z(0.0).abs() < Z_LIMIT, "{} +- {}", share.mean(), share.error());
+}

@@ -6,7 +6,7 @@ use hardneg::pool::batch::MineRequest;
 use hardneg::pool::clock::TimeSource;
 use hardneg::pool::core::Pool;
 use hardneg::pool::registry::Registry;
-use hardneg::pool::report::{Ids, Report, Sender};
+use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
 use hardneg::store::memory::MemoryEngine;
 use rand::rngs::SmallRng;
@@ -123,12 +123,5 @@ fn latencies(runtime: &Runtime, pool: &Pool) -> (f64, f64) {
 fn report(ids: Vec<u64>, rng: &mut SmallRng) -> Report {
     // Log-normal, like losses: two octaves of standard deviation.
     let scores = ids.iter().map(|_| (((0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0) * 3.46).exp2());
-    Report {
-        scores: scores.collect(),
-        ids: Ids::U64(ids),
-        payloads: Vec::new(),
-        step: 0,
-        model_version: 0,
-        sender: Sender { worker_id: String::new(), epoch: 0, sequence: 0 },
-    }
+    Report { scores: scores.collect(), ids: Ids::U64(ids), ..Report::default() }
 }

@@ -11,6 +11,7 @@ use super::activity::Recorder;
 use super::batch::PoolSizes;
 use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
+use super::filtered::FilterTotals;
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
@@ -48,6 +49,7 @@ pub struct Pool {
     pub(super) ledger: Ledger,
     pub(super) house: Arc<House>,
     pub(super) counters: Counters,
+    pub(super) filtered: FilterTotals,
     pub(super) recorder: Recorder,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
@@ -87,6 +89,7 @@ impl Pool {
             ledger: Ledger::new(limits.max_workers_per_pool),
             house,
             counters: Counters::default(),
+            filtered: FilterTotals::default(),
             recorder: Recorder::default(),
             limits: limits.clone(),
             grown: Notify::new(),
@@ -266,6 +269,7 @@ impl Pool {
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
             counters: self.counters.values(),
+            filtered: self.filtered.values(),
             store,
             step: self.clock.step(),
         })

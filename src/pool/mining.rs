@@ -127,6 +127,7 @@ impl Pool {
         batch.timed_out = timed_out;
         self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);
+        self.filtered.add(&batch.filtered);
         if !request.dry_run {
             self.recorder.served(&batch);
         }

@@ -36,7 +36,7 @@ impl Default for Ids {
 }
 
 /// Who sent a batch, so that a resend can be told (DECISIONS 19).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
     /// The worker's name; may be empty.
     pub worker_id: String,
@@ -47,7 +47,7 @@ pub struct Sender {
 }
 
 /// A batch of reported scores: columns of equal length, already checked to be so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The samples.
     pub ids: Ids,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::batch::{MinedBatch, PoolSizes, Source};
+use super::filtered::FilterCounts;
 use super::report::ReportCounts;
 use crate::store::{ApplyCounts, StoreStats};
 
@@ -111,6 +112,8 @@ pub struct PoolStats {
     pub sizes: PoolSizes,
     /// Counters.
     pub counters: CounterValues,
+    /// Candidates that filters turned away.
+    pub filtered: FilterCounts,
     /// The store's own figures.
     pub store: StoreStats,
     /// Step clock: the highest step.

@@ -194,6 +194,8 @@ pub struct Census {
     pub hard: u64,
     /// Samples under a lease, of either source.
     pub leased: u64,
+    /// Those of them that were served from the serving background while outside the hard store (dense: 0).
+    pub leased_outside: u64,
     /// The background.
     pub background: BackgroundCount,
     /// As in [`Applied::floor`].

@@ -40,6 +40,8 @@ struct State {
     removed: HashSet<u64>,
     /// When leases end.
     leases: HashMap<u64, u64>,
+    /// Those of samples that were outside the hard store.
+    outside: HashSet<u64>,
     position: u64,
 }
 
@@ -226,7 +228,16 @@ impl Store for NaiveStore {
             },
         };
         let leased = state.leases.len() as u64;
-        Ok(Census { buckets, hard: state.hard.len() as u64, leased, background, floor: None })
+        let sampled = matches!(self.spec.background, BackgroundSpec::Sampled { .. });
+        let outside = state.outside.iter().filter(|id| sampled && state.leases.contains_key(id)).count();
+        Ok(Census {
+            buckets,
+            hard: state.hard.len() as u64,
+            leased,
+            leased_outside: outside as u64,
+            background,
+            floor: None,
+        })
     }
 
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -302,7 +313,15 @@ impl Store for NaiveStore {
                     name: entry.name.clone(),
                     payload: entry.payload.clone(),
                 };
-                state.leases.extend(lease.map(|until| (*id, until)));
+                if let Some(until) = lease {
+                    state.leases.insert(*id, until);
+                    let outside = !state.hard.contains_key(id);
+                    if outside {
+                        state.outside.insert(*id)
+                    } else {
+                        state.outside.remove(id)
+                    };
+                }
                 Some(served)
             })
             .collect())

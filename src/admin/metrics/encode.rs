@@ -165,6 +165,7 @@ impl Snapshot {
         self.each(encoder, &m::POOL_CAPACITY_SAMPLES, |p| Some(p.capacity as f64))?;
         self.each(encoder, &m::POOL_BACKGROUND_SAMPLES, |p| Some(sizes(p).background as f64))?;
         self.each(encoder, &m::POOL_DISTINCT_SAMPLES, |p| Some(sizes(p).distinct))?;
+        self.each(encoder, &m::POOL_LEASED_SAMPLES, |p| Some(p.stats.store.leased as f64))?;
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
         self.each(encoder, &m::POOL_STEP, |p| p.stats.step.map(|step| step as f64))?;
@@ -206,6 +207,13 @@ impl Snapshot {
                 }
             }
             Ok(())
+        })?;
+        family(encoder, &m::POOL_FILTERED_CANDIDATES, |f| {
+            self.pools.iter().try_for_each(|pool| {
+                pool.stats.filtered.by_filter().try_for_each(|(filter, candidates)| {
+                    f.value(&[("pool", &pool.id), ("filter", filter)], candidates as f64)
+                })
+            })
         })?;
         family(encoder, &m::POOL_SERVED_SAMPLES, |f| {
             self.pools.iter().try_for_each(|pool| {

@@ -57,6 +57,7 @@ metrics! {
     POOL_HARD_SAMPLES Gauge "hardneg_pool_hard_samples" ["pool"] "Samples in the hard store";
     POOL_CAPACITY_SAMPLES Gauge "hardneg_pool_capacity_samples" ["pool"] "Samples that the hard store may hold";
     POOL_BACKGROUND_SAMPLES Gauge "hardneg_pool_background_samples" ["pool"] "Samples in the serving background";
+    POOL_LEASED_SAMPLES Gauge "hardneg_pool_leased_samples" ["pool"] "Samples that rest under a lease";
     POOL_DISTINCT_SAMPLES Gauge "hardneg_pool_distinct_samples" ["pool"]
         "Distinct ids reported; an estimate once they outnumber the background";
     POOL_MEMORY_BYTES Gauge "hardneg_pool_memory_bytes" ["pool"] "Bytes of the store, index and free room included";
@@ -84,6 +85,8 @@ metrics! {
     POOL_SERVED_SAMPLES Counter "hardneg_pool_served_samples_total" ["pool", "source"]
         "Samples of mined batches by source: hard or background";
     POOL_SHORT_BATCHES Counter "hardneg_pool_short_batches_total" ["pool"] "Mined batches smaller than asked for";
+    POOL_FILTERED_CANDIDATES Counter "hardneg_pool_filtered_candidates_total" ["pool", "filter"]
+        "Candidates of mined batches that a filter turned away, by the first that did";
     POOL_PROPOSALS Counter "hardneg_pool_proposals_total" ["pool"]
         "Proposals that the sampler drew; over the served samples they are its cost";
     POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]

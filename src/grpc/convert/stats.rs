@@ -42,6 +42,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         background_generations_timed_out: stats.store.generations_timed_out,
         clamped: counters.clamped,
         leased: stats.store.leased,
+        filtered: Some(encode_filtered(&stats.filtered)),
         ..Default::default()
     }
 }

@@ -37,6 +37,96 @@ pub(super) fn background_rate(
     -background * (1.0 - share).ln() / tau
 }
 
+/// The hard samples and the background of one stratum, and the most of it that a batch may have.
+pub(super) struct Part {
+    pub(super) points: Vec<Point>,
+    pub(super) background: f64,
+    pub(super) cap: f64,
+}
+
+/// Rates tried until a share comes out as asked.
+const CAPPED_TRIALS: usize = 8;
+/// A share this close is as asked.
+const CAPPED_TOLERANCE: f64 = 0.005;
+
+/// The c that makes a share epsilon of a batch under caps come from the background, from the c of a batch without caps.
+pub(super) fn capped_background_rate(
+    parts: &[Part],
+    batch_size: f64,
+    random_fraction: f64,
+    background: f64,
+    uncapped: f64,
+) -> f64 {
+    let (mut low, mut high, mut c) = (f64::NEG_INFINITY, f64::INFINITY, uncapped.max(f64::MIN_POSITIVE).ln());
+    for _ in 0..CAPPED_TRIALS {
+        let share = background_share(parts, batch_size, c.exp() / background);
+        if (share - random_fraction).abs() < CAPPED_TOLERANCE {
+            break;
+        }
+        // The share grows with c; odds grow about as c does.
+        let odds = |x: f64| (x / (1.0 - x)).clamp(1e-6, 1e6).ln();
+        if share < random_fraction {
+            low = c;
+        } else {
+            high = c;
+        }
+        let step = c + odds(random_fraction) - odds(share);
+        let within = step > low && step < high;
+        c = if within || low.is_infinite() || high.is_infinite() { step } else { f64::midpoint(low, high) };
+    }
+    c.exp()
+}
+
+/// The share of the background in a batch under caps, at a rate of `rate` a member.
+fn background_share(parts: &[Part], batch_size: f64, rate: f64) -> f64 {
+    let all: Vec<(Vec<Point>, f64)> = parts
+        .iter()
+        .map(|part| {
+            let background = Point { weight: part.background, mass: rate };
+            let points: Vec<Point> = part.points.iter().copied().chain([background]).collect();
+            let members: f64 = points.iter().map(|p| p.weight).sum();
+            (points, part.cap.min(members * 0.999))
+        })
+        .collect();
+    let tau = solve_capped_tau(&all, batch_size);
+    let (mut from_background, mut total) = (0.0, 0.0);
+    for ((points, cap), part) in all.iter().zip(parts) {
+        if *cap <= 0.0 {
+            continue;
+        }
+        let arrived = |tau: f64| points.iter().map(|p| p.weight * -(-p.mass * tau).exp_m1()).sum::<f64>();
+        let tau = if arrived(tau) > *cap { solve_tau(points, *cap) } else { tau };
+        from_background += part.background * -(-rate * tau).exp_m1();
+        total += arrived(tau);
+    }
+    if total > 0.0 { from_background / total } else { 0.0 }
+}
+
+/// Solves sum_s min(cap_s, sum_b n_b (1 - exp(-u_b tau))) = target, as `solve_tau` does; the largest tau tried where caps forbid it.
+fn solve_capped_tau(parts: &[(Vec<Point>, f64)], target: f64) -> f64 {
+    let slope_at_0: f64 = parts.iter().flat_map(|part| &part.0).map(|p| p.weight * p.mass).sum();
+    let mut tau = target / slope_at_0;
+    for _ in 0..100 {
+        let (mut reached, mut slope) = (0.0, 0.0);
+        for (points, cap) in parts {
+            let (mut arrived, mut rising) = (0.0, 0.0);
+            for p in points {
+                let stays = (-p.mass * tau).exp();
+                arrived += p.weight * (1.0 - stays);
+                rising += p.weight * p.mass * stays;
+            }
+            reached += arrived.min(*cap);
+            slope += if arrived < *cap { rising } else { 0.0 };
+        }
+        let missing = target - reached;
+        if missing <= 1e-3 * target || slope <= 0.0 {
+            break;
+        }
+        tau = (tau + missing / slope).min(tau * 1e3);
+    }
+    tau
+}
+
 /// Newton's method from the left: the sum is concave and increasing in tau, so no step overshoots.
 pub(super) fn solve_tau(points: &[Point], target: f64) -> f64 {
     let slope_at_0: f64 = points.iter().map(|p| p.weight * p.mass).sum();
@@ -83,5 +173,22 @@ mod tests {
         let tau = solve_tau(&points, 75.0);
         let expected = 500.0 * (1.0 - (-c * tau / 500.0).exp());
         assert!((expected - 25.0).abs() < 0.01, "{expected}");
+    }
+
+    #[test]
+    fn the_background_gets_its_share_under_caps_too() {
+        // Nearly all the mass in one stratum, most of the background in the other; both have half of the batch.
+        let part =
+            |mass, background| Part { points: vec![Point { weight: 500.0, mass }], background, cap: 50.0 };
+        let parts = [part(1.0, 50.0), part(0.01, 450.0)];
+        let points: Vec<Point> = parts.iter().flat_map(|p| p.points.clone()).collect();
+        for epsilon in [0.1, 0.25, 0.5] {
+            let uncapped = background_rate(&points, 100.0, epsilon, 500.0);
+            let without = background_share(&parts, 100.0, uncapped / 500.0);
+            let c = capped_background_rate(&parts, 100.0, epsilon, 500.0, uncapped);
+            let with = background_share(&parts, 100.0, c / 500.0);
+            assert!((with - epsilon).abs() < 0.01, "{epsilon}: {with}, without caps in mind {without}");
+            assert!((without - epsilon).abs() > 0.05, "{epsilon}: {without}");
+        }
     }
 }

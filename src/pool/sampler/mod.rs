@@ -28,6 +28,7 @@ use crate::store::{Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
 use filter::Filter;
 use mass::Mass;
+use mixture::Point;
 use output::{Account, Chosen};
 use quota::Quota;
 use race::{Field, Race};
@@ -84,7 +85,7 @@ async fn attempt(
     last: bool,
 ) -> Result<Option<MinedBatch>, PoolError> {
     let census = context.store.census().await?;
-    let background = Background::of(&census.background);
+    let background = Background::of(&census);
     let tiers = Tiers::of(&census);
     let mut filter = Filter::new(
         &context.excluded,
@@ -131,6 +132,7 @@ async fn raced(
     let background = field.background;
     let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
     let size = allowed_size(context, field).await?;
+    let quota = quota(context, field, size)?;
     // At random_fraction 1 nothing is hard (METHODS 5).
     let mass = (random_fraction < 1.0).then(|| Mass::new(policy, field.tiers));
     let c = match &mass {
@@ -138,12 +140,11 @@ async fn raced(
         None => 1.0,
         Some(mass) => {
             let points = pilot::points(field, mass, size, random_fraction, draws).await?;
-            mixture::background_rate(&points, size as f64, random_fraction, background.size)
+            background_rate(field, quota.as_ref(), &points, size as f64, random_fraction)
         }
     };
     let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
     let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
-    let quota = quota(context, field, size)?;
     let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws).within(quota);
     race.run_to(size + 1).await?;
     if race.is_overtaken() && !last {
@@ -157,7 +158,8 @@ async fn raced(
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
             let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, size));
-            let probability = if arrival.hard_mass > 0.0 { 1.0 } else { background.probability };
+            let probability =
+                if arrival.hard_mass > 0.0 { 1.0 } else { background.probability_of(&arrival.row) };
             Chosen {
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },
@@ -184,6 +186,28 @@ async fn raced(
         filtered: race.filtered,
     };
     Ok(Some((chosen, account)))
+}
+
+/// c of METHODS 5, for what does not rest of the background, and under the caps of strata.
+fn background_rate(
+    field: &Field<'_>,
+    quota: Option<&Quota>,
+    points: &[(u32, Point)],
+    size: f64,
+    random_fraction: f64,
+) -> f64 {
+    let background = field.background;
+    let plain: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
+    let awake = background.awake();
+    let c = mixture::background_rate(&plain, size, random_fraction, awake) * background.size / awake;
+    match quota {
+        // Of a dense id space nobody knows the strata.
+        Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
+            let parts = pilot::parts(field, quota, points);
+            mixture::capped_background_rate(&parts, size, random_fraction, background.size, c)
+        }
+        _ => c,
+    }
 }
 
 /// The places of a batch that is drawn with `size`; `None`: there are no limits.

@@ -4,7 +4,8 @@
 //! pilot sample estimates what they leave; it decides only c, which may be anything fixed before the first draw.
 
 use super::mass::Mass;
-use super::mixture::{Point, solve_tau};
+use super::mixture::{Part, Point, solve_tau};
+use super::quota::Quota;
 use super::race::Field;
 use super::rng::Draws;
 use crate::pool::error::PoolError;
@@ -13,14 +14,14 @@ use crate::store::Address;
 /// Samples looked at.
 const PILOT: usize = 256;
 
-/// The hard samples as points of mass.
+/// The hard samples as points of mass, of a stratum each where strata matter.
 pub(super) async fn points(
     field: &Field<'_>,
     mass: &Mass,
     batch_size: usize,
     random_fraction: f64,
     draws: &mut Draws,
-) -> Result<Vec<Point>, PoolError> {
+) -> Result<Vec<(u32, Point)>, PoolError> {
     let (first, end) = field.filter.ranks;
     let census: Vec<Point> = field
         .tiers
@@ -33,16 +34,17 @@ pub(super) async fn points(
             Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
         })
         .collect();
-    let looks = field.filter.looks_at_rows() || field.penalty.units_per_serve > 0;
+    let looks = field.filter.looks_at_rows() || field.penalty.units_per_serve > 0 || !field.strata.is_empty();
     let total: f64 = census.iter().map(|p| p.weight).sum();
+    let unknown = |census: Vec<Point>| census.into_iter().map(|point| (0, point)).collect();
     if !looks || total <= 0.0 {
-        return Ok(census);
+        return Ok(unknown(census));
     }
     let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);
     let tau = solve_tau(&census, target);
     let sampled = pilot(field, mass, &census, tau, draws).await?;
-    let found = sampled.iter().any(|p| p.mass > 0.0);
-    Ok(if found { sampled } else { census })
+    let found = sampled.iter().any(|(_, p)| p.mass > 0.0);
+    Ok(if found { sampled } else { unknown(census) })
 }
 
 /// Half of the pilot looks where the batch will come from, half anywhere, so that no part is missed.
@@ -52,7 +54,7 @@ async fn pilot(
     census: &[Point],
     tau: f64,
     draws: &mut Draws,
-) -> Result<Vec<Point>, PoolError> {
+) -> Result<Vec<(u32, Point)>, PoolError> {
     let share = |tier: usize| census[tier].weight / field.tiers.list[tier].active.max(1) as f64;
     let counts: Vec<(f64, f64)> = field
         .census
@@ -93,7 +95,30 @@ async fn pilot(
             let offset = field.tiers.offset(row.hard_key?);
             let tier = field.tiers.find(offset)?;
             let eligible = field.filter.admits_hard(&row, offset);
-            eligible.then(|| Point { weight, mass: mass.of(offset, tier, row.serves, field.penalty) })
+            eligible.then(|| {
+                let mass = mass.of(offset, tier, row.serves, field.penalty);
+                (row.stratum, Point { weight, mass })
+            })
         })
         .collect())
+}
+
+/// The strata as parts of the batch: their points, their background and their caps.
+pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -> Vec<Part> {
+    let mean = |of: fn(&Point) -> f64| points.iter().map(|(_, p)| of(p)).sum::<f64>();
+    let mass = mean(|p| p.weight * p.mass) / mean(|p| p.weight).max(f64::MIN_POSITIVE);
+    field
+        .strata
+        .iter()
+        .map(|stratum| {
+            let of_stratum = points.iter().filter(|(s, _)| *s == stratum.stratum).map(|(_, point)| *point);
+            let mut points: Vec<Point> = of_stratum.collect();
+            if points.is_empty() && stratum.hard > 0 {
+                // Too rare for the pilot to have met it.
+                points.push(Point { weight: stratum.hard as f64, mass });
+            }
+            let cap = f64::from(quota.cap(stratum.stratum));
+            Part { points, background: stratum.background as f64, cap }
+        })
+        .collect()
 }

@@ -233,11 +233,9 @@ impl<'a> Race<'a> {
             let total = self.total_rate();
             if total > 0.0 {
                 self.round(total, target).await?;
-            } else if !self.arrive_scheduled(f64::INFINITY, target) && !self.schedule_cut {
-                if !self.relax() {
-                    self.exhausted = true;
-                    return Ok(());
-                }
+            } else if !self.arrive_scheduled(f64::INFINITY, target) && !self.schedule_cut && !self.relax() {
+                self.exhausted = true;
+                return Ok(());
             }
             // More hard samples were needed than the pass kept: the race is memoryless, so it can be run again from now.
             if self.schedule_is_spent() {

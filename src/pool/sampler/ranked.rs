@@ -47,7 +47,7 @@ pub(super) async fn top(
         })
         .collect();
     chosen.extend(random.chosen.into_iter().map(|(mut c, inclusion)| {
-        let probability = field.background.probability;
+        let probability = field.background.probability_of(&c.row);
         c.weighed = weighed.then(|| (inclusion, weights::weight(n, population, probability, inclusion)));
         c
     }));

@@ -7,10 +7,20 @@ use super::background::IdMap;
 /// Leases end to this many milliseconds, rounded up, so that those of one batch end together.
 const TICK_MILLIS: u64 = 16;
 
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    end: u64,
+    /// Of a sample outside the hard store: the generation of the background that it was served from.
+    generation: Option<u64>,
+}
+
 /// Leases by id and in order of their ends.
 #[derive(Debug)]
 pub(super) struct Leases {
-    ends: IdMap<u64>,
+    ends: IdMap<Lease>,
+    /// Leases of samples that were served from this generation of the background, from outside the hard store.
+    outside: u64,
+    generation: u64,
     order: BTreeSet<(u64, u64)>,
     most: usize,
 }
@@ -18,7 +28,7 @@ pub(super) struct Leases {
 impl Leases {
     /// For at most `most` leases: one more ends the earliest.
     pub(super) fn new(most: usize) -> Self {
-        Self { ends: IdMap::default(), order: BTreeSet::new(), most }
+        Self { ends: IdMap::default(), outside: 0, generation: 0, order: BTreeSet::new(), most }
     }
 
     #[inline]
@@ -37,21 +47,31 @@ impl Leases {
 
     /// When the lease of an id ends.
     pub(super) fn end_of(&self, id: u64) -> Option<u64> {
-        self.ends.get(&id).copied()
+        self.ends.get(&id).map(|lease| lease.end)
     }
 
-    /// Starts a lease; the id whose lease had to end for it.
-    pub(super) fn start(&mut self, id: u64, until_millis: u64) -> Option<u64> {
+    /// Leases of samples that were served from `generation` of the background, from outside the hard store.
+    pub(super) fn outside(&self, generation: u64) -> u64 {
+        if generation == self.generation { self.outside } else { 0 }
+    }
+
+    /// Starts a lease; the id whose lease had to end for it. `generation`: as of [`Lease`].
+    pub(super) fn start(&mut self, id: u64, until_millis: u64, generation: Option<u64>) -> Option<u64> {
+        self.end(id);
         let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
-        if let Some(before) = self.ends.insert(id, end) {
-            self.order.remove(&(before, id));
-        }
+        self.ends.insert(id, Lease { end, generation });
         self.order.insert((end, id));
+        if let Some(generation) = generation {
+            if generation != self.generation {
+                (self.generation, self.outside) = (generation, 0);
+            }
+            self.outside += 1;
+        }
         if self.ends.len() <= self.most {
             return None;
         }
-        let (_, earliest) = self.order.pop_first()?;
-        self.ends.remove(&earliest);
+        let (_, earliest) = *self.order.first()?;
+        self.end(earliest);
         Some(earliest)
     }
 
@@ -61,10 +81,11 @@ impl Leases {
         if self.ends.is_empty() {
             return false;
         }
-        let Some(end) = self.ends.remove(&id) else {
+        let Some(lease) = self.ends.remove(&id) else {
             return false;
         };
-        self.order.remove(&(end, id));
+        self.order.remove(&(lease.end, id));
+        self.outside -= u64::from(lease.generation == Some(self.generation));
         true
     }
 
@@ -74,8 +95,7 @@ impl Leases {
         if end > now_millis {
             return None;
         }
-        self.order.pop_first();
-        self.ends.remove(&id);
+        self.end(id);
         Some(id)
     }
 

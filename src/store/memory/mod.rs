@@ -215,7 +215,7 @@ impl MemoryStore {
         let mut overtaken = false;
         let mut of_shards = vec![Vec::new(); self.cells.len()];
         let mut counts = vec![0; self.cells.len()];
-        let (mut hard, mut removed, mut leased) = (0, 0, 0);
+        let (mut hard, mut removed, mut leased, mut leased_outside) = (0, 0, 0, 0);
         self.each_of(0..self.cells.len(), |number, shard| {
             let buckets = &mut of_shards[number];
             buckets.reserve(128);
@@ -237,6 +237,7 @@ impl MemoryStore {
             counts[number] = shard.background_len() as u32;
             removed += shard.removed();
             leased += shard.leased() as u64;
+            leased_outside += shard.leased_outside();
         });
         if overtaken {
             return None;
@@ -250,7 +251,8 @@ impl MemoryStore {
             },
         };
         // In order of the shards, whichever was free first: the same seed draws the same batch.
-        Some(Census { buckets: of_shards.concat(), hard, leased, background, floor: self.shared.floor() })
+        let (buckets, floor) = (of_shards.concat(), self.shared.floor());
+        Some(Census { buckets, hard, leased, leased_outside, background, floor })
     }
 
     fn generations(&self) -> Generations {

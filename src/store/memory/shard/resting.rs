@@ -55,7 +55,9 @@ impl Shard {
         if let Some(slot) = slot {
             self.buckets.rest(&mut self.slots, slot);
         }
-        if let Some(ended) = self.leases.start(id, until_millis) {
+        let generation =
+            self.samples.first().map(|sample| sample.generation.number).filter(|_| slot.is_none());
+        if let Some(ended) = self.leases.start(id, until_millis, generation) {
             self.wake(ended);
         }
     }
@@ -108,6 +110,11 @@ impl Shard {
     /// Samples that rest.
     pub(in crate::store::memory) fn leased(&self) -> usize {
         self.leases.len()
+    }
+
+    /// Those of them that were served from the serving background, from outside the hard store.
+    pub(in crate::store::memory) fn leased_outside(&self) -> u64 {
+        self.samples.first().map_or(0, |sample| self.leases.outside(sample.generation.number))
     }
 
     #[cfg(test)]

@@ -1,0 +1,139 @@
+//! What each policy costs a request, in process, against plain PROPORTIONAL at the same batch size on the same pool. The pairs
+//! are interleaved; `make bench` prints the table.
+
+use hardneg::pool::admission::Patience;
+use hardneg::pool::balance::{Balance, StratumLimit};
+use hardneg::pool::batch::MineRequest;
+use hardneg::pool::clock::TimeSource;
+use hardneg::pool::core::Pool;
+use hardneg::pool::policy::{PolicyOverrides, Strategy, Window};
+use hardneg::pool::registry::Registry;
+use hardneg::pool::report::{Ids, Report};
+use hardneg::pool::spec::{Limits, PoolSpec};
+use hardneg::store::memory::MemoryEngine;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+const ENTRIES: u64 = 1_000_000;
+const ROWS: u64 = 4096;
+const BATCH: u32 = 256;
+/// Draws of a policy at a time, then as many of the plain one.
+const DRAWS: usize = 100;
+const PAIRS: usize = 9;
+
+fn main() {
+    if std::env::args().any(|a| a == "--list" || a == "--test") {
+        return; // cargo test --benches: nothing to check here.
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
+    println!(
+        "{BATCH} of {ENTRIES} in process: medians of {PAIRS} pairs of {DRAWS} draws, policy and plain PROPORTIONAL in turn"
+    );
+    println!("| policy | p50, us | of plain | samples |");
+    println!("|---|---|---|---|");
+    for (strata, name) in [(8, "8 strata"), (80, "80 strata, the rarest 1 in 20,000")] {
+        let pool = filled(&runtime, &registry, strata);
+        for (policy, request) in policies(strata) {
+            let (micros, ratio, samples) = compare(&runtime, &pool, &request);
+            println!("| {policy} ({name}) | {micros:.0} | {ratio:.2} | {samples} |");
+        }
+    }
+}
+
+/// A pool with strata of falling size, groups of eight, and scores like losses.
+fn filled(runtime: &Runtime, registry: &Registry, strata: u32) -> Arc<Pool> {
+    let spec = PoolSpec { capacity: ENTRIES, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
+    let (pool, _) = runtime.block_on(registry.create(&format!("strata-{strata}"), spec)).expect("created");
+    let mut rng = SmallRng::seed_from_u64(1);
+    // Every stratum but the first is 1.1 (of 80) or 1.5 (of 8) times as rare as the one before.
+    let ratio: f64 = if strata > 8 { 1.0 / 1.1 } else { 1.0 / 1.5 };
+    let of = |u: f64| ((1.0 - u * (1.0 - ratio.powi(strata as i32))).ln() / ratio.ln()) as u32;
+    for start in (0..ENTRIES).step_by(ROWS as usize) {
+        let ids: Vec<u64> = (start..(start + ROWS).min(ENTRIES)).collect();
+        let normal = |rng: &mut SmallRng| (0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0;
+        let report = Report {
+            scores: ids.iter().map(|_| (normal(&mut rng) * 3.46).exp2()).collect(),
+            strata: ids.iter().map(|_| of(rng.random()).min(strata - 1)).collect(),
+            groups: Ids::U64(ids.iter().map(|id| 1 + id / 8).collect()),
+            ids: Ids::U64(ids),
+            ..Report::default()
+        };
+        runtime.block_on(pool.report(report)).expect("reported");
+    }
+    pool
+}
+
+fn policies(strata: u32) -> Vec<(&'static str, MineRequest)> {
+    let request = |policy| MineRequest { batch_size: BATCH, policy, ..MineRequest::default() };
+    let balance = |balance| request(PolicyOverrides { balance: Some(balance), ..PolicyOverrides::default() });
+    let strategy =
+        |strategy| request(PolicyOverrides { strategy: Some(strategy), ..PolicyOverrides::default() });
+    let window = |window| request(PolicyOverrides { windows: vec![window], ..PolicyOverrides::default() });
+    let leased = |millis| MineRequest {
+        lease: Some(Duration::from_millis(millis)),
+        ..request(PolicyOverrides::default())
+    };
+    let by_stratum = vec![
+        ("max_stratum_fraction 0.3", balance(Balance { max_stratum_fraction: 0.3, ..Balance::default() })),
+        ("equal_shares", balance(Balance { equal_shares: true, ..Balance::default() })),
+        ("min_per_stratum 2", balance(Balance { min_per_stratum: 2, ..Balance::default() })),
+    ];
+    if strata > 8 {
+        return by_stratum;
+    }
+    let cap = vec![(0, StratumLimit::Count(16))];
+    let mut all = vec![
+        ("PROPORTIONAL", request(PolicyOverrides::default())),
+        ("TOP", strategy(Strategy::Top)),
+        ("RANK", strategy(Strategy::Rank)),
+        ("UNIFORM", strategy(Strategy::Uniform)),
+        ("STALEST", strategy(Strategy::Stalest)),
+        ("score window over half", window(Window::Score { min: 1.0, max: f32::INFINITY })),
+        ("rank window 1,000 to 101,000", window(Window::Rank { min: 1000, max: 101_000 })),
+        ("quantile window 0.5 to 0.99", window(Window::Quantile { min: 0.5, max: 0.99 })),
+        (
+            "exclude 1,000 ids",
+            MineRequest { exclude: Ids::U64((0..1000).collect()), ..request(PolicyOverrides::default()) },
+        ),
+        ("lease 20 ms", leased(20)),
+        ("stratum_caps, one", balance(Balance { stratum_caps: cap, ..Balance::default() })),
+        ("max_per_group 1", balance(Balance { max_per_group: 1, ..Balance::default() })),
+    ];
+    all.extend(by_stratum);
+    all
+}
+
+/// Median of a policy's medians, microseconds; median of the ratios to plain; samples of its last batch.
+fn compare(runtime: &Runtime, pool: &Pool, request: &MineRequest) -> (f64, f64, usize) {
+    let plain = MineRequest { batch_size: BATCH, ..MineRequest::default() };
+    let (mut micros, mut ratios, mut samples) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..PAIRS {
+        let (policy, n) = median_of_draws(runtime, pool, request);
+        let (without, _) = median_of_draws(runtime, pool, &plain);
+        micros.push(policy);
+        ratios.push(policy / without);
+        samples = n;
+    }
+    (median(micros), median(ratios), samples)
+}
+
+fn median_of_draws(runtime: &Runtime, pool: &Pool, request: &MineRequest) -> (f64, usize) {
+    let mut samples = 0;
+    let micros = (0..DRAWS).map(|_| {
+        let start = Instant::now();
+        let batch = runtime.block_on(pool.mine(request.clone(), Patience::Refuse)).expect("mined");
+        samples = batch.ids.len();
+        start.elapsed().as_secs_f64() * 1e6
+    });
+    let micros = micros.collect();
+    (median(micros), samples)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -16,6 +16,8 @@ from ._proto import columns_pb2
 IdsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Sequence[str] | Any
 #: Scores: anything that becomes a one-dimensional float array.
 FloatsLike: TypeAlias = npt.NDArray[Any] | Sequence[float] | Any
+#: Small integers: anything that becomes a one-dimensional integer array.
+IntsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Any
 #: Ids as the client returns and queues them.
 Ids: TypeAlias = npt.NDArray[np.uint64] | list[str]
 
@@ -104,11 +106,30 @@ def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> li
     return listed
 
 
-def rows_a_message(ids: Ids, payloads: list[bytes] | None) -> int:
-    """How many of these rows fit into one message, whichever they are."""
-    longest = max((len(name.encode()) for name in ids), default=0) if isinstance(ids, list) else 8
-    longest += max(map(len, payloads), default=0) if payloads is not None else 0
-    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (longest + 8)))
+def normalize_strata(values: IntsLike, rows: int) -> npt.NDArray[np.uint32]:
+    """Strata as a uint32 array of `rows` rows that shares no memory with the input."""
+    array = np.asarray(_array(values))
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"strata must be integers, not {array.dtype}")
+    if array.shape != (rows,):
+        raise ValueError(f"strata must have shape ({rows},), one per id, not {array.shape}")
+    if array.size and not (int(array.min()) >= 0 and int(array.max()) < 2**32):
+        raise ValueError("strata must be from 0 to 2^32-1")
+    return np.array(array, dtype=np.uint32)
+
+
+def width(column: Ids | list[bytes] | None) -> int:
+    """Bytes of a column's longest value."""
+    if column is None:
+        return 0
+    if isinstance(column, list):
+        return max((len(value.encode() if isinstance(value, str) else value) for value in column), default=0)
+    return 8
+
+
+def rows_of_width(row_bytes: int) -> int:
+    """How many rows of so many bytes fit into one message."""
+    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (row_bytes + 4)))
 
 
 def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
@@ -118,9 +139,12 @@ def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
     return columns_pb2.IdColumn(u64_le=ids.astype(U64_LE, copy=False).tobytes())
 
 
-def encode_floats(values: npt.NDArray[np.float32]) -> columns_pb2.FloatColumn:
-    """The column of floats that `normalize_floats` returned."""
-    return columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
+def encode_floats(values: npt.NDArray[np.float32], *, absent: bool = False) -> columns_pb2.FloatColumn:
+    """The column of floats that `normalize_floats` returned; with `absent`, NaN says that a row has no value."""
+    column = columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
+    if absent and (missing := np.isnan(values)).any():
+        column.present = np.packbits(~missing, bitorder="little").tobytes()
+    return column
 
 
 def decode_ids(column: columns_pb2.IdColumn) -> Ids:

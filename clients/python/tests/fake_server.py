@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, json_format
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from hardneg import _columns
@@ -58,6 +58,12 @@ def abort(context: grpc.ServicerContext, error: status_pb2.Status) -> Any:
 def ids_of(column: columns_pb2.IdColumn) -> list[Any]:
     ids = _columns.decode_ids(column)
     return ids if isinstance(ids, list) else ids.tolist()
+
+
+def wire(message: Any) -> dict[str, Any]:
+    """A message as a dictionary of what is set, in the contract's names."""
+    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return found
 
 
 def id_column(keys: list[Any]) -> columns_pb2.IdColumn:
@@ -150,7 +156,12 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             abort(context, status(code_pb2.ABORTED, "etag"))
         for path in request.update_mask.paths:
             part = path.removeprefix("spec.")
-            getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
+            if part == "control_fraction":
+                pool.spec.control_fraction = request.pool.spec.control_fraction
+            elif request.pool.spec.HasField(part):
+                getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
+            else:
+                pool.spec.ClearField(part)
         pool.etag = str(int(pool.etag) + 1)
         return pool_service_pb2.UpdatePoolResponse(pool=pool)
 
@@ -302,6 +313,8 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
                 request.seed += 1
                 if request.HasField("round"):
                     request.round.number += 1
+                if request.HasField("step"):
+                    request.step += 1
             try:
                 credits = next(requests).credits
             except (StopIteration, grpc.RpcError):

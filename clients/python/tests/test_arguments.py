@@ -8,21 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_server import FakeServer, ids_of
-from google.protobuf import json_format
+from fake_server import FakeServer, ids_of, wire
 
 import hardneg
-from hardneg import _columns
-from hardneg._negatives import MinedNegatives
-from hardneg._proto import columns_pb2, mining_service_pb2, pool_pb2, pool_service_pb2
+from hardneg._proto import mining_service_pb2, pool_pb2, pool_service_pb2
 
 NAN = float("nan")
-
-
-def wire(message: Any) -> dict[str, Any]:
-    """A message as a dictionary of what is set, in the contract's names."""
-    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return found
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
@@ -32,7 +23,7 @@ def test_columns_of_a_report(server: FakeServer, pool: hardneg.Pool, stream: boo
         "groups": [5, 0, 2**64 - 1],
         "anchors": ["q1", "q1", "q2"],
         "positive_scores": [0.75, NAN, 0.5],
-        "reference_scores": np.array([0.25, 0.5, NAN]),
+        "reference_scores": np.array([0.25, 0.5, NAN]),  # counted by the service, not taken for 0
     }
     if stream:
         with pool.score_stream() as scores:
@@ -45,11 +36,11 @@ def test_columns_of_a_report(server: FakeServer, pool: hardneg.Pool, stream: boo
     assert list(batch.anchors.strings.values) == ["q1", "q1", "q2"]
     for name, expected, present in (
         ("positive_scores", [0.75, NAN, 0.5], 0b101),
-        ("reference_scores", [0.25, 0.5, NAN], 0b011),
+        ("reference_scores", [0.25, 0.5, NAN], None),
     ):
         column = getattr(batch, name)
         np.testing.assert_array_equal(np.frombuffer(column.f32_le, "<f4"), np.array(expected, "<f4"))
-        assert column.present == bytes([present])
+        assert column.present == (b"" if present is None else bytes([present]))
     assert batch.scores.present == b"", "a NaN score is dropped and counted, not absent"
 
 
@@ -81,7 +72,8 @@ def test_a_column_of_another_length_is_named(pool: hardneg.Pool, name: str) -> N
         ({"strata": [-1, 0]}, ValueError),
         ({"strata": [0, 2**32]}, ValueError),
         ({"strata": [0.5, 1.5]}, TypeError),
-        ({"groups": ["", "a"]}, ValueError),
+        ({"groups": ["x" * 257, "a"]}, ValueError),
+        ({"anchors": ["", "a"]}, ValueError),
         ({"anchors": ["a", 1]}, TypeError),
         ({"positive_scores": ["a", "b"]}, TypeError),
     ],
@@ -136,6 +128,9 @@ def test_balance_and_curriculum(server: FakeServer, pool: hardneg.Pool) -> None:
     assert (batch.policy.balance, batch.policy.curriculum) == (balance, curriculum)
     assert (batch.warmup, batch.control) == (True, False)
     assert batch.approximations == (hardneg.Approximation.MIN_PER_STRATUM,)
+    pool.mine(8, balance=hardneg.Balance(), curriculum=hardneg.Curriculum())
+    policy = server.mine_requests[-1].policy
+    assert (policy.HasField("balance"), policy.HasField("curriculum")) == (True, True), "they end the pool's"
     plain = pool.mine(8, balance=hardneg.Balance(equal_shares=True), step=0)
     assert wire(server.mine_requests[-1])["policy"] == {"balance": {"equal_shares": True}}
     assert server.mine_requests[-1].HasField("step")
@@ -217,6 +212,17 @@ def test_a_stream_of_rounds_goes_on_after_a_break(server: FakeServer, pool: hard
         server.start()
         numbers += [batch.round for batch in batches]
     assert [found.number for found in numbers if found is not None] == list(range(10, 18))
+
+
+def test_a_streams_step_goes_on_after_a_break(server: FakeServer, pool: hardneg.Pool) -> None:
+    pool.report(range(100), [1.0] * 100)
+    warming = hardneg.Curriculum(warmup_steps=15)
+    with pool.batches(5, step=10, curriculum=warming, count=8) as batches:
+        warmups = [next(batches).warmup for _ in range(3)]
+        server.stop()
+        server.start()
+        warmups += [batch.warmup for batch in batches]
+    assert warmups == [True] * 5 + [False] * 3
 
 
 def test_a_round_that_a_degraded_batch_stood_in_for_is_not_served_late(server: FakeServer, pool: hardneg.Pool) -> None:
@@ -314,6 +320,19 @@ def test_the_spec_of_an_anchored_pool(server: FakeServer, client: hardneg.Client
     assert pool.update(lease=0).lease is None
 
 
+def test_what_is_live_is_switched_on_and_off(server: FakeServer, client: hardneg.Client) -> None:
+    pool = client.create_pool("live")
+    info = pool.update(quarantine=hardneg.Quarantine(), flow=hardneg.Flow(1.0, 100.0), control_fraction=0.25)
+    assert (info.quarantine, info.flow) == (hardneg.Quarantine(), hardneg.Flow(1.0, 100.0))
+    assert info.control_fraction == 0.25
+    info = pool.update(quarantine=hardneg.OFF)
+    assert (info.quarantine, info.control_fraction) == (None, 0.25)
+    assert info.flow is not None
+    info = pool.update(flow=hardneg.OFF, control_fraction=0.0)
+    assert (info.flow, info.control_fraction) == (None, 0.0)
+    assert pool.update(flow=hardneg.OFF).etag == info.etag
+
+
 def test_defaults_of_a_spec_stay_off(server: FakeServer, client: hardneg.Client) -> None:
     info = client.create_pool("plain").info()
     spec = server.pools["pools/plain"].spec
@@ -347,132 +366,6 @@ def test_defaults_of_a_spec_stay_off(server: FakeServer, client: hardneg.Client)
 def test_wrong_values_are_refused_before_sending(make: Any) -> None:
     with pytest.raises(ValueError, match=r"must|exclude"):
         make()
-
-
-def test_mine_negatives(server: FakeServer, client: hardneg.Client) -> None:
-    pool = client.create_pool("queries", anchored=hardneg.Anchored())
-    pool.report([1, 2, 3, 4], [0.1, 0.9, 0.5, 0.7], anchors=[10, 10, 10, 20])
-    mined = pool.mine_negatives(
-        [10, 20, 30],
-        2,
-        strategy="proportional",
-        alpha=2.0,
-        random_fraction=0.25,
-        range_min=1,
-        range_max=8,
-        min_score=-1.0,
-        max_score=1.0,
-        absolute_margin=0.0,
-        relative_margin=0.5,
-        semi_hard_margin=0.25,
-        distance_weighting=hardneg.DistanceWeighting(128, cutoff=0.25),
-        max_per_group=1,
-        age=hardneg.AgeWindow(max=60.0),
-        model_version=hardneg.VersionWindow(3),
-        shortfall="short",
-        exclude_ids=[99],
-        seed=7,
-        fields="all",
-    )
-    request = server.requests[-1]
-    assert request.pool_uid == pool.uid
-    assert wire(request.policy) == {
-        "strategy": "NEGATIVE_STRATEGY_PROPORTIONAL",
-        "alpha": 2.0,
-        "random_fraction": 0.25,
-        "range_min": 1,
-        "range_max": 8,
-        "min_score": -1.0,
-        "max_score": 1.0,
-        "absolute_margin": 0.0,
-        "relative_margin": 0.5,
-        "semi_hard_margin": 0.25,
-        "distance_weighting": {"dimension": 128, "cutoff": 0.25},
-        "max_per_group": 1,
-        "age": {"max": 60.0},
-        "model_version": {"min": 3},
-        "shortfall": "SHORTFALL_SHORT",
-    }
-    assert (ids_of(request.anchors), ids_of(request.exclude_ids), request.seed) == ([10, 20, 30], [99], 7)
-    assert set(wire(request.fields)) == {"scores", "inclusion_probabilities", "sources", "ages", "positive_scores"}
-    assert (mined.offsets.tolist(), mined.offsets.dtype) == ([0, 2, 3, 3], np.int64)
-    assert (len(mined), mined.counts.tolist()) == (3, [2, 1, 0])
-    assert [list(negatives.ids) for negatives in mined] == [[2, 3], [4], []]
-    assert list(mined[-3].ids) == [2, 3]
-    assert mined[0].scores is not None
-    assert mined[0].scores.tolist() == pytest.approx([0.9, 0.5])
-    assert mined[0].positive_score == 0.75
-    assert np.isnan(mined[1].positive_score or 0.0)
-    assert (mined.ages, mined[0].ages) == (None, None)
-    assert not mined.is_background.any()
-    assert mined.policy.strategy is hardneg.NegativeStrategy.PROPORTIONAL
-    assert mined.policy.distance_weighting == hardneg.DistanceWeighting(128, 0.25)
-    assert (mined.seed, mined.shortfall_count, mined.unknown_anchor_count) == (7, 3, 1)
-    with pytest.raises(IndexError):
-        _ = mined[3]
-    top = pool.mine_negatives([10], 1, strategy="top")
-    assert wire(server.requests[-1].policy) == {"strategy": "NEGATIVE_STRATEGY_TOP"}
-    assert not server.requests[-1].HasField("fields")
-    assert top.inclusion_probabilities is None
-    with pytest.raises(ValueError, match="inclusion_probabilities"):
-        top.dense("inclusion_probabilities")
-
-
-def test_negatives_as_rectangles(client: hardneg.Client) -> None:
-    pool = client.create_pool("queries")
-    pool.report([1, 2, 3], [0.1, 0.9, 0.5], anchors=[10, 10, 20])
-    mined = pool.mine_negatives([20, 10, 30], 3, strategy="random")
-    ids, mask = mined.dense()
-    assert (ids.shape, ids.dtype) == ((3, 3), np.uint64)
-    assert ids.tolist() == [[3, 0, 0], [2, 1, 0], [0, 0, 0]]
-    assert mask.tolist() == [[True, False, False], [True, True, False], [False] * 3]
-    assert mined.dense(fill=2**64 - 1)[0][0].tolist() == [3, 2**64 - 1, 2**64 - 1]
-    scores, _ = mined.dense("scores", fill=-np.inf)
-    assert scores[0].tolist() == [0.5, -np.inf, -np.inf]
-    with pytest.raises(ValueError, match="fill"):
-        mined.dense(fill=-1)
-    assert pool.mine_negatives([], 2).dense()[0].shape == (0, 2)
-
-    named = client.create_pool("named", id_kind="string")
-    named.report(["a", "bb"], [0.1, 0.9], anchors=["x", "x"])
-    texts, mask = named.mine_negatives(["x", "y"], 3).dense(fill="-")
-    assert texts.tolist() == [["bb", "a", "-"], ["-"] * 3]
-    assert mask.sum() == 2
-
-
-def test_malformed_negatives_are_an_error() -> None:
-    two = columns_pb2.IdColumn(u64s=columns_pb2.U64s(values=[1, 2]))
-    for offsets in ([], [0], [0, 1], [0, 2, 1, 2], [1, 2]):
-        message = mining_service_pb2.MineNegativesResponse(offsets=offsets, ids=two)
-        with pytest.raises(hardneg.HardnegError, match="offsets"):
-            MinedNegatives.from_proto(message, 2)
-    message = mining_service_pb2.MineNegativesResponse(offsets=[0, 2], ids=two, sources=b"\x01")
-    with pytest.raises(hardneg.HardnegError, match="sources"):
-        MinedNegatives.from_proto(message, 2)
-    with pytest.raises(hardneg.HardnegError, match="more than 1"):
-        MinedNegatives.from_proto(mining_service_pb2.MineNegativesResponse(offsets=[0, 2], ids=two), 1)
-
-
-def test_positives_and_vetoes(server: FakeServer, client: hardneg.Client) -> None:
-    pool = client.create_pool("queries")
-    pool.report([1, 2, 3], [0.1, 0.9, 0.5], anchors=[10, 10, 20])
-    counts = pool.add_positives([10, 20], [2, 9], scores=[0.75, NAN])
-    assert counts == hardneg.PairCounts(added_count=2, removed_count=1)
-    request = server.requests[-1]
-    assert (ids_of(request.anchors), ids_of(request.positives)) == ([10, 20], [2, 9])
-    assert (request.scores.f32_le[:4], request.scores.present) == (np.float32(0.75).tobytes(), b"\x01")
-    assert pool.reject_negatives([10, 10], [1, 2]) == hardneg.PairCounts(1, 1)
-    assert ids_of(server.requests[-1].negatives) == [1, 2]
-    pool.add_positives([10], [2])
-    assert not server.requests[-1].HasField("scores")
-    assert pool.add_positives(np.full(70_000, 5), np.arange(70_000)).added_count == 70_000
-    assert [len(_columns.decode_ids(sent.positives)) for sent in server.requests[-2:]] == [65_536, 4_464]
-    with pytest.raises(ValueError, match="positives must have 2"):
-        pool.add_positives([1, 2], [3])
-    with pytest.raises(ValueError, match="negatives must have 1"):
-        pool.reject_negatives([1], [3, 4])
-    with pytest.raises(ValueError, match="scores"):
-        pool.add_positives([1], [3], scores=[0.5, 0.5])
 
 
 def test_single_samples(server: FakeServer, pool: hardneg.Pool) -> None:

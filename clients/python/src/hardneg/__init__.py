@@ -73,7 +73,7 @@ from ._policy import (
     Wait,
 )
 from ._pool import Pool
-from ._pools import NEVER, PoolInfo, PoolSizes, PoolStats, Steps
+from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
 from ._quarantine import Quarantine, QuarantinedSample, Sample
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
 from ._rounds import NegativeRatio, Round
@@ -117,6 +117,7 @@ __all__ = [
     "MinedNegatives",
     "MiningPolicy",
     "NEVER",
+    "OFF",
     "NegativePolicy",
     "NegativeRatio",
     "NegativeStrategy",

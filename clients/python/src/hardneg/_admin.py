@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from . import _requests
 from ._activity import PoolView
 from ._choices import ScoreUpdate
 from ._errors import NotFound, Unavailable
-from ._flow import Span
+from ._flow import Flow, Span
 from ._handle import Handle
 from ._policy import MiningPolicy
-from ._pools import HalfLife, PoolInfo, PoolStats
+from ._pools import HalfLife, Off, PoolInfo, PoolStats
 from ._proto import pool_pb2, pool_service_pb2
+from ._quarantine import Quarantine
 
 
 class PoolAdmin(Handle):
@@ -65,9 +67,15 @@ class PoolAdmin(Handle):
         max_serves: int | None = None,
         lease: Span | None = None,
         rotate_background: bool | None = None,
+        quarantine: Quarantine | Off | None = None,
+        flow: Flow | Off | None = None,
+        control_fraction: float | None = None,
         timeout: float | None = None,
     ) -> PoolInfo:
         """Changes a live pool; what is None stays as it is. A new half-life counts from now on.
+
+        ``quarantine=hardneg.OFF`` sets no more samples aside (those that are stay so until released), and
+        ``flow=hardneg.OFF`` uncouples mining from reporting.
 
         Raises:
             Aborted: Somebody else changed the pool at the same time; call again.
@@ -90,10 +98,13 @@ class PoolAdmin(Handle):
             max_serves=max_serves,
             lease=lease,
             rotate_background=rotate_background,
+            quarantine=quarantine,
+            flow=flow,
+            control_fraction=control_fraction,
         )
         request = pool_service_pb2.UpdatePoolRequest(pool=pool)
         for part in _requests.LIVE_PARTS:
-            if getattr(before, part) != getattr(pool.spec, part):
+            if _differs(before, pool.spec, part):
                 request.update_mask.paths.append(f"spec.{part}")
         if not request.update_mask.paths:
             return PoolInfo.from_proto(pool)
@@ -122,3 +133,10 @@ class PoolAdmin(Handle):
         except NotFound:
             return False
         return True
+
+
+def _differs(before: pool_pb2.PoolSpec, after: pool_pb2.PoolSpec, part: Any) -> bool:
+    """Also where an empty message came or went."""
+    scalar = part == "control_fraction"
+    present = not scalar and before.HasField(part) != after.HasField(part)
+    return bool(present or getattr(before, part) != getattr(after, part))

@@ -178,6 +178,8 @@ class BatchStream(Iterator[MinedBatch]):
                     start.request.seed = (self._request.seed + self._taken + len(self._ready)) % 2**64
                 if self._request.HasField("round"):
                     start.request.round.number += self._taken + len(self._ready)
+                if self._request.HasField("step"):
+                    start.request.step += self._taken + len(self._ready)
             call: Any = None
             error: HardnegError
             try:

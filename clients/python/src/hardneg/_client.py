@@ -171,9 +171,6 @@ class Client:
             max_payload_bytes=max_payload_bytes,
             durability=durability,
             anchored=anchored,
-            quarantine=quarantine,
-            flow=flow,
-            control_fraction=control_fraction,
         )
         _requests.apply_live(
             spec,
@@ -186,6 +183,9 @@ class Client:
             max_serves=max_serves,
             lease=lease,
             rotate_background=rotate_background,
+            quarantine=quarantine,
+            flow=flow,
+            control_fraction=control_fraction,
         )
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)

@@ -41,8 +41,13 @@ def _array(values: Any) -> Any:
     return values
 
 
-def normalize_ids(ids: IdsLike, *, name: str = "ids") -> Ids:
+def normalize_ids(ids: IdsLike, *, name: str = "ids", empty: bool = False) -> Ids:
     """Ids as a contiguous little-endian uint64 array that shares no memory with the input, or as a list of str.
+
+    Args:
+        ids: As a caller gives them.
+        name: What errors call them.
+        empty: An empty string will do: it is none.
 
     Raises:
         TypeError: Neither integers nor strings.
@@ -64,10 +69,11 @@ def normalize_ids(ids: IdsLike, *, name: str = "ids") -> Ids:
             raise TypeError(f"{name} must be integers or strings, not {ids.dtype}")
         ids = ids.tolist()
     listed = list(ids)
+    least = 0 if empty else 1
     if listed and all(isinstance(value, str) for value in listed):
         for value in listed:
-            if not 1 <= len(value.encode()) <= ID_BYTES_MAX:
-                raise ValueError(f"a string in {name} must have 1 to {ID_BYTES_MAX} bytes: {value[:40]!r}")
+            if not least <= len(value.encode()) <= ID_BYTES_MAX:
+                raise ValueError(f"a string in {name} must have {least} to {ID_BYTES_MAX} bytes: {value[:40]!r}")
         return [str(value) for value in listed]
     if any(isinstance(value, (str, bool, np.bool_)) for value in listed):
         raise TypeError(f"{name} must be all integers or all strings")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from numbers import Real
 from typing import TypeAlias
 
 from google.protobuf import duration_pb2
@@ -23,11 +24,11 @@ def span_to_proto(span: Span, message: duration_pb2.Duration, name: str) -> None
     """
     if isinstance(span, datetime.timedelta):
         span = span.total_seconds()
-    if isinstance(span, bool) or not isinstance(span, (int, float)):
+    if isinstance(span, bool) or not isinstance(span, Real):
         raise TypeError(f"{name} must be seconds or a timedelta, not {span!r}")
     if not span > 0:
         raise ValueError(f"{name} must be positive, not {span!r}")
-    message.FromNanoseconds(round(span * 1e9))
+    message.FromNanoseconds(round(float(span) * 1e9))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class MinedBatch:
         position: Opaque position in the pool's order; 0 when it is not journalled.
         degraded: Drawn here, uniformly, because the service was away (`on_unavailable="uniform"`).
         strata: uint32 (n,); None if not asked for.
-        groups: uint64 (n,), 0: none, or a list of n strings, empty: none; None if not asked for.
+        groups: uint64 (n,), of a group named by a string its 64-bit hash, 0: none; None if not asked for.
         round: Of the request; in a stream of batches its number is one more each batch.
         control: A uniform batch of the control arm: leave it out when you judge mining, or compare the two.
         warmup: The step is before the curriculum's `warmup_steps`: a uniform batch.

@@ -53,11 +53,12 @@ class MinedNegatives:
     Attributes:
         offsets: int64 of shape (n + 1,).
         ids: uint64 (rows,), or a list of strings for pools of strings; none twice for one anchor.
-        scores: float32 (rows,), raw; NaN for a background negative; None if not asked for.
+        scores: float32 (rows,), raw; NaN for a background negative that the anchor has no score for; None if not asked
+            for.
         inclusion_probabilities: float32 (rows,), of each negative to be among its anchor's in such a draw, for log-Q
             corrections; None with TOP, or if not asked for.
         sources: uint8 (rows,), values of `Source`; None if not asked for.
-        ages: float32 (rows,), seconds or steps; NaN for a background negative; None if not asked for.
+        ages: float32 (rows,), seconds or steps; NaN where the score is; None if not asked for.
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
         num_negatives: As asked for.
         policy: As applied, every default filled in.

@@ -99,8 +99,8 @@ class MiningPolicy:
         normalization: Default NONE.
         windows: Narrow the hard samples; all must hold.
         shortfall: Default FILL.
-        curriculum: Lets fields change with the training step.
-        balance: Limits on strata and groups.
+        curriculum: Lets fields change with the training step; an empty one ends the pool's.
+        balance: Limits on strata and groups; an empty one ends the pool's.
     """
 
     strategy: Strategy | str | None = None
@@ -129,9 +129,12 @@ class MiningPolicy:
             value = getattr(self, name)
             if value is not None:
                 setattr(message, name, float(value))
+        # Also where they are empty: that ends the pool's.
         if self.curriculum is not None:
+            message.curriculum.SetInParent()
             message.curriculum.CopyFrom(self.curriculum.to_proto())
         if self.balance is not None:
+            message.balance.SetInParent()
             message.balance.CopyFrom(self.balance.to_proto())
         return message
 

@@ -85,11 +85,12 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             model_version: Version of the model that computed them.
             payloads: Bytes to keep with each sample (None or empty: keep what is stored).
             strata: Each sample's class, source or the like, 0 to 2^32-1, for `Balance`.
-            groups: Each sample's image, clip or the like, integers (0: none) or strings, for `Balance.max_per_group`.
+            groups: Each sample's image, clip or the like, integers (0: none) or strings (empty: none), for
+                `Balance.max_per_group`.
             anchors: The anchor that each sample is a negative of; required in an anchored pool.
             positive_scores: The score of that anchor's positive, NaN where unknown, for margins.
-            reference_scores: The score by a reference model (an irreducible loss), NaN where unknown: what is stored
-                is score - reference. Mindermann et al. 2022.
+            reference_scores: The score by a reference model (an irreducible loss), 0 where there is none: what is
+                stored is score - reference. Mindermann et al. 2022.
             timeout: Seconds a batch; default the client's.
 
         Raises:
@@ -335,7 +336,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             balance: See `mine`.
             lease: See `mine`.
             round: Of the first batch; its number is one more for each.
-            step: See `mine`; it is the same for every batch of the stream.
+            step: Of the first batch; one more for each.
             negative_ratio: See `mine`.
             exclude_ids: See `mine`.
             seed: Of the first batch; advanced by one each.

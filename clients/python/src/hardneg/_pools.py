@@ -35,6 +35,19 @@ class _Never(Enum):
 #: As a half-life: scores do not age.
 NEVER = _Never.NEVER
 
+
+class _Off(Enum):
+    OFF = "off"
+
+    def __repr__(self) -> str:
+        return "hardneg.OFF"
+
+
+#: As the quarantine or the flow of `Pool.update`: none from now on.
+OFF = _Off.OFF
+#: What switches a part of a spec off.
+Off: TypeAlias = _Off
+
 #: A half-life: a timedelta, seconds, `Steps`, or `NEVER`.
 HalfLife: TypeAlias = datetime.timedelta | float | int | Steps | _Never
 

@@ -87,7 +87,7 @@ class Sample:
 
     Attributes:
         place: Where it is.
-        score: Raw score as last reported; None where it is nowhere.
+        score: As stored, in quarantine as last reported; None where it is nowhere.
         weight_log2: log2 of its weight now, serve penalty left out; in the hard store only.
         age: Seconds, or steps, since its report.
         model_version: Version of the model that scored it.

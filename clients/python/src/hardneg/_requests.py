@@ -14,7 +14,7 @@ from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate, choose,
 from ._columns import IdsLike
 from ._flow import Flow, Span, span_to_proto
 from ._policy import MiningPolicy, Wait
-from ._pools import HalfLife, half_life_to_proto
+from ._pools import OFF, HalfLife, Off, half_life_to_proto
 from ._proto import columns_pb2, mining_service_pb2, pool_pb2
 from ._quarantine import Quarantine
 from ._rounds import NegativeRatio, Round
@@ -64,9 +64,6 @@ def pool_spec(
     max_payload_bytes: int | None,
     durability: Durability | str | None,
     anchored: Anchored | None,
-    quarantine: Quarantine | None,
-    flow: Flow | None,
-    control_fraction: float | None,
 ) -> pool_pb2.PoolSpec:
     """The part of a spec that is fixed at creation; `apply_live` writes the rest."""
     if background_size is not None and dense_ids is not None:
@@ -103,13 +100,6 @@ def pool_spec(
     if anchored is not None:
         spec.kind = pool_pb2.POOL_KIND_ANCHORED
         spec.anchored.CopyFrom(anchored.to_proto())
-    if quarantine is not None:
-        spec.quarantine.SetInParent()  # also when every field takes its default
-        spec.quarantine.CopyFrom(quarantine.to_proto())
-    if flow is not None:
-        spec.flow.CopyFrom(flow.to_proto())
-    if control_fraction is not None:
-        spec.control_fraction = control_fraction
     return spec
 
 
@@ -125,6 +115,9 @@ def apply_live(
     max_serves: int | None,
     lease: Span | None,
     rotate_background: bool | None,
+    quarantine: Quarantine | Off | None,
+    flow: Flow | Off | None,
+    control_fraction: float | None,
 ) -> None:
     """Writes the part of a spec that may change in a live pool; what is None stays as it is."""
     _check_positive(max_step_jump=max_step_jump, ema_weight=ema_weight, serve_penalty=serve_penalty)
@@ -148,6 +141,17 @@ def apply_live(
         lease_to_proto(lease, spec.serve_limits.lease)
     if rotate_background is not None and rotate_background == spec.background_rotation.disabled:
         spec.background_rotation.disabled = not rotate_background
+    if quarantine is OFF:
+        spec.ClearField("quarantine")
+    elif isinstance(quarantine, Quarantine):
+        spec.quarantine.SetInParent()  # also when every field takes its default
+        spec.quarantine.CopyFrom(quarantine.to_proto())
+    if flow is OFF:
+        spec.ClearField("flow")
+    elif isinstance(flow, Flow):
+        spec.flow.CopyFrom(flow.to_proto())
+    if control_fraction is not None:
+        spec.control_fraction = control_fraction
 
 
 def lease_to_proto(lease: Span, message: Any) -> None:
@@ -160,7 +164,16 @@ def lease_to_proto(lease: Span, message: Any) -> None:
 
 
 #: Parts of a spec that `apply_live` writes: the paths of an update.
-LIVE_PARTS = ("decay", "score_update", "default_policy", "serve_limits", "background_rotation")
+LIVE_PARTS = (
+    "decay",
+    "score_update",
+    "default_policy",
+    "serve_limits",
+    "background_rotation",
+    "quarantine",
+    "flow",
+    "control_fraction",
+)
 
 
 def mine_request(

@@ -15,14 +15,14 @@ class Round:
     """A training step in which every rank of data-parallel training wants its own share.
 
     The first rank that asks has all shares drawn at once; they are disjoint, and equally hard. Asking again gives the
-    same share again, so that a lost answer does no harm.
+    same share again, so that a lost answer does no harm. All ranks ask for the same but for `rank` and `fields`.
 
     Attributes:
         number: The round: the training step, the same on every rank.
         rank: This rank, from 0.
         world_size: Number of ranks; ``batch_size * world_size`` is at most 1,048,576.
-        run_id: Names the training run, at most 64 bytes: one that starts again from round 0 takes another name, or it
-            would be given the batches of the old one again.
+        run_id: Names the training run, at most 64 bytes: one that starts again needs another name, since the rounds of
+            the old one are over.
 
     Example:
         >>> batch = pool.mine(32, round=hardneg.Round(step, rank, world_size, run_id="run-7"))

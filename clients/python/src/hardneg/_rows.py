@@ -53,10 +53,10 @@ class Rows:
         known = _columns.normalize_ids(ids)
         n = len(known)
 
-        def keys(values: IdsLike | None, name: str) -> Ids | None:
+        def keys(values: IdsLike | None, name: str, *, empty: bool = False) -> Ids | None:
             if values is None:
                 return None
-            column = _columns.normalize_ids(values, name=name)
+            column = _columns.normalize_ids(values, name=name, empty=empty)
             if len(column) != n:
                 raise ValueError(f"{name} must have {n} entries, one per id, not {len(column)}")
             return column
@@ -71,7 +71,7 @@ class Rows:
             anchors=keys(anchors, "anchors"),
             positive_scores=floats(positive_scores, "positive_scores"),
             strata=None if strata is None else _columns.normalize_strata(strata, n),
-            groups=keys(groups, "groups"),
+            groups=keys(groups, "groups", empty=True),
             reference_scores=floats(reference_scores, "reference_scores"),
         )
 
@@ -129,4 +129,5 @@ class Rows:
         if self.groups is not None:
             batch.groups.CopyFrom(_columns.encode_ids(self.groups))
         if self.reference_scores is not None:
-            batch.reference_scores.CopyFrom(_columns.encode_floats(self.reference_scores, absent=True))
+            # Not absent where NaN: a reference model that diverged must be counted, not passed over.
+            batch.reference_scores.CopyFrom(_columns.encode_floats(self.reference_scores))

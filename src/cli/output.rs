@@ -79,7 +79,7 @@ pub(super) fn number(value: f32) -> Value {
 }
 
 /// The counts of reported rows, none left out.
-pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 11] {
+pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 10] {
     [
         ("inserted", counts.inserted),
         ("updated", counts.updated),
@@ -89,7 +89,6 @@ pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 11] {
         ("coalesced", counts.coalesced),
         ("stale", counts.stale),
         ("out_of_range", counts.out_of_range),
-        ("quarantined", counts.quarantined),
         ("anchor_limit", counts.anchor_limit),
         ("not_negative", counts.not_negative),
     ]
@@ -179,11 +178,6 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
             "absolute_margin": anchored.absolute_margin.map(number),
             "relative_margin": anchored.relative_margin.map(number),
             "anchor_id_kind": short_name(anchored.anchor_id_kind().as_str_name(), "ID_KIND_"),
-        })),
-        "quarantine": spec.quarantine.as_ref().map(|quarantine| json!({
-            "quantile": quarantine.quantile,
-            "reports": quarantine.reports,
-            "capacity": quarantine.capacity,
         })),
         "flow": spec.flow.as_ref().map(|flow| json!({
             "mined_per_reported": flow.mined_per_reported,
@@ -315,7 +309,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 19] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -332,8 +326,6 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21]
         ("background_generations", stats.background_generations),
         ("background_generations_timed_out", stats.background_generations_timed_out),
         ("leased", stats.leased),
-        ("quarantined_now", stats.quarantined),
-        ("quarantine_overflows", stats.quarantine_overflows),
         ("rounds", stats.rounds),
         ("round_replays", stats.round_replays),
         ("control_batches", stats.control_batches),

@@ -18,7 +18,7 @@ Examples:
   hardneg pool create faces --capacity 1M --half-life 30m --random-fraction 0.1
   hardneg pool create imagenet --dense-ids 1281167 --half-life-steps 5000
   hardneg pool create queries --anchored 32 --relative-margin 0.05 --hardness exponential --temperature 0.05
-  hardneg pool create crops --quarantine-quantile 0.99 --lease 5m --control-fraction 0.05
+  hardneg pool create crops --lease 5m --control-fraction 0.05 --max-per-group 2
   hardneg pool update faces --half-life 10m --strategy rank
   hardneg pool stats faces --json";
 
@@ -182,9 +182,6 @@ fn describe(pool: &pb::Pool) -> String {
         let negatives = grouped(anchored.negatives_per_anchor.into());
         format!("{negatives} negatives of each of {} anchors", grouped(anchored.max_anchors))
     });
-    let quarantine = spec.quarantine.map(|quarantine| {
-        format!("over quantile {} in {} reports in a row", quarantine.quantile, quarantine.reports)
-    });
     let flow = spec.flow.map(|flow| {
         format!("{} mined for each reported, within {}", flow.mined_per_reported, flow.error_buffer)
     });
@@ -236,7 +233,6 @@ fn describe(pool: &pb::Pool) -> String {
             ),
         ),
         ("anchors", or_none(anchored)),
-        ("quarantine", or_none(quarantine)),
         ("flow", or_none(flow)),
         ("control", format!("{} of the rounds", spec.control_fraction)),
         ("payloads", format!("up to {} bytes", spec.max_payload_bytes)),

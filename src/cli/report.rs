@@ -64,7 +64,7 @@ struct Columns {
     /// Each sample's class, source or the like: a number
     #[arg(long, value_name = "COLUMN")]
     strata: Option<String>,
-    /// Each sample's image, clip or the like, of the pool's kind of id; 0 is none
+    /// Each sample's image, clip or the like, of the pool's kind of id; 0 or empty is none
     #[arg(long, value_name = "COLUMN")]
     groups: Option<String>,
     /// The anchor that each sample is a negative of
@@ -73,7 +73,7 @@ struct Columns {
     /// The score of that anchor's positive; may be empty or NaN
     #[arg(long, value_name = "COLUMN")]
     positive_scores: Option<String>,
-    /// The score by a reference model; may be empty or NaN
+    /// The score by a reference model, which is subtracted; may be empty
     #[arg(long, value_name = "COLUMN")]
     reference_scores: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    spec_parts::{AnchoredArgs, BalanceArgs, CurriculumArgs, FlowArgs, QuarantineArgs},
+    spec_parts::{AnchoredArgs, BalanceArgs, CurriculumArgs, FlowArgs},
     values::{Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration},
 };
 use crate::client::pb;
@@ -46,10 +46,6 @@ pub(super) struct FixedArgs {
     max_payload_bytes: Option<u32>,
     #[command(flatten)]
     anchored: AnchoredArgs,
-    #[command(flatten)]
-    quarantine: QuarantineArgs,
-    #[command(flatten)]
-    flow: FlowArgs,
 }
 
 impl FixedArgs {
@@ -76,8 +72,6 @@ impl FixedArgs {
         }
         spec.max_payload_bytes = self.max_payload_bytes.unwrap_or_default();
         self.anchored.apply(spec);
-        self.quarantine.apply(spec);
-        self.flow.apply(spec);
     }
 }
 
@@ -120,6 +114,8 @@ pub(super) struct LiveArgs {
     /// A served sample rests for this long, until it is reported again; 0s: not [default: 0s]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     lease: Option<Duration>,
+    #[command(flatten)]
+    flow: FlowArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -169,6 +165,7 @@ impl LiveArgs {
                 self.lease.and_then(|lease| prost_types::Duration::try_from(lease).ok()).or(limits.lease);
             paths.push("spec.serve_limits");
         }
+        paths.extend(self.flow.apply(spec));
         if let Some(policy) = self.policy.over(spec.default_policy.clone()) {
             spec.default_policy = Some(policy);
             paths.push("spec.default_policy");

@@ -56,37 +56,6 @@ impl AnchoredArgs {
     }
 }
 
-/// What is set aside.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Quarantine")]
-pub(super) struct QuarantineArgs {
-    /// Set samples aside whose score stays over this quantile of all reported ones [default: 0.99]
-    #[arg(long, value_name = "X")]
-    quarantine_quantile: Option<f64>,
-    /// In so many consecutive reports [default: 5]
-    #[arg(long, value_name = "N")]
-    quarantine_reports: Option<u32>,
-    /// Samples in quarantine at a time [default: 65,536]
-    #[arg(long, value_parser = count, value_name = "N")]
-    quarantine_capacity: Option<u64>,
-}
-
-impl QuarantineArgs {
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
-        if self.quarantine_quantile.is_none()
-            && self.quarantine_reports.is_none()
-            && self.quarantine_capacity.is_none()
-        {
-            return;
-        }
-        spec.quarantine = Some(pb::Quarantine {
-            quantile: self.quarantine_quantile.unwrap_or_default(),
-            reports: self.quarantine_reports.unwrap_or_default(),
-            capacity: self.quarantine_capacity.unwrap_or_default(),
-        });
-    }
-}
-
 /// How much is mined for each reported sample, and the arm to compare with.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Flow and control")]
@@ -106,17 +75,32 @@ pub(super) struct FlowArgs {
     /// Share of rounds that get a uniform batch, to compare with [default: 0]
     #[arg(long, value_name = "X")]
     control_fraction: Option<f64>,
+    /// Do not couple mining to reporting
+    #[arg(long, conflicts_with = "flow_ratio")]
+    no_flow: bool,
 }
 
 impl FlowArgs {
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
-        spec.control_fraction = self.control_fraction.unwrap_or_default();
-        spec.flow = self.flow_ratio.map(|mined_per_reported| pb::Flow {
-            mined_per_reported,
-            error_buffer: self.flow_buffer.unwrap_or_default(),
-            min_reported: self.flow_min_reported.unwrap_or_default(),
-            max_wait: self.flow_max_wait.and_then(|wait| prost_types::Duration::try_from(wait).ok()),
-        });
+    /// Changes what was given and leaves the rest; the paths that changed.
+    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
+        let mut paths = Vec::new();
+        if let Some(fraction) = self.control_fraction {
+            spec.control_fraction = fraction;
+            paths.push("spec.control_fraction");
+        }
+        if self.no_flow {
+            spec.flow = None;
+            paths.push("spec.flow");
+        } else if let Some(mined_per_reported) = self.flow_ratio {
+            let flow = spec.flow.get_or_insert_default();
+            flow.mined_per_reported = mined_per_reported;
+            flow.error_buffer = self.flow_buffer.unwrap_or(flow.error_buffer);
+            flow.min_reported = self.flow_min_reported.unwrap_or(flow.min_reported);
+            let max_wait = self.flow_max_wait.and_then(|wait| prost_types::Duration::try_from(wait).ok());
+            flow.max_wait = max_wait.or(flow.max_wait);
+            paths.push("spec.flow");
+        }
+        paths
     }
 }
 
@@ -194,8 +178,6 @@ mod tests {
         #[command(flatten)]
         anchored: AnchoredArgs,
         #[command(flatten)]
-        quarantine: QuarantineArgs,
-        #[command(flatten)]
         flow: FlowArgs,
         #[command(flatten)]
         balance: BalanceArgs,
@@ -211,7 +193,6 @@ mod tests {
         let flags = parse(flags).unwrap_or_else(|error| panic!("{error}"));
         let mut spec = pb::PoolSpec::default();
         flags.anchored.apply(&mut spec);
-        flags.quarantine.apply(&mut spec);
         flags.flow.apply(&mut spec);
         spec
     }
@@ -227,20 +208,23 @@ mod tests {
     fn flags_become_parts_of_a_spec() {
         let given = spec(
             "--anchored 32 --max-anchors 10k --relative-margin 0.05 --anchor-id-kind string \
-             --quarantine-quantile 0.95 --flow-ratio 0.5 --flow-buffer 100 --flow-max-wait 2s --control-fraction 0.1",
+             --flow-ratio 0.5 --flow-buffer 100 --flow-max-wait 2s --control-fraction 0.1",
         );
         assert_eq!(given.kind(), pb::PoolKind::Anchored);
         let anchored = given.anchored.unwrap();
         assert_eq!((anchored.negatives_per_anchor, anchored.max_anchors), (32, 10_000));
         assert_eq!((anchored.relative_margin, anchored.absolute_margin), (Some(0.05), None));
         assert_eq!(anchored.anchor_id_kind(), pb::IdKind::String);
-        assert_eq!(given.quarantine.unwrap(), pb::Quarantine { quantile: 0.95, reports: 0, capacity: 0 });
         let flow = given.flow.unwrap();
         assert_eq!(
             (flow.mined_per_reported, flow.error_buffer, flow.max_wait.unwrap().seconds),
             (0.5, 100.0, 2)
         );
         assert_eq!(given.control_fraction, 0.1);
+        let live = parse("--no-flow").unwrap_or_else(|error| panic!("{error}")).flow;
+        let mut spec = given;
+        assert_eq!(live.apply(&mut spec), ["spec.flow"]);
+        assert_eq!((spec.flow, spec.control_fraction), (None, 0.1));
         for wrong in ["--max-anchors 5", "--flow-ratio 1", "--equal-shares --stratum-cap 1=5"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -28,7 +28,7 @@ pub struct Batch {
     pub payloads: Vec<Bytes>,
     /// Strata of the samples.
     pub strata: Vec<u32>,
-    /// Groups of the samples; 0 or an empty string where there is none.
+    /// Groups of the samples, of one named by a string its 64-bit hash; 0 where there is none.
     pub groups: Ids,
     /// What mean(importance weight x f) estimates.
     pub estimand: pb::Estimand,

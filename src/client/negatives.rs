@@ -120,13 +120,13 @@ pub struct Negatives {
     pub offsets: Vec<usize>,
     /// The negatives; none twice for one anchor.
     pub ids: Ids,
-    /// Raw scores; NaN for a background negative.
+    /// Raw scores; NaN for a background negative that the anchor has no score for.
     pub scores: Vec<f32>,
     /// Probability of each to be among its anchor's in such a draw. Empty for TOP.
     pub inclusion_probabilities: Vec<f32>,
     /// Where each was drawn from.
     pub sources: Vec<pb::Source>,
-    /// Seconds, or steps, since each report; NaN for a background negative.
+    /// Seconds, or steps, since each report; NaN where the score is.
     pub ages: Vec<f32>,
     /// One an anchor; NaN where none is known.
     pub positive_scores: Vec<f32>,

@@ -107,7 +107,7 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// Each sample's image, clip or the like: near-duplicates, for [`pb::Balance`]. 0 is none.
+    /// Each sample's image, clip or the like: near-duplicates, for [`pb::Balance`]. 0 or an empty string is none.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -137,13 +137,14 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// The scores of a reference model (an irreducible loss): what is stored is score - reference. NaN is none.
+    /// The scores of a reference model (an irreducible loss): what is stored is score - reference. 0 is none; NaN
+    /// drops the row, which is counted.
     ///
     /// # Errors
     /// [`Error::Rows`].
     pub fn reference_scores(mut self, scores: &[f32]) -> Result<Self, Error> {
         self.check_rows("reference_scores", scores.len())?;
-        self.message.reference_scores = Some(sparse_scores(scores));
+        self.message.reference_scores = Some(raw_scores(scores));
         Ok(self)
     }
 

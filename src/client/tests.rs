@@ -110,7 +110,7 @@ async fn batches_are_mined_on_credit_and_through_breaks() {
     let client = client_of(&fake, ClientOptions::default()).await;
     let options = BatchStreamOptions { max_outstanding: 3, ..Default::default() };
     let round = pb::Round { number: 100, rank: 1, world_size: 2, ..Default::default() };
-    let request = MineRequest::new("p", 1).round(round);
+    let request = MineRequest::new("p", 1).round(round).step(7);
     let mut stream = client.batch_stream(request, options).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(fake.credits.load(Ordering::Relaxed), 3, "no more than asked for");
@@ -118,9 +118,9 @@ async fn batches_are_mined_on_credit_and_through_breaks() {
         let batch = stream.next().await.unwrap();
         assert_eq!(batch.ids, Ids::U64(vec![expected]));
     }
-    // Cut after five and ten batches: the round went on from there.
+    // Cut after five and ten batches: round and step went on from there.
     let last = fake.last_mine.lock().clone().unwrap();
-    assert_eq!(last.round.unwrap().number, 110);
+    assert_eq!((last.round.unwrap().number, last.step), (110, Some(17)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

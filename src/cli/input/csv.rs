@@ -149,7 +149,8 @@ mod tests {
         assert_eq!(extras.groups, Some(Ids::U64(vec![9, 0])));
         assert_eq!(extras.anchors, Some(Ids::Keys(vec!["q".into(), "r".into()])));
         assert_eq!(extras.positive_scores[0], 0.75);
-        assert!(extras.positive_scores[1].is_nan() && extras.reference_scores[0].is_nan());
+        assert!(extras.positive_scores[1].is_nan());
+        assert_eq!(extras.reference_scores, [0.0, 0.5]);
 
         let problem = |text: &str| {
             let read = CsvReader::new(text.as_bytes(), Wanted::everything())

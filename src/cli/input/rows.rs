@@ -79,17 +79,25 @@ impl<'a> RowsBuilder<'a> {
                         u32::try_from(stratum).map_err(|_| format!("{name} {stratum} is over 2^32-1"))?;
                     self.extras.strata.push(stratum);
                 }
-                // As ids, whichever the pool has: "7" and 7 are two groups.
-                Extra::Groups => self
-                    .groups
-                    .get_or_insert_with(|| IdsBuilder::new(self.wanted.string_keys))
-                    .push(value, name)?,
+                // As ids, whichever the pool has: "7" and 7 are two groups. An empty string is none.
+                Extra::Groups => {
+                    match self.groups.get_or_insert_with(|| IdsBuilder::new(self.wanted.string_keys)) {
+                        IdsBuilder::Keys(keys) if value == Scalar::Text(String::new()) => {
+                            keys.push(String::new());
+                        }
+                        groups => groups.push(value, name)?,
+                    }
+                }
                 Extra::Anchors => self
                     .anchors
                     .get_or_insert_with(|| IdsBuilder::new(self.wanted.string_anchors))
                     .push(value, name)?,
                 Extra::PositiveScores => self.extras.positive_scores.push(value.into_optional_f32(name)?),
-                Extra::ReferenceScores => self.extras.reference_scores.push(value.into_optional_f32(name)?),
+                // None is a reference of 0; NaN drops the row, and is counted.
+                Extra::ReferenceScores => self.extras.reference_scores.push(match value {
+                    Scalar::Text(text) if text.is_empty() => 0.0,
+                    value => value.into_f32(name)?,
+                }),
             }
         }
         Ok(())

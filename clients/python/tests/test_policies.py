@@ -348,20 +348,20 @@ def test_semi_hard_and_distance_weighted(real: hardneg.Client, name: str) -> Non
     )
     distances = np.linspace(0.1, 1.9, 64, dtype=np.float32)
     pool.report(np.arange(64), distances, anchors=np.ones(64, np.int64), positive_scores=np.full(64, 0.7))
-    ring = pool.mine_negatives([1], 64, strategy="semi_hard", semi_hard_margin=0.2, shortfall="short")
-    expected = distances[(distances > 0.7) & (distances < 0.9)]
+    ring = pool.mine_negatives([1], 64, strategy="semi_hard", semi_hard_margin=0.19, shortfall="short")
+    expected = distances[(distances > 0.7) & (distances < 0.89)]
     assert ring.scores is not None
     assert sorted(ring.scores.tolist()) == pytest.approx(expected.tolist())
     weighted = pool.mine_negatives(
         np.ones(400, np.int64),
         1,
         strategy="distance_weighted",
-        distance_weighting=hardneg.DistanceWeighting(16),
+        distance_weighting=hardneg.DistanceWeighting(3),
         shortfall="short",
     )
     assert weighted.scores is not None
     assert weighted.scores.max() <= 1.4
-    assert np.unique(weighted.scores).size > 20, "spread over the distances"
+    assert np.unique(weighted.scores).size > 30, "spread over the distances"
 
 
 @needs_server_part

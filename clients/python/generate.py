@@ -47,8 +47,9 @@ def generate(out: Path) -> None:
             text = re.sub(r"\bhardneg\.v1\.(\w+_pb2)\.", r"\1.", text)
             if "_pb2_grpc" in path.name and "Stub" not in text:  # a file without a service
                 continue
-            # For mypy --strict: protoc writes bare mappings, and google.rpc comes without types.
-            text = text.replace("_Mapping]", "_Mapping[str, object]]")
+            # For mypy --strict: protoc writes bare mappings and keywords (of a field named `from`), and google.rpc
+            # comes without types.
+            text = text.replace("_Mapping]", "_Mapping[str, object]]").replace("**kwargs)", "**kwargs: object)")
             text = re.sub(
                 r"^(from google\.rpc import .*)$",
                 r"\1  # type: ignore[import-untyped, unused-ignore]",

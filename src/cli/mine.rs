@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Connection,
-    output::{note, number, policy_json, print, print_json, sizes_json, table},
+    output::{filtered_json, note, number, policy_json, print, print_json, sizes_json, table},
     spec::PolicyArgs,
     values::{count, duration, short_name},
 };
@@ -18,7 +18,9 @@ Examples:
   hardneg mine --pool faces --batch-size 32
   hardneg mine --pool faces --batch-size 4096 --format ids > hard.txt
   hardneg mine --pool faces --batch-size 256 --strategy rank --alpha 0.7 --rank-window 100.. --format json
-  hardneg mine --pool faces --batch-size 8 --dry-run --seed 7";
+  hardneg mine --pool faces --batch-size 8 --dry-run --seed 7
+  hardneg mine --pool faces --batch-size 32 --round 7 --rank 3 --world-size 8 --run-id run-1
+  hardneg mine --pool faces --positives 20 --max-stratum-fraction 0.2 --max-per-group 3 --show-strata";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,6 +33,16 @@ pub(super) struct Args {
     batch_size: u32,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    ratio: RatioArgs,
+    #[command(flatten)]
+    round: RoundArgs,
+    /// The training step, for a curriculum [default: the highest reported]
+    #[arg(long, value_name = "N")]
+    step: Option<u64>,
+    /// A served sample rests for this long; 0s: not [default: the pool's]
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    lease: Option<Duration>,
     /// The same seed on the same state gives the same batch
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -44,14 +56,51 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     exclude: Vec<String>,
     /// A retry with this id within 60 s gets the same batch
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "round")]
     request_id: Option<String>,
     /// Count no serve: for looking at a pool
     #[arg(long)]
     dry_run: bool,
+    /// Print the strata too
+    #[arg(long)]
+    show_strata: bool,
+    /// Print the groups too
+    #[arg(long)]
+    show_groups: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+}
+
+/// A batch size from the positives of a step.
+#[derive(Debug, clap::Args)]
+struct RatioArgs {
+    /// Instead of --batch-size: as many as the positives of a training step ask for
+    #[arg(long, value_name = "N", conflicts_with = "batch_size")]
+    positives: Option<u32>,
+    /// Negatives for each positive
+    #[arg(long, value_name = "X", default_value_t = 3.0, requires = "positives")]
+    negatives_per_positive: f64,
+    /// At least so many
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "positives")]
+    min_size: u32,
+}
+
+/// One rank's share of a training step.
+#[derive(Debug, clap::Args)]
+struct RoundArgs {
+    /// This rank's share of the training step that all ranks mine together
+    #[arg(long, value_name = "N", requires_all = ["rank", "world_size"])]
+    round: Option<u64>,
+    /// This rank, from 0
+    #[arg(long, value_name = "N", requires = "round")]
+    rank: Option<u32>,
+    /// Number of ranks
+    #[arg(long, value_name = "N", requires = "round")]
+    world_size: Option<u32>,
+    /// Names the training run
+    #[arg(long, value_name = "TEXT", requires = "round", default_value = "", hide_default_value = true)]
+    run_id: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,10 +129,29 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             model_versions: true,
             serves: true,
             payloads: false,
-            ..Default::default()
+            strata: args.show_strata,
+            groups: args.show_groups,
         });
     if let Some(policy) = args.policy.over(None) {
         request = request.policy(policy);
+    }
+    if let Some(positives) = args.ratio.positives {
+        request = request.negative_ratio(pb::NegativeRatio {
+            positives,
+            negatives_per_positive: args.ratio.negatives_per_positive,
+            min_size: args.ratio.min_size,
+        });
+    }
+    if let RoundArgs { round: Some(number), rank: Some(rank), world_size: Some(world_size), run_id } =
+        args.round
+    {
+        request = request.round(pb::Round { number, rank, world_size, run_id });
+    }
+    if let Some(step) = args.step {
+        request = request.step(step);
+    }
+    if let Some(lease) = args.lease {
+        request = request.lease(lease);
     }
     if let Some(seed) = args.seed {
         request = request.seed(seed);
@@ -97,7 +165,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let batch = client.mine(request).await?;
     match args.format {
         Format::Table => {
-            print(&table(&HEADER, rows(&batch), &[0, 1, 2, 3, 5, 6, 7]))?;
+            print(&table(&header(&batch), rows(&batch), &[0, 1, 2, 3, 5, 6, 7, 8, 9]))?;
             note(&summary(&batch));
         }
         Format::Csv => print(&csv(&batch)?)?,
@@ -121,11 +189,27 @@ fn excluded(words: Vec<String>) -> Ids {
 const HEADER: [&str; 8] =
     ["id", "score", "importance_weight", "inclusion_probability", "source", "age", "model_version", "serves"];
 
-fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
-    (0..batch.len()).map(|row| match &batch.ids {
+/// The columns that there are: strata and groups where they were asked for.
+fn header(batch: &Batch) -> Vec<&'static str> {
+    let mut header = HEADER.to_vec();
+    if !batch.strata.is_empty() {
+        header.push("stratum");
+    }
+    if !batch.groups.is_empty() {
+        header.push("group");
+    }
+    header
+}
+
+fn key(ids: &Ids, row: usize) -> String {
+    match ids {
         Ids::U64(ids) => ids[row].to_string(),
         Ids::Keys(keys) => keys[row].clone(),
-    })
+    }
+}
+
+fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
+    (0..batch.len()).map(|row| key(&batch.ids, row))
 }
 
 fn rows(batch: &Batch) -> Vec<Vec<String>> {
@@ -136,7 +220,7 @@ fn rows(batch: &Batch) -> Vec<Vec<String>> {
     ids(batch)
         .enumerate()
         .map(|(row, id)| {
-            vec![
+            let mut cells = vec![
                 id,
                 float(&batch.scores, row),
                 float(&batch.importance_weights, row),
@@ -145,7 +229,14 @@ fn rows(batch: &Batch) -> Vec<Vec<String>> {
                 float(&batch.ages, row),
                 integer(&batch.model_versions, row),
                 integer(&batch.serves, row),
-            ]
+            ];
+            if !batch.strata.is_empty() {
+                cells.push(integer(&batch.strata, row));
+            }
+            if !batch.groups.is_empty() {
+                cells.push(key(&batch.groups, row));
+            }
+            cells
         })
         .collect()
 }
@@ -156,7 +247,7 @@ fn source_name(source: &pb::Source) -> String {
 
 fn csv(batch: &Batch) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(HEADER)?;
+    writer.write_record(header(batch))?;
     for row in rows(batch) {
         writer.write_record(row)?;
     }
@@ -182,6 +273,14 @@ fn summary(batch: &Batch) -> String {
     if info.shortfall_count > 0 {
         let _ = write!(text, "; {} fewer than asked for", info.shortfall_count);
     }
+    if let Some(round) = &info.round {
+        let _ = write!(text, "; round {}, rank {} of {}", round.number, round.rank, round.world_size);
+    }
+    for (uniform, why) in [(info.control, "control arm"), (info.warmup, "warm-up")] {
+        if uniform {
+            let _ = write!(text, "; {why}: uniform");
+        }
+    }
     if info.timed_out {
         text.push_str("; the wait timed out");
     }
@@ -190,13 +289,13 @@ fn summary(batch: &Batch) -> String {
 
 fn batch_json(batch: &Batch) -> Value {
     let floats = |column: &[f32]| -> Value { column.iter().copied().map(number).collect() };
-    let ids = match &batch.ids {
+    let column = |ids: &Ids| match ids {
         Ids::U64(ids) => json!(ids),
         Ids::Keys(keys) => json!(keys),
     };
     let info = &batch.info;
     json!({
-        "ids": ids,
+        "ids": column(&batch.ids),
         "scores": floats(&batch.scores),
         "importance_weights": floats(&batch.importance_weights),
         "inclusion_probabilities": floats(&batch.inclusion_probabilities),
@@ -204,6 +303,8 @@ fn batch_json(batch: &Batch) -> Value {
         "ages": floats(&batch.ages),
         "model_versions": batch.model_versions,
         "serves": batch.serves,
+        "strata": batch.strata,
+        "groups": column(&batch.groups),
         "estimand": estimand(batch),
         "policy": info.policy.as_ref().map(policy_json),
         "seed": info.seed.to_string(),
@@ -212,6 +313,19 @@ fn batch_json(batch: &Batch) -> Value {
         "realized_random_fraction": info.realized_random_fraction,
         "shortfall_count": info.shortfall_count,
         "timed_out": info.timed_out,
+        "round": info.round.as_ref().map(|round| json!({
+            "number": round.number,
+            "rank": round.rank,
+            "world_size": round.world_size,
+            "run_id": round.run_id,
+        })),
+        "control": info.control,
+        "warmup": info.warmup,
+        "approximations": info
+            .approximations()
+            .map(|why| short_name(why.as_str_name(), "APPROXIMATION_"))
+            .collect::<Vec<_>>(),
+        "filtered": info.filtered.as_ref().map(filtered_json),
         "sizes": info.sizes.as_ref().map(sizes_json),
         "pool_uid": info.pool_uid.to_string(),
     })
@@ -238,6 +352,27 @@ mod tests {
         let value = batch_json(&batch);
         assert_eq!(value["scores"], json!([0.1, null]));
         assert_eq!(value["ids"], json!(["a,b", "c"]));
+    }
+
+    #[test]
+    fn strata_and_groups_are_columns_where_asked_for() {
+        let message = pb::MinedBatch {
+            ids: Some(encode_keys(vec!["a".into(), "c".into()])),
+            strata: vec![7, 0],
+            groups: Some(encode_keys(vec!["g".into(), String::new()])),
+            round: Some(pb::Round { number: 3, rank: 1, world_size: 2, run_id: String::new() }),
+            control: true,
+            ..Default::default()
+        };
+        let batch = Batch::try_from(message).unwrap();
+        let text = csv(&batch).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].ends_with("serves,stratum,group"), "{text}");
+        assert_eq!(lines[1..], ["a,,,,,,,,7,g", "c,,,,,,,,0,"]);
+        assert!(summary(&batch).ends_with("; round 3, rank 1 of 2; control arm: uniform"));
+        let value = batch_json(&batch);
+        assert_eq!((&value["strata"], &value["groups"]), (&json!([7, 0]), &json!(["g", ""])));
+        assert_eq!(value["round"]["world_size"], 2);
     }
 
     #[test]

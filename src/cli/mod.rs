@@ -18,6 +18,7 @@ mod pool;
 mod report;
 mod serve;
 mod spec;
+mod spec_parts;
 #[cfg(test)]
 mod tests;
 mod top;

@@ -79,7 +79,7 @@ pub(super) fn number(value: f32) -> Value {
 }
 
 /// The counts of reported rows, none left out.
-pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 8] {
+pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 10] {
     [
         ("inserted", counts.inserted),
         ("updated", counts.updated),
@@ -89,6 +89,8 @@ pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 8] {
         ("coalesced", counts.coalesced),
         ("stale", counts.stale),
         ("out_of_range", counts.out_of_range),
+        ("anchor_limit", counts.anchor_limit),
+        ("not_negative", counts.not_negative),
     ]
 }
 
@@ -164,9 +166,26 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
         "serve_limits": spec.serve_limits.as_ref().map(|limits| json!({
             "serve_penalty": limits.serve_penalty,
             "max_serves": limits.max_serves,
+            "lease": limits.lease.map(duration_text),
         })),
         "max_payload_bytes": spec.max_payload_bytes,
         "kind": short_name(spec.kind().as_str_name(), "POOL_KIND_"),
+        "anchored": spec.anchored.as_ref().map(|anchored| json!({
+            "negatives_per_anchor": anchored.negatives_per_anchor,
+            "max_anchors": anchored.max_anchors,
+            "max_positives_per_anchor": anchored.max_positives_per_anchor,
+            "max_vetoes_per_anchor": anchored.max_vetoes_per_anchor,
+            "absolute_margin": anchored.absolute_margin.map(number),
+            "relative_margin": anchored.relative_margin.map(number),
+            "anchor_id_kind": short_name(anchored.anchor_id_kind().as_str_name(), "ID_KIND_"),
+        })),
+        "flow": spec.flow.as_ref().map(|flow| json!({
+            "mined_per_reported": flow.mined_per_reported,
+            "error_buffer": flow.error_buffer,
+            "min_reported": flow.min_reported,
+            "max_wait": flow.max_wait.map(duration_text),
+        })),
+        "control_fraction": spec.control_fraction,
         "durability": short_name(spec.durability().as_str_name(), "DURABILITY_"),
     })
 }
@@ -195,6 +214,70 @@ pub(super) fn policy_json(policy: &pb::MiningPolicy) -> Value {
         "normalization": short_name(policy.normalization().as_str_name(), "NORMALIZATION_"),
         "shortfall": short_name(policy.shortfall().as_str_name(), "SHORTFALL_"),
         "windows": windows,
+        "balance": policy.balance.as_ref().map(balance_json),
+        "curriculum": policy.curriculum.as_ref().map(curriculum_json),
+    })
+}
+
+fn balance_json(balance: &pb::Balance) -> Value {
+    use pb::stratum_cap::Limit;
+
+    let caps: Vec<Value> = balance
+        .stratum_caps
+        .iter()
+        .map(|cap| match cap.limit {
+            Some(Limit::MaxFraction(share)) => json!({ "stratum": cap.stratum, "max_fraction": share }),
+            Some(Limit::MaxCount(samples)) => json!({ "stratum": cap.stratum, "max_count": samples }),
+            None => json!({ "stratum": cap.stratum }),
+        })
+        .collect();
+    json!({
+        "max_stratum_fraction": balance.max_stratum_fraction,
+        "stratum_caps": caps,
+        "equal_shares": balance.equal_shares,
+        "min_per_stratum": balance.min_per_stratum,
+        "max_per_group": balance.max_per_group,
+    })
+}
+
+fn curriculum_json(curriculum: &pb::Curriculum) -> Value {
+    let schedule = |schedule: &Option<pb::Schedule>| {
+        schedule.as_ref().map(|schedule| {
+            json!({
+                "shape": short_name(schedule.shape().as_str_name(), "SCHEDULE_SHAPE_"),
+                "from": schedule.from,
+                "to": schedule.to,
+                "begin_step": schedule.begin_step,
+                "end_step": schedule.end_step,
+            })
+        })
+    };
+    json!({
+        "warmup_steps": curriculum.warmup_steps,
+        "alpha": schedule(&curriculum.alpha),
+        "random_fraction": schedule(&curriculum.random_fraction),
+        "beta": schedule(&curriculum.beta),
+        "quantile_min": schedule(&curriculum.quantile_min),
+        "quantile_max": schedule(&curriculum.quantile_max),
+    })
+}
+
+/// Candidates that each filter turned away, as JSON.
+pub(super) fn filtered_json(filtered: &pb::FilterCounts) -> Value {
+    json!({
+        "excluded": filtered.excluded,
+        "known_positives": filtered.known_positives,
+        "vetoed": filtered.vetoed,
+        "leased": filtered.leased,
+        "max_serves": filtered.max_serves,
+        "model_version": filtered.model_version,
+        "age": filtered.age,
+        "score": filtered.score,
+        "positive_aware": filtered.positive_aware,
+        "rank": filtered.rank,
+        "stratum": filtered.stratum,
+        "group": filtered.group,
+        "unscored_passed": filtered.unscored_passed,
     })
 }
 
@@ -217,6 +300,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
         "sizes": stats.sizes.as_ref().map(sizes_json),
         "counts": counts_json(&stats.counts.unwrap_or_default()),
         "step": stats.step,
+        "filtered": stats.filtered.as_ref().map(filtered_json),
     });
     for (name, count) in stats_counters(stats) {
         value[name] = count.into();
@@ -225,7 +309,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 15] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 19] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -241,6 +325,10 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 15]
         ("proposals", stats.proposals),
         ("background_generations", stats.background_generations),
         ("background_generations_timed_out", stats.background_generations_timed_out),
+        ("leased", stats.leased),
+        ("rounds", stats.rounds),
+        ("round_replays", stats.round_replays),
+        ("control_batches", stats.control_batches),
         ("memory_bytes", stats.memory_bytes),
     ]
 }

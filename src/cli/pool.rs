@@ -17,6 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   hardneg pool create faces --capacity 1M --half-life 30m --random-fraction 0.1
   hardneg pool create imagenet --dense-ids 1281167 --half-life-steps 5000
+  hardneg pool create queries --anchored 32 --relative-margin 0.05 --hardness exponential --temperature 0.05
+  hardneg pool create crops --lease 5m --control-fraction 0.05 --max-per-group 2
   hardneg pool update faces --half-life 10m --strategy rank
   hardneg pool stats faces --json";
 
@@ -176,6 +178,14 @@ fn describe(pool: &pb::Pool) -> String {
     let hardness = spec.hardness.unwrap_or_default();
     let policy = spec.default_policy.clone().unwrap_or_default();
     let limits = spec.serve_limits.unwrap_or_default();
+    let anchored = spec.anchored.as_ref().map(|anchored| {
+        let negatives = grouped(anchored.negatives_per_anchor.into());
+        format!("{negatives} negatives of each of {} anchors", grouped(anchored.max_anchors))
+    });
+    let flow = spec.flow.map(|flow| {
+        format!("{} mined for each reported, within {}", flow.mined_per_reported, flow.error_buffer)
+    });
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     let or_default = |value: Option<f64>| value.map_or("default".to_owned(), |v| v.to_string());
     properties(&[
         ("pool", pool_id_of(&pool.name).to_owned()),
@@ -216,11 +226,15 @@ fn describe(pool: &pb::Pool) -> String {
         (
             "serves",
             format!(
-                "penalty {}, at most {}",
+                "penalty {}, at most {}, lease {}",
                 limits.serve_penalty,
                 if limits.max_serves == 0 { "any number".to_owned() } else { limits.max_serves.to_string() },
+                limits.lease.map_or("none".to_owned(), duration_text),
             ),
         ),
+        ("anchors", or_none(anchored)),
+        ("flow", or_none(flow)),
+        ("control", format!("{} of the rounds", spec.control_fraction)),
         ("payloads", format!("up to {} bytes", spec.max_payload_bytes)),
         ("durability", short_name(spec.durability().as_str_name(), "DURABILITY_")),
     ])

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Connection, Usage,
-    input::{self, Chunk, Format},
+    input::{self, Chunk, Extra, Format, Wanted},
     output::{counts, counts_json, grouped, print, print_json, properties},
 };
 use crate::client::{ScoreBatch, ScoreStreamOptions, StreamSummary, pb};
@@ -23,7 +23,8 @@ const EXAMPLES: &str = "\
 Examples:
   hardneg report scores.csv --pool faces            columns id,score and optionally step
   hardneg report scores.npy --pool faces            structured array with id and score, or N x 2 floats
-  hardneg report scores.parquet --pool faces --model-version 3
+  hardneg report scores.parquet --pool faces --model-version 3 --strata class --groups image
+  hardneg report pairs.parquet --pool queries --anchors query --positive-scores positive
   score-my-model | hardneg report - --pool faces    CSV from standard input";
 
 #[derive(Debug, clap::Args)]
@@ -46,12 +47,53 @@ pub(super) struct Args {
     /// The version of the model that computed the scores
     #[arg(long, value_name = "N", default_value_t = 0)]
     model_version: u32,
+    #[command(flatten)]
+    columns: Columns,
     /// Names this worker in the reports
     #[arg(long, value_name = "NAME")]
     worker_id: Option<String>,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Further columns, each by its name in the file.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Further columns of the file")]
+struct Columns {
+    /// Each sample's class, source or the like: a number
+    #[arg(long, value_name = "COLUMN")]
+    strata: Option<String>,
+    /// Each sample's image, clip or the like, of the pool's kind of id; 0 or empty is none
+    #[arg(long, value_name = "COLUMN")]
+    groups: Option<String>,
+    /// The anchor that each sample is a negative of
+    #[arg(long, value_name = "COLUMN")]
+    anchors: Option<String>,
+    /// The score of that anchor's positive; may be empty or NaN
+    #[arg(long, value_name = "COLUMN")]
+    positive_scores: Option<String>,
+    /// The score by a reference model, which is subtracted; may be empty
+    #[arg(long, value_name = "COLUMN")]
+    reference_scores: Option<String>,
+}
+
+impl Columns {
+    fn wanted(&self, spec: &pb::PoolSpec) -> Wanted {
+        let named = [
+            (Extra::Strata, &self.strata),
+            (Extra::Groups, &self.groups),
+            (Extra::Anchors, &self.anchors),
+            (Extra::PositiveScores, &self.positive_scores),
+            (Extra::ReferenceScores, &self.reference_scores),
+        ];
+        let anchor_kind = spec.anchored.as_ref().map(pb::AnchoredSpec::anchor_id_kind);
+        Wanted {
+            string_keys: spec.id_kind() == pb::IdKind::String,
+            string_anchors: anchor_kind == Some(pb::IdKind::String),
+            extras: named.into_iter().filter_map(|(extra, name)| Some((extra, name.clone()?))).collect(),
+        }
+    }
 }
 
 pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
@@ -62,9 +104,9 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let spec = pool.spec.unwrap_or_default();
     let reader = {
         let (path, format) = (args.file.clone(), args.format);
-        let string_keys = spec.id_kind() == pb::IdKind::String;
+        let wanted = args.columns.wanted(&spec);
         // A FIFO or standard input blocks until its header is there.
-        tokio::task::spawn_blocking(move || input::open(&path, format, string_keys))
+        tokio::task::spawn_blocking(move || input::open(&path, format, wanted))
             .await?
             .with_context(|| name(&args))?
     };
@@ -117,7 +159,23 @@ fn to_batch(args: &Args, chunk: Chunk, pool_uid: u64, by_steps: bool) -> anyhow:
         return Err(Usage(problem.into()).into());
     }
     let encoding = pb::ColumnEncoding::LittleEndian;
-    let batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?;
+    let mut batch = ScoreBatch::with_encoding(&args.pool, chunk.ids, chunk.scores, encoding)?;
+    let extras = chunk.extras;
+    if !extras.strata.is_empty() {
+        batch = batch.strata(extras.strata)?;
+    }
+    if let Some(groups) = extras.groups {
+        batch = batch.groups(groups)?;
+    }
+    if let Some(anchors) = extras.anchors {
+        batch = batch.anchors(anchors)?;
+    }
+    if !extras.positive_scores.is_empty() {
+        batch = batch.positive_scores(&extras.positive_scores)?;
+    }
+    if !extras.reference_scores.is_empty() {
+        batch = batch.reference_scores(&extras.reference_scores)?;
+    }
     Ok(batch.step(step.unwrap_or_default()).model_version(args.model_version).pool_uid(pool_uid))
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{
-    Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration,
+use super::{
+    spec_parts::{AnchoredArgs, BalanceArgs, CurriculumArgs, FlowArgs},
+    values::{Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration},
 };
 use crate::client::pb;
 use pb::{decay::HalfLife, pool_spec::Background, window::Kind};
@@ -43,6 +44,8 @@ pub(super) struct FixedArgs {
     /// Longest payload kept with a sample, in bytes [default: 0, none]
     #[arg(long, value_name = "BYTES")]
     max_payload_bytes: Option<u32>,
+    #[command(flatten)]
+    anchored: AnchoredArgs,
 }
 
 impl FixedArgs {
@@ -68,6 +71,7 @@ impl FixedArgs {
             hardness.temperature = self.temperature.unwrap_or_default();
         }
         spec.max_payload_bytes = self.max_payload_bytes.unwrap_or_default();
+        self.anchored.apply(spec);
     }
 }
 
@@ -107,6 +111,11 @@ pub(super) struct LiveArgs {
     /// Serves between two reports of a sample [default: no limit]
     #[arg(long, value_name = "N")]
     max_serves: Option<u32>,
+    /// A served sample rests for this long, until it is reported again; 0s: not [default: 0s]
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    lease: Option<Duration>,
+    #[command(flatten)]
+    flow: FlowArgs,
     #[command(flatten)]
     policy: PolicyArgs,
 }
@@ -148,12 +157,15 @@ impl LiveArgs {
             update.ema_weight = self.ema_weight.unwrap_or(update.ema_weight);
             paths.push("spec.score_update");
         }
-        if self.serve_penalty.is_some() || self.max_serves.is_some() {
+        if self.serve_penalty.is_some() || self.max_serves.is_some() || self.lease.is_some() {
             let limits = spec.serve_limits.get_or_insert_default();
             limits.serve_penalty = self.serve_penalty.unwrap_or(limits.serve_penalty);
             limits.max_serves = self.max_serves.unwrap_or(limits.max_serves);
+            limits.lease =
+                self.lease.and_then(|lease| prost_types::Duration::try_from(lease).ok()).or(limits.lease);
             paths.push("spec.serve_limits");
         }
+        paths.extend(self.flow.apply(spec));
         if let Some(policy) = self.policy.over(spec.default_policy.clone()) {
             spec.default_policy = Some(policy);
             paths.push("spec.default_policy");
@@ -199,19 +211,27 @@ pub(super) struct PolicyArgs {
     /// Only reports by these model versions
     #[arg(long, value_name = "MIN..MAX")]
     version_window: Option<Range<u32>>,
+    #[command(flatten)]
+    balance: BalanceArgs,
+    #[command(flatten)]
+    curriculum: CurriculumArgs,
 }
 
 impl PolicyArgs {
-    /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole.
+    /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole, as
+    /// balance and curriculum do.
     pub(super) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
         let windows = self.windows();
+        let (balance, curriculum) = (self.balance.balance(), self.curriculum.curriculum());
         let untouched = self.strategy.is_none()
             && self.alpha.is_none()
             && self.random_fraction.is_none()
             && self.beta.is_none()
             && self.normalization.is_none()
             && self.shortfall.is_none()
-            && windows.is_empty();
+            && windows.is_empty()
+            && balance.is_none()
+            && curriculum.is_none();
         if untouched {
             return None;
         }
@@ -231,6 +251,8 @@ impl PolicyArgs {
         if !windows.is_empty() {
             policy.windows = windows;
         }
+        policy.balance = balance.or(policy.balance);
+        policy.curriculum = curriculum.or(policy.curriculum);
         Some(policy)
     }
 

@@ -122,6 +122,42 @@ fn a_pool_that_ages_by_steps_wants_them() {
 }
 
 #[test]
+fn further_columns_of_a_file_are_reported() {
+    let (_runtime, fake, address) = server(healthy());
+    let create = ["pool", "create", "p", "--anchored", "8", "--anchor-id-kind", "string", "--lease", "5m"];
+    hardneg(&address, &create).unwrap();
+    let spec = fake.pool.lock().clone().unwrap().spec.unwrap();
+    assert_eq!(spec.serve_limits.unwrap().lease.unwrap().seconds, 300);
+    let file = csv("id,score,class,image,query,positive\n1,0.5,7,9,q,0.75\n2,0.25,0,0,r,\n");
+    let path = file.path().to_str().unwrap();
+    let columns =
+        ["--strata", "class", "--groups", "image", "--anchors", "query", "--positive-scores", "positive"];
+    hardneg(&address, &[&["report", path, "--pool", "p"][..], &columns].concat()).unwrap();
+    let last = fake.last.lock().clone().unwrap();
+    assert_eq!(last.strata, [7, 0]);
+    assert_eq!(crate::proto::columns::decode_keys(last.anchors).unwrap(), ["q", "r"]);
+    assert_eq!(crate::proto::columns::id_rows(last.groups.as_ref()), Ok(2));
+    assert_eq!(last.positive_scores.unwrap().present, [0b01].as_slice());
+    assert!(last.reference_scores.is_none());
+}
+
+#[test]
+fn a_share_of_a_round_is_mined() {
+    let (_runtime, fake, address) = server(healthy());
+    let line = "mine --pool p -n 8 --round 7 --rank 1 --world-size 2 --run-id r --lease 0s --step 9 --max-per-group 2";
+    hardneg(&address, &line.split(' ').collect::<Vec<_>>()).unwrap();
+    let request = fake.last_mine.lock().clone().unwrap();
+    let round = pb::Round { number: 7, rank: 1, world_size: 2, run_id: "r".into() };
+    assert_eq!((request.round, request.batch_size, request.step), (Some(round), 8, Some(9)));
+    assert_eq!(request.lease, Some(prost_types::Duration::default()));
+    assert_eq!(request.policy.unwrap().balance.unwrap().max_per_group, 2);
+    for wrong in ["--round 7 --rank 1", "--rank 1", "--positives 5 -n 3", "--negatives-per-positive 2"] {
+        let line = format!("mine --pool p {wrong}");
+        assert!(hardneg(&address, &line.split(' ').collect::<Vec<_>>()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn batches_are_mined_in_every_format() {
     let (_runtime, _, address) = server(healthy());
     for format in ["table", "csv", "json", "ids"] {

@@ -52,6 +52,79 @@ impl<T: FromStr> FromStr for Range<T> {
     }
 }
 
+/// `STRATUM=LIMIT`: a whole number is samples, another one a share of the batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct StratumLimit(pub pb::StratumCap);
+
+impl FromStr for StratumLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use pb::stratum_cap::Limit;
+
+        let wrong = || "expected STRATUM=LIMIT, as 7=10 samples or 7=0.25 of the batch".to_owned();
+        let (stratum, limit) = text.split_once('=').ok_or_else(wrong)?;
+        let limit = match limit.parse::<u32>() {
+            Ok(samples) => Limit::MaxCount(samples),
+            Err(_) => Limit::MaxFraction(limit.parse().map_err(|_| wrong())?),
+        };
+        Ok(Self(pb::StratumCap { stratum: stratum.parse().map_err(|_| wrong())?, limit: Some(limit) }))
+    }
+}
+
+/// `FIELD=FROM..TO@BEGIN..END`, with `:sqrt` at the end fast at first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scheduled {
+    field: ScheduledField,
+    schedule: pb::Schedule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ScheduledField {
+    Alpha,
+    RandomFraction,
+    Beta,
+    QuantileMin,
+    QuantileMax,
+}
+
+impl Scheduled {
+    pub(super) fn apply(self, curriculum: &mut pb::Curriculum) {
+        let field = match self.field {
+            ScheduledField::Alpha => &mut curriculum.alpha,
+            ScheduledField::RandomFraction => &mut curriculum.random_fraction,
+            ScheduledField::Beta => &mut curriculum.beta,
+            ScheduledField::QuantileMin => &mut curriculum.quantile_min,
+            ScheduledField::QuantileMax => &mut curriculum.quantile_max,
+        };
+        *field = Some(self.schedule);
+    }
+}
+
+impl FromStr for Scheduled {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected FIELD=FROM..TO@BEGIN..END, as alpha=0..2@1000..10000".to_owned();
+        let (field, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let (rest, shape) = rest.split_once(':').unwrap_or((rest, "linear"));
+        let shape = match shape {
+            "linear" => pb::ScheduleShape::Linear,
+            "sqrt" => pb::ScheduleShape::Sqrt,
+            _ => return Err("the shape is linear or sqrt".to_owned()),
+        };
+        let (values, steps) = rest.split_once('@').ok_or_else(wrong)?;
+        let both = |range: Range<f64>| range.min.zip(range.max);
+        let (from, to) = values.parse().ok().and_then(both).ok_or_else(wrong)?;
+        let steps: Range<u64> = steps.parse().map_err(|_| wrong())?;
+        let (begin_step, end_step) = steps.min.zip(steps.max).ok_or_else(wrong)?;
+        Ok(Self {
+            field: <ScheduledField as ValueEnum>::from_str(field, false).map_err(|_| wrong())?,
+            schedule: pb::Schedule { shape: shape.into(), from, to, begin_step, end_step },
+        })
+    }
+}
+
 /// A flag's names for an enum of the contract, in lower case without its prefix.
 macro_rules! value_enum {
     ($(#[$meta:meta])* $name:ident for $proto:ident { $($(#[$doc:meta])* $variant:ident),* $(,)? }) => {

@@ -26,6 +26,10 @@ pub struct Batch {
     pub serves: Vec<u32>,
     /// Payloads, empty where there is none.
     pub payloads: Vec<Bytes>,
+    /// Strata of the samples.
+    pub strata: Vec<u32>,
+    /// Groups of the samples, of one named by a string its 64-bit hash; 0 where there is none.
+    pub groups: Ids,
     /// What mean(importance weight x f) estimates.
     pub estimand: pb::Estimand,
     /// Everything else the server said: policy and seed as applied, counts, the pool's sizes. Its columns are empty.
@@ -55,6 +59,14 @@ impl TryFrom<pb::MinedBatch> for Batch {
             None => Ids::U64(Vec::new()),
             ids => decode_ids(ids).map_err(|source| Error::Column { column: "ids", source })?,
         };
+        let groups = match batch.groups.take() {
+            None => Ids::U64(Vec::new()),
+            groups => match decode_ids(groups) {
+                // Not asked for.
+                Err(ColumnError::Missing) => Ids::U64(Vec::new()),
+                groups => groups.map_err(|source| Error::Column { column: "groups", source })?,
+            },
+        };
         let sources = std::mem::take(&mut batch.sources)
             .iter()
             .map(|number| pb::Source::try_from(i32::from(*number)).unwrap_or_default())
@@ -68,6 +80,8 @@ impl TryFrom<pb::MinedBatch> for Batch {
             model_versions: std::mem::take(&mut batch.model_versions),
             serves: std::mem::take(&mut batch.serves),
             payloads: std::mem::take(&mut batch.payloads),
+            strata: std::mem::take(&mut batch.strata),
+            groups,
             estimand: batch.estimand(),
             ids,
             info: batch,
@@ -89,6 +103,8 @@ impl Batch {
             ("model_versions", self.model_versions.len()),
             ("serves", self.serves.len()),
             ("payloads", self.payloads.len()),
+            ("strata", self.strata.len()),
+            ("groups", self.groups.len()),
         ];
         match lengths.iter().find(|(_, len)| *len != 0 && *len != rows) {
             None => Ok(self),
@@ -97,7 +113,7 @@ impl Batch {
     }
 }
 
-fn floats(column: &'static str, values: Option<pb::FloatColumn>) -> Result<Vec<f32>, Error> {
+pub(super) fn floats(column: &'static str, values: Option<pb::FloatColumn>) -> Result<Vec<f32>, Error> {
     match decode_floats(values) {
         Ok(values) => Ok(values),
         // Not asked for.
@@ -124,7 +140,17 @@ mod tests {
         let batch = Batch::try_from(message.clone()).unwrap();
         assert_eq!(batch.ids, Ids::U64(vec![4, 5]));
         assert_eq!(batch.sources, [pb::Source::Hard, pb::Source::Background]);
-        assert!(batch.scores.is_empty());
+        assert!(batch.scores.is_empty() && batch.strata.is_empty() && batch.groups.is_empty());
+
+        let grouped = pb::MinedBatch {
+            strata: vec![7, 0],
+            groups: Some(encode_ids(vec![9, 0], LittleEndian)),
+            ..message.clone()
+        };
+        let batch = Batch::try_from(grouped.clone()).unwrap();
+        assert_eq!((batch.strata, batch.groups), (vec![7, 0], Ids::U64(vec![9, 0])));
+        let error = Batch::try_from(pb::MinedBatch { strata: vec![7], ..grouped }).unwrap_err();
+        assert!(error.to_string().contains("`strata`"), "{error}");
 
         let short = pb::MinedBatch { sources: Bytes::from_static(&[1]), ..message };
         let error = Batch::try_from(short).unwrap_err();

@@ -30,7 +30,7 @@ impl Default for BatchStreamOptions {
 /// An endless stream of mined batches. A credit is granted with each batch that is handed over.
 ///
 /// After a broken connection the stream is opened again; batches that were on their way are lost (their serves
-/// count), and a given seed goes on from the number of batches handed over.
+/// count), and a given seed, step or round goes on from the number of batches handed over.
 #[derive(Debug)]
 pub struct BatchStream {
     client: Client,
@@ -113,6 +113,10 @@ impl BatchStream {
     async fn connect(&self) -> Result<Connection, Status> {
         let mut request = self.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(self.handed_over));
+        request.step = request.step.map(|step| step.wrapping_add(self.handed_over));
+        if let Some(round) = &mut request.round {
+            round.number = round.number.wrapping_add(self.handed_over);
+        }
         let start = pb::StreamBatchesRequest {
             message: Some(Message::Start(pb::StreamBatchesStart {
                 request: Some(request),

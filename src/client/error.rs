@@ -50,6 +50,18 @@ pub enum Error {
         /// Rows of the score column.
         scores: usize,
     },
+    /// A column was given with another number of rows than the one that it belongs to.
+    #[error("`{column}` has {got} rows, `{than}` {expected}")]
+    Rows {
+        /// The column's field name.
+        column: &'static str,
+        /// The column that it belongs to: ids, or anchors.
+        than: &'static str,
+        /// Rows of that one.
+        expected: usize,
+        /// Rows of the column.
+        got: usize,
+    },
     /// The server's answer holds a column that cannot be read.
     #[error("the server's answer is malformed: column `{column}` {source}")]
     Column {
@@ -67,6 +79,12 @@ pub enum Error {
         expected: usize,
         /// Rows of the column.
         got: usize,
+    },
+    /// The server's answer divides its rows among anchors in a way that does not come out.
+    #[error("the server's answer is malformed: `offsets` do not divide {rows} rows")]
+    Offsets {
+        /// Rows of the ids.
+        rows: usize,
     },
     /// The server's answer lacks a field that the contract promises.
     #[error("the server's answer is malformed: it has no `{missing}`")]
@@ -101,8 +119,11 @@ impl Error {
         match self {
             Self::Status { status } | Self::Rejected { status, .. } => status.code(),
             Self::Connect { .. } => Code::Unavailable,
-            Self::InvalidServer { .. } | Self::Mismatch { .. } => Code::InvalidArgument,
-            Self::Column { .. } | Self::ColumnLength { .. } | Self::Protocol { .. } => Code::Internal,
+            Self::InvalidServer { .. } | Self::Mismatch { .. } | Self::Rows { .. } => Code::InvalidArgument,
+            Self::Column { .. }
+            | Self::ColumnLength { .. }
+            | Self::Offsets { .. }
+            | Self::Protocol { .. } => Code::Internal,
             Self::Closed => Code::Cancelled,
         }
     }

@@ -20,7 +20,7 @@ use tonic::{
 };
 
 use super::pb;
-use crate::proto::columns::{encode_ids, float_rows};
+use crate::proto::columns::{encode_ids, float_rows, id_rows};
 use pb::{
     mining_service_server::{MiningService, MiningServiceServer},
     pool_service_server::{PoolService, PoolServiceServer},
@@ -46,6 +46,8 @@ pub(crate) struct Fake {
     pub rows: AtomicU64,
     /// The last batch received.
     pub last: Mutex<Option<pb::ScoreBatch>>,
+    /// The last request for a batch received, the first of a stream included.
+    pub last_mine: Mutex<Option<pb::MineBatchRequest>>,
 }
 
 type AnswerStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -72,6 +74,10 @@ impl Fake {
             ack.set_status(pb::AckStatus::Duplicate);
         }
         ack
+    }
+
+    fn is_away(&self) -> bool {
+        self.away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
     }
 
     fn mined_batch(&self) -> pb::MinedBatch {
@@ -122,8 +128,7 @@ impl MiningService for Service {
         request: Request<pb::ReportScoresRequest>,
     ) -> Result<Response<pb::ReportScoresResponse>, Status> {
         let ack = self.0.apply(&request.into_inner().batch.unwrap());
-        let away = &self.0.away;
-        if away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+        if self.0.is_away() {
             return Err(Status::unavailable("restarting"));
         }
         Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
@@ -133,7 +138,12 @@ impl MiningService for Service {
         &self,
         request: Request<pb::MineBatchRequest>,
     ) -> Result<Response<pb::MineBatchResponse>, Status> {
-        match request.into_inner().batch_size {
+        let request = request.into_inner();
+        *self.0.last_mine.lock() = Some(request.clone());
+        if request.round.is_some() && self.0.is_away() {
+            return Err(Status::unavailable("restarting"));
+        }
+        match request.batch_size {
             // Hangs; refuses; mines.
             0 => std::future::pending().await,
             1 => Err(Status::unavailable("away")),
@@ -152,7 +162,10 @@ impl MiningService for Service {
             let mut left = fake.batches_per_stream;
             while let Some(Ok(message)) = messages.next().await {
                 let credits = match message.message.unwrap() {
-                    Message::Start(start) => start.max_outstanding,
+                    Message::Start(start) => {
+                        *fake.last_mine.lock() = start.request;
+                        start.max_outstanding
+                    }
                     Message::Credits(credits) => credits,
                 };
                 for _ in 0..credits {
@@ -179,9 +192,10 @@ impl MiningService for Service {
 
     async fn release_lease(
         &self,
-        _: Request<pb::ReleaseLeaseRequest>,
+        request: Request<pb::ReleaseLeaseRequest>,
     ) -> Result<Response<pb::ReleaseLeaseResponse>, Status> {
-        Err(Status::unimplemented("ReleaseLease"))
+        let released_count = id_rows(request.into_inner().ids.as_ref()).unwrap() as u64;
+        Ok(Response::new(pb::ReleaseLeaseResponse { released_count }))
     }
 
     async fn get_samples(
@@ -193,23 +207,33 @@ impl MiningService for Service {
 
     async fn mine_negatives(
         &self,
-        _: Request<pb::MineNegativesRequest>,
+        request: Request<pb::MineNegativesRequest>,
     ) -> Result<Response<pb::MineNegativesResponse>, Status> {
-        Err(Status::unimplemented("MineNegatives"))
+        // One negative an anchor: its own number.
+        let anchors = id_rows(request.get_ref().anchors.as_ref()).unwrap();
+        Ok(Response::new(pb::MineNegativesResponse {
+            offsets: (0..=anchors as u32).collect(),
+            ids: request.into_inner().anchors,
+            ..Default::default()
+        }))
     }
 
     async fn add_positives(
         &self,
-        _: Request<pb::AddPositivesRequest>,
+        request: Request<pb::AddPositivesRequest>,
     ) -> Result<Response<pb::AddPositivesResponse>, Status> {
-        Err(Status::unimplemented("AddPositives"))
+        let request = request.into_inner();
+        let added_count = id_rows(request.positives.as_ref()).unwrap() as u64;
+        let removed_count = request.scores.map_or(0, |scores| scores.present.len() as u64);
+        Ok(Response::new(pb::AddPositivesResponse { added_count, removed_count }))
     }
 
     async fn reject_negatives(
         &self,
-        _: Request<pb::RejectNegativesRequest>,
+        request: Request<pb::RejectNegativesRequest>,
     ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
-        Err(Status::unimplemented("RejectNegatives"))
+        let added_count = id_rows(request.into_inner().negatives.as_ref()).unwrap() as u64;
+        Ok(Response::new(pb::RejectNegativesResponse { added_count, removed_count: 0 }))
     }
 }
 

@@ -129,6 +129,50 @@ impl MineRequest {
         self
     }
 
+    /// Limits on strata and groups.
+    #[must_use]
+    pub fn balance(mut self, balance: pb::Balance) -> Self {
+        self.policy_mut().balance = Some(balance);
+        self
+    }
+
+    /// Fields of the policy that change with [`step`](Self::step).
+    #[must_use]
+    pub fn curriculum(mut self, curriculum: pb::Curriculum) -> Self {
+        self.policy_mut().curriculum = Some(curriculum);
+        self
+    }
+
+    /// The training step, for the curriculum. Unset: the highest reported, where the pool ages by steps.
+    #[must_use]
+    pub fn step(mut self, step: u64) -> Self {
+        self.message.step = Some(step);
+        self
+    }
+
+    /// A served sample rests for this long, until it is reported again. Zero: not, whatever the pool's default.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.message.lease = prost_types::Duration::try_from(lease).ok();
+        self
+    }
+
+    /// This rank's share of a training step that all ranks mine together. A round is its own retry key: it takes the place
+    /// of a request id, and makes the call safe to retry.
+    #[must_use]
+    pub fn round(mut self, round: pb::Round) -> Self {
+        self.message.round = Some(round);
+        self
+    }
+
+    /// Instead of the batch size: as many as these positives ask for.
+    #[must_use]
+    pub fn negative_ratio(mut self, ratio: pb::NegativeRatio) -> Self {
+        self.message.negative_ratio = Some(ratio);
+        self.message.batch_size = 0;
+        self
+    }
+
     /// The same seed on the same state gives the same batch.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -181,7 +225,7 @@ impl MineRequest {
 
     /// Whether a second arrival changes nothing.
     pub(super) fn is_repeatable(&self) -> bool {
-        !self.message.request_id.is_empty() || self.message.dry_run
+        !self.message.request_id.is_empty() || self.message.round.is_some() || self.message.dry_run
     }
 
     /// How long the server may wait before it answers.
@@ -218,5 +262,29 @@ mod tests {
         let policy = message.policy.unwrap();
         assert_eq!((policy.alpha, policy.beta), (Some(0.5), None));
         assert_eq!(policy.windows.len(), 1);
+    }
+
+    #[test]
+    fn a_round_is_its_own_retry_key() {
+        let round = pb::Round { number: 7, rank: 3, world_size: 8, run_id: "run".into() };
+        let request = MineRequest::new("faces", 8)
+            .round(round.clone())
+            .lease(Duration::from_millis(1_500))
+            .step(9)
+            .balance(pb::Balance { max_per_group: 2, ..Default::default() })
+            .curriculum(pb::Curriculum { warmup_steps: 10, ..Default::default() });
+        assert!(request.is_repeatable());
+        let message = request.into_message();
+        assert_eq!(message.round, Some(round));
+        assert_eq!(message.request_id, "");
+        assert_eq!(message.lease, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
+        assert_eq!(message.step, Some(9));
+        let policy = message.policy.unwrap();
+        assert_eq!(policy.balance.unwrap().max_per_group, 2);
+        assert_eq!(policy.curriculum.unwrap().warmup_steps, 10);
+
+        let ratio = pb::NegativeRatio { positives: 5, negatives_per_positive: 3.0, min_size: 1 };
+        let message = MineRequest::new("faces", 8).negative_ratio(ratio).into_message();
+        assert_eq!((message.batch_size, message.negative_ratio), (0, Some(ratio)));
     }
 }

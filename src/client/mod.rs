@@ -18,6 +18,7 @@ mod error;
 #[cfg(all(test, feature = "server"))]
 pub(crate) mod fake;
 mod mine;
+mod negatives;
 mod options;
 mod retry;
 mod score_batch;
@@ -44,6 +45,7 @@ pub use batch::Batch;
 pub use batch_stream::{BatchStream, BatchStreamOptions};
 pub use error::Error;
 pub use mine::MineRequest;
+pub use negatives::{Negatives, NegativesRequest};
 pub use options::{ClientOptions, Headers};
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
@@ -337,7 +339,7 @@ impl Client {
     }
 
     /// Mines one batch. Its deadline is the client's timeout plus the request's wait.
-    /// Resent after a broken connection only with a request id or as a dry run: otherwise serves would count twice.
+    /// Resent after a broken connection only with a round, a request id or as a dry run: otherwise serves would count twice.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail, `NOT_FOUND`.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Error, Ids, pb, pool_name};
 use crate::proto::columns::{encode_floats, encode_ids, encode_keys, f32s_le, u64s_le};
-use pb::{float_column, id_column};
+use pb::{ColumnEncoding, float_column, id_column};
 
 /// Scores of one batch of samples. Cloning shares raw columns.
 #[derive(Clone, Debug)]
@@ -97,6 +97,65 @@ impl ScoreBatch {
         self
     }
 
+    /// Each sample's class, source or the like, for [`pb::Balance`].
+    ///
+    /// # Errors
+    /// [`Error::Rows`], as of the other columns below.
+    pub fn strata(mut self, strata: Vec<u32>) -> Result<Self, Error> {
+        self.check_rows("strata", strata.len())?;
+        self.message.strata = strata;
+        Ok(self)
+    }
+
+    /// Each sample's image, clip or the like: near-duplicates, for [`pb::Balance`]. 0 or an empty string is none.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn groups(mut self, groups: Ids) -> Result<Self, Error> {
+        self.check_rows("groups", groups.len())?;
+        self.message.groups = Some(groups.into_column(ColumnEncoding::LittleEndian));
+        Ok(self)
+    }
+
+    /// The anchor that each sample is a negative of: what an anchored pool takes.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn anchors(mut self, anchors: Ids) -> Result<Self, Error> {
+        self.check_rows("anchors", anchors.len())?;
+        self.message.anchors = Some(anchors.into_column(ColumnEncoding::LittleEndian));
+        Ok(self)
+    }
+
+    /// The score of each anchor's positive, for margins; NaN where none is known.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn positive_scores(mut self, scores: &[f32]) -> Result<Self, Error> {
+        self.check_rows("positive_scores", scores.len())?;
+        self.message.positive_scores = Some(sparse_scores(scores));
+        Ok(self)
+    }
+
+    /// The scores of a reference model (an irreducible loss): what is stored is score - reference. 0 is none; NaN
+    /// drops the row, which is counted.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn reference_scores(mut self, scores: &[f32]) -> Result<Self, Error> {
+        self.check_rows("reference_scores", scores.len())?;
+        self.message.reference_scores = Some(raw_scores(scores));
+        Ok(self)
+    }
+
+    fn check_rows(&self, column: &'static str, got: usize) -> Result<(), Error> {
+        if got == self.rows {
+            Ok(())
+        } else {
+            Err(Error::Rows { column, than: "ids", expected: self.rows, got })
+        }
+    }
+
     /// Rows.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -121,6 +180,19 @@ fn raw_scores(scores: &[f32]) -> pb::FloatColumn {
     pb::FloatColumn { encoding: Some(float_column::Encoding::F32Le(f32s_le(scores))), present: Bytes::new() }
 }
 
+/// As `raw_scores`, but NaN says that a row has no value.
+pub(super) fn sparse_scores(scores: &[f32]) -> pb::FloatColumn {
+    let mut column = raw_scores(scores);
+    if scores.iter().any(|score| score.is_nan()) {
+        let mut present = vec![0_u8; scores.len().div_ceil(8)];
+        for (row, _) in scores.iter().enumerate().filter(|(_, score)| !score.is_nan()) {
+            present[row / 8] |= 1 << (row % 8);
+        }
+        column.present = present.into();
+    }
+    column
+}
+
 fn same_rows(ids: usize, scores: usize) -> Result<(), Error> {
     if ids == scores { Ok(()) } else { Err(Error::Mismatch { ids, scores }) }
 }
@@ -128,6 +200,7 @@ fn same_rows(ids: usize, scores: usize) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::columns::{decode_ids, decode_keys};
 
     #[test]
     fn columns_must_have_the_same_rows() {
@@ -136,5 +209,24 @@ mod tests {
         let batch = ScoreBatch::with_keys("pools/p", ["a"], &[1.0]).unwrap().step(7).into_message("w", 9, 3);
         assert_eq!(batch.pool, "pools/p");
         assert_eq!((batch.step, batch.worker_epoch, batch.sequence), (7, 9, 3));
+    }
+    #[test]
+    fn further_columns_travel_and_are_checked() {
+        let batch = || ScoreBatch::new("p", &[1, 2, 3], &[0.5, 0.25, 1.0]).unwrap();
+        let message = batch()
+            .strata(vec![7, 0, 7])
+            .and_then(|batch| batch.groups(Ids::Keys(vec!["a".into(), "b".into(), "a".into()])))
+            .and_then(|batch| batch.anchors(Ids::U64(vec![9, 9, 8])))
+            .and_then(|batch| batch.positive_scores(&[0.75, f32::NAN, 0.5]))
+            .and_then(|batch| batch.reference_scores(&[0.0, 0.5, 1.0]))
+            .unwrap()
+            .into_message("w", 1, 1);
+        assert_eq!(message.strata, [7, 0, 7]);
+        assert_eq!(decode_keys(message.groups).unwrap(), ["a", "b", "a"]);
+        assert_eq!(decode_ids(message.anchors).unwrap(), Ids::U64(vec![9, 9, 8]));
+        assert_eq!(message.positive_scores.unwrap().present, [0b101].as_slice());
+        assert!(message.reference_scores.unwrap().present.is_empty());
+        let error = batch().strata(vec![1]).unwrap_err();
+        assert_eq!(error.to_string(), "`strata` has 1 rows, `ids` 3");
     }
 }

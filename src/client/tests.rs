@@ -109,11 +109,46 @@ async fn batches_are_mined_on_credit_and_through_breaks() {
     let fake = Arc::new(Fake { batches_per_stream: 5, ..Default::default() });
     let client = client_of(&fake, ClientOptions::default()).await;
     let options = BatchStreamOptions { max_outstanding: 3, ..Default::default() };
-    let mut stream = client.batch_stream(MineRequest::new("p", 1), options).await.unwrap();
+    let round = pb::Round { number: 100, rank: 1, world_size: 2, ..Default::default() };
+    let request = MineRequest::new("p", 1).round(round).step(7);
+    let mut stream = client.batch_stream(request, options).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(fake.credits.load(Ordering::Relaxed), 3, "no more than asked for");
     for expected in 0..12 {
         let batch = stream.next().await.unwrap();
         assert_eq!(batch.ids, Ids::U64(vec![expected]));
     }
+    // Cut after five and ten batches: round and step went on from there.
+    let last = fake.last_mine.lock().clone().unwrap();
+    assert_eq!((last.round.unwrap().number, last.step), (110, Some(17)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mined_round_is_retried() {
+    let fake = Arc::new(Fake { away: AtomicU32::new(2), ..Default::default() });
+    let client = client_of(&fake, ClientOptions::default()).await;
+    let round = pb::Round { number: 1, rank: 0, world_size: 2, ..Default::default() };
+    let batch = client.mine(MineRequest::new("p", 2).round(round)).await.unwrap();
+    assert_eq!(batch.len(), 1);
+    assert_eq!(fake.last_mine.lock().clone().unwrap().request_id, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anchors_and_leases_have_their_calls() {
+    let fake = Arc::new(Fake::default());
+    let client = client_of(&fake, ClientOptions::default()).await;
+    let ids = |numbers: &[u64]| Ids::U64(numbers.to_vec());
+    let request = NegativesRequest::new("p", ids(&[7, 9]), 1).relative_margin(0.05);
+    let negatives = client.mine_negatives(request).await.unwrap();
+    assert_eq!((negatives.len(), negatives.rows(1)), (2, 1..2));
+    assert_eq!(negatives.ids, ids(&[7, 9]));
+    let added = client.add_positives("p", ids(&[7, 7]), ids(&[1, 2]), &[0.5, f32::NAN]).await.unwrap();
+    assert_eq!((added.added_count, added.removed_count), (2, 1), "one byte of presence");
+    let added = client.add_positives("p", ids(&[7]), ids(&[1]), &[]).await.unwrap();
+    assert_eq!((added.added_count, added.removed_count), (1, 0));
+    assert_eq!(client.reject_negatives("p", ids(&[7]), ids(&[3])).await.unwrap().added_count, 1);
+    assert_eq!(client.release_lease("p", ids(&[1, 2, 3])).await.unwrap(), 3);
+    let error = client.reject_negatives("p", ids(&[7]), ids(&[3, 4])).await.unwrap_err();
+    assert_eq!(error.to_string(), "`negatives` has 2 rows, `anchors` 1");
+    assert_eq!(error.code(), Code::InvalidArgument);
 }

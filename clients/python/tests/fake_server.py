@@ -3,14 +3,16 @@ what mining means is tested against the real server (test_server.py)."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, json_format
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from hardneg import _columns
@@ -53,6 +55,23 @@ def abort(context: grpc.ServicerContext, error: status_pb2.Status) -> Any:
     context.abort(next(code for code in grpc.StatusCode if code.value[0] == error.code), error.message)
 
 
+def ids_of(column: columns_pb2.IdColumn) -> list[Any]:
+    ids = _columns.decode_ids(column)
+    return ids if isinstance(ids, list) else ids.tolist()
+
+
+def wire(message: Any) -> dict[str, Any]:
+    """A message as a dictionary of what is set, in the contract's names."""
+    found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return found
+
+
+def id_column(keys: list[Any]) -> columns_pb2.IdColumn:
+    if keys and isinstance(keys[0], str):
+        return _columns.encode_ids(keys)
+    return _columns.encode_ids(np.array(keys, dtype="<u8"))
+
+
 class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2_grpc.PoolServiceServicer):
     """Public attributes are the faults; `received` and `applied` are what happened."""
 
@@ -63,6 +82,10 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         self.received: list[mining_service_pb2.ScoreBatch] = []  # every arrival
         self.applied: list[mining_service_pb2.ScoreBatch] = []  # without resends
         self.mine_requests: list[mining_service_pb2.MineBatchRequest] = []
+        self.requests: list[Any] = []  # of the calls about single samples, anchors and the quarantine
+        self.known: dict[str, set[tuple[Any, Any]]] = {}  # positives and vetoes, pairs of anchor and sample
+        self.leased: dict[str, set[Any]] = {}
+        self.quarantined: dict[str, list[pool_service_pb2.QuarantinedSample]] = {}
         self.batches_sent = 0
         self.headers: list[dict[str, Any]] = []  # of every call that looks for faults
         self.seen: set[tuple[str, int, int]] = set()
@@ -133,7 +156,12 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             abort(context, status(code_pb2.ABORTED, "etag"))
         for path in request.update_mask.paths:
             part = path.removeprefix("spec.")
-            getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
+            if part == "control_fraction":
+                pool.spec.control_fraction = request.pool.spec.control_fraction
+            elif request.pool.spec.HasField(part):
+                getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
+            else:
+                pool.spec.ClearField(part)
         pool.etag = str(int(pool.etag) + 1)
         return pool_service_pb2.UpdatePoolResponse(pool=pool)
 
@@ -148,6 +176,91 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         stats = pool_pb2.PoolStats(name=pool.name, uid=pool.uid, reported_batches=len(self.applied))
         stats.sizes.CopyFrom(self._sizes(pool.name))
         return pool_service_pb2.GetPoolStatsResponse(stats=stats)
+
+    def WatchPoolStats(self, request: Any, context: Any) -> Iterator[Any]:
+        self.requests.append(request)
+        while context.is_active():
+            stats = self.GetPoolStats(request, context).stats
+            answer = pool_service_pb2.WatchPoolStatsResponse(stats=stats)
+            answer.activity.ticks.add(seconds=1, reported_rows=5).report.p99 = 0.25
+            answer.activity.scores.bounds.extend([0.0, 1.0])
+            answer.activity.scores.stored.append(3)
+            answer.activity.workers.add(worker_id="w", rows=7)
+            answer.activity.hardest.add(id=9, name="nine", score=0.5)
+            answer.activity.suspects.add(id=4, reports=3)
+            yield answer
+            time.sleep(request.interval.ToNanoseconds() / 1e9)
+
+    # The quarantine.
+
+    def ListQuarantined(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        samples = self.quarantined.get(self._pool(request.name, context).name, [])
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or 1000)
+        return pool_service_pb2.ListQuarantinedResponse(
+            samples=samples[start:end],
+            next_page_token=str(end) if end < len(samples) else "",
+            total=len(samples),
+        )
+
+    def ReleaseQuarantined(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        samples = self.quarantined.get(self._pool(request.name, context).name, [])
+        wanted = set(ids_of(request.ids)) if request.HasField("ids") else None
+        kept = [sample for sample in samples if wanted is not None and (sample.name or sample.id) not in wanted]
+        self.quarantined[request.name] = kept
+        return pool_service_pb2.ReleaseQuarantinedResponse(released_count=len(samples) - len(kept))
+
+    # Anchors.
+
+    def MineNegatives(self, request: Any, context: Any) -> Any:
+        """The hardest of each anchor; no background."""
+        self.requests.append(request)
+        self._fault(context)
+        name = self._pool(request.pool, context).name
+        found: list[tuple[Any, float]] = []
+        offsets, unknown = [0], 0
+        for anchor in ids_of(request.anchors):
+            own = [(key[1], score) for key, score in self.samples[name].items() if key[0] == anchor]
+            unknown += not own
+            found += sorted(own, key=lambda row: -row[1])[: request.num_negatives]
+            offsets.append(len(found))
+        answer = mining_service_pb2.MineNegativesResponse(
+            offsets=offsets,
+            policy=request.policy,
+            seed=request.seed,
+            shortfall_count=request.num_negatives * (len(offsets) - 1) - len(found),
+            unknown_anchor_count=unknown,
+            sources=bytes([mining_service_pb2.SOURCE_HARD] * len(found)),
+        )
+        answer.ids.CopyFrom(id_column([key for key, _ in found]))
+        answer.scores.f32_le = np.array([score for _, score in found], dtype="<f4").tobytes()
+        if request.policy.strategy != mining_service_pb2.NEGATIVE_STRATEGY_TOP:
+            answer.inclusion_probabilities.f32_le = np.full(len(found), 0.5, dtype="<f4").tobytes()
+        if request.fields.positive_scores:
+            anchors = len(offsets) - 1
+            answer.positive_scores.f32_le = np.full(anchors, 0.75, dtype="<f4").tobytes()
+            answer.positive_scores.present = bytes([0b01] + [0] * ((anchors - 1) // 8))
+        answer.filtered.known_positives = len(self.known.get(name, ()))
+        return answer
+
+    def AddPositives(self, request: Any, context: Any) -> Any:
+        added, removed = self._forbid(request, request.positives, context)
+        return mining_service_pb2.AddPositivesResponse(added_count=added, removed_count=removed)
+
+    def RejectNegatives(self, request: Any, context: Any) -> Any:
+        added, removed = self._forbid(request, request.negatives, context)
+        return mining_service_pb2.RejectNegativesResponse(added_count=added, removed_count=removed)
+
+    def _forbid(self, request: Any, others: Any, context: Any) -> tuple[int, int]:
+        self.requests.append(request)
+        name = self._pool(request.pool, context).name
+        known = self.known.setdefault(name, set())
+        pairs = set(zip(ids_of(request.anchors), ids_of(others), strict=True))
+        added = len(pairs - known)
+        known |= pairs
+        return added, sum(self.samples[name].pop(pair, None) is not None for pair in pairs)
 
     # The data path.
 
@@ -177,9 +290,12 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
     def MineBatch(self, request: Any, context: Any) -> Any:
         self.mine_requests.append(request)
         self._fault(context)
-        batch = self.remembered.get(request.request_id) or self._mine(request, context)
-        if request.request_id:
-            self.remembered[request.request_id] = batch
+        if request.HasField("round") and request.request_id:
+            abort(context, bad_field("request_id", "a round is its own retry key"))
+        key = request.request_id or (request.round.SerializeToString().hex() if request.HasField("round") else "")
+        batch = self.remembered.get(key) or self._mine(request, context)
+        if key:
+            self.remembered[key] = batch
         self._forget(context)
         return mining_service_pb2.MineBatchResponse(batch=batch)
 
@@ -195,6 +311,10 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
                 self.batches_sent += 1
                 yield mining_service_pb2.StreamBatchesResponse(batch=self._mine(request, context))
                 request.seed += 1
+                if request.HasField("round"):
+                    request.round.number += 1
+                if request.HasField("step"):
+                    request.step += 1
             try:
                 credits = next(requests).credits
             except (StopIteration, grpc.RpcError):
@@ -205,6 +325,28 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         ids = _columns.decode_ids(request.ids)
         removed = sum(samples.pop(key, None) is not None for key in (ids if isinstance(ids, list) else ids.tolist()))
         return mining_service_pb2.RemoveSamplesResponse(removed_count=removed)
+
+    def ReleaseLease(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        leased = self.leased.setdefault(self._pool(request.pool, context).name, set())
+        ids = set(ids_of(request.ids))
+        released = len(leased & ids)
+        leased -= ids
+        return mining_service_pb2.ReleaseLeaseResponse(released_count=released)
+
+    def GetSamples(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        name = self._pool(request.pool, context).name
+        answer = mining_service_pb2.GetSamplesResponse()
+        for key in ids_of(request.ids):
+            score = self.samples[name].get(key)
+            if score is None:
+                answer.samples.add(place=mining_service_pb2.SAMPLE_PLACE_NOWHERE)
+                continue
+            sample = answer.samples.add(place=mining_service_pb2.SAMPLE_PLACE_HARD, score=score, age=0.0, stratum=3)
+            if key in self.leased.get(name, ()):
+                sample.lease_left.FromSeconds(60)
+        return answer
 
     def _fault(self, context: Any) -> None:
         self.headers.append(dict(context.invocation_metadata()))
@@ -247,7 +389,10 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             scores = _columns.decode_floats(batch.scores, len(ids), name="scores")
             assert scores is not None
             samples = self.samples[batch.pool]
-            for sample, score in zip(ids if isinstance(ids, list) else ids.tolist(), scores.tolist(), strict=True):
+            keys: list[Any] = ids if isinstance(ids, list) else ids.tolist()
+            if batch.HasField("anchors"):
+                keys = list(zip(ids_of(batch.anchors), keys, strict=True))
+            for sample, score in zip(keys, scores.tolist(), strict=True):
                 ack.counts.updated += sample in samples
                 ack.counts.inserted += sample not in samples
                 samples[sample] = score
@@ -265,21 +410,37 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             rows = sorted((-score, key) for key, score in self.samples[name].items() if key not in unwanted)
         if request.policy.strategy != policy_pb2.STRATEGY_TOP:
             np.random.default_rng(request.seed).shuffle(rows)
-        rows = rows[: request.batch_size]
+        wanted = request.batch_size
+        if request.HasField("negative_ratio"):
+            ratio = request.negative_ratio
+            wanted = max(ratio.min_size, math.ceil(ratio.positives * ratio.negatives_per_positive))
+        if request.HasField("round"):  # stripes of a draw for all ranks
+            np.random.default_rng(request.round.number).shuffle(rows)
+            rows = rows[: wanted * request.round.world_size][request.round.rank :: request.round.world_size]
+        rows = rows[:wanted]
         n = len(rows)
         batch = mining_service_pb2.MinedBatch(
             seed=request.seed,
             policy=request.policy,
             hard_count=n,
-            shortfall_count=request.batch_size - n,
+            shortfall_count=wanted - n,
             sizes=self._sizes(name),
             sources=bytes([mining_service_pb2.SOURCE_HARD] * n),
             estimand=mining_service_pb2.ESTIMAND_ALL,
         )
-        if n and isinstance(rows[0][1], str):
-            batch.ids.strings.values.extend(key for _, key in rows)
-        else:
-            batch.ids.u64_le = np.array([key for _, key in rows], dtype="<u8").tobytes()
+        batch.ids.CopyFrom(id_column([key for _, key in rows]))
+        if request.HasField("round"):
+            batch.round.CopyFrom(request.round)
+        if request.HasField("lease"):
+            self.leased.setdefault(name, set()).update(key for _, key in rows)
+        batch.warmup = request.HasField("step") and request.step < request.policy.curriculum.warmup_steps
+        batch.filtered.excluded = len(unwanted)
+        if request.policy.balance.min_per_stratum:
+            batch.approximations.append(mining_service_pb2.APPROXIMATION_MIN_PER_STRATUM)
+        if request.fields.strata:
+            batch.strata.extend([7] * n)
+        if request.fields.groups:
+            batch.groups.u64_le = np.zeros(n, dtype="<u8").tobytes()
         scores = np.array([-score for score, _ in rows], dtype="<f4")
         batch.scores.CopyFrom(columns_pb2.FloatColumn(f32_le=scores.tobytes()))
         if request.policy.strategy == policy_pb2.STRATEGY_TOP:

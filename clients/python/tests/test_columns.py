@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import hardneg
 from hardneg import _columns
 from hardneg._mined import MinedBatch
 from hardneg._proto import columns_pb2, mining_service_pb2
+from hardneg._rows import Rows
 
 
 @given(
@@ -167,5 +169,7 @@ def test_columns_of_unequal_length_are_an_error() -> None:
 
 def test_long_rows_make_small_messages() -> None:
     ids = np.arange(70_000, dtype="<u8")
-    assert _columns.rows_a_message(ids, None) == 65_536
-    assert _columns.rows_a_message(ids, [b"x" * 4096] * 70_000) < 4096
+    rows = Rows(ids, np.zeros(70_000, "<f4"))
+    assert rows.rows_a_message == 65_536
+    assert replace(rows, payloads=[b"x" * 4096] * 70_000).rows_a_message < 4096
+    assert replace(rows, groups=["g" * 256] * 70_000, anchors=["a" * 256] * 70_000).rows_a_message < 20_000

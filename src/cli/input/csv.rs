@@ -1,19 +1,20 @@
-//! CSV with a header: `id` (or `key`), `score`, and optionally `step`.
+//! CSV with a header: `id` (or `key`), `score`, optionally `step`, and what else is wanted.
 
 use std::io::Read;
 
 use anyhow::{Context as _, anyhow, bail};
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::{Chunk, IdsBuilder, Reader, Scalar};
+use super::{Chunk, Reader, RowsBuilder, Scalar, Wanted};
 
 /// Reads CSV from any source.
 pub(super) struct CsvReader<R> {
     reader: csv::Reader<R>,
-    string_keys: bool,
+    wanted: Wanted,
     id_column: usize,
     score_column: usize,
     step_column: Option<usize>,
+    extra_columns: Vec<usize>,
     record: StringRecord,
     /// `record` holds a row of the next chunk: the step changed before it.
     pending: bool,
@@ -21,7 +22,7 @@ pub(super) struct CsvReader<R> {
 
 impl<R: Read> CsvReader<R> {
     /// Reads the header.
-    pub(super) fn new(source: R, string_keys: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(source: R, wanted: Wanted) -> anyhow::Result<Self> {
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(source);
         let header = reader.headers().context("line 1")?.clone();
         let find = |names: &[&str]| {
@@ -35,8 +36,13 @@ impl<R: Read> CsvReader<R> {
             id_column: find(&["id", "key"]).ok_or_else(|| missing("id"))?,
             score_column: find(&["score"]).ok_or_else(|| missing("score"))?,
             step_column: find(&["step"]),
+            extra_columns: wanted
+                .extras
+                .iter()
+                .map(|(_, name)| find(&[name]).ok_or_else(|| missing(name)))
+                .collect::<Result<_, _>>()?,
             reader,
-            string_keys,
+            wanted,
             record: StringRecord::new(),
             pending: false,
         })
@@ -64,27 +70,24 @@ impl<R: Read> CsvReader<R> {
 
 impl<R: Read + Send> Reader for CsvReader<R> {
     fn next_chunk(&mut self, max_rows: usize) -> anyhow::Result<Option<Chunk>> {
-        let mut ids = IdsBuilder::new(self.string_keys);
-        let mut scores = Vec::new();
+        let mut rows = RowsBuilder::new(&self.wanted);
         let mut chunk_step = None;
-        while scores.len() < max_rows {
+        while rows.len() < max_rows {
             // The parser's own error names the line.
             if !self.pending && !self.reader.read_record(&mut self.record)? {
                 break;
             }
             let step = self.step()?;
-            self.pending = !scores.is_empty() && step != chunk_step;
+            self.pending = rows.len() > 0 && step != chunk_step;
             if self.pending {
                 break;
             }
             chunk_step = step;
-            let score = self.value(self.score_column).into_score();
-            let score = score.map_err(|problem| anyhow!("line {}: {problem}", self.line()))?;
-            ids.push(self.value(self.id_column))
+            let extras = self.extra_columns.iter().map(|column| self.value(*column));
+            rows.push(self.value(self.id_column), self.value(self.score_column), extras)
                 .map_err(|problem| anyhow!("line {}: {problem}", self.line()))?;
-            scores.push(score);
         }
-        Ok((!scores.is_empty()).then(|| Chunk { ids: ids.finish(), scores, step: chunk_step }))
+        Ok(rows.finish(chunk_step))
     }
 }
 
@@ -94,7 +97,7 @@ mod tests {
     use crate::client::Ids;
 
     fn error(text: &str) -> String {
-        match CsvReader::new(text.as_bytes(), false) {
+        match CsvReader::new(text.as_bytes(), Wanted::default()) {
             Ok(mut reader) => format!("{:#}", read_all(&mut reader, 10).unwrap_err()),
             Err(error) => format!("{error:#}"),
         }
@@ -103,7 +106,7 @@ mod tests {
     #[test]
     fn rows_come_in_chunks() {
         let text = "score, id\n0.5,1\nnan,18446744073709551615\n1e3,3\n";
-        let mut reader = CsvReader::new(text.as_bytes(), false).unwrap();
+        let mut reader = CsvReader::new(text.as_bytes(), Wanted::default()).unwrap();
         let chunks = read_all(&mut reader, 2).unwrap();
         assert_eq!(chunks.len(), 2);
         assert_eq!(chunks[0].ids, Ids::U64(vec![1, u64::MAX]));
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn a_step_ends_a_chunk() {
         let text = "id,score,step\na,1,5\nb,2,5\nc,3,6\n";
-        let mut reader = CsvReader::new(text.as_bytes(), true).unwrap();
+        let mut reader = CsvReader::new(text.as_bytes(), Wanted::keys()).unwrap();
         let chunks = read_all(&mut reader, 10).unwrap();
         assert_eq!(chunks.len(), 2);
         assert_eq!(chunks[0].ids, Ids::Keys(vec!["a".into(), "b".into()]));
@@ -134,5 +137,35 @@ mod tests {
     #[test]
     fn an_empty_file_has_no_header() {
         assert!(error("").starts_with("line 1: no column `id`"));
+    }
+    #[test]
+    fn further_columns_are_read_by_name() {
+        let text = "id,score,strata,groups,anchors,positive_scores,reference_scores,other\n\
+                    1,0.5,7,9,q,0.75,,x\n2,0.25,0,0,r,,0.5,y\n";
+        let mut reader = CsvReader::new(text.as_bytes(), Wanted::everything()).unwrap();
+        let chunk = reader.next_chunk(10).unwrap().unwrap();
+        let extras = chunk.extras;
+        assert_eq!(extras.strata, [7, 0]);
+        assert_eq!(extras.groups, Some(Ids::U64(vec![9, 0])));
+        assert_eq!(extras.anchors, Some(Ids::Keys(vec!["q".into(), "r".into()])));
+        assert_eq!(extras.positive_scores[0], 0.75);
+        assert!(extras.positive_scores[1].is_nan());
+        assert_eq!(extras.reference_scores, [0.0, 0.5]);
+
+        let problem = |text: &str| {
+            let read = CsvReader::new(text.as_bytes(), Wanted::everything())
+                .and_then(|mut reader| reader.next_chunk(10));
+            format!("{:#}", read.unwrap_err())
+        };
+        assert_eq!(problem("id,score\n"), "line 1: no column `strata` in the header `id,score`");
+        let header = "id,score,strata,groups,anchors,positive_scores,reference_scores\n";
+        assert_eq!(
+            problem(&format!("{header}1,1,4294967296,0,q,1,1\n")),
+            "line 2: strata 4294967296 is over 2^32-1"
+        );
+        assert_eq!(
+            problem(&format!("{header}1,1,1,g,q,1,1\n")),
+            "line 2: groups \"g\" is not an unsigned integer"
+        );
     }
 }

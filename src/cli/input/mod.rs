@@ -3,6 +3,7 @@
 mod csv;
 mod npy;
 mod parquet;
+mod rows;
 
 use std::{
     fs::File,
@@ -14,6 +15,8 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
 use crate::client::Ids;
+use rows::RowsBuilder;
+pub(super) use rows::{Extra, Extras, Wanted};
 
 /// Rows of one step.
 #[derive(Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub(super) struct Chunk {
     pub scores: Vec<f32>,
     /// The training step of all of them, where the file has the column.
     pub step: Option<u64>,
+    /// What else was asked for.
+    pub extras: Extras,
 }
 
 /// A file of scores.
@@ -51,17 +56,13 @@ pub(super) enum Format {
     Parquet,
 }
 
-/// Opens a file; `-` is CSV from standard input. `string_keys`: ids are kept as text.
-pub(super) fn open(
-    path: &Path,
-    format: Option<Format>,
-    string_keys: bool,
-) -> anyhow::Result<Box<dyn Reader>> {
+/// Opens a file; `-` is CSV from standard input.
+pub(super) fn open(path: &Path, format: Option<Format>, wanted: Wanted) -> anyhow::Result<Box<dyn Reader>> {
     if path == Path::new("-") {
         if format.is_some_and(|format| format != Format::Csv) {
             bail!("standard input can only be CSV");
         }
-        return Ok(Box::new(csv::CsvReader::new(io::stdin(), string_keys)?));
+        return Ok(Box::new(csv::CsvReader::new(io::stdin(), wanted)?));
     }
     let format = match format {
         Some(format) => format,
@@ -69,9 +70,9 @@ pub(super) fn open(
     };
     let file = File::open(path)?;
     Ok(match format {
-        Format::Csv => Box::new(csv::CsvReader::new(file, string_keys)?),
-        Format::Npy => Box::new(npy::NpyReader::new(BufReader::new(file), string_keys)?),
-        Format::Parquet => Box::new(parquet::ParquetReader::new(file, string_keys)?),
+        Format::Csv => Box::new(csv::CsvReader::new(file, wanted)?),
+        Format::Npy => Box::new(npy::NpyReader::new(BufReader::new(file), wanted)?),
+        Format::Parquet => Box::new(parquet::ParquetReader::new(file, wanted)?),
     })
 }
 
@@ -97,11 +98,11 @@ enum Scalar {
 }
 
 impl Scalar {
-    /// As an id.
-    fn into_u64(self) -> Result<u64, String> {
+    /// As an id, or another whole number that `name` stands for.
+    fn into_u64(self, name: &str) -> Result<u64, String> {
         match self {
             Self::Unsigned(value) => Ok(value),
-            Self::Signed(value) => u64::try_from(value).map_err(|_| format!("id {value} is negative")),
+            Self::Signed(value) => u64::try_from(value).map_err(|_| format!("{name} {value} is negative")),
             // Beyond 2^53 a double skips integers: two ids could have become one.
             Self::Float(value)
                 if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) =>
@@ -110,25 +111,33 @@ impl Scalar {
                 let id = value as u64;
                 Ok(id)
             }
-            Self::Float(value) => Err(format!("id {value} is not a whole number from 0 to 2^53")),
+            Self::Float(value) => Err(format!("{name} {value} is not a whole number from 0 to 2^53")),
             Self::Text(value) => {
-                value.parse().map_err(|_| format!("id {value:?} is not an unsigned integer"))
+                value.parse().map_err(|_| format!("{name} {value:?} is not an unsigned integer"))
             }
         }
     }
 
     /// As a string key.
-    fn into_key(self) -> Result<String, String> {
+    fn into_key(self, name: &str) -> Result<String, String> {
         let key = match self {
             Self::Unsigned(value) => value.to_string(),
             Self::Signed(value) => value.to_string(),
-            Self::Float(value) => return Err(format!("key {value} is not text")),
+            Self::Float(value) => return Err(format!("{name} {value} is not text")),
             Self::Text(value) => value,
         };
         if key.is_empty() {
-            return Err("the key is empty".to_owned());
+            return Err(format!("{name} is empty"));
         }
         Ok(key)
+    }
+
+    /// As a score that may be missing: NaN.
+    fn into_optional_f32(self, name: &str) -> Result<f32, String> {
+        match self {
+            Self::Text(value) if value.is_empty() => Ok(f32::NAN),
+            value => value.into_f32(name),
+        }
     }
 
     /// As a score.
@@ -137,40 +146,12 @@ impl Scalar {
         clippy::cast_precision_loss,
         reason = "scores are single precision"
     )]
-    fn into_score(self) -> Result<f32, String> {
+    fn into_f32(self, name: &str) -> Result<f32, String> {
         match self {
             Self::Unsigned(value) => Ok(value as f32),
             Self::Signed(value) => Ok(value as f32),
             Self::Float(value) => Ok(value as f32),
-            Self::Text(value) => value.parse().map_err(|_| format!("score {value:?} is not a number")),
-        }
-    }
-}
-
-/// Ids of the kind that the pool has, being collected.
-#[derive(Debug)]
-enum IdsBuilder {
-    Integers(Vec<u64>),
-    Keys(Vec<String>),
-}
-
-impl IdsBuilder {
-    fn new(string_keys: bool) -> Self {
-        if string_keys { Self::Keys(Vec::new()) } else { Self::Integers(Vec::new()) }
-    }
-
-    fn push(&mut self, value: Scalar) -> Result<(), String> {
-        match self {
-            Self::Integers(ids) => ids.push(value.into_u64()?),
-            Self::Keys(keys) => keys.push(value.into_key()?),
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Ids {
-        match self {
-            Self::Integers(ids) => Ids::U64(ids),
-            Self::Keys(keys) => Ids::Keys(keys),
+            Self::Text(value) => value.parse().map_err(|_| format!("{name} {value:?} is not a number")),
         }
     }
 }
@@ -200,12 +181,12 @@ mod tests {
 
     #[test]
     fn ids_never_change_on_the_way() {
-        assert_eq!(Scalar::Float(3.0).into_u64(), Ok(3));
-        assert!(Scalar::Float(3.5).into_u64().is_err());
-        assert!(Scalar::Float(1e17).into_u64().is_err());
-        assert!(Scalar::Float(f64::NAN).into_u64().is_err());
-        assert!(Scalar::Signed(-1).into_u64().is_err());
-        assert!(Scalar::Text("x".into()).into_u64().is_err());
-        assert!(Scalar::Text(String::new()).into_key().is_err());
+        assert_eq!(Scalar::Float(3.0).into_u64("id"), Ok(3));
+        assert!(Scalar::Float(3.5).into_u64("id").is_err());
+        assert!(Scalar::Float(1e17).into_u64("id").is_err());
+        assert!(Scalar::Float(f64::NAN).into_u64("id").is_err());
+        assert!(Scalar::Signed(-1).into_u64("id").is_err());
+        assert!(Scalar::Text("x".into()).into_u64("id").is_err());
+        assert!(Scalar::Text(String::new()).into_key("id").is_err());
     }
 }

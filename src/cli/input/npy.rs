@@ -5,7 +5,7 @@ use std::io::Read;
 use anyhow::{Context as _, anyhow, bail};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
-use super::{Chunk, IdsBuilder, Reader, Scalar};
+use super::{Chunk, Reader, RowsBuilder, Scalar, Wanted};
 
 /// Longest record: nothing that holds an id and a score needs more.
 const MAX_ROW_BYTES: usize = 1 << 16;
@@ -13,10 +13,11 @@ const MAX_ROW_BYTES: usize = 1 << 16;
 /// Reads npy, row by row of fixed width.
 pub(super) struct NpyReader<R> {
     source: R,
-    string_keys: bool,
+    wanted: Wanted,
     id: Field,
     score: Field,
     step: Option<Field>,
+    extras: Vec<Field>,
     row_bytes: usize,
     rows: u64,
     done: u64,
@@ -33,7 +34,7 @@ struct Field {
 
 impl<R: Read> NpyReader<R> {
     /// Reads the header.
-    pub(super) fn new(mut source: R, string_keys: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(mut source: R, wanted: Wanted) -> anyhow::Result<Self> {
         let header = NpyHeader::from_reader(&mut source).context("the npy header")?;
         let rows = header.shape().first().copied().unwrap_or(0);
         let (fields, row_bytes) = match (header.dtype(), header.shape()) {
@@ -59,10 +60,15 @@ impl<R: Read> NpyReader<R> {
             |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, field)| field.clone());
         Ok(Self {
             source,
-            string_keys,
             id: find("id").or_else(|| find("key")).context("the array has no field `id`")?,
             score: find("score").context("the array has no field `score`")?,
             step: find("step"),
+            extras: wanted
+                .extras
+                .iter()
+                .map(|(_, name)| find(name).with_context(|| format!("the array has no field `{name}`")))
+                .collect::<Result<_, _>>()?,
+            wanted,
             row_bytes,
             rows,
             done: 0,
@@ -91,27 +97,28 @@ impl<R: Read> NpyReader<R> {
 
 impl<R: Read + Send> Reader for NpyReader<R> {
     fn next_chunk(&mut self, max_rows: usize) -> anyhow::Result<Option<Chunk>> {
-        let mut ids = IdsBuilder::new(self.string_keys);
-        let mut scores = Vec::new();
+        let wanted = self.wanted.clone();
+        let mut rows = RowsBuilder::new(&wanted);
         let mut chunk_step = None;
-        while scores.len() < max_rows {
+        while rows.len() < max_rows {
             let Some(row) = self.next_row()? else {
                 break;
             };
             let step = match &self.step {
                 None => None,
-                Some(field) => Some(self.at(read(field, &row).and_then(Scalar::into_u64))?),
+                Some(field) => Some(self.at(read(field, &row).and_then(|step| step.into_u64("step")))?),
             };
-            if !scores.is_empty() && step != chunk_step {
+            if rows.len() > 0 && step != chunk_step {
                 self.pending = Some(row);
                 break;
             }
             chunk_step = step;
-            scores.push(self.at(read(&self.score, &row).and_then(Scalar::into_score))?);
-            let pushed = read(&self.id, &row).and_then(|id| ids.push(id));
-            self.at(pushed)?;
+            let score = self.at(read(&self.score, &row))?;
+            let id = self.at(read(&self.id, &row))?;
+            let extras = self.extras.iter().map(|field| read(field, &row)).collect::<Result<Vec<_>, _>>();
+            self.at(extras.and_then(|extras| rows.push(id, score, extras)))?;
         }
-        Ok((!scores.is_empty()).then(|| Chunk { ids: ids.finish(), scores, step: chunk_step }))
+        Ok(rows.finish(chunk_step))
     }
 
     fn total_rows(&self) -> Option<u64> {
@@ -206,8 +213,8 @@ mod tests {
         file
     }
 
-    fn read_file(file: &[u8], keys: bool) -> anyhow::Result<Vec<Chunk>> {
-        read_all(&mut NpyReader::new(file, keys)?, 2)
+    fn read_file(file: &[u8], wanted: Wanted) -> anyhow::Result<Vec<Chunk>> {
+        read_all(&mut NpyReader::new(file, wanted)?, 2)
     }
 
     #[test]
@@ -219,7 +226,7 @@ mod tests {
             data.extend(score.to_le_bytes());
         }
         let file = npy("[('id', '>u8'), ('other', '<i2'), ('score', '<f4')]", "(3,)", &data);
-        let chunks = read_file(&file, false).unwrap();
+        let chunks = read_file(&file, Wanted::default()).unwrap();
         assert_eq!(chunks.len(), 2);
         assert_eq!(chunks[0].ids, Ids::U64(vec![7, u64::MAX]));
         assert_eq!(chunks[0].scores, [0.5, 2.0]);
@@ -235,7 +242,7 @@ mod tests {
             data.extend(step.to_le_bytes());
         }
         let file = npy("[('id', '|S3'), ('score', '|i1'), ('step', '<u4')]", "(2,)", &data);
-        let chunks = read_file(&file, true).unwrap();
+        let chunks = read_file(&file, Wanted::keys()).unwrap();
         assert_eq!(chunks.len(), 2, "the step ends a chunk");
         assert_eq!(chunks[0].ids, Ids::Keys(vec!["ab".into()]));
         assert_eq!(chunks[1].ids, Ids::Keys(vec!["abc".into()]));
@@ -243,9 +250,33 @@ mod tests {
     }
 
     #[test]
+    fn further_fields() {
+        let mut data = Vec::new();
+        for (id, group, stratum) in [(1_u64, 9_u64, 3_u32), (2, 0, 4)] {
+            data.extend(id.to_le_bytes());
+            data.extend(0.5_f32.to_le_bytes());
+            data.extend(stratum.to_le_bytes());
+            data.extend(group.to_le_bytes());
+            data.extend(*b"q1");
+            data.extend(f32::NAN.to_le_bytes());
+            data.extend(0.25_f32.to_le_bytes());
+        }
+        let descr = "[('id', '<u8'), ('score', '<f4'), ('strata', '<u4'), ('groups', '<u8'), ('anchors', '|S2'), \
+                     ('positive_scores', '<f4'), ('reference_scores', '<f4')]";
+        let chunks = read_file(&npy(descr, "(2,)", &data), Wanted::everything()).unwrap();
+        let extras = &chunks[0].extras;
+        assert_eq!((&extras.strata[..], &extras.groups), (&[3, 4][..], &Some(Ids::U64(vec![9, 0]))));
+        assert_eq!(extras.anchors, Some(Ids::Keys(vec!["q1".into(), "q1".into()])));
+        assert!(extras.positive_scores[0].is_nan());
+        assert_eq!(extras.reference_scores, [0.25, 0.25]);
+        let missing = read_file(&npy("'<f8'", "(1, 2)", &[0; 16]), Wanted::everything()).unwrap_err();
+        assert_eq!(missing.to_string(), "the array has no field `strata`");
+    }
+
+    #[test]
     fn pairs_of_numbers() {
         let data: Vec<u8> = [3.0_f64, 0.25, 4.0, -1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let chunks = read_file(&npy("'<f8'", "(2, 2)", &data), false).unwrap();
+        let chunks = read_file(&npy("'<f8'", "(2, 2)", &data), Wanted::default()).unwrap();
         assert_eq!(chunks[0].ids, Ids::U64(vec![3, 4]));
         assert_eq!(chunks[0].scores, [0.25, -1.0]);
     }
@@ -253,7 +284,7 @@ mod tests {
     #[test]
     fn problems_name_the_row() {
         let data: Vec<u8> = [3.0_f64, 0.25, 4.5, -1.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let text = |file: Vec<u8>| format!("{:#}", read_file(&file, false).unwrap_err());
+        let text = |file: Vec<u8>| format!("{:#}", read_file(&file, Wanted::default()).unwrap_err());
         assert!(text(npy("'<f8'", "(2, 2)", &data)).starts_with("row 1: id 4.5"));
         assert!(text(npy("'<f8'", "(3, 2)", &data[..24])).starts_with("row 1 of 3"));
         assert!(text(npy("'<f8'", "(4,)", &data)).starts_with("expected a structured array"));

@@ -1,4 +1,4 @@
-//! Parquet with the columns id (or key) and score, and optionally step.
+//! Parquet with the columns id (or key) and score, optionally step, and what else is wanted.
 
 use std::fs::File;
 
@@ -11,15 +11,16 @@ use parquet::{
     schema::types::ColumnDescriptor,
 };
 
-use super::{Chunk, IdsBuilder, Reader, Scalar};
+use super::{Chunk, Reader, RowsBuilder, Scalar, Wanted};
 
 /// Reads one row group after the other, in chunks.
 pub(super) struct ParquetReader {
     file: SerializedFileReader<File>,
-    string_keys: bool,
+    wanted: Wanted,
     id_column: usize,
     score_column: usize,
     step_column: Option<usize>,
+    extra_columns: Vec<usize>,
     next_group: usize,
     group: Option<Group>,
     /// Rows handed out or buffered so far.
@@ -28,24 +29,30 @@ pub(super) struct ParquetReader {
     buffered: std::collections::VecDeque<Row>,
 }
 
-type Row = (Scalar, Scalar, Option<u64>);
+struct Row {
+    id: Scalar,
+    score: Scalar,
+    step: Option<u64>,
+    extras: Vec<Scalar>,
+}
 
 struct Group {
     ids: Column,
     scores: Column,
     steps: Option<Column>,
+    extras: Vec<Column>,
     rows_left: usize,
 }
 
 struct Column {
-    name: &'static str,
+    name: String,
     reader: ColumnReader,
     unsigned: bool,
 }
 
 impl ParquetReader {
     /// Reads the footer.
-    pub(super) fn new(file: File, string_keys: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(file: File, wanted: Wanted) -> anyhow::Result<Self> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let find = |name: &str| (0..schema.num_columns()).find(|i| schema.column(*i).path().string() == name);
@@ -53,8 +60,13 @@ impl ParquetReader {
             id_column: find("id").or_else(|| find("key")).context("no column `id`")?,
             score_column: find("score").context("no column `score`")?,
             step_column: find("step"),
+            extra_columns: wanted
+                .extras
+                .iter()
+                .map(|(_, name)| find(name).with_context(|| format!("no column `{name}`")))
+                .collect::<Result<_, _>>()?,
             file,
-            string_keys,
+            wanted,
             next_group: 0,
             group: None,
             row: 0,
@@ -70,9 +82,9 @@ impl ParquetReader {
             }
             let reader = self.file.get_row_group(self.next_group)?;
             self.next_group += 1;
-            let column = |name, i: usize| -> anyhow::Result<Column> {
+            let column = |name: &str, i: usize| -> anyhow::Result<Column> {
                 Ok(Column {
-                    name,
+                    name: name.to_owned(),
                     reader: reader.get_column_reader(i)?,
                     unsigned: is_unsigned(&reader.metadata().column(i).column_descr_ptr()),
                 })
@@ -81,6 +93,9 @@ impl ParquetReader {
                 ids: column("id", self.id_column)?,
                 scores: column("score", self.score_column)?,
                 steps: self.step_column.map(|i| column("step", i)).transpose()?,
+                extras: std::iter::zip(&self.wanted.extras, &self.extra_columns)
+                    .map(|((_, name), i)| column(name, *i))
+                    .collect::<Result<_, _>>()?,
                 rows_left: usize::try_from(reader.metadata().num_rows())
                     .context("a row group of negative length")?,
             });
@@ -102,15 +117,26 @@ impl ParquetReader {
                 Some(column) => column
                     .read(rows, first_row)?
                     .into_iter()
-                    .map(|step| step.into_u64().map(Some))
+                    .map(|step| step.into_u64("step").map(Some))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|problem| anyhow!("column `step`: {problem}"))?,
                 None => vec![None; rows],
             };
+            let mut extras = vec![Vec::with_capacity(group.extras.len()); rows];
+            for column in &mut group.extras {
+                for (row, value) in extras.iter_mut().zip(column.read(rows, first_row)?) {
+                    row.push(value);
+                }
+            }
             group.rows_left -= rows;
             self.row += rows as u64;
-            let columns = ids.into_iter().zip(scores).zip(steps);
-            self.buffered.extend(columns.map(|((id, score), step)| (id, score, step)));
+            let columns = ids.into_iter().zip(scores).zip(steps).zip(extras);
+            self.buffered.extend(columns.map(|(((id, score), step), extras)| Row {
+                id,
+                score,
+                step,
+                extras,
+            }));
         }
         Ok(())
     }
@@ -119,21 +145,18 @@ impl ParquetReader {
 impl Reader for ParquetReader {
     fn next_chunk(&mut self, max_rows: usize) -> anyhow::Result<Option<Chunk>> {
         self.fill(max_rows)?;
-        let Some(step) = self.buffered.front().map(|(_, _, step)| *step) else {
+        let Some(step) = self.buffered.front().map(|row| row.step) else {
             return Ok(None);
         };
-        let mut ids = IdsBuilder::new(self.string_keys);
-        let mut scores = Vec::new();
-        while scores.len() < max_rows
-            && self.buffered.front().is_some_and(|(_, _, other)| *other == step)
-            && let Some((id, score, _)) = self.buffered.pop_front()
+        let mut rows = RowsBuilder::new(&self.wanted);
+        while rows.len() < max_rows
+            && self.buffered.front().is_some_and(|row| row.step == step)
+            && let Some(row) = self.buffered.pop_front()
         {
-            let row = self.row - self.buffered.len() as u64 - 1;
-            ids.push(id).map_err(|problem| anyhow!("row {row}: {problem}"))?;
-            let score = score.into_score();
-            scores.push(score.map_err(|problem| anyhow!("row {row}: {problem}"))?);
+            let number = self.row - self.buffered.len() as u64 - 1;
+            rows.push(row.id, row.score, row.extras).map_err(|problem| anyhow!("row {number}: {problem}"))?;
         }
-        Ok(Some(Chunk { ids: ids.finish(), scores, step }))
+        Ok(rows.finish(step))
     }
 
     fn total_rows(&self) -> Option<u64> {
@@ -144,7 +167,7 @@ impl Reader for ParquetReader {
 impl Column {
     /// Exactly `rows` values, none of them null.
     fn read(&mut self, rows: usize, first_row: u64) -> anyhow::Result<Vec<Scalar>> {
-        let name = self.name;
+        let name = &self.name;
         let unsigned = self.unsigned;
         let values =
             match &mut self.reader {
@@ -226,7 +249,10 @@ mod tests {
         schema::parser::parse_message_type,
     };
 
-    use super::{super::read_all, *};
+    use super::{
+        super::{Extra, read_all},
+        *,
+    };
     use crate::client::Ids;
 
     /// Two row groups of (id, score, step).
@@ -255,7 +281,7 @@ mod tests {
             "message m { required int64 id (INTEGER(64, false)); required float score; }",
             &[(&[1, 2, 3], &[0.1, 0.2, 0.3]), (&[-1], &[0.4])],
         );
-        let mut reader = ParquetReader::new(file, false).unwrap();
+        let mut reader = ParquetReader::new(file, Wanted::default()).unwrap();
         assert_eq!(reader.total_rows(), Some(4));
         let chunks = read_all(&mut reader, 2).unwrap();
         let ids: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.ids.as_u64().unwrap().to_vec()).collect();
@@ -267,7 +293,7 @@ mod tests {
     fn a_negative_id_names_its_row() {
         let file =
             numbers("message m { required int64 id; required float score; }", &[(&[1, -2], &[0.1, 0.2])]);
-        let mut reader = ParquetReader::new(file, false).unwrap();
+        let mut reader = ParquetReader::new(file, Wanted::default()).unwrap();
         let error = read_all(&mut reader, 10).unwrap_err();
         assert_eq!(error.to_string(), "row 1: id -2 is negative");
     }
@@ -298,7 +324,7 @@ mod tests {
             group.close().unwrap();
         }
         writer.close().unwrap();
-        let mut reader = ParquetReader::new(file, true).unwrap();
+        let mut reader = ParquetReader::new(file, Wanted::keys()).unwrap();
         let first = reader.next_chunk(2).unwrap().unwrap();
         assert_eq!(first.ids, Ids::Keys(vec!["a".into(), "b".into()]));
         let error = reader.next_chunk(2).unwrap_err();
@@ -308,7 +334,24 @@ mod tests {
     #[test]
     fn a_missing_column_is_named() {
         let file = numbers("message m { required int64 id; required float loss; }", &[]);
-        let error = ParquetReader::new(file, false).map(|_| ()).unwrap_err();
+        let error = ParquetReader::new(file, Wanted::default()).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), "no column `score`");
+    }
+    #[test]
+    fn further_columns_are_found_by_name() {
+        let file = numbers(
+            "message m { required int64 id; required float score; }",
+            &[(&[1, 2, 3], &[0.1, 0.2, 0.3]), (&[4], &[0.4])],
+        );
+        // A column may be wanted twice.
+        let extras = vec![(Extra::Strata, "id".to_owned()), (Extra::ReferenceScores, "score".to_owned())];
+        let mut reader = ParquetReader::new(file, Wanted { extras, ..Wanted::default() }).unwrap();
+        let chunks = read_all(&mut reader, 4).unwrap();
+        assert_eq!(chunks[0].extras.strata, [1, 2, 3, 4]);
+        assert_eq!(chunks[0].extras.reference_scores, chunks[0].scores);
+
+        let file = numbers("message m { required int64 id; required float score; }", &[]);
+        let error = ParquetReader::new(file, Wanted::everything()).map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "no column `strata`");
     }
 }

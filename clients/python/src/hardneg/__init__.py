@@ -10,20 +10,39 @@ with hardneg.Client("localhost:50051") as client:
     loss = (batch.importance_weights * per_sample_loss(batch.ids)).mean()
 """
 
+from ._activity import (
+    ActivityTick,
+    HardSample,
+    LatencyPercentiles,
+    NoiseSuspect,
+    PoolActivity,
+    PoolView,
+    SampleHistogram,
+    VersionCount,
+    WorkerActivity,
+)
+from ._anchored import PairCounts
+from ._anchors import Anchored, DistanceWeighting, NegativePolicy
+from ._balance import Balance
 from ._batches import BatchStream
 from ._choices import (
     AckStatus,
+    Approximation,
     Durability,
     Estimand,
     HardnessFunction,
     IdKind,
+    NegativeStrategy,
     Normalization,
+    SamplePlace,
+    ScheduleShape,
     ScoreUpdate,
     Shortfall,
     Source,
     Strategy,
 )
 from ._client import Client
+from ._curriculum import Curriculum, Schedule, linear, sqrt
 from ._errors import (
     Aborted,
     AlreadyExists,
@@ -41,7 +60,9 @@ from ._errors import (
     Unavailable,
     Unimplemented,
 )
+from ._flow import Flow
 from ._mined import MinedBatch
+from ._negatives import AnchorNegatives, MinedNegatives
 from ._policy import (
     AgeWindow,
     MiningPolicy,
@@ -52,45 +73,79 @@ from ._policy import (
     Wait,
 )
 from ._pool import Pool
-from ._pools import NEVER, PoolInfo, PoolSizes, PoolStats, Steps
+from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
+from ._quarantine import Quarantine, QuarantinedSample, Sample
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
+from ._rounds import NegativeRatio, Round
+from ._stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats, StratumShare
 from ._stream import ScoreStream
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "NEVER",
     "Aborted",
     "Ack",
     "AckStatus",
+    "ActivityTick",
     "AgeWindow",
     "AlreadyExists",
+    "AnchorNegatives",
+    "Anchored",
+    "AnchoredStats",
+    "Approximation",
+    "Balance",
     "BatchStream",
     "BatchesRejected",
+    "BiasFigures",
     "Client",
+    "Curriculum",
     "DeadlineExceeded",
+    "DistanceWeighting",
     "Durability",
     "Estimand",
     "FailedPrecondition",
+    "FilterCounts",
+    "Flow",
+    "FlowStats",
+    "HardSample",
     "HardnegError",
     "HardnessFunction",
     "IdKind",
     "InvalidArgument",
+    "LatencyPercentiles",
     "MinedBatch",
+    "MinedNegatives",
     "MiningPolicy",
+    "NEVER",
+    "OFF",
+    "NegativePolicy",
+    "NegativeRatio",
+    "NegativeStrategy",
+    "NoiseSuspect",
     "Normalization",
     "NotFound",
+    "PairCounts",
     "PermissionDenied",
     "Pool",
+    "PoolActivity",
     "PoolInfo",
     "PoolSizes",
     "PoolStats",
+    "PoolView",
     "QuantileWindow",
+    "Quarantine",
+    "QuarantinedSample",
     "QueueFull",
     "RankWindow",
     "Rejection",
     "ReportCounts",
     "ResourceExhausted",
+    "Round",
+    "Sample",
+    "SampleHistogram",
+    "SamplePlace",
+    "Schedule",
+    "ScheduleShape",
     "ScoreStream",
     "ScoreUpdate",
     "ScoreWindow",
@@ -98,12 +153,17 @@ __all__ = [
     "Source",
     "Steps",
     "Strategy",
+    "StratumShare",
     "StreamClosed",
     "StreamStats",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "VersionCount",
     "VersionWindow",
     "Wait",
+    "WorkerActivity",
     "__version__",
+    "linear",
+    "sqrt",
 ]

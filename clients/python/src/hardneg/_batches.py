@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,8 @@ from ._columns import Ids
 from ._errors import DeadlineExceeded, HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
 from ._mined import MinedBatch
 from ._proto import mining_service_pb2
+from ._requests import local_size
+from ._rounds import Round
 from ._transport import Transport, backoff_s
 
 # Codes after which a new connection may do better.
@@ -137,7 +140,15 @@ class BatchStream(Iterator[MinedBatch]):
         assert self._uniform_ids is not None
         request = self._request
         exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
-        return MinedBatch.uniform(self._rng, self._uniform_ids, request.batch_size, exclude)
+        round = None
+        if request.HasField("round"):
+            round = Round.from_proto(request.round)
+            round = replace(round, number=(round.number + self._taken) % 2**64)
+        return MinedBatch.uniform(self._rng, self._uniform_ids, local_size(request), exclude, round)
+
+    def _is_late(self, batch: MinedBatch) -> bool:
+        """Of a round that a degraded batch has stood in for: the other ranks are further on."""
+        return batch.round is not None and batch.round.number < self._request.round.number + self._taken
 
     def _requests(
         self, start: mining_service_pb2.StreamBatchesStart, credits: queue.SimpleQueue[int]
@@ -165,6 +176,10 @@ class BatchStream(Iterator[MinedBatch]):
                 start = mining_service_pb2.StreamBatchesStart(request=self._request, max_outstanding=missing)
                 if self._request.HasField("seed"):
                     start.request.seed = (self._request.seed + self._taken + len(self._ready)) % 2**64
+                if self._request.HasField("round"):
+                    start.request.round.number += self._taken + len(self._ready)
+                if self._request.HasField("step"):
+                    start.request.step += self._taken + len(self._ready)
             call: Any = None
             error: HardnegError
             try:
@@ -179,6 +194,10 @@ class BatchStream(Iterator[MinedBatch]):
                     batch = MinedBatch.from_proto(response.batch)
                     with self._changed:
                         failures, self._away = 0, None
+                        if self._is_late(batch):
+                            if self._left is None or self._left >= self._prefetch:
+                                credits.put(1)
+                            continue
                         self._ready.append(batch)
                         self._changed.notify_all()
                 error = Unavailable("the server ended the stream")

@@ -76,6 +76,49 @@ class Estimand(Choice):
     APPROXIMATE = "approximate"
 
 
+class Approximation(Choice):
+    """Why importance weights are approximate."""
+
+    #: The server stopped counting at its scan limit.
+    SCAN_LIMIT = "scan_limit"
+    #: `Balance.min_per_stratum` moved samples that the race had not chosen.
+    MIN_PER_STRATUM = "min_per_stratum"
+
+
+class ScheduleShape(Choice):
+    """How a schedule gets from one value to the other."""
+
+    LINEAR = "linear"
+    #: Fast at first.
+    SQRT = "sqrt"
+
+
+class NegativeStrategy(Choice):
+    """How an anchor's negatives are chosen."""
+
+    #: The hardest.
+    TOP = "top"
+    #: Every eligible one alike.
+    RANDOM = "random"
+    #: Probability proportional to weight^alpha.
+    PROPORTIONAL = "proportional"
+    #: Alike among those just easier than the positive. Schroff et al. 2015 (FaceNet).
+    SEMI_HARD = "semi_hard"
+    #: Probability proportional to the inverse density of distances on a sphere. Wu et al. 2017.
+    DISTANCE_WEIGHTED = "distance_weighted"
+
+
+class SamplePlace(Choice):
+    """Where a sample is."""
+
+    HARD = "hard"
+    #: In the background only.
+    BACKGROUND = "background"
+    QUARANTINE = "quarantine"
+    #: Never reported, dropped as too easy, evicted, or removed.
+    NOWHERE = "nowhere"
+
+
 class Source(int, Enum):
     """Where a sample was drawn from."""
 

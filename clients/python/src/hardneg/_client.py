@@ -7,11 +7,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _requests
+from ._anchors import Anchored
 from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate
+from ._flow import Flow, Span
 from ._policy import MiningPolicy
 from ._pool import Pool
 from ._pools import HalfLife, PoolInfo
 from ._proto import pool_pb2, pool_service_pb2
+from ._quarantine import Quarantine
 from ._transport import TIMEOUT_S, Transport
 
 if TYPE_CHECKING:
@@ -109,9 +112,14 @@ class Client:
         default_policy: MiningPolicy | None = None,
         serve_penalty: float | None = None,
         max_serves: int | None = None,
+        lease: Span | None = None,
         max_payload_bytes: int | None = None,
         rotate_background: bool = True,
         durability: Durability | str | None = None,
+        anchored: Anchored | None = None,
+        quarantine: Quarantine | None = None,
+        flow: Flow | None = None,
+        control_fraction: float | None = None,
         timeout: float | None = None,
     ) -> Pool:
         """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one.
@@ -135,9 +143,15 @@ class Client:
             default_policy: For `mine` calls that do not give their own.
             serve_penalty: Each serve multiplies the sample's weight by this until it is reported again; default 1.
             max_serves: Serves between two reports of a sample; default no limit.
+            lease: A served sample rests for so many seconds (or a timedelta), until it is reported again; default it
+                does not.
             max_payload_bytes: Longest payload kept with a sample; default 0, none.
             rotate_background: False keeps the same background sample for ever.
             durability: What an acknowledged report survives; default the server's.
+            anchored: Makes it a pool of negatives per anchor, for `Pool.mine_negatives`.
+            quarantine: Sets samples aside that look mislabelled; default never.
+            flow: Couples how much is mined to how much is reported; default not.
+            control_fraction: Share of rounds that get a purely uniform batch, to compare with; default none.
             timeout: Seconds; default the client's.
 
         Raises:
@@ -156,6 +170,7 @@ class Client:
             temperature=temperature,
             max_payload_bytes=max_payload_bytes,
             durability=durability,
+            anchored=anchored,
         )
         _requests.apply_live(
             spec,
@@ -166,7 +181,11 @@ class Client:
             default_policy=default_policy,
             serve_penalty=serve_penalty,
             max_serves=max_serves,
+            lease=lease,
             rotate_background=rotate_background,
+            quarantine=quarantine,
+            flow=flow,
+            control_fraction=control_fraction,
         )
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)

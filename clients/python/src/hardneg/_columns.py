@@ -16,6 +16,8 @@ from ._proto import columns_pb2
 IdsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Sequence[str] | Any
 #: Scores: anything that becomes a one-dimensional float array.
 FloatsLike: TypeAlias = npt.NDArray[Any] | Sequence[float] | Any
+#: Small integers: anything that becomes a one-dimensional integer array.
+IntsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Any
 #: Ids as the client returns and queues them.
 Ids: TypeAlias = npt.NDArray[np.uint64] | list[str]
 
@@ -39,8 +41,13 @@ def _array(values: Any) -> Any:
     return values
 
 
-def normalize_ids(ids: IdsLike, *, name: str = "ids") -> Ids:
+def normalize_ids(ids: IdsLike, *, name: str = "ids", empty: bool = False) -> Ids:
     """Ids as a contiguous little-endian uint64 array that shares no memory with the input, or as a list of str.
+
+    Args:
+        ids: As a caller gives them.
+        name: What errors call them.
+        empty: An empty string will do: it is none.
 
     Raises:
         TypeError: Neither integers nor strings.
@@ -62,10 +69,11 @@ def normalize_ids(ids: IdsLike, *, name: str = "ids") -> Ids:
             raise TypeError(f"{name} must be integers or strings, not {ids.dtype}")
         ids = ids.tolist()
     listed = list(ids)
+    least = 0 if empty else 1
     if listed and all(isinstance(value, str) for value in listed):
         for value in listed:
-            if not 1 <= len(value.encode()) <= ID_BYTES_MAX:
-                raise ValueError(f"a string in {name} must have 1 to {ID_BYTES_MAX} bytes: {value[:40]!r}")
+            if not least <= len(value.encode()) <= ID_BYTES_MAX:
+                raise ValueError(f"a string in {name} must have {least} to {ID_BYTES_MAX} bytes: {value[:40]!r}")
         return [str(value) for value in listed]
     if any(isinstance(value, (str, bool, np.bool_)) for value in listed):
         raise TypeError(f"{name} must be all integers or all strings")
@@ -104,11 +112,30 @@ def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> li
     return listed
 
 
-def rows_a_message(ids: Ids, payloads: list[bytes] | None) -> int:
-    """How many of these rows fit into one message, whichever they are."""
-    longest = max((len(name.encode()) for name in ids), default=0) if isinstance(ids, list) else 8
-    longest += max(map(len, payloads), default=0) if payloads is not None else 0
-    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (longest + 8)))
+def normalize_strata(values: IntsLike, rows: int) -> npt.NDArray[np.uint32]:
+    """Strata as a uint32 array of `rows` rows that shares no memory with the input."""
+    array = np.asarray(_array(values))
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"strata must be integers, not {array.dtype}")
+    if array.shape != (rows,):
+        raise ValueError(f"strata must have shape ({rows},), one per id, not {array.shape}")
+    if array.size and not (int(array.min()) >= 0 and int(array.max()) < 2**32):
+        raise ValueError("strata must be from 0 to 2^32-1")
+    return np.array(array, dtype=np.uint32)
+
+
+def width(column: Ids | list[bytes] | None) -> int:
+    """Bytes of a column's longest value."""
+    if column is None:
+        return 0
+    if isinstance(column, list):
+        return max((len(value.encode() if isinstance(value, str) else value) for value in column), default=0)
+    return 8
+
+
+def rows_of_width(row_bytes: int) -> int:
+    """How many rows of so many bytes fit into one message."""
+    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (row_bytes + 4)))
 
 
 def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
@@ -118,9 +145,12 @@ def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
     return columns_pb2.IdColumn(u64_le=ids.astype(U64_LE, copy=False).tobytes())
 
 
-def encode_floats(values: npt.NDArray[np.float32]) -> columns_pb2.FloatColumn:
-    """The column of floats that `normalize_floats` returned."""
-    return columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
+def encode_floats(values: npt.NDArray[np.float32], *, absent: bool = False) -> columns_pb2.FloatColumn:
+    """The column of floats that `normalize_floats` returned; with `absent`, NaN says that a row has no value."""
+    column = columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
+    if absent and (missing := np.isnan(values)).any():
+        column.present = np.packbits(~missing, bitorder="little").tobytes()
+    return column
 
 
 def decode_ids(column: columns_pb2.IdColumn) -> Ids:

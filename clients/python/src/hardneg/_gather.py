@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import dataclass
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from . import _columns
 from ._columns import Ids
 from ._proto import mining_service_pb2
-
-#: Rows of one report, or a slice of them: ids, scores, payloads.
-Part: TypeAlias = tuple[Ids, npt.NDArray[np.float32], "list[bytes] | None"]
+from ._rows import Rows
 
 
 @dataclass(frozen=True)
@@ -24,8 +16,7 @@ class Key:
 
     step: int
     model_version: int
-    strings: bool
-    payloads: bool
+    kind: tuple[str, ...]
 
 
 @dataclass
@@ -63,16 +54,16 @@ class Gatherer:
         self.sequence = 0
         self._batch = batch
         self._limit = self._size = size
-        self._parts: list[Part] = []
+        self._parts: list[Rows] = []
         self._key: Key | None = None
 
-    def add(self, key: Key, part: Part, size: int) -> list[Sealed]:
+    def add(self, key: Key, part: Rows, size: int) -> list[Sealed]:
         """Adds at most `size` rows; returns the batches that this filled, or ended by another key.
 
         `size` is the batch size, or less where rows with long payloads fill a message earlier; the smallest of the
         reports that are gathered counts.
         """
-        rows = len(part[0])
+        rows = len(part)
         sealed = []
         self._limit = min(size, self._limit)
         if self._parts and (key != self._key or self.rows + rows > self._limit):
@@ -92,20 +83,13 @@ class Gatherer:
             return []
         key, parts = self._key, self._parts
         self.clear()
-        ids: Ids
-        if key.strings:
-            ids = list(itertools.chain.from_iterable(part[0] for part in parts))
-        else:
-            ids = np.concatenate([np.asarray(part[0], dtype=_columns.U64_LE) for part in parts])
+        rows = Rows.joined(parts)
         self.sequence += 1
         request = mining_service_pb2.StreamScoresRequest(batch=self._batch)
         batch = request.batch
         batch.sequence, batch.step, batch.model_version = self.sequence, key.step, key.model_version
-        batch.ids.CopyFrom(_columns.encode_ids(ids))
-        batch.scores.CopyFrom(_columns.encode_floats(np.concatenate([part[1] for part in parts])))
-        if key.payloads:
-            batch.payloads.extend(payload for part in parts for payload in part[2] or ())
-        return [Sealed(ids, request)]
+        rows.write(batch)
+        return [Sealed(rows.ids, request)]
 
     def clear(self) -> None:
         """Forgets what is gathered."""

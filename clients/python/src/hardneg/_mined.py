@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _columns
-from ._choices import Estimand, Source, Strategy, from_enum
+from ._choices import Approximation, Estimand, Source, Strategy, from_enum
 from ._columns import Ids
 from ._errors import HardnegError
 from ._policy import MiningPolicy
 from ._pools import PoolSizes
 from ._proto import columns_pb2, mining_service_pb2
+from ._rounds import Round
+from ._stats import FilterCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,13 @@ class MinedBatch:
         pool_uid: The pool.
         position: Opaque position in the pool's order; 0 when it is not journalled.
         degraded: Drawn here, uniformly, because the service was away (`on_unavailable="uniform"`).
+        strata: uint32 (n,); None if not asked for.
+        groups: uint64 (n,), of a group named by a string its 64-bit hash, 0: none; None if not asked for.
+        round: Of the request; in a stream of batches its number is one more each batch.
+        control: A uniform batch of the control arm: leave it out when you judge mining, or compare the two.
+        warmup: The step is before the curriculum's `warmup_steps`: a uniform batch.
+        approximations: Why the weights are approximate.
+        filtered: Candidates that each filter turned away.
     """
 
     ids: Ids
@@ -67,7 +76,14 @@ class MinedBatch:
     sizes: PoolSizes | None
     pool_uid: int
     position: int
-    degraded: bool = field(default=False)
+    degraded: bool = False
+    strata: npt.NDArray[np.uint32] | None = None
+    groups: Ids | None = None
+    round: Round | None = None
+    control: bool = False
+    warmup: bool = False
+    approximations: tuple[Approximation, ...] = ()
+    filtered: FilterCounts = field(default_factory=FilterCounts)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -109,6 +125,8 @@ class MinedBatch:
             values = getattr(message, name)
             return np.array(_checked(values, n, name), dtype=np.uint32) if len(values) else None
 
+        groups = _columns.decode_ids(message.groups) if message.groups.WhichOneof("encoding") else None
+        reasons = (from_enum(Approximation, mining_service_pb2.Approximation, why) for why in message.approximations)
         return cls(
             ids=ids,
             scores=floats("scores"),
@@ -132,23 +150,39 @@ class MinedBatch:
             sizes=PoolSizes.from_proto(message.sizes),
             pool_uid=message.pool_uid,
             position=message.position,
+            strata=integers("strata"),
+            groups=_checked(groups, n, "groups") if groups is not None and len(groups) else None,
+            round=Round.from_proto(message.round) if message.HasField("round") else None,
+            control=message.control,
+            warmup=message.warmup,
+            approximations=tuple(reason for reason in reasons if reason is not None),
+            filtered=FilterCounts.from_proto(message.filtered),
         )
 
     @classmethod
     def uniform(
-        cls, rng: np.random.Generator, ids: int | Ids, batch_size: int, exclude: Ids | None = None
+        cls,
+        rng: np.random.Generator,
+        ids: int | Ids,
+        batch_size: int,
+        exclude: Ids | None = None,
+        round: Round | None = None,
     ) -> MinedBatch:
         """A degraded batch: drawn here without replacement, every id alike, all weights 1.
 
         Args:
-            rng: The source of randomness.
+            rng: The source of randomness; unused with a round, whose ranks must draw alike.
             ids: A number N for the ids 0..N-1, or the ids to draw from.
             batch_size: Rows wanted; fewer come when there are fewer ids.
             exclude: Never these.
+            round: Take this rank's share of what all ranks would draw: they stay disjoint without a service.
         """
+        ranks, rank = (1, 0) if round is None else (round.world_size, round.rank)
+        if round is not None:
+            rng = np.random.default_rng([round.number, *round.run_id.encode()])
         total = ids if isinstance(ids, int) else len(ids)
         spare = 0 if exclude is None else len(exclude)
-        chosen = rng.choice(total, size=min(total, batch_size + spare), replace=False)
+        chosen = rng.choice(total, size=min(total, ranks * batch_size + spare), replace=False)
         drawn: Ids
         if isinstance(ids, int):
             drawn = chosen.astype(np.uint64)
@@ -162,13 +196,15 @@ class MinedBatch:
                 drawn = [name for name in drawn if name not in unwanted]
             else:
                 drawn = drawn[~np.isin(drawn, np.asarray(exclude, dtype=np.uint64))]
-        drawn = drawn[:batch_size]
+        drawn = drawn[: ranks * batch_size]
+        share = len(drawn) / total if total else 0.0
+        drawn = drawn[rank::ranks]
         n = len(drawn)
         return cls(
             ids=drawn,
             scores=np.full(n, np.nan, dtype=np.float32),
             importance_weights=np.ones(n, dtype=np.float32),
-            inclusion_probabilities=np.full(n, n / total if total else 0.0, dtype=np.float32),
+            inclusion_probabilities=np.full(n, share, dtype=np.float32),
             sources=np.full(n, Source.BACKGROUND.value, dtype=np.uint8),
             ages=None,
             model_versions=None,
@@ -186,6 +222,7 @@ class MinedBatch:
             pool_uid=0,
             position=0,
             degraded=True,
+            round=round,
         )
 
 

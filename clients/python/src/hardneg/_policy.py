@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ._balance import Balance
 from ._choices import Normalization, Shortfall, Strategy, choose, from_enum, number_of
+from ._curriculum import Curriculum
 from ._errors import HardnegError
 from ._proto import policy_pb2
 
@@ -97,6 +99,8 @@ class MiningPolicy:
         normalization: Default NONE.
         windows: Narrow the hard samples; all must hold.
         shortfall: Default FILL.
+        curriculum: Lets fields change with the training step; an empty one ends the pool's.
+        balance: Limits on strata and groups; an empty one ends the pool's.
     """
 
     strategy: Strategy | str | None = None
@@ -106,6 +110,8 @@ class MiningPolicy:
     normalization: Normalization | str | None = None
     windows: Sequence[Window] = ()
     shortfall: Shortfall | str | None = None
+    curriculum: Curriculum | None = None
+    balance: Balance | None = None
 
     def to_proto(self) -> policy_pb2.MiningPolicy:
         """The message."""
@@ -123,6 +129,13 @@ class MiningPolicy:
             value = getattr(self, name)
             if value is not None:
                 setattr(message, name, float(value))
+        # Also where they are empty: that ends the pool's.
+        if self.curriculum is not None:
+            message.curriculum.SetInParent()
+            message.curriculum.CopyFrom(self.curriculum.to_proto())
+        if self.balance is not None:
+            message.balance.SetInParent()
+            message.balance.CopyFrom(self.balance.to_proto())
         return message
 
     @classmethod
@@ -136,6 +149,9 @@ class MiningPolicy:
             normalization=from_enum(Normalization, policy_pb2.Normalization, message.normalization),
             windows=tuple(_window_from_proto(window) for window in message.windows),
             shortfall=from_enum(Shortfall, policy_pb2.Shortfall, message.shortfall),
+            # Empty is off, whether or not a server fills it in.
+            curriculum=Curriculum.from_proto(message.curriculum) if message.curriculum.ByteSize() else None,
+            balance=Balance.from_proto(message.balance) if message.balance.ByteSize() else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""One pool: reporting, mining, figures."""
+"""One pool: reporting and mining."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from typing import Literal
 import numpy as np
 
 from . import _columns, _requests
+from ._admin import PoolAdmin
+from ._anchored import PoolAnchors
+from ._balance import Balance
 from ._batches import BatchStream
-from ._choices import Normalization, ScoreUpdate, Shortfall, Strategy
-from ._columns import FloatsLike, IdsLike
-from ._errors import DeadlineExceeded, NotFound, Unavailable
+from ._choices import Normalization, Shortfall, Strategy
+from ._columns import FloatsLike, IdsLike, IntsLike
+from ._curriculum import Curriculum
+from ._errors import DeadlineExceeded, Unavailable
+from ._flow import Span
 from ._mined import MinedBatch
 from ._policy import MiningPolicy, Wait, Window
-from ._pools import HalfLife, PoolInfo, PoolStats
-from ._proto import mining_service_pb2, pool_pb2, pool_service_pb2
+from ._proto import mining_service_pb2
 from ._reports import Ack, Rejection
 from ._requests import Field, OnUnavailable
+from ._rounds import NegativeRatio, Round
+from ._rows import Rows
+from ._samples import PoolSamples
 from ._stream import OnFull, ScoreStream
 from ._transport import Transport
 
@@ -30,7 +37,7 @@ from ._transport import Transport
 _PROBE_S = (1.0, 30.0)
 
 
-class Pool:
+class Pool(PoolAdmin, PoolSamples, PoolAnchors):
     """A handle of one pool: cheap, thread-safe, made by `Client.create_pool` or `Client.pool`.
 
     A handle from `create_pool` means that very pool: once it was deleted and made anew, calls raise
@@ -38,13 +45,7 @@ class Pool:
     """
 
     def __init__(self, transport: Transport, name: str, *, uid: int = 0) -> None:
-        name = name.removeprefix("pools/")
-        if not name:
-            raise ValueError("a pool needs a name")
-        self.name = name
-        self.uid = uid
-        self._transport = transport
-        self._resource = f"pools/{name}"
+        super().__init__(transport, name, uid)
         # Unary reports are numbered too, so that a retry after a lost answer counts once.
         self._worker = f"unary-{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch = secrets.randbits(64)
@@ -65,6 +66,11 @@ class Pool:
         step: int = 0,
         model_version: int = 0,
         payloads: Iterable[bytes | None] | None = None,
+        strata: IntsLike | None = None,
+        groups: IdsLike | None = None,
+        anchors: IdsLike | None = None,
+        positive_scores: FloatsLike | None = None,
+        reference_scores: FloatsLike | None = None,
         timeout: float | None = None,
     ) -> Ack:
         """Reports scores in one call and waits for the answer. For training loops see `score_stream`.
@@ -78,9 +84,17 @@ class Pool:
             step: Training step of the scores; required in a pool that ages by steps.
             model_version: Version of the model that computed them.
             payloads: Bytes to keep with each sample (None or empty: keep what is stored).
+            strata: Each sample's class, source or the like, 0 to 2^32-1, for `Balance`.
+            groups: Each sample's image, clip or the like, integers (0: none) or strings (empty: none), for
+                `Balance.max_per_group`.
+            anchors: The anchor that each sample is a negative of; required in an anchored pool.
+            positive_scores: The score of that anchor's positive, NaN where unknown, for margins.
+            reference_scores: The score by a reference model (an irreducible loss), 0 where there is none: what is
+                stored is score - reference. Mindermann et al. 2022.
             timeout: Seconds a batch; default the client's.
 
         Raises:
+            ValueError: A column has another length than `ids`; the text names it.
             NotFound: There is no such pool.
             InvalidArgument: A value that the pool refuses; `field` says which. The batch did nothing.
 
@@ -88,13 +102,19 @@ class Pool:
             >>> ack = pool.report(window_ids, losses, step=step)
             >>> ack.counts.inserted, ack.counts.dropped
         """
-        known = _columns.normalize_ids(ids)
-        values = _columns.normalize_floats(scores, len(known))
-        extra = _columns.normalize_payloads(payloads, len(known))
+        columns = Rows.of(
+            ids,
+            scores,
+            payloads=payloads,
+            strata=strata,
+            groups=groups,
+            anchors=anchors,
+            positive_scores=positive_scores,
+            reference_scores=reference_scores,
+        )
         ack: Ack | None = None
-        size = _columns.rows_a_message(known, extra)
-        for start in range(0, max(len(known), 1), size):
-            rows = slice(start, start + size)
+        size = columns.rows_a_message
+        for start in range(0, max(len(columns), 1), size):
             with self._lock:
                 self._sequence += 1
                 sequence = self._sequence
@@ -106,10 +126,8 @@ class Pool:
                 sequence=sequence,
                 step=step,
                 model_version=model_version,
-                ids=_columns.encode_ids(known[rows]),
-                scores=_columns.encode_floats(values[rows]),
-                payloads=extra[rows] if extra is not None else None,
             )
+            columns[start : start + size].write(batch)
             request = mining_service_pb2.ReportScoresRequest(batch=batch)
             answer = self._transport.call("mining", "ReportScores", request, timeout=timeout)
             part = Ack.from_proto(answer.ack)
@@ -164,7 +182,7 @@ class Pool:
 
     def mine(
         self,
-        batch_size: int,
+        batch_size: int | None = None,
         *,
         strategy: Strategy | str | None = None,
         alpha: float | None = None,
@@ -173,6 +191,12 @@ class Pool:
         normalization: Normalization | str | None = None,
         windows: Sequence[Window] = (),
         shortfall: Shortfall | str | None = None,
+        curriculum: Curriculum | None = None,
+        balance: Balance | None = None,
+        lease: Span | None = None,
+        round: Round | None = None,
+        step: int | None = None,
+        negative_ratio: NegativeRatio | None = None,
         exclude_ids: IdsLike | None = None,
         seed: int | None = None,
         wait: Wait | int | None = None,
@@ -186,7 +210,7 @@ class Pool:
         """Mines one batch. None takes the pool's default policy, then the service's.
 
         Args:
-            batch_size: Samples wanted, 1 to 65,536.
+            batch_size: Samples wanted, 1 to 65,536; with a round, of each rank.
             strategy: ``"proportional"``, ``"rank"``, ``"top"``, ``"uniform"`` or ``"stalest"``.
             alpha: 0 (uniform) to 16 (harder); default 1.
             random_fraction: Share drawn from the background, whatever its score, 0 to 1; default 0.25.
@@ -194,6 +218,13 @@ class Pool:
             normalization: ``"none"``, ``"max"`` or ``"mean"``.
             windows: Conditions on hard samples, as `RankWindow(min=100)`; all must hold.
             shortfall: ``"fill"``, ``"short"`` or ``"error"``.
+            curriculum: Fields of the policy that change with `step`.
+            balance: Limits on strata and groups.
+            lease: A served sample rests for so many seconds (or a timedelta), until it is reported again; 0 is not.
+            round: This rank's share of a training step that all ranks mine together; `Round.from_env` knows which. It
+                is its own retry key: no request_id goes with it.
+            step: The training step, for the curriculum; default the highest reported, where the pool ages by steps.
+            negative_ratio: Instead of `batch_size`: as many as the positives of the step ask for.
             exclude_ids: Never these; at most 65,536.
             seed: The same seed on the same state gives the same batch.
             wait: Wait until the hard store holds this many samples (`Wait` to say how long; 10 s).
@@ -220,14 +251,23 @@ class Pool:
             self._resource,
             self.uid,
             batch_size,
-            MiningPolicy(strategy, alpha, random_fraction, beta, normalization, windows, shortfall),
+            MiningPolicy(
+                strategy, alpha, random_fraction, beta, normalization, windows, shortfall, curriculum, balance
+            ),
+            lease=lease,
+            round=round,
+            step=step,
+            negative_ratio=negative_ratio,
             exclude_ids=exclude_ids,
             seed=seed,
             wait=wait,
             fields=fields,
             dry_run=dry_run,
         )
-        request.request_id = uuid.uuid4().hex if request_id is None else request_id
+        if round is None:
+            request.request_id = uuid.uuid4().hex if request_id is None else request_id
+        elif request_id is not None:
+            raise ValueError("request_id and round exclude each other: a round is its own retry key")
         allowed = (self._transport.timeout if timeout is None else timeout) + _requests.wait_s(request)
         if local is None:
             return self._mine(request, allowed, None)
@@ -242,7 +282,7 @@ class Pool:
         exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
         with self._lock:
             rng = self._rng if seed is None else np.random.default_rng(seed)
-            return MinedBatch.uniform(rng, local, batch_size, exclude)
+            return MinedBatch.uniform(rng, local, _requests.local_size(request), exclude, round)
 
     def _mine(self, request: mining_service_pb2.MineBatchRequest, timeout: float, retries: int | None) -> MinedBatch:
         answer = self._transport.call("mining", "MineBatch", request, timeout=timeout, retries=retries)
@@ -250,7 +290,7 @@ class Pool:
 
     def batches(
         self,
-        batch_size: int,
+        batch_size: int | None = None,
         *,
         prefetch: int = 2,
         count: int | None = None,
@@ -261,6 +301,12 @@ class Pool:
         normalization: Normalization | str | None = None,
         windows: Sequence[Window] = (),
         shortfall: Shortfall | str | None = None,
+        curriculum: Curriculum | None = None,
+        balance: Balance | None = None,
+        lease: Span | None = None,
+        round: Round | None = None,
+        step: int | None = None,
+        negative_ratio: NegativeRatio | None = None,
         exclude_ids: IdsLike | None = None,
         seed: int | None = None,
         wait: Wait | int | None = None,
@@ -286,6 +332,12 @@ class Pool:
             normalization: See `mine`.
             windows: See `mine`.
             shortfall: See `mine`.
+            curriculum: See `mine`.
+            balance: See `mine`.
+            lease: See `mine`.
+            round: Of the first batch; its number is one more for each.
+            step: Of the first batch; one more for each.
+            negative_ratio: See `mine`.
             exclude_ids: See `mine`.
             seed: Of the first batch; advanced by one each.
             wait: See `mine`.
@@ -304,7 +356,13 @@ class Pool:
             self._resource,
             self.uid,
             batch_size,
-            MiningPolicy(strategy, alpha, random_fraction, beta, normalization, windows, shortfall),
+            MiningPolicy(
+                strategy, alpha, random_fraction, beta, normalization, windows, shortfall, curriculum, balance
+            ),
+            lease=lease,
+            round=round,
+            step=step,
+            negative_ratio=negative_ratio,
             exclude_ids=exclude_ids,
             seed=seed,
             wait=wait,
@@ -319,103 +377,3 @@ class Pool:
             timeout=(self._transport.timeout if timeout is None else timeout) + _requests.wait_s(request),
             uniform_ids=_requests.local_ids(on_unavailable, uniform_ids),
         )
-
-    def remove(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Removes samples from the hard store and the background.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
-
-        Returns:
-            How many were stored.
-        """
-        known = _columns.normalize_ids(ids)
-        removed = 0
-        for start in range(0, len(known), _columns.ROWS_MAX):
-            column = _columns.encode_ids(known[start : start + _columns.ROWS_MAX])
-            request = mining_service_pb2.RemoveSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            removed += self._transport.call("mining", "RemoveSamples", request, timeout=timeout).removed_count
-        return removed
-
-    def stats(self, *, timeout: float | None = None) -> PoolStats:
-        """The pool's figures now."""
-        request = pool_service_pb2.GetPoolStatsRequest(name=self._resource)
-        return PoolStats.from_proto(self._transport.call("pools", "GetPoolStats", request, timeout=timeout).stats)
-
-    def info(self, *, timeout: float | None = None) -> PoolInfo:
-        """What the pool is, every default filled in."""
-        return PoolInfo.from_proto(self._get(timeout))
-
-    def _get(self, timeout: float | None) -> pool_pb2.Pool:
-        request = pool_service_pb2.GetPoolRequest(name=self._resource)
-        pool: pool_pb2.Pool = self._transport.call("pools", "GetPool", request, timeout=timeout).pool
-        return pool
-
-    def update(
-        self,
-        *,
-        half_life: HalfLife | None = None,
-        max_step_jump: int | None = None,
-        score_update: ScoreUpdate | str | None = None,
-        ema_weight: float | None = None,
-        default_policy: MiningPolicy | None = None,
-        serve_penalty: float | None = None,
-        max_serves: int | None = None,
-        rotate_background: bool | None = None,
-        timeout: float | None = None,
-    ) -> PoolInfo:
-        """Changes a live pool; what is None stays as it is. A new half-life counts from now on.
-
-        Raises:
-            Aborted: Somebody else changed the pool at the same time; call again.
-            InvalidArgument: A value is out of range, or cannot change in a live pool.
-
-        Example:
-            >>> pool.update(half_life=hardneg.Steps(2_000), default_policy=hardneg.MiningPolicy(alpha=0.5))
-        """
-        pool = self._get(timeout)
-        before = pool_pb2.PoolSpec()
-        before.CopyFrom(pool.spec)
-        _requests.apply_live(
-            pool.spec,
-            half_life=half_life,
-            max_step_jump=max_step_jump,
-            score_update=score_update,
-            ema_weight=ema_weight,
-            default_policy=default_policy,
-            serve_penalty=serve_penalty,
-            max_serves=max_serves,
-            rotate_background=rotate_background,
-        )
-        request = pool_service_pb2.UpdatePoolRequest(pool=pool)
-        for part in _requests.LIVE_PARTS:
-            if getattr(before, part) != getattr(pool.spec, part):
-                request.update_mask.paths.append(f"spec.{part}")
-        if not request.update_mask.paths:
-            return PoolInfo.from_proto(pool)
-        # Not repeated: if it took effect and the answer was lost, the etag would not match a second time.
-        answer = self._transport.call("pools", "UpdatePool", request, timeout=timeout, retries=0)
-        return PoolInfo.from_proto(answer.pool)
-
-    def delete(self, *, missing_ok: bool = False, timeout: float | None = None) -> None:
-        """Deletes the pool of this name and its samples.
-
-        Raises:
-            NotFound: There is none, unless `missing_ok`.
-        """
-        request = pool_service_pb2.DeletePoolRequest(name=self._resource, allow_missing=missing_ok)
-        try:
-            self._transport.call("pools", "DeletePool", request, timeout=timeout, retries=0)
-        except Unavailable:
-            # It may have happened: a second try must not call that an error.
-            request.allow_missing = True
-            self._transport.call("pools", "DeletePool", request, timeout=timeout)
-
-    def exists(self, *, timeout: float | None = None) -> bool:
-        """Whether there is a pool of this name."""
-        try:
-            self._get(timeout)
-        except NotFound:
-            return False
-        return True

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
+from ._anchors import Anchored
 from ._choices import HardnessFunction, IdKind, ScoreUpdate, from_enum
+from ._flow import Flow
 from ._policy import MiningPolicy
 from ._proto import pool_pb2
+from ._quarantine import Quarantine
 from ._reports import ReportCounts
+from ._stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,19 @@ class _Never(Enum):
 
 #: As a half-life: scores do not age.
 NEVER = _Never.NEVER
+
+
+class _Off(Enum):
+    OFF = "off"
+
+    def __repr__(self) -> str:
+        return "hardneg.OFF"
+
+
+#: As the quarantine or the flow of `Pool.update`: none from now on.
+OFF = _Off.OFF
+#: What switches a part of a spec off.
+Off: TypeAlias = _Off
 
 #: A half-life: a timedelta, seconds, `Steps`, or `NEVER`.
 HalfLife: TypeAlias = datetime.timedelta | float | int | Steps | _Never
@@ -91,7 +108,11 @@ class PoolSizes:
 
 @dataclass(frozen=True)
 class PoolStats:
-    """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`."""
+    """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
+
+    `leased` and `quarantined` are samples now; `rounds` were mined, `round_replays` answered from one mined before;
+    `anchored` is None for a flat pool.
+    """
 
     name: str
     uid: int
@@ -113,6 +134,16 @@ class PoolStats:
     background_generations: int
     background_generations_timed_out: int
     clamped: int
+    leased: int
+    quarantined: int
+    quarantine_overflows: int
+    rounds: int
+    round_replays: int
+    control_batches: int
+    filtered: FilterCounts
+    flow: FlowStats
+    bias: BiasFigures
+    anchored: AnchoredStats | None
 
     @classmethod
     def from_proto(cls, message: pool_pb2.PoolStats) -> PoolStats:
@@ -122,6 +153,10 @@ class PoolStats:
             "counts": ReportCounts.from_proto(message.counts),
             "step": message.step if message.HasField("step") else None,
             "name": message.name.removeprefix("pools/"),
+            "filtered": FilterCounts.from_proto(message.filtered),
+            "flow": FlowStats.from_proto(message.flow),
+            "bias": BiasFigures.from_proto(message.bias),
+            "anchored": AnchoredStats.from_proto(message.anchored) if message.HasField("anchored") else None,
         }
         plain = {name: getattr(message, name) for name in cls.__dataclass_fields__ if name not in special}
         return cls(**special, **plain)
@@ -154,6 +189,11 @@ class PoolInfo:
         max_serves: Serves between two reports; 0 is no limit.
         max_payload_bytes: Longest payload; 0: none are kept.
         rotate_background: Whether the background sample is replaced by a fresh one from time to time.
+        anchored: What it keeps of each anchor; None for a flat pool.
+        quarantine: When samples are set aside; None: never.
+        flow: How much is mined for each reported sample; None: uncoupled.
+        control_fraction: Share of rounds that get a uniform batch.
+        lease: How long a served sample rests; None: it does not.
     """
 
     name: str
@@ -178,6 +218,11 @@ class PoolInfo:
     max_serves: int
     max_payload_bytes: int
     rotate_background: bool
+    anchored: Anchored | None
+    quarantine: Quarantine | None
+    flow: Flow | None
+    control_fraction: float
+    lease: datetime.timedelta | None
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
@@ -187,6 +232,7 @@ class PoolInfo:
         rule = from_enum(ScoreUpdate, pool_pb2.ScoreUpdateRule, spec.score_update.rule)
         by_steps = spec.decay.WhichOneof("half_life") == "half_life_steps"
         dense = spec.WhichOneof("background") == "dense_ids"
+        lease = datetime.timedelta(microseconds=spec.serve_limits.lease.ToMicroseconds())
         return cls(
             name=message.name.removeprefix("pools/"),
             uid=message.uid,
@@ -210,4 +256,9 @@ class PoolInfo:
             max_serves=spec.serve_limits.max_serves,
             max_payload_bytes=spec.max_payload_bytes,
             rotate_background=not spec.background_rotation.disabled,
+            anchored=Anchored.from_proto(spec.anchored) if spec.kind == pool_pb2.POOL_KIND_ANCHORED else None,
+            quarantine=Quarantine.from_proto(spec.quarantine) if spec.HasField("quarantine") else None,
+            flow=Flow.from_proto(spec.flow) if spec.HasField("flow") else None,
+            control_fraction=spec.control_fraction,
+            lease=lease or None,
         )

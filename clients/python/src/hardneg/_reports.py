@@ -23,6 +23,9 @@ class ReportCounts:
         coalesced: Repeated in the batch; the last one counts.
         stale: Older, by step, than what is stored.
         out_of_range: Outside the pool's dense id space.
+        quarantined: Of samples in quarantine: kept there, not served.
+        anchor_limit: Anchored pools: of anchors beyond `max_anchors`.
+        not_negative: Anchored pools: known positives or vetoed negatives of their anchor.
     """
 
     inserted: int = 0
@@ -33,6 +36,9 @@ class ReportCounts:
     coalesced: int = 0
     stale: int = 0
     out_of_range: int = 0
+    quarantined: int = 0
+    anchor_limit: int = 0
+    not_negative: int = 0
 
     def __add__(self, other: ReportCounts) -> ReportCounts:
         return ReportCounts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection
-from typing import Literal, TypeAlias, Union
+from typing import Any, Literal, TypeAlias, Union
 
 import numpy as np
 
 from . import _columns
+from ._anchors import Anchored
 from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate, choose, number_of
 from ._columns import IdsLike
+from ._flow import Flow, Span, span_to_proto
 from ._policy import MiningPolicy, Wait
-from ._pools import HalfLife, half_life_to_proto
+from ._pools import OFF, HalfLife, Off, half_life_to_proto
 from ._proto import columns_pb2, mining_service_pb2, pool_pb2
+from ._quarantine import Quarantine
+from ._rounds import NegativeRatio, Round
 
 #: Columns that a batch may carry beside its ids.
 Field: TypeAlias = Literal[
@@ -24,6 +29,8 @@ Field: TypeAlias = Literal[
     "model_versions",
     "serves",
     "payloads",
+    "strata",
+    "groups",
 ]
 ALL_FIELDS: tuple[Field, ...] = (
     "scores",
@@ -34,6 +41,8 @@ ALL_FIELDS: tuple[Field, ...] = (
     "model_versions",
     "serves",
     "payloads",
+    "strata",
+    "groups",
 )
 #: ``"raise"``, or ``"uniform"``: go on training on uniform batches, drawn here, while the service is away.
 OnUnavailable: TypeAlias = Literal["raise", "uniform"]
@@ -54,6 +63,7 @@ def pool_spec(
     temperature: float | None,
     max_payload_bytes: int | None,
     durability: Durability | str | None,
+    anchored: Anchored | None,
 ) -> pool_pb2.PoolSpec:
     """The part of a spec that is fixed at creation; `apply_live` writes the rest."""
     if background_size is not None and dense_ids is not None:
@@ -87,6 +97,9 @@ def pool_spec(
     if durability is not None:
         survives = choose(Durability, durability, "durability")
         spec.durability = number_of(pool_pb2.Durability, survives)
+    if anchored is not None:
+        spec.kind = pool_pb2.POOL_KIND_ANCHORED
+        spec.anchored.CopyFrom(anchored.to_proto())
     return spec
 
 
@@ -100,7 +113,11 @@ def apply_live(
     default_policy: MiningPolicy | None,
     serve_penalty: float | None,
     max_serves: int | None,
+    lease: Span | None,
     rotate_background: bool | None,
+    quarantine: Quarantine | Off | None,
+    flow: Flow | Off | None,
+    control_fraction: float | None,
 ) -> None:
     """Writes the part of a spec that may change in a live pool; what is None stays as it is."""
     _check_positive(max_step_jump=max_step_jump, ema_weight=ema_weight, serve_penalty=serve_penalty)
@@ -120,20 +137,55 @@ def apply_live(
         spec.serve_limits.serve_penalty = serve_penalty
     if max_serves is not None:
         spec.serve_limits.max_serves = max_serves
+    if lease is not None:
+        lease_to_proto(lease, spec.serve_limits.lease)
     if rotate_background is not None and rotate_background == spec.background_rotation.disabled:
         spec.background_rotation.disabled = not rotate_background
+    if quarantine is OFF:
+        spec.ClearField("quarantine")
+    elif isinstance(quarantine, Quarantine):
+        spec.quarantine.SetInParent()  # also when every field takes its default
+        spec.quarantine.CopyFrom(quarantine.to_proto())
+    if flow is OFF:
+        spec.ClearField("flow")
+    elif isinstance(flow, Flow):
+        spec.flow.CopyFrom(flow.to_proto())
+    if control_fraction is not None:
+        spec.control_fraction = control_fraction
+
+
+def lease_to_proto(lease: Span, message: Any) -> None:
+    """Writes a lease; 0 is none, whatever else would be the default."""
+    if lease == 0 or lease == datetime.timedelta(0):
+        message.FromNanoseconds(0)
+        message.SetInParent()
+    else:
+        span_to_proto(lease, message, "lease")
 
 
 #: Parts of a spec that `apply_live` writes: the paths of an update.
-LIVE_PARTS = ("decay", "score_update", "default_policy", "serve_limits", "background_rotation")
+LIVE_PARTS = (
+    "decay",
+    "score_update",
+    "default_policy",
+    "serve_limits",
+    "background_rotation",
+    "quarantine",
+    "flow",
+    "control_fraction",
+)
 
 
 def mine_request(
     resource: str,
     pool_uid: int,
-    batch_size: int,
+    batch_size: int | None,
     policy: MiningPolicy,
     *,
+    lease: Span | None,
+    round: Round | None,
+    step: int | None,
+    negative_ratio: NegativeRatio | None,
     exclude_ids: IdsLike | None,
     seed: int | None,
     wait: Wait | int | None,
@@ -141,16 +193,28 @@ def mine_request(
     dry_run: bool,
 ) -> mining_service_pb2.MineBatchRequest:
     """A request for one batch, answered in little-endian columns."""
-    if batch_size < 1:
+    if (batch_size is None) == (negative_ratio is None):
+        raise ValueError("give batch_size or negative_ratio, and not both")
+    if batch_size is not None and batch_size < 1:
         raise ValueError("batch_size must be at least 1")
     request = mining_service_pb2.MineBatchRequest(
         pool=resource,
         pool_uid=pool_uid,
-        batch_size=batch_size,
+        batch_size=batch_size or 0,
         policy=policy.to_proto(),
         encoding=columns_pb2.COLUMN_ENCODING_LITTLE_ENDIAN,
         dry_run=dry_run,
     )
+    if lease is not None:
+        lease_to_proto(lease, request.lease)
+    if round is not None:
+        request.round.CopyFrom(round.to_proto())
+    if step is not None:
+        if not 0 <= step < 2**64:
+            raise ValueError("step must be from 0 to 2^64-1")
+        request.step = step
+    if negative_ratio is not None:
+        request.negative_ratio.CopyFrom(negative_ratio.to_proto())
     if exclude_ids is not None:
         known = _columns.normalize_ids(exclude_ids, name="exclude_ids")
         if len(known):
@@ -162,7 +226,7 @@ def mine_request(
     if wait is not None:
         wait = wait if isinstance(wait, Wait) else Wait(wait)
         request.wait.min_size = wait.min_size
-        request.wait.timeout.FromNanoseconds(round(wait.timeout * 1e9))
+        request.wait.timeout.FromNanoseconds(int(wait.timeout * 1e9))
     if fields is not None:
         wanted = ALL_FIELDS if fields == "all" else tuple(fields)
         request.fields.SetInParent()
@@ -171,6 +235,14 @@ def mine_request(
                 raise ValueError(f"fields must be of {', '.join(ALL_FIELDS)}, not {name!r}")
             setattr(request.fields, name, True)
     return request
+
+
+def local_size(request: mining_service_pb2.MineBatchRequest) -> int:
+    """The batch size that a request asks for, one way or the other."""
+    if not request.HasField("negative_ratio"):
+        return request.batch_size
+    ratio = request.negative_ratio
+    return NegativeRatio(ratio.positives, ratio.negatives_per_positive, ratio.min_size).size
 
 
 def wait_s(request: mining_service_pb2.MineBatchRequest) -> float:

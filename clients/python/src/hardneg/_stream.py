@@ -17,7 +17,7 @@ import grpc
 
 from . import _columns
 from ._choices import AckStatus
-from ._columns import FloatsLike, IdsLike
+from ._columns import FloatsLike, IdsLike, IntsLike
 from ._errors import (
     BatchesRejected,
     DeadlineExceeded,
@@ -35,6 +35,7 @@ from ._errors import (
 from ._gather import Gatherer, Key, Sealed
 from ._proto import mining_service_pb2
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
+from ._rows import Rows
 from ._transport import Transport, backoff_s
 
 #: What `ScoreStream.report` does when `max_pending` rows wait.
@@ -193,6 +194,11 @@ class ScoreStream:
         step: int = 0,
         model_version: int = 0,
         payloads: Iterable[bytes | None] | None = None,
+        strata: IntsLike | None = None,
+        groups: IdsLike | None = None,
+        anchors: IdsLike | None = None,
+        positive_scores: FloatsLike | None = None,
+        reference_scores: FloatsLike | None = None,
         timeout: float | None = _BLOCK_S,
     ) -> int:
         """Queues scores for sending and returns; the arrays are copied and may be reused at once.
@@ -203,6 +209,11 @@ class ScoreStream:
             step: Training step of the scores; required in a pool that ages by steps.
             model_version: Version of the model that computed them.
             payloads: Bytes to keep with each sample.
+            strata: See `Pool.report`, as the further columns.
+            groups: See `Pool.report`.
+            anchors: See `Pool.report`.
+            positive_scores: See `Pool.report`.
+            reference_scores: See `Pool.report`.
             timeout: With ``on_full="block"``: seconds to wait for room. None is 30 s: there is no endless wait.
 
         Returns:
@@ -213,17 +224,24 @@ class ScoreStream:
             StreamClosed: The stream is closed or has failed for good.
         """
         self._check_process()
-        known = _columns.normalize_ids(ids)
-        values = _columns.normalize_floats(scores, len(known))
-        extra = _columns.normalize_payloads(payloads, len(known))
+        columns = Rows.of(
+            ids,
+            scores,
+            payloads=payloads,
+            strata=strata,
+            groups=groups,
+            anchors=anchors,
+            positive_scores=positive_scores,
+            reference_scores=reference_scores,
+        )
         if not 0 <= step < 2**64:
             raise ValueError("step must be from 0 to 2^64-1")
         if not 0 <= model_version < 2**32:
             raise ValueError("model_version must be from 0 to 2^32-1")
-        key = Key(step, model_version, isinstance(known, list), extra is not None)
+        key = Key(step, model_version, columns.kind)
         deadline = time.monotonic() + (_BLOCK_S if timeout is None else timeout)
-        rows, done = len(known), 0
-        size = min(self._batch_size, _columns.rows_a_message(known, extra))
+        rows, done = len(columns), 0
+        size = min(self._batch_size, columns.rows_a_message)
         with self._changed:
             self._check_open()
             self._numbers["reported_rows"] += rows
@@ -240,9 +258,7 @@ class ScoreStream:
                         f"{rows - done} of {rows} were not queued; last error: {self._last_error}",
                         accepted_rows=done,
                     )
-                cut = slice(done, done + part)
-                gathered = (known[cut], values[cut], None if extra is None else extra[cut])
-                self._enqueue(self._gatherer.add(key, gathered, size))
+                self._enqueue(self._gatherer.add(key, columns[done : done + part], size))
                 done += part
             self._changed.notify_all()  # the clock learns when the first of the gathered rows came
         return done

@@ -139,6 +139,27 @@ class Transport:
             self.closed.wait(pause)
         raise AssertionError("unreachable")
 
+    def stream(self, service: str, method: str, request: Any) -> Iterator[Any]:
+        """Makes a call that is answered by many messages, until the server ends it or the caller stops iterating.
+
+        Raises:
+            HardnegError: What it ended with.
+        """
+        self.check_process()
+        call: Any = None
+        try:
+            call = getattr(getattr(self, service), method)(request, metadata=self.metadata)
+            yield from call
+        except grpc.RpcError as broken:
+            raise from_rpc(broken) from broken
+        except ValueError as broken:  # grpcio, on a closed channel
+            if not self.closed.is_set():
+                raise
+            raise StreamClosed("the client is closed") from broken
+        finally:
+            if call is not None:
+                call.cancel()
+
     @staticmethod
     def _pause(error: HardnegError, attempt: int, retries: int, deadline: float) -> float | None:
         """Seconds until the next attempt; None: there is none."""

@@ -102,7 +102,7 @@ class Schedule(_message.Message):
     to: float
     begin_step: int
     end_step: int
-    def __init__(self, shape: _Optional[_Union[ScheduleShape, str]] = ..., to: _Optional[float] = ..., begin_step: _Optional[int] = ..., end_step: _Optional[int] = ..., **kwargs) -> None: ...
+    def __init__(self, shape: _Optional[_Union[ScheduleShape, str]] = ..., to: _Optional[float] = ..., begin_step: _Optional[int] = ..., end_step: _Optional[int] = ..., **kwargs: object) -> None: ...
 
 class Balance(_message.Message):
     __slots__ = ("max_stratum_fraction", "stratum_caps", "equal_shares", "min_per_stratum", "max_per_group")

@@ -1,0 +1,197 @@
+"""What a pool is doing, for those who watch it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ._pools import PoolStats
+from ._proto import activity_pb2, pool_service_pb2
+
+_T = TypeVar("_T")
+
+
+def _plain(kind: type[_T], message: Any, **special: Any) -> _T:
+    """A dataclass from the fields of the same names."""
+    names = [name for name in vars(kind)["__dataclass_fields__"] if name not in special]
+    return kind(**special, **{name: getattr(message, name) for name in names})
+
+
+@dataclass(frozen=True)
+class LatencyPercentiles:
+    """Latencies in seconds: half of the calls were faster than `p50`, 99 in 100 faster than `p99`."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class ActivityTick:
+    """About a second in the life of a pool.
+
+    Attributes:
+        time: When it ended, in UTC.
+        seconds: That it spans.
+        reported_rows: Rows of accepted batches.
+        reported_batches: Accepted batches.
+        mined_batches: Mined batches.
+        served_hard: Samples served from the hard store.
+        served_background: Samples served from the background.
+        evicted: Samples that harder ones pushed out.
+        hard: Samples in the hard store at its end.
+        floor_log2: Lowest priority in a full hard store at its end.
+        report: Latencies of reported batches; None without any.
+        mine: Latencies of mined batches, waits left out; None without any.
+    """
+
+    time: datetime.datetime
+    seconds: float
+    reported_rows: int
+    reported_batches: int
+    mined_batches: int
+    served_hard: int
+    served_background: int
+    evicted: int
+    hard: int
+    floor_log2: float | None
+    report: LatencyPercentiles | None
+    mine: LatencyPercentiles | None
+
+    @classmethod
+    def from_proto(cls, message: activity_pb2.ActivityTick) -> ActivityTick:
+        """From the message."""
+        return _plain(
+            cls,
+            message,
+            time=message.time.ToDatetime(datetime.timezone.utc),
+            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
+            report=_plain(LatencyPercentiles, message.report) if message.HasField("report") else None,
+            mine=_plain(LatencyPercentiles, message.mine) if message.HasField("mine") else None,
+        )
+
+
+@dataclass(frozen=True)
+class SampleHistogram:
+    """Samples stored beside samples served: bar i is between ``bounds[i]`` and ``bounds[i + 1]``."""
+
+    bounds: tuple[float, ...]
+    stored: tuple[int, ...]
+    served: tuple[int, ...]
+
+    @classmethod
+    def from_proto(cls, message: activity_pb2.SampleHistogram) -> SampleHistogram:
+        """From the message."""
+        return cls(tuple(message.bounds), tuple(message.stored), tuple(message.served))
+
+
+@dataclass(frozen=True)
+class VersionCount:
+    """Samples of one model version: of the hard store, and served lately."""
+
+    version: int
+    stored: int
+    served: int
+
+
+@dataclass(frozen=True)
+class WorkerActivity:
+    """A reporting worker: its latest process."""
+
+    worker_id: str
+    silent_seconds: float
+    rows_per_second: float
+    rows: int
+    batches: int
+    step: int
+    model_version: int
+
+
+@dataclass(frozen=True)
+class HardSample:
+    """A sample of the hard store; `id` is its string key in a pool of strings."""
+
+    id: int | str
+    score: float
+    weight_log2: float
+    age: float
+    serves: int
+    model_version: int
+
+
+@dataclass(frozen=True)
+class NoiseSuspect:
+    """A sample that stays among the hardest through fresh scores: look at its label.
+
+    Attributes:
+        id: Its id, or its string key.
+        score: Raw score now.
+        reports: Fresh scores seen while it stayed among the hardest.
+        looks: Looks, about a second each, at which it was among them.
+    """
+
+    id: int | str
+    score: float
+    reports: int
+    looks: int
+
+
+@dataclass(frozen=True)
+class PoolActivity:
+    """What a pool is doing; figures of samples come from some thousand of them, drawn uniformly.
+
+    Attributes:
+        ticks: Oldest first: in the first answer the last five minutes, then those since the answer before.
+        stored_samples: Samples of the hard store that the histograms are made from.
+        served_samples: Samples served last that they are made from.
+        scores: By raw score.
+        ages: By seconds, or steps, since the report.
+        serves: By serves since the report.
+        versions: The newest eight model versions.
+        workers: Heard in the last five minutes; at most 64.
+        worker_count: How many were heard.
+        hardest: The 32 hardest samples.
+        suspects: Samples that stay among the hardest; at most 16.
+    """
+
+    ticks: tuple[ActivityTick, ...]
+    stored_samples: int
+    served_samples: int
+    scores: SampleHistogram
+    ages: SampleHistogram
+    serves: SampleHistogram
+    versions: tuple[VersionCount, ...]
+    workers: tuple[WorkerActivity, ...]
+    worker_count: int
+    hardest: tuple[HardSample, ...]
+    suspects: tuple[NoiseSuspect, ...]
+
+    @classmethod
+    def from_proto(cls, message: activity_pb2.PoolActivity) -> PoolActivity:
+        """From the message."""
+        return cls(
+            ticks=tuple(map(ActivityTick.from_proto, message.ticks)),
+            stored_samples=message.stored_samples,
+            served_samples=message.served_samples,
+            scores=SampleHistogram.from_proto(message.scores),
+            ages=SampleHistogram.from_proto(message.ages),
+            serves=SampleHistogram.from_proto(message.serves),
+            versions=tuple(_plain(VersionCount, version) for version in message.versions),
+            workers=tuple(_plain(WorkerActivity, worker) for worker in message.workers),
+            worker_count=message.worker_count,
+            hardest=tuple(_plain(HardSample, sample, id=sample.name or sample.id) for sample in message.hardest),
+            suspects=tuple(_plain(NoiseSuspect, sample, id=sample.name or sample.id) for sample in message.suspects),
+        )
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """A pool at one moment: its figures, and what it is doing."""
+
+    stats: PoolStats
+    activity: PoolActivity
+
+    @classmethod
+    def from_proto(cls, message: pool_service_pb2.WatchPoolStatsResponse) -> PoolView:
+        """From the message."""
+        return cls(PoolStats.from_proto(message.stats), PoolActivity.from_proto(message.activity))

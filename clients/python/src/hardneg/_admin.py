@@ -1,0 +1,142 @@
+"""One pool: what it is, its figures, its administration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from . import _requests
+from ._activity import PoolView
+from ._choices import ScoreUpdate
+from ._errors import NotFound, Unavailable
+from ._flow import Flow, Span
+from ._handle import Handle
+from ._policy import MiningPolicy
+from ._pools import HalfLife, Off, PoolInfo, PoolStats
+from ._proto import pool_pb2, pool_service_pb2
+from ._quarantine import Quarantine
+
+
+class PoolAdmin(Handle):
+    """What `Pool` can do that concerns the pool as a whole."""
+
+    def stats(self, *, timeout: float | None = None) -> PoolStats:
+        """The pool's figures now."""
+        request = pool_service_pb2.GetPoolStatsRequest(name=self._resource)
+        return PoolStats.from_proto(self._transport.call("pools", "GetPoolStats", request, timeout=timeout).stats)
+
+    def watch(self, *, interval: float = 1.0) -> Iterator[PoolView]:
+        """Watches the pool: its figures and what it is doing, now and at every interval, until you stop iterating.
+
+        Args:
+            interval: Seconds between two answers, 0.5 to 60.
+
+        Raises:
+            NotFound: There is no such pool, or it was deleted meanwhile.
+            ResourceExhausted: Too many are watching.
+            Unavailable: The service went away; watching again is the caller's choice.
+
+        Example:
+            >>> for view in pool.watch(interval=5):
+            ...     print(view.stats.sizes.hard, view.stats.bias.lift, [s.id for s in view.activity.suspects])
+        """
+        request = pool_service_pb2.WatchPoolStatsRequest(name=self._resource)
+        request.interval.FromNanoseconds(int(interval * 1e9))
+        # No deadline: a watch has no end. A server that has gone is noticed by keepalive.
+        for answer in self._transport.stream("pools", "WatchPoolStats", request):
+            yield PoolView.from_proto(answer)
+
+    def info(self, *, timeout: float | None = None) -> PoolInfo:
+        """What the pool is, every default filled in."""
+        return PoolInfo.from_proto(self._get(timeout))
+
+    def _get(self, timeout: float | None) -> pool_pb2.Pool:
+        request = pool_service_pb2.GetPoolRequest(name=self._resource)
+        pool: pool_pb2.Pool = self._transport.call("pools", "GetPool", request, timeout=timeout).pool
+        return pool
+
+    def update(
+        self,
+        *,
+        half_life: HalfLife | None = None,
+        max_step_jump: int | None = None,
+        score_update: ScoreUpdate | str | None = None,
+        ema_weight: float | None = None,
+        default_policy: MiningPolicy | None = None,
+        serve_penalty: float | None = None,
+        max_serves: int | None = None,
+        lease: Span | None = None,
+        rotate_background: bool | None = None,
+        quarantine: Quarantine | Off | None = None,
+        flow: Flow | Off | None = None,
+        control_fraction: float | None = None,
+        timeout: float | None = None,
+    ) -> PoolInfo:
+        """Changes a live pool; what is None stays as it is. A new half-life counts from now on.
+
+        ``quarantine=hardneg.OFF`` sets no more samples aside (those that are stay so until released), and
+        ``flow=hardneg.OFF`` uncouples mining from reporting.
+
+        Raises:
+            Aborted: Somebody else changed the pool at the same time; call again.
+            InvalidArgument: A value is out of range, or cannot change in a live pool.
+
+        Example:
+            >>> pool.update(half_life=hardneg.Steps(2_000), default_policy=hardneg.MiningPolicy(alpha=0.5))
+        """
+        pool = self._get(timeout)
+        before = pool_pb2.PoolSpec()
+        before.CopyFrom(pool.spec)
+        _requests.apply_live(
+            pool.spec,
+            half_life=half_life,
+            max_step_jump=max_step_jump,
+            score_update=score_update,
+            ema_weight=ema_weight,
+            default_policy=default_policy,
+            serve_penalty=serve_penalty,
+            max_serves=max_serves,
+            lease=lease,
+            rotate_background=rotate_background,
+            quarantine=quarantine,
+            flow=flow,
+            control_fraction=control_fraction,
+        )
+        request = pool_service_pb2.UpdatePoolRequest(pool=pool)
+        for part in _requests.LIVE_PARTS:
+            if _differs(before, pool.spec, part):
+                request.update_mask.paths.append(f"spec.{part}")
+        if not request.update_mask.paths:
+            return PoolInfo.from_proto(pool)
+        # Not repeated: if it took effect and the answer was lost, the etag would not match a second time.
+        answer = self._transport.call("pools", "UpdatePool", request, timeout=timeout, retries=0)
+        return PoolInfo.from_proto(answer.pool)
+
+    def delete(self, *, missing_ok: bool = False, timeout: float | None = None) -> None:
+        """Deletes the pool of this name and its samples.
+
+        Raises:
+            NotFound: There is none, unless `missing_ok`.
+        """
+        request = pool_service_pb2.DeletePoolRequest(name=self._resource, allow_missing=missing_ok)
+        try:
+            self._transport.call("pools", "DeletePool", request, timeout=timeout, retries=0)
+        except Unavailable:
+            # It may have happened: a second try must not call that an error.
+            request.allow_missing = True
+            self._transport.call("pools", "DeletePool", request, timeout=timeout)
+
+    def exists(self, *, timeout: float | None = None) -> bool:
+        """Whether there is a pool of this name."""
+        try:
+            self._get(timeout)
+        except NotFound:
+            return False
+        return True
+
+
+def _differs(before: pool_pb2.PoolSpec, after: pool_pb2.PoolSpec, part: Any) -> bool:
+    """Also where an empty message came or went."""
+    scalar = part == "control_fraction"
+    present = not scalar and before.HasField(part) != after.HasField(part)
+    return bool(present or getattr(before, part) != getattr(after, part))

@@ -1,0 +1,108 @@
+"""Fields of a policy that change with the training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._choices import ScheduleShape, choose, from_enum, number_of
+from ._proto import policy_pb2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A value over steps: `from_` until `begin_step`, `to` from `end_step` on. Made by `linear` or `sqrt`."""
+
+    from_: float
+    to: float
+    begin_step: int
+    end_step: int
+    shape: ScheduleShape | str = "linear"
+
+    def __post_init__(self) -> None:
+        choose(ScheduleShape, self.shape, "shape")
+        if not 0 <= self.begin_step < self.end_step:
+            raise ValueError(f"end_step ({self.end_step}) must be over begin_step ({self.begin_step}), which is >= 0")
+
+    def to_proto(self) -> policy_pb2.Schedule:
+        """The message."""
+        shape = number_of(policy_pb2.ScheduleShape, choose(ScheduleShape, self.shape, "shape"))
+        message = policy_pb2.Schedule(shape=shape, to=self.to, begin_step=self.begin_step, end_step=self.end_step)
+        setattr(message, "from", float(self.from_))  # a keyword in Python
+        return message
+
+    @classmethod
+    def from_proto(cls, message: policy_pb2.Schedule) -> Schedule:
+        """From the message."""
+        shape = from_enum(ScheduleShape, policy_pb2.ScheduleShape, message.shape) or ScheduleShape.LINEAR
+        return cls(getattr(message, "from"), message.to, message.begin_step, message.end_step, shape)
+
+
+def linear(from_: float, to: float, begin_step: int, end_step: int) -> Schedule:
+    """From one value to another at a constant pace.
+
+    Example:
+        >>> hardneg.Curriculum(alpha=hardneg.linear(0.0, 2.0, 1_000, 10_000))
+    """
+    return Schedule(from_, to, begin_step, end_step, ScheduleShape.LINEAR)
+
+
+def sqrt(from_: float, to: float, begin_step: int, end_step: int) -> Schedule:
+    """From one value to another, fast at first: the root of a constant pace. Platanios et al. 2019.
+
+    Example:
+        >>> hardneg.Curriculum(quantile_max=hardneg.sqrt(0.1, 1.0, 0, 10_000))
+    """
+    return Schedule(from_, to, begin_step, end_step, ScheduleShape.SQRT)
+
+
+_SCHEDULES = ("alpha", "random_fraction", "beta", "quantile_min", "quantile_max")
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Fields of a policy that change with the step of the request; a schedule replaces the constant of its name.
+
+    Attributes:
+        warmup_steps: Before this step batches are uniform.
+        alpha: From easy (0) to hard.
+        random_fraction: Share of the background.
+        beta: Correction of the bias, usually rising to 1.
+        quantile_min: Lower bound of a quantile window of its own, beside `windows`.
+        quantile_max: Upper bound of that window: the hardest come last.
+
+    Example:
+        >>> grow = hardneg.Curriculum(warmup_steps=500, alpha=hardneg.linear(0.0, 1.0, 500, 5_000))
+        >>> batch = pool.mine(256, curriculum=grow, step=step)
+    """
+
+    warmup_steps: int = 0
+    alpha: Schedule | None = None
+    random_fraction: Schedule | None = None
+    beta: Schedule | None = None
+    quantile_min: Schedule | None = None
+    quantile_max: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup_steps < 2**64:
+            raise ValueError(f"warmup_steps must be from 0 to 2^64-1, not {self.warmup_steps}")
+        for name in _SCHEDULES:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Schedule):
+                raise TypeError(f"{name} must be a Schedule, as from hardneg.linear, not {value!r}")
+
+    def to_proto(self) -> policy_pb2.Curriculum:
+        """The message."""
+        schedules: dict[str, Any] = {
+            name: schedule.to_proto() for name in _SCHEDULES if (schedule := getattr(self, name)) is not None
+        }
+        return policy_pb2.Curriculum(warmup_steps=self.warmup_steps, **schedules)
+
+    @classmethod
+    def from_proto(cls, message: policy_pb2.Curriculum) -> Curriculum:
+        """From the message."""
+        present = {field.name: value for field, value in message.ListFields()}
+        return cls(
+            message.warmup_steps,
+            **{name: Schedule.from_proto(present[name]) for name in _SCHEDULES if name in present},
+        )

@@ -1,0 +1,80 @@
+"""How much is mined for each reported sample, and how spans of time travel."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from numbers import Real
+from typing import TypeAlias
+
+from google.protobuf import duration_pb2
+
+from ._proto import pool_pb2
+
+#: A span of time: seconds, or a timedelta.
+Span: TypeAlias = datetime.timedelta | float | int
+
+
+def span_to_proto(span: Span, message: duration_pb2.Duration, name: str) -> None:
+    """Writes a positive span of time.
+
+    Raises:
+        TypeError: Neither seconds nor a timedelta.
+        ValueError: Not positive.
+    """
+    if isinstance(span, datetime.timedelta):
+        span = span.total_seconds()
+    if isinstance(span, bool) or not isinstance(span, Real):
+        raise TypeError(f"{name} must be seconds or a timedelta, not {span!r}")
+    if not span > 0:
+        raise ValueError(f"{name} must be positive, not {span!r}")
+    message.FromNanoseconds(round(float(span) * 1e9))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Couples how much is mined to how much is reported; whoever runs ahead waits. Cassirer et al. 2021 (Reverb).
+
+    Attributes:
+        mined_per_reported: Samples mined for each reported one.
+        error_buffer: How far the two may drift apart, in mined samples; at least max(1, mined_per_reported).
+        min_reported: Mining begins, and the ratio counts, once so many samples have been reported; default 1.
+        max_wait: How long a report waits for miners before it is refused, and a miner for reports before it gets a
+            partial batch: seconds or a timedelta; default 10 s, at most 5 min.
+
+    Example:
+        >>> pool = client.create_pool("faces", flow=hardneg.Flow(mined_per_reported=0.5, error_buffer=100_000))
+    """
+
+    mined_per_reported: float
+    error_buffer: float
+    min_reported: int | None = None
+    max_wait: Span | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("mined_per_reported", "error_buffer", "min_reported"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, not {value!r}")
+
+    def to_proto(self) -> pool_pb2.Flow:
+        """The message."""
+        message = pool_pb2.Flow(
+            mined_per_reported=self.mined_per_reported,
+            error_buffer=self.error_buffer,
+            min_reported=self.min_reported or 0,
+        )
+        if self.max_wait is not None:
+            span_to_proto(self.max_wait, message.max_wait, "max_wait")
+        return message
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.Flow) -> Flow:
+        """From the message."""
+        wait = datetime.timedelta(microseconds=message.max_wait.ToMicroseconds())
+        return cls(
+            message.mined_per_reported,
+            message.error_buffer,
+            message.min_reported or None,
+            wait if message.HasField("max_wait") else None,
+        )

@@ -1,0 +1,215 @@
+"""Negatives of many anchors, as compressed sparse rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _columns
+from ._anchors import NegativePolicy
+from ._choices import Source
+from ._columns import Ids
+from ._errors import HardnegError
+from ._proto import mining_service_pb2
+from ._stats import FilterCounts
+
+#: Columns that negatives may carry beside their ids.
+NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources", "ages", "positive_scores"]
+NEGATIVE_FIELDS: tuple[NegativeField, ...] = (
+    "scores",
+    "inclusion_probabilities",
+    "sources",
+    "ages",
+    "positive_scores",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class AnchorNegatives:
+    """The negatives of one anchor. ``len(negatives)`` is their number; columns as in `MinedNegatives`."""
+
+    ids: Ids
+    scores: npt.NDArray[np.float32] | None
+    inclusion_probabilities: npt.NDArray[np.float32] | None
+    sources: npt.NDArray[np.uint8] | None
+    ages: npt.NDArray[np.float32] | None
+    positive_score: float | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class MinedNegatives:
+    """Negatives of n anchors, in the order of the request. ``len(mined)`` is n, ``mined[i]`` those of anchor i.
+
+    Anchor i has rows ``offsets[i]`` to ``offsets[i + 1]`` of the columns. `dense` makes rectangles of them. Arrays are
+    read-only views of the answer: copy one before you change it.
+
+    Attributes:
+        offsets: int64 of shape (n + 1,).
+        ids: uint64 (rows,), or a list of strings for pools of strings; none twice for one anchor.
+        scores: float32 (rows,), raw; NaN for a background negative that the anchor has no score for; None if not asked
+            for.
+        inclusion_probabilities: float32 (rows,), of each negative to be among its anchor's in such a draw, for log-Q
+            corrections; None with TOP, or if not asked for.
+        sources: uint8 (rows,), values of `Source`; None if not asked for.
+        ages: float32 (rows,), seconds or steps; NaN where the score is; None if not asked for.
+        positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
+        num_negatives: As asked for.
+        policy: As applied, every default filled in.
+        seed: As applied.
+        shortfall_count: Rows fewer than asked for, over all anchors.
+        unknown_anchor_count: Anchors that the pool does not know.
+        background_count: Rows from the background.
+        filtered: Candidates that each filter turned away.
+        pool_uid: The pool.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    ids: Ids
+    scores: npt.NDArray[np.float32] | None
+    inclusion_probabilities: npt.NDArray[np.float32] | None
+    sources: npt.NDArray[np.uint8] | None
+    ages: npt.NDArray[np.float32] | None
+    positive_scores: npt.NDArray[np.float32] | None
+    num_negatives: int
+    policy: NegativePolicy
+    seed: int
+    shortfall_count: int
+    unknown_anchor_count: int
+    background_count: int
+    filtered: FilterCounts
+    pool_uid: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, anchor: int) -> AnchorNegatives:
+        n = len(self)
+        if not -n <= anchor < n:
+            raise IndexError(f"anchor {anchor} of {n}")
+        anchor %= n
+        rows = slice(int(self.offsets[anchor]), int(self.offsets[anchor + 1]))
+
+        def cut(column: Any) -> Any:
+            return None if column is None else column[rows]
+
+        return AnchorNegatives(
+            ids=self.ids[rows],
+            scores=cut(self.scores),
+            inclusion_probabilities=cut(self.inclusion_probabilities),
+            sources=cut(self.sources),
+            ages=cut(self.ages),
+            positive_score=None if self.positive_scores is None else float(self.positive_scores[anchor]),
+        )
+
+    def __iter__(self) -> Iterator[AnchorNegatives]:
+        return (self[anchor] for anchor in range(len(self)))
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Shape (n,): how many negatives each anchor got."""
+        return np.diff(self.offsets)
+
+    @property
+    def is_background(self) -> npt.NDArray[np.bool_]:
+        """Shape (rows,): True where the background gave the negative.
+
+        Raises:
+            ValueError: The sources were not asked for.
+        """
+        if self.sources is None:
+            raise ValueError("the negatives were mined without `sources` in their fields")
+        background: npt.NDArray[np.bool_] = self.sources == Source.BACKGROUND.value
+        return background
+
+    def dense(
+        self,
+        column: Literal["ids", "scores", "inclusion_probabilities", "sources", "ages"] = "ids",
+        *,
+        fill: Any = None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """A column as a rectangle, padded where an anchor has fewer negatives than were asked for.
+
+        Args:
+            column: Which one.
+            fill: The value of the padding; default 0, for strings the empty one.
+
+        Returns:
+            Values of shape (n, num_negatives), and a mask of the same shape that is True where there is a negative.
+            Strings come as an array of objects.
+
+        Raises:
+            ValueError: The column was not asked for, or `ids` is to be filled with what is no id.
+
+        Example:
+            >>> ids, mask = mined.dense()
+            >>> probabilities, _ = mined.dense("inclusion_probabilities", fill=1.0)
+            >>> logits = np.where(mask, similarities(ids) - np.log(probabilities), -np.inf)
+        """
+        values = getattr(self, column)
+        if values is None:
+            raise ValueError(f"the negatives have no `{column}`")
+        mask = np.arange(self.num_negatives) < self.counts[:, None]
+        if isinstance(values, list):
+            dense = np.full(mask.shape, "" if fill is None else fill, dtype=object)
+            flat = np.empty(len(values), dtype=object)
+            flat[:] = values
+        else:
+            try:
+                dense = np.full(mask.shape, 0 if fill is None else fill, dtype=values.dtype)
+            except (OverflowError, ValueError):
+                raise ValueError(f"fill={fill!r} is no value of `{column}` ({values.dtype})") from None
+            flat = values
+        dense[mask] = flat
+        return dense, mask
+
+    def __repr__(self) -> str:
+        return (
+            f"MinedNegatives(anchors={len(self)}, rows={len(self.ids)}, background={self.background_count}, "
+            f"shortfall={self.shortfall_count})"
+        )
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.MineNegativesResponse, num_negatives: int) -> MinedNegatives:
+        """From the message.
+
+        Raises:
+            HardnegError: Columns of unequal length, or offsets that do not fit.
+        """
+        ids = _columns.decode_ids(message.ids)
+        rows = len(ids)
+        offsets = np.array(message.offsets, dtype=np.int64)
+        if not (offsets.size and offsets[0] == 0 and offsets[-1] == rows and (np.diff(offsets) >= 0).all()):
+            raise HardnegError(f"malformed answer: offsets that do not divide {rows} rows")
+        if np.diff(offsets).max(initial=0) > num_negatives:
+            raise HardnegError(f"malformed answer: an anchor has more than {num_negatives} negatives")
+
+        def floats(name: str, length: int = rows) -> npt.NDArray[np.float32] | None:
+            return _columns.decode_floats(getattr(message, name), length, name=name)
+
+        sources = np.frombuffer(message.sources, dtype=np.uint8)
+        if len(sources) not in (0, rows):
+            raise HardnegError(f"malformed answer: column sources has {len(sources)} rows, ids have {rows}")
+        return cls(
+            offsets=offsets,
+            ids=ids,
+            scores=floats("scores"),
+            inclusion_probabilities=floats("inclusion_probabilities"),
+            sources=sources if len(sources) == rows else None,
+            ages=floats("ages"),
+            positive_scores=floats("positive_scores", len(offsets) - 1),
+            num_negatives=num_negatives,
+            policy=NegativePolicy.from_proto(message.policy),
+            seed=message.seed,
+            shortfall_count=message.shortfall_count,
+            unknown_anchor_count=message.unknown_anchor_count,
+            background_count=message.background_count,
+            filtered=FilterCounts.from_proto(message.filtered),
+            pool_uid=message.pool_uid,
+        )

@@ -1,0 +1,127 @@
+"""Samples looked up one by one: what is stored of them, and those that are set aside."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from ._choices import SamplePlace, from_enum
+from ._proto import mining_service_pb2, pool_pb2, pool_service_pb2
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Sets samples aside that look mislabelled: hard in report after report, whatever the model learns.
+
+    Attributes:
+        quantile: Over this quantile of the reported raw scores (below 1 - it where lower is harder); default 0.99.
+        reports: In so many consecutive reports of the sample; default 5, at least 2.
+        capacity: Samples in quarantine at a time; default 65,536. When it is full no more are set aside.
+
+    Example:
+        >>> pool = client.create_pool("crops", quarantine=hardneg.Quarantine(quantile=0.995, reports=4))
+        >>> for sample in pool.quarantined():
+        ...     print(sample.id, sample.score, sample.reports)
+    """
+
+    quantile: float | None = None
+    reports: int | None = None
+    capacity: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value > 0:  # 0 on the wire means the default
+                raise ValueError(f"{name} must be positive, not {value!r}")
+
+    def to_proto(self) -> pool_pb2.Quarantine:
+        """The message."""
+        return pool_pb2.Quarantine(
+            quantile=self.quantile or 0.0, reports=self.reports or 0, capacity=self.capacity or 0
+        )
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.Quarantine) -> Quarantine:
+        """From the message."""
+        return cls(message.quantile or None, message.reports or None, message.capacity or None)
+
+
+@dataclass(frozen=True)
+class QuarantinedSample:
+    """A sample in quarantine.
+
+    Attributes:
+        id: Its id, or its string key in a pool of strings.
+        score: Raw score as last reported, in quarantine too.
+        threshold: The quantile that its scores were over when it was set aside.
+        reports: Reports that made it suspect.
+        quarantine_time: When it was set aside, in UTC.
+        model_version: Version of the model that scored it last.
+        stratum: Its stratum.
+    """
+
+    id: int | str
+    score: float
+    threshold: float
+    reports: int
+    quarantine_time: datetime.datetime
+    model_version: int
+    stratum: int
+
+    @classmethod
+    def from_proto(cls, message: pool_service_pb2.QuarantinedSample) -> QuarantinedSample:
+        """From the message."""
+        return cls(
+            id=message.name or message.id,
+            score=message.score,
+            threshold=message.threshold,
+            reports=message.reports,
+            quarantine_time=message.quarantine_time.ToDatetime(datetime.timezone.utc),
+            model_version=message.model_version,
+            stratum=message.stratum,
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as stored: why it was served, or was not.
+
+    Attributes:
+        place: Where it is.
+        score: As stored, in quarantine as last reported; None where it is nowhere.
+        weight_log2: log2 of its weight now, serve penalty left out; in the hard store only.
+        age: Seconds, or steps, since its report.
+        model_version: Version of the model that scored it.
+        serves: Serves since its report.
+        stratum: Its stratum.
+        group: Its group, or the 64-bit hash of the group's name; 0: none.
+        lease_left: Its lease goes on for this long; None: it does not rest.
+        in_background: Whether it is in the background's sample.
+    """
+
+    place: SamplePlace
+    score: float | None
+    weight_log2: float | None
+    age: float | None
+    model_version: int
+    serves: int
+    stratum: int
+    group: int
+    lease_left: datetime.timedelta | None
+    in_background: bool
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.Sample) -> Sample:
+        """From the message."""
+        lease = datetime.timedelta(microseconds=message.lease_left.ToMicroseconds())
+        return cls(
+            place=from_enum(SamplePlace, mining_service_pb2.SamplePlace, message.place) or SamplePlace.NOWHERE,
+            score=message.score if message.HasField("score") else None,
+            weight_log2=message.weight_log2 if message.HasField("weight_log2") else None,
+            age=message.age if message.HasField("age") else None,
+            model_version=message.model_version,
+            serves=message.serves,
+            stratum=message.stratum,
+            group=message.group,
+            lease_left=lease if message.HasField("lease_left") else None,
+            in_background=message.in_background,
+        )

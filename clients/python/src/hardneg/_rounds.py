@@ -1,0 +1,123 @@
+"""What a request asks for: a rank's share of a round, or a batch size from the positives of a step."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ._proto import mining_service_pb2
+
+
+@dataclass(frozen=True)
+class Round:
+    """A training step in which every rank of data-parallel training wants its own share.
+
+    The first rank that asks has all shares drawn at once; they are disjoint, and equally hard. Asking again gives the
+    same share again, so that a lost answer does no harm. All ranks ask for the same but for `rank` and `fields`.
+
+    Attributes:
+        number: The round: the training step, the same on every rank.
+        rank: This rank, from 0.
+        world_size: Number of ranks; ``batch_size * world_size`` is at most 1,048,576.
+        run_id: Names the training run, at most 64 bytes: one that starts again needs another name, since the rounds of
+            the old one are over.
+
+    Example:
+        >>> batch = pool.mine(32, round=hardneg.Round(step, rank, world_size, run_id="run-7"))
+    """
+
+    number: int
+    rank: int
+    world_size: int
+    run_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < 2**64:
+            raise ValueError(f"number must be from 0 to 2^64-1, not {self.number}")
+        if not 1 <= self.world_size <= 65_536:
+            raise ValueError(f"world_size must be 1 to 65,536, not {self.world_size}")
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank must be 0 to {self.world_size - 1}, not {self.rank}")
+        if len(self.run_id.encode()) > 64:
+            raise ValueError("run_id must have at most 64 bytes")
+
+    @classmethod
+    def from_env(cls, number: int, *, run_id: str = "", environ: Mapping[str, str] | None = None) -> Round:
+        """This process's share of a round, by ``RANK`` and ``WORLD_SIZE`` as torchrun, accelerate and others set them.
+
+        Without both it is the only rank: the same program runs on one device.
+
+        Args:
+            number: The round, the same on every rank: the training step.
+            run_id: As the attribute.
+            environ: Default ``os.environ``.
+
+        Raises:
+            ValueError: One of the two is missing, or they make no sense.
+
+        Example:
+            >>> for step, positives in enumerate(loader):
+            ...     batch = pool.mine(32, round=hardneg.Round.from_env(step, run_id="run-7"))
+        """
+        found = os.environ if environ is None else environ
+        rank, world_size = found.get("RANK"), found.get("WORLD_SIZE")
+        if rank is None and world_size is None:
+            return cls(number, 0, 1, run_id)
+        if rank is None or world_size is None:
+            raise ValueError(f"RANK is {rank!r} but WORLD_SIZE is {world_size!r}: set both or neither")
+        try:
+            return cls(number, int(rank), int(world_size), run_id)
+        except ValueError as wrong:
+            raise ValueError(f"RANK={rank!r}, WORLD_SIZE={world_size!r}: {wrong}") from None
+
+    def to_proto(self) -> mining_service_pb2.Round:
+        """The message."""
+        return mining_service_pb2.Round(
+            number=self.number, rank=self.rank, world_size=self.world_size, run_id=self.run_id
+        )
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.Round) -> Round:
+        """From the message."""
+        return cls(message.number, message.rank, message.world_size, message.run_id)
+
+
+@dataclass(frozen=True)
+class NegativeRatio:
+    """A batch size from the positives of a training step. Liu et al. 2016 (SSD) use 3 negatives a positive.
+
+    Attributes:
+        positives: Positives in the step.
+        negatives_per_positive: Over 0.
+        min_size: At least so many, also without any positive.
+
+    Example:
+        >>> batch = pool.mine(negative_ratio=hardneg.NegativeRatio(len(boxes), 3))
+    """
+
+    positives: int
+    negatives_per_positive: float = 3.0
+    min_size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.positives < 2**32:
+            raise ValueError(f"positives must be from 0 to 2^32-1, not {self.positives}")
+        if not (self.negatives_per_positive > 0 and math.isfinite(self.negatives_per_positive)):
+            raise ValueError(f"negatives_per_positive must be finite and positive, not {self.negatives_per_positive}")
+        if self.min_size < 1:  # 0 on the wire means the default, which is 1
+            raise ValueError(f"min_size must be at least 1, not {self.min_size}")
+
+    @property
+    def size(self) -> int:
+        """The batch size that it asks for."""
+        return max(self.min_size, math.ceil(self.positives * self.negatives_per_positive))
+
+    def to_proto(self) -> mining_service_pb2.NegativeRatio:
+        """The message."""
+        return mining_service_pb2.NegativeRatio(
+            positives=self.positives,
+            negatives_per_positive=self.negatives_per_positive,
+            min_size=self.min_size,
+        )

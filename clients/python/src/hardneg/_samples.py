@@ -1,0 +1,121 @@
+"""One pool: single samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import _columns
+from ._columns import IdsLike
+from ._handle import Handle
+from ._proto import columns_pb2, mining_service_pb2, pool_service_pb2
+from ._quarantine import QuarantinedSample, Sample
+
+
+class PoolSamples(Handle):
+    """What `Pool` can do that concerns single samples."""
+
+    def remove(self, ids: IdsLike, *, timeout: float | None = None) -> int:
+        """Removes samples from the hard store and the background.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls.
+            timeout: Seconds a call.
+
+        Returns:
+            How many were stored.
+        """
+        removed = 0
+        for column in _parts(ids):
+            request = mining_service_pb2.RemoveSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
+            removed += self._transport.call("mining", "RemoveSamples", request, timeout=timeout).removed_count
+        return removed
+
+    def release_lease(self, ids: IdsLike, *, timeout: float | None = None) -> int:
+        """Ends leases before their time: of samples that were served but not trained on, say after a failed step.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls.
+            timeout: Seconds a call.
+
+        Returns:
+            How many rested and may be served again.
+
+        Example:
+            >>> batch = pool.mine(256, lease=60)
+            >>> pool.release_lease(batch.ids[128:])  # the second half was not used
+        """
+        released = 0
+        for column in _parts(ids):
+            request = mining_service_pb2.ReleaseLeaseRequest(pool=self._resource, pool_uid=self.uid, ids=column)
+            released += self._transport.call("mining", "ReleaseLease", request, timeout=timeout).released_count
+        return released
+
+    def get_samples(self, ids: IdsLike, *, timeout: float | None = None) -> list[Sample]:
+        """Looks samples up: what is stored of them, and what keeps them from being served.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls.
+            timeout: Seconds a call.
+
+        Returns:
+            One an id, in order.
+
+        Example:
+            >>> (sample,) = pool.get_samples([17])
+            >>> sample.place, sample.score, sample.lease_left
+        """
+        samples: list[Sample] = []
+        for column in _parts(ids):
+            request = mining_service_pb2.GetSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
+            answer = self._transport.call("mining", "GetSamples", request, timeout=timeout)
+            samples += map(Sample.from_proto, answer.samples)
+        return samples
+
+    def quarantined(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[QuarantinedSample]:
+        """The samples that are set aside, in order of id; pages are fetched as they are needed.
+
+        Args:
+            page_size: Samples a page, 1 to 65,536.
+            timeout: Seconds a page.
+
+        Example:
+            >>> wrong = [sample.id for sample in pool.quarantined() if is_mislabelled(sample.id)]
+            >>> pool.remove(wrong)
+            >>> pool.release_quarantined(trust=True)  # the others are just hard
+        """
+        token = ""
+        while True:
+            request = pool_service_pb2.ListQuarantinedRequest(
+                name=self._resource, page_size=page_size, page_token=token
+            )
+            answer = self._transport.call("pools", "ListQuarantined", request, timeout=timeout)
+            yield from map(QuarantinedSample.from_proto, answer.samples)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def release_quarantined(
+        self, ids: IdsLike | None = None, *, trust: bool = False, timeout: float | None = None
+    ) -> int:
+        """Puts samples back from quarantine, with the score they were last reported with.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls. None: all of them.
+            trust: Never set them aside again.
+            timeout: Seconds a call.
+
+        Returns:
+            How many were put back.
+        """
+        released = 0
+        for column in [None] if ids is None else _parts(ids):
+            request = pool_service_pb2.ReleaseQuarantinedRequest(name=self._resource, ids=column, trust=trust)
+            released += self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout).released_count
+        return released
+
+
+def _parts(ids: IdsLike) -> Iterator[columns_pb2.IdColumn]:
+    """The ids, in columns of as many as a message takes; none without any."""
+    known = _columns.normalize_ids(ids)
+    for start in range(0, len(known), _columns.ROWS_MAX):
+        yield _columns.encode_ids(known[start : start + _columns.ROWS_MAX])

@@ -1,0 +1,169 @@
+//! Rows on their way from a file into a chunk: what is wanted beside ids and scores, and of which type.
+
+use super::{Chunk, Scalar};
+use crate::client::Ids;
+
+/// A column that a report may have beside ids, scores and the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Extra {
+    Strata,
+    Groups,
+    Anchors,
+    PositiveScores,
+    ReferenceScores,
+}
+
+/// What to read of a file.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cli) struct Wanted {
+    /// Ids are kept as text.
+    pub string_keys: bool,
+    /// Anchors are kept as text.
+    pub string_anchors: bool,
+    /// Further columns, by their name in the file.
+    pub extras: Vec<(Extra, String)>,
+}
+
+/// The further columns of a chunk; those not wanted are empty.
+#[derive(Debug, Default, PartialEq)]
+pub(in crate::cli) struct Extras {
+    pub strata: Vec<u32>,
+    pub groups: Option<Ids>,
+    pub anchors: Option<Ids>,
+    pub positive_scores: Vec<f32>,
+    pub reference_scores: Vec<f32>,
+}
+
+/// Rows of one chunk, being collected.
+#[derive(Debug)]
+pub(super) struct RowsBuilder<'a> {
+    wanted: &'a Wanted,
+    ids: IdsBuilder,
+    scores: Vec<f32>,
+    extras: Extras,
+    groups: Option<IdsBuilder>,
+    anchors: Option<IdsBuilder>,
+}
+
+impl<'a> RowsBuilder<'a> {
+    pub(super) fn new(wanted: &'a Wanted) -> Self {
+        Self {
+            wanted,
+            ids: IdsBuilder::new(wanted.string_keys),
+            scores: Vec::new(),
+            extras: Extras::default(),
+            groups: None,
+            anchors: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// A row; `extras` in the order in which they are wanted.
+    pub(super) fn push(
+        &mut self,
+        id: Scalar,
+        score: Scalar,
+        extras: impl IntoIterator<Item = Scalar>,
+    ) -> Result<(), String> {
+        let score = score.into_f32("score")?;
+        self.ids.push(id, "id")?;
+        self.scores.push(score);
+        for ((extra, name), value) in self.wanted.extras.iter().zip(extras) {
+            match extra {
+                Extra::Strata => {
+                    let stratum = value.into_u64(name)?;
+                    let stratum =
+                        u32::try_from(stratum).map_err(|_| format!("{name} {stratum} is over 2^32-1"))?;
+                    self.extras.strata.push(stratum);
+                }
+                // As ids, whichever the pool has: "7" and 7 are two groups. An empty string is none.
+                Extra::Groups => {
+                    match self.groups.get_or_insert_with(|| IdsBuilder::new(self.wanted.string_keys)) {
+                        IdsBuilder::Keys(keys) if value == Scalar::Text(String::new()) => {
+                            keys.push(String::new());
+                        }
+                        groups => groups.push(value, name)?,
+                    }
+                }
+                Extra::Anchors => self
+                    .anchors
+                    .get_or_insert_with(|| IdsBuilder::new(self.wanted.string_anchors))
+                    .push(value, name)?,
+                Extra::PositiveScores => self.extras.positive_scores.push(value.into_optional_f32(name)?),
+                // None is a reference of 0; NaN drops the row, and is counted.
+                Extra::ReferenceScores => self.extras.reference_scores.push(match value {
+                    Scalar::Text(text) if text.is_empty() => 0.0,
+                    value => value.into_f32(name)?,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk, or `None` without rows.
+    pub(super) fn finish(self, step: Option<u64>) -> Option<Chunk> {
+        let groups = self.groups.map(IdsBuilder::finish);
+        let anchors = self.anchors.map(IdsBuilder::finish);
+        (!self.scores.is_empty()).then(|| Chunk {
+            ids: self.ids.finish(),
+            scores: self.scores,
+            step,
+            extras: Extras { groups, anchors, ..self.extras },
+        })
+    }
+}
+
+/// Ids of one kind, being collected.
+#[derive(Debug)]
+enum IdsBuilder {
+    Integers(Vec<u64>),
+    Keys(Vec<String>),
+}
+
+impl IdsBuilder {
+    fn new(string_keys: bool) -> Self {
+        if string_keys { Self::Keys(Vec::new()) } else { Self::Integers(Vec::new()) }
+    }
+
+    fn push(&mut self, value: Scalar, name: &str) -> Result<(), String> {
+        match self {
+            Self::Integers(ids) => ids.push(value.into_u64(name)?),
+            Self::Keys(keys) => keys.push(value.into_key(name)?),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Ids {
+        match self {
+            Self::Integers(ids) => Ids::U64(ids),
+            Self::Keys(keys) => Ids::Keys(keys),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Wanted {
+    /// Text ids, and nothing else.
+    pub(super) fn keys() -> Self {
+        Self { string_keys: true, ..Self::default() }
+    }
+
+    /// Every further column, by the contract's name.
+    pub(super) fn everything() -> Self {
+        let extras = [
+            (Extra::Strata, "strata"),
+            (Extra::Groups, "groups"),
+            (Extra::Anchors, "anchors"),
+            (Extra::PositiveScores, "positive_scores"),
+            (Extra::ReferenceScores, "reference_scores"),
+        ];
+        Self {
+            string_anchors: true,
+            extras: extras.map(|(extra, name)| (extra, name.to_owned())).into(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Negatives of many anchors, and what is known of pairs.
+
+use std::ops::Range;
+
+use super::{Client, Error, Ids, batch::floats, pb, pool_name, retry::Retry, score_batch::sparse_scores};
+use crate::proto::columns::decode_ids;
+use pb::ColumnEncoding;
+
+/// A request for negatives of many anchors, in an anchored pool. What is not set takes the service's default.
+#[derive(Clone, Debug)]
+pub struct NegativesRequest {
+    message: pb::MineNegativesRequest,
+}
+
+impl NegativesRequest {
+    /// `num_negatives` for each of `anchors`, 1 to 1,024 and at most 65,536 anchors.
+    #[must_use]
+    pub fn new(pool: impl AsRef<str>, anchors: Ids, num_negatives: u32) -> Self {
+        Self {
+            message: pb::MineNegativesRequest {
+                pool: pool_name(pool.as_ref()),
+                anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
+                num_negatives,
+                encoding: ColumnEncoding::LittleEndian.into(),
+                ..Default::default()
+            },
+        }
+    }
+
+    /// The whole policy at once.
+    #[must_use]
+    pub fn policy(mut self, policy: pb::NegativePolicy) -> Self {
+        self.message.policy = Some(policy);
+        self
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut pb::NegativePolicy)) -> Self {
+        set(self.message.policy.get_or_insert_default());
+        self
+    }
+
+    /// How the negatives are chosen.
+    #[must_use]
+    pub fn strategy(self, strategy: pb::NegativeStrategy) -> Self {
+        self.with(|policy| policy.strategy = strategy.into())
+    }
+
+    /// The share from the background, 0 to 1.
+    #[must_use]
+    pub fn random_fraction(self, fraction: f64) -> Self {
+        self.with(|policy| policy.random_fraction = Some(fraction))
+    }
+
+    /// Negatives score at most the positive's less this share of it (lower is harder: at least, plus).
+    #[must_use]
+    pub fn relative_margin(self, margin: f32) -> Self {
+        self.with(|policy| policy.relative_margin = Some(margin))
+    }
+
+    /// Negatives score at most the positive's less this.
+    #[must_use]
+    pub fn absolute_margin(self, margin: f32) -> Self {
+        self.with(|policy| policy.absolute_margin = Some(margin))
+    }
+
+    /// Those just easier than the positive, by at most `margin` (Schroff et al. 2015).
+    #[must_use]
+    pub fn semi_hard(self, margin: f32) -> Self {
+        self.with(|policy| {
+            policy.strategy = pb::NegativeStrategy::SemiHard.into();
+            policy.semi_hard_margin = Some(margin);
+        })
+    }
+
+    /// What happens when an anchor has too few.
+    #[must_use]
+    pub fn shortfall(self, shortfall: pb::Shortfall) -> Self {
+        self.with(|policy| policy.shortfall = shortfall.into())
+    }
+
+    /// Never these, for any anchor; at most 65,536. None is no exclusion.
+    #[must_use]
+    pub fn exclude_ids(mut self, ids: Ids) -> Self {
+        self.message.exclude_ids = (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
+        self
+    }
+
+    /// The same seed on the same state gives the same negatives.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.message.seed = Some(seed);
+        self
+    }
+
+    /// Refuse another pool that has taken the name since.
+    #[must_use]
+    pub fn pool_uid(mut self, uid: u64) -> Self {
+        self.message.pool_uid = uid;
+        self
+    }
+
+    /// Which columns to return. Unset: scores, inclusion probabilities, sources.
+    #[must_use]
+    pub fn fields(mut self, fields: pb::NegativeFields) -> Self {
+        self.message.fields = Some(fields);
+        self
+    }
+
+    /// The message as sent.
+    #[must_use]
+    pub fn into_message(self) -> pb::MineNegativesRequest {
+        self.message
+    }
+}
+
+/// Negatives of n anchors, as compressed sparse rows. A column that was not asked for is empty.
+#[derive(Clone, Debug)]
+pub struct Negatives {
+    /// n + 1 numbers: anchor i has rows `offsets[i]..offsets[i + 1]`, see [`rows`](Self::rows).
+    pub offsets: Vec<usize>,
+    /// The negatives; none twice for one anchor.
+    pub ids: Ids,
+    /// Raw scores; NaN for a background negative that the anchor has no score for.
+    pub scores: Vec<f32>,
+    /// Probability of each to be among its anchor's in such a draw. Empty for TOP.
+    pub inclusion_probabilities: Vec<f32>,
+    /// Where each was drawn from.
+    pub sources: Vec<pb::Source>,
+    /// Seconds, or steps, since each report; NaN where the score is.
+    pub ages: Vec<f32>,
+    /// One an anchor; NaN where none is known.
+    pub positive_scores: Vec<f32>,
+    /// Everything else the server said. Its columns are empty.
+    pub info: pb::MineNegativesResponse,
+}
+
+impl Negatives {
+    /// Anchors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there are no anchors.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows of an anchor, to slice any column with.
+    ///
+    /// # Panics
+    /// With an anchor that is not below [`len`](Self::len).
+    #[must_use]
+    pub fn rows(&self, anchor: usize) -> Range<usize> {
+        self.offsets[anchor]..self.offsets[anchor + 1]
+    }
+}
+
+impl TryFrom<pb::MineNegativesResponse> for Negatives {
+    type Error = Error;
+
+    fn try_from(mut answer: pb::MineNegativesResponse) -> Result<Self, Error> {
+        let ids = match answer.ids.take() {
+            // An answer without rows may come without a column.
+            None => Ids::U64(Vec::new()),
+            ids => decode_ids(ids).map_err(|source| Error::Column { column: "ids", source })?,
+        };
+        let offsets: Vec<usize> =
+            std::mem::take(&mut answer.offsets).into_iter().map(|offset| offset as usize).collect();
+        let fit = offsets.first() == Some(&0) && offsets.last() == Some(&ids.len()) && offsets.is_sorted();
+        if !fit {
+            return Err(Error::Offsets { rows: ids.len() });
+        }
+        let sources = std::mem::take(&mut answer.sources)
+            .iter()
+            .map(|number| pb::Source::try_from(i32::from(*number)).unwrap_or_default())
+            .collect();
+        let negatives = Self {
+            scores: floats("scores", answer.scores.take())?,
+            inclusion_probabilities: floats(
+                "inclusion_probabilities",
+                answer.inclusion_probabilities.take(),
+            )?,
+            ages: floats("ages", answer.ages.take())?,
+            positive_scores: floats("positive_scores", answer.positive_scores.take())?,
+            sources,
+            offsets,
+            ids,
+            info: answer,
+        };
+        let rows = negatives.ids.len();
+        let lengths = [
+            ("scores", negatives.scores.len(), rows),
+            ("inclusion_probabilities", negatives.inclusion_probabilities.len(), rows),
+            ("sources", negatives.sources.len(), rows),
+            ("ages", negatives.ages.len(), rows),
+            ("positive_scores", negatives.positive_scores.len(), negatives.len()),
+        ];
+        match lengths.iter().find(|(_, len, expected)| *len != 0 && len != expected) {
+            None => Ok(negatives),
+            Some((column, len, expected)) => {
+                Err(Error::ColumnLength { column, expected: *expected, got: *len })
+            }
+        }
+    }
+}
+
+/// What anchored pools and leases add to a client.
+impl Client {
+    /// Mines negatives for each of many anchors.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail or in a flat pool.
+    pub async fn mine_negatives(&self, request: NegativesRequest) -> Result<Negatives, Error> {
+        // Nothing is marked as served: a second draw does no harm.
+        let answer = self
+            .unary(Retry::Safe, request.into_message(), async |client, request| {
+                client.mining_service().mine_negatives(request).await
+            })
+            .await?;
+        Negatives::try_from(answer)
+    }
+
+    /// Names known positives of anchors, pair by pair; `scores` may be empty, or hold NaN where unknown. At most 65,536
+    /// rows; how many were new, and how many stored negatives went.
+    ///
+    /// # Errors
+    /// [`Error::Rows`] for columns of different lengths, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in a flat pool.
+    pub async fn add_positives(
+        &self,
+        pool: impl AsRef<str>,
+        anchors: Ids,
+        positives: Ids,
+        scores: &[f32],
+    ) -> Result<pb::AddPositivesResponse, Error> {
+        same_rows("positives", anchors.len(), positives.len())?;
+        if !scores.is_empty() {
+            same_rows("scores", anchors.len(), scores.len())?;
+        }
+        let request = pb::AddPositivesRequest {
+            pool: pool_name(pool.as_ref()),
+            pool_uid: 0,
+            anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
+            positives: Some(positives.into_column(ColumnEncoding::LittleEndian)),
+            scores: (!scores.is_empty()).then(|| sparse_scores(scores)),
+        };
+        // A second arrival changes nothing but the counts of its answer.
+        self.unary(Retry::Safe, request, async |client, request| {
+            client.mining_service().add_positives(request).await
+        })
+        .await
+    }
+
+    /// Vetoes negatives of anchors, pair by pair: never served for them again. At most 65,536 rows.
+    ///
+    /// # Errors
+    /// As [`Client::add_positives`].
+    pub async fn reject_negatives(
+        &self,
+        pool: impl AsRef<str>,
+        anchors: Ids,
+        negatives: Ids,
+    ) -> Result<pb::RejectNegativesResponse, Error> {
+        same_rows("negatives", anchors.len(), negatives.len())?;
+        let request = pb::RejectNegativesRequest {
+            pool: pool_name(pool.as_ref()),
+            pool_uid: 0,
+            anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
+            negatives: Some(negatives.into_column(ColumnEncoding::LittleEndian)),
+        };
+        self.unary(Retry::Safe, request, async |client, request| {
+            client.mining_service().reject_negatives(request).await
+        })
+        .await
+    }
+
+    /// Ends the leases of samples before their time; how many rested. At most 65,536.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`.
+    pub async fn release_lease(&self, pool: impl AsRef<str>, ids: Ids) -> Result<u64, Error> {
+        let request = pb::ReleaseLeaseRequest {
+            pool: pool_name(pool.as_ref()),
+            pool_uid: 0,
+            ids: Some(ids.into_column(ColumnEncoding::LittleEndian)),
+        };
+        // Not retried: the second answer would count nothing.
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.mining_service().release_lease(request).await
+            })
+            .await?;
+        Ok(answer.released_count)
+    }
+}
+
+fn same_rows(column: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(Error::Rows { column, than: "anchors", expected, got }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::columns::{encode_floats, encode_ids};
+    use pb::ColumnEncoding::LittleEndian;
+
+    #[test]
+    fn the_builder_fills_the_message() {
+        let message = NegativesRequest::new("queries", Ids::U64(vec![7, 9]), 4)
+            .semi_hard(0.2)
+            .random_fraction(0.5)
+            .exclude_ids(Ids::U64(Vec::new()))
+            .seed(3)
+            .into_message();
+        assert_eq!((message.pool.as_str(), message.num_negatives), ("pools/queries", 4));
+        assert_eq!(decode_ids(message.anchors).unwrap(), Ids::U64(vec![7, 9]));
+        assert_eq!((message.seed, message.exclude_ids), (Some(3), None));
+        let policy = message.policy.unwrap();
+        assert_eq!(policy.strategy(), pb::NegativeStrategy::SemiHard);
+        assert_eq!((policy.semi_hard_margin, policy.relative_margin), (Some(0.2), None));
+    }
+
+    #[test]
+    fn rows_belong_to_anchors() {
+        let answer = pb::MineNegativesResponse {
+            offsets: vec![0, 2, 2, 3],
+            ids: Some(encode_ids(vec![4, 5, 6], LittleEndian)),
+            scores: Some(encode_floats(vec![0.5, 0.25, f32::NAN], LittleEndian)),
+            sources: bytes::Bytes::from_static(&[1, 1, 2]),
+            positive_scores: Some(encode_floats(vec![1.0, f32::NAN, 0.5], LittleEndian)),
+            ..Default::default()
+        };
+        let negatives = Negatives::try_from(answer.clone()).unwrap();
+        assert_eq!(negatives.len(), 3);
+        assert_eq!(&negatives.scores[negatives.rows(0)], [0.5, 0.25]);
+        assert!(negatives.rows(1).is_empty());
+        assert_eq!(negatives.sources[negatives.rows(2)], [pb::Source::Background]);
+        assert!(negatives.ages.is_empty());
+
+        for offsets in [vec![], vec![0, 2], vec![0, 4, 3], vec![1, 3]] {
+            let wrong = pb::MineNegativesResponse { offsets, ..answer.clone() };
+            assert!(Negatives::try_from(wrong).unwrap_err().to_string().contains("`offsets`"));
+        }
+        let short = pb::MineNegativesResponse {
+            positive_scores: Some(encode_floats(vec![1.0], LittleEndian)),
+            ..answer
+        };
+        assert!(Negatives::try_from(short).unwrap_err().to_string().contains("`positive_scores`"));
+    }
+}

@@ -194,7 +194,9 @@ pub struct Census {
     pub hard: u64,
     /// Samples under a lease, of either source.
     pub leased: u64,
-    /// Those of them that were served from the serving background while outside the hard store (dense: 0).
+    /// Those of them that are in the serving background.
+    pub leased_background: u64,
+    /// Those of these that were outside the hard store when their lease started (dense: 0).
     pub leased_outside: u64,
     /// The background.
     pub background: BackgroundCount,

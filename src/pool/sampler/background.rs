@@ -12,7 +12,7 @@ pub(super) struct Background<'a> {
     pub(super) probability: f64,
     /// Of an id outside the hard store that does not rest.
     awake_probability: f64,
-    /// Samples outside the hard store that rest.
+    /// Members that rest.
     resting: f64,
 }
 
@@ -26,13 +26,12 @@ impl<'a> Background<'a> {
             ),
             BackgroundCount::Dense { ids, removed } => (ids.saturating_sub(*removed) as f64, 1.0),
         };
-        let resting_hard: u64 = census.buckets.iter().map(|b| u64::from(b.resting)).sum();
         Self {
             count,
             size,
             probability,
             awake_probability: awake_probability(census, size, probability),
-            resting: census.leased.saturating_sub(resting_hard) as f64,
+            resting: census.leased_background as f64,
         }
     }
 
@@ -101,6 +100,7 @@ mod tests {
             buckets: Vec::new(),
             hard: 200,
             leased: leased_outside,
+            leased_background: leased_outside,
             leased_outside,
             background: BackgroundCount::Sampled { salt: 1, threshold: Some(1 << 61), counts: vec![100, 50] },
             floor: None,

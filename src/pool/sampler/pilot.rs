@@ -118,7 +118,9 @@ pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -
                 points.push(Point { weight: stratum.hard as f64, mass });
             }
             let cap = f64::from(quota.cap(stratum.stratum));
-            Part { points, background: stratum.background as f64, cap }
+            // How what rests is spread over strata is not counted.
+            let awake = field.background.awake() / field.background.size.max(1.0);
+            Part { points, background: stratum.background as f64 * awake, cap }
         })
         .collect()
 }

@@ -288,6 +288,11 @@ impl Sample {
         Some(*serves)
     }
 
+    /// Whether an id is a member.
+    pub(super) fn contains(&self, id: u64) -> bool {
+        self.place(id).is_some()
+    }
+
     fn member(&self, id: u64) -> Option<&Member> {
         self.place(id).map(|at| &self.members[at])
     }

@@ -10,17 +10,25 @@ const TICK_MILLIS: u64 = 16;
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     end: u64,
-    /// Of a sample outside the hard store: the generation of the background that it was served from.
-    generation: Option<u64>,
+    membership: Option<Membership>,
+}
+
+/// Of a sample that was in the background when its lease started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    pub(super) generation: u64,
+    /// It was outside the hard store.
+    pub(super) outside: bool,
 }
 
 /// Leases by id and in order of their ends.
 #[derive(Debug)]
 pub(super) struct Leases {
     ends: IdMap<Lease>,
-    /// Leases of samples that were served from this generation of the background, from outside the hard store.
-    outside: u64,
+    /// The generation of the background that is counted, its leased members, and those of them outside the hard store.
     generation: u64,
+    members: u64,
+    outside: u64,
     order: BTreeSet<(u64, u64)>,
     most: usize,
 }
@@ -28,7 +36,7 @@ pub(super) struct Leases {
 impl Leases {
     /// For at most `most` leases: one more ends the earliest.
     pub(super) fn new(most: usize) -> Self {
-        Self { ends: IdMap::default(), outside: 0, generation: 0, order: BTreeSet::new(), most }
+        Self { ends: IdMap::default(), generation: 0, members: 0, outside: 0, order: BTreeSet::new(), most }
     }
 
     #[inline]
@@ -50,22 +58,28 @@ impl Leases {
         self.ends.get(&id).map(|lease| lease.end)
     }
 
-    /// Leases of samples that were served from `generation` of the background, from outside the hard store.
-    pub(super) fn outside(&self, generation: u64) -> u64 {
-        if generation == self.generation { self.outside } else { 0 }
+    /// Leased members of a generation of the background, and those of them outside the hard store.
+    pub(super) fn members(&self, generation: u64) -> (u64, u64) {
+        if generation == self.generation { (self.members, self.outside) } else { (0, 0) }
     }
 
-    /// Starts a lease; the id whose lease had to end for it. `generation`: as of [`Lease`].
-    pub(super) fn start(&mut self, id: u64, until_millis: u64, generation: Option<u64>) -> Option<u64> {
+    /// Starts a lease; the id whose lease had to end for it.
+    pub(super) fn start(
+        &mut self,
+        id: u64,
+        until_millis: u64,
+        membership: Option<Membership>,
+    ) -> Option<u64> {
         self.end(id);
         let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
-        self.ends.insert(id, Lease { end, generation });
+        self.ends.insert(id, Lease { end, membership });
         self.order.insert((end, id));
-        if let Some(generation) = generation {
+        if let Some(Membership { generation, outside }) = membership {
             if generation != self.generation {
-                (self.generation, self.outside) = (generation, 0);
+                (self.generation, self.members, self.outside) = (generation, 0, 0);
             }
-            self.outside += 1;
+            self.members += 1;
+            self.outside += u64::from(outside);
         }
         if self.ends.len() <= self.most {
             return None;
@@ -85,7 +99,10 @@ impl Leases {
             return false;
         };
         self.order.remove(&(lease.end, id));
-        self.outside -= u64::from(lease.generation == Some(self.generation));
+        if let Some(membership) = lease.membership.filter(|m| m.generation == self.generation) {
+            self.members -= 1;
+            self.outside -= u64::from(membership.outside);
+        }
         true
     }
 

@@ -215,7 +215,8 @@ impl MemoryStore {
         let mut overtaken = false;
         let mut of_shards = vec![Vec::new(); self.cells.len()];
         let mut counts = vec![0; self.cells.len()];
-        let (mut hard, mut removed, mut leased, mut leased_outside) = (0, 0, 0, 0);
+        let (mut hard, mut removed, mut leased) = (0, 0, 0);
+        let (mut leased_background, mut leased_outside) = (0, 0);
         self.each_of(0..self.cells.len(), |number, shard| {
             let buckets = &mut of_shards[number];
             buckets.reserve(128);
@@ -237,7 +238,9 @@ impl MemoryStore {
             counts[number] = shard.background_len() as u32;
             removed += shard.removed();
             leased += shard.leased() as u64;
-            leased_outside += shard.leased_outside();
+            let (members, outside) = shard.leased_background();
+            leased_background += members;
+            leased_outside += outside;
         });
         if overtaken {
             return None;
@@ -252,7 +255,7 @@ impl MemoryStore {
         };
         // In order of the shards, whichever was free first: the same seed draws the same batch.
         let (buckets, floor) = (of_shards.concat(), self.shared.floor());
-        Some(Census { buckets, hard, leased, leased_outside, background, floor })
+        Some(Census { buckets, hard, leased, leased_background, leased_outside, background, floor })
     }
 
     fn generations(&self) -> Generations {

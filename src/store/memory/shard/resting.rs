@@ -2,6 +2,7 @@
 
 use super::Shard;
 use crate::store::hash::placement_hash;
+use crate::store::memory::leases::Membership;
 use crate::store::memory::slots::Attributes;
 use crate::store::partition::Partitioned;
 
@@ -55,9 +56,10 @@ impl Shard {
         if let Some(slot) = slot {
             self.buckets.rest(&mut self.slots, slot);
         }
-        let generation =
-            self.samples.first().map(|sample| sample.generation.number).filter(|_| slot.is_none());
-        if let Some(ended) = self.leases.start(id, until_millis, generation) {
+        let background = self.samples.first().filter(|sample| sample.contains(id));
+        let membership = background
+            .map(|sample| Membership { generation: sample.generation.number, outside: slot.is_none() });
+        if let Some(ended) = self.leases.start(id, until_millis, membership) {
             self.wake(ended);
         }
     }
@@ -112,9 +114,12 @@ impl Shard {
         self.leases.len()
     }
 
-    /// Those of them that were served from the serving background, from outside the hard store.
-    pub(in crate::store::memory) fn leased_outside(&self) -> u64 {
-        self.samples.first().map_or(0, |sample| self.leases.outside(sample.generation.number))
+    /// Those of them that are in the serving background, and of these those that were outside the hard store.
+    pub(in crate::store::memory) fn leased_background(&self) -> (u64, u64) {
+        if self.shared.dense_ids > 0 {
+            return (self.leases.len() as u64, 0);
+        }
+        self.samples.first().map_or((0, 0), |sample| self.leases.members(sample.generation.number))
     }
 
     #[cfg(test)]

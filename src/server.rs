@@ -197,6 +197,9 @@ fn pool_limits(config: &Config) -> spec::Limits {
         max_inflight_mines: limits.max_inflight_mines,
         max_waiting_mines: limits.max_waiting_mines,
         mine_cache_bytes: limits.mine_cache_bytes as u64,
+        max_rounds_per_pool: limits.max_rounds_per_pool,
+        round_ttl: limits.round_ttl,
+        round_cache_bytes: limits.round_cache_bytes,
         scan_limit: limits.max_scan_rows,
         max_wait: limits.max_wait,
         ..spec::Limits::default()

@@ -154,6 +154,12 @@ keys! {
         "How long a mined batch answers to its request id";
     "limits.mine_cache_bytes" "mine-cache-bytes" "HARDNEG_MINE_CACHE_BYTES" bytes(0, 64 * GIB),
         "Mined batches kept for their request ids, in all";
+    "limits.max_rounds_per_pool" "max-rounds-per-pool" "HARDNEG_MAX_ROUNDS_PER_POOL" int(1, 65_536),
+        "Mined rounds kept per pool for ranks that lag or retry; then a round is over";
+    "limits.round_ttl" "round-ttl" "HARDNEG_ROUND_TTL" seconds(1, 86_400),
+        "How long a mined round is kept for its ranks";
+    "limits.round_cache_bytes" "round-cache-bytes" "HARDNEG_ROUND_CACHE_BYTES" bytes(MIB, 64 * GIB),
+        "Mined rounds kept, in all";
 
     "http2.max_frame_bytes" "http2-max-frame-bytes" "HARDNEG_HTTP2_MAX_FRAME_BYTES" bytes(16 * KIB, 16 * MIB - 1),
         "Largest frame accepted";

@@ -131,6 +131,16 @@ pub struct Limits {
     /// rows; the oldest is forgotten first.
     #[serde(with = "format::bytes")]
     pub mine_cache_bytes: usize,
+    /// Mined rounds kept for their ranks, per pool. Default 64: how far the fastest rank may run ahead of the slowest; a
+    /// rank that asks for an older one is told that it is over.
+    pub max_rounds_per_pool: usize,
+    /// How long a mined round is kept for its ranks. Default 10 min: longer than a rank stalls on a checkpoint.
+    #[serde(with = "format::duration")]
+    pub round_ttl: Duration,
+    /// Mined rounds kept, in bytes over all pools. Default 256 MiB: 64 rounds of 8 ranks x 4,096 rows take 130 MB; the
+    /// oldest is forgotten first, the newest never.
+    #[serde(with = "format::bytes")]
+    pub round_cache_bytes: usize,
 }
 
 /// HTTP/2.
@@ -222,6 +232,9 @@ impl Default for Limits {
             max_wait: Duration::from_secs(300),
             request_id_ttl: Duration::from_secs(60),
             mine_cache_bytes: 64 * MIB,
+            max_rounds_per_pool: 64,
+            round_ttl: Duration::from_secs(600),
+            round_cache_bytes: 256 * MIB,
         }
     }
 }

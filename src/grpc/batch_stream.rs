@@ -69,7 +69,7 @@ struct State {
     sent: u64,
 }
 
-/// The batches of a stream. The seed, where one was given, is advanced by one each batch.
+/// The batches of a stream. A seed and a round's number, where given, are advanced by one each batch.
 pub(super) fn batches(
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
@@ -85,6 +85,9 @@ pub(super) fn batches(
         }
         let mut request = state.start.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
+        if let Some(round) = &mut request.round {
+            round.number = round.number.wrapping_add(state.sent);
+        }
         let drain = state.context.drain.clone();
         // Made while the stream's own span is entered, and so its child.
         let span = debug_span!(

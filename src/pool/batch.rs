@@ -30,6 +30,23 @@ pub struct MineRequest {
     pub dry_run: bool,
     /// How long what is served rests; `None`: the pool's default.
     pub lease: Option<Duration>,
+    /// One rank's share of a round; `batch_size` is then each rank's.
+    pub round: Option<Round>,
+    /// The training step, for a curriculum.
+    pub step: Option<u64>,
+}
+
+/// A training step in which every rank gets its own share (METHODS 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// The round.
+    pub number: u64,
+    /// This rank, below `world_size`.
+    pub rank: u32,
+    /// Ranks.
+    pub world_size: u32,
+    /// The training run.
+    pub run_id: Arc<str>,
 }
 
 impl MineRequest {
@@ -148,9 +165,53 @@ pub struct MinedBatch {
     pub proposals: u64,
     /// What each filter turned away.
     pub filtered: FilterCounts,
+    /// The round that it is a share of.
+    pub round: Option<Round>,
+    /// A uniform batch of the control arm.
+    pub control: bool,
+    /// A uniform batch, because the curriculum's warm-up goes on.
+    pub warmup: bool,
 }
 
 impl MinedBatch {
+    /// The rows at `places`, as a batch of their own out of `asked`; what concerns the whole draw stays.
+    #[must_use]
+    pub fn rows(&self, places: &[u32], asked: u32) -> Self {
+        fn pick<T: Clone>(column: &[T], places: &[u32]) -> Vec<T> {
+            // An optional column that is absent stays so.
+            places.iter().filter_map(|&place| column.get(place as usize).cloned()).collect()
+        }
+        let sources = pick(&self.sources, places);
+        let background = sources.iter().filter(|source| **source == Source::Background).count();
+        Self {
+            ids: pick(&self.ids, places),
+            names: self.names.as_ref().map(|names| pick(names, places)),
+            scores: pick(&self.scores, places),
+            importance_weights: self.importance_weights.as_ref().map(|w| pick(w, places)),
+            inclusion_probabilities: self.inclusion_probabilities.as_ref().map(|p| pick(p, places)),
+            sources,
+            ages: pick(&self.ages, places),
+            model_versions: pick(&self.model_versions, places),
+            serves: pick(&self.serves, places),
+            strata: pick(&self.strata, places),
+            groups: pick(&self.groups, places),
+            payloads: pick(&self.payloads, places),
+            estimand: self.estimand,
+            approximations: self.approximations.clone(),
+            policy: self.policy.clone(),
+            seed: self.seed,
+            realized_random_fraction: background as f64 / places.len().max(1) as f64,
+            shortfall_count: asked.saturating_sub(places.len() as u32),
+            timed_out: self.timed_out,
+            sizes: self.sizes,
+            proposals: self.proposals,
+            filtered: self.filtered,
+            round: self.round.clone(),
+            control: self.control,
+            warmup: self.warmup,
+        }
+    }
+
     /// Rows from `source`.
     #[must_use]
     pub fn count_from(&self, source: Source) -> usize {

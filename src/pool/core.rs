@@ -199,6 +199,7 @@ impl Pool {
     /// Wakes whoever waits for a pool that was deleted.
     pub(super) fn close(&self) {
         self.closed.cancel();
+        self.house.rounds.close(self.uid);
         self.grown.notify_waiters();
     }
 

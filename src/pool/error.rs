@@ -21,7 +21,7 @@ impl Violation {
 }
 
 /// Why a pool refused a request. Nothing of the request was applied.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PoolError {
     /// There is no such pool.
     #[error("pool `{0}` does not exist")]

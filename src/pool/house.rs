@@ -1,7 +1,8 @@
-//! What the pools of a server share: places to mine in, and the batches remembered for retries.
+//! What the pools of a server share: places to mine in, the batches remembered for retries, and rounds.
 
 use super::admission::Admission;
 use super::replay::Replay;
+use super::rounds::Rounds;
 use super::spec::Limits;
 
 /// What the pools of a server share.
@@ -9,10 +10,11 @@ use super::spec::Limits;
 pub(super) struct House {
     pub(super) admission: Admission,
     pub(super) replay: Replay,
+    pub(super) rounds: Rounds,
 }
 
 impl House {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { admission: Admission::new(limits), replay: Replay::new(limits) }
+        Self { admission: Admission::new(limits), replay: Replay::new(limits), rounds: Rounds::new(limits) }
     }
 }

@@ -10,7 +10,8 @@ use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, Wait};
 use super::core::Pool;
 use super::error::{PoolError, Violation};
 use super::policy::Policy;
-use super::sampler::{self, MineContext};
+use super::rounds;
+use super::sampler::{self, MineContext, Ranks};
 use super::spans;
 use super::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
@@ -29,9 +30,17 @@ impl Pool {
     /// # Errors
     /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
     /// while the server mines all that it may at once.
-    pub async fn mine(&self, request: MineRequest, patience: Patience) -> Result<Arc<MinedBatch>, PoolError> {
+    pub async fn mine(
+        self: &Arc<Self>,
+        request: MineRequest,
+        patience: Patience,
+    ) -> Result<Arc<MinedBatch>, PoolError> {
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
+        if let Some(round) = &request.round {
+            let span = spans::mine(&self.id, &request);
+            return pin!(self.mine_share(&request, round, patience)).instrument(span).await.map(Arc::new);
+        }
         let mining = pin!(self.mine_once(&spec, &request, patience));
         let mining = mining.instrument(spans::mine(&self.id, &request));
         if request.request_id.is_empty() {
@@ -63,6 +72,9 @@ impl Pool {
         if let Some(lease) = request.lease.filter(|lease| *lease > LEASE_MAX) {
             bad.push(Violation::new("lease", format!("{lease:?} is over {LEASE_MAX:?}")));
         }
+        if let Some(round) = &request.round {
+            bad.extend(rounds::violations(request, round));
+        }
         if let Some(wait) = request.wait {
             if wait.min_size > spec.capacity {
                 bad.push(Violation::new(
@@ -83,7 +95,8 @@ impl Pool {
         if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
     }
 
-    async fn mine_once(
+    /// One draw; in a round, that of all ranks.
+    pub(super) async fn mine_once(
         &self,
         spec: &PoolSpec,
         request: &MineRequest,
@@ -100,10 +113,15 @@ impl Pool {
         let now_millis = self.clock.now_millis();
         self.store.expire(now_millis).await?;
         let lease = request.lease.unwrap_or(spec.serve_limits.lease);
+        let ranks = request.round.as_ref().map(|round| Ranks {
+            count: round.world_size as usize,
+            hardness: spec.hardness,
+            units_per_age: spec.decay.units_per_age(),
+        });
         let context = MineContext {
             store: &*self.store,
             policy: request.policy.over(&spec.default_policy.over(&Policy::default())),
-            batch_size: request.batch_size as usize,
+            batch_size: request.batch_size as usize * ranks.map_or(1, |ranks| ranks.count),
             excluded: excluded.into_iter().collect(),
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
@@ -122,6 +140,7 @@ impl Pool {
             scan_limit: self.limits.scan_limit,
             named: spec.id_kind == IdKind::Name,
             payloads: spec.max_payload_bytes > 0,
+            ranks,
         };
         let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
         batch.timed_out = timed_out;

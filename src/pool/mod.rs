@@ -17,6 +17,7 @@ pub mod registry;
 mod replay;
 pub mod report;
 mod reporting;
+pub mod rounds;
 mod sampler;
 mod spans;
 pub mod spec;

@@ -53,20 +53,8 @@ impl Replay {
         match remembered {
             Ok((first, batch)) if *first == *request => Ok(batch),
             Ok(_) => Err(PoolError::invalid("request_id", "was used for another request within its time")),
-            Err(error) => Err(Arc::try_unwrap(error).unwrap_or_else(|shared| {
-                // Several callers shared one failure: each gets its words.
-                match &*shared {
-                    PoolError::Invalid(violations) => PoolError::Invalid(violations.clone()),
-                    PoolError::FailedPrecondition { reason, message } => {
-                        PoolError::FailedPrecondition { reason, message: message.clone() }
-                    }
-                    PoolError::NotFound(pool) => PoolError::NotFound(pool.clone()),
-                    PoolError::Exhausted { what, limit, retry_after } => {
-                        PoolError::Exhausted { what: what.clone(), limit, retry_after: *retry_after }
-                    }
-                    other => PoolError::Unavailable(other.to_string()),
-                }
-            })),
+            // Several callers may share one failure.
+            Err(error) => Err(Arc::unwrap_or_clone(error)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::Violation;
 use super::policy::PolicyOverrides;
-use crate::store::key::{Hardness, HardnessFunction};
+use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
 /// Samples in the hard store by default.
@@ -41,6 +41,12 @@ pub struct Limits {
     pub max_waiting_mines: usize,
     /// Bytes of batches remembered by request_id, over all pools.
     pub mine_cache_bytes: u64,
+    /// Mined rounds kept a pool.
+    pub max_rounds_per_pool: usize,
+    /// How long a mined round is kept.
+    pub round_ttl: Duration,
+    /// Bytes of mined rounds, over all pools.
+    pub round_cache_bytes: usize,
     /// Rows that one mine may read beside its draws (DECISIONS 8).
     pub scan_limit: usize,
     /// Default number of shards: 4 x cores (DECISIONS 24).
@@ -61,6 +67,9 @@ impl Default for Limits {
             max_inflight_mines: 256,
             max_waiting_mines: 4096,
             mine_cache_bytes: 64 << 20,
+            max_rounds_per_pool: 64,
+            round_ttl: Duration::from_secs(600),
+            round_cache_bytes: 256 << 20,
             scan_limit: 1 << 24,
             default_shards: (4 * cores).clamp(1, 256) as u32,
             max_wait: Duration::from_secs(300),
@@ -102,6 +111,16 @@ impl Decay {
     #[must_use]
     pub fn by_steps(&self) -> bool {
         matches!(self, Self::Steps { .. })
+    }
+
+    /// Key units that a weight loses in a second, or in a step.
+    #[must_use]
+    pub(super) fn units_per_age(&self) -> f64 {
+        match self {
+            Self::Time { half_life } => UNITS_PER_OCTAVE as f64 / half_life.as_secs_f64(),
+            Self::Steps { half_life, .. } => UNITS_PER_OCTAVE as f64 / half_life,
+            Self::Disabled => 0.0,
+        }
     }
 }
 

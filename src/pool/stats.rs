@@ -68,6 +68,10 @@ counters! {
     shortfalls,
     /// Proposals of the sampler.
     proposals,
+    /// Rounds drawn.
+    rounds,
+    /// Answers from a round that another request had begun.
+    round_replays,
 }
 
 impl Counters {

@@ -10,6 +10,7 @@ mod leases;
 mod mining;
 mod pools;
 mod reports;
+mod rounds;
 mod streams;
 
 use hardneg::client::{Client, Error, Ids};

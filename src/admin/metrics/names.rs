@@ -51,7 +51,7 @@ metrics! {
     GRPC_REQUEST_DURATION Histogram "hardneg_grpc_request_duration_seconds" ["method"]
         "From a call's headers to its last byte; of streams, their whole life";
     INFLIGHT_MINES Gauge "hardneg_inflight_mines" [] "Mining calls at work, over all pools";
-    WAITING_MINES Gauge "hardneg_waiting_mines" [] "Mining calls that wait for a pool to fill, over all pools";
+    WAITING_MINES Gauge "hardneg_waiting_mines" [] "Mining calls that wait for a pool to fill or for their round to be drawn, over all pools";
     INFLIGHT_REPORTS Gauge "hardneg_inflight_reports" [] "Unary reports at work, over all pools";
 
     POOL_HARD_SAMPLES Gauge "hardneg_pool_hard_samples" ["pool"] "Samples in the hard store";
@@ -89,6 +89,9 @@ metrics! {
         "Candidates of mined batches that a filter turned away, by the first that did";
     POOL_PROPOSALS Counter "hardneg_pool_proposals_total" ["pool"]
         "Proposals that the sampler drew; over the served samples they are its cost";
+    POOL_ROUNDS Counter "hardneg_pool_rounds_total" ["pool"] "Rounds drawn";
+    POOL_ROUND_REPLAYS Counter "hardneg_pool_round_replays_total" ["pool"]
+        "Answers from a round that another request had begun: the other ranks', and retries";
     POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]
         "Generations of the background begun";
     POOL_BACKGROUND_GENERATIONS_TIMED_OUT Counter "hardneg_pool_background_generations_timed_out_total" ["pool"]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{duration, policy, report, stats, variant};
+use super::{duration, policy, report, round, stats, variant};
 use crate::grpc::Context;
 use crate::pool::admission::Patience;
 use crate::pool::batch::{Approximation, Estimand, MineRequest, MinedBatch, Source, Wait};
@@ -40,7 +40,6 @@ pub(in crate::grpc) fn decode(
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
     for (set, name) in [
-        (message.round.is_some(), "round"),
         (message.step.is_some(), "step"),
         (message.negative_ratio.is_some(), "negative_ratio"),
     ] {
@@ -79,6 +78,8 @@ pub(in crate::grpc) fn decode(
         request_id: message.request_id,
         dry_run: message.dry_run,
         lease: message.lease.map(|lease| duration(&field("lease"), lease)).transpose()?,
+        round: message.round.map(round::decode),
+        step: None,
     };
     let reply = Reply {
         pool,
@@ -167,7 +168,9 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         sizes: Some(stats::encode_sizes(&batch.sizes)),
         pool_uid: pool.uid(),
         position: 0,
-        round: None,
+        round: batch.round.as_ref().map(round::encode),
+        control: batch.control,
+        warmup: batch.warmup,
         approximations: batch
             .approximations
             .iter()

@@ -5,6 +5,7 @@ mod balance;
 pub(super) mod batch;
 pub(super) mod policy;
 pub(super) mod report;
+mod round;
 pub(super) mod spec;
 pub(super) mod stats;
 

@@ -43,6 +43,8 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         clamped: counters.clamped,
         leased: stats.store.leased,
         filtered: Some(encode_filtered(&stats.filtered)),
+        rounds: counters.rounds,
+        round_replays: counters.round_replays,
         ..Default::default()
     }
 }

@@ -117,6 +117,7 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn tick(&self) -> Result<(), PoolError> {
+        self.forget_old_rounds();
         let recorder = self.recorder();
         let counters = self.counters();
         let level = self.store().level().await?;

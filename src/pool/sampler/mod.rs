@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 use super::batch::{Approximation, Estimand, MinedBatch, Source};
 use super::error::PoolError;
 use super::policy::{Policy, Shortfall, Strategy};
-use crate::store::key::Key;
+use crate::store::key::{Hardness, Key};
 use crate::store::{Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
 use filter::Filter;
@@ -32,7 +32,7 @@ use mixture::Point;
 use output::{Account, Chosen};
 use quota::Quota;
 use race::{Field, Race};
-use rng::Draws;
+pub(super) use rng::Draws;
 use tiers::Tiers;
 
 /// All that a draw depends on.
@@ -58,6 +58,24 @@ pub(super) struct MineContext<'a> {
     pub(super) named: bool,
     /// The pool keeps payloads.
     pub(super) payloads: bool,
+    /// The batch is of a round: to be dealt to so many ranks.
+    pub(super) ranks: Option<Ranks>,
+}
+
+/// What a round asks of its draw: a size that is a multiple of the ranks, and rows in order of hardness.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranks {
+    pub(super) count: usize,
+    pub(super) hardness: Hardness,
+    /// Key units that a weight loses in a second, or step.
+    pub(super) units_per_age: f64,
+}
+
+impl MineContext<'_> {
+    /// The largest size up to `size` that all ranks can share equally.
+    fn shareable(&self, size: usize) -> usize {
+        size - size % self.ranks.map_or(1, |ranks| ranks.count.max(1))
+    }
 }
 
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
@@ -150,14 +168,18 @@ async fn raced(
     if race.is_overtaken() && !last {
         return Ok(None);
     }
-    let served = serve_first(context, &mut race, size).await?;
-    let n = served.len();
+    // Before anything is marked: what the ranks could not share equally is not drawn.
+    let size = context.shareable(size.min(race.arrivals.len()));
+    let mut served = serve_first(context, &mut race, size).await?;
+    // Only where other requests took the last serve of samples is a rest marked in vain.
+    let n = context.shareable(served.len());
+    served.truncate(n);
     let chosen = race.arrivals[..n]
         .iter()
         .zip(served)
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
-            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, size));
+            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
             let probability =
                 if arrival.hard_mass > 0.0 { 1.0 } else { background.probability_of(&arrival.row) };
             Chosen {

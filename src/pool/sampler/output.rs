@@ -1,13 +1,15 @@
 //! Chosen samples become a batch.
 
 use bytes::Bytes;
+use std::cmp::Reverse;
 
-use super::MineContext;
 use super::background::Background;
 use super::weights;
+use super::{MineContext, Ranks};
 use crate::pool::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source};
 use crate::pool::clock::{Clock, Moment};
 use crate::pool::filtered::FilterCounts;
+use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{Census, Row, Served};
 
 /// A chosen sample with what its marking returned.
@@ -33,9 +35,13 @@ pub(super) fn batch(
     context: &MineContext<'_>,
     census: &Census,
     background: &Background<'_>,
-    chosen: Vec<Chosen>,
+    mut chosen: Vec<Chosen>,
     account: Account,
 ) -> MinedBatch {
+    if let Some(ranks) = &context.ranks {
+        // Ties by id: the order must not depend on how the draw went.
+        chosen.sort_by_cached_key(|c| (Reverse(units_above(context, ranks, &c.row)), c.row.id));
+    }
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
@@ -83,6 +89,9 @@ pub(super) fn batch(
         },
         proposals: account.proposals,
         filtered: account.filtered,
+        round: None,
+        control: false,
+        warmup: false,
     };
     for c in chosen {
         if let Some(names) = names.as_mut() {
@@ -94,4 +103,18 @@ pub(super) fn batch(
     }
     batch.names = names;
     batch
+}
+
+/// How hard a sample is now, in key units. One of the background alone has no key: it is made from its score and age.
+fn units_above(context: &MineContext<'_>, ranks: &Ranks, row: &Row) -> i64 {
+    if let Some(key) = row.hard_key {
+        return key.since(context.now);
+    }
+    match row.stamp {
+        Some(stamp) if row.score.is_finite() => {
+            let age = Clock::age(context.stamp_now, stamp, context.by_steps);
+            ranks.hardness.key(row.score, 0).0.since(Key(0)) - (age * ranks.units_per_age) as i64
+        }
+        _ => i64::MIN / UNITS_PER_OCTAVE,
+    }
 }

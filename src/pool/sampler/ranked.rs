@@ -25,21 +25,21 @@ pub(super) async fn top(
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
     let (hard_wanted, mut size) = hard_share(context);
     let hardest = hardest(context, field, hard_wanted).await?;
-    let hard_count = hardest.served.len();
-    if hard_count < hard_wanted {
-        size = shortened(context, hard_count as u64, hard_wanted as u64)?;
+    let found = hardest.rows.len();
+    if found < hard_wanted {
+        size = shortened(context, found as u64, hard_wanted as u64)?;
     }
-    let taken: HashSet<u64> = hardest.served.iter().map(|(row, _)| row.id).collect();
-    let random_wanted = random_share(context, size, hard_count);
     let limited = hardest.quota.is_some();
-    let mut random = uniform_background(context, field, &taken, random_wanted, hardest.quota, draws).await?;
+    let (served, mut random) =
+        with_background(context, field, hardest.rows, size, hardest.quota, draws).await?;
     random.filtered.add(&hardest.filtered);
-    let n = hard_count + random.chosen.len();
+    // Of those that the ranks could not share equally only the background can be left out without a bias.
+    let cut = context.ranks.is_some() && served.len() < found;
+    let n = served.len() + random.chosen.len();
     // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
     let weighed = context.policy.random_fraction > 0.0;
     let population = field.background.distinct();
-    let mut chosen: Vec<Chosen> = hardest
-        .served
+    let mut chosen: Vec<Chosen> = served
         .into_iter()
         .map(|(row, served)| Chosen {
             weighed: weighed.then(|| (1.0, weights::weight(n, population, 1.0, 1.0))),
@@ -58,7 +58,7 @@ pub(super) async fn top(
     let estimand = if !weighed {
         approximations.clear();
         Estimand::None
-    } else if !approximations.is_empty() {
+    } else if cut || !approximations.is_empty() {
         Estimand::Approximate
     } else if field.filter.removes_items() || limited {
         // What the hardest filled leaves the rest of its stratum or group without a chance.
@@ -98,10 +98,7 @@ pub(super) async fn stalest(
     if rows.len() < hard_wanted {
         size = shortened(context, rows.len() as u64, hard_wanted as u64)?;
     }
-    let served = serve_rows(context, rows).await?;
-    let taken: HashSet<u64> = served.iter().map(|(row, _)| row.id).collect();
-    let random_wanted = random_share(context, size, served.len());
-    let random = uniform_background(context, field, &taken, random_wanted, places, draws).await?;
+    let (served, random) = with_background(context, field, rows, size, places, draws).await?;
     proposals += random.proposals;
     filtered.add(&random.filtered);
     let mut chosen: Vec<Chosen> =
@@ -153,9 +150,9 @@ fn with_a_place(
     chosen
 }
 
-/// The hardest samples, marked as served.
+/// The hardest samples, not yet marked.
 struct Hardest {
-    served: Vec<(Row, Served)>,
+    rows: Vec<Row>,
     /// The scan limit cut them short.
     approximate: bool,
     /// The places that are left.
@@ -169,7 +166,7 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
     let (first, end) = field.filter.ranks;
     if wanted == 0 || first >= end {
         return Ok(Hardest {
-            served: Vec::new(),
+            rows: Vec::new(),
             approximate: false,
             quota,
             filtered: FilterCounts::default(),
@@ -204,12 +201,35 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
             chosen = with_a_place(eligible.iter().copied(), &mut quota, wanted, &mut FilterCounts::default());
         }
         if chosen.len() >= wanted || last {
-            // Another request may take the last serve of one between the look and the mark: that one is missing then.
-            let served = serve_rows(context, chosen).await?;
-            return Ok(Hardest { served, approximate: limited && !whole, quota, filtered });
+            return Ok(Hardest { rows: chosen, approximate: limited && !whole, quota, filtered });
         }
         asked = (asked * 4).min(total).min(field.scan_limit.max(1));
     }
+}
+
+/// Marks `rows` as served and fills up from the background: `size` in all, or as many as the ranks can share equally.
+async fn with_background(
+    context: &MineContext<'_>,
+    field: &Field<'_>,
+    mut rows: Vec<Row>,
+    size: usize,
+    quota: Option<Quota>,
+    draws: &mut Draws,
+) -> Result<(Vec<(Row, Served)>, Uniform), PoolError> {
+    let wanted = random_share(context, size, rows.len());
+    let taken: HashSet<u64> = rows.iter().map(|row| row.id).collect();
+    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota);
+    race.forbid(taken.iter().copied());
+    if wanted > 0 {
+        race.run_to(wanted + 1).await?;
+    }
+    let total = context.shareable(rows.len() + wanted.min(race.arrivals.len()));
+    rows.truncate(total);
+    // Before the mark: another request may take the last serve of one meanwhile, which is missing then.
+    let random = total - rows.len();
+    let served = serve_rows(context, rows).await?;
+    let uniform = uniform_background(context, field, &taken, race, random).await?;
+    Ok((served, uniform))
 }
 
 /// Samples drawn uniformly from the background.
@@ -225,12 +245,9 @@ async fn uniform_background(
     context: &MineContext<'_>,
     field: &Field<'_>,
     taken: &HashSet<u64>,
+    mut race: Race<'_>,
     wanted: usize,
-    quota: Option<Quota>,
-    draws: &mut Draws,
 ) -> Result<Uniform, PoolError> {
-    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota);
-    race.forbid(taken.iter().copied());
     let served = if wanted == 0 { Vec::new() } else { serve_first(context, &mut race, wanted).await? };
     let n = served.len();
     let taken_here = taken.iter().filter(|id| field.background.contains(**id)).count();
@@ -238,7 +255,7 @@ async fn uniform_background(
     let inclusion = |row: &Row| {
         if field.filter.removes_items() || race.quota.is_some() {
             // How many of the background are eligible is not known, but when the next would have come is.
-            let deadline = race.deadline(row, wanted);
+            let deadline = race.deadline(row, n);
             weights::inclusion_probability(1.0 / field.background.size, deadline)
         } else {
             (n as f64 / others).min(1.0)

@@ -59,6 +59,7 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
         scan_limit: 1 << 20,
         named: false,
         payloads: false,
+        ranks: None,
     }
 }
 

@@ -1,0 +1,478 @@
+//! Rounds: one draw for all ranks of a training step, dealt so that their shares are disjoint, equal in size and equally
+//! hard (METHODS 7, DECISIONS 21).
+//!
+//! A round is drawn once, by whichever rank asks first, in a task of its own: a caller that goes away stops nothing. Its
+//! batch is kept once, and each rank's answer is made from its places in it. What has been forgotten is never drawn
+//! again: of each run the highest forgotten round is remembered, and all up to it are over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::Instrument as _;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::admission::Patience;
+use super::batch::{MineRequest, MinedBatch, Round};
+use super::core::Pool;
+use super::error::{PoolError, Violation};
+use super::sampler::Draws;
+use super::spec::Limits;
+use super::stats::Counters;
+
+/// Most ranks of a round.
+pub const WORLD_SIZE_MAX: u32 = 65_536;
+/// Most samples of a round, over all ranks.
+pub const ROUND_SIZE_MAX: u64 = 1 << 20;
+/// Longest run_id, bytes.
+pub const RUN_ID_BYTES_MAX: usize = 64;
+/// Runs of a pool whose forgotten rounds are remembered; the one unused for longest is forgotten first.
+const RUNS_PER_POOL_MAX: usize = 1024;
+
+type Outcome = Result<Arc<Dealt>, PoolError>;
+
+/// A round that has been drawn.
+#[derive(Debug)]
+pub(super) struct Dealt {
+    batch: MinedBatch,
+    /// Rows of rank r: `places[r * share .. (r + 1) * share]`.
+    places: Vec<u32>,
+    share: usize,
+}
+
+impl Dealt {
+    /// Deals a batch, which is in order of hardness: each stripe of `world_size` rows goes to the ranks by a permutation of
+    /// its own.
+    fn new(batch: MinedBatch, world_size: u32, seed: u64) -> Self {
+        let world = world_size as usize;
+        let share = batch.ids.len() / world;
+        let mut draws = Draws::new(seed);
+        let mut places = vec![0; share * world];
+        let mut order: Vec<u32> = (0..world_size).collect();
+        for stripe in 0..share {
+            for last in (1..world).rev() {
+                order.swap(last, draws.below(last as u64 + 1) as usize);
+            }
+            for (rank, offset) in order.iter().enumerate() {
+                places[rank * share + stripe] = (stripe * world) as u32 + offset;
+            }
+        }
+        Self { batch, places, share }
+    }
+
+    fn share_of(&self, request: &MineRequest, round: &Round) -> MinedBatch {
+        let first = round.rank as usize * self.share;
+        let mut rows = self.batch.rows(&self.places[first..first + self.share], request.batch_size);
+        rows.round = Some(round.clone());
+        rows
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.batch.size_bytes() + self.places.len() * 4
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct RoundKey {
+    run_id: Arc<str>,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The first request.
+    request: Arc<MineRequest>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Drawing(watch::Receiver<Option<Outcome>>),
+    Kept { dealt: Arc<Dealt>, bytes: usize, since_millis: u64 },
+}
+
+/// What is remembered of a run beside its rounds.
+#[derive(Debug, Default)]
+struct Run {
+    /// All up to this one are over, but for those still kept.
+    forgotten: Option<u64>,
+    /// Rounds under way or kept.
+    rounds: usize,
+    /// Grows with each use.
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct PoolRounds {
+    rounds: HashMap<RoundKey, Entry>,
+    /// Those kept, the oldest first.
+    kept: BTreeMap<u64, RoundKey>,
+    runs: HashMap<Arc<str>, Run>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pools: HashMap<u64, PoolRounds>,
+    /// Those kept in all pools, the oldest first.
+    kept: BTreeMap<u64, u64>,
+    bytes: usize,
+    serial: u64,
+}
+
+/// The rounds of all pools of a server; bounded per pool, in time and in bytes.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    state: Mutex<State>,
+    rounds_max: usize,
+    ttl_millis: u64,
+    bytes_max: usize,
+}
+
+enum Found {
+    Kept(Arc<Dealt>),
+    Drawing(watch::Receiver<Option<Outcome>>),
+    /// The caller is to draw it.
+    Begun(watch::Sender<Option<Outcome>>),
+}
+
+impl Rounds {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            state: Mutex::default(),
+            rounds_max: limits.max_rounds_per_pool,
+            ttl_millis: limits.round_ttl.as_millis() as u64,
+            bytes_max: limits.round_cache_bytes,
+        }
+    }
+
+    /// The round of a request, begun if there is none.
+    fn find(&self, pool: &Pool, request: &MineRequest, round: &Round) -> Result<Found, PoolError> {
+        let mut state = self.state.lock();
+        if pool.closed.is_cancelled() {
+            // Under the lock: a deleted pool is closed once, and would be remembered for ever.
+            return Err(PoolError::NotFound(pool.id.clone()));
+        }
+        state.expire(pool.clock.now_millis(), self.ttl_millis);
+        state.serial += 1;
+        let serial = state.serial;
+        let rounds = state.pools.entry(pool.uid).or_default();
+        let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
+        if let Some(entry) = rounds.rounds.get(&key) {
+            check_same(&entry.request, request, round)?;
+            if let Some(run) = rounds.runs.get_mut(&round.run_id) {
+                run.used = serial;
+            }
+            return Ok(match &entry.stage {
+                Stage::Drawing(done) => Found::Drawing(done.clone()),
+                Stage::Kept { dealt, .. } => Found::Kept(dealt.clone()),
+            });
+        }
+        rounds.make_room_for_run(&round.run_id);
+        let run = rounds.runs.entry(round.run_id.clone()).or_default();
+        run.used = serial;
+        if let Some(forgotten) = run.forgotten.filter(|forgotten| round.number <= *forgotten) {
+            return Err(expired(round, forgotten));
+        }
+        run.rounds += 1;
+        let (done, outcome) = watch::channel(None);
+        let entry = Entry { request: Arc::new(request.clone()), stage: Stage::Drawing(outcome) };
+        rounds.rounds.insert(key, entry);
+        Ok(Found::Begun(done))
+    }
+
+    /// Keeps a round that has been drawn, and forgets what has no room beside it.
+    fn keep(&self, pool: u64, key: &RoundKey, dealt: Arc<Dealt>, now_millis: u64) {
+        let mut state = self.state.lock();
+        state.serial += 1;
+        let serial = state.serial;
+        // A pool that was deleted meanwhile has no entry left.
+        let Some(rounds) = state.pools.get_mut(&pool) else { return };
+        let Some(entry) = rounds.rounds.get_mut(key) else { return };
+        let bytes = dealt.size_bytes() + entry.request.size_bytes();
+        entry.stage = Stage::Kept { dealt, bytes, since_millis: now_millis };
+        rounds.kept.insert(serial, key.clone());
+        let surplus = rounds.kept.len().saturating_sub(self.rounds_max);
+        let oldest: Vec<u64> = rounds.kept.keys().take(surplus).copied().collect();
+        state.kept.insert(serial, pool);
+        state.bytes += bytes;
+        for serial in oldest {
+            state.forget(serial);
+        }
+        while state.bytes > self.bytes_max && state.kept.len() > 1 {
+            state.forget_oldest();
+        }
+    }
+
+    /// Takes back a round that could not be drawn: the next request may try again.
+    fn give_up(&self, pool: u64, key: &RoundKey) {
+        let mut state = self.state.lock();
+        let Some(rounds) = state.pools.get_mut(&pool) else { return };
+        if rounds.rounds.remove(key).is_some()
+            && let Some(run) = rounds.runs.get_mut(&key.run_id)
+        {
+            run.rounds -= 1;
+        }
+    }
+
+    /// Forgets what is too old; to be called now and then, so that idle pools hold nothing.
+    pub(super) fn expire(&self, now_millis: u64) {
+        self.state.lock().expire(now_millis, self.ttl_millis);
+    }
+
+    /// Forgets all of a deleted pool.
+    pub(super) fn close(&self, pool: u64) {
+        let mut state = self.state.lock();
+        let Some(rounds) = state.pools.remove(&pool) else { return };
+        for serial in rounds.kept.keys() {
+            state.kept.remove(serial);
+        }
+        for entry in rounds.rounds.values() {
+            if let Stage::Kept { bytes, .. } = entry.stage {
+                state.bytes -= bytes;
+            }
+        }
+    }
+}
+
+impl State {
+    fn expire(&mut self, now_millis: u64, ttl_millis: u64) {
+        while let Some((serial, pool)) = self.kept.first_key_value() {
+            let since = self.pools.get(pool).and_then(|rounds| rounds.since(*serial));
+            if since.is_some_and(|since| now_millis.saturating_sub(since) < ttl_millis) {
+                return;
+            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((&serial, _)) = self.kept.first_key_value() {
+            self.forget(serial);
+        }
+    }
+
+    fn forget(&mut self, serial: u64) {
+        let Some(pool) = self.kept.remove(&serial) else { return };
+        let Some(rounds) = self.pools.get_mut(&pool) else { return };
+        let Some(key) = rounds.kept.remove(&serial) else { return };
+        if let Some(Entry { stage: Stage::Kept { bytes, .. }, .. }) = rounds.rounds.remove(&key) {
+            self.bytes -= bytes;
+        }
+        if let Some(run) = rounds.runs.get_mut(&key.run_id) {
+            run.rounds -= 1;
+            run.forgotten = run.forgotten.max(Some(key.number));
+        }
+    }
+}
+
+impl PoolRounds {
+    fn since(&self, serial: u64) -> Option<u64> {
+        match self.rounds.get(self.kept.get(&serial)?)?.stage {
+            Stage::Kept { since_millis, .. } => Some(since_millis),
+            Stage::Drawing(_) => None,
+        }
+    }
+
+    /// Runs with rounds are bounded by these; of the others the one unused for longest goes.
+    fn make_room_for_run(&mut self, run_id: &Arc<str>) {
+        if self.runs.len() < RUNS_PER_POOL_MAX || self.runs.contains_key(run_id) {
+            return;
+        }
+        let idle = self.runs.iter().filter(|(_, run)| run.rounds == 0).min_by_key(|(_, run)| run.used);
+        if let Some(idle) = idle.map(|(run_id, _)| run_id.clone()) {
+            self.runs.remove(&idle);
+        }
+    }
+}
+
+/// Takes the round back when it was not drawn to its end, should the drawing panic.
+struct Drawing {
+    pool: Arc<Pool>,
+    key: RoundKey,
+    done: watch::Sender<Option<Outcome>>,
+    kept: bool,
+}
+
+impl Drawing {
+    async fn draw(mut self, request: MineRequest, round: Round, patience: Patience) {
+        let drawn = self.pool.mine_once(&self.pool.spec(), &request, patience).await;
+        let outcome = drawn.map(|batch| {
+            Counters::add(&self.pool.counters.rounds, 1);
+            Arc::new(Dealt::new(batch, round.world_size, seed(self.pool.uid, &round)))
+        });
+        if let Ok(dealt) = &outcome {
+            let now = self.pool.clock.now_millis();
+            self.pool.house.rounds.keep(self.pool.uid, &self.key, dealt.clone(), now);
+            self.kept = true;
+        } else {
+            // Before anybody hears of it, so that who tries again begins anew.
+            self.give_up();
+        }
+        self.done.send_replace(Some(outcome));
+    }
+
+    fn give_up(&mut self) {
+        if !self.kept {
+            self.kept = true;
+            self.pool.house.rounds.give_up(self.pool.uid, &self.key);
+        }
+    }
+}
+
+impl Drop for Drawing {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl Pool {
+    /// Forgets rounds that are too old; to be called now and then.
+    pub(super) fn forget_old_rounds(&self) {
+        self.house.rounds.expire(self.clock.now_millis());
+    }
+
+    /// One rank's share of its round.
+    ///
+    /// # Errors
+    /// As of [`Pool::mine`]; `FailedPrecondition`: `ROUND_MISMATCH` where the request differs from the round's first,
+    /// `ROUND_EXPIRED` where the round has been forgotten.
+    pub(super) async fn mine_share(
+        self: &Arc<Self>,
+        request: &MineRequest,
+        round: &Round,
+        patience: Patience,
+    ) -> Result<MinedBatch, PoolError> {
+        let rounds = &self.house.rounds;
+        loop {
+            let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
+                Found::Kept(dealt) => {
+                    Counters::add(&self.counters.round_replays, 1);
+                    return Ok(dealt.share_of(request, round));
+                }
+                Found::Drawing(outcome) => (outcome, false, Some(self.house.admission.wait()?)),
+                Found::Begun(done) => {
+                    let outcome = done.subscribe();
+                    let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
+                    let drawing = Drawing { pool: self.clone(), key, done, kept: false };
+                    let drawing = drawing.draw(request.clone(), round.clone(), patience);
+                    tokio::spawn(drawing.in_current_span());
+                    (outcome, true, None)
+                }
+            };
+            let drawn = match outcome.wait_for(Option::is_some).await {
+                Ok(drawn) => drawn.clone(),
+                Err(_) => None,
+            };
+            match drawn {
+                Some(Ok(dealt)) => {
+                    if !begun {
+                        Counters::add(&self.counters.round_replays, 1);
+                    }
+                    return Ok(dealt.share_of(request, round));
+                }
+                // Whoever began it had no patience; a stream has.
+                Some(Err(PoolError::Exhausted { .. })) if !begun && patience == Patience::Queue => {}
+                Some(Err(error)) => return Err(error),
+                None => return Err(PoolError::Internal("round")),
+            }
+        }
+    }
+}
+
+/// Checks what a round adds to a request.
+pub(super) fn violations(request: &MineRequest, round: &Round) -> Vec<Violation> {
+    let mut bad = Vec::new();
+    let Round { rank, world_size, ref run_id, .. } = *round;
+    if !(1..=WORLD_SIZE_MAX).contains(&world_size) {
+        bad.push(Violation::new("round.world_size", format!("{world_size} is not in 1..={WORLD_SIZE_MAX}")));
+    } else if rank >= world_size {
+        bad.push(Violation::new("round.rank", format!("{rank} is not below world_size {world_size}")));
+    }
+    let size = u64::from(request.batch_size) * u64::from(world_size);
+    if size > ROUND_SIZE_MAX {
+        bad.push(Violation::new(
+            "round.world_size",
+            format!(
+                "{world_size} ranks x batch_size {} are {size} samples, over {ROUND_SIZE_MAX}",
+                request.batch_size
+            ),
+        ));
+    }
+    if run_id.len() > RUN_ID_BYTES_MAX {
+        bad.push(Violation::new("round.run_id", format!("{} bytes, over {RUN_ID_BYTES_MAX}", run_id.len())));
+    }
+    if !request.request_id.is_empty() {
+        bad.push(Violation::new("request_id", "must be empty in a round, which remembers its batch itself"));
+    }
+    if request.dry_run {
+        bad.push(Violation::new(
+            "dry_run",
+            "must be false in a round: it would be served to the ranks later",
+        ));
+    }
+    bad
+}
+
+/// Whether a request may have a share of the round that `first` began.
+fn check_same(first: &MineRequest, request: &MineRequest, round: &Round) -> Result<(), PoolError> {
+    // Without `..`: a field that is added has to be thought of here.
+    let MineRequest {
+        batch_size,
+        policy,
+        exclude,
+        seed,
+        step,
+        lease,
+        round: began,
+        wait: _,
+        request_id: _,
+        dry_run: _,
+    } = first;
+    let world_size = began.as_ref().map_or(0, |began| began.world_size);
+    let numbers = |first, this| Some((first, this));
+    let differs = [
+        ("round.world_size", world_size != round.world_size, numbers(world_size, round.world_size)),
+        ("batch_size", *batch_size != request.batch_size, numbers(*batch_size, request.batch_size)),
+        ("policy", *policy != request.policy, None),
+        ("exclude_ids", *exclude != request.exclude, None),
+        ("seed", *seed != request.seed, None),
+        ("step", *step != request.step, None),
+        ("lease", *lease != request.lease, None),
+    ];
+    let Some((field, _, numbers)) = differs.into_iter().find(|(_, differs, _)| *differs) else {
+        return Ok(());
+    };
+    let numbers =
+        numbers.map_or_else(String::new, |(first, this)| format!(": it was {first}, and is {this} here"));
+    Err(PoolError::FailedPrecondition {
+        reason: "ROUND_MISMATCH",
+        message: format!(
+            "round {} of run `{}` was begun with another {field}{numbers}",
+            round.number, round.run_id
+        ),
+    })
+}
+
+fn expired(round: &Round, forgotten: u64) -> PoolError {
+    PoolError::FailedPrecondition {
+        reason: "ROUND_EXPIRED",
+        message: format!(
+            "rounds up to {forgotten} of run `{}` are over (round {} was asked for): a run that starts again needs another run_id",
+            round.run_id, round.number
+        ),
+    }
+}
+
+/// Of the permutations of a round.
+fn seed(pool_uid: u64, round: &Round) -> u64 {
+    let mut bytes = Vec::with_capacity(16 + RUN_ID_BYTES_MAX);
+    bytes.extend(pool_uid.to_le_bytes());
+    bytes.extend(round.number.to_le_bytes());
+    bytes.extend(round.run_id.as_bytes());
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

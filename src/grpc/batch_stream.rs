@@ -69,7 +69,7 @@ struct State {
     sent: u64,
 }
 
-/// The batches of a stream. A seed and a round's number, where given, are advanced by one each batch.
+/// The batches of a stream. A seed, a step and a round's number, where given, are advanced by one each batch.
 pub(super) fn batches(
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
@@ -85,6 +85,7 @@ pub(super) fn batches(
         }
         let mut request = state.start.request.clone();
         request.seed = request.seed.map(|seed| seed.wrapping_add(state.sent));
+        request.step = request.step.map(|step| step.wrapping_add(state.sent));
         if let Some(round) = &mut request.round {
             round.number = round.number.wrapping_add(state.sent);
         }

@@ -35,6 +35,8 @@ pub struct SpecChange {
     pub rotation: Option<BackgroundRotation>,
     /// Re-report rule.
     pub score_update: Option<ScoreUpdate>,
+    /// The control arm.
+    pub control_fraction: Option<f64>,
 }
 
 /// A named store of samples with one spec.
@@ -186,6 +188,9 @@ impl Pool {
         }
         if let Some(score_update) = change.score_update {
             spec.score_update = score_update;
+        }
+        if let Some(control_fraction) = change.control_fraction {
+            spec.control_fraction = control_fraction;
         }
         let violations = spec.violations(limits);
         if !violations.is_empty() {

@@ -7,9 +7,10 @@ use tracing::Instrument as _;
 
 use super::admission::Patience;
 use super::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, Wait};
+use super::control::is_control;
 use super::core::Pool;
+use super::curriculum::{self, Applied};
 use super::error::{PoolError, Violation};
-use super::policy::Policy;
 use super::rounds;
 use super::sampler::{self, MineContext, Ranks};
 use super::spans;
@@ -51,6 +52,11 @@ impl Pool {
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
         let mut bad = request.policy.violations("policy");
+        let curriculum = curriculum::in_force(&request.policy, &spec.default_policy);
+        // A step clock may get its first step while the request waits.
+        if curriculum.is_some() && request.step.is_none() && !spec.decay.by_steps() {
+            bad.push(step_missing());
+        }
         if !(1..=BATCH_SIZE_MAX).contains(&request.batch_size) {
             bad.push(Violation::new(
                 "batch_size",
@@ -113,6 +119,13 @@ impl Pool {
         let now_millis = self.clock.now_millis();
         self.store.expire(now_millis).await?;
         let lease = request.lease.unwrap_or(spec.serve_limits.lease);
+        let step = request.step.or_else(|| self.clock.step());
+        let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
+        else {
+            return Err(PoolError::Invalid(vec![step_missing()]));
+        };
+        let control =
+            request.round.as_ref().is_some_and(|round| is_control(spec.control_fraction, &self.id, round));
         let ranks = request.round.as_ref().map(|round| Ranks {
             count: round.world_size as usize,
             hardness: spec.hardness,
@@ -120,7 +133,7 @@ impl Pool {
         });
         let context = MineContext {
             store: &*self.store,
-            policy: request.policy.over(&spec.default_policy.over(&Policy::default())),
+            policy: if control { policy.uniform() } else { policy },
             batch_size: request.batch_size as usize * ranks.map_or(1, |ranks| ranks.count),
             excluded: excluded.into_iter().collect(),
             now: Key(now.decay_units as u32),
@@ -144,6 +157,7 @@ impl Pool {
         };
         let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
         batch.timed_out = timed_out;
+        (batch.control, batch.warmup) = (control, warmup);
         self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);
         self.filtered.add(&batch.filtered);
@@ -175,6 +189,10 @@ impl Pool {
             tokio::time::sleep(WAIT_POLL).await;
         }
     }
+}
+
+fn step_missing() -> Violation {
+    Violation::new("step", "is needed: the policy has a curriculum, and no step has been reported")
 }
 
 fn serve_penalty(limits: ServeLimits) -> ServePenalty {

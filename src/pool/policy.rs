@@ -1,6 +1,7 @@
 //! How a batch is chosen: the policy, what a request overrides of it, and its ranges.
 
 use super::balance::Balance;
+use super::curriculum::Curriculum;
 use super::error::Violation;
 
 /// Largest exponent of PROPORTIONAL and RANK (DECISIONS 24).
@@ -124,6 +125,20 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// A uniform batch, weighted like any other: for a warm-up and a control arm.
+    #[must_use]
+    pub fn uniform(self) -> Self {
+        Self {
+            strategy: Strategy::Uniform,
+            random_fraction: 1.0,
+            windows: Vec::new(),
+            balance: Balance::default(),
+            ..self
+        }
+    }
+}
+
 /// What a pool or a request says of its policy; what it leaves open comes from below.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PolicyOverrides {
@@ -143,6 +158,8 @@ pub struct PolicyOverrides {
     pub shortfall: Option<Shortfall>,
     /// See [`Policy`]; as a whole.
     pub balance: Option<Balance>,
+    /// What changes with the step, in place of the constants above.
+    pub curriculum: Option<Curriculum>,
 }
 
 impl PolicyOverrides {
@@ -186,6 +203,9 @@ impl PolicyOverrides {
         }
         if let Some(balance) = &self.balance {
             bad.extend(balance.violations(&format!("{prefix}.balance")));
+        }
+        if let Some(curriculum) = &self.curriculum {
+            bad.extend(curriculum.violations(self, prefix));
         }
         bad
     }

@@ -175,6 +175,8 @@ pub struct PoolSpec {
     pub serve_limits: ServeLimits,
     /// Longest payload, bytes; 0: none.
     pub max_payload_bytes: u32,
+    /// Share of rounds that get a uniform batch.
+    pub control_fraction: f64,
 }
 
 impl PoolSpec {
@@ -193,6 +195,7 @@ impl PoolSpec {
             default_policy: PolicyOverrides::default(),
             serve_limits: ServeLimits::default(),
             max_payload_bytes: 0,
+            control_fraction: 0.0,
         }
     }
 
@@ -293,6 +296,11 @@ impl PoolSpec {
                 self.max_payload_bytes, limits.max_payload_bytes
             ),
         );
+        check(
+            (0.0..=1.0).contains(&self.control_fraction),
+            "control_fraction",
+            format!("{} is not in 0..=1", self.control_fraction),
+        );
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
         bad
     }
@@ -312,6 +320,7 @@ impl PoolSpec {
             (self.default_policy != other.default_policy, "default_policy"),
             (self.serve_limits != other.serve_limits, "serve_limits"),
             (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
+            (self.control_fraction != other.control_fraction, "control_fraction"),
         ];
         differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
     }

@@ -72,6 +72,8 @@ counters! {
     rounds,
     /// Answers from a round that another request had begun.
     round_replays,
+    /// Rounds of the control arm.
+    control_batches,
 }
 
 impl Counters {
@@ -106,6 +108,7 @@ impl Counters {
         Self::add(&self.served_background, batch.ids.len() as u64 - hard);
         Self::add(&self.shortfalls, u64::from(batch.shortfall_count > 0));
         Self::add(&self.proposals, batch.proposals);
+        Self::add(&self.control_batches, u64::from(batch.control));
     }
 }
 

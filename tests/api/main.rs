@@ -7,6 +7,7 @@ mod common;
 mod admin;
 mod balance;
 mod leases;
+mod curriculum;
 mod mining;
 mod pools;
 mod reports;

@@ -187,6 +187,7 @@ impl Snapshot {
             (&m::POOL_PROPOSALS, |p| p.stats.counters.proposals),
             (&m::POOL_ROUNDS, |p| p.stats.counters.rounds),
             (&m::POOL_ROUND_REPLAYS, |p| p.stats.counters.round_replays),
+            (&m::POOL_CONTROL_BATCHES, |p| p.stats.counters.control_batches),
             (&m::POOL_BACKGROUND_GENERATIONS, |p| p.stats.store.generations),
             (&m::POOL_BACKGROUND_GENERATIONS_TIMED_OUT, |p| p.stats.store.generations_timed_out),
         ] {

@@ -92,6 +92,7 @@ metrics! {
     POOL_ROUNDS Counter "hardneg_pool_rounds_total" ["pool"] "Rounds drawn";
     POOL_ROUND_REPLAYS Counter "hardneg_pool_round_replays_total" ["pool"]
         "Answers from a round that another request had begun: the other ranks', and retries";
+    POOL_CONTROL_BATCHES Counter "hardneg_pool_control_batches_total" ["pool"] "Rounds of the control arm";
     POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]
         "Generations of the background begun";
     POOL_BACKGROUND_GENERATIONS_TIMED_OUT Counter "hardneg_pool_background_generations_timed_out_total" ["pool"]

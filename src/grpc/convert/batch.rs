@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{duration, policy, report, round, stats, variant};
+use super::{duration, negative_ratio, policy, report, round, stats, variant};
 use crate::grpc::Context;
 use crate::pool::admission::Patience;
 use crate::pool::batch::{Approximation, Estimand, MineRequest, MinedBatch, Source, Wait};
@@ -39,21 +39,9 @@ pub(in crate::grpc) fn decode(
     prefix: &str,
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
-    for (set, name) in [
-        (message.step.is_some(), "step"),
-        (message.negative_ratio.is_some(), "negative_ratio"),
-    ] {
-        if set {
-            return Err(PoolError::Unimplemented(field(name)));
-        }
-    }
     let pool = context.pool(&field("pool"), &message.pool, message.pool_uid)?;
-    if message.batch_size as usize > context.rows_max {
-        return Err(PoolError::invalid(
-            field("batch_size"),
-            format!("{} is over this server's max_batch_rows {}", message.batch_size, context.rows_max),
-        ));
-    }
+    let batch_size =
+        negative_ratio::batch_size(message.batch_size, message.negative_ratio, context.rows_max, prefix)?;
     let exclude = match message.exclude_ids {
         // A message without ids excludes nothing.
         Some(pb::IdColumn { encoding: None }) | None => Default::default(),
@@ -70,7 +58,7 @@ pub(in crate::grpc) fn decode(
         }),
     };
     let request = MineRequest {
-        batch_size: message.batch_size,
+        batch_size,
         policy: policy::decode(&field("policy"), message.policy)?,
         exclude,
         seed: message.seed,
@@ -79,7 +67,7 @@ pub(in crate::grpc) fn decode(
         dry_run: message.dry_run,
         lease: message.lease.map(|lease| duration(&field("lease"), lease)).transpose()?,
         round: message.round.map(round::decode),
-        step: None,
+        step: message.step,
     };
     let reply = Reply {
         pool,

@@ -3,6 +3,8 @@
 pub(super) mod activity;
 mod balance;
 pub(super) mod batch;
+mod curriculum;
+mod negative_ratio;
 pub(super) mod policy;
 pub(super) mod report;
 mod round;

@@ -1,6 +1,6 @@
 //! Mining policies.
 
-use super::{balance, variant};
+use super::{balance, curriculum, variant};
 use crate::pool::balance::Balance;
 use crate::pool::error::PoolError;
 use crate::pool::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
@@ -15,9 +15,10 @@ pub(in crate::grpc) fn decode(
     message: Option<pb::MiningPolicy>,
 ) -> Result<PolicyOverrides, PoolError> {
     let message = message.unwrap_or_default();
-    if message.curriculum.is_some() {
-        return Err(PoolError::Unimplemented(format!("{prefix}.curriculum")));
-    }
+    let curriculum = message
+        .curriculum
+        .map(|message| curriculum::decode(&format!("{prefix}.curriculum"), message))
+        .transpose()?;
     let strategy = match variant(&format!("{prefix}.strategy"), message.strategy)? {
         pb::Strategy::Unspecified => None,
         pb::Strategy::Top => Some(Strategy::Top),
@@ -60,6 +61,7 @@ pub(in crate::grpc) fn decode(
             .balance
             .map(|message| balance::decode(&format!("{prefix}.balance"), message))
             .transpose()?,
+        curriculum,
     })
 }
 
@@ -86,6 +88,8 @@ pub(in crate::grpc) fn encode(policy: Policy) -> pb::MiningPolicy {
         windows: policy.windows,
         shortfall: Some(policy.shortfall),
         balance: Some(policy.balance).filter(Balance::is_active),
+        // Its values have been applied.
+        curriculum: None,
     })
 }
 
@@ -118,6 +122,7 @@ pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningP
         windows: policy.windows.iter().map(encode_window).collect(),
         shortfall: shortfall.into(),
         balance: policy.balance.as_ref().map(balance::encode),
+        curriculum: policy.curriculum.as_ref().map(curriculum::encode),
         ..Default::default()
     }
 }

@@ -45,6 +45,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         filtered: Some(encode_filtered(&stats.filtered)),
         rounds: counters.rounds,
         round_replays: counters.round_replays,
+        control_batches: counters.control_batches,
         ..Default::default()
     }
 }

@@ -106,7 +106,7 @@ fn ingest(pool: &Pool, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &A
 }
 
 /// p50 and p99 in microseconds.
-fn latencies(runtime: &Runtime, pool: &Pool) -> (f64, f64) {
+fn latencies(runtime: &Runtime, pool: &Arc<Pool>) -> (f64, f64) {
     let request = MineRequest { batch_size: 256, ..MineRequest::default() };
     let mut micros: Vec<f64> = (0..DRAWS)
         .map(|_| {

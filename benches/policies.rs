@@ -108,7 +108,7 @@ fn policies(strata: u32) -> Vec<(&'static str, MineRequest)> {
 }
 
 /// Median of a policy's medians, microseconds; median of the ratios to plain; samples of its last batch.
-fn compare(runtime: &Runtime, pool: &Pool, request: &MineRequest) -> (f64, f64, usize) {
+fn compare(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest) -> (f64, f64, usize) {
     let plain = MineRequest { batch_size: BATCH, ..MineRequest::default() };
     let (mut micros, mut ratios, mut samples) = (Vec::new(), Vec::new(), 0);
     for _ in 0..PAIRS {
@@ -121,7 +121,7 @@ fn compare(runtime: &Runtime, pool: &Pool, request: &MineRequest) -> (f64, f64, 
     (median(micros), median(ratios), samples)
 }
 
-fn median_of_draws(runtime: &Runtime, pool: &Pool, request: &MineRequest) -> (f64, usize) {
+fn median_of_draws(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest) -> (f64, usize) {
     let mut samples = 0;
     let micros = (0..DRAWS).map(|_| {
         let start = Instant::now();

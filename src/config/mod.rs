@@ -108,7 +108,7 @@ pub struct Limits {
     /// Mining calls at work at a time, over all connections, waiting ones not counted. Default 256: mining is
     /// pure computation, beyond a few per core a queue only ages.
     pub max_inflight_mines: usize,
-    /// Calls that wait for a pool to fill, at a time. Default 4,096: they cost a timer each.
+    /// Calls that wait for a pool to fill, a round to be drawn or a flow to move, at a time. Default 4,096: they cost a timer each.
     pub max_waiting_mines: usize,
     /// Watches (WatchPoolStats) at a time. Default 256: each costs a look at the pool a second, shared per pool.
     pub max_watches: usize,

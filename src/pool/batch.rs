@@ -50,6 +50,12 @@ pub struct Round {
 }
 
 impl MineRequest {
+    /// Samples that one draw for it has: in a round those of all ranks.
+    #[must_use]
+    pub fn draw_size(&self) -> u64 {
+        u64::from(self.batch_size) * self.round.as_ref().map_or(1, |round| u64::from(round.world_size))
+    }
+
     /// Bytes this holds, about.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

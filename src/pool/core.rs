@@ -12,6 +12,7 @@ use super::batch::PoolSizes;
 use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
 use super::filtered::FilterTotals;
+use super::flow::{Flow, Gate};
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
@@ -37,6 +38,8 @@ pub struct SpecChange {
     pub score_update: Option<ScoreUpdate>,
     /// The control arm.
     pub control_fraction: Option<f64>,
+    /// The flow, or that there is to be none.
+    pub flow: Option<Option<Flow>>,
 }
 
 /// A named store of samples with one spec.
@@ -53,6 +56,8 @@ pub struct Pool {
     pub(super) counters: Counters,
     pub(super) filtered: FilterTotals,
     pub(super) recorder: Recorder,
+    /// The balance of reports and mines.
+    pub(super) flow: Gate,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
     pub(super) grown: Notify,
@@ -86,6 +91,7 @@ impl Pool {
             uid,
             create_time: SystemTime::now(),
             clock: Clock::new(spec.decay, time),
+            flow: Gate::new(spec.flow),
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
             ledger: Ledger::new(limits.max_workers_per_pool),
@@ -192,11 +198,15 @@ impl Pool {
         if let Some(control_fraction) = change.control_fraction {
             spec.control_fraction = control_fraction;
         }
+        if let Some(flow) = change.flow {
+            spec.flow = flow;
+        }
         let violations = spec.violations(limits);
         if !violations.is_empty() {
             return Err(PoolError::Invalid(violations));
         }
         self.clock.set_decay(spec.decay);
+        self.flow.set(spec.flow, self.counters.values().reported_rows);
         *guard = (Arc::new(spec), guard.1 + 1);
         Ok(())
     }
@@ -278,6 +288,7 @@ impl Pool {
             filtered: self.filtered.values(),
             store,
             step: self.clock.step(),
+            flow_balance: self.flow.balance(),
         })
     }
 }

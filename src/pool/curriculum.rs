@@ -177,8 +177,8 @@ fn crossing(min: &Schedule, max: &Schedule) -> Option<u64> {
             steps.extend([step.saturating_sub(1), step, step.saturating_add(1)]);
         }
     }
-    // Not `<`: a NaN must not pass.
-    steps.into_iter().find(|&step| !(max.at(step) - min.at(step) >= QUANTILE_GAP_MIN))
+    // Both have been checked: there is no NaN.
+    steps.into_iter().find(|&step| max.at(step) - min.at(step) < QUANTILE_GAP_MIN)
 }
 
 /// A policy as it is applied to one draw.

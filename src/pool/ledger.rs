@@ -93,6 +93,16 @@ impl Ledger {
         worker.seen.enter(sender.sequence)
     }
 
+    /// Whether a batch has been entered.
+    #[must_use]
+    pub(super) fn has(&self, sender: &Sender) -> bool {
+        sender.sequence != 0
+            && self
+                .workers
+                .get(&(sender.worker_id.clone(), sender.epoch))
+                .is_some_and(|worker| worker.lock().seen.has(sender.sequence))
+    }
+
     /// Notes an applied batch.
     pub(super) fn deliver(&self, sender: &Sender, delivery: Delivery) {
         let key = (sender.worker_id.clone(), sender.epoch);
@@ -179,11 +189,15 @@ impl Seen {
                 self.clear(s);
             }
             self.highest = sequence;
-        } else if self.highest - sequence >= WINDOW || self.is_set(sequence) {
+        } else if self.has(sequence) {
             return false;
         }
         self.bits[Self::word(sequence)] |= Self::bit(sequence);
         true
+    }
+
+    fn has(&self, sequence: u64) -> bool {
+        sequence <= self.highest && (self.highest - sequence >= WINDOW || self.is_set(sequence))
     }
 
     fn forget(&mut self, sequence: u64) {

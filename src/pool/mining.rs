@@ -11,6 +11,8 @@ use super::control::is_control;
 use super::core::Pool;
 use super::curriculum::{self, Applied};
 use super::error::{PoolError, Violation};
+use super::flow::{Pass, Told};
+use super::policy::Shortfall;
 use super::rounds;
 use super::sampler::{self, MineContext, Ranks};
 use super::spans;
@@ -81,6 +83,10 @@ impl Pool {
         if let Some(round) = &request.round {
             bad.extend(rounds::violations(request, round));
         }
+        if let Some(flow) = spec.flow.filter(|_| !request.dry_run) {
+            let field = if request.round.is_some() { "round.world_size" } else { "batch_size" };
+            bad.extend(flow.fault(request.draw_size() as f64, field));
+        }
         if let Some(wait) = request.wait {
             if wait.min_size > spec.capacity {
                 bad.push(Violation::new(
@@ -109,9 +115,18 @@ impl Pool {
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
-        let timed_out = match request.wait {
+        let called = tokio::time::Instant::now();
+        let mut timed_out = match request.wait {
             Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
             None => false,
+        };
+        let asked = request.draw_size();
+        let pass = match pin!(self.wait_for_reports(spec, request, called)).await? {
+            Some((pass, ended)) => {
+                timed_out |= ended;
+                Some(pass)
+            }
+            None => None,
         };
         let _place = self.house.admission.mine(patience).await?;
         let begun = Instant::now();
@@ -131,10 +146,20 @@ impl Pool {
             hardness: spec.hardness,
             units_per_age: spec.decay.units_per_age(),
         });
+        let size = pass.as_ref().map_or(asked, |pass| asked.min(pass.samples()));
+        let size = (size - size % ranks.map_or(1, |ranks| ranks.count as u64)) as usize;
+        if size == 0 && policy.shortfall == Shortfall::Error {
+            return Err(PoolError::FailedPrecondition {
+                reason: "FLOW",
+                message: format!(
+                    "too little was reported in time: the pool's flow lets none of {asked} samples be mined"
+                ),
+            });
+        }
         let context = MineContext {
             store: &*self.store,
             policy: if control { policy.uniform() } else { policy },
-            batch_size: request.batch_size as usize * ranks.map_or(1, |ranks| ranks.count),
+            batch_size: size,
             excluded: excluded.into_iter().collect(),
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
@@ -158,6 +183,10 @@ impl Pool {
         let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
         batch.timed_out = timed_out;
         (batch.control, batch.warmup) = (control, warmup);
+        batch.shortfall_count = (asked as usize).saturating_sub(batch.ids.len()) as u32;
+        if let Some(pass) = pass {
+            pass.settle(batch.ids.len() as u64);
+        }
         self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);
         self.filtered.add(&batch.filtered);
@@ -165,6 +194,22 @@ impl Pool {
             self.recorder.served(&batch);
         }
         Ok(batch)
+    }
+
+    /// Waits while the draw would bring the flow's balance under its buffer; true when the time ran out first.
+    async fn wait_for_reports(
+        &self,
+        spec: &PoolSpec,
+        request: &MineRequest,
+        called: tokio::time::Instant,
+    ) -> Result<Option<(Pass<'_>, bool)>, PoolError> {
+        let Some(flow) = spec.flow.filter(|_| !request.dry_run) else { return Ok(None) };
+        let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
+        let told =
+            Told { waits: &self.counters.flow_mine_waits, timeouts: &self.counters.flow_mine_timeouts };
+        let place = || self.house.admission.wait();
+        let closed = (&self.closed, self.id.as_str());
+        self.flow.mine(request.draw_size(), called + patience, closed, place, told).await.map(Some)
     }
 
     /// Waits until the hard store holds `min_size`; true when the time ran out first.

@@ -10,6 +10,7 @@ pub mod core;
 pub mod curriculum;
 pub mod error;
 pub mod filtered;
+pub mod flow;
 mod house;
 mod ingest;
 mod ledger;

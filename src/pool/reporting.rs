@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
+use super::flow::{Pass, Told};
 use super::ingest::{check_payloads, drop_unusable, merge};
 use super::ledger::Delivery;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
@@ -20,17 +21,48 @@ impl Pool {
     /// Applies a batch of scores.
     ///
     /// # Errors
-    /// `Invalid` naming the column, `Exhausted`, `Unavailable`; nothing is applied then.
+    /// `Invalid` naming the column, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
     pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
+        let rows = report.ids.len();
+        let span = spans::report(&self.id, rows);
+        let pass = {
+            let waiting = pin!(self.wait_for_miners(&report));
+            waiting.instrument(span.clone()).await.inspect_err(|_| self.count_rejected())?
+        };
         let begun = Instant::now();
-        let span = spans::report(&self.id, report.ids.len());
         let applying = pin!(self.apply(report));
         let result = applying.instrument(span).await;
         match &result {
-            Ok(_) => self.recorder.reports.record(begun.elapsed()),
+            Ok(ack) => {
+                self.recorder.reports.record(begun.elapsed());
+                if let Some(pass) = pass.filter(|_| ack.status == AckStatus::Applied) {
+                    pass.settle(rows as u64);
+                }
+            }
             Err(_) => self.count_rejected(),
         }
         result
+    }
+
+    /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
+    /// that a report that is refused may be sent again.
+    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Pass<'_>>, PoolError> {
+        let spec = self.spec();
+        let Some(flow) = spec.flow else { return Ok(None) };
+        if self.ledger.has(&report.sender) {
+            // A resend changes nothing.
+            return Ok(None);
+        }
+        check_payloads(&spec, report)?;
+        let rows = report.ids.len() as u64;
+        if let Some(fault) = flow.fault(rows as f64 * flow.mined_per_reported, "batch.ids") {
+            return Err(PoolError::Invalid(vec![fault]));
+        }
+        let deadline = tokio::time::Instant::now() + flow.max_wait.min(self.limits.max_wait);
+        let told =
+            Told { waits: &self.counters.flow_report_waits, timeouts: &self.counters.flow_report_timeouts };
+        let place = || self.house.admission.wait();
+        self.flow.report(rows, deadline, (&self.closed, &self.id), place, told).await.map(Some)
     }
 
     async fn apply(&self, report: Report) -> Result<Ack, PoolError> {

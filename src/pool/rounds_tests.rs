@@ -23,6 +23,8 @@ async fn pool(registry: &Registry, id: &str, rows: u64) -> Arc<Pool> {
         scores: (0..rows).map(|id| id as f32).collect(),
         ids: Ids::U64((0..rows).collect()),
         payloads: Vec::new(),
+        strata: Vec::new(),
+        groups: Ids::default(),
         step: 0,
         model_version: 0,
         sender: Sender { worker_id: String::new(), epoch: 0, sequence: 0 },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::Violation;
+use super::flow::Flow;
 use super::policy::PolicyOverrides;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::{BackgroundSpec, ScoreUpdate};
@@ -177,6 +178,8 @@ pub struct PoolSpec {
     pub max_payload_bytes: u32,
     /// Share of rounds that get a uniform batch.
     pub control_fraction: f64,
+    /// How mining is coupled to reporting; `None`: not at all.
+    pub flow: Option<Flow>,
 }
 
 impl PoolSpec {
@@ -196,6 +199,7 @@ impl PoolSpec {
             serve_limits: ServeLimits::default(),
             max_payload_bytes: 0,
             control_fraction: 0.0,
+            flow: None,
         }
     }
 
@@ -301,6 +305,7 @@ impl PoolSpec {
             "control_fraction",
             format!("{} is not in 0..=1", self.control_fraction),
         );
+        bad.extend(self.flow.iter().flat_map(Flow::violations));
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
         bad
     }
@@ -321,6 +326,7 @@ impl PoolSpec {
             (self.serve_limits != other.serve_limits, "serve_limits"),
             (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
             (self.control_fraction != other.control_fraction, "control_fraction"),
+            (self.flow != other.flow, "flow"),
         ];
         differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
     }

@@ -74,6 +74,14 @@ counters! {
     round_replays,
     /// Rounds of the control arm.
     control_batches,
+    /// Reports that waited for miners.
+    flow_report_waits,
+    /// Reports refused at the end of their wait.
+    flow_report_timeouts,
+    /// Mines that waited for reports.
+    flow_mine_waits,
+    /// Mines whose wait ended first.
+    flow_mine_timeouts,
 }
 
 impl Counters {
@@ -125,4 +133,6 @@ pub struct PoolStats {
     pub store: StoreStats,
     /// Step clock: the highest step.
     pub step: Option<u64>,
+    /// With a flow: its balance, samples.
+    pub flow_balance: Option<f64>,
 }

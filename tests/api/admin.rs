@@ -67,6 +67,9 @@ fn metric_of(name: &str) -> Option<&'static &'static Metric> {
 async fn every_metric_is_documented_and_every_documented_metric_is_told() {
     let server = TestServer::start().await;
     let client = used(&server).await;
+    // A flow, so that its balance is there.
+    let flow = pb::Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..Default::default() };
+    client.create_pool("flow", pb::PoolSpec { flow: Some(flow), ..plain(10) }).await.unwrap();
     // Steps, so that hardneg_pool_step is there.
     let decay = pb::Decay { half_life: Some(pb::decay::HalfLife::HalfLifeSteps(10.0)), max_step_jump: 0 };
     client.create_pool("steps", pb::PoolSpec { decay: Some(decay), ..plain(10) }).await.unwrap();

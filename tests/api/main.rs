@@ -6,8 +6,9 @@ mod common;
 
 mod admin;
 mod balance;
-mod leases;
 mod curriculum;
+mod flow;
+mod leases;
 mod mining;
 mod pools;
 mod reports;

@@ -188,6 +188,10 @@ async fn a_request_that_differs_from_the_first_is_told_where() {
         ("policy", pb::MineBatchRequest { policy: Some(alpha), ..first() }),
         ("exclude_ids", pb::MineBatchRequest { exclude_ids: Some(one), ..first() }),
         ("seed", pb::MineBatchRequest { seed: Some(4), ..first() }),
+        (
+            "lease",
+            pb::MineBatchRequest { lease: Some(prost_types::Duration { seconds: 1, nanos: 0 }), ..first() },
+        ),
     ];
     for (field, request) in differing {
         let error = mined(&client, request).await.unwrap_err();
@@ -280,9 +284,17 @@ async fn weights_are_scaled_over_the_whole_round() {
         let mut weights = Vec::new();
         let mut largest = Vec::new();
         for rank in 0..4 {
-            let policy = pb::MiningPolicy { normalization: normalization.into(), ..Default::default() };
-            let request =
-                pb::MineBatchRequest { policy: Some(policy), ..share("p", 16, round(number, rank, 4)) };
+            // Without the background, whose samples share one weight, no two weights are alike.
+            let policy = pb::MiningPolicy {
+                normalization: normalization.into(),
+                random_fraction: Some(0.0),
+                ..Default::default()
+            };
+            let request = pb::MineBatchRequest {
+                seed: Some(7),
+                policy: Some(policy),
+                ..share("p", 16, round(number, rank, 4))
+            };
             let of_rank = floats(&mined(&client, request).await.unwrap().importance_weights);
             largest.push(of_rank.iter().copied().fold(0.0, f32::max));
             weights.extend(of_rank);

@@ -7,6 +7,7 @@
 mod common;
 
 mod balance;
+mod rounds;
 
 use common::TestServer;
 use hardneg::client::{Batch, Client, Ids, MineRequest, ScoreBatch};

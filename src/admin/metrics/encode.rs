@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::meter::{CODES, Meter};
 use crate::pool::activity::{BOUNDS_SECONDS, LatencyCounts};
 use crate::pool::admission::Occupancy;
-use crate::pool::stats::PoolStats;
+use crate::pool::stats::{CounterValues, PoolStats};
 
 /// All that is told.
 #[derive(Debug)]
@@ -169,6 +169,7 @@ impl Snapshot {
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
         self.each(encoder, &m::POOL_STEP, |p| p.stats.step.map(|step| step as f64))?;
+        self.each(encoder, &m::POOL_FLOW_BALANCE, |p| p.stats.flow_balance)?;
         self.each(encoder, &m::POOL_WORKERS, |p| Some(p.reporting as f64))?;
         self.each(encoder, &m::POOL_WORKER_LAG_SECONDS, |p| p.lag_seconds)
     }
@@ -218,6 +219,21 @@ impl Snapshot {
                 })
             })
         })?;
+        for (metric, counts) in [
+            (
+                &m::POOL_FLOW_WAITS,
+                (|c| (c.flow_report_waits, c.flow_mine_waits)) as fn(&CounterValues) -> (u64, u64),
+            ),
+            (&m::POOL_FLOW_TIMEOUTS, |c| (c.flow_report_timeouts, c.flow_mine_timeouts)),
+        ] {
+            family(encoder, metric, |f| {
+                self.pools.iter().try_for_each(|pool| {
+                    let (reports, mines) = counts(&pool.stats.counters);
+                    f.value(&[("pool", &pool.id), ("side", "report")], reports as f64)?;
+                    f.value(&[("pool", &pool.id), ("side", "mine")], mines as f64)
+                })
+            })?;
+        }
         family(encoder, &m::POOL_SERVED_SAMPLES, |f| {
             self.pools.iter().try_for_each(|pool| {
                 let c = &pool.stats.counters;

@@ -51,7 +51,7 @@ metrics! {
     GRPC_REQUEST_DURATION Histogram "hardneg_grpc_request_duration_seconds" ["method"]
         "From a call's headers to its last byte; of streams, their whole life";
     INFLIGHT_MINES Gauge "hardneg_inflight_mines" [] "Mining calls at work, over all pools";
-    WAITING_MINES Gauge "hardneg_waiting_mines" [] "Mining calls that wait for a pool to fill or for their round to be drawn, over all pools";
+    WAITING_MINES Gauge "hardneg_waiting_mines" [] "Calls that wait for a pool to fill, for their round to be drawn or for the other side of a flow, over all pools";
     INFLIGHT_REPORTS Gauge "hardneg_inflight_reports" [] "Unary reports at work, over all pools";
 
     POOL_HARD_SAMPLES Gauge "hardneg_pool_hard_samples" ["pool"] "Samples in the hard store";
@@ -64,6 +64,8 @@ metrics! {
     POOL_FLOOR_LOG2 Gauge "hardneg_pool_floor_log2" ["pool"]
         "log2 of the lowest weight in a full hard store; absent while there is room";
     POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step reported; absent in pools that age by time";
+    POOL_FLOW_BALANCE Gauge "hardneg_pool_flow_balance_samples" ["pool"]
+        "reported x mined_per_reported - mined; absent without a flow";
     POOL_WORKERS Gauge "hardneg_pool_workers" ["pool"] "Workers that reported in the last minute";
     POOL_WORKER_LAG_SECONDS Gauge "hardneg_pool_worker_lag_seconds" ["pool"]
         "Silence of the worker that has been quiet longest, of those heard in the last five minutes; absent without any";
@@ -93,6 +95,10 @@ metrics! {
     POOL_ROUND_REPLAYS Counter "hardneg_pool_round_replays_total" ["pool"]
         "Answers from a round that another request had begun: the other ranks', and retries";
     POOL_CONTROL_BATCHES Counter "hardneg_pool_control_batches_total" ["pool"] "Rounds of the control arm";
+    POOL_FLOW_WAITS Counter "hardneg_pool_flow_waits_total" ["pool", "side"]
+        "Calls that waited for the other side of the pool's flow: report or mine";
+    POOL_FLOW_TIMEOUTS Counter "hardneg_pool_flow_timeouts_total" ["pool", "side"]
+        "Of these, reports that were refused and mines that got less, because nobody came in time";
     POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]
         "Generations of the background begun";
     POOL_BACKGROUND_GENERATIONS_TIMED_OUT Counter "hardneg_pool_background_generations_timed_out_total" ["pool"]

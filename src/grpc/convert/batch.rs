@@ -168,7 +168,6 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
             })
             .collect(),
         filtered: Some(stats::encode_filtered(&batch.filtered)),
-        ..Default::default()
     }
 }
 

@@ -4,6 +4,7 @@ pub(super) mod activity;
 mod balance;
 pub(super) mod batch;
 mod curriculum;
+mod flow;
 mod negative_ratio;
 pub(super) mod policy;
 pub(super) mod report;

@@ -123,7 +123,6 @@ pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningP
         shortfall: shortfall.into(),
         balance: policy.balance.as_ref().map(balance::encode),
         curriculum: policy.curriculum.as_ref().map(curriculum::encode),
-        ..Default::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_message, policy, variant};
+use super::{duration, duration_message, flow, policy, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
@@ -33,11 +33,9 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
             return Err(PoolError::Unimplemented("pool.spec.durability".into()));
         }
     }
-    for (set, name) in [
-        (message.anchored.is_some(), "anchored"),
-        (message.quarantine.is_some(), "quarantine"),
-        (message.flow.is_some(), "flow"),
-    ] {
+    for (set, name) in
+        [(message.anchored.is_some(), "anchored"), (message.quarantine.is_some(), "quarantine")]
+    {
         if set {
             return Err(PoolError::Unimplemented(format!("pool.spec.{name}")));
         }
@@ -65,6 +63,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         serve_limits: decode_serve_limits(message.serve_limits)?,
         max_payload_bytes: message.max_payload_bytes,
         control_fraction: message.control_fraction,
+        flow: flow::decode(message.flow)?,
     })
 }
 
@@ -93,6 +92,7 @@ pub(in crate::grpc) fn decode_change(
                 change.rotation = Some(decode_rotation(message.background_rotation, current.background)?);
             }
             "spec.score_update" => change.score_update = Some(decode_score_update(message.score_update)?),
+            "spec.flow" => change.flow = Some(flow::decode(message.flow)?),
             "spec.control_fraction" => change.control_fraction = Some(message.control_fraction),
             other => {
                 let shown: String = other.chars().take(80).collect();
@@ -100,7 +100,7 @@ pub(in crate::grpc) fn decode_change(
                     format!("update_mask.paths[{i}]"),
                     format!(
                         "`{}` cannot change in a live pool; spec.decay, spec.default_policy, spec.serve_limits, \
-                         spec.background_rotation, spec.score_update and spec.control_fraction can",
+                         spec.background_rotation, spec.score_update, spec.control_fraction and spec.flow can",
                         shown.escape_debug()
                     ),
                 ));
@@ -238,6 +238,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         }),
         max_payload_bytes: spec.max_payload_bytes,
         control_fraction: spec.control_fraction,
+        flow: spec.flow.as_ref().map(flow::encode),
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
         ..Default::default()

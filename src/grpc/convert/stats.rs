@@ -46,6 +46,13 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         rounds: counters.rounds,
         round_replays: counters.round_replays,
         control_batches: counters.control_batches,
+        flow: stats.flow_balance.map(|balance| pb::FlowStats {
+            balance,
+            report_waits: counters.flow_report_waits,
+            report_timeouts: counters.flow_report_timeouts,
+            mine_waits: counters.flow_mine_waits,
+            mine_timeouts: counters.flow_mine_timeouts,
+        }),
         ..Default::default()
     }
 }

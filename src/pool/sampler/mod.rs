@@ -234,6 +234,10 @@ fn background_rate(
 
 /// The places of a batch that is drawn with `size`; `None`: there are no limits.
 fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Option<Quota>, PoolError> {
+    if size == 0 {
+        // A flow lets nothing be mined: no stratum is too many for that.
+        return Ok(None);
+    }
     let policy = &context.policy;
     let with_background = policy.random_fraction > 0.0 && field.background.size > 0.0;
     Quota::new(&policy.balance, context.batch_size, size, field.strata, with_background)

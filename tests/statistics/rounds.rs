@@ -1,61 +1,12 @@
 //! Statistical claims about rounds, over the real gRPC API (METHODS 7, DECISIONS 4, 5 and 21).
 //!
-//! Pools draw their own salts and uids, so these tests see fresh randomness: each limit is passed by right code but for about
-//! one run in a million (z of 5), times the number of means compared, which is told at each. Each has a wrong way that must fail.
+//! A limit is passed by right code but for about one run in a million (z of 5), times the number of means compared, which is told
+//! at each test. Each has a wrong way that must fail.
 
-mod common;
+use super::*;
 
-use common::TestServer;
-use hardneg::client::Client;
-use hardneg::proto::v1 as pb;
-
-/// Standard errors that a mean may be off: exceeded by chance once in 1.7 million times.
-const Z_LIMIT: f64 = 5.0;
-
-/// Scores with a heavy tail, the same in every run.
-fn heavy_tailed(n: usize) -> Vec<f32> {
-    let mut state = 42u64;
-    let mut uniform = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    };
-    (0..n).map(|_| (((0..12).map(|_| uniform()).sum::<f64>() - 6.0) * 1.2).exp() as f32).collect()
-}
-
-/// What is averaged: depends on the score and on the id.
-fn f(id: u64, score: f32) -> f64 {
-    f64::from(score).sqrt() + (id % 7) as f64 / 7.0
-}
-
-#[derive(Clone, Default)]
-struct Mean {
-    n: f64,
-    sum: f64,
-    squares: f64,
-}
-
-impl Mean {
-    fn add(&mut self, x: f64) {
-        self.n += 1.0;
-        self.sum += x;
-        self.squares += x * x;
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum / self.n
-    }
-
-    fn error(&self) -> f64 {
-        ((self.squares / self.n - self.mean().powi(2)).max(0.0) / (self.n - 1.0)).sqrt()
-    }
-
-    /// How many standard errors off `truth`.
-    fn z(&self, truth: f64) -> f64 {
-        (self.mean() - truth) / self.error()
-    }
+fn means(n: usize) -> Vec<Mean> {
+    (0..n).map(|_| Mean::default()).collect()
 }
 
 async fn create(client: &Client, pool: &str, capacity: u64, background: u64, scores: &[f32]) {
@@ -110,8 +61,8 @@ async fn the_mean_over_ranks_is_unbiased_over_pools() {
     let scores = heavy_tailed(1200);
     let truth = (0..1200).map(|id| f(id, scores[id as usize])).sum::<f64>() / 1200.0;
     let fractions = [0.1, 0.25, 0.5, 1.0];
-    let mut means = vec![Mean::default(); fractions.len()];
-    let (mut one_rank, mut by_hardness) = (vec![Mean::default(); fractions.len()], Mean::default());
+    let mut averages = means(fractions.len());
+    let (mut one_rank, mut by_hardness) = (means(fractions.len()), Mean::default());
     for i in 0..320 {
         let pool = format!("pool-{i}");
         create(&client, &pool, 250, 160, &scores).await;
@@ -126,7 +77,7 @@ async fn the_mean_over_ranks_is_unbiased_over_pools() {
                 of_ranks.push(weighted.sum::<f64>() / ids.len() as f64);
                 rows.extend(ids.into_iter().zip(weights));
             }
-            means[number].add(of_ranks.iter().sum::<f64>() / f64::from(RANKS));
+            averages[number].add(of_ranks.iter().sum::<f64>() / f64::from(RANKS));
             one_rank[number].add(of_ranks[1]);
             if number == 1 {
                 // What rank 1 would see if it got the second quarter in order of hardness.
@@ -138,8 +89,8 @@ async fn the_mean_over_ranks_is_unbiased_over_pools() {
         }
         client.delete_pool(&pool, false).await.expect("deleted");
     }
-    for means in [&means, &one_rank] {
-        for (random_fraction, mean) in fractions.iter().zip(means) {
+    for averages in [&averages, &one_rank] {
+        for (random_fraction, mean) in fractions.iter().zip(averages) {
             let z = mean.z(truth);
             assert!(
                 z.abs() < Z_LIMIT,
@@ -166,9 +117,9 @@ async fn every_rank_has_it_equally_hard() {
     let client = server.client().await;
     let scores = heavy_tailed(5000);
     create(&client, "p", 2000, 1000, &scores).await;
-    let mut dealt = vec![Mean::default(); RANKS];
-    let mut blocks = vec![Mean::default(); RANKS];
-    let mut in_turn = vec![Mean::default(); RANKS];
+    let mut dealt = means(RANKS);
+    let mut blocks = means(RANKS);
+    let mut in_turn = means(RANKS);
     for number in 0..400 {
         let mut hardness: Vec<Vec<f64>> = Vec::new();
         for rank in 0..RANKS {

@@ -1,0 +1,448 @@
+//! Flow: how much is mined is coupled to how much is reported (Cassirer et al. 2021, Reverb's SampleToInsertRatio).
+//!
+//! balance = reported x mined_per_reported - mined is kept within +-error_buffer. Whoever would leave that waits for the
+//! other side, each side in the order of arrival, so that many small calls do not starve a large one. What is under way
+//! counts against its own side only: whatever becomes of it, the balance stays within its bounds.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{PoolError, Violation};
+use super::stats::Counters;
+use crate::places::Place;
+
+/// How long a report or a mine waits by default.
+pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
+/// The longest that either may wait.
+const MAX_WAIT_MAX: Duration = Duration::from_secs(300);
+/// Largest ratio, and largest buffer: counts of samples stay exact in double precision.
+const RATIO_MAX: f64 = (1u64 << 20) as f64;
+const BUFFER_MAX: f64 = (1u64 << 40) as f64;
+/// When a refused report may be sent again: miners have to catch up.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Samples that rounding may be off.
+const ROUNDING: f64 = 1e-6;
+
+/// How a pool couples mining to reporting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flow {
+    /// Samples mined for each reported one; > 0.
+    pub mined_per_reported: f64,
+    /// How far the two may drift apart, in mined samples; at least max(1, mined_per_reported).
+    pub error_buffer: f64,
+    /// Mining begins, and the ratio counts, once so many samples have been reported.
+    pub min_reported: u64,
+    /// How long either side waits.
+    pub max_wait: Duration,
+}
+
+impl Flow {
+    /// Checks every range; fields are named below `pool.spec.flow`.
+    pub(super) fn violations(&self) -> Vec<Violation> {
+        let mut bad = Vec::new();
+        let mut check = |ok: bool, field: &str, description: String| {
+            if !ok {
+                bad.push(Violation::new(format!("pool.spec.flow.{field}"), description));
+            }
+        };
+        let ratio = self.mined_per_reported;
+        let ratio_ok = ratio > 0.0 && ratio <= RATIO_MAX;
+        check(ratio_ok, "mined_per_reported", format!("{ratio} is not above 0 and at most {RATIO_MAX}"));
+        let least = if ratio_ok { ratio.max(1.0) } else { 1.0 };
+        check(
+            self.error_buffer >= least && self.error_buffer <= BUFFER_MAX,
+            "error_buffer",
+            format!(
+                "{} is not in {least}..={BUFFER_MAX}: below max(1, mined_per_reported) a single sample could wait for ever",
+                self.error_buffer
+            ),
+        );
+        check(
+            self.max_wait <= MAX_WAIT_MAX,
+            "max_wait",
+            format!("{:?} is over {MAX_WAIT_MAX:?}", self.max_wait),
+        );
+        bad
+    }
+
+    /// What no wait could let pass: `samples` of one call, in mined samples, over the whole width of the balance.
+    pub(super) fn fault(&self, samples: f64, field: &str) -> Option<Violation> {
+        let width = 2.0 * self.error_buffer;
+        (samples > width + ROUNDING).then(|| {
+            Violation::new(
+                field,
+                format!("{samples} mined samples are over 2 x flow.error_buffer = {width}: no wait could let them pass"),
+            )
+        })
+    }
+}
+
+/// Which side of the balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Report,
+    Mine,
+}
+
+/// What has been counted.
+#[derive(Debug, Default)]
+struct Book {
+    /// The balance when the flow was changed last.
+    carried: f64,
+    /// Rows and samples since.
+    reported: u64,
+    mined: u64,
+    /// Rows reported in all.
+    total: u64,
+    /// min_reported has been reached.
+    begun: bool,
+    reports_under_way: u64,
+    mines_under_way: u64,
+}
+
+impl Book {
+    fn balance(&self, flow: &Flow) -> f64 {
+        self.carried + self.reported as f64 * flow.mined_per_reported - self.mined as f64
+    }
+
+    /// Mined samples that reports may still add, whatever becomes of those under way.
+    fn room(&self, flow: &Flow) -> f64 {
+        flow.error_buffer - self.balance(flow) - self.reports_under_way as f64 * flow.mined_per_reported
+    }
+
+    /// Samples that may still be mined, whatever becomes of those under way.
+    fn credit(&self, flow: &Flow) -> f64 {
+        if self.begun { self.balance(flow) + flow.error_buffer - self.mines_under_way as f64 } else { 0.0 }
+    }
+
+    fn admits(&self, flow: &Flow, side: Side, samples: u64) -> bool {
+        match side {
+            Side::Report => {
+                !self.begun || samples as f64 * flow.mined_per_reported <= self.room(flow) + ROUNDING
+            }
+            Side::Mine => self.begun && samples as f64 <= self.credit(flow) + ROUNDING,
+        }
+    }
+
+    fn under_way(&mut self, side: Side) -> &mut u64 {
+        match side {
+            Side::Report => &mut self.reports_under_way,
+            Side::Mine => &mut self.mines_under_way,
+        }
+    }
+
+    /// Rows of a report that nothing was reserved for: counted as far as there is room, so that a first large report
+    /// does not leave the bounds.
+    fn count_free(&mut self, flow: Option<&Flow>, rows: u64) {
+        self.total += rows;
+        let Some(flow) = flow else { return };
+        let excess = if self.begun { rows } else { self.total.saturating_sub(flow.min_reported) };
+        self.begun |= self.total >= flow.min_reported;
+        let room = ((self.room(flow) + ROUNDING) / flow.mined_per_reported).max(0.0) as u64;
+        self.reported += excess.min(rows).min(room);
+    }
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    samples: u64,
+    granted: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flow: Option<Flow>,
+    book: Book,
+    reports: VecDeque<Waiter>,
+    mines: VecDeque<Waiter>,
+    next_id: u64,
+}
+
+impl State {
+    fn queue(&mut self, side: Side) -> &mut VecDeque<Waiter> {
+        match side {
+            Side::Report => &mut self.reports,
+            Side::Mine => &mut self.mines,
+        }
+    }
+
+    fn admits(&self, side: Side, samples: u64) -> bool {
+        self.flow.is_none_or(|flow| self.book.admits(&flow, side, samples))
+    }
+
+    /// Lets those pass who can, in order.
+    fn pump(&mut self) {
+        for side in [Side::Report, Side::Mine] {
+            while let Some(samples) = self.queue(side).front().map(|waiter| waiter.samples) {
+                if !self.admits(side, samples) {
+                    break;
+                }
+                let Some(waiter) = self.queue(side).pop_front() else { break };
+                *self.book.under_way(side) += samples;
+                // Who went away meanwhile gives it back as it goes.
+                let _ = waiter.granted.send(());
+            }
+        }
+    }
+}
+
+/// Leave to go on; what it was not used for is given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    gate: &'a Gate,
+    side: Side,
+    /// Under way; `None`: nothing was reserved.
+    reserved: Option<u64>,
+    done: u64,
+}
+
+impl Pass<'_> {
+    /// So many rows were reported, or samples mined.
+    pub(super) fn settle(mut self, done: u64) {
+        self.done = done;
+    }
+
+    /// Samples that may pass.
+    pub(super) fn samples(&self) -> u64 {
+        self.reserved.unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.lock();
+        let flow = state.flow;
+        match (self.side, self.reserved) {
+            (Side::Report, None) => state.book.count_free(flow.as_ref(), self.done),
+            (Side::Mine, None) => {}
+            (side, Some(reserved)) => {
+                *state.book.under_way(side) -= reserved;
+                match side {
+                    Side::Report => {
+                        state.book.total += self.done;
+                        state.book.reported += self.done;
+                    }
+                    Side::Mine => state.book.mined += self.done,
+                }
+            }
+        }
+        state.pump();
+    }
+}
+
+/// A place in a queue, left when it is dropped; what was granted and not taken is given back.
+struct Waiting<'a> {
+    gate: &'a Gate,
+    side: Side,
+    id: u64,
+    samples: u64,
+    left: bool,
+}
+
+impl Waiting<'_> {
+    /// Leaves the queue; true when it had been granted before.
+    fn leave(&mut self, state: &mut State) -> bool {
+        self.left = true;
+        let queue = state.queue(self.side);
+        match queue.iter().position(|waiter| waiter.id == self.id) {
+            Some(at) => {
+                queue.remove(at);
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.left {
+            return;
+        }
+        let mut state = self.gate.state.lock();
+        if self.leave(&mut state) {
+            *state.book.under_way(self.side) -= self.samples;
+        }
+        state.pump();
+    }
+}
+
+/// Counters of one side.
+pub(super) struct Told<'a> {
+    pub(super) waits: &'a AtomicU64,
+    pub(super) timeouts: &'a AtomicU64,
+}
+
+/// The balance of one pool, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+}
+
+/// How a wait ended.
+enum Ended<'a> {
+    Passed(Pass<'a>),
+    TimedOut(Waiting<'a>),
+}
+
+impl Gate {
+    pub(super) fn new(flow: Option<Flow>) -> Self {
+        let gate = Self::default();
+        gate.set(flow, 0);
+        gate
+    }
+
+    /// Changes the flow of a live pool that `total` rows were reported to. The balance goes on from where it is, within the
+    /// new bounds; a flow that is new starts at 0.
+    pub(super) fn set(&self, flow: Option<Flow>, total: u64) {
+        let mut state = self.state.lock();
+        if state.flow == flow {
+            return;
+        }
+        let balance = state.flow.map_or(0.0, |old| state.book.balance(&old));
+        if state.flow.is_none() {
+            (state.book.total, state.book.begun) = (total, false);
+        }
+        state.book.carried = flow.map_or(0.0, |new| balance.clamp(-new.error_buffer, new.error_buffer));
+        (state.book.reported, state.book.mined) = (0, 0);
+        state.book.begun |= flow.is_some_and(|new| state.book.total >= new.min_reported);
+        state.flow = flow;
+        state.pump();
+    }
+
+    /// The balance now; `None` without a flow.
+    pub(super) fn balance(&self) -> Option<f64> {
+        let state = self.state.lock();
+        state.flow.map(|flow| state.book.balance(&flow))
+    }
+
+    /// Leave to apply a report of so many rows.
+    ///
+    /// # Errors
+    /// `Exhausted` with a retry delay when `deadline` passes, or without a place to wait in; `Closed` of the pool.
+    pub(super) async fn report(
+        &self,
+        rows: u64,
+        deadline: Instant,
+        closed: (&CancellationToken, &str),
+        place: impl FnOnce() -> Result<Place, PoolError>,
+        told: Told<'_>,
+    ) -> Result<Pass<'_>, PoolError> {
+        match self.wait(Side::Report, rows, deadline, closed, place, &told).await? {
+            Ended::Passed(pass) => Ok(pass),
+            Ended::TimedOut(mut waiting) => {
+                let mut state = self.state.lock();
+                if waiting.leave(&mut state) {
+                    return Ok(self.pass(Side::Report, rows));
+                }
+                state.pump();
+                Counters::add(told.timeouts, 1);
+                let balance = state.flow.map_or(0.0, |flow| state.book.balance(&flow));
+                Err(PoolError::Exhausted {
+                    what: format!(
+                        "{rows} rows would bring the flow's balance, {balance}, over its error_buffer, and nobody mined in time"
+                    ),
+                    limit: "flow.error_buffer",
+                    retry_after: Some(RETRY_AFTER),
+                })
+            }
+        }
+    }
+
+    /// Leave to mine `samples`, or fewer once `deadline` has passed; true when it has.
+    ///
+    /// # Errors
+    /// `Exhausted` without a place to wait in; `NotFound` when the pool is deleted meanwhile.
+    pub(super) async fn mine(
+        &self,
+        samples: u64,
+        deadline: Instant,
+        closed: (&CancellationToken, &str),
+        place: impl FnOnce() -> Result<Place, PoolError>,
+        told: Told<'_>,
+    ) -> Result<(Pass<'_>, bool), PoolError> {
+        match self.wait(Side::Mine, samples, deadline, closed, place, &told).await? {
+            Ended::Passed(pass) => Ok((pass, false)),
+            Ended::TimedOut(mut waiting) => {
+                let mut state = self.state.lock();
+                let first = state.mines.front().is_some_and(|front| front.id == waiting.id);
+                if waiting.leave(&mut state) {
+                    return Ok((self.pass(Side::Mine, samples), false));
+                }
+                // Those before it have waited longer: what there is is theirs.
+                let credit = state.flow.filter(|_| first).map_or(0.0, |flow| state.book.credit(&flow));
+                let part = samples.min((credit + ROUNDING).max(0.0) as u64);
+                state.book.mines_under_way += part;
+                state.pump();
+                Counters::add(told.timeouts, 1);
+                Ok((self.pass(Side::Mine, part), true))
+            }
+        }
+    }
+
+    fn pass(&self, side: Side, reserved: u64) -> Pass<'_> {
+        Pass { gate: self, side, reserved: Some(reserved), done: 0 }
+    }
+
+    async fn wait(
+        &self,
+        side: Side,
+        samples: u64,
+        deadline: Instant,
+        (closed, pool): (&CancellationToken, &str),
+        place: impl FnOnce() -> Result<Place, PoolError>,
+        told: &Told<'_>,
+    ) -> Result<Ended<'_>, PoolError> {
+        let mut place = Some(place);
+        let mut _place = None;
+        let (mut waiting, granted) = loop {
+            let mut state = self.state.lock();
+            let free = match side {
+                Side::Report => state.flow.is_none() || !state.book.begun,
+                Side::Mine => state.flow.is_none(),
+            };
+            if free {
+                return Ok(Ended::Passed(Pass { gate: self, side, reserved: None, done: 0 }));
+            }
+            if state.queue(side).is_empty() && state.admits(side, samples) {
+                *state.book.under_way(side) += samples;
+                return Ok(Ended::Passed(self.pass(side, samples)));
+            }
+            if let Some(place) = place.take() {
+                drop(state);
+                // Looked at again: it may have changed.
+                _place = Some(place()?);
+                continue;
+            }
+            let (granted, answer) = oneshot::channel();
+            state.next_id += 1;
+            let id = state.next_id;
+            state.queue(side).push_back(Waiter { id, samples, granted });
+            break (Waiting { gate: self, side, id, samples, left: false }, answer);
+        };
+        Counters::add(told.waits, 1);
+        tokio::select! {
+            biased;
+            granted = granted => {
+                if granted.is_ok() {
+                    waiting.left = true;
+                    return Ok(Ended::Passed(self.pass(side, samples)));
+                }
+                Err(PoolError::Internal("flow"))
+            }
+            () = closed.cancelled() => Err(PoolError::NotFound(pool.to_owned())),
+            () = tokio::time::sleep_until(deadline) => Ok(Ended::TimedOut(waiting)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod tests;

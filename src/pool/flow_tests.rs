@@ -1,0 +1,184 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::places::Places;
+
+const RATIO: f64 = 1.5;
+const BUFFER: f64 = 20.0;
+
+fn flow() -> Flow {
+    Flow {
+        mined_per_reported: RATIO,
+        error_buffer: BUFFER,
+        min_reported: 1,
+        max_wait: Duration::from_secs(60),
+    }
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Pass<'a>> + 'a>>;
+
+/// A world of one thread, in which the test decides who is polled.
+struct World<'a> {
+    gate: &'a Gate,
+    closed: &'a CancellationToken,
+    places: Places,
+    counter: &'a AtomicU64,
+    /// Those who wait, in order of arrival.
+    waiting: Vec<(Side, u64, Call<'a>)>,
+    /// Those who are at work, with what they reserved.
+    working: Vec<(Side, u64, Pass<'a>)>,
+    reported: u64,
+    mined: u64,
+}
+
+impl<'a> World<'a> {
+    fn call(&self, side: Side, samples: u64) -> Call<'a> {
+        let (gate, closed, places, counter) = (self.gate, self.closed, self.places.clone(), self.counter);
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        Box::pin(async move {
+            let place = || Ok(places.try_take().unwrap());
+            let told = Told { waits: counter, timeouts: counter };
+            match side {
+                Side::Report => gate.report(samples, deadline, (closed, "p"), place, told).await.unwrap(),
+                Side::Mine => gate.mine(samples, deadline, (closed, "p"), place, told).await.unwrap().0,
+            }
+        })
+    }
+
+    /// Polls everybody who waits; who passes must not pass by another of its side.
+    fn poll(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut blocked: Vec<Side> = Vec::new();
+        let mut still = Vec::new();
+        for (side, samples, mut call) in std::mem::take(&mut self.waiting) {
+            match call.as_mut().poll(&mut context) {
+                Poll::Ready(pass) => {
+                    assert!(!blocked.contains(&side), "{samples} passed by another {side:?}");
+                    self.working.push((side, samples, pass));
+                }
+                Poll::Pending => {
+                    blocked.push(side);
+                    still.push((side, samples, call));
+                }
+            }
+        }
+        self.waiting = still;
+    }
+
+    fn check(&self) {
+        let under_way = |side| self.working.iter().filter(|w| w.0 == side).map(|w| w.1).sum::<u64>() as f64;
+        let balance = self.reported as f64 * RATIO - self.mined as f64;
+        assert_eq!(self.gate.balance(), Some(balance));
+        assert!(balance.abs() <= BUFFER + ROUNDING, "{balance}");
+        // Nobody waits who could pass.
+        for side in [Side::Report, Side::Mine] {
+            let Some((_, samples, _)) = self.waiting.iter().find(|w| w.0 == side) else { continue };
+            let passes = match side {
+                Side::Report => balance + (under_way(side) + *samples as f64) * RATIO <= BUFFER,
+                Side::Mine => balance - under_way(side) - *samples as f64 >= -BUFFER,
+            };
+            assert!(!passes, "{side:?} of {samples} waits at {balance}");
+        }
+    }
+}
+
+proptest! {
+    /// Any order of calls, ends, failures and callers that go away: the balance is what was counted and within its bounds,
+    /// each side passes in order, and nobody waits who could pass.
+    #[test]
+    fn the_accounts_hold(steps in proptest::collection::vec((0..6u8, 0..30u64, 0..100usize), 1..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _inside = runtime.enter();
+        let (gate, closed, counter) = (Gate::new(Some(flow())), CancellationToken::new(), AtomicU64::new(0));
+        let mut world = World {
+            gate: &gate,
+            closed: &closed,
+            places: Places::new(1000),
+            counter: &counter,
+            waiting: Vec::new(),
+            working: Vec::new(),
+            reported: 0,
+            mined: 0,
+        };
+        // The first row begins the count and is not in it.
+        let first = world.call(Side::Report, 1);
+        world.waiting.push((Side::Report, 1, first));
+        world.poll();
+        world.working.pop().unwrap().2.settle(1);
+        for (kind, samples, which) in steps {
+            match kind {
+                0 | 1 => {
+                    let (side, most) = if kind == 0 { (Side::Report, 26) } else { (Side::Mine, 40) };
+                    let samples = samples.min(most);
+                    let call = world.call(side, samples);
+                    world.waiting.push((side, samples, call));
+                }
+                2 | 3 if !world.working.is_empty() => {
+                    let (side, reserved, pass) = world.working.swap_remove(which % world.working.len());
+                    // All of it, or a part: a smaller batch than was asked for.
+                    let done = if kind == 2 { reserved } else { reserved.min(samples) };
+                    pass.settle(done);
+                    match side {
+                        Side::Report => world.reported += done,
+                        Side::Mine => world.mined += done,
+                    }
+                }
+                4 if !world.working.is_empty() => {
+                    // It failed: nothing is counted.
+                    drop(world.working.swap_remove(which % world.working.len()));
+                }
+                5 if !world.waiting.is_empty() => {
+                    // Its caller went away, perhaps just after it was let through.
+                    drop(world.waiting.remove(which % world.waiting.len()));
+                }
+                _ => {}
+            }
+            world.poll();
+            world.check();
+        }
+        world.waiting.clear();
+        world.working.clear();
+        let state = gate.state.lock();
+        prop_assert_eq!((state.book.reports_under_way, state.book.mines_under_way), (0, 0));
+        prop_assert!(state.reports.is_empty() && state.mines.is_empty());
+    }
+}
+
+#[test]
+fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bounds() {
+    let mut book = Book::default();
+    let flow = Flow { min_reported: 100, ..flow() };
+    assert!(book.admits(&flow, Side::Report, 1 << 40) && !book.admits(&flow, Side::Mine, 1));
+    book.count_free(Some(&flow), 99);
+    assert!(!book.begun);
+    book.count_free(Some(&flow), 11);
+    assert!(book.begun);
+    assert_eq!(book.balance(&flow), 15.0, "ten beyond the hundredth");
+    // Another that had passed before the beginning: counted as far as there is room.
+    book.count_free(Some(&flow), 1000);
+    assert_eq!(book.balance(&flow), 19.5, "13 x 1.5");
+}
+
+#[test]
+fn a_new_flow_keeps_the_balance_within_its_own_bounds() {
+    let gate = Gate::new(Some(flow()));
+    {
+        let mut state = gate.state.lock();
+        state.book.begun = true;
+        state.book.reported = 12;
+    }
+    assert_eq!(gate.balance(), Some(18.0));
+    gate.set(Some(Flow { mined_per_reported: 100.0, error_buffer: 100.0, ..flow() }), 12);
+    assert_eq!(gate.balance(), Some(18.0), "another ratio counts from now on");
+    gate.set(Some(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }), 12);
+    assert_eq!(gate.balance(), Some(10.0));
+    gate.set(None, 12);
+    assert_eq!(gate.balance(), None);
+    gate.set(Some(flow()), 12);
+    assert_eq!(gate.balance(), Some(0.0));
+}

@@ -3,9 +3,10 @@
 
 use hardneg::pool::admission::Patience;
 use hardneg::pool::balance::{Balance, StratumLimit};
-use hardneg::pool::batch::MineRequest;
+use hardneg::pool::batch::{MineRequest, Round};
 use hardneg::pool::clock::TimeSource;
 use hardneg::pool::core::Pool;
+use hardneg::pool::curriculum::{Curriculum, Schedule, Shape};
 use hardneg::pool::policy::{PolicyOverrides, Strategy, Window};
 use hardneg::pool::registry::Registry;
 use hardneg::pool::report::{Ids, Report};
@@ -21,8 +22,9 @@ const ENTRIES: u64 = 1_000_000;
 const ROWS: u64 = 4096;
 const BATCH: u32 = 256;
 /// Draws of a policy at a time, then as many of the plain one.
-const DRAWS: usize = 100;
+const DRAWS: usize = 96;
 const PAIRS: usize = 9;
+const RANKS: u32 = 8;
 
 fn main() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {
@@ -31,14 +33,15 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
     println!(
-        "{BATCH} of {ENTRIES} in process: medians of {PAIRS} pairs of {DRAWS} draws, policy and plain PROPORTIONAL in turn"
+        "{BATCH} of {ENTRIES} in process: medians of {PAIRS} pairs of means of {DRAWS} draws, policy and plain PROPORTIONAL in turn"
     );
-    println!("| policy | p50, us | of plain | samples |");
+    println!("| policy | us a request | of plain | samples |");
     println!("|---|---|---|---|");
+    let mut asked = 0;
     for (strata, name) in [(8, "8 strata"), (80, "80 strata, the rarest 1 in 20,000")] {
         let pool = filled(&runtime, &registry, strata);
         for (policy, request) in policies(strata) {
-            let (micros, ratio, samples) = compare(&runtime, &pool, &request);
+            let (micros, ratio, samples) = compare(&runtime, &pool, &request, &mut asked);
             println!("| {policy} ({name}) | {micros:.0} | {ratio:.2} | {samples} |");
         }
     }
@@ -86,6 +89,10 @@ fn policies(strata: u32) -> Vec<(&'static str, MineRequest)> {
         return by_stratum;
     }
     let cap = vec![(0, StratumLimit::Count(16))];
+    let curriculum = Curriculum {
+        alpha: Some(Schedule { shape: Shape::Linear, from: 0.0, to: 2.0, begin_step: 0, end_step: 1000 }),
+        ..Curriculum::default()
+    };
     let mut all = vec![
         ("PROPORTIONAL", request(PolicyOverrides::default())),
         ("TOP", strategy(Strategy::Top)),
@@ -102,18 +109,33 @@ fn policies(strata: u32) -> Vec<(&'static str, MineRequest)> {
         ("lease 20 ms", leased(20)),
         ("stratum_caps, one", balance(Balance { stratum_caps: cap, ..Balance::default() })),
         ("max_per_group 1", balance(Balance { max_per_group: 1, ..Balance::default() })),
+        (
+            "round of 8 ranks, a rank's share",
+            MineRequest {
+                // number and rank are those of the request: see `numbered`.
+                round: Some(Round { number: 0, rank: 0, world_size: RANKS, run_id: "bench".into() }),
+                ..request(PolicyOverrides::default())
+            },
+        ),
+        (
+            "curriculum",
+            MineRequest {
+                step: Some(500),
+                ..request(PolicyOverrides { curriculum: Some(curriculum), ..PolicyOverrides::default() })
+            },
+        ),
     ];
     all.extend(by_stratum);
     all
 }
 
-/// Median of a policy's medians, microseconds; median of the ratios to plain; samples of its last batch.
-fn compare(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest) -> (f64, f64, usize) {
+/// Median of a policy's means, microseconds; median of the ratios to plain; samples of its last batch.
+fn compare(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest, asked: &mut u64) -> (f64, f64, usize) {
     let plain = MineRequest { batch_size: BATCH, ..MineRequest::default() };
     let (mut micros, mut ratios, mut samples) = (Vec::new(), Vec::new(), 0);
     for _ in 0..PAIRS {
-        let (policy, n) = median_of_draws(runtime, pool, request);
-        let (without, _) = median_of_draws(runtime, pool, &plain);
+        let (policy, n) = mean_of_draws(runtime, pool, request, asked);
+        let (without, _) = mean_of_draws(runtime, pool, &plain, asked);
         micros.push(policy);
         ratios.push(policy / without);
         samples = n;
@@ -121,16 +143,30 @@ fn compare(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest) -> (f64, 
     (median(micros), median(ratios), samples)
 }
 
-fn median_of_draws(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest) -> (f64, usize) {
+fn mean_of_draws(
+    runtime: &Runtime,
+    pool: &Arc<Pool>,
+    request: &MineRequest,
+    asked: &mut u64,
+) -> (f64, usize) {
     let mut samples = 0;
-    let micros = (0..DRAWS).map(|_| {
-        let start = Instant::now();
-        let batch = runtime.block_on(pool.mine(request.clone(), Patience::Refuse)).expect("mined");
-        samples = batch.ids.len();
-        start.elapsed().as_secs_f64() * 1e6
-    });
-    let micros = micros.collect();
-    (median(micros), samples)
+    let requests: Vec<MineRequest> = (0..DRAWS).map(|_| numbered(request, asked)).collect();
+    let start = Instant::now();
+    for request in requests {
+        samples = runtime.block_on(pool.mine(request, Patience::Refuse)).expect("mined").ids.len();
+    }
+    (start.elapsed().as_secs_f64() * 1e6 / DRAWS as f64, samples)
+}
+
+/// The request itself; of a round, the next rank's.
+fn numbered(request: &MineRequest, asked: &mut u64) -> MineRequest {
+    let mut request = request.clone();
+    if let Some(round) = request.round.as_mut() {
+        round.number = *asked / u64::from(RANKS);
+        round.rank = (*asked % u64::from(RANKS)) as u32;
+        *asked += 1;
+    }
+    request
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

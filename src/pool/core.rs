@@ -15,9 +15,10 @@ use super::filtered::FilterTotals;
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
+use super::quarantine::{Quarantine, QuarantineRule};
 use super::report::Ids;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
-use super::stats::{CounterValues, Counters, PoolStats};
+use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
 use crate::store::{Engine, ScoreUpdate, Store, StoreSpec};
 
 /// Longest string key, bytes.
@@ -35,6 +36,8 @@ pub struct SpecChange {
     pub rotation: Option<BackgroundRotation>,
     /// Re-report rule.
     pub score_update: Option<ScoreUpdate>,
+    /// Quarantine rule; `Some(None)` switches it off.
+    pub quarantine: Option<Option<QuarantineRule>>,
 }
 
 /// A named store of samples with one spec.
@@ -51,6 +54,7 @@ pub struct Pool {
     pub(super) counters: Counters,
     pub(super) filtered: FilterTotals,
     pub(super) recorder: Recorder,
+    pub(super) quarantine: Quarantine,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
     pub(super) grown: Notify,
@@ -79,6 +83,8 @@ impl Pool {
                 salt_seed: uid,
             })
             .await?;
+        let quarantine = Quarantine::default();
+        quarantine.configure(spec.quarantine.as_ref());
         Ok(Arc::new(Self {
             id: id.to_owned(),
             uid,
@@ -91,6 +97,7 @@ impl Pool {
             counters: Counters::default(),
             filtered: FilterTotals::default(),
             recorder: Recorder::default(),
+            quarantine,
             limits: limits.clone(),
             grown: Notify::new(),
             closed: CancellationToken::new(),
@@ -187,11 +194,15 @@ impl Pool {
         if let Some(score_update) = change.score_update {
             spec.score_update = score_update;
         }
+        if let Some(quarantine) = change.quarantine {
+            spec.quarantine = quarantine;
+        }
         let violations = spec.violations(limits);
         if !violations.is_empty() {
             return Err(PoolError::Invalid(violations));
         }
         self.clock.set_decay(spec.decay);
+        self.quarantine.configure(spec.quarantine.as_ref());
         *guard = (Arc::new(spec), guard.1 + 1);
         Ok(())
     }
@@ -237,7 +248,7 @@ impl Pool {
     /// `Invalid` naming `ids`.
     pub async fn remove(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
-        let (removed, _) = self.store.remove(&ids).await?;
+        let removed = self.remove_everywhere(&ids).await?;
         Counters::add(&self.counters.removed, removed);
         Ok((removed, 0))
     }
@@ -258,7 +269,9 @@ impl Pool {
     /// `Unavailable`.
     pub async fn stats(&self) -> Result<PoolStats, PoolError> {
         self.store.expire(self.clock.now_millis()).await?;
-        let store = self.store.stats().await?;
+        let mut store = self.store.stats().await?;
+        store.memory_bytes += self.quarantine.memory_bytes();
+        let spec = self.spec();
         let now = self.clock.now();
         Ok(PoolStats {
             sizes: PoolSizes {
@@ -270,6 +283,13 @@ impl Pool {
             },
             counters: self.counters.values(),
             filtered: self.filtered.values(),
+            quarantine: QuarantineStats {
+                samples: self.quarantine.len(),
+                overflows: self.quarantine.overflows(),
+                threshold: spec
+                    .quarantine
+                    .and_then(|rule| self.quarantine.threshold(&rule, spec.hardness.lower_is_harder)),
+            },
             store,
             step: self.clock.step(),
         })

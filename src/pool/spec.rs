@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::Violation;
 use super::policy::PolicyOverrides;
+use super::quarantine::QuarantineRule;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
@@ -156,6 +157,8 @@ pub struct PoolSpec {
     pub serve_limits: ServeLimits,
     /// Longest payload, bytes; 0: none.
     pub max_payload_bytes: u32,
+    /// When samples are set aside; `None`: never.
+    pub quarantine: Option<QuarantineRule>,
 }
 
 impl PoolSpec {
@@ -174,6 +177,7 @@ impl PoolSpec {
             default_policy: PolicyOverrides::default(),
             serve_limits: ServeLimits::default(),
             max_payload_bytes: 0,
+            quarantine: None,
         }
     }
 
@@ -274,6 +278,9 @@ impl PoolSpec {
                 self.max_payload_bytes, limits.max_payload_bytes
             ),
         );
+        for (ok, field, description) in self.quarantine.iter().flat_map(QuarantineRule::checks) {
+            check(ok, field, description);
+        }
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
         bad
     }
@@ -293,6 +300,7 @@ impl PoolSpec {
             (self.default_policy != other.default_policy, "default_policy"),
             (self.serve_limits != other.serve_limits, "serve_limits"),
             (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
+            (self.quarantine != other.quarantine, "quarantine"),
         ];
         differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
     }

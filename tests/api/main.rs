@@ -6,10 +6,13 @@ mod common;
 
 mod admin;
 mod balance;
+mod bias;
 mod leases;
 mod mining;
 mod pools;
+mod quarantine;
 mod reports;
+mod samples;
 mod streams;
 
 use hardneg::client::{Client, Error, Ids};

@@ -3,8 +3,11 @@
 pub(super) mod activity;
 mod balance;
 pub(super) mod batch;
+pub(super) mod bias;
 pub(super) mod policy;
+pub(super) mod quarantine;
 pub(super) mod report;
+pub(super) mod samples;
 pub(super) mod spec;
 pub(super) mod stats;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_message, policy, variant};
+use super::{duration, duration_message, policy, quarantine, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
@@ -35,7 +35,6 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
     }
     for (set, name) in [
         (message.anchored.is_some(), "anchored"),
-        (message.quarantine.is_some(), "quarantine"),
         (message.flow.is_some(), "flow"),
         (message.control_fraction != 0.0, "control_fraction"),
     ] {
@@ -65,6 +64,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         default_policy: policy::decode("pool.spec.default_policy", message.default_policy)?,
         serve_limits: decode_serve_limits(message.serve_limits)?,
         max_payload_bytes: message.max_payload_bytes,
+        quarantine: message.quarantine.map(quarantine::decode),
     })
 }
 
@@ -93,13 +93,14 @@ pub(in crate::grpc) fn decode_change(
                 change.rotation = Some(decode_rotation(message.background_rotation, current.background)?);
             }
             "spec.score_update" => change.score_update = Some(decode_score_update(message.score_update)?),
+            "spec.quarantine" => change.quarantine = Some(message.quarantine.map(quarantine::decode)),
             other => {
                 let shown: String = other.chars().take(80).collect();
                 return Err(PoolError::invalid(
                     format!("update_mask.paths[{i}]"),
                     format!(
                         "`{}` cannot change in a live pool; spec.decay, spec.default_policy, spec.serve_limits, \
-                         spec.background_rotation and spec.score_update can",
+                         spec.background_rotation, spec.score_update and spec.quarantine can",
                         shown.escape_debug()
                     ),
                 ));
@@ -236,6 +237,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
             lease: Some(spec.serve_limits.lease).filter(|l| !l.is_zero()).map(duration_message),
         }),
         max_payload_bytes: spec.max_payload_bytes,
+        quarantine: spec.quarantine.map(quarantine::encode),
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
         ..Default::default()

@@ -26,6 +26,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             coalesced: counters.coalesced,
             stale: counters.stale,
             out_of_range: counters.out_of_range,
+            quarantined: counters.quarantined,
         })),
         evicted: counters.evicted,
         removed: counters.removed,
@@ -43,6 +44,8 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         clamped: counters.clamped,
         leased: stats.store.leased,
         filtered: Some(encode_filtered(&stats.filtered)),
+        quarantined: stats.quarantine.samples,
+        quarantine_overflows: stats.quarantine.overflows,
         ..Default::default()
     }
 }

@@ -15,6 +15,7 @@ mod load;
 mod mine;
 mod output;
 mod pool;
+mod quarantine;
 mod report;
 mod serve;
 mod spec;
@@ -107,6 +108,11 @@ enum Command {
         #[command(subcommand)]
         command: Box<pool::PoolCommand>,
     },
+    /// List, export and release samples in quarantine
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::QuarantineCommand,
+    },
     /// Report the scores of a file (CSV, npy or Parquet)
     Report(report::Args),
     /// Mine one batch
@@ -152,6 +158,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Serve(_) => Ok(()),
             Command::Pool { command } => pool::run(&cli.connection, *command).await,
+            Command::Quarantine { command } => quarantine::run(&cli.connection, command).await,
             Command::Report(args) => report::run(&cli.connection, args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,
             Command::Load(args) => load::run(&cli.connection, *args).await,

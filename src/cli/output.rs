@@ -79,7 +79,7 @@ pub(super) fn number(value: f32) -> Value {
 }
 
 /// The counts of reported rows, none left out.
-pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 10] {
+pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 11] {
     [
         ("inserted", counts.inserted),
         ("updated", counts.updated),
@@ -91,6 +91,7 @@ pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 10] {
         ("out_of_range", counts.out_of_range),
         ("anchor_limit", counts.anchor_limit),
         ("not_negative", counts.not_negative),
+        ("quarantined", counts.quarantined),
     ]
 }
 
@@ -169,6 +170,11 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
             "lease": limits.lease.map(duration_text),
         })),
         "max_payload_bytes": spec.max_payload_bytes,
+        "quarantine": spec.quarantine.as_ref().map(|rule| json!({
+            "quantile": rule.quantile,
+            "reports": rule.reports,
+            "capacity": rule.capacity,
+        })),
         "kind": short_name(spec.kind().as_str_name(), "POOL_KIND_"),
         "anchored": spec.anchored.as_ref().map(|anchored| json!({
             "negatives_per_anchor": anchored.negatives_per_anchor,
@@ -309,7 +315,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 19] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -318,6 +324,8 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 19]
         ("evicted", stats.evicted),
         ("removed", stats.removed),
         ("clamped", stats.clamped),
+        ("in_quarantine", stats.quarantined),
+        ("quarantine_overflows", stats.quarantine_overflows),
         ("mined_batches", stats.mined_batches),
         ("served_hard", stats.served_hard),
         ("served_background", stats.served_background),

@@ -235,6 +235,17 @@ fn describe(pool: &pb::Pool) -> String {
         ("anchors", or_none(anchored)),
         ("flow", or_none(flow)),
         ("control", format!("{} of the rounds", spec.control_fraction)),
+        (
+            "quarantine",
+            spec.quarantine.map_or("off".to_owned(), |rule| {
+                format!(
+                    "above quantile {} in {} reports, at most {}",
+                    rule.quantile,
+                    rule.reports,
+                    grouped(rule.capacity)
+                )
+            }),
+        ),
         ("payloads", format!("up to {} bytes", spec.max_payload_bytes)),
         ("durability", short_name(spec.durability().as_str_name(), "DURABILITY_")),
     ])

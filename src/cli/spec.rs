@@ -114,6 +114,22 @@ pub(super) struct LiveArgs {
     /// A served sample rests for this long, until it is reported again; 0s: not [default: 0s]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     lease: Option<Duration>,
+    /// Set samples aside whose score stays above this quantile [default: 0.99 with any flag of the quarantine]
+    #[arg(long, value_name = "Q", help_heading = "Quarantine")]
+    quarantine_quantile: Option<f64>,
+    /// In so many consecutive reports [default: 5]
+    #[arg(long, value_name = "N", help_heading = "Quarantine")]
+    quarantine_reports: Option<u32>,
+    /// Samples in quarantine at a time [default: 65,536]
+    #[arg(long, value_parser = count, value_name = "N", help_heading = "Quarantine")]
+    quarantine_capacity: Option<u64>,
+    /// Set no more samples aside; those that are stay so until released
+    #[arg(
+        long,
+        help_heading = "Quarantine",
+        conflicts_with_all = ["quarantine_quantile", "quarantine_reports", "quarantine_capacity"]
+    )]
+    no_quarantine: bool,
     #[command(flatten)]
     flow: FlowArgs,
     #[command(flatten)]
@@ -166,6 +182,19 @@ impl LiveArgs {
             paths.push("spec.serve_limits");
         }
         paths.extend(self.flow.apply(spec));
+        if self.no_quarantine {
+            spec.quarantine = None;
+            paths.push("spec.quarantine");
+        } else if self.quarantine_quantile.is_some()
+            || self.quarantine_reports.is_some()
+            || self.quarantine_capacity.is_some()
+        {
+            let rule = spec.quarantine.get_or_insert_default();
+            rule.quantile = self.quarantine_quantile.unwrap_or(rule.quantile);
+            rule.reports = self.quarantine_reports.unwrap_or(rule.reports);
+            rule.capacity = self.quarantine_capacity.unwrap_or(rule.capacity);
+            paths.push("spec.quarantine");
+        }
         if let Some(policy) = self.policy.over(spec.default_policy.clone()) {
             spec.default_policy = Some(policy);
             paths.push("spec.default_policy");

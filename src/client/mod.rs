@@ -21,6 +21,7 @@ mod mine;
 mod negatives;
 mod options;
 mod retry;
+mod samples;
 mod score_batch;
 mod score_stream;
 #[cfg(all(test, feature = "server"))]

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::convert::{batch, report};
+use super::convert::{batch, report, samples};
 use super::{Answers, Context, batch_stream, score_stream};
 use crate::places::Places;
 use crate::pool::admission::Patience;
@@ -90,9 +90,13 @@ impl MiningService for Mining {
 
     async fn get_samples(
         &self,
-        _: Request<pb::GetSamplesRequest>,
+        request: Request<pb::GetSamplesRequest>,
     ) -> Result<Response<pb::GetSamplesResponse>, Status> {
-        Err(PoolError::Unimplemented("GetSamples".into()).into())
+        let request = request.into_inner();
+        let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
+        let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
+        let samples = pool.samples(ids).await?;
+        Ok(Response::new(pb::GetSamplesResponse { samples: samples.iter().map(samples::encode).collect() }))
     }
 
     async fn mine_negatives(

@@ -58,7 +58,13 @@ pub fn pool_service(
     limits: &Limits,
     drain: CancellationToken,
 ) -> PoolServiceServer<pools::Pools> {
-    let service = pools::Pools { registry, drain, watches: Places::new(limits.max_watches) };
+    let service = pools::Pools {
+        registry,
+        drain,
+        watches: Places::new(limits.max_watches),
+        rows_max: limits.max_batch_rows,
+        message_bytes_max: limits.max_message_bytes,
+    };
     PoolServiceServer::new(service)
         .max_decoding_message_size(limits.max_message_bytes)
         .max_encoding_message_size(limits.max_message_bytes)

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
-use super::convert::{spec, stats};
+use super::convert::{bias, quarantine, report, spec, stats};
 use super::{Answers, pool_id, stats_stream};
 use crate::places::Places;
 use crate::pool::core::Pool;
@@ -17,6 +18,9 @@ use crate::proto::v1::{self as pb, pool_service_server::PoolService};
 /// Pools on a page of a list: by default, and at most.
 const PAGE_SIZE: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1_000;
+/// Likewise of a list of samples in quarantine.
+const QUARANTINED_PAGE_SIZE: i32 = 1_000;
+const QUARANTINED_PAGE_SIZE_MAX: i32 = 65_536;
 
 /// When a refused watch may try again: somebody has to stop watching.
 const WATCH_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -28,6 +32,10 @@ pub struct Pools {
     pub(super) drain: CancellationToken,
     /// Places for watches.
     pub(super) watches: Places,
+    /// Ids of a request.
+    pub(super) rows_max: usize,
+    /// Bytes of an answer.
+    pub(super) message_bytes_max: usize,
 }
 
 #[tonic::async_trait]
@@ -58,18 +66,12 @@ impl PoolService for Pools {
         request: Request<pb::ListPoolsRequest>,
     ) -> Result<Response<pb::ListPoolsResponse>, Status> {
         let request = request.into_inner();
-        let size = match request.page_size {
-            0 => PAGE_SIZE,
-            size if size < 0 => {
-                return Err(PoolError::invalid("page_size", format!("{size} is negative")).into());
-            }
-            size => size.min(PAGE_SIZE_MAX),
-        };
+        let size = page_size(request.page_size, PAGE_SIZE, PAGE_SIZE_MAX)?;
         let after = Some(request.page_token.as_str()).filter(|token| !token.is_empty());
         if let Some(token) = after {
             check_pool_id("page_token", token)?;
         }
-        let (pools, more) = self.registry.list(size as usize, after);
+        let (pools, more) = self.registry.list(size, after);
         let next_page_token =
             pools.last().filter(|_| more).map_or_else(String::new, |last| last.id().to_owned());
         let pools = pools.iter().map(|pool| describe(pool)).collect();
@@ -105,7 +107,8 @@ impl PoolService for Pools {
         request: Request<pb::GetPoolStatsRequest>,
     ) -> Result<Response<pb::GetPoolStatsResponse>, Status> {
         let pool = self.named(&request.into_inner().name)?;
-        let figures = stats::encode(&pool, &pool.stats().await?);
+        let bias = Some(bias::encode(&pool.bias().await?));
+        let figures = pb::PoolStats { bias, ..stats::encode(&pool, &pool.stats().await?) };
         Ok(Response::new(pb::GetPoolStatsResponse { stats: Some(figures) }))
     }
 
@@ -126,22 +129,46 @@ impl PoolService for Pools {
 
     async fn list_quarantined(
         &self,
-        _: Request<pb::ListQuarantinedRequest>,
+        request: Request<pb::ListQuarantinedRequest>,
     ) -> Result<Response<pb::ListQuarantinedResponse>, Status> {
-        Err(PoolError::Unimplemented("ListQuarantined".into()).into())
+        let request = request.into_inner();
+        let pool = self.named(&request.name)?;
+        let size = page_size(request.page_size, QUARANTINED_PAGE_SIZE, QUARANTINED_PAGE_SIZE_MAX)?;
+        let after = quarantine::decode_token(&request.page_token)?;
+        let page = pool.list_quarantined(after, size);
+        Ok(Response::new(quarantine::encode_page(&page, self.message_bytes_max / 2)))
     }
 
     async fn release_quarantined(
         &self,
-        _: Request<pb::ReleaseQuarantinedRequest>,
+        request: Request<pb::ReleaseQuarantinedRequest>,
     ) -> Result<Response<pb::ReleaseQuarantinedResponse>, Status> {
-        Err(PoolError::Unimplemented("ReleaseQuarantined".into()).into())
+        let request = request.into_inner();
+        let pool = self.named(&request.name)?;
+        let ids = match request.ids {
+            Some(ids) => Some(report::decode_ids(Some(ids), "ids", self.rows_max)?),
+            None => None,
+        };
+        // Finished even if the caller goes away meanwhile.
+        let releasing =
+            tokio::spawn(async move { pool.release_quarantined(ids, request.trust).await }.in_current_span());
+        let released_count = releasing.await.map_err(|_| PoolError::Internal("release"))??;
+        Ok(Response::new(pb::ReleaseQuarantinedResponse { released_count }))
     }
 }
 
 impl Pools {
     fn named(&self, name: &str) -> Result<Arc<Pool>, PoolError> {
         self.registry.get(pool_id("name", name)?, 0)
+    }
+}
+
+/// Entries of a page: the default where none are asked for, and no more than there may be.
+fn page_size(asked: i32, default: i32, max: i32) -> Result<usize, PoolError> {
+    match asked {
+        0 => Ok(default as usize),
+        size if size < 0 => Err(PoolError::invalid("page_size", format!("{size} is negative"))),
+        size => Ok(size.min(max) as usize),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::convert::{activity, duration, stats};
+use super::convert::{activity, bias, duration, stats};
 use crate::places::Place;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
@@ -61,7 +61,10 @@ pub(super) fn answers(
         }
         let seen = watch.pool.activity().await?;
         let answer = pb::WatchPoolStatsResponse {
-            stats: Some(stats::encode(&watch.pool, &seen.stats)),
+            stats: Some(pb::PoolStats {
+                bias: Some(bias::encode(&seen.bias)),
+                ..stats::encode(&watch.pool, &seen.stats)
+            }),
             activity: Some(activity::encode(&seen, watch.told)),
         };
         watch.told = seen.ticks.last().map(|tick| tick.time).or(watch.told);

@@ -45,7 +45,7 @@ impl TimeSource {
 
 /// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
 /// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
-const ADVANCE_MAX_UNITS: f64 = (1u64 << 14) as f64 * UNITS_PER_OCTAVE as f64;
+pub(super) const ADVANCE_MAX_UNITS: f64 = (1u64 << 14) as f64 * UNITS_PER_OCTAVE as f64;
 
 /// A step further than this behind the highest is refused: stamps, which are steps mod 2^32, would take it for a later one.
 const STEP_LAG_MAX: u64 = 1 << 31;

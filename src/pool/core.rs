@@ -16,9 +16,10 @@ use super::flow::{Flow, Gate};
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
+use super::quarantine::{Quarantine, QuarantineRule};
 use super::report::Ids;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
-use super::stats::{CounterValues, Counters, PoolStats};
+use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
 use crate::store::{Engine, ScoreUpdate, Store, StoreSpec};
 
 /// Longest string key, bytes.
@@ -40,6 +41,8 @@ pub struct SpecChange {
     pub control_fraction: Option<f64>,
     /// The flow, or that there is to be none.
     pub flow: Option<Option<Flow>>,
+    /// Quarantine rule; `Some(None)` switches it off.
+    pub quarantine: Option<Option<QuarantineRule>>,
 }
 
 /// A named store of samples with one spec.
@@ -58,6 +61,7 @@ pub struct Pool {
     pub(super) recorder: Recorder,
     /// The balance of reports and mines.
     pub(super) flow: Gate,
+    pub(super) quarantine: Quarantine,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
     pub(super) grown: Notify,
@@ -86,6 +90,8 @@ impl Pool {
                 salt_seed: uid,
             })
             .await?;
+        let quarantine = Quarantine::default();
+        quarantine.configure(spec.quarantine.as_ref());
         Ok(Arc::new(Self {
             id: id.to_owned(),
             uid,
@@ -99,6 +105,7 @@ impl Pool {
             counters: Counters::default(),
             filtered: FilterTotals::default(),
             recorder: Recorder::default(),
+            quarantine,
             limits: limits.clone(),
             grown: Notify::new(),
             closed: CancellationToken::new(),
@@ -201,12 +208,16 @@ impl Pool {
         if let Some(flow) = change.flow {
             spec.flow = flow;
         }
+        if let Some(quarantine) = change.quarantine {
+            spec.quarantine = quarantine;
+        }
         let violations = spec.violations(limits);
         if !violations.is_empty() {
             return Err(PoolError::Invalid(violations));
         }
         self.clock.set_decay(spec.decay);
         self.flow.set(spec.flow, self.counters.values().reported_rows);
+        self.quarantine.configure(spec.quarantine.as_ref());
         *guard = (Arc::new(spec), guard.1 + 1);
         Ok(())
     }
@@ -253,7 +264,7 @@ impl Pool {
     /// `Invalid` naming `ids`.
     pub async fn remove(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
-        let (removed, _) = self.store.remove(&ids).await?;
+        let removed = self.remove_everywhere(&ids).await?;
         Counters::add(&self.counters.removed, removed);
         Ok((removed, 0))
     }
@@ -274,7 +285,9 @@ impl Pool {
     /// `Unavailable`.
     pub async fn stats(&self) -> Result<PoolStats, PoolError> {
         self.store.expire(self.clock.now_millis()).await?;
-        let store = self.store.stats().await?;
+        let mut store = self.store.stats().await?;
+        store.memory_bytes += self.quarantine.memory_bytes();
+        let spec = self.spec();
         let now = self.clock.now();
         Ok(PoolStats {
             sizes: PoolSizes {
@@ -286,6 +299,13 @@ impl Pool {
             },
             counters: self.counters.values(),
             filtered: self.filtered.values(),
+            quarantine: QuarantineStats {
+                samples: self.quarantine.len(),
+                overflows: self.quarantine.overflows(),
+                threshold: spec
+                    .quarantine
+                    .and_then(|rule| self.quarantine.threshold(&rule, spec.hardness.lower_is_harder)),
+            },
             store,
             step: self.clock.step(),
             flow_balance: self.flow.balance(),

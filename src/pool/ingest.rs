@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::PoolError;
 use super::report::{Report, ReportCounts};
 use super::spec::PoolSpec;
+use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 
 /// Checks payloads against the pool's limit.
@@ -34,11 +35,16 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
         stale: applied.stale,
         non_finite,
         out_of_range,
+        ..ReportCounts::default()
     }
 }
 
 /// Takes out rows that can never be stored; how many for each reason.
-pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) -> (u64, u64) {
+pub(super) fn drop_unusable(
+    batch: &mut ReportBatch,
+    raw: &mut Vec<f32>,
+    background: BackgroundSpec,
+) -> (u64, u64) {
     let ids_end = match background {
         BackgroundSpec::Dense { ids } => ids,
         BackgroundSpec::Sampled { .. } => u64::MAX,
@@ -55,13 +61,46 @@ pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec)
     let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
     let kept = keep.iter().filter(|k| **k).count() as u64;
     let out_of_range = keep.len() as u64 - kept - non_finite;
-    retain(&mut batch.ids, &keep);
-    retain(&mut batch.scores, &keep);
-    retain::<Arc<str>>(&mut batch.names, &keep);
-    retain::<Bytes>(&mut batch.payloads, &keep);
-    retain(&mut batch.strata, &keep);
-    retain(&mut batch.groups, &keep);
+    retain_rows(batch, raw, &keep);
     (non_finite, out_of_range)
+}
+
+/// Leaves the rows of a batch that are to be kept, and of `raw`, the scores as reported where they are others.
+pub(super) fn retain_rows(batch: &mut ReportBatch, raw: &mut Vec<f32>, keep: &[bool]) {
+    retain(&mut batch.ids, keep);
+    retain(&mut batch.scores, keep);
+    retain::<Arc<str>>(&mut batch.names, keep);
+    retain::<Bytes>(&mut batch.payloads, keep);
+    retain(&mut batch.strata, keep);
+    retain(&mut batch.groups, keep);
+    retain(raw, keep);
+}
+
+/// Turns the scores into what is stored, score - reference (Mindermann et al. 2022, RHO-LOSS), and returns them as they were
+/// reported; empty without references, when the two are the same.
+///
+/// # Errors
+/// `Invalid` naming `batch.reference_scores` where the pool cannot order differences.
+pub(super) fn subtract_references(
+    hardness: &Hardness,
+    scores: &mut [f32],
+    references: &[f32],
+) -> Result<Vec<f32>, PoolError> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    if hardness.lower_is_harder && matches!(hardness.function, HardnessFunction::Power { .. }) {
+        return Err(PoolError::invalid(
+            "batch.reference_scores",
+            "this pool's hardness is POWER with lower_is_harder: every score - reference below 0 would have the same, largest \
+             weight; use EXPONENTIAL",
+        ));
+    }
+    let raw = scores.to_vec();
+    for (score, reference) in scores.iter_mut().zip(references) {
+        *score -= reference;
+    }
+    Ok(raw)
 }
 
 fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {

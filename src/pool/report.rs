@@ -53,6 +53,8 @@ pub struct Report {
     pub ids: Ids,
     /// Raw scores; non-finite ones are dropped and counted.
     pub scores: Vec<f32>,
+    /// Scores of a reference model, one a row, 0 where there is none; or empty.
+    pub reference_scores: Vec<f32>,
     /// One a row, or empty.
     pub payloads: Vec<Bytes>,
     /// Strata, one a row, or empty.
@@ -86,6 +88,8 @@ pub struct ReportCounts {
     pub stale: u64,
     /// Outside the dense id space.
     pub out_of_range: u64,
+    /// Of samples in quarantine.
+    pub quarantined: u64,
 }
 
 /// Whether a batch was applied.

@@ -9,8 +9,9 @@ use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
 use super::flow::{Pass, Told};
-use super::ingest::{check_payloads, drop_unusable, merge};
+use super::ingest::{check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
+use super::quarantine;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::spans;
 use super::stats::Counters;
@@ -69,6 +70,8 @@ impl Pool {
         let spec = self.spec();
         check_payloads(&spec, &report)?;
         let rows = report.ids.len() as u64;
+        let mut scores = report.scores;
+        let mut raw = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
         let (ids, names) = self.resolve(&spec, report.ids, "batch.ids")?;
         let moment = self.clock.report(report.step)?;
         if !self.ledger.enter(&report.sender) {
@@ -78,7 +81,7 @@ impl Pool {
         }
         let mut batch = ReportBatch {
             ids,
-            scores: report.scores,
+            scores,
             names,
             payloads: report.payloads,
             strata: report.strata,
@@ -94,7 +97,19 @@ impl Pool {
             }),
             now_millis: self.clock.now_millis(),
         };
-        let (non_finite, out_of_range) = drop_unusable(&mut batch, spec.background);
+        let scored = quarantine::Report {
+            moment,
+            refuse_stale: batch.refuse_stale,
+            model_version: batch.model_version,
+        };
+        let (non_finite, out_of_range) = drop_unusable(&mut batch, &mut raw, spec.background);
+        let passage = self.quarantine.enter().await;
+        let screened = self.quarantine.screen(
+            spec.quarantine.as_ref(),
+            spec.hardness.lower_is_harder,
+            &mut batch,
+            &mut raw,
+        );
         let applied = match self.store.apply(batch).instrument(spans::apply(spec.shards)).await {
             Ok(applied) => applied,
             Err(error) => {
@@ -102,7 +117,17 @@ impl Pool {
                 return Err(error.into());
             }
         };
-        let counts = merge(&applied.counts, non_finite, out_of_range);
+        let settled = match self.quarantine(&spec, passage, screened, scored, &applied).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                self.ledger.forget(&report.sender);
+                return Err(error);
+            }
+        };
+        let mut counts = merge(&applied.counts, non_finite, out_of_range);
+        counts.quarantined = settled.quarantined;
+        counts.coalesced += settled.coalesced;
+        counts.stale += settled.stale;
         self.counters.count_report(rows, &counts, &applied.counts);
         let delivery = Delivery {
             now_millis: self.clock.now_millis(),

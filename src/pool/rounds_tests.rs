@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report, Sender};
+use crate::pool::report::{Ids, Report};
 use crate::pool::spec::PoolSpec;
 use crate::store::naive::NaiveEngine;
 
@@ -22,12 +22,7 @@ async fn pool(registry: &Registry, id: &str, rows: u64) -> Arc<Pool> {
     let report = Report {
         scores: (0..rows).map(|id| id as f32).collect(),
         ids: Ids::U64((0..rows).collect()),
-        payloads: Vec::new(),
-        strata: Vec::new(),
-        groups: Ids::default(),
-        step: 0,
-        model_version: 0,
-        sender: Sender { worker_id: String::new(), epoch: 0, sequence: 0 },
+        ..Report::default()
     };
     pool.report(report).await.unwrap();
     pool

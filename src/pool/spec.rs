@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::Violation;
 use super::flow::Flow;
 use super::policy::PolicyOverrides;
+use super::quarantine::QuarantineRule;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
@@ -180,6 +181,8 @@ pub struct PoolSpec {
     pub control_fraction: f64,
     /// How mining is coupled to reporting; `None`: not at all.
     pub flow: Option<Flow>,
+    /// When samples are set aside; `None`: never.
+    pub quarantine: Option<QuarantineRule>,
 }
 
 impl PoolSpec {
@@ -200,6 +203,7 @@ impl PoolSpec {
             max_payload_bytes: 0,
             control_fraction: 0.0,
             flow: None,
+            quarantine: None,
         }
     }
 
@@ -305,6 +309,9 @@ impl PoolSpec {
             "control_fraction",
             format!("{} is not in 0..=1", self.control_fraction),
         );
+        for (ok, field, description) in self.quarantine.iter().flat_map(QuarantineRule::checks) {
+            check(ok, field, description);
+        }
         bad.extend(self.flow.iter().flat_map(Flow::violations));
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
         bad
@@ -327,6 +334,7 @@ impl PoolSpec {
             (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
             (self.control_fraction != other.control_fraction, "control_fraction"),
             (self.flow != other.flow, "flow"),
+            (self.quarantine != other.quarantine, "quarantine"),
         ];
         differs.iter().find(|(d, _)| *d).map(|(_, name)| *name)
     }

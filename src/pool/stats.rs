@@ -52,6 +52,12 @@ counters! {
     stale,
     /// Outside the dense id space.
     out_of_range,
+    /// Of samples in quarantine.
+    quarantined,
+    /// Samples set aside.
+    quarantine_set_aside,
+    /// Samples released from quarantine.
+    quarantine_released,
     /// Pushed out by harder ones.
     evicted,
     /// log2 weights clamped.
@@ -104,6 +110,7 @@ impl Counters {
         Self::add(&self.coalesced, counts.coalesced);
         Self::add(&self.stale, counts.stale);
         Self::add(&self.out_of_range, counts.out_of_range);
+        Self::add(&self.quarantined, counts.quarantined);
         Self::add(&self.evicted, applied.evicted);
         Self::add(&self.clamped, applied.clamped);
     }
@@ -120,6 +127,17 @@ impl Counters {
     }
 }
 
+/// How a pool's quarantine stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QuarantineStats {
+    /// Samples in it.
+    pub samples: u64,
+    /// Samples that were to be set aside while it was full.
+    pub overflows: u64,
+    /// The quantile that raw scores are held against; `None` without the rule, or before enough rows.
+    pub threshold: Option<f32>,
+}
+
 /// A pool's figures now.
 #[derive(Clone, Debug)]
 pub struct PoolStats {
@@ -131,6 +149,8 @@ pub struct PoolStats {
     pub filtered: FilterCounts,
     /// The store's own figures.
     pub store: StoreStats,
+    /// The quarantine.
+    pub quarantine: QuarantineStats,
     /// Step clock: the highest step.
     pub step: Option<u64>,
     /// With a flow: its balance, samples.

@@ -75,6 +75,10 @@ async fn every_metric_is_documented_and_every_documented_metric_is_told() {
     client.create_pool("steps", pb::PoolSpec { decay: Some(decay), ..plain(10) }).await.unwrap();
     let batch = hardneg::client::ScoreBatch::new("steps", &[1], &[1.0]).unwrap().step(7);
     client.report_batch(batch).await.unwrap();
+    // And one with a quarantine whose quantile is known.
+    let quarantine = Some(pb::Quarantine::default());
+    client.create_pool("noisy", pb::PoolSpec { quarantine, ..plain(10) }).await.unwrap();
+    client.report("noisy", &(0..1_000).collect::<Vec<_>>(), &[1.0; 1_000]).await.unwrap();
 
     let answer = http::get(server.http_address, "/metrics").await;
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));

@@ -6,13 +6,16 @@ mod common;
 
 mod admin;
 mod balance;
+mod bias;
 mod curriculum;
 mod flow;
 mod leases;
 mod mining;
 mod pools;
+mod quarantine;
 mod reports;
 mod rounds;
+mod samples;
 mod streams;
 
 use hardneg::client::{Client, Error, Ids};

@@ -110,7 +110,6 @@ async fn a_bad_batch_names_its_column_and_changes_nothing() {
     for later in [
         pb::ScoreBatch { anchors: u64s(vec![1, 2]), ..good() },
         pb::ScoreBatch { positive_scores: floats(vec![1.0, 2.0]), ..good() },
-        pb::ScoreBatch { reference_scores: floats(vec![1.0, 2.0]), ..good() },
     ] {
         assert_eq!(told(send(&client, later).await).0, Code::Unimplemented);
     }

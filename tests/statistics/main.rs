@@ -183,6 +183,53 @@ async fn weights_are_unbiased_over_all_ids_on_sixteen_shards() {
     unbiased_over_pools(16, "sixteen").await;
 }
 
+/// What is set aside has left R and N: the weights estimate the mean over the rest, error between pools as above.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let scores = heavy_tailed(1200);
+    let mean_of = |kept: &dyn Fn(u64) -> bool| {
+        let ids: Vec<u64> = (0..1200).filter(|id| kept(*id)).collect();
+        ids.iter().map(|id| f(*id, scores[*id as usize])).sum::<f64>() / ids.len() as f64
+    };
+    let everyone = mean_of(&|_| true);
+    let epsilons = [0.1, 0.5, 1.0];
+    let mut errors: Vec<Mean> = epsilons.iter().map(|_| Mean::default()).collect();
+    let mut from_everyone = Mean::default();
+    for i in 0..320u64 {
+        let pool = format!("quarantine-{i}");
+        let quarantine = Some(pb::Quarantine { quantile: 0.9, reports: 2, capacity: 1000 });
+        client.create_pool(&pool, pb::PoolSpec { quarantine, ..spec(250, 160, 4) }).await.expect("created");
+        // The first pass makes the quantile known, the other two are a streak.
+        for _ in 0..3 {
+            fill(&client, &pool, &scores, false).await;
+        }
+        let held: HashSet<u64> =
+            client.list_quarantined(&pool).await.expect("listed").iter().map(|sample| sample.id).collect();
+        assert!((90..150).contains(&held.len()), "{}", held.len());
+        let truth = mean_of(&|id| !held.contains(&id));
+        for (epsilon, errors) in epsilons.iter().zip(&mut errors) {
+            let request = mine(&pool, 64, pb::Strategy::Proportional, 1.0, *epsilon, i);
+            let batch = client.mine(request).await.expect("mined");
+            assert!(ids(&batch).iter().all(|id| !held.contains(id)));
+            assert_eq!(batch.estimand, pb::Estimand::All);
+            let estimate = estimate(&batch, &scores);
+            errors.add(estimate - truth);
+            if *epsilon == 0.5 {
+                from_everyone.add(estimate - everyone);
+            }
+        }
+        client.delete_pool(&pool, false).await.expect("deleted");
+    }
+    for (epsilon, errors) in epsilons.iter().zip(&errors) {
+        let z = errors.z(0.0);
+        assert!(z.abs() < Z_LIMIT, "e {epsilon}: off by {} +- {}", errors.mean(), errors.error());
+    }
+    let z = from_everyone.z(0.0);
+    assert!(z.abs() > 2.0 * Z_LIMIT, "the mean over all passes with z {z}: this test sees nothing");
+}
+
 /// DECISIONS 5, second test: one pool, compared with its own conditional value
 /// (sum over H of f + sum over R outside H of f/p) / N.
 #[tokio::test(flavor = "multi_thread")]

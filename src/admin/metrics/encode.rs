@@ -168,6 +168,8 @@ impl Snapshot {
         self.each(encoder, &m::POOL_LEASED_SAMPLES, |p| Some(p.stats.store.leased as f64))?;
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
+        self.each(encoder, &m::POOL_QUARANTINED_SAMPLES, |p| Some(p.stats.quarantine.samples as f64))?;
+        self.each(encoder, &m::POOL_QUARANTINE_THRESHOLD, |p| p.stats.quarantine.threshold.map(f64::from))?;
         self.each(encoder, &m::POOL_STEP, |p| p.stats.step.map(|step| step as f64))?;
         self.each(encoder, &m::POOL_FLOW_BALANCE, |p| p.stats.flow_balance)?;
         self.each(encoder, &m::POOL_WORKERS, |p| Some(p.reporting as f64))?;
@@ -182,6 +184,9 @@ impl Snapshot {
             (&m::POOL_DUPLICATE_BATCHES, |p| p.stats.counters.duplicate_batches),
             (&m::POOL_EVICTED_SAMPLES, |p| p.stats.counters.evicted),
             (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
+            (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
+            (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
+            (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.quarantine.overflows),
             (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
             (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
             (&m::POOL_SHORT_BATCHES, |p| p.stats.counters.shortfalls),
@@ -206,6 +211,7 @@ impl Snapshot {
                     ("coalesced", c.coalesced),
                     ("stale", c.stale),
                     ("out_of_range", c.out_of_range),
+                    ("quarantined", c.quarantined),
                 ] {
                     f.value(&[("pool", &pool.id), ("outcome", outcome)], rows as f64)?;
                 }

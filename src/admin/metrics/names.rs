@@ -60,9 +60,12 @@ metrics! {
     POOL_LEASED_SAMPLES Gauge "hardneg_pool_leased_samples" ["pool"] "Samples that rest under a lease";
     POOL_DISTINCT_SAMPLES Gauge "hardneg_pool_distinct_samples" ["pool"]
         "Distinct ids reported; an estimate once they outnumber the background";
-    POOL_MEMORY_BYTES Gauge "hardneg_pool_memory_bytes" ["pool"] "Bytes of the store, index and free room included";
+    POOL_MEMORY_BYTES Gauge "hardneg_pool_memory_bytes" ["pool"] "Bytes of the store and the quarantine, index and free room included";
     POOL_FLOOR_LOG2 Gauge "hardneg_pool_floor_log2" ["pool"]
         "log2 of the lowest weight in a full hard store; absent while there is room";
+    POOL_QUARANTINED_SAMPLES Gauge "hardneg_pool_quarantined_samples" ["pool"] "Samples in quarantine";
+    POOL_QUARANTINE_THRESHOLD Gauge "hardneg_pool_quarantine_threshold" ["pool"]
+        "The quantile that raw scores are held against; absent without the rule, or before 1,000 rows";
     POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step reported; absent in pools that age by time";
     POOL_FLOW_BALANCE Gauge "hardneg_pool_flow_balance_samples" ["pool"]
         "reported x mined_per_reported - mined; absent without a flow";
@@ -77,10 +80,14 @@ metrics! {
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
         "Batches that were resent and had been applied before";
     POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
-        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, stale, out_of_range";
+        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, stale, out_of_range, quarantined";
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
         "Samples that harder ones pushed out of the hard store";
     POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed by RemoveSamples";
+    POOL_SET_ASIDE_SAMPLES Counter "hardneg_pool_set_aside_samples_total" ["pool"] "Samples set aside into quarantine";
+    POOL_RELEASED_SAMPLES Counter "hardneg_pool_released_samples_total" ["pool"] "Samples released from quarantine";
+    POOL_QUARANTINE_OVERFLOWS Counter "hardneg_pool_quarantine_overflows_total" ["pool"]
+        "Samples that were to be set aside while the quarantine was full";
     POOL_CLAMPED_SCORES Counter "hardneg_pool_clamped_scores_total" ["pool"]
         "Scores whose log2 weight was clamped to +-64 octaves";
     POOL_MINED_BATCHES Counter "hardneg_pool_mined_batches_total" ["pool"] "Mined batches";

@@ -3,12 +3,15 @@
 pub(super) mod activity;
 mod balance;
 pub(super) mod batch;
+pub(super) mod bias;
 mod curriculum;
 mod flow;
 mod negative_ratio;
 pub(super) mod policy;
+pub(super) mod quarantine;
 pub(super) mod report;
 mod round;
+pub(super) mod samples;
 pub(super) mod spec;
 pub(super) mod stats;
 

@@ -38,7 +38,6 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     for (set, field) in [
         (batch.anchors.is_some(), "batch.anchors"),
         (batch.positive_scores.is_some(), "batch.positive_scores"),
-        (batch.reference_scores.is_some(), "batch.reference_scores"),
     ] {
         if set {
             return Err(PoolError::Unimplemented(field.to_owned()));
@@ -56,11 +55,18 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     // A message without groups is as good as none.
     let groups = batch.groups.filter(|groups| groups.encoding.is_some());
     let group_rows = columns::id_rows(groups.as_ref()).map_err(column("batch.groups"));
+    let references = match &batch.reference_scores {
+        Some(references) => {
+            columns::float_rows(Some(references)).map_err(column("batch.reference_scores"))?
+        }
+        None => rows,
+    };
     let lengths = [
         ("batch.scores", scores, true),
         ("batch.payloads", batch.payloads.len(), false),
         ("batch.strata", batch.strata.len(), false),
         ("batch.groups", if groups.is_some() { group_rows? } else { 0 }, false),
+        ("batch.reference_scores", references, true),
     ];
     for (field, got, required) in lengths {
         if got != rows && (required || got != 0) {
@@ -70,6 +76,7 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     Ok(Report {
         ids: decode_ids(batch.ids, "batch.ids", rows_max)?,
         scores: columns::decode_floats(batch.scores).map_err(column("batch.scores"))?,
+        reference_scores: decode_references(batch.reference_scores)?,
         payloads: batch.payloads,
         strata: batch.strata,
         groups: match groups {
@@ -80,6 +87,23 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
         model_version: batch.model_version,
         sender: Sender { worker_id: batch.worker_id, epoch: batch.worker_epoch, sequence: batch.sequence },
     })
+}
+
+/// Reference scores; a row without a value has reference 0, one of NaN or infinity spoils its row.
+fn decode_references(references: Option<pb::FloatColumn>) -> Result<Vec<f32>, PoolError> {
+    let Some(references) = references else {
+        return Ok(Vec::new());
+    };
+    let present = references.present.clone();
+    let mut values = columns::decode_floats(Some(references)).map_err(column("batch.reference_scores"))?;
+    if !present.is_empty() {
+        for (row, value) in values.iter_mut().enumerate() {
+            if present[row / 8] >> (row % 8) & 1 == 0 {
+                *value = 0.0;
+            }
+        }
+    }
+    Ok(values)
 }
 
 /// A column of ids of either kind.
@@ -140,6 +164,7 @@ pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
         coalesced: counts.coalesced,
         stale: counts.stale,
         out_of_range: counts.out_of_range,
+        quarantined: counts.quarantined,
         ..Default::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_message, flow, policy, variant};
+use super::{duration, duration_message, flow, policy, quarantine, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
@@ -33,9 +33,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
             return Err(PoolError::Unimplemented("pool.spec.durability".into()));
         }
     }
-    for (set, name) in
-        [(message.anchored.is_some(), "anchored"), (message.quarantine.is_some(), "quarantine")]
-    {
+    for (set, name) in [(message.anchored.is_some(), "anchored")] {
         if set {
             return Err(PoolError::Unimplemented(format!("pool.spec.{name}")));
         }
@@ -64,6 +62,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         max_payload_bytes: message.max_payload_bytes,
         control_fraction: message.control_fraction,
         flow: flow::decode(message.flow)?,
+        quarantine: message.quarantine.map(quarantine::decode),
     })
 }
 
@@ -94,13 +93,15 @@ pub(in crate::grpc) fn decode_change(
             "spec.score_update" => change.score_update = Some(decode_score_update(message.score_update)?),
             "spec.flow" => change.flow = Some(flow::decode(message.flow)?),
             "spec.control_fraction" => change.control_fraction = Some(message.control_fraction),
+            "spec.quarantine" => change.quarantine = Some(message.quarantine.map(quarantine::decode)),
             other => {
                 let shown: String = other.chars().take(80).collect();
                 return Err(PoolError::invalid(
                     format!("update_mask.paths[{i}]"),
                     format!(
                         "`{}` cannot change in a live pool; spec.decay, spec.default_policy, spec.serve_limits, \
-                         spec.background_rotation, spec.score_update, spec.control_fraction and spec.flow can",
+                         spec.background_rotation, spec.score_update, spec.control_fraction, spec.flow and \
+                         spec.quarantine can",
                         shown.escape_debug()
                     ),
                 ));
@@ -239,6 +240,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         max_payload_bytes: spec.max_payload_bytes,
         control_fraction: spec.control_fraction,
         flow: spec.flow.as_ref().map(flow::encode),
+        quarantine: spec.quarantine.map(quarantine::encode),
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
         ..Default::default()

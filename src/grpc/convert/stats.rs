@@ -26,6 +26,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             coalesced: counters.coalesced,
             stale: counters.stale,
             out_of_range: counters.out_of_range,
+            quarantined: counters.quarantined,
         })),
         evicted: counters.evicted,
         removed: counters.removed,
@@ -53,6 +54,8 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             mine_waits: counters.flow_mine_waits,
             mine_timeouts: counters.flow_mine_timeouts,
         }),
+        quarantined: stats.quarantine.samples,
+        quarantine_overflows: stats.quarantine.overflows,
         ..Default::default()
     }
 }

@@ -3,6 +3,8 @@
 //! Recording costs a few locks a batch and nothing a sample: what is stored is looked at by drawing some thousand
 //! samples when somebody asks, what was served is a ring of the last few thousand.
 
+mod background;
+mod bias;
 mod figures;
 mod history;
 mod latency;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 pub use super::ledger::WorkerActivity;
+pub use bias::BiasFigures;
 pub use figures::{Figures, Histogram, Sample, VersionCount};
 pub use history::{TICKS_MAX, Tick};
 pub use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
@@ -74,6 +77,8 @@ pub struct PoolActivity {
     pub ticks: Vec<Tick>,
     /// What is stored beside what is served.
     pub figures: Figures,
+    /// What the bias of mining looks like.
+    pub bias: BiasFigures,
     /// Workers heard in the last five minutes, in order of name, at most 64.
     pub workers: Vec<WorkerActivity>,
     /// All workers heard in the last five minutes.
@@ -194,8 +199,9 @@ impl Pool {
         let age = |stamp: Option<u32>| {
             stamp.map_or(f64::NAN, |stamp| Clock::age(now.stamp, stamp, spec.decay.by_steps()))
         };
-        let stored: Vec<Sample> = stored::rows(store)
-            .await?
+        let stored = stored::rows(store).await?;
+        let bias = self.bias_beside(&stored).await?;
+        let stored: Vec<Sample> = stored
             .iter()
             .map(|row| Sample {
                 score: row.score,
@@ -232,6 +238,7 @@ impl Pool {
             stats,
             ticks,
             figures: Figures::of(&stored, &recorder.served.samples()),
+            bias,
             workers,
             worker_count,
             hardest,

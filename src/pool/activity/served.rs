@@ -1,12 +1,16 @@
-//! The samples served last, for figures of what trainers see.
+//! The samples served last and the weights of the batches mined last, for figures of what trainers see.
 
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 
+use super::bias::effective_share;
 use super::figures::Sample;
 use crate::pool::batch::MinedBatch;
 
 /// Served samples kept.
 const ROWS_MAX: usize = 4096;
+/// Batches with weights whose effective sample share is kept.
+const BATCHES_MAX: usize = 256;
 
 /// A ring of the samples served last. 16 bytes each, allocated with the first batch.
 #[derive(Debug, Default)]
@@ -16,6 +20,16 @@ pub(super) struct Served(Mutex<Ring>);
 struct Ring {
     rows: Vec<Sample>,
     next: usize,
+    effective_shares: VecDeque<f64>,
+}
+
+/// What was served lately; in no order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lately {
+    /// The samples served last.
+    pub(super) rows: Vec<Sample>,
+    /// (sum w)^2 / (n sum w^2) of the batches with weights mined last.
+    pub(super) effective_shares: Vec<f64>,
 }
 
 impl Served {
@@ -27,6 +41,10 @@ impl Served {
         };
         if ring.rows.is_empty() {
             ring.rows.reserve_exact(ROWS_MAX);
+        }
+        if let Some(share) = batch.importance_weights.as_deref().and_then(effective_share) {
+            ring.effective_shares.truncate(BATCHES_MAX - 1);
+            ring.effective_shares.push_front(share);
         }
         let stride = batch.ids.len().div_ceil(ROWS_MAX).max(1);
         for i in (0..batch.ids.len()).step_by(stride) {
@@ -44,6 +62,11 @@ impl Served {
             }
             ring.next = (next + 1) % ROWS_MAX;
         }
+    }
+
+    pub(super) fn lately(&self) -> Lately {
+        let ring = self.0.lock();
+        Lately { rows: ring.rows.clone(), effective_shares: ring.effective_shares.iter().copied().collect() }
     }
 
     pub(super) fn samples(&self) -> Vec<Sample> {

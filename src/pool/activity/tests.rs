@@ -19,6 +19,7 @@ fn report(worker: &str, ids: std::ops::Range<u64>, scale: f32) -> Report {
     Report {
         scores: ids.clone().map(|id| id as f32 * scale).collect(),
         ids: Ids::U64(ids.collect()),
+        reference_scores: Vec::new(),
         payloads: Vec::new(),
         strata: Vec::new(),
         groups: Ids::default(),

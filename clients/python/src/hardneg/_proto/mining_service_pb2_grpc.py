@@ -122,7 +122,7 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RemoveSamples(self, request, context):
-        """Removes samples, from the hard store and the background.
+        """Removes samples, from the hard store, the background and the quarantine.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

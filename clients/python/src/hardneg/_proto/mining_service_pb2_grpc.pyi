@@ -293,7 +293,7 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     """
 
     RemoveSamples: _MiningServiceRemoveSamplesType
-    """Removes samples, from the hard store and the background."""
+    """Removes samples, from the hard store, the background and the quarantine."""
 
     ReleaseLease: _MiningServiceReleaseLeaseType
     """Ends the leases of samples before their time."""
@@ -398,7 +398,7 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.RemoveSamplesRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.RemoveSamplesResponse, collections.abc.Awaitable[mining_service_pb2.RemoveSamplesResponse]]:
-        """Removes samples, from the hard store and the background."""
+        """Removes samples, from the hard store, the background and the quarantine."""
 
     @abc.abstractmethod
     def ReleaseLease(

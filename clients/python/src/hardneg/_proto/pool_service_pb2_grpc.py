@@ -111,7 +111,7 @@ class PoolServiceServicer(object):
 
     def UpdatePool(self, request, context):
         """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, flow. INVALID_ARGUMENT for another path.
+        score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,7 +147,9 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseQuarantined(self, request, context):
-        """Puts samples back from quarantine, with the score they were last reported with.
+        """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
+        have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
+        1,048,576 samples would be trusted; nothing is released then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

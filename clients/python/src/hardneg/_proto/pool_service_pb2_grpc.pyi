@@ -265,7 +265,7 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
 
     UpdatePool: _PoolServiceUpdatePoolType
     """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-    score_update, control_fraction, flow. INVALID_ARGUMENT for another path.
+    score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
     """
 
     DeletePool: _PoolServiceDeletePoolType
@@ -283,7 +283,10 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     """Lists the samples in quarantine, in order of id."""
 
     ReleaseQuarantined: _PoolServiceReleaseQuarantinedType
-    """Puts samples back from quarantine, with the score they were last reported with."""
+    """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
+    have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
+    1,048,576 samples would be trusted; nothing is released then.
+    """
 
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -360,7 +363,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.UpdatePoolResponse, collections.abc.Awaitable[pool_service_pb2.UpdatePoolResponse]]:
         """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, flow. INVALID_ARGUMENT for another path.
+        score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
         """
 
     @abc.abstractmethod
@@ -403,6 +406,9 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.ReleaseQuarantinedRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.ReleaseQuarantinedResponse, collections.abc.Awaitable[pool_service_pb2.ReleaseQuarantinedResponse]]:
-        """Puts samples back from quarantine, with the score they were last reported with."""
+        """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
+        have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
+        1,048,576 samples would be trusted; nothing is released then.
+        """
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

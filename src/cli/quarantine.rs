@@ -1,0 +1,164 @@
+//! `hardneg quarantine`: the samples that look mislabelled.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    Connection,
+    output::{grouped, note, number, print, print_json, table},
+};
+use crate::client::{Ids, pb, pool_id_of};
+
+const EXAMPLES: &str = "\
+Examples:
+  hardneg quarantine list faces
+  hardneg quarantine export faces --output suspects.csv
+  hardneg quarantine release faces --ids 17,42 --trust
+  hardneg quarantine release faces --all";
+
+/// Samples listed for people.
+const LISTED_MAX: usize = 100;
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum QuarantineCommand {
+    /// Show the samples in quarantine, the first hundred by id
+    List {
+        /// The pool
+        pool: String,
+        /// Print JSON, and all of them
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all samples in quarantine as CSV
+    Export {
+        /// The pool
+        pool: String,
+        /// The file [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Put samples back
+    Release {
+        /// The pool
+        pool: String,
+        /// These ids (or keys), separated by commas
+        #[arg(long, value_delimiter = ',', value_name = "ID,…", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Never set them aside again
+        #[arg(long)]
+        trust: bool,
+    },
+}
+
+pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> anyhow::Result<()> {
+    let client = connection.connect().await?;
+    match command {
+        QuarantineCommand::List { pool, json } => {
+            let samples = client.list_quarantined(&pool).await?;
+            if json {
+                return print_json(&samples.iter().map(sample_json).collect());
+            }
+            let rows = samples.iter().take(LISTED_MAX).map(record).collect();
+            print(&table(&HEADER, rows, &[0, 2, 3, 4, 6]))?;
+            note(&format!("{} in quarantine", grouped(samples.len() as u64)));
+        }
+        QuarantineCommand::Export { pool, output } => {
+            let text = csv(&client.list_quarantined(&pool).await?)?;
+            match output {
+                Some(path) => {
+                    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+                }
+                None => print(&text)?,
+            }
+        }
+        QuarantineCommand::Release { pool, ids, all, trust } => {
+            let ids = if all { None } else { Some(ids_of(&client.get_pool(&pool).await?, ids)?) };
+            let released = client.release_quarantined(&pool, ids, trust).await?;
+            print(&format!("{}: released {}\n", pool_id_of(&pool), grouped(released)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Keys of a pool of string keys; a key may look like a number.
+fn ids_of(pool: &pb::Pool, words: Vec<String>) -> anyhow::Result<Ids> {
+    if pool.spec.as_ref().is_some_and(|spec| spec.id_kind() == pb::IdKind::String) {
+        return Ok(Ids::Keys(words));
+    }
+    let id =
+        |word: &String| word.parse().with_context(|| format!("`{word}` is no id: this pool has integers"));
+    Ok(Ids::U64(words.iter().map(id).collect::<anyhow::Result<_>>()?))
+}
+
+const HEADER: [&str; 7] = ["id", "name", "score", "threshold", "reports", "quarantine_time", "model_version"];
+
+fn record(sample: &pb::QuarantinedSample) -> Vec<String> {
+    vec![
+        sample.id.to_string(),
+        sample.name.clone(),
+        sample.score.to_string(),
+        sample.threshold.to_string(),
+        sample.reports.to_string(),
+        time(sample).unwrap_or_default(),
+        sample.model_version.to_string(),
+    ]
+}
+
+fn time(sample: &pb::QuarantinedSample) -> Option<String> {
+    let time = std::time::SystemTime::try_from(sample.quarantine_time?).ok()?;
+    Some(humantime::format_rfc3339_millis(time).to_string())
+}
+
+fn csv(samples: &[pb::QuarantinedSample]) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for sample in samples {
+        writer.write_record(record(sample))?;
+    }
+    writer.flush()?;
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+fn sample_json(sample: &pb::QuarantinedSample) -> serde_json::Value {
+    json!({
+        "id": sample.id,
+        "name": sample.name,
+        "score": number(sample.score),
+        "threshold": number(sample.threshold),
+        "reports": sample.reports,
+        "quarantine_time": time(sample),
+        "model_version": sample.model_version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_exported_as_csv() {
+        let sample = pb::QuarantinedSample {
+            id: 7,
+            name: "a,b".into(),
+            score: 2.5,
+            threshold: 0.1,
+            reports: 5,
+            quarantine_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+            model_version: 3,
+            stratum: 0,
+        };
+        let text = csv(&[sample]).unwrap();
+        assert_eq!(
+            text,
+            "id,name,score,threshold,reports,quarantine_time,model_version\n7,\"a,b\",2.5,0.1,5,2023-11-14T22:13:20.000Z,3\n"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! What the bias of mining looks like.
+
+use crate::pool::activity::BiasFigures;
+use crate::proto::v1 as pb;
+
+/// The figures as a message.
+pub(in crate::grpc) fn encode(bias: &BiasFigures) -> pb::BiasFigures {
+    pb::BiasFigures {
+        serves_gini: bias.serves_gini,
+        effective_sample_share: bias.effective_sample_share,
+        lift: bias.lift,
+        served_age_quantiles: bias.served_age_quantiles.clone(),
+        served_score_quantiles: bias.served_score_quantiles.clone(),
+        background_score_quantiles: bias.background_score_quantiles.clone(),
+        ..Default::default()
+    }
+}

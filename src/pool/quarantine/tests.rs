@@ -1,0 +1,329 @@
+//! The quarantine against a plain reference, and what it costs.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::pool::clock::TimeSource;
+use crate::pool::core::Pool;
+use crate::pool::registry::Registry;
+use crate::pool::report::{Ids, Report as ScoreReport, Sender};
+use crate::pool::samples::Place;
+use crate::pool::spec::{Decay, Limits, PoolSpec};
+use crate::store::ReportBatch;
+use crate::store::key::{Hardness, HardnessFunction};
+use crate::store::naive::NaiveEngine;
+
+const REPORTS: u32 = 3;
+const CAPACITY: u64 = 4;
+const IDS: u64 = 12;
+
+fn rule() -> QuarantineRule {
+    QuarantineRule { quantile: 0.75, reports: REPORTS, capacity: CAPACITY }
+}
+
+fn spec(lower_is_harder: bool) -> PoolSpec {
+    let function = HardnessFunction::Exponential { temperature: 10.0 };
+    PoolSpec {
+        quarantine: Some(rule()),
+        decay: Decay::Steps { half_life: 10.0, max_step_jump: 1_000 },
+        hardness: Hardness { function, lower_is_harder },
+        ..PoolSpec::defaults(&Limits::default())
+    }
+}
+
+async fn pool(spec: PoolSpec) -> Arc<Pool> {
+    let registry =
+        Registry::new(Arc::new(NaiveEngine), Limits::default(), TimeSource::Manual(Arc::default()));
+    registry.create("noisy", spec).await.unwrap().0
+}
+
+fn report(step: u64, rows: &[(u64, f32)]) -> ScoreReport {
+    ScoreReport {
+        ids: Ids::U64(rows.iter().map(|row| row.0).collect()),
+        scores: rows.iter().map(|row| row.1).collect(),
+        reference_scores: Vec::new(),
+        payloads: Vec::new(),
+        strata: Vec::new(),
+        groups: Ids::default(),
+        step,
+        model_version: 0,
+        sender: Sender { worker_id: String::new(), epoch: 1, sequence: 0 },
+    }
+}
+
+/// 2,000 other samples with scores 0 to 99, so that the quantile is known and hardly moves.
+fn crowd(step: u64) -> ScoreReport {
+    report(step, &(0..2_000).map(|i| (1_000 + i, (i % 100) as f32)).collect::<Vec<_>>())
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    /// So many steps back, and rows.
+    Report(u64, Vec<(u64, u8)>),
+    Release(Vec<u64>, bool),
+    Remove(Vec<u64>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let ids = || proptest::collection::vec(0..IDS, 0..4);
+    // Half the scores are well above the quantile of about 75, half well below.
+    let rows = proptest::collection::vec((0..IDS, prop_oneof![90u8..100, 0u8..50, 90u8..100]), 0..16);
+    prop_oneof![
+        12 => (prop_oneof![3 => Just(0u64), 1 => 1u64..4], rows).prop_map(|(b, r)| Change::Report(b, r)),
+        1 => (ids(), any::<bool>()).prop_map(|(ids, trust)| Change::Release(ids, trust)),
+        1 => ids().prop_map(Change::Remove),
+    ]
+}
+
+/// What METHODS 8 says, as plainly as can be.
+#[derive(Debug, Default)]
+struct Model {
+    /// Step and score of what is stored.
+    stored: HashMap<u64, (u64, f32)>,
+    /// Step, score and reports of what is set aside.
+    held: BTreeMap<u64, (u64, f32, u32)>,
+    streaks: HashMap<u64, (u64, u32)>,
+    refused: BTreeSet<u64>,
+    trusted: BTreeSet<u64>,
+    overflows: u64,
+}
+
+impl Model {
+    /// Counts of (quarantined, stale, coalesced).
+    fn report(&mut self, step: u64, rows: &[(u64, f32)], is_above: impl Fn(f32) -> bool) -> (u64, u64, u64) {
+        let mut counts = (0, 0, 0);
+        for (i, (id, score)) in rows.iter().enumerate() {
+            if rows[i + 1..].iter().any(|later| later.0 == *id) {
+                counts.2 += 1;
+            } else if let Some(held) = self.held.get_mut(id) {
+                if held.0 > step {
+                    counts.1 += 1;
+                } else {
+                    (held.0, held.1) = (step, *score);
+                    counts.0 += 1;
+                }
+            } else if self.stored.get(id).is_some_and(|stored| stored.0 > step) {
+                counts.1 += 1;
+            } else {
+                self.stored.insert(*id, (step, *score));
+                self.count(*id, step, *score, is_above(*score));
+            }
+        }
+        counts
+    }
+
+    fn count(&mut self, id: u64, step: u64, score: f32, is_above: bool) {
+        if !is_above || self.trusted.contains(&id) {
+            self.streaks.remove(&id);
+            self.refused.remove(&id);
+            return;
+        }
+        let reports = self.streaks.get(&id).map_or(1, |streak| streak.1 + 1);
+        self.streaks.insert(id, (step, reports));
+        if reports < REPORTS {
+            return;
+        }
+        if self.held.len() as u64 == CAPACITY {
+            self.overflows += u64::from(self.refused.insert(id));
+            return;
+        }
+        self.streaks.remove(&id);
+        self.refused.remove(&id);
+        self.stored.remove(&id);
+        self.held.insert(id, (step, score, reports));
+    }
+
+    fn release(&mut self, id: u64, trust: bool) -> u64 {
+        let Some((step, score, _)) = self.held.remove(&id) else {
+            return 0;
+        };
+        self.stored.insert(id, (step, score));
+        if trust {
+            self.trusted.insert(id);
+        }
+        1
+    }
+
+    fn remove(&mut self, id: u64) -> u64 {
+        self.trusted.remove(&id);
+        self.streaks.remove(&id);
+        self.refused.remove(&id);
+        u64::from(self.held.remove(&id).is_some() | self.stored.remove(&id).is_some())
+    }
+}
+
+async fn agrees(pool: &Pool, model: &Model) {
+    let page = pool.list_quarantined(None, 100);
+    let held: Vec<_> = page.samples.iter().map(|s| (s.id, s.score, s.reports)).collect();
+    let expected: Vec<_> = model.held.iter().map(|(id, held)| (*id, held.1, held.2)).collect();
+    assert_eq!((held, page.total, page.more), (expected, model.held.len() as u64, false));
+    let ids: Vec<u64> = (0..IDS).collect();
+    for (id, sample) in pool.samples(Ids::U64(ids.clone())).await.unwrap().iter().enumerate() {
+        let id = id as u64;
+        let (place, score) = match (model.held.get(&id), model.stored.get(&id)) {
+            (Some(held), _) => (Place::Quarantine, Some(held.1)),
+            (None, Some(stored)) => (Place::Hard, Some(stored.1)),
+            (None, None) => (Place::Nowhere, None),
+        };
+        assert_eq!((sample.place, sample.score), (place, score), "sample {id}");
+    }
+    let stored = pool.store.get(&ids).await.unwrap();
+    for (id, row) in stored.iter().enumerate() {
+        assert_eq!(row.is_some(), model.stored.contains_key(&(id as u64)), "the store and sample {id}");
+    }
+    assert_eq!(pool.stats().await.unwrap().quarantine.overflows, model.overflows);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn does_what_a_plain_reference_does(
+        changes in proptest::collection::vec(change(), 1..60),
+        lower_is_harder in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let pool = pool(spec(lower_is_harder)).await;
+            pool.report(crowd(100)).await.unwrap();
+            let mut model = Model::default();
+            for (i, change) in changes.into_iter().enumerate() {
+                match change {
+                    Change::Report(back, rows) => {
+                        let step = 101 + i as u64 - back;
+                        let score = |s: u8| if lower_is_harder { 100.0 - f32::from(s) } else { s.into() };
+                        let rows: Vec<_> = rows.into_iter().map(|(id, s)| (id, score(s))).collect();
+                        let threshold = pool.stats().await.unwrap().quarantine.threshold.unwrap();
+                        let above = |s: f32| if lower_is_harder { s < threshold } else { s > threshold };
+                        let counts = pool.report(report(step, &rows)).await.unwrap().counts;
+                        let told = (counts.quarantined, counts.stale, counts.coalesced);
+                        assert_eq!(told, model.report(step, &rows, above));
+                        let stored = counts.inserted + counts.updated;
+                        assert_eq!(stored + told.0 + told.1 + told.2, rows.len() as u64);
+                    }
+                    Change::Release(mut ids, trust) => {
+                        let released = pool.release_quarantined(Some(Ids::U64(ids.clone())), trust).await.unwrap();
+                        ids.sort_unstable();
+                        ids.dedup();
+                        assert_eq!(released, ids.iter().map(|id| model.release(*id, trust)).sum::<u64>());
+                    }
+                    Change::Remove(mut ids) => {
+                        ids.sort_unstable();
+                        ids.dedup();
+                        let removed = pool.remove(Ids::U64(ids.clone())).await.unwrap().0;
+                        assert_eq!(removed, ids.iter().map(|id| model.remove(*id)).sum::<u64>());
+                    }
+                }
+                agrees(&pool, &model).await;
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_set_aside_before_the_quantile_is_known_nor_without_a_rule() {
+    let without = pool(PoolSpec { quarantine: None, ..spec(false) }).await;
+    let with = pool(spec(false)).await;
+    for pool in [&without, &with] {
+        for step in 1..6 {
+            pool.report(report(step, &[(1, 99.0), (2, 1.0)])).await.unwrap();
+        }
+        assert_eq!(pool.list_quarantined(None, 10).total, 0);
+        pool.report(crowd(10)).await.unwrap();
+    }
+    assert_eq!(without.quarantine.memory_bytes(), 0);
+    assert!(with.quarantine.memory_bytes() > 0);
+    assert!(with.quarantine.get(1).is_none(), "what came before the quantile counts for nothing");
+}
+
+#[tokio::test]
+async fn a_release_weighs_what_it_would_have_weighed() {
+    let pool = pool(spec(false)).await;
+    pool.report(crowd(100)).await.unwrap();
+    for step in 101..=103 {
+        pool.report(report(step, &[(1, 95.0), (2, 95.0), (2, 10.0)])).await.unwrap();
+    }
+    // Two half-lives later the quarantined one weighs what its neighbour does that was last reported with it.
+    pool.report(report(103, &[(2, 95.0)])).await.unwrap();
+    pool.report(report(123, &[(3, 95.0)])).await.unwrap();
+    assert_eq!(pool.release_quarantined(None, false).await.unwrap(), 1);
+    let samples = pool.samples(Ids::U64(vec![1, 2, 3, 4])).await.unwrap();
+    assert_eq!(samples[0], samples[1]);
+    assert_eq!((samples[0].place, samples[0].age), (Place::Hard, Some(20.0)));
+    let weights: Vec<f32> = samples[..3].iter().map(|s| s.weight_log2.unwrap()).collect();
+    assert!((weights[2] - weights[0] - 2.0).abs() < 0.01, "{weights:?}");
+    assert_eq!(samples[3].place, Place::Nowhere);
+    // Long after: as old as a key may be.
+    for step in 124..=126 {
+        pool.report(report(step, &[(1, 95.0)])).await.unwrap();
+    }
+    let mut step = 126;
+    for _ in 0..400 {
+        step += 1_000;
+        pool.report(report(step, &[(3, 10.0)])).await.unwrap();
+    }
+    assert_eq!(pool.release_quarantined(None, false).await.unwrap(), 1);
+    let [old, new] = pool.samples(Ids::U64(vec![1, 3])).await.unwrap()[..] else { panic!() };
+    assert!(old.weight_log2.unwrap() < new.weight_log2.unwrap() - 1_000.0);
+}
+
+#[tokio::test]
+async fn the_raw_score_is_held_against_the_quantile_and_the_difference_is_stored() {
+    let pool = pool(spec(false)).await;
+    pool.report(crowd(100)).await.unwrap();
+    for step in 101..=103 {
+        let mut batch = report(step, &[(1, 95.0), (2, 40.0), (3, 95.0), (4, 1.0)]);
+        // A difference of 85 would be above the quantile of 75 and one of 5 below it; a reference of infinity spoils its row.
+        batch.reference_scores = vec![90.0, -45.0, 0.0, f32::INFINITY];
+        let counts = pool.report(batch).await.unwrap().counts;
+        assert_eq!(counts.non_finite, 1);
+    }
+    let held: Vec<u64> = pool.list_quarantined(None, 10).samples.iter().map(|s| s.id).collect();
+    assert_eq!(held, [1, 3]);
+    assert_eq!(pool.release_quarantined(None, true).await.unwrap(), 2);
+    let samples = pool.samples(Ids::U64(vec![1, 2, 3, 4])).await.unwrap();
+    let scores: Vec<_> = samples.iter().map(|s| s.score).collect();
+    assert_eq!(scores, [Some(5.0), Some(85.0), Some(95.0), None]);
+}
+
+/// `cargo test --lib quarantine::tests::cost -- --ignored --nocapture`
+#[test]
+#[ignore = "prints what a score costs"]
+fn cost() {
+    const ROWS: u64 = 8_192;
+    let quarantine = Quarantine::default();
+    let rule = QuarantineRule::default();
+    quarantine.configure(Some(&rule));
+    let scored =
+        Report { moment: Moment { decay_units: 0, stamp: 0 }, refuse_stale: false, model_version: 0 };
+    let mut nanos: Vec<u128> = Vec::new();
+    let rounds = 8;
+    for round in 0..rounds {
+        for first in (0..1 << 20).step_by(ROWS as usize) {
+            let ids: Vec<u64> = (first..first + ROWS).map(placement_hash).collect();
+            // A third of the hardest per cent stays so.
+            let scores: Vec<f32> = ids
+                .iter()
+                .map(|id| if id % 300 == 0 { 2.0 } else { (placement_hash(id ^ round) >> 40) as f32 / 1.7e7 })
+                .collect();
+            let mut batch = ReportBatch { ids, scores, ..ReportBatch::default() };
+            let begun = Instant::now();
+            let screened = quarantine.screen(Some(&rule), false, &mut batch, &mut Vec::new());
+            quarantine.settle(Some(&rule), false, screened, scored);
+            nanos.push(begun.elapsed().as_nanos());
+        }
+    }
+    nanos.sort_unstable();
+    println!(
+        "{:.1} ns a score (median batch of {ROWS}; 99 %: {:.1}); {} set aside, {} bytes",
+        nanos[nanos.len() / 2] as f64 / ROWS as f64,
+        nanos[nanos.len() * 99 / 100] as f64 / ROWS as f64,
+        quarantine.len(),
+        quarantine.memory_bytes()
+    );
+    assert!(quarantine.len() > 3_000);
+}

@@ -1,0 +1,114 @@
+//! Single samples looked up by id: what is stored of each, and why it is or is not served.
+
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::core::Pool;
+use super::error::PoolError;
+use super::quarantine::Quarantined;
+use super::report::Ids;
+use crate::store::hash::background_hash;
+use crate::store::{BackgroundCount, Row};
+
+/// Where a sample is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In the hard store.
+    Hard,
+    /// In the background only.
+    Background,
+    /// Set aside.
+    Quarantine,
+    /// Not stored.
+    #[default]
+    Nowhere,
+}
+
+/// A sample as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Where it is.
+    pub place: Place,
+    /// As stored (in quarantine: as reported); `None` where nothing was.
+    pub score: Option<f32>,
+    /// log2 of its weight now, serve penalty left out; in the hard store only.
+    pub weight_log2: Option<f32>,
+    /// Seconds or steps since its report.
+    pub age: Option<f64>,
+    /// Version of the model that scored it.
+    pub model_version: u32,
+    /// Serves since its report.
+    pub serves: u16,
+    /// Its stratum.
+    pub stratum: u32,
+    /// Its group; 0: none.
+    pub group: u64,
+    /// Its lease goes on for this long; `None`: it does not rest.
+    pub lease_left: Option<Duration>,
+    /// Whether the serving background has it.
+    pub in_background: bool,
+}
+
+impl Pool {
+    /// Looks samples up, in the order of `ids`.
+    ///
+    /// # Errors
+    /// `Invalid` naming `ids`; `Unavailable`.
+    pub async fn samples(&self, ids: Ids) -> Result<Vec<Sample>, PoolError> {
+        let spec = self.spec();
+        let (ids, _) = self.resolve(&spec, ids, "ids")?;
+        // A sample is never in neither place: it is listed before it is removed, and put back before it is struck off.
+        let held: Vec<Option<Quarantined>> = ids.iter().map(|id| self.quarantine.get(*id)).collect();
+        let rows = self.store.get(&ids).await?;
+        let background =
+            if rows.iter().any(Option::is_some) { Some(self.store.census().await?.background) } else { None };
+        let now = self.clock.now();
+        let age = |stamp: u32| Clock::age(now.stamp, stamp, spec.decay.by_steps());
+        let sample = |row: &Row| Sample {
+            place: if row.hard_key.is_some() { Place::Hard } else { Place::Background },
+            score: Some(row.score).filter(|score| !score.is_nan()),
+            weight_log2: row.hard_key.map(|key| now.log2_weight(key)),
+            age: row.stamp.map(age),
+            model_version: row.model_version,
+            serves: row.serves,
+            stratum: row.stratum,
+            group: row.group,
+            lease_left: None,
+            in_background: background.as_ref().is_some_and(|background| contains(background, row.id)),
+        };
+        let set_aside = |record: &Quarantined| Sample {
+            place: Place::Quarantine,
+            score: Some(record.score),
+            age: Some(age(record.moment.stamp)),
+            model_version: record.model_version,
+            stratum: record.stratum,
+            group: record.group,
+            ..Sample::default()
+        };
+        let answer = |((id, held), row): ((&u64, Option<Quarantined>), Option<Row>)| match (held, row) {
+            (Some(record), _) => set_aside(&record),
+            (None, Some(row)) => sample(&row),
+            // Perhaps set aside between the two looks.
+            (None, None) => {
+                self.quarantine.get(*id).map_or_else(Sample::default, |record| set_aside(&record))
+            }
+        };
+        let mut samples: Vec<Sample> = ids.iter().zip(held).zip(rows).map(answer).collect();
+        let now_millis = self.clock.now_millis();
+        for (sample, until) in samples.iter_mut().zip(self.store.leases(&ids).await?) {
+            let left = until.and_then(|until| until.checked_sub(now_millis)).filter(|left| *left > 0);
+            sample.lease_left = left.map(Duration::from_millis);
+        }
+        Ok(samples)
+    }
+}
+
+/// Whether a stored sample is in the serving background.
+fn contains(background: &BackgroundCount, id: u64) -> bool {
+    match background {
+        BackgroundCount::Sampled { salt, threshold, .. } => {
+            threshold.is_none_or(|threshold| background_hash(id, *salt) < threshold)
+        }
+        BackgroundCount::Dense { ids, .. } => id < *ids,
+    }
+}

@@ -8,6 +8,24 @@ use super::report::{Report, ReportCounts};
 use super::spec::PoolSpec;
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 
+/// Checks that a report to a flat pool has only what such a pool keeps.
+///
+/// # Errors
+/// `Invalid` naming the column.
+pub(super) fn check_flat_columns(report: &Report) -> Result<(), PoolError> {
+    for (set, column) in
+        [(report.anchors.is_some(), "anchors"), (!report.positive_scores.is_empty(), "positive_scores")]
+    {
+        if set {
+            return Err(PoolError::invalid(
+                format!("batch.{column}"),
+                "are for anchored pools, and this one is flat",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Checks payloads against the pool's limit.
 ///
 /// # Errors
@@ -34,6 +52,7 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
         stale: applied.stale,
         non_finite,
         out_of_range,
+        ..ReportCounts::default()
     }
 }
 
@@ -64,7 +83,7 @@ pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec)
     (non_finite, out_of_range)
 }
 
-fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
+pub(super) fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
     // An optional column that is absent stays so.
     column.retain(|_| keep.next().copied().unwrap_or(true));

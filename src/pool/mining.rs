@@ -30,6 +30,7 @@ impl Pool {
     /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
     /// while the server mines all that it may at once.
     pub async fn mine(&self, request: MineRequest, patience: Patience) -> Result<Arc<MinedBatch>, PoolError> {
+        self.check_flat("MineBatch", "use MineNegatives")?;
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
         let mining = pin!(self.mine_once(&spec, &request, patience));

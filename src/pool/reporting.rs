@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
-use super::ingest::{check_payloads, drop_unusable, merge};
+use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge};
 use super::ledger::Delivery;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::spans;
@@ -34,6 +34,10 @@ impl Pool {
     }
 
     async fn apply(&self, report: Report) -> Result<Ack, PoolError> {
+        if let Some(anchored) = &self.anchored {
+            return self.report_negatives(anchored, report).await;
+        }
+        check_flat_columns(&report)?;
         let spec = self.spec();
         check_payloads(&spec, &report)?;
         let rows = report.ids.len() as u64;
@@ -95,7 +99,7 @@ impl Pool {
 }
 
 /// Groups by number: names by their hash.
-fn group_numbers(groups: Ids) -> Vec<u64> {
+pub(super) fn group_numbers(groups: Ids) -> Vec<u64> {
     match groups {
         Ids::U64(groups) => groups,
         Ids::Names(names) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::anchored::spec::AnchoredSpec;
 use super::error::Violation;
 use super::policy::PolicyOverrides;
 use crate::store::key::{Hardness, HardnessFunction};
@@ -156,6 +157,8 @@ pub struct PoolSpec {
     pub serve_limits: ServeLimits,
     /// Longest payload, bytes; 0: none.
     pub max_payload_bytes: u32,
+    /// `None`: the pool is flat. Otherwise `capacity` follows from it.
+    pub anchored: Option<AnchoredSpec>,
 }
 
 impl PoolSpec {
@@ -174,6 +177,7 @@ impl PoolSpec {
             default_policy: PolicyOverrides::default(),
             serve_limits: ServeLimits::default(),
             max_payload_bytes: 0,
+            anchored: None,
         }
     }
 
@@ -196,7 +200,7 @@ impl PoolSpec {
             }
         };
         check(
-            (1..=limits.max_pool_capacity).contains(&self.capacity),
+            self.anchored.is_some() || (1..=limits.max_pool_capacity).contains(&self.capacity),
             "capacity",
             format!(
                 "{} is not in 1..={} (this server's max_pool_capacity)",
@@ -275,6 +279,7 @@ impl PoolSpec {
             ),
         );
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
+        bad.extend(self.anchored.iter().flat_map(|anchored| anchored.violations(self, limits)));
         bad
     }
 
@@ -282,6 +287,8 @@ impl PoolSpec {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [
+            (self.anchored.is_some() != other.anchored.is_some(), "kind"),
+            (self.anchored != other.anchored, "anchored"),
             (self.capacity != other.capacity, "capacity"),
             (self.background != other.background, "background"),
             (self.rotation != other.rotation, "background_rotation"),

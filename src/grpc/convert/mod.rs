@@ -1,8 +1,10 @@
 //! Between the messages of the contract and the pool layer's words, one file a noun.
 
 pub(super) mod activity;
+pub(super) mod anchored;
 mod balance;
 pub(super) mod batch;
+pub(super) mod negatives;
 pub(super) mod policy;
 pub(super) mod report;
 pub(super) mod spec;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_message, policy, variant};
+use super::{anchored, duration, duration_message, policy, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
@@ -23,10 +23,7 @@ const EMA_WEIGHT: f64 = 0.5;
 /// `Invalid` or `Unimplemented`, naming the field.
 pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec, PoolError> {
     let defaults = PoolSpec::defaults(limits);
-    match variant("pool.spec.kind", message.kind)? {
-        pb::PoolKind::Unspecified | pb::PoolKind::Flat => {}
-        pb::PoolKind::Anchored => return Err(PoolError::Unimplemented("pool.spec.kind".into())),
-    }
+    let anchored = anchored::decode_spec(&message, limits)?;
     match variant("pool.spec.durability", message.durability)? {
         pb::Durability::Unspecified | pb::Durability::None => {}
         pb::Durability::Async | pb::Durability::Sync => {
@@ -34,7 +31,6 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         }
     }
     for (set, name) in [
-        (message.anchored.is_some(), "anchored"),
         (message.quarantine.is_some(), "quarantine"),
         (message.flow.is_some(), "flow"),
         (message.control_fraction != 0.0, "control_fraction"),
@@ -51,7 +47,11 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         Some(Background::DenseIds(ids)) => BackgroundSpec::Dense { ids },
     };
     Ok(PoolSpec {
-        capacity: if message.capacity == 0 { defaults.capacity } else { message.capacity },
+        capacity: match (&anchored, message.capacity) {
+            (Some(anchored), _) => anchored.capacity(),
+            (None, 0) => defaults.capacity,
+            (None, capacity) => capacity,
+        },
         background,
         rotation: decode_rotation(message.background_rotation, background)?,
         shards: if message.shards == 0 { defaults.shards } else { message.shards },
@@ -65,6 +65,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         default_policy: policy::decode("pool.spec.default_policy", message.default_policy)?,
         serve_limits: decode_serve_limits(message.serve_limits)?,
         max_payload_bytes: message.max_payload_bytes,
+        anchored,
     })
 }
 
@@ -203,7 +204,7 @@ fn decode_rotation(
 
 /// A spec as a message: every default filled in, so that decoding it gives the same spec.
 pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
-    pb::PoolSpec {
+    let message = pb::PoolSpec {
         capacity: spec.capacity,
         background: Some(match spec.background {
             BackgroundSpec::Sampled { size } => Background::BackgroundSize(size as u64),
@@ -239,6 +240,10 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
         ..Default::default()
+    };
+    match &spec.anchored {
+        None => message,
+        Some(anchored) => anchored::encode_spec(anchored, message),
     }
 }
 

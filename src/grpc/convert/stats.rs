@@ -1,5 +1,6 @@
 //! A pool's figures.
 
+use super::anchored;
 use super::report::encode_counts;
 use crate::pool::batch::PoolSizes;
 use crate::pool::core::Pool;
@@ -11,7 +12,7 @@ use crate::proto::v1 as pb;
 /// The figures as a message.
 pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
     let counters = &stats.counters;
-    pb::PoolStats {
+    let figures = pb::PoolStats {
         name: format!("pools/{}", pool.id()),
         uid: pool.uid(),
         sizes: Some(encode_sizes(&stats.sizes)),
@@ -26,6 +27,8 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             coalesced: counters.coalesced,
             stale: counters.stale,
             out_of_range: counters.out_of_range,
+            anchor_limit: counters.anchor_limit,
+            not_negative: counters.not_negative,
         })),
         evicted: counters.evicted,
         removed: counters.removed,
@@ -44,6 +47,10 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         leased: stats.store.leased,
         filtered: Some(encode_filtered(&stats.filtered)),
         ..Default::default()
+    };
+    match &stats.anchored {
+        None => figures,
+        Some(anchored) => anchored::encode_figures(anchored, counters.anchor_limit, figures),
     }
 }
 

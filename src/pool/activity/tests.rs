@@ -20,6 +20,8 @@ fn report(worker: &str, ids: std::ops::Range<u64>, scale: f32) -> Report {
         scores: ids.clone().map(|id| id as f32 * scale).collect(),
         ids: Ids::U64(ids.collect()),
         payloads: Vec::new(),
+        anchors: None,
+        positive_scores: Vec::new(),
         strata: Vec::new(),
         groups: Ids::default(),
         step: 0,

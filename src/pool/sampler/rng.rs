@@ -4,25 +4,25 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// xoshiro256++ seeded by splitmix64.
-pub(super) struct Draws(Xoshiro256PlusPlus);
+pub(in crate::pool) struct Draws(Xoshiro256PlusPlus);
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::pool) fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
     /// Uniform on [0, 1), 53 bits.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(in crate::pool) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Uniform on 0..n; n > 0. The bias of multiply-shift is below n/2^64.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(in crate::pool) fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.0.next_u64()) * u128::from(n)) >> 64) as u64
     }
 
     /// Exponential of rate 1.
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(in crate::pool) fn exponential(&mut self) -> f64 {
         -(1.0 - self.unit()).ln()
     }
 }

@@ -263,7 +263,7 @@ mod tests {
         assert!(!relative.admit(false, 0.5, 0.25_f32.next_up()));
         // Below zero the threshold is still below the positive, not above it.
         assert!(relative.admit(false, -0.5, -0.75));
-        assert!(!relative.admit(false, -0.5, -0.75_f32.next_up()));
+        assert!(!relative.admit(false, -0.5, (-0.75_f32).next_up()));
         assert!(relative.admit(false, f32::NAN, 9.0), "nothing to measure from");
         let zero = Margins { absolute: Some(0.0), relative: None };
         assert!(zero.admit(false, 0.5, 0.5), "a margin of 0 keeps ties, as sentence-transformers does");

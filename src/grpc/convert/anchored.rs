@@ -61,7 +61,8 @@ pub(super) fn decode_spec(
 }
 
 /// A spec as a message: with every default filled in, and nothing that it has no use for.
-pub(super) fn encode_spec(spec: &AnchoredSpec, pool: pb::PoolSpec) -> pb::PoolSpec {
+pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::PoolSpec {
+    (pool.capacity, pool.default_policy, pool.serve_limits) = (0, None, None);
     pb::PoolSpec {
         kind: pb::PoolKind::Anchored.into(),
         anchored: Some(pb::AnchoredSpec {
@@ -77,9 +78,6 @@ pub(super) fn encode_spec(spec: &AnchoredSpec, pool: pb::PoolSpec) -> pb::PoolSp
             }
             .into(),
         }),
-        capacity: 0,
-        default_policy: None,
-        serve_limits: None,
         ..pool
     }
 }

@@ -92,7 +92,7 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
 }
 
 /// A policy as applied.
-fn encode_policy(policy: NegativePolicy) -> pb::NegativePolicy {
+fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
     let strategy = match policy.strategy {
         NegativeStrategy::Top => pb::NegativeStrategy::Top,
         NegativeStrategy::Random => pb::NegativeStrategy::Random,
@@ -153,7 +153,7 @@ fn encode(
         },
         ages: sparse(fields.ages, mined.ages),
         positive_scores: sparse(fields.positive_scores, mined.positive_scores),
-        policy: Some(encode_policy(mined.policy)),
+        policy: Some(encode_policy(&mined.policy)),
         seed: mined.seed,
         shortfall_count: mined.shortfall_count,
         unknown_anchor_count: mined.unknown_anchor_count,

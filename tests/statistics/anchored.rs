@@ -131,8 +131,7 @@ async fn distance_weighted_draws_by_the_inverse_density() {
     assert!(chi2(&counts, &masses(f64::from(dimension) - 2.0, 0.3)) > limit, "so must another cutoff");
 }
 
-/// sum f/pi over a draw estimates the sum of f over all that could come; so does it where 1/pi is not known and k/n stands for it
-/// not.
+/// The sum of f/pi over a draw estimates the sum of f over all that could come; n/k in the place of 1/pi does not.
 #[tokio::test]
 async fn inclusion_probabilities_are_unbiased() {
     let server = TestServer::start().await;

@@ -8,7 +8,7 @@ use hardneg::pool::anchored::spec::AnchoredSpec;
 use hardneg::pool::clock::TimeSource;
 use hardneg::pool::core::Pool;
 use hardneg::pool::registry::Registry;
-use hardneg::pool::report::{Ids, Report, Sender};
+use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
 use hardneg::store::memory::MemoryEngine;
 use rand::rngs::SmallRng;
@@ -61,12 +61,8 @@ fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
             ids: Ids::U64(rows.clone().map(|_| rng.random_range(0..50_000_000)).collect()),
             scores: rows.clone().map(|_| rng.random::<f32>()).collect(),
             positive_scores: rows.map(|_| 0.8).collect(),
-            groups: Ids::default(),
-            strata: Vec::new(),
-            payloads: Vec::new(),
-            step: 0,
             model_version: 1,
-            sender: Sender { worker_id: String::new(), epoch: 0, sequence: 0 },
+            ..Report::default()
         };
         runtime.block_on(pool.report(report)).expect("reported");
     }

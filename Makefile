@@ -36,10 +36,11 @@ compose-test: python ## Image and compose file on a Docker engine: built, brough
 deploy-test: python ## Alerts firing and silent, the Grafana dashboard, Kubernetes manifests against their schemas, the systemd unit
 	tests/deploy/run $(PY)
 
-bench: ## The store beside an ordered tree, mining beside ingestion, each policy beside plain PROPORTIONAL, then the service end to end beside a sink
+bench: ## The store beside an ordered tree, mining beside ingestion, each policy beside plain PROPORTIONAL, anchored pools, then the service end to end beside a sink
 	cargo bench --locked --bench store
 	cargo bench --locked --bench mining
 	cargo bench --locked --bench policies
+	cargo bench --locked --bench anchored
 	cargo bench --locked --bench service
 
 ghz: build python ## Load with ghz at rising concurrency: ReportScores, StreamScores, MineBatch; a report in target/ghz

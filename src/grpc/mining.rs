@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::convert::{batch, report, samples};
+use super::convert::{anchored, batch, negatives, report, samples};
 use super::{Answers, Context, batch_stream, score_stream};
 use crate::places::Places;
 use crate::pool::admission::Patience;
@@ -101,22 +101,22 @@ impl MiningService for Mining {
 
     async fn mine_negatives(
         &self,
-        _: Request<pb::MineNegativesRequest>,
+        request: Request<pb::MineNegativesRequest>,
     ) -> Result<Response<pb::MineNegativesResponse>, Status> {
-        Err(PoolError::Unimplemented("MineNegatives".into()).into())
+        Ok(Response::new(negatives::mine(&self.context, request.into_inner()).await?))
     }
 
     async fn add_positives(
         &self,
-        _: Request<pb::AddPositivesRequest>,
+        request: Request<pb::AddPositivesRequest>,
     ) -> Result<Response<pb::AddPositivesResponse>, Status> {
-        Err(PoolError::Unimplemented("AddPositives".into()).into())
+        Ok(Response::new(anchored::add_positives(&self.context, request.into_inner()).await?))
     }
 
     async fn reject_negatives(
         &self,
-        _: Request<pb::RejectNegativesRequest>,
+        request: Request<pb::RejectNegativesRequest>,
     ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
-        Err(PoolError::Unimplemented("RejectNegatives".into()).into())
+        Ok(Response::new(anchored::reject_negatives(&self.context, request.into_inner()).await?))
     }
 }

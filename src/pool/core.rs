@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::activity::Recorder;
+use super::anchored::{Anchored, spec::flat_store};
 use super::batch::PoolSizes;
 use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
@@ -20,7 +21,7 @@ use super::quarantine::{Quarantine, QuarantineRule};
 use super::report::Ids;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
-use crate::store::{Engine, ScoreUpdate, Store, StoreSpec};
+use crate::store::{Engine, ScoreUpdate, Store};
 
 /// Longest string key, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -53,7 +54,10 @@ pub struct Pool {
     /// With the revision that the etag shows.
     pub(super) spec: RwLock<(Arc<PoolSpec>, u64)>,
     pub(super) clock: Clock,
+    /// Of an anchored pool: its background.
     pub(super) store: Arc<dyn Store>,
+    /// Of an anchored pool.
+    pub(super) anchored: Option<Anchored>,
     pub(super) ledger: Ledger,
     pub(super) house: Arc<House>,
     pub(super) counters: Counters,
@@ -80,16 +84,11 @@ impl Pool {
         house: Arc<House>,
     ) -> Result<Arc<Self>, PoolError> {
         let uid = rand::random::<u64>() | 1;
-        let store = engine
-            .open(&StoreSpec {
-                capacity: spec.capacity as usize,
-                shards: spec.shards as usize,
-                background: spec.background,
-                hardness: spec.hardness,
-                named: spec.id_kind == IdKind::Name,
-                salt_seed: uid,
-            })
-            .await?;
+        let store = engine.open(&flat_store(&spec, uid)).await?;
+        let anchored = match &spec.anchored {
+            None => None,
+            Some(of_anchors) => Some(Anchored::new(engine.open_anchors(&of_anchors.store(&spec)).await?)),
+        };
         let quarantine = Quarantine::default();
         quarantine.configure(spec.quarantine.as_ref());
         Ok(Arc::new(Self {
@@ -100,6 +99,7 @@ impl Pool {
             flow: Gate::new(spec.flow),
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
+            anchored,
             ledger: Ledger::new(limits.max_workers_per_pool),
             house,
             counters: Counters::default(),
@@ -236,7 +236,17 @@ impl Pool {
         ids: Ids,
         field: &str,
     ) -> Result<(Vec<u64>, Vec<Arc<str>>), PoolError> {
-        match (ids, spec.id_kind) {
+        self.resolve_kind(spec.id_kind, ids, field)
+    }
+
+    /// As [`Self::resolve`], of ids of this kind.
+    pub(super) fn resolve_kind(
+        &self,
+        kind: IdKind,
+        ids: Ids,
+        field: &str,
+    ) -> Result<(Vec<u64>, Vec<Arc<str>>), PoolError> {
+        match (ids, kind) {
             (Ids::U64(ids), IdKind::U64) => Ok((ids, Vec::new())),
             (Ids::Names(names), IdKind::Name) => {
                 if let Some(i) = names.iter().position(|n| n.is_empty() || n.len() > NAME_BYTES_MAX) {
@@ -264,7 +274,10 @@ impl Pool {
     /// `Invalid` naming `ids`.
     pub async fn remove(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
-        let removed = self.remove_everywhere(&ids).await?;
+        let removed = match &self.anchored {
+            None => self.remove_everywhere(&ids).await?,
+            Some(anchored) => self.remove_negatives(anchored, &ids).await?.0,
+        };
         Counters::add(&self.counters.removed, removed);
         Ok((removed, 0))
     }
@@ -289,7 +302,7 @@ impl Pool {
         store.memory_bytes += self.quarantine.memory_bytes();
         let spec = self.spec();
         let now = self.clock.now();
-        Ok(PoolStats {
+        let stats = PoolStats {
             sizes: PoolSizes {
                 hard: store.hard,
                 background: store.background,
@@ -309,6 +322,8 @@ impl Pool {
             store,
             step: self.clock.step(),
             flow_balance: self.flow.balance(),
-        })
+            anchored: None,
+        };
+        self.with_anchors(stats).await
     }
 }

@@ -9,6 +9,24 @@ use super::spec::PoolSpec;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 
+/// Checks that a report to a flat pool has only what such a pool keeps.
+///
+/// # Errors
+/// `Invalid` naming the column.
+pub(super) fn check_flat_columns(report: &Report) -> Result<(), PoolError> {
+    for (set, column) in
+        [(report.anchors.is_some(), "anchors"), (!report.positive_scores.is_empty(), "positive_scores")]
+    {
+        if set {
+            return Err(PoolError::invalid(
+                format!("batch.{column}"),
+                "are for anchored pools, and this one is flat",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Checks payloads against the pool's limit.
 ///
 /// # Errors
@@ -103,7 +121,7 @@ pub(super) fn subtract_references(
     Ok(raw)
 }
 
-fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
+pub(super) fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
     // An optional column that is absent stays so.
     column.retain(|_| keep.next().copied().unwrap_or(true));

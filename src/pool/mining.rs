@@ -38,6 +38,7 @@ impl Pool {
         request: MineRequest,
         patience: Patience,
     ) -> Result<Arc<MinedBatch>, PoolError> {
+        self.check_flat("MineBatch", "use MineNegatives")?;
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
         if let Some(round) = &request.round {

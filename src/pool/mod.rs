@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod admission;
+pub mod anchored;
 pub mod balance;
 pub mod batch;
 pub mod clock;

@@ -57,6 +57,10 @@ pub struct Report {
     pub reference_scores: Vec<f32>,
     /// One a row, or empty.
     pub payloads: Vec<Bytes>,
+    /// Anchored pools: the anchors that the rows are negatives of.
+    pub anchors: Option<Ids>,
+    /// Anchored pools: the anchors' positive scores, one a row or empty; NaN: none.
+    pub positive_scores: Vec<f32>,
     /// Strata, one a row, or empty.
     pub strata: Vec<u32>,
     /// Groups, one a row, or empty; 0 and the empty name: none.
@@ -90,6 +94,10 @@ pub struct ReportCounts {
     pub out_of_range: u64,
     /// Of samples in quarantine.
     pub quarantined: u64,
+    /// Of anchors beyond max_anchors.
+    pub anchor_limit: u64,
+    /// Known positives or vetoed negatives of their anchor.
+    pub not_negative: u64,
 }
 
 /// Whether a batch was applied.

@@ -9,7 +9,7 @@ use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
 use super::flow::{Pass, Told};
-use super::ingest::{check_payloads, drop_unusable, merge, subtract_references};
+use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
 use super::quarantine;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
@@ -67,6 +67,10 @@ impl Pool {
     }
 
     async fn apply(&self, report: Report) -> Result<Ack, PoolError> {
+        if let Some(anchored) = &self.anchored {
+            return self.report_negatives(anchored, report).await;
+        }
+        check_flat_columns(&report)?;
         let spec = self.spec();
         check_payloads(&spec, &report)?;
         let rows = report.ids.len() as u64;
@@ -152,7 +156,7 @@ impl Pool {
 }
 
 /// Groups by number: names by their hash.
-fn group_numbers(groups: Ids) -> Vec<u64> {
+pub(super) fn group_numbers(groups: Ids) -> Vec<u64> {
     match groups {
         Ids::U64(groups) => groups,
         Ids::Names(names) => {

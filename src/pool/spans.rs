@@ -26,6 +26,11 @@ pub(super) fn mine(pool: &str, request: &MineRequest) -> Span {
     debug_span!("mine", pool, batch_size = i64::from(request.batch_size), strategy = Empty)
 }
 
+/// A request for negatives of anchors.
+pub(super) fn mine_negatives(pool: &str, anchors: usize, num_negatives: u32) -> Span {
+    debug_span!("mine_negatives", pool, anchors = anchors as i64, num_negatives = i64::from(num_negatives))
+}
+
 /// Until the pool has filled.
 pub(super) fn wait(wait: Wait) -> Span {
     debug_span!("wait", min_size = wait.min_size as i64)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::anchored::spec::AnchoredSpec;
 use super::error::Violation;
 use super::flow::Flow;
 use super::policy::PolicyOverrides;
@@ -183,6 +184,8 @@ pub struct PoolSpec {
     pub flow: Option<Flow>,
     /// When samples are set aside; `None`: never.
     pub quarantine: Option<QuarantineRule>,
+    /// `None`: the pool is flat. Otherwise `capacity` follows from it.
+    pub anchored: Option<AnchoredSpec>,
 }
 
 impl PoolSpec {
@@ -204,6 +207,7 @@ impl PoolSpec {
             control_fraction: 0.0,
             flow: None,
             quarantine: None,
+            anchored: None,
         }
     }
 
@@ -226,7 +230,7 @@ impl PoolSpec {
             }
         };
         check(
-            (1..=limits.max_pool_capacity).contains(&self.capacity),
+            self.anchored.is_some() || (1..=limits.max_pool_capacity).contains(&self.capacity),
             "capacity",
             format!(
                 "{} is not in 1..={} (this server's max_pool_capacity)",
@@ -314,6 +318,7 @@ impl PoolSpec {
         }
         bad.extend(self.flow.iter().flat_map(Flow::violations));
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
+        bad.extend(self.anchored.iter().flat_map(|anchored| anchored.violations(self, limits)));
         bad
     }
 
@@ -321,6 +326,8 @@ impl PoolSpec {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [
+            (self.anchored.is_some() != other.anchored.is_some(), "kind"),
+            (self.anchored != other.anchored, "anchored"),
             (self.capacity != other.capacity, "capacity"),
             (self.background != other.background, "background"),
             (self.rotation != other.rotation, "background_rotation"),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use super::anchored::AnchoredFigures;
 use super::batch::{MinedBatch, PoolSizes, Source};
 use super::filtered::FilterCounts;
 use super::report::ReportCounts;
@@ -58,6 +59,10 @@ counters! {
     quarantine_set_aside,
     /// Samples released from quarantine.
     quarantine_released,
+    /// Of anchors beyond max_anchors.
+    anchor_limit,
+    /// Known positives or vetoed negatives of their anchor.
+    not_negative,
     /// Pushed out by harder ones.
     evicted,
     /// log2 weights clamped.
@@ -102,6 +107,11 @@ impl Counters {
     pub fn count_report(&self, rows: u64, counts: &ReportCounts, applied: &ApplyCounts) {
         Self::add(&self.reported_rows, rows);
         Self::add(&self.reported_batches, 1);
+        self.count_rows(counts, applied);
+    }
+
+    /// Counts what became of rows.
+    pub fn count_rows(&self, counts: &ReportCounts, applied: &ApplyCounts) {
         Self::add(&self.inserted, counts.inserted);
         Self::add(&self.updated, counts.updated);
         Self::add(&self.background_only, counts.background_only);
@@ -111,6 +121,8 @@ impl Counters {
         Self::add(&self.stale, counts.stale);
         Self::add(&self.out_of_range, counts.out_of_range);
         Self::add(&self.quarantined, counts.quarantined);
+        Self::add(&self.anchor_limit, counts.anchor_limit);
+        Self::add(&self.not_negative, counts.not_negative);
         Self::add(&self.evicted, applied.evicted);
         Self::add(&self.clamped, applied.clamped);
     }
@@ -155,4 +167,6 @@ pub struct PoolStats {
     pub step: Option<u64>,
     /// With a flow: its balance, samples.
     pub flow_balance: Option<f64>,
+    /// Of an anchored pool.
+    pub anchored: Option<AnchoredFigures>,
 }

@@ -7,6 +7,7 @@
 //! - the **hard store** S: the `capacity` samples with the highest keys, in buckets of 1/8 octave;
 //! - the **background** R: `{id : background_hash(id, salt) < p}`, a uniform sample of all distinct ids (METHODS 6).
 
+pub mod anchored;
 pub mod hash;
 pub mod key;
 pub mod memory;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
+use anchored::{AnchorStore, AnchorStoreSpec};
 use key::{Hardness, Key};
 
 /// What a store must know of its pool. Validated by the pool.
@@ -365,6 +367,14 @@ pub enum StoreError {
     /// The engine behind the store is not reachable.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// A limit of the pool is reached; nothing was applied.
+    #[error("{what}")]
+    Limit {
+        /// What ran out, with its limit.
+        what: String,
+        /// The limit's name.
+        limit: &'static str,
+    },
 }
 
 /// Where the samples of one pool live. Async, fallible, batched.
@@ -408,4 +418,6 @@ pub trait Store: Send + Sync + 'static {
 pub trait Engine: Send + Sync + 'static {
     /// Makes an empty store.
     async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError>;
+    /// Makes an empty store of anchors.
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError>;
 }

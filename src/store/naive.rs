@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::key::{BUCKET_SHIFT, Key};
 use super::{
@@ -22,6 +23,10 @@ pub struct NaiveEngine;
 impl Engine for NaiveEngine {
     async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
         Ok(Arc::new(NaiveStore::new(spec.clone())))
+    }
+
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
+        super::memory::MemoryEngine::new().open_anchors(spec).await
     }
 }
 

@@ -5,6 +5,7 @@
 mod common;
 
 mod admin;
+mod anchored;
 mod balance;
 mod bias;
 mod curriculum;

@@ -156,10 +156,7 @@ async fn a_wrong_spec_names_its_field() {
     for (field, spec) in cases {
         assert_invalid(client.create_pool("bad", spec).await, &format!("pool.spec.{field}"));
     }
-    let later = [
-        pb::PoolSpec { kind: pb::PoolKind::Anchored.into(), ..none() },
-        pb::PoolSpec { durability: pb::Durability::Sync.into(), ..none() },
-    ];
+    let later = [pb::PoolSpec { durability: pb::Durability::Sync.into(), ..none() }];
     for spec in later {
         let (code, _, field) = told(client.create_pool("bad", spec).await);
         assert_eq!(code, Code::Unimplemented);

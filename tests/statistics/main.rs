@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod anchored;
 mod balance;
 mod rounds;
 

@@ -95,19 +95,32 @@ pub(in crate::grpc) async fn mine(
 ) -> Result<pb::MinedBatch, PoolError> {
     let mined = reply.pool.mine(request, patience).await?;
     let message = encode(Arc::unwrap_or_clone(mined), reply);
-    let bytes = prost::Message::encoded_len(&message);
-    // The response wraps it once more.
-    if bytes + 16 > context.message_bytes_max {
-        return Err(PoolError::Exhausted {
-            what: format!(
-                "the batch has {bytes} bytes, over this server's max_message_bytes {}: ask for fewer samples or without payloads",
-                context.message_bytes_max
-            ),
-            limit: "max_message_bytes",
-            retry_after: None,
-        });
-    }
+    check_length(context, &message, "fewer samples or without payloads")?;
     Ok(message)
+}
+
+/// Checks that an answer fits a message.
+///
+/// # Errors
+/// `Exhausted`, advising to ask for `less`.
+pub(super) fn check_length(
+    context: &Context,
+    message: &impl prost::Message,
+    less: &str,
+) -> Result<(), PoolError> {
+    let bytes = message.encoded_len();
+    // The response may wrap it once more.
+    if bytes + 16 <= context.message_bytes_max {
+        return Ok(());
+    }
+    Err(PoolError::Exhausted {
+        what: format!(
+            "the answer has {bytes} bytes, over this server's max_message_bytes {}: ask for {less}",
+            context.message_bytes_max
+        ),
+        limit: "max_message_bytes",
+        retry_after: None,
+    })
 }
 
 fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
@@ -171,7 +184,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
     }
 }
 
-fn source_number(source: Source) -> u8 {
+pub(super) fn source_number(source: Source) -> u8 {
     match source {
         Source::Hard => pb::Source::Hard as u8,
         Source::Background => pb::Source::Background as u8,

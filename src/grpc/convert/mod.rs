@@ -1,12 +1,14 @@
 //! Between the messages of the contract and the pool layer's words, one file a noun.
 
 pub(super) mod activity;
+pub(super) mod anchored;
 mod balance;
 pub(super) mod batch;
 pub(super) mod bias;
 mod curriculum;
 mod flow;
 mod negative_ratio;
+pub(super) mod negatives;
 pub(super) mod policy;
 pub(super) mod quarantine;
 pub(super) mod report;

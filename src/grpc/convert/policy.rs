@@ -33,12 +33,7 @@ pub(in crate::grpc) fn decode(
         pb::Normalization::Max => Some(Normalization::Max),
         pb::Normalization::Mean => Some(Normalization::Mean),
     };
-    let shortfall = match variant(&format!("{prefix}.shortfall"), message.shortfall)? {
-        pb::Shortfall::Unspecified => None,
-        pb::Shortfall::Short => Some(Shortfall::Short),
-        pb::Shortfall::Fill => Some(Shortfall::Fill),
-        pb::Shortfall::Error => Some(Shortfall::Error),
-    };
+    let shortfall = decode_shortfall(prefix, message.shortfall)?;
     let windows = message
         .windows
         .into_iter()
@@ -63,6 +58,28 @@ pub(in crate::grpc) fn decode(
             .transpose()?,
         curriculum,
     })
+}
+
+/// What a message says of shortfalls.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub(super) fn decode_shortfall(prefix: &str, number: i32) -> Result<Option<Shortfall>, PoolError> {
+    Ok(match variant(&format!("{prefix}.shortfall"), number)? {
+        pb::Shortfall::Unspecified => None,
+        pb::Shortfall::Short => Some(Shortfall::Short),
+        pb::Shortfall::Fill => Some(Shortfall::Fill),
+        pb::Shortfall::Error => Some(Shortfall::Error),
+    })
+}
+
+/// As a message.
+pub(super) fn encode_shortfall(shortfall: Shortfall) -> pb::Shortfall {
+    match shortfall {
+        Shortfall::Short => pb::Shortfall::Short,
+        Shortfall::Fill => pb::Shortfall::Fill,
+        Shortfall::Error => pb::Shortfall::Error,
+    }
 }
 
 fn decode_window(window: pb::Window) -> Option<Window> {
@@ -108,11 +125,7 @@ pub(in crate::grpc) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningP
             Normalization::Max => pb::Normalization::Max,
             Normalization::Mean => pb::Normalization::Mean,
         });
-    let shortfall = policy.shortfall.map_or(pb::Shortfall::Unspecified, |shortfall| match shortfall {
-        Shortfall::Short => pb::Shortfall::Short,
-        Shortfall::Fill => pb::Shortfall::Fill,
-        Shortfall::Error => pb::Shortfall::Error,
-    });
+    let shortfall = policy.shortfall.map_or(pb::Shortfall::Unspecified, encode_shortfall);
     pb::MiningPolicy {
         strategy: strategy.into(),
         alpha: policy.alpha,

@@ -35,14 +35,6 @@ pub(in crate::grpc) async fn apply(
 
 /// Checks a batch and reads its columns. Lengths are compared before anything is copied.
 fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
-    for (set, field) in [
-        (batch.anchors.is_some(), "batch.anchors"),
-        (batch.positive_scores.is_some(), "batch.positive_scores"),
-    ] {
-        if set {
-            return Err(PoolError::Unimplemented(field.to_owned()));
-        }
-    }
     if batch.worker_id.len() > WORKER_ID_BYTES_MAX {
         return Err(PoolError::invalid(
             "batch.worker_id",
@@ -52,21 +44,34 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
     check_rows("batch.ids", rows, rows_max)?;
     let scores = columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?;
-    // A message without groups is as good as none.
-    let groups = batch.groups.filter(|groups| groups.encoding.is_some());
-    let group_rows = columns::id_rows(groups.as_ref()).map_err(column("batch.groups"));
-    let references = match &batch.reference_scores {
-        Some(references) => {
-            columns::float_rows(Some(references)).map_err(column("batch.reference_scores"))?
-        }
-        None => rows,
+    let (anchors, groups) = (present_ids(batch.anchors), present_ids(batch.groups));
+    let present_floats = |floats: Option<pb::FloatColumn>| floats.filter(|column| column.encoding.is_some());
+    let positive_scores = present_floats(batch.positive_scores);
+    let reference_scores = present_floats(batch.reference_scores);
+    let of_ids = |ids: &Option<pb::IdColumn>, field| match ids {
+        Some(_) => columns::id_rows(ids.as_ref()).map_err(column(field)),
+        None => Ok(0),
+    };
+    let of_floats = |floats: &Option<pb::FloatColumn>, field| match floats {
+        Some(_) => columns::float_rows(floats.as_ref()).map_err(column(field)),
+        None => Ok(0),
     };
     let lengths = [
         ("batch.scores", scores, true),
         ("batch.payloads", batch.payloads.len(), false),
         ("batch.strata", batch.strata.len(), false),
-        ("batch.groups", if groups.is_some() { group_rows? } else { 0 }, false),
-        ("batch.reference_scores", references, true),
+        ("batch.anchors", of_ids(&anchors, "batch.anchors")?, anchors.is_some()),
+        (
+            "batch.positive_scores",
+            of_floats(&positive_scores, "batch.positive_scores")?,
+            positive_scores.is_some(),
+        ),
+        ("batch.groups", of_ids(&groups, "batch.groups")?, groups.is_some()),
+        (
+            "batch.reference_scores",
+            of_floats(&reference_scores, "batch.reference_scores")?,
+            reference_scores.is_some(),
+        ),
     ];
     for (field, got, required) in lengths {
         if got != rows && (required || got != 0) {
@@ -76,8 +81,13 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     Ok(Report {
         ids: decode_ids(batch.ids, "batch.ids", rows_max)?,
         scores: columns::decode_floats(batch.scores).map_err(column("batch.scores"))?,
-        reference_scores: decode_references(batch.reference_scores)?,
+        reference_scores: decode_references(reference_scores)?,
         payloads: batch.payloads,
+        anchors: anchors.map(|ids| decode_ids(Some(ids), "batch.anchors", rows_max)).transpose()?,
+        positive_scores: match positive_scores {
+            Some(scores) => columns::decode_floats(Some(scores)).map_err(column("batch.positive_scores"))?,
+            None => Vec::new(),
+        },
         strata: batch.strata,
         groups: match groups {
             None => Ids::default(),
@@ -106,6 +116,11 @@ fn decode_references(references: Option<pb::FloatColumn>) -> Result<Vec<f32>, Po
     Ok(values)
 }
 
+/// An optional column: a message without ids is as good as none.
+fn present_ids(ids: Option<pb::IdColumn>) -> Option<pb::IdColumn> {
+    ids.filter(|ids| ids.encoding.is_some())
+}
+
 /// A column of ids of either kind.
 ///
 /// # Errors
@@ -132,7 +147,7 @@ fn check_rows(field: &str, rows: usize, rows_max: usize) -> Result<(), PoolError
     Ok(())
 }
 
-fn column(field: &str) -> impl Fn(ColumnError) -> PoolError + '_ {
+pub(super) fn column(field: &str) -> impl Fn(ColumnError) -> PoolError + '_ {
     move |error| PoolError::invalid(field, error.to_string())
 }
 
@@ -165,6 +180,8 @@ pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
         stale: counts.stale,
         out_of_range: counts.out_of_range,
         quarantined: counts.quarantined,
+        anchor_limit: counts.anchor_limit,
+        not_negative: counts.not_negative,
         ..Default::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{duration, duration_message, flow, policy, quarantine, variant};
+use super::{anchored, duration, duration_message, flow, policy, quarantine, variant};
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
@@ -23,19 +23,11 @@ const EMA_WEIGHT: f64 = 0.5;
 /// `Invalid` or `Unimplemented`, naming the field.
 pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec, PoolError> {
     let defaults = PoolSpec::defaults(limits);
-    match variant("pool.spec.kind", message.kind)? {
-        pb::PoolKind::Unspecified | pb::PoolKind::Flat => {}
-        pb::PoolKind::Anchored => return Err(PoolError::Unimplemented("pool.spec.kind".into())),
-    }
+    let anchored = anchored::decode_spec(&message, limits)?;
     match variant("pool.spec.durability", message.durability)? {
         pb::Durability::Unspecified | pb::Durability::None => {}
         pb::Durability::Async | pb::Durability::Sync => {
             return Err(PoolError::Unimplemented("pool.spec.durability".into()));
-        }
-    }
-    for (set, name) in [(message.anchored.is_some(), "anchored")] {
-        if set {
-            return Err(PoolError::Unimplemented(format!("pool.spec.{name}")));
         }
     }
     let background = match message.background {
@@ -46,7 +38,11 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         Some(Background::DenseIds(ids)) => BackgroundSpec::Dense { ids },
     };
     Ok(PoolSpec {
-        capacity: if message.capacity == 0 { defaults.capacity } else { message.capacity },
+        capacity: match (&anchored, message.capacity) {
+            (Some(anchored), _) => anchored.capacity(),
+            (None, 0) => defaults.capacity,
+            (None, capacity) => capacity,
+        },
         background,
         rotation: decode_rotation(message.background_rotation, background)?,
         shards: if message.shards == 0 { defaults.shards } else { message.shards },
@@ -63,6 +59,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         control_fraction: message.control_fraction,
         flow: flow::decode(message.flow)?,
         quarantine: message.quarantine.map(quarantine::decode),
+        anchored,
     })
 }
 
@@ -205,7 +202,7 @@ fn decode_rotation(
 
 /// A spec as a message: every default filled in, so that decoding it gives the same spec.
 pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
-    pb::PoolSpec {
+    let message = pb::PoolSpec {
         capacity: spec.capacity,
         background: Some(match spec.background {
             BackgroundSpec::Sampled { size } => Background::BackgroundSize(size as u64),
@@ -244,6 +241,10 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         kind: pb::PoolKind::Flat.into(),
         durability: pb::Durability::None.into(),
         ..Default::default()
+    };
+    match &spec.anchored {
+        None => message,
+        Some(anchored) => anchored::encode_spec(anchored, message),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A pool's figures.
 
+use super::anchored;
 use super::report::encode_counts;
 use crate::pool::batch::PoolSizes;
 use crate::pool::core::Pool;
@@ -11,7 +12,7 @@ use crate::proto::v1 as pb;
 /// The figures as a message.
 pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
     let counters = &stats.counters;
-    pb::PoolStats {
+    let figures = pb::PoolStats {
         name: format!("pools/{}", pool.id()),
         uid: pool.uid(),
         sizes: Some(encode_sizes(&stats.sizes)),
@@ -27,6 +28,8 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             stale: counters.stale,
             out_of_range: counters.out_of_range,
             quarantined: counters.quarantined,
+            anchor_limit: counters.anchor_limit,
+            not_negative: counters.not_negative,
         })),
         evicted: counters.evicted,
         removed: counters.removed,
@@ -57,6 +60,10 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         quarantined: stats.quarantine.samples,
         quarantine_overflows: stats.quarantine.overflows,
         ..Default::default()
+    };
+    match &stats.anchored {
+        None => figures,
+        Some(anchored) => anchored::encode_figures(anchored, counters.anchor_limit, figures),
     }
 }
 

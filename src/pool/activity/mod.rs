@@ -125,7 +125,7 @@ impl Pool {
         self.forget_old_rounds();
         let recorder = self.recorder();
         let counters = self.counters();
-        let level = self.store().level().await?;
+        let level = self.level().await?;
         let moved = recorder.state.lock().history.moved(&counters);
         let watched = (level.hard / WATCHED_SHARE).clamp(1, WATCHED_MAX) as usize;
         // Nothing reported, nothing scored again.
@@ -158,7 +158,7 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn hard_samples(&self) -> Result<u64, PoolError> {
-        Ok(self.store().level().await?.hard)
+        Ok(self.level().await?.hard)
     }
 
     /// Latencies of reports and of mined batches since the pool was made.
@@ -199,17 +199,25 @@ impl Pool {
         let age = |stamp: Option<u32>| {
             stamp.map_or(f64::NAN, |stamp| Clock::age(now.stamp, stamp, spec.decay.by_steps()))
         };
-        let stored = stored::rows(store).await?;
-        let bias = self.bias_beside(&stored).await?;
-        let stored: Vec<Sample> = stored
-            .iter()
-            .map(|row| Sample {
-                score: row.score,
-                age: age(row.stamp) as f32,
-                model_version: row.model_version,
-                serves: row.serves,
-            })
-            .collect();
+        let sample = |score, stamp, model_version, serves| Sample {
+            score,
+            age: age(stamp) as f32,
+            model_version,
+            serves,
+        };
+        let (stored, bias): (Vec<Sample>, _) = match self.sampled_negatives(stored::ROWS_MAX).await? {
+            Some(negatives) => (
+                negatives.iter().map(|n| sample(n.score, Some(n.stamp), n.model_version, 0)).collect(),
+                Default::default(),
+            ),
+            None => {
+                let rows = stored::rows(store).await?;
+                let bias = self.bias_beside(&rows).await?;
+                let samples =
+                    rows.iter().map(|row| sample(row.score, row.stamp, row.model_version, row.serves));
+                (samples.collect(), bias)
+            }
+        };
         let rows = store.top(HARDEST_MAX, ServePenalty::default(), TOP_SCAN_ROWS).await?;
         let named = spec.id_kind == IdKind::Name;
         let names = names(store, named, rows.iter().map(|row| row.id).collect()).await?;

@@ -6,7 +6,7 @@ use crate::pool::error::PoolError;
 use crate::store::{Address, Census, Row, Store};
 
 /// Samples looked at; a store that holds no more is read whole.
-const ROWS_MAX: usize = 4096;
+pub(super) const ROWS_MAX: usize = 4096;
 
 /// All rows of a small store, or [`ROWS_MAX`] drawn uniformly with replacement.
 pub(super) async fn rows(store: &dyn Store) -> Result<Vec<Row>, PoolError> {

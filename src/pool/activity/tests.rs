@@ -21,6 +21,8 @@ fn report(worker: &str, ids: std::ops::Range<u64>, scale: f32) -> Report {
         ids: Ids::U64(ids.collect()),
         reference_scores: Vec::new(),
         payloads: Vec::new(),
+        anchors: None,
+        positive_scores: Vec::new(),
         strata: Vec::new(),
         groups: Ids::default(),
         step: 0,

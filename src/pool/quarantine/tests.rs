@@ -11,7 +11,7 @@ use super::*;
 use crate::pool::clock::TimeSource;
 use crate::pool::core::Pool;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report as ScoreReport, Sender};
+use crate::pool::report::{Ids, Report as ScoreReport};
 use crate::pool::samples::Place;
 use crate::pool::spec::{Decay, Limits, PoolSpec};
 use crate::store::ReportBatch;
@@ -46,13 +46,8 @@ fn report(step: u64, rows: &[(u64, f32)]) -> ScoreReport {
     ScoreReport {
         ids: Ids::U64(rows.iter().map(|row| row.0).collect()),
         scores: rows.iter().map(|row| row.1).collect(),
-        reference_scores: Vec::new(),
-        payloads: Vec::new(),
-        strata: Vec::new(),
-        groups: Ids::default(),
         step,
-        model_version: 0,
-        sender: Sender { worker_id: String::new(), epoch: 1, sequence: 0 },
+        ..ScoreReport::default()
     }
 }
 

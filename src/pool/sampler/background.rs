@@ -4,12 +4,12 @@ use crate::store::hash::background_hash;
 use crate::store::{Address, BackgroundCount, Census, Row};
 
 /// The serving generation: who is in it, how many, and how many ids it stands for.
-pub(super) struct Background<'a> {
+pub(in crate::pool) struct Background<'a> {
     count: &'a BackgroundCount,
     /// |R|.
-    pub(super) size: f64,
+    pub(in crate::pool) size: f64,
     /// p, the inclusion probability of an id.
-    pub(super) probability: f64,
+    pub(in crate::pool) probability: f64,
     /// Of an id outside the hard store that does not rest.
     awake_probability: f64,
     /// Members that rest.
@@ -17,7 +17,7 @@ pub(super) struct Background<'a> {
 }
 
 impl<'a> Background<'a> {
-    pub(super) fn of(census: &'a Census) -> Self {
+    pub(in crate::pool) fn of(census: &'a Census) -> Self {
         let count = &census.background;
         let (size, probability) = match count {
             BackgroundCount::Sampled { threshold, counts, .. } => (
@@ -46,12 +46,12 @@ impl<'a> Background<'a> {
     }
 
     /// N, or its estimate |R|/p.
-    pub(super) fn distinct(&self) -> f64 {
+    pub(in crate::pool) fn distinct(&self) -> f64 {
         self.size / self.probability
     }
 
     /// Whether a stored sample is in R.
-    pub(super) fn contains(&self, id: u64) -> bool {
+    pub(in crate::pool) fn contains(&self, id: u64) -> bool {
         match self.count {
             BackgroundCount::Sampled { salt, threshold, .. } => {
                 threshold.is_none_or(|t| background_hash(id, *salt) < t)
@@ -61,7 +61,7 @@ impl<'a> Background<'a> {
     }
 
     /// The partitions that members are drawn from: (partition, ordinals). Dense ordinals are ids, removed ones included.
-    pub(super) fn lanes(&self) -> Vec<(u16, u64)> {
+    pub(in crate::pool) fn lanes(&self) -> Vec<(u16, u64)> {
         match self.count {
             BackgroundCount::Sampled { counts, .. } => counts
                 .iter()
@@ -73,7 +73,7 @@ impl<'a> Background<'a> {
     }
 
     /// Where the `ordinal`-th member of a lane is.
-    pub(super) fn address(partition: u16, ordinal: u64) -> Address {
+    pub(in crate::pool) fn address(partition: u16, ordinal: u64) -> Address {
         Address::Background { partition, ordinal }
     }
 }

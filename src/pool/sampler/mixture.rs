@@ -5,9 +5,9 @@ const BACKGROUND_LEFT: f64 = 1e-6;
 
 /// Hard samples of one mass: `weight` of them, each of mass `mass`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Point {
-    pub(super) weight: f64,
-    pub(super) mass: f64,
+pub(in crate::pool) struct Point {
+    pub(in crate::pool) weight: f64,
+    pub(in crate::pool) mass: f64,
 }
 
 /// The c of METHODS 5: solves sum n_b (1 - exp(-u_b tau)) = hard target for tau, then
@@ -15,7 +15,7 @@ pub(super) struct Point {
 ///
 /// Any c that is fixed before the first draw leaves the weights unbiased; this one makes the mixture come out as
 /// asked. With too few hard samples it lets nearly all of them in and the background fill the rest.
-pub(super) fn background_rate(
+pub(in crate::pool) fn background_rate(
     points: &[Point],
     batch_size: f64,
     random_fraction: f64,

@@ -3,18 +3,18 @@
 //! The way of a request: census → tiers (ranks) → filter → mass of each sample → rate of the background → race (or
 //! TOP, STALEST) → marking as served → weights → batch.
 
-mod background;
+pub(super) mod background;
 mod filter;
 mod mass;
-mod mixture;
+pub(super) mod mixture;
 mod output;
 mod pilot;
 mod quota;
 mod race;
 mod ranked;
-mod rng;
+pub(super) mod rng;
 mod tiers;
-mod weights;
+pub(super) mod weights;
 
 use std::collections::HashSet;
 

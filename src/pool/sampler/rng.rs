@@ -12,7 +12,7 @@ impl Draws {
     }
 
     /// Uniform on [0, 1), 53 bits.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(in crate::pool) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
@@ -22,7 +22,7 @@ impl Draws {
     }
 
     /// Exponential of rate 1.
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(in crate::pool) fn exponential(&mut self) -> f64 {
         -(1.0 - self.unit()).ln()
     }
 }

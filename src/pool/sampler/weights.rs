@@ -3,7 +3,7 @@
 use crate::pool::policy::{Normalization, Policy};
 
 /// pi_i = 1 - exp(-r_i tau); 1 when nothing was left to arrive.
-pub(super) fn inclusion_probability(rate: f64, tau: Option<f64>) -> f64 {
+pub(in crate::pool) fn inclusion_probability(rate: f64, tau: Option<f64>) -> f64 {
     tau.map_or(1.0, |tau| -(-rate * tau).exp_m1())
 }
 

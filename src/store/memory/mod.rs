@@ -1,5 +1,6 @@
 //! The default store: one machine's memory, in shards.
 
+mod anchors;
 mod arena;
 mod background;
 mod buckets;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::placement_hash;
 use super::key::Key;
 use super::partition::{Partitioned, partition_of};
@@ -28,8 +30,9 @@ use super::{
     Rotation, Row, ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
     StratumCount,
 };
+use anchors::Anchors;
 use background::Generation;
-use queue::{Cell, Change, Work};
+use queue::{Cell, Change, Task as _, Work};
 use shard::Shard;
 use shared::{Generations, Shared, Terms};
 
@@ -55,13 +58,17 @@ impl Engine for MemoryEngine {
     async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
         Ok(Arc::new(MemoryStore::new(spec.clone())?))
     }
+
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
+        Ok(Arc::new(Anchors::new(spec.clone())))
+    }
 }
 
 /// One pool in memory.
 pub struct MemoryStore {
     spec: StoreSpec,
     shared: Arc<Shared>,
-    cells: Vec<Cell>,
+    cells: Vec<Cell<Shard, Work>>,
     /// The last position given out. Held while a change is queued everywhere, so that queues agree on the order.
     order: Mutex<u64>,
     background: RwLock<Renewal>,

@@ -22,6 +22,14 @@ pub(super) enum Change {
     Remove { ids: Vec<Vec<u64>> },
 }
 
+/// Work on shards of kind `S`, one part a shard.
+pub(super) trait Task<S> {
+    /// Does the next rows of a shard's part, a bounded number; how many.
+    fn advance(&self, number: usize, shard: &mut S) -> usize;
+    /// Whether a shard's part is done.
+    fn is_done(&self, number: usize) -> bool;
+}
+
 /// A change with its place in the order, shared by the queues of all shards it concerns.
 #[derive(Debug)]
 pub(super) struct Work {
@@ -49,12 +57,13 @@ impl Work {
             Change::Remove { ids } => !ids[shard].is_empty(),
         }
     }
+}
 
-    pub(super) fn is_done(&self, shard: usize) -> bool {
+impl Task<Shard> for Work {
+    fn is_done(&self, shard: usize) -> bool {
         self.progress[shard].1.load(Ordering::Acquire)
     }
 
-    /// Does the next rows; how many.
     fn advance(&self, number: usize, shard: &mut Shard) -> usize {
         let (rows_done, done) = &self.progress[number];
         let at = rows_done.load(Ordering::Relaxed);
@@ -94,18 +103,18 @@ fn add(sum: &mut ApplyCounts, more: &ApplyCounts) {
 /// A shard and its queue. Whoever holds the shard does what is first in the queue, whosever it is; so the queue is at most
 /// as long as there are callers.
 #[derive(Debug)]
-pub(super) struct Cell {
-    pub(super) shard: Mutex<Shard>,
-    queue: Mutex<VecDeque<Arc<Work>>>,
+pub(super) struct Cell<S, W> {
+    pub(super) shard: Mutex<S>,
+    queue: Mutex<VecDeque<Arc<W>>>,
 }
 
-impl Cell {
-    pub(super) fn new(shard: Shard) -> Self {
+impl<S, W: Task<S>> Cell<S, W> {
+    pub(super) fn new(shard: S) -> Self {
         Self { shard: Mutex::new(shard), queue: Mutex::default() }
     }
 
     /// Queues work; called in the order of positions.
-    pub(super) fn push(&self, work: Arc<Work>) {
+    pub(super) fn push(&self, work: Arc<W>) {
         self.queue.lock().push_back(work);
     }
 

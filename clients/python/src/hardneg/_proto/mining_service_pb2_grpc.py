@@ -107,7 +107,7 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MineBatch(self, request, context):
-        """Mines one batch.
+        """Mines one batch. FAILED_PRECONDITION in an anchored pool: MineNegatives is for that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +122,8 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RemoveSamples(self, request, context):
-        """Removes samples, from the hard store, the background and the quarantine.
+        """Removes samples, from the hard store, the background and the quarantine (in an anchored pool from every anchor; what is known to
+        be no negative of an anchor stays known).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,21 +144,23 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MineNegatives(self, request, context):
-        """Mines negatives for each of many anchors, in an anchored pool.
+        """Mines negatives for each of many anchors, in an anchored pool (FAILED_PRECONDITION in a flat one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddPositives(self, request, context):
-        """Names known positives of anchors: never served as their negatives.
+        """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
+        any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
+        RESOURCE_EXHAUSTED names the limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectNegatives(self, request, context):
-        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again.
+        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again, as with AddPositives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -285,7 +285,7 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     """Reports one batch of scores."""
 
     MineBatch: _MiningServiceMineBatchType
-    """Mines one batch."""
+    """Mines one batch. FAILED_PRECONDITION in an anchored pool: MineNegatives is for that."""
 
     StreamBatches: _MiningServiceStreamBatchesType
     """Mines batches as the client asks for them: the first message is the request, every later one grants
@@ -293,7 +293,9 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     """
 
     RemoveSamples: _MiningServiceRemoveSamplesType
-    """Removes samples, from the hard store, the background and the quarantine."""
+    """Removes samples, from the hard store, the background and the quarantine (in an anchored pool from every anchor; what is known to
+    be no negative of an anchor stays known).
+    """
 
     ReleaseLease: _MiningServiceReleaseLeaseType
     """Ends the leases of samples before their time."""
@@ -302,13 +304,16 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     """Looks samples up: what is stored of them, and what keeps them from being served."""
 
     MineNegatives: _MiningServiceMineNegativesType
-    """Mines negatives for each of many anchors, in an anchored pool."""
+    """Mines negatives for each of many anchors, in an anchored pool (FAILED_PRECONDITION in a flat one)."""
 
     AddPositives: _MiningServiceAddPositivesType
-    """Names known positives of anchors: never served as their negatives."""
+    """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
+    any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
+    RESOURCE_EXHAUSTED names the limit.
+    """
 
     RejectNegatives: _MiningServiceRejectNegativesType
-    """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again."""
+    """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again, as with AddPositives."""
 
 MiningServiceAsyncStub: typing_extensions.TypeAlias = MiningServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -380,7 +385,7 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.MineBatchRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.MineBatchResponse, collections.abc.Awaitable[mining_service_pb2.MineBatchResponse]]:
-        """Mines one batch."""
+        """Mines one batch. FAILED_PRECONDITION in an anchored pool: MineNegatives is for that."""
 
     @abc.abstractmethod
     def StreamBatches(
@@ -398,7 +403,9 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.RemoveSamplesRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.RemoveSamplesResponse, collections.abc.Awaitable[mining_service_pb2.RemoveSamplesResponse]]:
-        """Removes samples, from the hard store, the background and the quarantine."""
+        """Removes samples, from the hard store, the background and the quarantine (in an anchored pool from every anchor; what is known to
+        be no negative of an anchor stays known).
+        """
 
     @abc.abstractmethod
     def ReleaseLease(
@@ -422,7 +429,7 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.MineNegativesRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.MineNegativesResponse, collections.abc.Awaitable[mining_service_pb2.MineNegativesResponse]]:
-        """Mines negatives for each of many anchors, in an anchored pool."""
+        """Mines negatives for each of many anchors, in an anchored pool (FAILED_PRECONDITION in a flat one)."""
 
     @abc.abstractmethod
     def AddPositives(
@@ -430,7 +437,10 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.AddPositivesRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.AddPositivesResponse, collections.abc.Awaitable[mining_service_pb2.AddPositivesResponse]]:
-        """Names known positives of anchors: never served as their negatives."""
+        """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
+        any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
+        RESOURCE_EXHAUSTED names the limit.
+        """
 
     @abc.abstractmethod
     def RejectNegatives(
@@ -438,6 +448,6 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         request: mining_service_pb2.RejectNegativesRequest,
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.RejectNegativesResponse, collections.abc.Awaitable[mining_service_pb2.RejectNegativesResponse]]:
-        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again."""
+        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again, as with AddPositives."""
 
 def add_MiningServiceServicer_to_server(servicer: MiningServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

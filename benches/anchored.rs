@@ -1,0 +1,141 @@
+//! Anchored pools in process: what anchors cost in memory, how long MineNegatives takes, and what each strategy adds.
+//! `make bench` prints it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part.
+
+use hardneg::pool::admission::Patience;
+use hardneg::pool::anchored::negatives::NegativesRequest;
+use hardneg::pool::anchored::policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
+use hardneg::pool::anchored::spec::AnchoredSpec;
+use hardneg::pool::clock::TimeSource;
+use hardneg::pool::core::Pool;
+use hardneg::pool::registry::Registry;
+use hardneg::pool::report::{Ids, Report};
+use hardneg::pool::spec::{Limits, PoolSpec};
+use hardneg::store::memory::MemoryEngine;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::{Builder, Runtime};
+
+const NEGATIVES: u32 = 10;
+/// Rows of a batch: the most that there may be.
+const ROWS: u64 = 65_536;
+const MINED_ANCHORS: u64 = 1_000_000;
+const ANCHORS: usize = 1_024;
+const WANTED: u32 = 8;
+const CALLS: usize = 2_000;
+
+fn main() {
+    if std::env::args().any(|a| a == "--list" || a == "--test") {
+        return; // cargo test --benches: nothing to check here.
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    latencies(&runtime, &filled(&runtime, MINED_ANCHORS));
+    let anchors = std::env::var("HARDNEG_BENCH_ANCHORS").ok().and_then(|n| n.parse().ok());
+    memory(&runtime, anchors.unwrap_or(10_000_000));
+}
+
+/// A pool of `anchors` with as many negatives each as may be.
+fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
+    let limits = Limits::default();
+    let registry = Registry::new(Arc::new(MemoryEngine::new()), limits.clone(), TimeSource::monotonic());
+    let of_anchors = AnchoredSpec {
+        negatives_per_anchor: NEGATIVES,
+        max_anchors: anchors,
+        ..AnchoredSpec::defaults(&limits)
+    };
+    let spec = PoolSpec {
+        capacity: of_anchors.capacity(),
+        anchored: Some(of_anchors),
+        shards: 8,
+        ..PoolSpec::defaults(&limits)
+    };
+    let (pool, _) = runtime.block_on(registry.create("bench", spec)).expect("created");
+    let mut rng = SmallRng::seed_from_u64(1);
+    let start = Instant::now();
+    let total = anchors * u64::from(NEGATIVES);
+    for first in (0..total).step_by(ROWS as usize) {
+        let rows = first..(first + ROWS).min(total);
+        let report = Report {
+            anchors: Some(Ids::U64(rows.clone().map(|row| row / u64::from(NEGATIVES)).collect())),
+            ids: Ids::U64(rows.clone().map(|_| rng.random_range(0..50_000_000)).collect()),
+            scores: rows.clone().map(|_| rng.random::<f32>()).collect(),
+            positive_scores: rows.map(|_| 0.8).collect(),
+            model_version: 1,
+            ..Report::default()
+        };
+        runtime.block_on(pool.report(report)).expect("reported");
+    }
+    let rate = total as f64 / start.elapsed().as_secs_f64() / 1e6;
+    println!("{anchors} anchors x {NEGATIVES} negatives reported by one thread: {rate:.2} M rows/s");
+    pool
+}
+
+fn memory(runtime: &Runtime, anchors: u64) {
+    let before = resident_bytes();
+    let pool = filled(runtime, anchors);
+    let stats = runtime.block_on(pool.stats()).expect("stats");
+    let held = stats.anchored.expect("anchored").store;
+    let resident = resident_bytes().saturating_sub(before);
+    println!(
+        "{} anchors, {} negatives: memory_bytes {:.2} GiB, resident {:.2} GiB ({:.0} B an anchor)",
+        held.anchors,
+        held.negatives,
+        stats.store.memory_bytes as f64 / (1u64 << 30) as f64,
+        resident as f64 / (1u64 << 30) as f64,
+        resident as f64 / anchors as f64
+    );
+}
+
+fn latencies(runtime: &Runtime, pool: &Pool) {
+    let of = |strategy| NegativePolicy { strategy, ..NegativePolicy::default() };
+    let mixed = NegativePolicy { random_fraction: 0.25, ..of(NegativeStrategy::Proportional) };
+    let wu = DistanceWeighting { dimension: 128, cutoff: 0.5, max_distance: 1.4 };
+    let policies = [
+        ("PROPORTIONAL", of(NegativeStrategy::Proportional)),
+        ("TOP", of(NegativeStrategy::Top)),
+        ("RANDOM", of(NegativeStrategy::Random)),
+        ("SEMI_HARD", NegativePolicy { semi_hard_margin: Some(0.5), ..of(NegativeStrategy::SemiHard) }),
+        (
+            "DISTANCE_WEIGHTED",
+            NegativePolicy { distance_weighting: Some(wu), ..of(NegativeStrategy::DistanceWeighted) },
+        ),
+        ("PROPORTIONAL, 1/4 random", mixed),
+    ];
+    println!("MineNegatives {ANCHORS} x {WANTED} of an idle pool of {MINED_ANCHORS} anchors, {CALLS} calls:");
+    let mut reference = None;
+    for (name, policy) in policies {
+        let (p50, p99) = timed(runtime, pool, &policy);
+        let ratio = p50 / *reference.get_or_insert(p50);
+        println!("  {name:<26} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:.2} x PROPORTIONAL");
+    }
+}
+
+/// p50 and p99 in milliseconds.
+fn timed(runtime: &Runtime, pool: &Pool, policy: &NegativePolicy) -> (f64, f64) {
+    let mut rng = SmallRng::seed_from_u64(2);
+    let mut millis: Vec<f64> = (0..CALLS)
+        .map(|_| {
+            let anchors = (0..ANCHORS).map(|_| rng.random_range(0..MINED_ANCHORS)).collect();
+            let request = NegativesRequest {
+                anchors: Ids::U64(anchors),
+                num_negatives: WANTED,
+                policy: policy.clone(),
+                ..NegativesRequest::default()
+            };
+            let start = Instant::now();
+            let mined = runtime.block_on(pool.mine_negatives(request, Patience::Refuse)).expect("mined");
+            assert_eq!(mined.offsets.len(), ANCHORS + 1);
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    millis.sort_by(f64::total_cmp);
+    (millis[CALLS / 2], millis[CALLS * 99 / 100])
+}
+
+/// Of this process (Linux; 0 elsewhere).
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split_whitespace().nth(1).and_then(|p| p.parse::<usize>().ok()).unwrap_or(0);
+    pages * 4096
+}

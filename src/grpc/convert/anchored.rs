@@ -1,0 +1,136 @@
+//! What an anchored pool is, and pairs of an anchor and what is no negative of it.
+
+use super::report::{column, decode_ids};
+use super::stats::encode_filtered;
+use super::variant;
+use crate::grpc::Context;
+use crate::pool::anchored::spec::{AnchoredSpec, NO_USE};
+use crate::pool::anchored::{AnchoredFigures, MarkCounts};
+use crate::pool::error::{PoolError, Violation};
+use crate::pool::spec::{IdKind, Limits};
+use crate::proto::columns;
+use crate::proto::v1 as pb;
+use crate::store::anchored::Margins;
+
+/// What makes a pool an anchored one; `None`: it is flat.
+///
+/// # Errors
+/// `Invalid` naming the field: also those that an anchored pool has no use for.
+pub(super) fn decode_spec(
+    message: &pb::PoolSpec,
+    limits: &Limits,
+) -> Result<Option<AnchoredSpec>, PoolError> {
+    match variant("pool.spec.kind", message.kind)? {
+        pb::PoolKind::Anchored => {}
+        pb::PoolKind::Unspecified | pb::PoolKind::Flat if message.anchored.is_none() => return Ok(None),
+        pb::PoolKind::Unspecified | pb::PoolKind::Flat => {
+            return Err(PoolError::invalid("pool.spec.anchored", "is for pools of kind POOL_KIND_ANCHORED"));
+        }
+    }
+    let useless = [
+        (message.capacity != 0, "capacity", "does not apply to an anchored pool: set anchored.max_anchors"),
+        (message.default_policy.is_some(), "default_policy", NO_USE),
+        (message.serve_limits.is_some(), "serve_limits", NO_USE),
+        (message.max_payload_bytes != 0, "max_payload_bytes", NO_USE),
+        (message.quarantine.is_some(), "quarantine", NO_USE),
+        (message.flow.is_some(), "flow", NO_USE),
+        (message.control_fraction != 0.0, "control_fraction", NO_USE),
+    ];
+    let bad: Vec<Violation> = useless
+        .into_iter()
+        .filter(|(set, _, _)| *set)
+        .map(|(_, field, why)| Violation::new(format!("pool.spec.{field}"), why))
+        .collect();
+    if !bad.is_empty() {
+        return Err(PoolError::Invalid(bad));
+    }
+    let given = message.anchored.unwrap_or_default();
+    let defaults = AnchoredSpec::defaults(limits);
+    let or = |value: u32, default: u32| if value == 0 { default } else { value };
+    Ok(Some(AnchoredSpec {
+        negatives_per_anchor: or(given.negatives_per_anchor, defaults.negatives_per_anchor),
+        max_anchors: if given.max_anchors == 0 { defaults.max_anchors } else { given.max_anchors },
+        max_positives_per_anchor: or(given.max_positives_per_anchor, defaults.max_positives_per_anchor),
+        max_vetoes_per_anchor: or(given.max_vetoes_per_anchor, defaults.max_vetoes_per_anchor),
+        margins: Margins { absolute: given.absolute_margin, relative: given.relative_margin },
+        anchor_id_kind: match variant("pool.spec.anchored.anchor_id_kind", given.anchor_id_kind)? {
+            pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
+            pb::IdKind::String => IdKind::Name,
+        },
+    }))
+}
+
+/// A spec as a message: with every default filled in, and nothing that it has no use for.
+pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::PoolSpec {
+    (pool.capacity, pool.default_policy, pool.serve_limits) = (0, None, None);
+    pb::PoolSpec {
+        kind: pb::PoolKind::Anchored.into(),
+        anchored: Some(pb::AnchoredSpec {
+            negatives_per_anchor: spec.negatives_per_anchor,
+            max_anchors: spec.max_anchors,
+            max_positives_per_anchor: spec.max_positives_per_anchor,
+            max_vetoes_per_anchor: spec.max_vetoes_per_anchor,
+            absolute_margin: spec.margins.absolute,
+            relative_margin: spec.margins.relative,
+            anchor_id_kind: match spec.anchor_id_kind {
+                IdKind::U64 => pb::IdKind::U64,
+                IdKind::Name => pb::IdKind::String,
+            }
+            .into(),
+        }),
+        ..pool
+    }
+}
+
+/// What a pool's anchors hold, and what its filters did.
+pub(super) fn encode_figures(figures: &AnchoredFigures, refused: u64, stats: pb::PoolStats) -> pb::PoolStats {
+    pb::PoolStats {
+        anchored: Some(pb::AnchoredStats {
+            anchors: figures.store.anchors,
+            negatives: figures.store.negatives,
+            positives: figures.store.positives,
+            vetoes: figures.store.vetoes,
+            anchors_refused: refused,
+        }),
+        filtered: Some(encode_filtered(&figures.filtered)),
+        ..stats
+    }
+}
+
+/// Remembers known positives. What has begun is finished, even if the caller goes away meanwhile.
+///
+/// # Errors
+/// As of [`crate::pool::core::Pool::add_positives`].
+pub(in crate::grpc) async fn add_positives(
+    context: &Context,
+    message: pb::AddPositivesRequest,
+) -> Result<pb::AddPositivesResponse, PoolError> {
+    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
+    let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
+    let positives = decode_ids(message.positives, "positives", context.rows_max)?;
+    let scores = match message.scores {
+        // A message without values has none.
+        Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
+        some => columns::decode_floats(some).map_err(column("scores"))?,
+    };
+    let adding = tokio::spawn(async move { pool.add_positives(anchors, positives, scores).await });
+    let MarkCounts { added, removed } =
+        adding.await.map_err(|_| PoolError::Internal("adding positives"))??;
+    Ok(pb::AddPositivesResponse { added_count: added, removed_count: removed })
+}
+
+/// Remembers vetoes. What has begun is finished, even if the caller goes away meanwhile.
+///
+/// # Errors
+/// As of [`crate::pool::core::Pool::reject_negatives`].
+pub(in crate::grpc) async fn reject_negatives(
+    context: &Context,
+    message: pb::RejectNegativesRequest,
+) -> Result<pb::RejectNegativesResponse, PoolError> {
+    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
+    let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
+    let negatives = decode_ids(message.negatives, "negatives", context.rows_max)?;
+    let vetoing = tokio::spawn(async move { pool.reject_negatives(anchors, negatives).await });
+    let MarkCounts { added, removed } = vetoing.await.map_err(|_| PoolError::Internal("vetoing"))??;
+    Ok(pb::RejectNegativesResponse { added_count: added, removed_count: removed })
+}

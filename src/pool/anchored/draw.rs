@@ -1,0 +1,353 @@
+//! The draw of one anchor: the race between its eligible negatives and the background (METHODS 5, DECISIONS 3 and 9).
+//!
+//! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
+//! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
+
+use super::arrivals::Arrivals;
+use super::filter::{Filter, View};
+use super::members::{Member, Members};
+use super::policy::NegativeStrategy;
+use super::strategy::Scene;
+use crate::pool::batch::Source;
+use crate::pool::filtered::FilterCounts;
+use crate::pool::policy::Shortfall;
+use crate::pool::sampler::mixture::{Point, background_rate};
+use crate::pool::sampler::rng::Draws;
+use crate::pool::sampler::weights::inclusion_probability;
+
+/// ln of the smallest mass beside the anchor's largest: all that is eligible can be drawn.
+const LN_MASS_MIN: f64 = -690.0;
+
+/// A negative that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pick {
+    pub(super) id: u64,
+    /// Its place among the anchor's own negatives, if it is one.
+    pub(super) own: Option<usize>,
+    pub(super) source: Source,
+    /// Once its phase has ended.
+    pub(super) inclusion: f64,
+    rate: f64,
+    group: u64,
+}
+
+/// An eligible negative of the anchor.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    at: usize,
+    mass: f64,
+    time: f64,
+    arrived: bool,
+}
+
+/// What of a group has come.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    group: u64,
+    count: u32,
+    /// The first arrival that was turned away because the group was full.
+    tau: Option<f64>,
+}
+
+/// Whether a draw can go on.
+#[derive(Debug, PartialEq)]
+pub(super) enum Progress {
+    /// It has ended.
+    Done,
+    /// It needs these members of the background.
+    Needs(Vec<u64>),
+}
+
+/// The draw of one anchor.
+pub(super) struct Draw<'a> {
+    pub(super) view: View<'a>,
+    draws: Draws,
+    /// In order of time; in order of hardness where the strategy does not draw.
+    candidates: Vec<Candidate>,
+    next: usize,
+    /// Negatives wanted, after what SHORT made of it.
+    wanted: usize,
+    /// Eligible negatives, as far as group caps let them in together.
+    pub(super) eligible: usize,
+    pub(super) picks: Vec<Pick>,
+    /// Where the phase at work begins.
+    phase: usize,
+    groups: Vec<Group>,
+    background: Option<Arrivals>,
+    is_filling: bool,
+}
+
+/// Own negatives that `eligible` of `wanted` are asked for before the policy's shortfall rule applies.
+pub(super) fn hard_wanted(random_fraction: f64, wanted: usize) -> usize {
+    ((1.0 - random_fraction) * wanted as f64).ceil() as usize
+}
+
+impl<'a> Draw<'a> {
+    /// A draw of `wanted` negatives. `random_fraction` is the policy's, or 0 where there is no background.
+    pub(super) fn new(
+        view: View<'a>,
+        scene: &Scene,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+        wanted: usize,
+        seed: u64,
+        counts: &mut FilterCounts,
+    ) -> Self {
+        let eligible = filter.eligible(&view, scene, counts);
+        let mut draw = Self {
+            view,
+            draws: Draws::new(seed),
+            candidates: Vec::new(),
+            next: 0,
+            wanted,
+            eligible: 0,
+            picks: Vec::with_capacity(wanted),
+            phase: 0,
+            groups: Vec::new(),
+            background: None,
+            is_filling: false,
+        };
+        draw.eligible = draw.within_caps(&eligible, filter.policy.max_per_group);
+        let share = if members.total > 0 { filter.policy.random_fraction } else { 0.0 };
+        let asked = hard_wanted(filter.policy.random_fraction, wanted);
+        if filter.policy.shortfall == Shortfall::Short && draw.eligible < asked {
+            draw.wanted = (draw.eligible as f64 / (1.0 - filter.policy.random_fraction)) as usize;
+        }
+        if filter.policy.strategy == NegativeStrategy::Top {
+            draw.take_hardest(&eligible, share, filter, members, counts);
+        } else {
+            draw.start_race(&eligible, share, scene, filter, members);
+        }
+        draw
+    }
+
+    /// How many of these the caps let in together.
+    fn within_caps(&self, eligible: &[usize], max_per_group: u32) -> usize {
+        if max_per_group == 0 {
+            return eligible.len();
+        }
+        let mut groups: Vec<u64> = eligible.iter().map(|at| self.view.group(*at)).collect();
+        groups.sort_unstable();
+        groups
+            .chunk_by(|a, b| a == b)
+            .map(|same| if same[0] == 0 { same.len() } else { same.len().min(max_per_group as usize) })
+            .sum()
+    }
+
+    /// TOP: the hardest at once; the background's share, if any, is drawn after it (DECISIONS 10).
+    fn take_hardest(
+        &mut self,
+        eligible: &[usize],
+        share: f64,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+        counts: &mut FilterCounts,
+    ) {
+        let random = (share * self.wanted as f64).round() as usize;
+        let hard = self.wanted - random.min(self.wanted);
+        for &at in eligible {
+            let group = self.group_of(Some(at), 0, filter);
+            let is_wanted = self.picks.len() < hard;
+            let is_full = self.is_full(group, filter.policy.max_per_group);
+            counts.group += u64::from(is_wanted && is_full);
+            let arrived = is_wanted && !is_full;
+            if arrived {
+                self.pick(self.view.negatives[at].id, Some(at), Source::Hard, 0.0, group);
+            }
+            self.candidates.push(Candidate { at, mass: 0.0, time: f64::INFINITY, arrived });
+        }
+        self.phase = self.picks.len();
+        // What is not taken now may still come from the background.
+        self.next = self.candidates.len();
+        if random > 0 {
+            self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
+        }
+    }
+
+    fn start_race(
+        &mut self,
+        eligible: &[usize],
+        share: f64,
+        scene: &Scene,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+    ) {
+        let ln_mass = |at: usize| filter.strategy.ln_mass(&self.view.negatives[at], scene).unwrap_or(0.0);
+        let ln_masses: Vec<f64> = eligible.iter().map(|at| ln_mass(*at)).collect();
+        let highest = ln_masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // At random_fraction 1 nothing is hard (METHODS 5).
+        let hard = f64::from(u8::from(share < 1.0));
+        for (&at, ln_mass) in eligible.iter().zip(ln_masses) {
+            let mass = hard * (ln_mass - highest).max(LN_MASS_MIN).exp();
+            let time = if mass > 0.0 { self.draws.exponential() / mass } else { f64::INFINITY };
+            self.candidates.push(Candidate { at, mass, time, arrived: false });
+        }
+        self.candidates.sort_by(|a, b| a.time.total_cmp(&b.time));
+        if share > 0.0 {
+            let points: Vec<Point> =
+                self.candidates.iter().map(|c| Point { weight: 1.0, mass: c.mass }).collect();
+            let size = members.background.size;
+            let c = background_rate(&points, self.wanted as f64, share, size);
+            self.background = Some(Arrivals::new(c / size, members.total));
+        }
+    }
+
+    /// Goes on as far as the members that were read allow.
+    pub(super) fn run(
+        &mut self,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+        counts: &mut FilterCounts,
+    ) -> Progress {
+        while self.wanted > 0 {
+            match self.race(filter, members, counts) {
+                Ok(tau) => self.end_phase(tau),
+                Err(needed) => return Progress::Needs(needed),
+            }
+            let fills = filter.policy.shortfall == Shortfall::Fill
+                && self.picks.len() < self.wanted
+                && self.background.is_none()
+                && members.total > 0;
+            if !fills {
+                return Progress::Done;
+            }
+            self.next = self.candidates.len();
+            self.is_filling = true;
+            self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
+        }
+        Progress::Done
+    }
+
+    /// Runs to the arrival after the last one wanted, whose time it returns: `None` when nothing is left to arrive.
+    ///
+    /// # Errors
+    /// Members that must be read first.
+    fn race(
+        &mut self,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+        counts: &mut FilterCounts,
+    ) -> Result<Option<f64>, Vec<u64>> {
+        loop {
+            while self.candidates.get(self.next).is_some_and(|c| c.arrived || c.time == f64::INFINITY) {
+                self.next += 1;
+            }
+            let hard = self.candidates.get(self.next).map(|c| c.time);
+            let random = self.background.as_mut().and_then(|b| b.peek(&mut self.draws));
+            let (time, id, own, source, stranger_group) = match (hard, random) {
+                (None, None) => return Ok(None),
+                (Some(time), random) if random.is_none_or(|(t, _)| time <= t) => {
+                    let own = self.next;
+                    self.next += 1;
+                    (time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
+                }
+                (_, Some((time, number))) => {
+                    let Some(member) = members.get(number) else {
+                        return Err(self.members_ahead());
+                    };
+                    if let Some(background) = &mut self.background {
+                        background.pop();
+                    }
+                    let Some(member) = member else { continue };
+                    match self.judge(member, filter, counts) {
+                        Some(own) => (time, member.id, own, Source::Background, member.group),
+                        None => continue,
+                    }
+                }
+                (Some(_), None) => continue,
+            };
+            if let Some(own) = own {
+                self.candidates[own].arrived = true;
+            }
+            let at = own.map(|own| self.candidates[own].at);
+            let group = self.group_of(at, stranger_group, filter);
+            if self.is_full(group, filter.policy.max_per_group) {
+                counts.group += 1;
+                self.turn_away(group, time);
+                continue;
+            }
+            if self.picks.len() >= self.wanted {
+                return Ok(Some(time));
+            }
+            counts.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
+            let rate = self.rate(id, own, members);
+            self.pick(id, at, source, rate, group);
+        }
+    }
+
+    /// Whether a member of the background may be served: as which candidate, if it is one of the anchor's own negatives, whose
+    /// score then tells. `None`: it may not, or has come already.
+    fn judge(&self, member: Member, filter: &Filter<'_>, counts: &mut FilterCounts) -> Option<Option<usize>> {
+        let Some(at) = self.view.negatives.iter().position(|n| n.id == member.id) else {
+            return filter.admits(&self.view, member.id, counts).then_some(None);
+        };
+        // Those that are not eligible have been counted.
+        let own =
+            self.candidates.iter().position(|c| c.at == at).filter(|own| !self.candidates[*own].arrived)?;
+        Some(Some(own))
+    }
+
+    /// The members that the race will ask for next, about.
+    fn members_ahead(&mut self) -> Vec<u64> {
+        let missing = self.wanted + 1 - self.picks.len().min(self.wanted);
+        let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.time.is_finite());
+        // By then the own negatives would do alone.
+        let end = left.map(|c| c.time).nth(missing - 1).unwrap_or(f64::INFINITY);
+        let draws = &mut self.draws;
+        self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(missing, end, draws).collect())
+    }
+
+    /// r_i of METHODS 5.
+    fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> f64 {
+        let background = self.background.as_ref().map_or(0.0, |b| b.rate);
+        // What the race began with is over when the background fills.
+        let mass = own.filter(|_| !self.is_filling).map_or(0.0, |own| self.candidates[own].mass);
+        let is_member = own.is_none() || (background > 0.0 && members.background.contains(id));
+        mass + if is_member { background } else { 0.0 }
+    }
+
+    fn pick(&mut self, id: u64, own: Option<usize>, source: Source, rate: f64, group: u64) {
+        if group != 0 {
+            match self.groups.iter_mut().find(|g| g.group == group) {
+                Some(known) => known.count += 1,
+                None => self.groups.push(Group { group, count: 1, tau: None }),
+            }
+        }
+        self.picks.push(Pick { id, own, source, inclusion: 1.0, rate, group });
+    }
+
+    /// The group that counts against the caps: 0 where there are none.
+    fn group_of(&self, own: Option<usize>, otherwise: u64, filter: &Filter<'_>) -> u64 {
+        match own {
+            _ if filter.policy.max_per_group == 0 => 0,
+            Some(at) => self.view.group(at),
+            None => otherwise,
+        }
+    }
+
+    fn is_full(&self, group: u64, max_per_group: u32) -> bool {
+        max_per_group > 0
+            && group != 0
+            && self.groups.iter().any(|g| g.group == group && g.count >= max_per_group)
+    }
+
+    fn turn_away(&mut self, group: u64, time: f64) {
+        if let Some(full) = self.groups.iter_mut().find(|g| g.group == group) {
+            full.tau.get_or_insert(time);
+        }
+    }
+
+    /// Weighs what this phase chose (DECISIONS 9).
+    fn end_phase(&mut self, tau: Option<f64>) {
+        for pick in &mut self.picks[self.phase..] {
+            let of_group = self.groups.iter().find(|g| g.group == pick.group).and_then(|g| g.tau);
+            let until = match (tau, of_group) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            pick.inclusion = inclusion_probability(pick.rate, until);
+        }
+        self.phase = self.picks.len();
+        self.groups.iter_mut().for_each(|g| g.tau = None);
+    }
+}

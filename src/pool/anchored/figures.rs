@@ -1,0 +1,53 @@
+//! What an anchored pool holds, for its statistics and for those who watch it.
+
+use crate::pool::core::Pool;
+use crate::pool::error::PoolError;
+use crate::pool::filtered::FilterCounts;
+use crate::pool::stats::PoolStats;
+use crate::store::Level;
+use crate::store::anchored::{AnchorStoreStats, Negative};
+
+/// What an anchored pool holds, and what its filters did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnchoredFigures {
+    /// Sizes.
+    pub store: AnchorStoreStats,
+    /// Candidates that each filter turned away so far.
+    pub filtered: FilterCounts,
+}
+
+impl Pool {
+    /// What the anchors hold takes the place of the hard store, which of an anchored pool is only the top of its background.
+    pub(in crate::pool) async fn with_anchors(&self, mut stats: PoolStats) -> Result<PoolStats, PoolError> {
+        let Some(anchored) = &self.anchored else {
+            return Ok(stats);
+        };
+        let store = anchored.store.stats().await?;
+        stats.sizes.hard = store.negatives;
+        stats.sizes.floor_log2 = None;
+        stats.store.hard = store.negatives;
+        stats.store.floor = None;
+        stats.store.memory_bytes += store.memory_bytes;
+        stats.anchored = Some(AnchoredFigures { store, filtered: *anchored.filtered.lock() });
+        Ok(stats)
+    }
+
+    /// How full the pool is: of an anchored one the negatives of all anchors.
+    pub(in crate::pool) async fn level(&self) -> Result<Level, PoolError> {
+        match &self.anchored {
+            None => Ok(self.store.level().await?),
+            Some(anchored) => Ok(Level { hard: anchored.store.stats().await?.negatives, floor: None }),
+        }
+    }
+
+    /// Some negatives of some anchors; `None` of a flat pool.
+    pub(in crate::pool) async fn sampled_negatives(
+        &self,
+        n: usize,
+    ) -> Result<Option<Vec<Negative>>, PoolError> {
+        match &self.anchored {
+            None => Ok(None),
+            Some(anchored) => Ok(Some(anchored.store.sample(n).await?)),
+        }
+    }
+}

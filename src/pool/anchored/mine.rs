@@ -1,0 +1,341 @@
+//! Negatives out: checks, a place, the draws of all anchors, columns.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::time::Instant;
+
+use tracing::Instrument as _;
+
+use super::draw::{Draw, Progress, hard_wanted};
+use super::filter::{Filter, View};
+use super::members::Members;
+use super::negatives::{
+    ANCHORS_MAX, EXCLUDE_MAX, MinedNegatives, NUM_NEGATIVES_MAX, NegativesRequest, ROWS_MAX,
+};
+use super::policy::{NegativePolicy, NegativeStrategy};
+use super::strategy::{self, Scene};
+use super::{Anchored, spec::AnchoredSpec};
+use crate::pool::admission::Patience;
+use crate::pool::batch::Source;
+use crate::pool::core::Pool;
+use crate::pool::error::{PoolError, Violation};
+use crate::pool::filtered::FilterCounts;
+use crate::pool::policy::Shortfall;
+use crate::pool::report::Ids;
+use crate::pool::sampler::background::Background;
+use crate::pool::spans;
+use crate::pool::spec::{IdKind, PoolSpec};
+use crate::store::anchored::AnchorRows;
+use crate::store::key::Key;
+use crate::store::{ServeMark, Store};
+
+/// Anchors drawn for at a time, at most, and stored negatives read for them, about: a millisecond's work before others get
+/// their turn.
+const ANCHORS_PER_PIECE: usize = 1_024;
+const NEGATIVES_PER_PIECE: usize = 16_384;
+/// A draw whose background was replaced meanwhile is begun again, so many times in all.
+const ATTEMPTS_MAX: usize = 3;
+/// Between the seeds of anchors.
+const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// All that the draws of one request depend on.
+struct Request<'a> {
+    anchored: &'a Anchored,
+    /// Holds the background.
+    store: &'a dyn Store,
+    anchors: Vec<u64>,
+    wanted: usize,
+    negatives_per_anchor: usize,
+    policy: &'a NegativePolicy,
+    excluded: HashSet<u64>,
+    lower_is_harder: bool,
+    now: Key,
+    stamp_now: u32,
+    by_steps: bool,
+    named: bool,
+    seed: u64,
+}
+
+impl Pool {
+    /// Mines negatives of anchors.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field, `FailedPrecondition` (`POOL_NOT_ANCHORED`, `SHORTFALL`), `Exhausted` while the server mines all
+    /// that it may at once.
+    pub async fn mine_negatives(
+        &self,
+        request: NegativesRequest,
+        patience: Patience,
+    ) -> Result<MinedNegatives, PoolError> {
+        let anchored = self.as_anchored("MineNegatives")?;
+        let spec = self.spec();
+        let Some(of_anchors) = &spec.anchored else {
+            return Err(PoolError::Internal("spec"));
+        };
+        check(of_anchors, &request)?;
+        let span = spans::mine_negatives(&self.id, request.anchors.len(), request.num_negatives);
+        let mining = pin!(self.mine_checked(anchored, &spec, of_anchors, request, patience));
+        mining.instrument(span).await
+    }
+
+    async fn mine_checked(
+        &self,
+        anchored: &Anchored,
+        spec: &PoolSpec,
+        of_anchors: &AnchoredSpec,
+        request: NegativesRequest,
+        patience: Patience,
+    ) -> Result<MinedNegatives, PoolError> {
+        let anchors = self.resolve_anchors(of_anchors, request.anchors, "anchors")?;
+        let (excluded, _) = self.resolve(spec, request.exclude, "exclude_ids")?;
+        let _place = self.house.admission.mine(patience).await?;
+        let begun = Instant::now();
+        let now = self.clock.now();
+        let policy = request.policy.over(of_anchors.margins);
+        let mined = Request {
+            anchored,
+            store: &*self.store,
+            anchors,
+            wanted: request.num_negatives as usize,
+            negatives_per_anchor: of_anchors.negatives_per_anchor as usize,
+            policy: &policy,
+            excluded: excluded.into_iter().collect(),
+            lower_is_harder: spec.hardness.lower_is_harder,
+            now: Key(now.decay_units as u32),
+            stamp_now: now.stamp,
+            by_steps: spec.decay.by_steps(),
+            named: spec.id_kind == IdKind::Name,
+            seed: request.seed.unwrap_or_else(rand::random),
+        }
+        .mine()
+        .await?;
+        anchored.filtered.lock().add(&mined.filtered);
+        self.recorder.mines.record(begun.elapsed());
+        self.count_negatives(&mined);
+        Ok(mined)
+    }
+}
+
+/// Checks sizes and the policy's ranges.
+fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
+    let mut bad = request.policy.violations(spec.negatives_per_anchor);
+    let (anchors, wanted) = (request.anchors.len(), request.num_negatives);
+    if !(1..=ANCHORS_MAX).contains(&anchors) {
+        bad.push(Violation::new("anchors", format!("{anchors} anchors, not 1 to {ANCHORS_MAX}")));
+    }
+    if !(1..=NUM_NEGATIVES_MAX).contains(&wanted) {
+        bad.push(Violation::new("num_negatives", format!("{wanted} is not in 1..={NUM_NEGATIVES_MAX}")));
+    }
+    if bad.is_empty() && anchors * wanted as usize > ROWS_MAX {
+        let wrong = format!("{anchors} anchors x {wanted} negatives are over {ROWS_MAX}");
+        bad.push(Violation::new("num_negatives", wrong));
+    }
+    if request.exclude.len() > EXCLUDE_MAX {
+        let wrong = format!("{} ids, over {EXCLUDE_MAX}", request.exclude.len());
+        bad.push(Violation::new("exclude_ids", wrong));
+    }
+    if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
+}
+
+impl Request<'_> {
+    async fn mine(&self) -> Result<MinedNegatives, PoolError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX).await? {
+                return Ok(mined);
+            }
+        }
+    }
+
+    /// The draws; `None`: the background that was counted has been replaced, and it is not the last attempt.
+    async fn attempt(&self, last: bool) -> Result<Option<MinedNegatives>, PoolError> {
+        let census = self.store.census().await?;
+        let background = Background::of(&census);
+        let mut members = Members::new(self.store, &background);
+        let strategy = strategy::of(self.policy);
+        let filter = Filter {
+            policy: self.policy,
+            strategy: &*strategy,
+            excluded: &self.excluded,
+            stamp_now: self.stamp_now,
+            by_steps: self.by_steps,
+        };
+        let mut mined = self.empty();
+        let piece =
+            (NEGATIVES_PER_PIECE / self.negatives_per_anchor.max(self.wanted)).clamp(1, ANCHORS_PER_PIECE);
+        for (number, anchors) in self.anchors.chunks(piece).enumerate() {
+            let rows = self.anchored.store.fetch(anchors).await?;
+            let first = number * piece;
+            self.draw(&rows, first, &filter, &mut members, &mut mined).await?;
+            if members.overtaken && !last {
+                return Ok(None);
+            }
+            tokio::task::yield_now().await;
+        }
+        self.name_background(&mut mined).await?;
+        Ok(Some(mined))
+    }
+
+    /// Draws for the anchors of `rows`, which are number `first` on.
+    async fn draw(
+        &self,
+        rows: &AnchorRows,
+        first: usize,
+        filter: &Filter<'_>,
+        members: &mut Members<'_>,
+        mined: &mut MinedNegatives,
+    ) -> Result<(), PoolError> {
+        let mut draws: Vec<Draw<'_>> = rows
+            .anchors
+            .iter()
+            .enumerate()
+            .map(|(i, row)| {
+                let scene =
+                    Scene { positive: row.positive, lower_is_harder: self.lower_is_harder, now: self.now };
+                // Of its place in the request: an anchor named twice is drawn for twice.
+                let seed = self.seed.wrapping_add(((first + i) as u64).wrapping_mul(SEED_STEP));
+                let view = View::of(rows, row);
+                Draw::new(view, &scene, filter, members, self.wanted, seed, &mut mined.filtered)
+            })
+            .collect();
+        loop {
+            let mut needed = Vec::new();
+            for draw in &mut draws {
+                if let Progress::Needs(numbers) = draw.run(filter, members, &mut mined.filtered) {
+                    needed.extend(numbers);
+                }
+            }
+            if needed.is_empty() {
+                break;
+            }
+            members.read(needed).await?;
+        }
+        for (i, draw) in draws.iter().enumerate() {
+            self.check_shortfall(draw, first + i)?;
+            self.append(draw, rows, filter, mined);
+        }
+        Ok(())
+    }
+
+    /// ERROR: every anchor has as many as were asked for.
+    fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
+        let asked = hard_wanted(self.policy.random_fraction, self.wanted);
+        let enough = draw.eligible >= asked && draw.picks.len() >= self.wanted;
+        if self.policy.shortfall != Shortfall::Error || enough {
+            return Ok(());
+        }
+        Err(PoolError::FailedPrecondition {
+            reason: "SHORTFALL",
+            message: format!(
+                "anchors[{number}] ({}) has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
+                self.anchors[number], draw.eligible, self.wanted, self.policy.random_fraction
+            ),
+        })
+    }
+
+    fn append(&self, draw: &Draw<'_>, rows: &AnchorRows, filter: &Filter<'_>, mined: &mut MinedNegatives) {
+        for pick in &draw.picks {
+            let own = pick.own.map(|at| &draw.view.negatives[at]);
+            mined.ids.push(pick.id);
+            mined.scores.push(own.map_or(f32::NAN, |n| n.score));
+            mined.ages.push(own.map_or(f32::NAN, |n| filter.age(n) as f32));
+            mined.sources.push(pick.source);
+            if let Some(probabilities) = &mut mined.inclusion_probabilities {
+                probabilities.push(pick.inclusion as f32);
+            }
+            if let Some(names) = &mut mined.names {
+                let at = pick.own.map(|at| draw.view.row.negatives.start + at);
+                names.push(at.and_then(|at| rows.names.get(at)).cloned().unwrap_or_default());
+            }
+        }
+        mined.offsets.push(mined.ids.len() as u32);
+        mined.positive_scores.push(draw.view.row.positive);
+        mined.shortfall_count += (self.wanted - draw.picks.len()) as u32;
+        mined.unknown_anchor_count += u32::from(!draw.view.row.known);
+    }
+
+    /// Names what came from the background. What has left it meanwhile has none any more, and is left out.
+    async fn name_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
+        let Some(names) = &mut mined.names else {
+            return Ok(());
+        };
+        let unnamed: Vec<usize> = (0..names.len()).filter(|i| names[*i].is_empty()).collect();
+        let ids: Vec<u64> = unnamed.iter().map(|i| mined.ids[*i]).collect();
+        let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
+        let answers = self.store.serve(&ids, look).await?;
+        for (i, answer) in unnamed.into_iter().zip(answers) {
+            if let Some(name) = answer.and_then(|a| a.name) {
+                names[i] = name;
+            }
+        }
+        let kept: Vec<bool> = names.iter().map(|name| !name.is_empty()).collect();
+        if kept.iter().any(|kept| !kept) {
+            mined.retain(&kept);
+        }
+        Ok(())
+    }
+
+    fn empty(&self) -> MinedNegatives {
+        let weighed = self.policy.strategy != NegativeStrategy::Top;
+        MinedNegatives {
+            offsets: vec![0],
+            ids: Vec::new(),
+            names: self.named.then(Vec::new),
+            scores: Vec::new(),
+            inclusion_probabilities: weighed.then(Vec::new),
+            sources: Vec::new(),
+            ages: Vec::new(),
+            positive_scores: Vec::new(),
+            policy: self.policy.clone(),
+            seed: self.seed,
+            shortfall_count: 0,
+            unknown_anchor_count: 0,
+            filtered: FilterCounts::default(),
+        }
+    }
+}
+
+impl MinedNegatives {
+    /// Leaves the rows that are to be kept.
+    fn retain(&mut self, kept: &[bool]) {
+        fn column<T>(values: &mut Vec<T>, kept: &[bool]) {
+            let mut kept = kept.iter();
+            values.retain(|_| kept.next().copied().unwrap_or(true));
+        }
+        self.shortfall_count += kept.iter().filter(|kept| !**kept).count() as u32;
+        let mut before = vec![0; kept.len() + 1];
+        for (i, kept) in kept.iter().enumerate() {
+            before[i + 1] = before[i] + u32::from(*kept);
+        }
+        self.offsets.iter_mut().for_each(|offset| *offset = before[*offset as usize]);
+        column(&mut self.ids, kept);
+        column(&mut self.scores, kept);
+        column(&mut self.sources, kept);
+        column(&mut self.ages, kept);
+        self.names.iter_mut().for_each(|names| column(names, kept));
+        self.inclusion_probabilities.iter_mut().for_each(|p| column(p, kept));
+    }
+}
+
+impl Pool {
+    /// Integer anchors, or the hashes of their names.
+    pub(super) fn resolve_anchors(
+        &self,
+        spec: &AnchoredSpec,
+        anchors: Ids,
+        field: &str,
+    ) -> Result<Vec<u64>, PoolError> {
+        self.resolve_kind(spec.anchor_id_kind, anchors, field).map(|(anchors, _)| anchors)
+    }
+
+    fn count_negatives(&self, mined: &MinedNegatives) {
+        use crate::pool::stats::Counters;
+        let hard = mined.count_from(Source::Hard) as u64;
+        Counters::add(&self.counters.mined_batches, 1);
+        Counters::add(&self.counters.served_hard, hard);
+        Counters::add(&self.counters.served_background, mined.ids.len() as u64 - hard);
+        Counters::add(&self.counters.shortfalls, u64::from(mined.shortfall_count > 0));
+        Counters::add(&self.counters.proposals, mined.ids.len() as u64);
+    }
+}

@@ -1,0 +1,70 @@
+//! Anchored pools: negatives of anchors (queries, classes). Reports with anchors in, negatives of many anchors out.
+//!
+//! The way of a request: anchors → what is stored of them → filters ([`filter`]) → mass of each negative ([`strategy`]) → the race
+//! with the background ([`draw`]) → inclusion probabilities → columns.
+
+mod arrivals;
+mod draw;
+mod figures;
+mod filter;
+mod known;
+mod members;
+mod mine;
+pub mod negatives;
+pub mod policy;
+mod report;
+pub mod spec;
+mod strategy;
+#[cfg(test)]
+mod tests;
+
+pub use figures::AnchoredFigures;
+pub use known::MarkCounts;
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+use super::core::Pool;
+use super::error::PoolError;
+use super::filtered::FilterCounts;
+use crate::store::anchored::AnchorStore;
+
+/// What an anchored pool has beside its flat store, which holds the background.
+pub(super) struct Anchored {
+    pub(super) store: Arc<dyn AnchorStore>,
+    /// What filters turned away so far.
+    filtered: Mutex<FilterCounts>,
+}
+
+impl Anchored {
+    pub(super) fn new(store: Arc<dyn AnchorStore>) -> Self {
+        Self { store, filtered: Mutex::default() }
+    }
+}
+
+impl Pool {
+    /// What makes it an anchored pool.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` of a flat one, for which `call` has no meaning.
+    fn as_anchored(&self, call: &str) -> Result<&Anchored, PoolError> {
+        self.anchored.as_ref().ok_or_else(|| PoolError::FailedPrecondition {
+            reason: "POOL_NOT_ANCHORED",
+            message: format!("pool `{}` is flat and has no anchors: {call} is for anchored pools", self.id),
+        })
+    }
+
+    /// Refuses a call that only a flat pool can answer, saying which to use instead.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` of an anchored pool.
+    pub(super) fn check_flat(&self, call: &str, instead: &str) -> Result<(), PoolError> {
+        if self.anchored.is_none() {
+            return Ok(());
+        }
+        Err(PoolError::FailedPrecondition {
+            reason: "POOL_ANCHORED",
+            message: format!("pool `{}` is anchored: {call} is for flat pools, {instead}", self.id),
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What an anchored pool keeps of each anchor, with every default and range.
+
+use crate::pool::error::Violation;
+use crate::pool::policy::PolicyOverrides;
+use crate::pool::spec::{IdKind, Limits, PoolSpec, ServeLimits};
+use crate::store::StoreSpec;
+use crate::store::anchored::{AnchorStoreSpec, Margins};
+
+/// Hardest negatives kept of an anchor by default, and at most.
+pub const DEFAULT_NEGATIVES_PER_ANCHOR: u32 = 16;
+/// Most negatives that an anchor may keep.
+pub const NEGATIVES_PER_ANCHOR_MAX: u32 = 1_024;
+/// Anchors by default.
+pub const DEFAULT_MAX_ANCHORS: u64 = 1 << 20;
+/// Known positives of an anchor by default.
+pub const DEFAULT_MAX_POSITIVES: u32 = 64;
+/// Vetoes of an anchor by default.
+pub const DEFAULT_MAX_VETOES: u32 = 256;
+/// Most known positives, or vetoes, that an anchor may have.
+pub const NOT_NEGATIVE_MAX: u32 = 4_096;
+/// Samples in the hard store of the flat store that an anchored pool has for its background: what the dashboard shows as
+/// the hardest.
+const HARDEST: usize = 1_024;
+
+/// What an anchored pool keeps of each anchor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnchoredSpec {
+    /// n.
+    pub negatives_per_anchor: u32,
+    /// Rows of further anchors are dropped.
+    pub max_anchors: u64,
+    /// Known positives remembered of an anchor.
+    pub max_positives_per_anchor: u32,
+    /// Vetoes remembered of an anchor.
+    pub max_vetoes_per_anchor: u32,
+    /// Of requests that give none, and of what goes first when an anchor has too many.
+    pub margins: Margins,
+    /// Integer or string anchors.
+    pub anchor_id_kind: IdKind,
+}
+
+impl AnchoredSpec {
+    /// The default on a server with these limits.
+    #[must_use]
+    pub fn defaults(limits: &Limits) -> Self {
+        Self {
+            negatives_per_anchor: DEFAULT_NEGATIVES_PER_ANCHOR,
+            max_anchors: DEFAULT_MAX_ANCHORS.min(limits.max_pool_capacity),
+            max_positives_per_anchor: DEFAULT_MAX_POSITIVES,
+            max_vetoes_per_anchor: DEFAULT_MAX_VETOES,
+            margins: Margins::default(),
+            anchor_id_kind: IdKind::U64,
+        }
+    }
+
+    /// Negatives that the pool may hold.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.max_anchors.saturating_mul(self.negatives_per_anchor.into())
+    }
+
+    /// Checks every range, and that `spec` has nothing that an anchored pool has no use for.
+    pub(in crate::pool) fn violations(&self, spec: &PoolSpec, limits: &Limits) -> Vec<Violation> {
+        let mut bad = Vec::new();
+        let mut ranged = |value: u64, field: &str, max: u64, whose: &str| {
+            if !(1..=max).contains(&value) {
+                bad.push(Violation::new(
+                    format!("pool.spec.anchored.{field}"),
+                    format!("{value} is not in 1..={max}{whose}"),
+                ));
+            }
+        };
+        ranged(self.negatives_per_anchor.into(), "negatives_per_anchor", NEGATIVES_PER_ANCHOR_MAX.into(), "");
+        let whose = " (this server's max_pool_capacity)";
+        ranged(self.max_anchors, "max_anchors", limits.max_pool_capacity, whose);
+        let most = NOT_NEGATIVE_MAX.into();
+        ranged(self.max_positives_per_anchor.into(), "max_positives_per_anchor", most, "");
+        ranged(self.max_vetoes_per_anchor.into(), "max_vetoes_per_anchor", most, "");
+        bad.extend(margin_violations("pool.spec.anchored", self.margins));
+        for (used, field) in [
+            (spec.default_policy != PolicyOverrides::default(), "default_policy"),
+            (spec.serve_limits != ServeLimits::default(), "serve_limits"),
+            (spec.max_payload_bytes != 0, "max_payload_bytes"),
+            (spec.quarantine.is_some(), "quarantine"),
+            (spec.flow.is_some(), "flow"),
+            (spec.control_fraction != 0.0, "control_fraction"),
+        ] {
+            if used {
+                bad.push(Violation::new(format!("pool.spec.{field}"), NO_USE));
+            }
+        }
+        bad
+    }
+
+    /// What the store of the anchors must know.
+    pub(in crate::pool) fn store(&self, spec: &PoolSpec) -> AnchorStoreSpec {
+        AnchorStoreSpec {
+            negatives_per_anchor: self.negatives_per_anchor as usize,
+            max_anchors: self.max_anchors,
+            max_positives_per_anchor: self.max_positives_per_anchor as usize,
+            max_vetoes_per_anchor: self.max_vetoes_per_anchor as usize,
+            margins: self.margins,
+            shards: spec.shards as usize,
+            hardness: spec.hardness,
+            named: spec.id_kind == IdKind::Name,
+        }
+    }
+}
+
+/// What the flat store behind a pool must know: of an anchored pool it holds the background.
+pub(in crate::pool) fn flat_store(spec: &PoolSpec, salt_seed: u64) -> StoreSpec {
+    StoreSpec {
+        capacity: if spec.anchored.is_some() { HARDEST } else { spec.capacity as usize },
+        shards: spec.shards as usize,
+        background: spec.background,
+        hardness: spec.hardness,
+        named: spec.id_kind == IdKind::Name,
+        salt_seed,
+    }
+}
+
+/// Said of a field that an anchored pool has no use for.
+pub const NO_USE: &str = "does not apply to an anchored pool: leave it out";
+
+/// Checks the ranges of margins, named below `prefix`.
+pub(super) fn margin_violations(prefix: &str, margins: Margins) -> Vec<Violation> {
+    [(margins.absolute, "absolute_margin"), (margins.relative, "relative_margin")]
+        .into_iter()
+        .filter_map(|(margin, name)| {
+            let margin = margin.filter(|m| !m.is_finite() || *m < 0.0)?;
+            let wrong = format!("{margin} is not a finite number of at least 0");
+            Some(Violation::new(format!("{prefix}.{name}"), wrong))
+        })
+        .collect()
+}

@@ -1,0 +1,216 @@
+//! Which negatives may come: filters, windows, groups, and parity with sentence-transformers.
+
+use super::*;
+
+#[tokio::test]
+async fn filters_count_in_their_order() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", with_anchored(16, |a| a.absolute_margin = Some(0.1))).await.unwrap();
+    let of = |version, list: &[(u64, f32)]| pb::ScoreBatch {
+        model_version: version,
+        positive_scores: floats(list.iter().map(|_| 0.8)),
+        ..rows(&list.iter().map(|(id, score)| (1, *id, *score)).collect::<Vec<_>>())
+    };
+    report(&client, of(1, &[(1, 0.65)])).await.unwrap();
+    report(&client, of(2, &[(2, 0.75), (3, 0.68), (4, 0.6), (5, 0.5), (6, 0.4), (7, 0.3), (8, 0.05)]))
+        .await
+        .unwrap();
+    let policy = pb::NegativePolicy {
+        model_version: Some(pb::VersionWindow { min: 2, max: None }),
+        min_score: Some(0.1),
+        range_min: 1,
+        range_max: Some(3),
+        ..short(Strategy::Top)
+    };
+    let asked = pb::MineNegativesRequest { exclude_ids: u64s([4]), ..request([1], 8, policy) };
+    let answer = mine(&client, asked).await.unwrap();
+    // 1 is of an old model, 4 excluded, 8 too low, 2 within the pool's margin; of 3, 5, 6, 7 the range leaves 5 and 6.
+    assert_eq!(by_anchor(&answer), [vec![5, 6]]);
+    let counted = answer.filtered.unwrap();
+    let expected = pb::FilterCounts {
+        excluded: 1,
+        model_version: 1,
+        score: 1,
+        positive_aware: 1,
+        rank: 2,
+        ..Default::default()
+    };
+    assert_eq!(counted, expected);
+    assert_eq!(answer.policy.unwrap().absolute_margin, Some(0.1), "the pool's, where the request has none");
+    assert_eq!(figures(&client, "p").await.filtered.unwrap(), expected);
+    // What the anchor has itself is judged by its own score, whichever source it would come from; who knows no score passes.
+    report(&client, rows(&[(2, 50, 0.9)])).await.unwrap();
+    let policy = pb::NegativePolicy { max_score: Some(0.35), ..Default::default() };
+    let answer = mine(&client, request([1], 8, policy)).await.unwrap();
+    let ids: BTreeSet<u64> = by_anchor(&answer)[0].iter().copied().collect();
+    assert_eq!(ids, BTreeSet::from([7, 8, 50]));
+    assert_eq!(answer.filtered.unwrap().unscored_passed, 1);
+}
+
+#[tokio::test]
+async fn a_group_has_no_more_than_its_share_of_either_source() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", spec(8)).await.unwrap();
+    let all: Vec<_> = (0..8).map(|i| (1, i, 0.9 - i as f32 / 100.0)).collect();
+    let batch = pb::ScoreBatch { groups: u64s([5, 5, 5, 6, 6, 0, 0, 0]), ..rows(&all) };
+    report(&client, batch).await.unwrap();
+    let more: Vec<_> = (100..140).map(|i| (2, i, 0.5)).collect();
+    for part in more.chunks(8) {
+        report(&client, pb::ScoreBatch { groups: u64s(part.iter().map(|_| 5)), ..rows(part) }).await.unwrap();
+    }
+    let group_of = |id: &u64| match id {
+        0..=2 | 100..=139 => 5,
+        3 | 4 => 6,
+        _ => 0,
+    };
+    for strategy in [Strategy::Top, Strategy::Random, Strategy::Proportional] {
+        let policy = pb::NegativePolicy { strategy: strategy.into(), max_per_group: 1, ..Default::default() };
+        let answer = mine(&client, request(vec![1; 100], 8, policy)).await.unwrap();
+        for ids in by_anchor(&answer) {
+            let mut counts: HashMap<i32, usize> = HashMap::new();
+            ids.iter().for_each(|id| *counts.entry(group_of(id)).or_default() += 1);
+            assert_eq!(counts, HashMap::from([(5, 1), (6, 1), (0, 3)]), "{strategy:?} {ids:?}");
+        }
+        assert!(answer.filtered.unwrap().group > 0);
+        if strategy == Strategy::Top {
+            assert_eq!(by_anchor(&answer)[0], [0, 3, 5, 6, 7], "the hardest of each");
+        }
+    }
+}
+
+/// What sentence-transformers 6.2's mine_hard_negatives leaves of an anchor's (id, score)s, by its documentation and source: the
+/// range_max + positives nearest first; then positives, margins, max_score, min_score; then the nearest range_max of those, without
+/// the first range_min.
+fn sentence_transformers(
+    corpus: &[(u64, f32)],
+    positives: &[(u64, f32)],
+    policy: &pb::NegativePolicy,
+) -> Vec<u64> {
+    let mut nearest = corpus.to_vec();
+    nearest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let range_max = policy.range_max.map_or(usize::MAX / 2, |max| max as usize);
+    nearest.truncate(range_max + positives.len());
+    let lowest = positives.iter().map(|p| p.1).fold(f32::INFINITY, f32::min);
+    nearest.retain(|(id, score)| {
+        !positives.iter().any(|p| p.0 == *id)
+            && policy.absolute_margin.is_none_or(|m| score + m <= lowest)
+            && policy.relative_margin.is_none_or(|m| *score <= lowest - lowest.abs() * m)
+            && policy.max_score.is_none_or(|max| *score <= max)
+            && policy.min_score.is_none_or(|min| *score >= min)
+    });
+    nearest.truncate(range_max);
+    nearest.into_iter().skip(policy.range_min as usize).map(|n| n.0).collect()
+}
+
+#[tokio::test]
+async fn windows_and_margins_are_those_of_sentence_transformers() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", spec(64)).await.unwrap();
+    // Sixteenths, so that no rounding blurs a bound; below zero too. POWER would tie what is below zero.
+    client
+        .create_pool(
+            "cosine",
+            pb::PoolSpec {
+                hardness: Some(pb::Hardness {
+                    function: pb::HardnessFunction::Exponential.into(),
+                    temperature: 0.1,
+                    ..Default::default()
+                }),
+                ..spec(64)
+            },
+        )
+        .await
+        .unwrap();
+    let corpus: Vec<(u64, f32)> = (0..32).map(|i| (i, 1.0 - i as f32 / 16.0)).collect();
+    for (anchor, positives) in [
+        (1u64, vec![(3u64, 13.0 / 16.0)]),
+        (2, vec![(3, 13.0 / 16.0), (6, 10.0 / 16.0)]),
+        (3, vec![(20, -0.25)]),
+    ] {
+        let list: Vec<_> = corpus.iter().map(|(id, score)| (anchor, *id, *score)).collect();
+        let pool = |batch| pb::ScoreBatch { pool: "pools/cosine".into(), ..batch };
+        report(&client, pool(rows(&list))).await.unwrap();
+        let request_positives = pb::AddPositivesRequest {
+            pool: "pools/cosine".into(),
+            anchors: u64s(positives.iter().map(|_| anchor)),
+            positives: u64s(positives.iter().map(|p| p.0)),
+            scores: floats(positives.iter().map(|p| p.1)),
+            ..Default::default()
+        };
+        client.mining_service().add_positives(request_positives).await.unwrap();
+        let none = || short(Strategy::Top);
+        let cases = [
+            none(),
+            pb::NegativePolicy { range_min: 3, ..none() },
+            pb::NegativePolicy { range_min: 2, range_max: Some(9), ..none() },
+            pb::NegativePolicy { max_score: Some(0.5), ..none() },
+            pb::NegativePolicy { min_score: Some(-0.5), ..none() },
+            pb::NegativePolicy { min_score: Some(0.0), max_score: Some(0.5), range_min: 1, ..none() },
+            pb::NegativePolicy { absolute_margin: Some(0.0), ..none() },
+            pb::NegativePolicy { absolute_margin: Some(0.125), ..none() },
+            pb::NegativePolicy { relative_margin: Some(0.5), ..none() },
+            pb::NegativePolicy {
+                absolute_margin: Some(0.25),
+                relative_margin: Some(0.25),
+                range_min: 2,
+                ..none()
+            },
+        ];
+        for policy in cases {
+            let expected = sentence_transformers(&corpus, &positives, &policy);
+            let asked = |policy: &pb::NegativePolicy, k: u32| pb::MineNegativesRequest {
+                pool: "pools/cosine".into(),
+                ..request([anchor], k, policy.clone())
+            };
+            let mined = mine(&client, asked(&policy, 40)).await.unwrap();
+            assert_eq!(by_anchor(&mined)[0], expected, "anchor {anchor} {policy:?}");
+            let five = mine(&client, asked(&policy, 5)).await.unwrap();
+            assert_eq!(by_anchor(&five)[0], expected[..expected.len().min(5)], "num_negatives");
+            let random = pb::NegativePolicy { strategy: Strategy::Random.into(), ..policy.clone() };
+            let mined = mine(&client, asked(&random, 40)).await.unwrap();
+            let (mut ids, mut all) = (by_anchor(&mined)[0].clone(), expected.clone());
+            ids.sort_unstable();
+            all.sort_unstable();
+            assert_eq!(ids, all, "random chooses among the same");
+        }
+        // Where hardneg differs: a range_max counts what the filters left, there what they are to look at.
+        let both = pb::NegativePolicy { range_max: Some(4), max_score: Some(0.5), ..none() };
+        let asked =
+            pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], 40, both.clone()) };
+        let mined = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
+        assert_eq!(mined.len(), 4);
+        assert!(sentence_transformers(&corpus, &positives, &both).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_semi_hard_window_is_strict_in_both_forms() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let distance = pb::Hardness { lower_is_harder: true, ..Default::default() };
+    client.create_pool("p", spec(16)).await.unwrap();
+    client.create_pool("distances", pb::PoolSpec { hardness: Some(distance), ..spec(16) }).await.unwrap();
+    let policy = pb::NegativePolicy { semi_hard_margin: Some(0.25), ..short(Strategy::SemiHard) };
+    let next = |x: f32| (x.next_down(), x.next_up());
+    let (half, three_quarters, one) = (next(0.5), next(0.75), next(1.0));
+    for (pool, scores, inside) in [
+        ("p", [half.0, 0.5, half.1, three_quarters.0, 0.75, three_quarters.1], [2, 3]),
+        ("distances", [three_quarters.0, 0.75, three_quarters.1, one.0, 1.0, one.1], [2, 3]),
+    ] {
+        let pool = format!("pools/{pool}");
+        let list: Vec<_> = (0..6).map(|i| (1, i, scores[i as usize])).collect();
+        let batch = pb::ScoreBatch { pool: pool.clone(), positive_scores: floats([0.75; 6]), ..rows(&list) };
+        report(&client, batch).await.unwrap();
+        let asked = pb::MineNegativesRequest { pool: pool.clone(), ..request([1], 16, policy.clone()) };
+        let mut ids = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
+        ids.sort_unstable();
+        assert_eq!(ids, inside, "{pool}");
+        // Without a positive score there is no window.
+        report(&client, pb::ScoreBatch { pool: pool.clone(), ..rows(&[(2, 9, 0.7)]) }).await.unwrap();
+        let asked = pb::MineNegativesRequest { pool, ..request([2], 16, policy.clone()) };
+        assert_eq!(by_anchor(&mine(&client, asked).await.unwrap())[0], Vec::<u64>::new());
+    }
+}

@@ -182,6 +182,5 @@ pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
         quarantined: counts.quarantined,
         anchor_limit: counts.anchor_limit,
         not_negative: counts.not_negative,
-        ..Default::default()
     }
 }

@@ -67,3 +67,30 @@ async fn ids_that_were_never_reported_have_no_score_to_compare() {
     close(bias.background_score_quantiles[2], 2.0, 1e-9);
     assert!(bias.lift.is_finite());
 }
+
+#[tokio::test]
+async fn strata_served_beside_strata_reported() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", plain(10_000)).await.unwrap();
+    let ids: Vec<u64> = (0..1_000).collect();
+    let batch = pb::ScoreBatch {
+        pool: "pools/p".into(),
+        ids: super::leases::u64s(&ids),
+        scores: Some(hardneg::proto::columns::encode_floats(
+            ids.iter().map(|id| 1.0 + *id as f32).collect(),
+            pb::ColumnEncoding::Packed,
+        )),
+        // The hardest fifth is of stratum 7.
+        strata: ids.iter().map(|id| if *id >= 800 { 7 } else { 3 }).collect(),
+        ..Default::default()
+    };
+    client.mining_service().report_scores(pb::ReportScoresRequest { batch: Some(batch) }).await.unwrap();
+    let top = MineRequest::new("p", 250).strategy(pb::Strategy::Top).random_fraction(0.0);
+    client.mine(top).await.unwrap();
+    let bias = figures(&client, "p").await.bias.unwrap();
+    let share = |stratum, reported, served| pb::StratumShare { stratum, reported, served };
+    assert_eq!(bias.strata, [share(3, 0.8, 0.2), share(7, 0.2, 0.8)]);
+    close(bias.strata_total_variation, 0.6, 1e-9);
+    close(bias.strata_kl, 0.2 * 0.25f64.ln() + 0.8 * 4f64.ln(), 1e-9);
+}

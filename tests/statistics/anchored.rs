@@ -8,6 +8,9 @@ use super::*;
 use hardneg::proto::columns::{decode_floats, decode_u64s};
 use pb::NegativeStrategy as Strategy;
 
+/// Of a draw's negatives and their probabilities.
+type Estimate<'a> = dyn Fn(&[(u64, f64)]) -> f64 + 'a;
+
 const DRAWS: usize = 65_536;
 
 fn u64s(values: Vec<u64>) -> Option<pb::IdColumn> {
@@ -152,9 +155,9 @@ async fn inclusion_probabilities_are_unbiased() {
     ];
     for (policy, share, k, population) in cases {
         let policy = pb::NegativePolicy { random_fraction: Some(share), ..policy };
-        let draws = mine(&client, k, DRAWS, policy.clone()).await;
+        let draws = mine(&client, k, DRAWS, policy).await;
         let truth: f64 = (0..population).map(f).sum();
-        let z = |estimate: &dyn Fn(&[(u64, f64)]) -> f64| {
+        let z = |estimate: &Estimate<'_>| {
             let all: Vec<f64> = draws.iter().map(|draw| estimate(draw)).collect();
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (all.len() - 1) as f64;

@@ -1,6 +1,8 @@
 //! What the bias of mining looks like, in numbers (METHODS 9), from what was served last, a uniform sample of the hard store and
 //! one of the background. Computed when somebody asks; nothing of it is on the way of a batch but a ring.
 
+use std::collections::BTreeMap;
+
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::store::Row;
@@ -15,9 +17,29 @@ const AGE_QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 /// Quantiles told of scores.
 const SCORE_QUANTILES: [f64; 5] = [0.01, 0.1, 0.5, 0.9, 0.99];
 
+/// Strata told, those with the largest share of what is reported.
+const STRATA_MAX: usize = 64;
+
+/// The shares of one stratum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StratumShare {
+    /// The stratum.
+    pub stratum: u32,
+    /// Of the distinct samples reported, as the background tells it (dense ids: of the hard store).
+    pub reported: f64,
+    /// Of what was served.
+    pub served: f64,
+}
+
 /// Bias in numbers; 0 or empty where there is nothing to tell it from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BiasFigures {
+    /// The largest strata; empty where nothing was served or there is one stratum only.
+    pub strata: Vec<StratumShare>,
+    /// Half the sum of |served - reported| over all strata, 0 to 1.
+    pub strata_total_variation: f64,
+    /// KL(served || reported) over all strata, nats.
+    pub strata_kl: f64,
     /// Gini coefficient of serves over the hard store.
     pub serves_gini: f64,
     /// (sum w)^2 / (n sum w^2), its mean over the batches with weights mined last.
@@ -34,7 +56,7 @@ pub struct BiasFigures {
 
 impl BiasFigures {
     /// The figures of samples of the hard store, of the background's scores, and of what was served lately.
-    pub(super) fn of(stored: &[Row], background: &[f32], lately: &Lately) -> Self {
+    pub(super) fn of(stored: &[Row], background: &[f32], reported: &[(u32, u64)], lately: &Lately) -> Self {
         let finite = |values: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
             let mut values: Vec<f64> = values.filter(|v| v.is_finite()).map(f64::from).collect();
             values.sort_unstable_by(f64::total_cmp);
@@ -44,7 +66,14 @@ impl BiasFigures {
         let (scores, ages) = (of_served(|s| s.score), of_served(|s| s.age));
         let background = finite(&mut background.iter().copied());
         let shares = &lately.effective_shares;
+        let mut strata = strata(reported, &lately.rows);
+        let strata_total_variation = strata.iter().map(|s| (s.served - s.reported).abs()).sum::<f64>() / 2.0;
+        let strata_kl = divergence(&strata);
+        strata.truncate(STRATA_MAX);
         Self {
+            strata,
+            strata_total_variation,
+            strata_kl,
             serves_gini: gini(stored.iter().map(|row| f64::from(row.serves)).collect()),
             effective_sample_share: mean(shares).unwrap_or(0.0),
             lift: lift(&scores, &background),
@@ -68,8 +97,42 @@ impl Pool {
     /// The same, with a sample of the hard store that was drawn already.
     pub(super) async fn bias_beside(&self, stored: &[Row]) -> Result<BiasFigures, PoolError> {
         let background = background::scores(self.store()).await?;
-        Ok(BiasFigures::of(stored, &background, &self.recorder().served.lately()))
+        let strata = self.store().strata().await?;
+        let known = strata.iter().any(|s| s.background > 0);
+        let reported: Vec<(u32, u64)> =
+            strata.iter().map(|s| (s.stratum, if known { s.background } else { s.hard })).collect();
+        Ok(BiasFigures::of(stored, &background, &reported, &self.recorder().served.lately()))
     }
+}
+
+/// Shares of all strata, the largest of what is reported first.
+fn strata(reported: &[(u32, u64)], served: &[Sample]) -> Vec<StratumShare> {
+    let mut counts: BTreeMap<u32, [f64; 2]> =
+        reported.iter().map(|(stratum, n)| (*stratum, [*n as f64, 0.0])).collect();
+    for sample in served {
+        counts.entry(sample.stratum).or_default()[1] += 1.0;
+    }
+    let all: f64 = reported.iter().map(|(_, n)| *n as f64).sum();
+    if counts.len() < 2 || all <= 0.0 || served.is_empty() {
+        return Vec::new();
+    }
+    let mut shares: Vec<StratumShare> = counts
+        .into_iter()
+        .map(|(stratum, [reported, n])| StratumShare {
+            stratum,
+            reported: reported / all,
+            served: n / served.len() as f64,
+        })
+        .collect();
+    shares.sort_by(|a, b| b.reported.total_cmp(&a.reported).then(a.stratum.cmp(&b.stratum)));
+    shares
+}
+
+/// sum p ln(p / q), p served, q reported. A stratum that was served and is in no background counts as if it had the smallest share
+/// that a float can tell from 0 in single precision, so that the figure stays finite.
+fn divergence(strata: &[StratumShare]) -> f64 {
+    let of = |s: &StratumShare| s.served * (s.served / s.reported.max(f64::from(f32::EPSILON))).ln();
+    strata.iter().filter(|s| s.served > 0.0).map(of).sum::<f64>().max(0.0)
 }
 
 /// The effective sample share of weights: (sum w)^2 / (n sum w^2) (Kish 1965); `None` without any.
@@ -146,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn strata_served_beside_strata_reported() {
+        let served = |stratum, n| {
+            let sample = Sample { score: 1.0, age: 1.0, model_version: 0, serves: 1, stratum };
+            std::iter::repeat_n(sample, n)
+        };
+        let lately = Lately { rows: served(1, 30).chain(served(2, 10)).collect(), ..Lately::default() };
+        let bias = BiasFigures::of(&[], &[], &[(1, 100), (2, 200), (3, 100)], &lately);
+        let share = |stratum, reported, served| StratumShare { stratum, reported, served };
+        assert_eq!(bias.strata, [share(2, 0.5, 0.25), share(1, 0.25, 0.75), share(3, 0.25, 0.0)]);
+        close(bias.strata_total_variation, 0.5);
+        close(bias.strata_kl, 0.75 * 3f64.ln() + 0.25 * 0.5f64.ln());
+        // Alike: nothing to tell; unknown to the background: finite.
+        let alike = BiasFigures::of(&[], &[], &[(1, 3), (2, 1)], &lately);
+        close(alike.strata_total_variation, 0.0);
+        close(alike.strata_kl, 0.0);
+        let unknown = BiasFigures::of(&[], &[], &[(1, 3)], &lately);
+        assert!(unknown.strata_kl.is_finite() && unknown.strata_kl > 1.0);
+    }
+
+    #[test]
     fn lift_of_a_shifted_normal_in_deviations() {
         let normal = Normal::new(5.0, 2.0).unwrap();
         let grid = |shift: f64| -> Vec<f64> {
@@ -169,18 +252,19 @@ mod tests {
     #[test]
     fn what_was_never_reported_is_left_out() {
         let row = |serves| Row { serves, ..Row::unreported(1) };
-        let sample = |score, age| Sample { score, age, model_version: 0, serves: 1 };
+        let sample = |score, age| Sample { score, age, model_version: 0, serves: 1, stratum: 0 };
         let lately = Lately {
             rows: vec![sample(3.0, 10.0), sample(f32::NAN, f32::NAN), sample(5.0, 20.0)],
             effective_shares: vec![0.5, 0.7],
         };
-        let bias = BiasFigures::of(&[row(0), row(2)], &[1.0, f32::NAN, 3.0], &lately);
+        let bias = BiasFigures::of(&[row(0), row(2)], &[1.0, f32::NAN, 3.0], &[(0, 2)], &lately);
         close(bias.serves_gini, 0.5);
         close(bias.effective_sample_share, 0.6);
         close(bias.lift, 2.0 / 2f64.sqrt());
         assert_eq!((bias.served_age_quantiles[0], bias.served_score_quantiles[2]), (15.0, 4.0));
         assert_eq!(bias.background_score_quantiles[2], 2.0);
-        let nothing = BiasFigures::of(&[], &[], &Lately::default());
+        assert!(bias.strata.is_empty() && bias.strata_kl == 0.0, "one stratum says nothing");
+        let nothing = BiasFigures::of(&[], &[], &[], &Lately::default());
         assert_eq!(nothing, BiasFigures::default());
     }
 }

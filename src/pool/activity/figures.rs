@@ -24,6 +24,8 @@ pub struct Sample {
     pub model_version: u32,
     /// Since the report.
     pub serves: u16,
+    /// Its stratum.
+    pub stratum: u32,
 }
 
 /// Counts of samples, stored and served, between the same bounds.
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     fn sample(score: f32, age: f32, serves: u16, model_version: u32) -> Sample {
-        Sample { score, age, model_version, serves }
+        Sample { score, age, model_version, serves, stratum: 0 }
     }
 
     #[test]

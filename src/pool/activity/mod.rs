@@ -204,6 +204,7 @@ impl Pool {
             age: age(stamp) as f32,
             model_version,
             serves,
+            stratum: 0,
         };
         let (stored, bias): (Vec<Sample>, _) = match self.sampled_negatives(stored::ROWS_MAX).await? {
             Some(negatives) => (

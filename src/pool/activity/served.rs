@@ -12,7 +12,7 @@ const ROWS_MAX: usize = 4096;
 /// Batches with weights whose effective sample share is kept.
 const BATCHES_MAX: usize = 256;
 
-/// A ring of the samples served last. 16 bytes each, allocated with the first batch.
+/// A ring of the samples served last. 20 bytes each, allocated with the first batch.
 #[derive(Debug, Default)]
 pub(super) struct Served(Mutex<Ring>);
 
@@ -53,6 +53,7 @@ impl Served {
                 age: batch.ages[i],
                 model_version: batch.model_versions[i],
                 serves: batch.serves[i].min(u32::from(u16::MAX)) as u16,
+                stratum: batch.strata[i],
             };
             let next = ring.next;
             if ring.rows.len() < ROWS_MAX {

@@ -269,7 +269,7 @@ async fn the_same_seed_gives_the_same_negatives_and_anchors_are_drawn_for_apart(
         seed: Some(seed),
         // Bytes, so that NaN equals NaN.
         encoding: pb::ColumnEncoding::LittleEndian.into(),
-        ..request([0, 1, 0, 0], 8, policy.clone())
+        ..request([0, 1, 0, 0], 8, policy)
     };
     let first = mine(&client, asked(7)).await.unwrap();
     assert_eq!(first, mine(&client, asked(7)).await.unwrap());

@@ -163,13 +163,13 @@ async fn windows_and_margins_are_those_of_sentence_transformers() {
             let expected = sentence_transformers(&corpus, &positives, &policy);
             let asked = |policy: &pb::NegativePolicy, k: u32| pb::MineNegativesRequest {
                 pool: "pools/cosine".into(),
-                ..request([anchor], k, policy.clone())
+                ..request([anchor], k, *policy)
             };
             let mined = mine(&client, asked(&policy, 40)).await.unwrap();
             assert_eq!(by_anchor(&mined)[0], expected, "anchor {anchor} {policy:?}");
             let five = mine(&client, asked(&policy, 5)).await.unwrap();
             assert_eq!(by_anchor(&five)[0], expected[..expected.len().min(5)], "num_negatives");
-            let random = pb::NegativePolicy { strategy: Strategy::Random.into(), ..policy.clone() };
+            let random = pb::NegativePolicy { strategy: Strategy::Random.into(), ..policy };
             let mined = mine(&client, asked(&random, 40)).await.unwrap();
             let (mut ids, mut all) = (by_anchor(&mined)[0].clone(), expected.clone());
             ids.sort_unstable();
@@ -178,8 +178,7 @@ async fn windows_and_margins_are_those_of_sentence_transformers() {
         }
         // Where hardneg differs: a range_max counts what the filters left, there what they are to look at.
         let both = pb::NegativePolicy { range_max: Some(4), max_score: Some(0.5), ..none() };
-        let asked =
-            pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], 40, both.clone()) };
+        let asked = pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], 40, both) };
         let mined = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
         assert_eq!(mined.len(), 4);
         assert!(sentence_transformers(&corpus, &positives, &both).is_empty());
@@ -204,13 +203,13 @@ async fn the_semi_hard_window_is_strict_in_both_forms() {
         let list: Vec<_> = (0..6).map(|i| (1, i, scores[i as usize])).collect();
         let batch = pb::ScoreBatch { pool: pool.clone(), positive_scores: floats([0.75; 6]), ..rows(&list) };
         report(&client, batch).await.unwrap();
-        let asked = pb::MineNegativesRequest { pool: pool.clone(), ..request([1], 16, policy.clone()) };
+        let asked = pb::MineNegativesRequest { pool: pool.clone(), ..request([1], 16, policy) };
         let mut ids = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
         ids.sort_unstable();
         assert_eq!(ids, inside, "{pool}");
         // Without a positive score there is no window.
         report(&client, pb::ScoreBatch { pool: pool.clone(), ..rows(&[(2, 9, 0.7)]) }).await.unwrap();
-        let asked = pb::MineNegativesRequest { pool, ..request([2], 16, policy.clone()) };
+        let asked = pb::MineNegativesRequest { pool, ..request([2], 16, policy) };
         assert_eq!(by_anchor(&mine(&client, asked).await.unwrap())[0], Vec::<u64>::new());
     }
 }

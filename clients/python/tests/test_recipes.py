@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from real_server import RealServer
-from server_parts import needs_server_part
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "recipes.md"
 # Title and code of every block.
@@ -25,7 +24,6 @@ def test_every_block_is_a_recipe_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("title", "code"), RECIPES, ids=[title for title, _ in RECIPES])
-@needs_server_part
 def test_a_recipe_runs(real_server: RealServer, title: str, code: str) -> None:
     assert len(code.strip().splitlines()) <= 40
     assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code))) >= 3, "it asserts what it claims"

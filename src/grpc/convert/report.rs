@@ -45,9 +45,9 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
     check_rows("batch.ids", rows, rows_max)?;
     let scores = columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?;
     let (anchors, groups) = (present_ids(batch.anchors), present_ids(batch.groups));
-    let present_floats = |floats: Option<pb::FloatColumn>| floats.filter(|column| column.encoding.is_some());
-    let positive_scores = present_floats(batch.positive_scores);
-    let reference_scores = present_floats(batch.reference_scores);
+    let positive_scores = batch.positive_scores.filter(|column| column.encoding.is_some());
+    // One without values is a mistake, not an absence.
+    let reference_scores = batch.reference_scores;
     let of_ids = |ids: &Option<pb::IdColumn>, field| match ids {
         Some(_) => columns::id_rows(ids.as_ref()).map_err(column(field)),
         None => Ok(0),

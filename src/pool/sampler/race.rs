@@ -9,6 +9,8 @@
 //! so that one sample with nearly all the mass costs a handful of proposals. Both are stopping times of the process,
 //! so neither changes its law.
 
+mod pass;
+
 use std::collections::VecDeque;
 
 use hashbrown::hash_map::Entry;
@@ -33,11 +35,6 @@ const ROUND_REPEATS_MAX: usize = 8;
 const PROPOSALS_PER_SAMPLE: u64 = 16;
 /// Small batches may look around a little more before that.
 const PROPOSALS_MIN: u64 = 1024;
-/// Rows read at a time in that pass.
-const SCAN_PAGE: usize = 4096;
-/// Arrivals kept beyond the ones needed, should some be refused when marked as served.
-const SCAN_SPARE: usize = 64;
-
 /// A race with limits gives up after so many times its budget of proposals without an arrival that found a place.
 const FRUITLESS_BUDGETS: u64 = 16;
 
@@ -460,73 +457,5 @@ impl<'a> Race<'a> {
         }
         self.fruitless = 0;
         self.arrivals.push(arrival);
-    }
-
-    /// Lets scheduled hard samples arrive up to `time`; true if any did.
-    fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
-        let mut arrived = false;
-        while !self.is_done(target) {
-            let Some(schedule) = self.scheduled.as_mut() else {
-                break;
-            };
-            if schedule.front().is_none_or(|first| first.0 > time) {
-                break;
-            }
-            let Some((at, row, hard_mass)) = schedule.pop_front() else {
-                break;
-            };
-            self.time = at;
-            if !self.taken.contains(&row.id) {
-                self.accept(&row, at, false, hard_mass);
-                arrived = true;
-            }
-        }
-        arrived
-    }
-
-    /// Decides the hard arrivals to come by one pass: T_i = now + E_i/u_i for every eligible sample, exact because the
-    /// exponential has no memory. The background goes on by proposals.
-    async fn schedule(&mut self, target: usize) -> Result<(), PoolError> {
-        let closing = self.quota.as_ref().map_or(0, Quota::parts_to_close);
-        let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE + closing;
-        let mut found: Vec<(f64, Row, f64)> = Vec::with_capacity(2 * keep);
-        let (mut cursor, mut read) = (Some(0), 0);
-        self.schedule_cut = false;
-        while let Some(at) = cursor {
-            if read >= self.field.scan_limit {
-                self.approximate = true;
-                break;
-            }
-            let page = self.field.store.scan(at, SCAN_PAGE).await?;
-            read += page.rows.len();
-            for row in page.rows {
-                let hard_mass = self.hard_mass(&row);
-                if hard_mass > 0.0 && !self.taken.contains(&row.id) {
-                    let time = self.time + self.draws.exponential() / hard_mass;
-                    found.push((time, row, hard_mass));
-                }
-            }
-            if found.len() >= 2 * keep {
-                self.schedule_cut |= self.prune(&mut found, keep);
-            }
-            cursor = page.next;
-        }
-        self.schedule_cut |= self.prune(&mut found, keep);
-        self.lanes.retain(|lane| lane.bucket.is_none());
-        self.scheduled = Some(found.into());
-        Ok(())
-    }
-
-    /// Keeps the first `keep` of what a pass has found, in order of time, of those that will find a place or be the first to
-    /// find none; whether there were more.
-    fn prune(&self, found: &mut Vec<(f64, Row, f64)>, keep: usize) -> bool {
-        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some(quota) = &self.quota {
-            let mut rehearsal = quota.rehearse();
-            found.retain(|(time, row, _)| rehearsal.matters(row, *time));
-        }
-        let more = found.len() > keep;
-        found.truncate(keep);
-        more
     }
 }

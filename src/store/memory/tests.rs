@@ -1,9 +1,9 @@
 //! The memory store against the naive one, and what only it must hold.
 
 use super::*;
-use crate::store::{BackgroundCount, ScoreUpdate};
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
+use crate::store::{BackgroundCount, ScoreUpdate};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 

@@ -403,6 +403,8 @@ pub trait Store: Send + Sync + 'static {
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError>;
     /// When the leases of ids end; `None` for those that do not rest.
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError>;
+    /// The rows of the hard store that are of these strata, none of them 0.
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError>;
     /// The strata that are stored, in order.
     async fn strata(&self) -> Result<Vec<StratumCount>, StoreError>;
     /// Removes samples from everywhere; returns how many were stored, and the position.

@@ -350,6 +350,12 @@ impl Store for NaiveStore {
         Ok(ids.iter().map(|id| state.leases.get(id).copied()).collect())
     }
 
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        let state = self.state.lock();
+        let rows = state.hard.keys().filter_map(|id| state.row(*id));
+        Ok(rows.filter(|row| strata.contains(&row.stratum)).collect())
+    }
+
     async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
         let state = self.state.lock();
         let mut strata: BTreeMap<u32, [u64; 2]> = BTreeMap::new();

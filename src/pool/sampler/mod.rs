@@ -164,6 +164,7 @@ async fn raced(
     let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
     let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
     let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws).within(quota);
+    race.schedule_rare().await?;
     race.run_to(size + 1).await?;
     if race.is_overtaken() && !last {
         return Ok(None);

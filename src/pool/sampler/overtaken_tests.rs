@@ -65,6 +65,9 @@ impl Store for Changing {
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
         self.stored.leases(ids).await
     }
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        self.stored.of_strata(strata).await
+    }
     async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
         self.stored.strata().await
     }

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::race::Arrival;
 use crate::pool::balance::Balance;
@@ -245,13 +245,56 @@ impl Quota {
             return true;
         }
         !self.known.is_empty()
-            && self.known.iter().all(|(stratum, available)| {
-                self.cap(*stratum) == 0
-                    || self
-                        .strata
-                        .get(stratum)
-                        .is_some_and(|part| part.closed.is_some() || u64::from(part.taken) >= *available)
-            })
+            && self.known.iter().all(|(stratum, available)| self.has_settled(*stratum, *available))
+    }
+
+    /// Strata so rare among the hard samples that reading all of theirs costs less than proposals until they have come: the rarest
+    /// k, with the k for which both together cost the least. None where no stratum has to have its share.
+    pub(super) fn rare(&self, strata: &[StratumCount], hard: u64) -> Vec<u32> {
+        if !self.equal_shares && self.reserved.is_empty() {
+            return Vec::new();
+        }
+        let mut order: Vec<&StratumCount> = strata.iter().filter(|s| s.hard > 0 && s.stratum != 0).collect();
+        order.sort_unstable_by_key(|s| (s.hard, s.stratum));
+        // Proposals until a stratum has its share and one more, if its members are like the others.
+        let proposals = |s: &StratumCount| {
+            let wanted = self.reserved.get(&s.stratum).copied().unwrap_or_else(|| self.cap(s.stratum));
+            (f64::from(wanted) + 1.0) * hard as f64 / s.hard as f64
+        };
+        let mut most_left = vec![0.0f64; order.len() + 1];
+        for (i, s) in order.iter().enumerate().rev() {
+            most_left[i] = most_left[i + 1].max(proposals(s));
+        }
+        let (mut best, mut cheapest, mut rows) = (0, most_left[0], 0.0);
+        for (i, s) in order.iter().enumerate() {
+            rows += s.hard as f64;
+            if rows + most_left[i + 1] < cheapest {
+                (best, cheapest) = (i + 1, rows + most_left[i + 1]);
+            }
+        }
+        order[..best].iter().map(|s| s.stratum).collect()
+    }
+
+    /// Whether no further arrival of these strata's could find a place or close one of them.
+    pub(super) fn is_settled_but(&self, others: &HashSet<u32>) -> bool {
+        let full = |stratum: &u32| {
+            let taken = self.strata.get(stratum).map_or(0, |part| part.taken);
+            let reserved = self.reserved.get(stratum).copied().unwrap_or(0);
+            self.reserves() && self.free == 0 && taken >= reserved
+        };
+        self.known
+            .iter()
+            .filter(|(stratum, _)| !others.contains(*stratum))
+            .all(|(stratum, available)| full(stratum) || self.has_settled(*stratum, *available))
+    }
+
+    /// A stratum is closed, or has nothing left.
+    fn has_settled(&self, stratum: u32, available: u64) -> bool {
+        self.cap(stratum) == 0
+            || self
+                .strata
+                .get(&stratum)
+                .is_some_and(|part| part.closed.is_some() || u64::from(part.taken) >= available)
     }
 
     /// Deals the places anew among `arrivals` and those that were rejected: some of the arrivals turned out not to be had.

@@ -127,7 +127,11 @@ pub(super) struct Race<'a> {
     /// Proposals of the background that are not in the R that was counted.
     strangers: usize,
     wanted: u64,
-    /// Hard arrivals that a pass over the store has decided, in order of time.
+    /// Strata whose hard arrivals are all scheduled from the start.
+    rare: HashSet<u32>,
+    /// No hard sample needs to be proposed any more.
+    passed: bool,
+    /// Hard arrivals that a pass over the store, or over rare strata, has decided, in order of time.
     scheduled: Option<VecDeque<(f64, Row, f64)>>,
     /// There are more than `scheduled` holds.
     schedule_cut: bool,
@@ -200,6 +204,8 @@ impl<'a> Race<'a> {
             proposals: 0,
             strangers: 0,
             wanted: wanted as u64,
+            rare: HashSet::new(),
+            passed: false,
             scheduled: None,
             schedule_cut: false,
             approximate: false,
@@ -224,7 +230,8 @@ impl<'a> Race<'a> {
     /// Runs until `target` samples have arrived, or nothing is left to arrive.
     pub(super) async fn run_to(&mut self, target: usize) -> Result<(), PoolError> {
         while !self.is_done(target) {
-            if self.scheduled.is_none() && self.proposals > self.budget() && self.mass.is_some() {
+            self.drop_settled();
+            if !self.passed && self.proposals > self.budget() && self.mass.is_some() {
                 self.schedule(target).await?;
             }
             let total = self.total_rate();
@@ -432,6 +439,9 @@ impl<'a> Race<'a> {
                 != Some(tier);
             if let Err(reason) = judged {
                 self.filtered.count(reason);
+                return true;
+            }
+            if !self.rare.is_empty() && self.rare.contains(&row.stratum) {
                 return true;
             }
             if hard_mass <= 0.0 || moved_away {

@@ -462,6 +462,15 @@ impl Store for MemoryStore {
         Ok(strata.into_iter().map(count).collect())
     }
 
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        let mut of_shards = vec![Vec::new(); self.cells.len()];
+        self.each_of(0..self.cells.len(), |number, shard| {
+            of_shards[number] = strata.iter().flat_map(|stratum| shard.of_stratum(*stratum)).collect();
+        });
+        // In order of the shards, whichever was free first.
+        Ok(of_shards.concat())
+    }
+
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
         let mut by_shard = vec![Vec::new(); self.cells.len()];
         for &id in ids {

@@ -16,7 +16,7 @@ use super::index::{Index, Probe};
 use super::leases::Leases;
 use super::shared::{Generations, Shared, Terms};
 use super::slots::{Attributes, Slot, Slots, VACANT};
-use super::strata::Strata;
+use super::strata::SlotStrata;
 use crate::store::hash::placement_hash;
 use crate::store::key::{ANCIENT_UNITS, BUCKET_SHIFT, Key};
 use crate::store::partition::Partitioned;
@@ -52,7 +52,7 @@ pub(super) struct Shard {
     unstored_order: VecDeque<u64>,
     leases: Leases,
     /// Of the hard store.
-    strata: Strata,
+    strata: SlotStrata,
     /// Some report had strata or groups.
     has_attributes: bool,
     rows_since_upkeep: usize,
@@ -80,7 +80,7 @@ impl Shard {
             unstored_serves: HashMap::with_hasher(BuildHasherDefault::<IdHasher>::default()),
             unstored_order: VecDeque::new(),
             leases: Leases::new(slots_max + background_max + UNSTORED_SERVES / shards),
-            strata: Strata::default(),
+            strata: SlotStrata::default(),
             has_attributes: false,
             rows_since_upkeep: 0,
             elsewhere: None,
@@ -379,7 +379,7 @@ impl Shard {
         self.slots.attach(slot, batch.names.get(row), batch.payloads.get(row));
         if let Some(attributes) = attributes {
             self.slots.set_attributes(slot, attributes);
-            self.strata.add(attributes.stratum);
+            self.strata.add(attributes.stratum, slot);
         }
         true
     }
@@ -436,7 +436,7 @@ impl Shard {
     fn take_out(&mut self, slot: u32, hash: u64) {
         self.buckets.unlink(&mut self.slots, slot);
         self.index.remove(hash, slot);
-        self.strata.take(self.slots.attributes(slot).stratum);
+        self.strata.take(self.slots.attributes(slot).stratum, slot);
         self.slots.release(slot);
         self.shared.len.fetch_sub(1, Ordering::Relaxed);
     }

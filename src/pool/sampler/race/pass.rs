@@ -62,6 +62,7 @@ impl Race<'_> {
         }
         self.schedule_cut |= self.prune(&mut found, keep);
         self.lanes.retain(|lane| lane.bucket.is_none());
+        self.passed = true;
         self.scheduled = Some(found.into());
         Ok(())
     }
@@ -77,5 +78,39 @@ impl Race<'_> {
         let more = found.len() > keep;
         found.truncate(keep);
         more
+    }
+
+    /// Decides the hard arrivals of strata that are too rare to be met by proposals, before the race begins.
+    pub(in crate::pool::sampler) async fn schedule_rare(&mut self) -> Result<(), PoolError> {
+        let (Some(quota), Some(_)) = (&self.quota, self.mass) else {
+            return Ok(());
+        };
+        let rare = quota.rare(self.field.strata, self.field.census.hard);
+        if rare.is_empty() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        for row in self.field.store.of_strata(&rare).await? {
+            match self.judge_mass(&row) {
+                Ok(hard_mass) if hard_mass > 0.0 => {
+                    found.push((self.draws.exponential() / hard_mass, row, hard_mass));
+                }
+                Ok(_) => {}
+                Err(reason) => self.filtered.count(reason),
+            }
+        }
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        self.rare = rare.into_iter().collect();
+        self.scheduled = Some(found.into());
+        Ok(())
+    }
+
+    /// Once all strata but the rare ones have what they may have, nothing needs to be proposed of the hard store.
+    pub(super) fn drop_settled(&mut self) {
+        let settled = || self.quota.as_ref().is_some_and(|quota| quota.is_settled_but(&self.rare));
+        if !self.passed && !self.rare.is_empty() && settled() {
+            self.lanes.retain(|lane| lane.bucket.is_none());
+            self.passed = true;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What samples are balanced by, and their leases.
 
 use super::Shard;
+use crate::store::Row;
 use crate::store::hash::placement_hash;
 use crate::store::memory::leases::Membership;
 use crate::store::memory::slots::Attributes;
@@ -37,8 +38,8 @@ impl Shard {
         let before = self.slots.attributes(slot);
         if before != attributes {
             self.slots.set_attributes(slot, attributes);
-            self.strata.take(before.stratum);
-            self.strata.add(attributes.stratum);
+            self.strata.take(before.stratum, slot);
+            self.strata.add(attributes.stratum, slot);
         }
     }
 
@@ -49,6 +50,14 @@ impl Shard {
             self.strata.counts(self.slots.len()),
             background.map_or_else(Vec::new, |sample| sample.strata.counts(sample.len())),
         ]
+    }
+
+    /// The members of the hard store that are of a stratum other than 0.
+    pub(in crate::store::memory) fn of_stratum(&self, stratum: u32) -> impl Iterator<Item = Row> + '_ {
+        self.strata.members(stratum).map(|slot| {
+            let row = self.slots.row(slot);
+            Row { leased: self.leases.contains(row.id), ..row }
+        })
     }
 
     /// Lays a sample to rest, wherever it is.

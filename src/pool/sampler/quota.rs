@@ -249,10 +249,11 @@ impl Quota {
     }
 
     /// Strata so rare among the hard samples that reading all of theirs costs less than proposals until they have come: the rarest
-    /// k, with the k for which both together cost the least. None where no stratum has to have its share.
-    pub(super) fn rare(&self, strata: &[StratumCount], hard: u64) -> Vec<u32> {
+    /// k, with the k for which both together cost the least. None where no stratum has to have its share. Beside them the proposals
+    /// that the others will take, about.
+    pub(super) fn rare(&self, strata: &[StratumCount], hard: u64) -> (Vec<u32>, f64) {
         if !self.equal_shares && self.reserved.is_empty() {
-            return Vec::new();
+            return (Vec::new(), 0.0);
         }
         let mut order: Vec<&StratumCount> = strata.iter().filter(|s| s.hard > 0 && s.stratum != 0).collect();
         order.sort_unstable_by_key(|s| (s.hard, s.stratum));
@@ -272,7 +273,7 @@ impl Quota {
                 (best, cheapest) = (i + 1, rows + most_left[i + 1]);
             }
         }
-        order[..best].iter().map(|s| s.stratum).collect()
+        (order[..best].iter().map(|s| s.stratum).collect(), most_left[best])
     }
 
     /// Whether no further arrival of these strata's could find a place or close one of them.

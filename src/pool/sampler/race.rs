@@ -129,6 +129,8 @@ pub(super) struct Race<'a> {
     wanted: u64,
     /// Strata whose hard arrivals are all scheduled from the start.
     rare: HashSet<u32>,
+    /// Proposals that limits on strata are worth before a pass.
+    patience: u64,
     /// No hard sample needs to be proposed any more.
     passed: bool,
     /// Hard arrivals that a pass over the store, or over rare strata, has decided, in order of time.
@@ -205,6 +207,7 @@ impl<'a> Race<'a> {
             strangers: 0,
             wanted: wanted as u64,
             rare: HashSet::new(),
+            patience: 0,
             passed: false,
             scheduled: None,
             schedule_cut: false,
@@ -313,7 +316,7 @@ impl<'a> Race<'a> {
     }
 
     fn budget(&self) -> u64 {
-        (PROPOSALS_PER_SAMPLE * self.wanted).max(PROPOSALS_MIN)
+        (PROPOSALS_PER_SAMPLE * self.wanted).max(PROPOSALS_MIN).max(self.patience)
     }
 
     fn total_rate(&self) -> f64 {

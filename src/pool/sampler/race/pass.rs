@@ -85,7 +85,9 @@ impl Race<'_> {
         let (Some(quota), Some(_)) = (&self.quota, self.mass) else {
             return Ok(());
         };
-        let rare = quota.rare(self.field.strata, self.field.census.hard);
+        let (rare, proposals) = quota.rare(self.field.strata, self.field.census.hard);
+        // Until a stratum has all its arrivals takes some times as long as until it has the usual number; a pass takes longer.
+        self.patience = (4.0 * proposals).min(self.field.census.hard as f64) as u64;
         if rare.is_empty() {
             return Ok(());
         }

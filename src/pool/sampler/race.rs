@@ -256,7 +256,7 @@ impl<'a> Race<'a> {
         if self.arrivals.len() >= target {
             return true;
         }
-        let gives_up = self.fruitless > FRUITLESS_BUDGETS * self.budget();
+        let gives_up = self.fruitless > FRUITLESS_BUDGETS * self.plain_budget() + 4 * self.patience;
         match &self.quota {
             None => false,
             Some(quota) if quota.is_settled() => true,
@@ -316,7 +316,11 @@ impl<'a> Race<'a> {
     }
 
     fn budget(&self) -> u64 {
-        (PROPOSALS_PER_SAMPLE * self.wanted).max(PROPOSALS_MIN).max(self.patience)
+        self.plain_budget().max(self.patience)
+    }
+
+    fn plain_budget(&self) -> u64 {
+        (PROPOSALS_PER_SAMPLE * self.wanted).max(PROPOSALS_MIN)
     }
 
     fn total_rate(&self) -> f64 {

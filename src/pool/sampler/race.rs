@@ -351,7 +351,9 @@ impl<'a> Race<'a> {
     /// Plans a round, reads its rows in one call and lets them arrive.
     async fn round(&mut self, total: f64, target: usize) -> Result<(), PoolError> {
         let missing = target - self.arrivals.len();
-        let (plan, addresses, indices) = self.plan(total, missing + missing / 8);
+        // Where few arrive it is many proposals to the next: rounds grow, for each has its own cost.
+        let proposals = (missing + missing / 8).max(self.fruitless as usize);
+        let (plan, addresses, indices) = self.plan(total, proposals);
         let rows = self.field.store.fetch(&addresses).await?;
         let mut gone = vec![false; addresses.len()];
         for proposal in &plan {

@@ -7,6 +7,7 @@ use hardneg::pool::anchored::policy::{DistanceWeighting, NegativePolicy, Negativ
 use hardneg::pool::anchored::spec::AnchoredSpec;
 use hardneg::pool::clock::TimeSource;
 use hardneg::pool::core::Pool;
+use hardneg::pool::policy::Shortfall;
 use hardneg::pool::registry::Registry;
 use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
@@ -90,12 +91,14 @@ fn memory(runtime: &Runtime, anchors: u64) {
 fn latencies(runtime: &Runtime, pool: &Pool) {
     let of = |strategy| NegativePolicy { strategy, ..NegativePolicy::default() };
     let mixed = NegativePolicy { random_fraction: 0.25, ..of(NegativeStrategy::Proportional) };
+    let semi_hard = NegativePolicy { semi_hard_margin: Some(0.5), ..of(NegativeStrategy::SemiHard) };
     let wu = DistanceWeighting { dimension: 128, cutoff: 0.5, max_distance: 1.4 };
     let policies = [
         ("PROPORTIONAL", of(NegativeStrategy::Proportional)),
         ("TOP", of(NegativeStrategy::Top)),
         ("RANDOM", of(NegativeStrategy::Random)),
-        ("SEMI_HARD", NegativePolicy { semi_hard_margin: Some(0.5), ..of(NegativeStrategy::SemiHard) }),
+        ("SEMI_HARD", NegativePolicy { shortfall: Shortfall::Short, ..semi_hard.clone() }),
+        ("SEMI_HARD, the rest filled up", semi_hard),
         (
             "DISTANCE_WEIGHTED",
             NegativePolicy { distance_weighting: Some(wu), ..of(NegativeStrategy::DistanceWeighted) },
@@ -107,7 +110,7 @@ fn latencies(runtime: &Runtime, pool: &Pool) {
     for (name, policy) in policies {
         let (p50, p99) = timed(runtime, pool, &policy);
         let ratio = p50 / *reference.get_or_insert(p50);
-        println!("  {name:<26} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:.2} x PROPORTIONAL");
+        println!("  {name:<30} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:.2} x PROPORTIONAL");
     }
 }
 

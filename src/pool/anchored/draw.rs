@@ -75,6 +75,7 @@ pub(super) struct Draw<'a> {
     groups: Vec<Group>,
     background: Option<Arrivals>,
     is_filling: bool,
+    is_done: bool,
 }
 
 /// Own negatives that `eligible` of `wanted` are asked for before the policy's shortfall rule applies.
@@ -106,6 +107,7 @@ impl<'a> Draw<'a> {
             groups: Vec::new(),
             background: None,
             is_filling: false,
+            is_done: false,
         };
         draw.eligible = draw.within_caps(&eligible, filter.policy.max_per_group);
         let share = if members.total > 0 { filter.policy.random_fraction } else { 0.0 };
@@ -199,7 +201,8 @@ impl<'a> Draw<'a> {
         members: &Members<'_>,
         counts: &mut FilterCounts,
     ) -> Progress {
-        while self.wanted > 0 {
+        // Asked again while other anchors go on.
+        while !self.is_done && self.wanted > 0 {
             match self.race(filter, members, counts) {
                 Ok(tau) => self.end_phase(tau),
                 Err(needed) => return Progress::Needs(needed),
@@ -209,12 +212,13 @@ impl<'a> Draw<'a> {
                 && self.background.is_none()
                 && members.total > 0;
             if !fills {
-                return Progress::Done;
+                break;
             }
             self.next = self.candidates.len();
             self.is_filling = true;
             self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
         }
+        self.is_done = true;
         Progress::Done
     }
 

@@ -11,6 +11,8 @@
 
 mod flow;
 mod gate;
+#[cfg(test)]
+mod order_tests;
 mod quantile;
 mod screen;
 mod streaks;

@@ -26,7 +26,7 @@ fn rule() -> QuarantineRule {
     QuarantineRule { quantile: 0.75, reports: REPORTS, capacity: CAPACITY }
 }
 
-fn spec(lower_is_harder: bool) -> PoolSpec {
+pub(super) fn spec(lower_is_harder: bool) -> PoolSpec {
     let function = HardnessFunction::Exponential { temperature: 10.0 };
     PoolSpec {
         quarantine: Some(rule()),
@@ -42,7 +42,7 @@ async fn pool(spec: PoolSpec) -> Arc<Pool> {
     registry.create("noisy", spec).await.unwrap().0
 }
 
-fn report(step: u64, rows: &[(u64, f32)]) -> ScoreReport {
+pub(super) fn report(step: u64, rows: &[(u64, f32)]) -> ScoreReport {
     ScoreReport {
         ids: Ids::U64(rows.iter().map(|row| row.0).collect()),
         scores: rows.iter().map(|row| row.1).collect(),
@@ -52,7 +52,7 @@ fn report(step: u64, rows: &[(u64, f32)]) -> ScoreReport {
 }
 
 /// 2,000 other samples with scores 0 to 99, so that the quantile is known and hardly moves.
-fn crowd(step: u64) -> ScoreReport {
+pub(super) fn crowd(step: u64) -> ScoreReport {
     report(step, &(0..2_000).map(|i| (1_000 + i, (i % 100) as f32)).collect::<Vec<_>>())
 }
 

@@ -16,6 +16,7 @@ use crate::pool::registry::Registry;
 use crate::pool::report::Ids;
 use crate::pool::samples::Place;
 use crate::pool::spec::Limits;
+use crate::store::anchored::{AnchorStore, AnchorStoreSpec};
 use crate::store::naive::NaiveEngine;
 use crate::store::{
     Address, Applied, Census, Engine, Level, ReportBatch, Row, ScanPage, ServeMark, ServePenalty, Served,
@@ -38,6 +39,10 @@ struct SlowStore {
 impl Engine for SlowEngine {
     async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
         Ok(Arc::new(SlowStore { inner: NaiveEngine.open(spec).await?, go_on: self.0.clone() }))
+    }
+
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
+        NaiveEngine.open_anchors(spec).await
     }
 }
 
@@ -69,6 +74,9 @@ impl Store for SlowStore {
     }
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
         self.inner.expire(now_millis).await
+    }
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        self.inner.of_strata(strata).await
     }
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
         self.inner.release(ids).await

@@ -11,10 +11,11 @@ WORKDIR /src
 # An image is for running: no debug information, no symbols.
 ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols
 
-# The dependencies, in a layer of their own that changes only with the manifest: an empty crate that names them all.
+# The dependencies, in a layer of their own that changes only with the manifest: an empty crate with every target it names.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches \
-    && echo 'fn main() {}' | tee build.rs src/main.rs benches/store.rs benches/mining.rs benches/service.rs >/dev/null \
+    && echo 'fn main() {}' | tee build.rs src/main.rs \
+        $(sed -n '/^\[\[bench\]\]/{n;s|^name = "\(.*\)"$|benches/\1.rs|p}' Cargo.toml) >/dev/null \
     && touch src/lib.rs \
     && cargo build --release --locked --bin hardneg \
     && rm -r src benches build.rs

@@ -253,10 +253,10 @@ async fn one_pool_estimates_its_conditional_value() {
     assert!(p < 0.2, "{p}");
     for windowed in [false, true] {
         let narrow =
-            |request: MineRequest| if windowed { request.rank_window(100, Some(300)) } else { request };
+            |request: MineRequest| if windowed { request.rank_window(150, Some(250)) } else { request };
         let all_hard = narrow(everyone(400, pb::Strategy::Uniform, 0.0));
         let hard: HashSet<u64> = ids(&client.mine(all_hard).await.expect("mined")).iter().copied().collect();
-        assert_eq!(hard.len(), if windowed { 200 } else { 400 });
+        assert_eq!(hard.len(), if windowed { 100 } else { 400 });
         let value = |id: &u64| f(*id, scores[*id as usize]);
         let outside = in_background.difference(&hard).map(value).sum::<f64>() / p;
         let conditional = (hard.iter().map(value).sum::<f64>() + outside) / population;

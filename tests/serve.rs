@@ -198,3 +198,37 @@ fn the_command_line_does_the_whole_job() {
     server.signal("-TERM");
     assert_eq!(server.exit_code(), Some(0));
 }
+
+#[test]
+fn negatives_of_anchors_are_mined_from_a_shell() {
+    let mut server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = folder.path().join("pairs.csv");
+    std::fs::write(&pairs, "query,id,score,positive\nq,1,0.5,0.75\nq,2,0.625,\nq,3,0.74,\nr,1,0.25,\n")
+        .unwrap();
+    let call = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        hardneg(&[&["--server", &server.address], &words[..]].concat())
+    };
+    let report = format!(
+        "report {} --pool queries --anchors query --positive-scores positive",
+        pairs.to_str().unwrap()
+    );
+    for line in ["pool create queries --anchored 4 --anchor-id-kind string", &report] {
+        let (code, _, stderr) = call(line);
+        assert_eq!(code, Some(0), "{line}: {stderr}");
+    }
+    let mine = "mine-negatives --pool queries --anchors q,r,nobody -n 2 --shortfall short";
+    let (code, stdout, stderr) = call(&format!("{mine} --absolute-margin 0.125 --format csv"));
+    assert_eq!(code, Some(0), "{stderr}");
+    let rows: Vec<&str> = stdout.lines().map(|line| line.rsplit_once(',').unwrap().0).collect();
+    let header = "anchor,positive_score,id,score,inclusion_probability,source";
+    assert_eq!(rows, [header, "q,0.75,2,0.625,,hard", "q,0.75,1,0.5,,hard", "r,,1,0.25,,hard"]);
+    let (_, stdout, stderr) = call(mine);
+    assert!(stdout.lines().count() == 4 && stderr.contains("1 anchors are unknown"), "{stdout}{stderr}");
+    let (code, _, stderr) = call(&format!("{mine} --strategy semi-hard"));
+    assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.contains("semi_hard_margin"), "{stderr}");
+    server.signal("-TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}

@@ -358,6 +358,55 @@ MIXTURE = [
     ),
 ]
 
+POLICIES = [
+    lines(
+        "Candidates turned away",
+        "By the first filter that did, for each served sample. Healthy: what your policy asks for; tens are waste.",
+        "short",
+        (
+            f"sum by (filter) ({rate('hardneg_pool_filtered_candidates_total')}) / ignoring (filter) group_left "
+            f"sum({rate('hardneg_pool_served_samples_total')})",
+            "{{filter}}",
+        ),
+    ),
+    lines(
+        "Resting",
+        "Share of the hard samples that rest under a lease. Healthy: well below 1, or there is little left to mine.",
+        "percentunit",
+        (f"hardneg_pool_leased_samples{POOL} / (hardneg_pool_hard_samples{POOL} > 0)", "{{pool}}"),
+        share=True,
+    ),
+    lines(
+        "Quarantine",
+        "Samples set aside as wrongly labelled. Healthy: few, and somebody looks at them.",
+        "short",
+        (f"hardneg_pool_quarantined_samples{POOL}", "{{pool}}"),
+        (by_pool("hardneg_pool_quarantine_overflows_total") + " > 0", "no room in {{pool}}, a second"),
+    ),
+    lines(
+        "Answers a round",
+        "Of rounds for ranks in step. Healthy: the number of ranks; more are retries.",
+        "short",
+        (
+            f"1 + {by_pool('hardneg_pool_round_replays_total')} / ({by_pool('hardneg_pool_rounds_total')} > 0)",
+            "{{pool}}",
+        ),
+    ),
+    lines(
+        "Flow",
+        "Reported x ratio less mined. Healthy: moves within the error buffer; at its edge one side waits.",
+        "short",
+        (f"hardneg_pool_flow_balance_samples{POOL}", "{{pool}}"),
+    ),
+    lines(
+        "Waits for the flow",
+        "Calls that waited for the other side, and those in vain. Healthy: waits on the faster side, none in vain.",
+        "cps",
+        (f"sum by (pool, side) ({rate('hardneg_pool_flow_waits_total')})", "{{side}} {{pool}}"),
+        (f"sum by (pool, side) ({rate('hardneg_pool_flow_timeouts_total')}) > 0", "in vain: {{side}} {{pool}}"),
+    ),
+]
+
 POOLS = [
     lines(
         "Filled",
@@ -530,6 +579,7 @@ ROWS = [
     ("Scores in", INGEST),
     ("Mining and its latency", MINING),
     ("Mixture", MIXTURE),
+    ("Policies", POLICIES),
     ("Pool health", POOLS),
     ("Workers", WORKERS),
     ("Server", SERVERS),

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     Connection,
-    output::{filtered_json, note, number, policy_json, print, print_json, sizes_json, table},
+    output::{
+        csv_text, filtered_json, floats_json, ids_json, note, policy_json, print, print_json, sizes_json,
+        table,
+    },
     spec::PolicyArgs,
     values::{count, duration, short_name},
 };
@@ -168,7 +171,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             print(&table(&header(&batch), rows(&batch), &[0, 1, 2, 3, 5, 6, 7, 8, 9]))?;
             note(&summary(&batch));
         }
-        Format::Csv => print(&csv(&batch)?)?,
+        Format::Csv => print(&csv_text(&header(&batch), rows(&batch))?)?,
         Format::Json => print_json(&batch_json(&batch))?,
         Format::Ids => print(&ids(&batch).fold(String::new(), |mut text, id| {
             let _ = writeln!(text, "{id}");
@@ -201,7 +204,7 @@ fn header(batch: &Batch) -> Vec<&'static str> {
     header
 }
 
-fn key(ids: &Ids, row: usize) -> String {
+pub(super) fn key(ids: &Ids, row: usize) -> String {
     match ids {
         Ids::U64(ids) => ids[row].to_string(),
         Ids::Keys(keys) => keys[row].clone(),
@@ -241,19 +244,8 @@ fn rows(batch: &Batch) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn source_name(source: &pb::Source) -> String {
+pub(super) fn source_name(source: &pb::Source) -> String {
     short_name(source.as_str_name(), "SOURCE_")
-}
-
-fn csv(batch: &Batch) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header(batch))?;
-    for row in rows(batch) {
-        writer.write_record(row)?;
-    }
-    writer.flush()?;
-    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    Ok(String::from_utf8(bytes)?)
 }
 
 fn estimand(batch: &Batch) -> String {
@@ -288,23 +280,18 @@ fn summary(batch: &Batch) -> String {
 }
 
 fn batch_json(batch: &Batch) -> Value {
-    let floats = |column: &[f32]| -> Value { column.iter().copied().map(number).collect() };
-    let column = |ids: &Ids| match ids {
-        Ids::U64(ids) => json!(ids),
-        Ids::Keys(keys) => json!(keys),
-    };
     let info = &batch.info;
     json!({
-        "ids": column(&batch.ids),
-        "scores": floats(&batch.scores),
-        "importance_weights": floats(&batch.importance_weights),
-        "inclusion_probabilities": floats(&batch.inclusion_probabilities),
+        "ids": ids_json(&batch.ids),
+        "scores": floats_json(&batch.scores),
+        "importance_weights": floats_json(&batch.importance_weights),
+        "inclusion_probabilities": floats_json(&batch.inclusion_probabilities),
         "sources": batch.sources.iter().map(source_name).collect::<Vec<_>>(),
-        "ages": floats(&batch.ages),
+        "ages": floats_json(&batch.ages),
         "model_versions": batch.model_versions,
         "serves": batch.serves,
         "strata": batch.strata,
-        "groups": column(&batch.groups),
+        "groups": ids_json(&batch.groups),
         "estimand": estimand(batch),
         "policy": info.policy.as_ref().map(policy_json),
         "seed": info.seed.to_string(),
@@ -345,7 +332,7 @@ mod tests {
             ..Default::default()
         };
         let batch = Batch::try_from(message).unwrap();
-        let text = csv(&batch).unwrap();
+        let text = csv_text(&header(&batch), rows(&batch)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "\"a,b\",0.1,,,hard,,,");
         assert_eq!(lines[2], "c,,,,background,,,");
@@ -365,7 +352,7 @@ mod tests {
             ..Default::default()
         };
         let batch = Batch::try_from(message).unwrap();
-        let text = csv(&batch).unwrap();
+        let text = csv_text(&header(&batch), rows(&batch)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].ends_with("serves,stratum,group"), "{text}");
         assert_eq!(lines[1..], ["a,,,,,,,,7,g", "c,,,,,,,,0,"]);

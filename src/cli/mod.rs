@@ -13,6 +13,7 @@ mod health;
 mod input;
 mod load;
 mod mine;
+mod mine_negatives;
 mod output;
 mod pool;
 mod quarantine;
@@ -117,6 +118,8 @@ enum Command {
     Report(report::Args),
     /// Mine one batch
     Mine(Box<mine::Args>),
+    /// Mine negatives of anchors
+    MineNegatives(Box<mine_negatives::Args>),
     /// Put load on a server and measure it
     Load(Box<load::Args>),
     /// Watch pools live in the terminal
@@ -161,6 +164,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Quarantine { command } => quarantine::run(&cli.connection, command).await,
             Command::Report(args) => report::run(&cli.connection, args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,
+            Command::MineNegatives(args) => mine_negatives::run(&cli.connection, *args).await,
             Command::Load(args) => load::run(&cli.connection, *args).await,
             Command::Top(args) => top::run(&cli.connection, args).await,
             Command::Health(args) => health::run(&cli.connection, &args).await,

@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use serde_json::{Value, json};
 
 use super::values::short_name;
-use crate::client::pb;
+use crate::client::{Ids, pb};
 
 /// Writes to standard output; a closed pipe is an error that ends the program quietly.
 pub(super) fn print(text: &str) -> io::Result<()> {
@@ -76,6 +76,31 @@ pub(super) fn number(value: f32) -> Value {
     } else {
         Value::Null
     }
+}
+
+/// A column of floating-point numbers.
+pub(super) fn floats_json(column: &[f32]) -> Value {
+    column.iter().copied().map(number).collect()
+}
+
+/// A column of ids.
+pub(super) fn ids_json(ids: &Ids) -> Value {
+    match ids {
+        Ids::U64(ids) => json!(ids),
+        Ids::Keys(keys) => json!(keys),
+    }
+}
+
+/// Rows as CSV.
+pub(super) fn csv_text(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for row in rows {
+        writer.write_record(row)?;
+    }
+    writer.flush()?;
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8(bytes)?)
 }
 
 /// The counts of reported rows, none left out.

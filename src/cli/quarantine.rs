@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::{
     Connection,
-    output::{grouped, note, number, print, print_json, table},
+    output::{csv_text, grouped, note, number, print, print_json, table},
+    values::ids_of_kind,
 };
-use crate::client::{Ids, pb, pool_id_of};
+use crate::client::{pb, pool_id_of};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,22 +80,17 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
             }
         }
         QuarantineCommand::Release { pool, ids, all, trust } => {
-            let ids = if all { None } else { Some(ids_of(&client.get_pool(&pool).await?, ids)?) };
+            let ids = if all {
+                None
+            } else {
+                let spec = client.get_pool(&pool).await?.spec.unwrap_or_default();
+                Some(ids_of_kind(spec.id_kind(), ids)?)
+            };
             let released = client.release_quarantined(&pool, ids, trust).await?;
             print(&format!("{}: released {}\n", pool_id_of(&pool), grouped(released)))?;
         }
     }
     Ok(())
-}
-
-/// Keys of a pool of string keys; a key may look like a number.
-fn ids_of(pool: &pb::Pool, words: Vec<String>) -> anyhow::Result<Ids> {
-    if pool.spec.as_ref().is_some_and(|spec| spec.id_kind() == pb::IdKind::String) {
-        return Ok(Ids::Keys(words));
-    }
-    let id =
-        |word: &String| word.parse().with_context(|| format!("`{word}` is no id: this pool has integers"));
-    Ok(Ids::U64(words.iter().map(id).collect::<anyhow::Result<_>>()?))
 }
 
 const HEADER: [&str; 7] = ["id", "name", "score", "threshold", "reports", "quarantine_time", "model_version"];
@@ -117,14 +113,7 @@ fn time(sample: &pb::QuarantinedSample) -> Option<String> {
 }
 
 fn csv(samples: &[pb::QuarantinedSample]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(HEADER)?;
-    for sample in samples {
-        writer.write_record(record(sample))?;
-    }
-    writer.flush()?;
-    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
-    Ok(String::from_utf8(bytes)?)
+    csv_text(&HEADER, samples.iter().map(record).collect())
 }
 
 fn sample_json(sample: &pb::QuarantinedSample) -> serde_json::Value {

@@ -2,9 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::client::pb;
+use crate::client::{Ids, pb};
 
 /// A duration such as `500ms`, `10s` or `5m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -156,6 +157,21 @@ value_enum! {
     }
 }
 value_enum! {
+    /// How an anchor's negatives are chosen.
+    NegativeStrategy for NegativeStrategy {
+        /// The hardest; deterministic
+        Top,
+        /// All that are eligible alike
+        Random,
+        /// Proportional to weight^alpha
+        Proportional,
+        /// Just easier than the positive (FaceNet)
+        SemiHard,
+        /// By the inverse density of distances (Wu et al. 2017)
+        DistanceWeighted,
+    }
+}
+value_enum! {
     /// How weights are scaled.
     Normalization for Normalization {
         /// mean(w x f) estimates the mean of f
@@ -223,6 +239,16 @@ impl From<Encoding> for pb::ColumnEncoding {
             Encoding::Packed => Self::Packed,
         }
     }
+}
+
+/// Ids of a pool of this kind: a key may look like a number.
+pub(super) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
+    if kind == pb::IdKind::String {
+        return Ok(Ids::Keys(words));
+    }
+    let id =
+        |word: &String| word.parse().with_context(|| format!("`{word}` is no id: this pool has integers"));
+    Ok(Ids::U64(words.iter().map(id).collect::<anyhow::Result<_>>()?))
 }
 
 /// `SOURCE_HARD` as `hard`, and so on.

@@ -14,7 +14,8 @@ pub(in crate::pool) struct Point {
 /// c = -|R| ln(1 - background target / |R|) / tau.
 ///
 /// Any c that is fixed before the first draw leaves the weights unbiased; this one makes the mixture come out as
-/// asked. With too few hard samples it lets nearly all of them in and the background fill the rest.
+/// asked. With too few hard samples it lets nearly all of them in and the background fill the rest, with no less than its share:
+/// a batch that the hard samples could just fill must still be able to draw from the background, or ids outside S never come.
 pub(in crate::pool) fn background_rate(
     points: &[Point],
     batch_size: f64,
@@ -28,13 +29,13 @@ pub(in crate::pool) fn background_rate(
     }
     let reachable = available - available.min(1.0) / 2.0;
     let (hard_target, background_target) = if hard_target > reachable {
-        (reachable, batch_size - available)
+        (reachable, (batch_size - available).max(random_fraction * batch_size))
     } else {
         (hard_target, random_fraction * batch_size)
     };
     let tau = solve_tau(points, hard_target);
     let share = (background_target / background).clamp(0.0, 1.0 - BACKGROUND_LEFT);
-    -background * (1.0 - share).ln() / tau
+    -background * (-share).ln_1p() / tau
 }
 
 /// The hard samples and the background of one stratum, and the most of it that a batch may have.
@@ -173,6 +174,23 @@ mod tests {
         let tau = solve_tau(&points, 75.0);
         let expected = 500.0 * (1.0 - (-c * tau / 500.0).exp());
         assert!((expected - 25.0).abs() < 0.01, "{expected}");
+    }
+
+    #[test]
+    fn the_background_keeps_its_share_where_the_hard_samples_just_fill_the_batch() {
+        for (available, batch_size, epsilon) in
+            [(1.0, 1.0, 0.25), (4.0, 4.0, 0.1), (8.0, 8.0, 0.05), (3.0, 4.0, 1e-17)]
+        {
+            let points = [Point { weight: available, mass: 1.0 }];
+            let c = background_rate(&points, batch_size, epsilon, 500.0);
+            let expected = 500.0 * -(-c * solve_tau(&points, available - 0.5) / 500.0).exp_m1();
+            let wanted = f64::max(batch_size - available, epsilon * batch_size);
+            assert!(
+                (expected / wanted - 1.0).abs() < 0.01,
+                "{available} of {batch_size}: {expected}, not {wanted}"
+            );
+            assert!(c > 0.0, "{c}");
+        }
     }
 
     #[test]

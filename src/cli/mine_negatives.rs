@@ -1,0 +1,278 @@
+//! `hardneg mine-negatives`: negatives of anchors, for people and for pipes.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{
+    Connection,
+    mine::{key, source_name},
+    output::{csv_text, filtered_json, floats_json, ids_json, note, print, print_json, table},
+    values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
+};
+use crate::client::{Negatives, NegativesRequest, pb};
+
+const EXAMPLES: &str = "\
+Examples:
+  hardneg mine-negatives --pool queries --anchors 17,42 -n 7
+  hardneg mine-negatives --pool queries --anchors 17 --strategy proportional --relative-margin 0.05 --format json
+  hardneg mine-negatives --pool faces --anchors 17 --strategy semi-hard --semi-hard-margin 0.2 --shortfall short
+  hardneg mine-negatives --pool clips --anchors 17 --strategy distance-weighted --dimension 128";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The pool, an anchored one
+    #[arg(long)]
+    pool: String,
+    /// The anchors (ids or keys), separated by commas
+    #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
+    anchors: Vec<String>,
+    /// Negatives of each anchor, 1 to 1,024
+    #[arg(long, short = 'n', default_value_t = 8, value_name = "N")]
+    num_negatives: u32,
+    #[command(flatten)]
+    policy: NegativePolicyArgs,
+    /// Never these ids (or keys), separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    exclude: Vec<String>,
+    /// The same seed on the same state gives the same negatives
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Policy")]
+struct NegativePolicyArgs {
+    /// How negatives are chosen [default: top]
+    #[arg(long, value_enum, value_name = "NAME")]
+    strategy: Option<NegativeStrategy>,
+    /// Exponent of proportional, 0 to 16 [default: 1]
+    #[arg(long, value_name = "X")]
+    alpha: Option<f64>,
+    /// Share from the background, 0 to 1 [default: 0]
+    #[arg(long, value_name = "X")]
+    random_fraction: Option<f64>,
+    /// Only these of the hardest that the other filters left, 0 the hardest, MAX excluded
+    #[arg(long, value_name = "MIN..MAX")]
+    range: Option<Range<u32>>,
+    /// Only raw scores in this range, both included
+    #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
+    scores: Option<Range<f32>>,
+    /// Easier than the anchor's positive by this at least [default: the pool's]
+    #[arg(long, value_name = "X")]
+    absolute_margin: Option<f32>,
+    /// Likewise, as a share of the positive's score [default: the pool's]
+    #[arg(long, value_name = "X")]
+    relative_margin: Option<f32>,
+    /// semi-hard: no farther from the positive than this
+    #[arg(long, value_name = "X")]
+    semi_hard_margin: Option<f32>,
+    /// distance-weighted: the dimension of the embedding
+    #[arg(long, value_name = "N")]
+    dimension: Option<u32>,
+    /// At most so many of a group among an anchor's negatives [default: no limit]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    max_per_group: u32,
+    /// Only reports of this age, in seconds or steps
+    #[arg(long, value_name = "MIN..MAX")]
+    age_window: Option<Range<f64>>,
+    /// Only reports by these model versions
+    #[arg(long, value_name = "MIN..MAX")]
+    version_window: Option<Range<u32>>,
+    /// What happens when an anchor has too few [default: fill]
+    #[arg(long, value_enum, value_name = "NAME")]
+    shortfall: Option<Shortfall>,
+}
+
+impl NegativePolicyArgs {
+    fn policy(self) -> pb::NegativePolicy {
+        let mut policy = pb::NegativePolicy {
+            alpha: self.alpha,
+            random_fraction: self.random_fraction,
+            range_min: self.range.and_then(|range| range.min).unwrap_or_default(),
+            range_max: self.range.and_then(|range| range.max),
+            min_score: self.scores.and_then(|range| range.min),
+            max_score: self.scores.and_then(|range| range.max),
+            absolute_margin: self.absolute_margin,
+            relative_margin: self.relative_margin,
+            semi_hard_margin: self.semi_hard_margin,
+            distance_weighting: self
+                .dimension
+                .map(|dimension| pb::DistanceWeighting { dimension, ..Default::default() }),
+            max_per_group: self.max_per_group,
+            age: self
+                .age_window
+                .map(|range| pb::AgeWindow { min: range.min.unwrap_or_default(), max: range.max }),
+            model_version: self
+                .version_window
+                .map(|range| pb::VersionWindow { min: range.min.unwrap_or_default(), max: range.max }),
+            ..Default::default()
+        };
+        if let Some(strategy) = self.strategy {
+            policy.set_strategy(strategy.into());
+        }
+        if let Some(shortfall) = self.shortfall {
+            policy.set_shortfall(shortfall.into());
+        }
+        policy
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// A header and a line a negative
+    Csv,
+    /// One document with offsets and columns
+    Json,
+}
+
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+    let client = connection.connect().await?;
+    let spec = client.get_pool(&args.pool).await?.spec.unwrap_or_default();
+    // In a flat pool the server says what is wrong.
+    let anchor_kind = spec.anchored.as_ref().map_or(spec.id_kind(), pb::AnchoredSpec::anchor_id_kind);
+    let anchors = ids_of_kind(anchor_kind, args.anchors.clone())?;
+    let mut request = NegativesRequest::new(&args.pool, anchors, args.num_negatives)
+        .policy(args.policy.policy())
+        .exclude_ids(ids_of_kind(spec.id_kind(), args.exclude)?)
+        .fields(pb::NegativeFields {
+            scores: true,
+            inclusion_probabilities: true,
+            sources: true,
+            ages: true,
+            positive_scores: true,
+        });
+    if let Some(seed) = args.seed {
+        request = request.seed(seed);
+    }
+    let negatives = client.mine_negatives(request).await?;
+    match args.format {
+        Format::Table => {
+            print(&table(&HEADER, rows(&args.anchors, &negatives), &[0, 1, 2, 3, 4, 6]))?;
+            note(&summary(&negatives));
+        }
+        Format::Csv => print(&csv_text(&HEADER, rows(&args.anchors, &negatives))?)?,
+        Format::Json => print_json(&negatives_json(&args.anchors, &negatives))?,
+    }
+    Ok(())
+}
+
+const HEADER: [&str; 7] =
+    ["anchor", "positive_score", "id", "score", "inclusion_probability", "source", "age"];
+
+fn rows(anchors: &[String], negatives: &Negatives) -> Vec<Vec<String>> {
+    let float = |column: &[f32], row: usize| {
+        column.get(row).filter(|value| !value.is_nan()).map_or_else(String::new, ToString::to_string)
+    };
+    let of_anchor = |(i, anchor): (usize, &String)| {
+        let positive = float(&negatives.positive_scores, i);
+        let anchor = anchor.clone();
+        negatives.rows(i).map(move |row| {
+            vec![
+                anchor.clone(),
+                positive.clone(),
+                key(&negatives.ids, row),
+                float(&negatives.scores, row),
+                float(&negatives.inclusion_probabilities, row),
+                negatives.sources.get(row).map_or_else(String::new, source_name),
+                float(&negatives.ages, row),
+            ]
+        })
+    };
+    anchors.iter().enumerate().flat_map(of_anchor).collect()
+}
+
+fn summary(negatives: &Negatives) -> String {
+    let info = &negatives.info;
+    let mut text = format!(
+        "{} negatives of {} anchors, {} from the background; seed {}",
+        negatives.ids.len(),
+        negatives.len(),
+        info.background_count,
+        info.seed
+    );
+    if info.shortfall_count > 0 {
+        let _ = write!(text, "; {} fewer than asked for", info.shortfall_count);
+    }
+    if info.unknown_anchor_count > 0 {
+        let _ = write!(text, "; {} anchors are unknown", info.unknown_anchor_count);
+    }
+    text
+}
+
+fn negatives_json(anchors: &[String], negatives: &Negatives) -> Value {
+    let info = &negatives.info;
+    json!({
+        "anchors": anchors,
+        "offsets": negatives.offsets,
+        "ids": ids_json(&negatives.ids),
+        "scores": floats_json(&negatives.scores),
+        "inclusion_probabilities": floats_json(&negatives.inclusion_probabilities),
+        "sources": negatives.sources.iter().map(source_name).collect::<Vec<_>>(),
+        "ages": floats_json(&negatives.ages),
+        "positive_scores": floats_json(&negatives.positive_scores),
+        "seed": info.seed.to_string(),
+        "shortfall_count": info.shortfall_count,
+        "unknown_anchor_count": info.unknown_anchor_count,
+        "background_count": info.background_count,
+        "filtered": info.filtered.as_ref().map(filtered_json),
+        "pool_uid": info.pool_uid.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::columns::{encode_floats, encode_ids};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        policy: NegativePolicyArgs,
+    }
+
+    #[test]
+    fn flags_become_a_policy() {
+        let line = "x --strategy distance-weighted --dimension 128 --range 2..10 --scores -0.5.. --relative-margin 0.05 \
+                    --max-per-group 1 --version-window 3.. --shortfall short";
+        let policy = Flags::try_parse_from(line.split_whitespace()).unwrap().policy.policy();
+        assert_eq!(policy.strategy(), pb::NegativeStrategy::DistanceWeighted);
+        assert_eq!(policy.distance_weighting.unwrap().dimension, 128);
+        assert_eq!((policy.range_min, policy.range_max), (2, Some(10)));
+        assert_eq!((policy.min_score, policy.max_score), (Some(-0.5), None));
+        assert_eq!((policy.relative_margin, policy.absolute_margin), (Some(0.05), None));
+        assert_eq!((policy.max_per_group, policy.model_version.unwrap().min), (1, 3));
+        assert_eq!((policy.shortfall(), policy.age), (pb::Shortfall::Short, None));
+    }
+
+    #[test]
+    fn negatives_print_anchor_by_anchor() {
+        let message = pb::MineNegativesResponse {
+            offsets: vec![0, 2, 2],
+            ids: Some(encode_ids(vec![4, 5], pb::ColumnEncoding::LittleEndian)),
+            scores: Some(encode_floats(vec![0.5, f32::NAN], pb::ColumnEncoding::LittleEndian)),
+            sources: bytes::Bytes::from_static(&[1, 2]),
+            positive_scores: Some(encode_floats(vec![0.75, f32::NAN], pb::ColumnEncoding::LittleEndian)),
+            unknown_anchor_count: 1,
+            shortfall_count: 2,
+            ..Default::default()
+        };
+        let negatives = Negatives::try_from(message).unwrap();
+        let anchors = ["a,b".to_owned(), "c".to_owned()];
+        let text = csv_text(&HEADER, rows(&anchors, &negatives)).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1..], ["\"a,b\",0.75,4,0.5,,hard,", "\"a,b\",0.75,5,,,background,"]);
+        let said = summary(&negatives);
+        assert!(said.ends_with("; 2 fewer than asked for; 1 anchors are unknown"), "{said}");
+        let value = negatives_json(&anchors, &negatives);
+        assert_eq!((&value["offsets"], &value["scores"]), (&json!([0, 2, 2]), &json!([0.5, null])));
+    }
+}

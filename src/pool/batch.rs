@@ -107,6 +107,8 @@ pub enum Approximation {
     ScanLimit,
     /// Places were kept for strata.
     MinPerStratum,
+    /// Members of the background were left out because they were served before, who knows how many.
+    ServedBefore,
 }
 
 /// Sizes of a pool at one moment.

@@ -64,7 +64,7 @@ pub struct Pool {
     pub(super) filtered: FilterTotals,
     pub(super) recorder: Recorder,
     /// The balance of reports and mines.
-    pub(super) flow: Gate,
+    pub(super) flow: Arc<Gate>,
     pub(super) quarantine: Quarantine,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.

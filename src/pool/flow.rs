@@ -3,8 +3,12 @@
 //! balance = reported x mined_per_reported - mined is kept within +-error_buffer. Whoever would leave that waits for the
 //! other side, each side in the order of arrival, so that many small calls do not starve a large one. What is under way
 //! counts against its own side only: whatever becomes of it, the balance stays within its bounds.
+//!
+//! What a mine was let through for and the pool did not have (it rests, was served enough, was removed) counts as mined as
+//! far as the first report in the queue needs it: else both sides would wait for samples that are not there.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -71,14 +75,24 @@ impl Flow {
         bad
     }
 
-    /// What no wait could let pass: `samples` of one call, in mined samples, over the whole width of the balance.
-    pub(super) fn fault(&self, samples: f64, field: &str) -> Option<Violation> {
-        let width = 2.0 * self.error_buffer;
-        (samples > width + ROUNDING).then(|| {
-            Violation::new(
-                field,
-                format!("{samples} mined samples are over 2 x flow.error_buffer = {width}: no wait could let them pass"),
-            )
+    /// What no wait could let pass: samples of one call, in mined samples, over the whole width of the balance.
+    pub(super) fn fault(&self, side: Side, samples: u64, field: &str) -> Option<Violation> {
+        self.misfit(side, samples).map(|why| Violation::new(field, why))
+    }
+
+    fn misfit(&self, side: Side, samples: u64) -> Option<String> {
+        let (mined, lost) = match side {
+            // Mines are whole samples, so that the balance may stop a part of one short of -error_buffer.
+            Side::Report if self.mined_per_reported.fract() != 0.0 || self.error_buffer.fract() != 0.0 => {
+                (samples as f64 * self.mined_per_reported, 1.0)
+            }
+            Side::Report => (samples as f64 * self.mined_per_reported, 0.0),
+            Side::Mine => (samples as f64, 0.0),
+        };
+        let width = 2.0 * self.error_buffer - lost;
+        let less = if lost > 0.0 { " - 1" } else { "" };
+        (mined > width + ROUNDING).then(|| {
+            format!("{mined} mined samples are over 2 x flow.error_buffer{less} = {width}: no wait could let them pass")
         })
     }
 }
@@ -137,6 +151,18 @@ impl Book {
         }
     }
 
+    /// A mine ended with `missing` fewer samples than it was let through for, because the pool has no more to give.
+    fn make_up(&mut self, flow: &Flow, missing: u64, first_report: u64) {
+        let lacking = first_report as f64 * flow.mined_per_reported - self.room(flow);
+        self.mined += missing.min(lacking.max(0.0).ceil() as u64);
+    }
+
+    /// What was under way when the flow was changed may not carry the balance over the new bounds.
+    fn keep_within(&mut self, flow: &Flow) {
+        let balance = self.balance(flow);
+        self.carried += balance.clamp(-flow.error_buffer, flow.error_buffer) - balance;
+    }
+
     /// Rows of a report that nothing was reserved for: counted as far as there is room, so that a first large report
     /// does not leave the bounds.
     fn count_free(&mut self, flow: Option<&Flow>, rows: u64) {
@@ -153,7 +179,8 @@ impl Book {
 struct Waiter {
     id: u64,
     samples: u64,
-    granted: oneshot::Sender<()>,
+    /// True: it passes. False: it never can.
+    answer: oneshot::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -163,6 +190,8 @@ struct State {
     reports: VecDeque<Waiter>,
     mines: VecDeque<Waiter>,
     next_id: u64,
+    /// Of the flow: how often it was changed.
+    changes: u64,
 }
 
 impl State {
@@ -181,13 +210,19 @@ impl State {
     fn pump(&mut self) {
         for side in [Side::Report, Side::Mine] {
             while let Some(samples) = self.queue(side).front().map(|waiter| waiter.samples) {
+                if self.flow.is_some_and(|flow| flow.misfit(side, samples).is_some()) {
+                    // The flow was narrowed meanwhile: nobody behind it need wait for its time to be over.
+                    let waiter = self.queue(side).pop_front();
+                    waiter.into_iter().for_each(|waiter| _ = waiter.answer.send(false));
+                    continue;
+                }
                 if !self.admits(side, samples) {
                     break;
                 }
                 let Some(waiter) = self.queue(side).pop_front() else { break };
                 *self.book.under_way(side) += samples;
                 // Who went away meanwhile gives it back as it goes.
-                let _ = waiter.granted.send(());
+                let _ = waiter.answer.send(true);
             }
         }
     }
@@ -195,18 +230,23 @@ impl State {
 
 /// Leave to go on; what it was not used for is given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Pass<'a> {
-    gate: &'a Gate,
+pub(crate) struct Pass {
+    gate: Arc<Gate>,
     side: Side,
     /// Under way; `None`: nothing was reserved.
     reserved: Option<u64>,
     done: u64,
+    /// Samples that the pool did not have.
+    missing: u64,
+    /// State::changes when it was given.
+    given_at: u64,
 }
 
-impl Pass<'_> {
+impl Pass {
     /// So many rows were reported, or samples mined.
     pub(super) fn settle(mut self, done: u64) {
         self.done = done;
+        self.missing = self.reserved.unwrap_or(done).saturating_sub(done);
     }
 
     /// Samples that may pass.
@@ -215,7 +255,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Pass {
     fn drop(&mut self) {
         let mut state = self.gate.state.lock();
         let flow = state.flow;
@@ -229,7 +269,16 @@ impl Drop for Pass<'_> {
                         state.book.total += self.done;
                         state.book.reported += self.done;
                     }
-                    Side::Mine => state.book.mined += self.done,
+                    Side::Mine => {
+                        state.book.mined += self.done;
+                        let first = state.reports.front().map(|waiter| waiter.samples);
+                        if let (Some(flow), Some(first)) = (&flow, first) {
+                            state.book.make_up(flow, self.missing, first);
+                        }
+                    }
+                }
+                if let Some(flow) = flow.filter(|_| state.changes != self.given_at) {
+                    state.book.keep_within(&flow);
                 }
             }
         }
@@ -243,21 +292,16 @@ struct Waiting<'a> {
     side: Side,
     id: u64,
     samples: u64,
+    answer: oneshot::Receiver<bool>,
     left: bool,
 }
 
 impl Waiting<'_> {
-    /// Leaves the queue; true when it had been granted before.
+    /// Leaves the queue; true when it had been let through before.
     fn leave(&mut self, state: &mut State) -> bool {
         self.left = true;
-        let queue = state.queue(self.side);
-        match queue.iter().position(|waiter| waiter.id == self.id) {
-            Some(at) => {
-                queue.remove(at);
-                false
-            }
-            None => true,
-        }
+        state.queue(self.side).retain(|waiter| waiter.id != self.id);
+        self.answer.try_recv().unwrap_or(false)
     }
 }
 
@@ -288,15 +332,15 @@ pub(super) struct Gate {
 
 /// How a wait ended.
 enum Ended<'a> {
-    Passed(Pass<'a>),
+    Passed(Pass),
     TimedOut(Waiting<'a>),
 }
 
 impl Gate {
-    pub(super) fn new(flow: Option<Flow>) -> Self {
+    pub(super) fn new(flow: Option<Flow>) -> Arc<Self> {
         let gate = Self::default();
         gate.set(flow, 0);
-        gate
+        Arc::new(gate)
     }
 
     /// Changes the flow of a live pool that `total` rows were reported to. The balance goes on from where it is, within the
@@ -310,10 +354,13 @@ impl Gate {
         if state.flow.is_none() {
             (state.book.total, state.book.begun) = (total, false);
         }
-        state.book.carried = flow.map_or(0.0, |new| balance.clamp(-new.error_buffer, new.error_buffer));
+        // Whole, where all else is: a part of a sample could never be mined.
+        state.book.carried =
+            flow.map_or(0.0, |new| balance.round().clamp(-new.error_buffer, new.error_buffer));
         (state.book.reported, state.book.mined) = (0, 0);
         state.book.begun |= flow.is_some_and(|new| state.book.total >= new.min_reported);
         state.flow = flow;
+        state.changes += 1;
         state.pump();
     }
 
@@ -328,19 +375,19 @@ impl Gate {
     /// # Errors
     /// `Exhausted` with a retry delay when `deadline` passes, or without a place to wait in; `Closed` of the pool.
     pub(super) async fn report(
-        &self,
+        self: &Arc<Self>,
         rows: u64,
         deadline: Instant,
         closed: (&CancellationToken, &str),
         place: impl FnOnce() -> Result<Place, PoolError>,
         told: Told<'_>,
-    ) -> Result<Pass<'_>, PoolError> {
+    ) -> Result<Pass, PoolError> {
         match self.wait(Side::Report, rows, deadline, closed, place, &told).await? {
             Ended::Passed(pass) => Ok(pass),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
                 if waiting.leave(&mut state) {
-                    return Ok(self.pass(Side::Report, rows));
+                    return Ok(self.pass(Side::Report, Some(rows), &state));
                 }
                 state.pump();
                 Counters::add(told.timeouts, 1);
@@ -361,20 +408,20 @@ impl Gate {
     /// # Errors
     /// `Exhausted` without a place to wait in; `NotFound` when the pool is deleted meanwhile.
     pub(super) async fn mine(
-        &self,
+        self: &Arc<Self>,
         samples: u64,
         deadline: Instant,
         closed: (&CancellationToken, &str),
         place: impl FnOnce() -> Result<Place, PoolError>,
         told: Told<'_>,
-    ) -> Result<(Pass<'_>, bool), PoolError> {
+    ) -> Result<(Pass, bool), PoolError> {
         match self.wait(Side::Mine, samples, deadline, closed, place, &told).await? {
             Ended::Passed(pass) => Ok((pass, false)),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
                 let first = state.mines.front().is_some_and(|front| front.id == waiting.id);
                 if waiting.leave(&mut state) {
-                    return Ok((self.pass(Side::Mine, samples), false));
+                    return Ok((self.pass(Side::Mine, Some(samples), &state), false));
                 }
                 // Those before it have waited longer: what there is is theirs.
                 let credit = state.flow.filter(|_| first).map_or(0.0, |flow| state.book.credit(&flow));
@@ -382,17 +429,18 @@ impl Gate {
                 state.book.mines_under_way += part;
                 state.pump();
                 Counters::add(told.timeouts, 1);
-                Ok((self.pass(Side::Mine, part), true))
+                Ok((self.pass(Side::Mine, Some(part), &state), true))
             }
         }
     }
 
-    fn pass(&self, side: Side, reserved: u64) -> Pass<'_> {
-        Pass { gate: self, side, reserved: Some(reserved), done: 0 }
+    fn pass(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &State) -> Pass {
+        let (gate, given_at) = (Arc::clone(self), state.changes);
+        Pass { gate, side, reserved, done: 0, missing: 0, given_at }
     }
 
     async fn wait(
-        &self,
+        self: &Arc<Self>,
         side: Side,
         samples: u64,
         deadline: Instant,
@@ -402,18 +450,18 @@ impl Gate {
     ) -> Result<Ended<'_>, PoolError> {
         let mut place = Some(place);
         let mut _place = None;
-        let (mut waiting, granted) = loop {
+        let mut waiting = loop {
             let mut state = self.state.lock();
             let free = match side {
                 Side::Report => state.flow.is_none() || !state.book.begun,
                 Side::Mine => state.flow.is_none(),
             };
             if free {
-                return Ok(Ended::Passed(Pass { gate: self, side, reserved: None, done: 0 }));
+                return Ok(Ended::Passed(self.pass(side, None, &state)));
             }
             if state.queue(side).is_empty() && state.admits(side, samples) {
                 *state.book.under_way(side) += samples;
-                return Ok(Ended::Passed(self.pass(side, samples)));
+                return Ok(Ended::Passed(self.pass(side, Some(samples), &state)));
             }
             if let Some(place) = place.take() {
                 drop(state);
@@ -421,21 +469,24 @@ impl Gate {
                 _place = Some(place()?);
                 continue;
             }
-            let (granted, answer) = oneshot::channel();
+            let (sender, answer) = oneshot::channel();
             state.next_id += 1;
             let id = state.next_id;
-            state.queue(side).push_back(Waiter { id, samples, granted });
-            break (Waiting { gate: self, side, id, samples, left: false }, answer);
+            state.queue(side).push_back(Waiter { id, samples, answer: sender });
+            break Waiting { gate: self, side, id, samples, answer, left: false };
         };
         Counters::add(told.waits, 1);
         tokio::select! {
             biased;
-            granted = granted => {
-                if granted.is_ok() {
-                    waiting.left = true;
-                    return Ok(Ended::Passed(self.pass(side, samples)));
+            passes = &mut waiting.answer => {
+                waiting.left = true;
+                let state = self.state.lock();
+                if passes == Ok(true) {
+                    return Ok(Ended::Passed(self.pass(side, Some(samples), &state)));
                 }
-                Err(PoolError::Internal("flow"))
+                let why = state.flow.and_then(|flow| flow.misfit(side, samples)).unwrap_or_default();
+                let message = format!("the pool's flow was changed meanwhile: {why}");
+                Err(PoolError::FailedPrecondition { reason: "FLOW", message })
             }
             () = closed.cancelled() => Err(PoolError::NotFound(pool.to_owned())),
             () = tokio::time::sleep_until(deadline) => Ok(Ended::TimedOut(waiting)),

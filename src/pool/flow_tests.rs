@@ -20,18 +20,18 @@ fn flow() -> Flow {
     }
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = Pass<'a>> + 'a>>;
+type Call<'a> = Pin<Box<dyn Future<Output = Pass> + 'a>>;
 
 /// A world of one thread, in which the test decides who is polled.
 struct World<'a> {
-    gate: &'a Gate,
+    gate: &'a Arc<Gate>,
     closed: &'a CancellationToken,
     places: Places,
     counter: &'a AtomicU64,
     /// Those who wait, in order of arrival.
     waiting: Vec<(Side, u64, Call<'a>)>,
     /// Those who are at work, with what they reserved.
-    working: Vec<(Side, u64, Pass<'a>)>,
+    working: Vec<(Side, u64, Pass)>,
     reported: u64,
     mined: u64,
 }
@@ -68,6 +68,15 @@ impl<'a> World<'a> {
             }
         }
         self.waiting = still;
+    }
+
+    /// What a mine that missed so many samples counts beyond those it got: as many as the first waiting report lacks.
+    fn made_up(&self, missing: u64, done: u64) -> u64 {
+        let Some((_, first, _)) = self.waiting.iter().find(|w| w.0 == Side::Report) else { return 0 };
+        let under_way: u64 = self.working.iter().filter(|w| w.0 == Side::Report).map(|w| w.1).sum();
+        let balance = self.reported as f64 * RATIO - (self.mined + done) as f64;
+        let lacking = balance + (first + under_way) as f64 * RATIO - BUFFER;
+        missing.min(lacking.max(0.0).ceil() as u64)
     }
 
     fn check(&self) {
@@ -125,7 +134,7 @@ proptest! {
                     pass.settle(done);
                     match side {
                         Side::Report => world.reported += done,
-                        Side::Mine => world.mined += done,
+                        Side::Mine => world.mined += done + world.made_up(reserved - done, done),
                     }
                 }
                 4 if !world.working.is_empty() => {
@@ -181,4 +190,86 @@ fn a_new_flow_keeps_the_balance_within_its_own_bounds() {
     assert_eq!(gate.balance(), None);
     gate.set(Some(flow()), 12);
     assert_eq!(gate.balance(), Some(0.0));
+}
+
+/// Polls once.
+fn now<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// A gate that has begun, at this balance (in rows of `flow`).
+fn begun(flow: Flow, rows: u64) -> Arc<Gate> {
+    let gate = Gate::new(Some(flow));
+    gate.state.lock().book = Book { begun: true, reported: rows, ..Book::default() };
+    gate
+}
+
+#[test]
+fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let told = || Told { waits: &counter, timeouts: &counter };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let gate = begun(Flow { mined_per_reported: 2.0, error_buffer: 100.0, ..flow() }, 50);
+    let place = || Ok(places.try_take().unwrap());
+    let mut mine = Box::pin(gate.mine(10, later, (&closed, "p"), place, told()));
+    now(&mut mine).unwrap().unwrap().0.settle(0);
+    assert_eq!(gate.balance(), Some(100.0), "nobody waits: nothing to make up for");
+    let mut report = Box::pin(gate.report(8, later, (&closed, "p"), place, told()));
+    assert!(now(&mut report).is_none());
+    for (served, balance) in [(0, 90.0), (1, 84.0)] {
+        let mut mine = Box::pin(gate.mine(10, later, (&closed, "p"), place, told()));
+        let pass = now(&mut mine).unwrap().unwrap().0;
+        assert!(now(&mut report).is_none());
+        pass.settle(served);
+        assert_eq!(gate.balance(), Some(balance), "no more than the report needs");
+    }
+    let pass = now(&mut report).expect("there is room").unwrap();
+    pass.settle(8);
+    assert_eq!(gate.balance(), Some(100.0));
+}
+
+#[test]
+fn whole_samples_cannot_fill_a_fractional_width() {
+    let fractional = Flow { mined_per_reported: 0.7, error_buffer: 10.0, ..flow() };
+    assert!(fractional.fault(Side::Report, 28, "batch.ids").is_some(), "19.6 of 20 - 1");
+    assert!(fractional.fault(Side::Report, 27, "batch.ids").is_none());
+    let whole = Flow { mined_per_reported: 2.0, ..fractional };
+    assert!(whole.fault(Side::Report, 10, "batch.ids").is_none());
+    assert!(whole.fault(Side::Report, 11, "batch.ids").is_some());
+    assert!(whole.fault(Side::Mine, 20, "batch_size").is_none());
+    assert!(whole.fault(Side::Mine, 21, "batch_size").is_some());
+}
+
+#[test]
+fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let told = || Told { waits: &counter, timeouts: &counter };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let place = || Ok(places.try_take().unwrap());
+    let wide = Flow { mined_per_reported: 1.0, error_buffer: 100.0, ..flow() };
+    let gate = begun(wide, 50);
+    let mut large = Box::pin(gate.mine(150, later, (&closed, "p"), place, told()));
+    let under_way = now(&mut large).unwrap().unwrap().0;
+    let mut waits = Box::pin(gate.mine(60, later, (&closed, "p"), place, told()));
+    let mut small = Box::pin(gate.mine(5, later, (&closed, "p"), place, told()));
+    assert!(now(&mut waits).is_none() && now(&mut small).is_none());
+    gate.set(Some(Flow { error_buffer: 10.0, ..wide }), 50);
+    let refused = now(&mut waits).expect("not at its deadline").unwrap_err();
+    assert!(
+        refused.to_string().contains("60 mined samples are over 2 x flow.error_buffer = 20"),
+        "{refused}"
+    );
+    assert!(now(&mut small).is_none(), "150 are under way");
+    under_way.settle(150);
+    assert_eq!(gate.balance(), Some(-10.0), "not 10 - 150");
+    drop(small);
+    let state = gate.state.lock();
+    assert_eq!((state.book.mines_under_way, state.mines.len()), (0, 0));
 }

@@ -11,7 +11,7 @@ use super::control::is_control;
 use super::core::Pool;
 use super::curriculum::{self, Applied};
 use super::error::{PoolError, Violation};
-use super::flow::{Pass, Told};
+use super::flow::{Pass, Side, Told};
 use super::policy::Shortfall;
 use super::rounds;
 use super::sampler::{self, MineContext, Ranks};
@@ -86,7 +86,7 @@ impl Pool {
         }
         if let Some(flow) = spec.flow.filter(|_| !request.dry_run) {
             let field = if request.round.is_some() { "round.world_size" } else { "batch_size" };
-            bad.extend(flow.fault(request.draw_size() as f64, field));
+            bad.extend(flow.fault(Side::Mine, request.draw_size(), field));
         }
         if let Some(wait) = request.wait {
             if wait.min_size > spec.capacity {
@@ -130,6 +130,8 @@ impl Pool {
             None => None,
         };
         let _place = self.house.admission.mine(patience).await?;
+        // The pool may have been changed while the request waited.
+        let spec = &*self.spec();
         let begun = Instant::now();
         let now = self.clock.now();
         let now_millis = self.clock.now_millis();
@@ -161,6 +163,7 @@ impl Pool {
             store: &*self.store,
             policy: if control { policy.uniform() } else { policy },
             batch_size: size,
+            requested: asked as usize,
             excluded: excluded.into_iter().collect(),
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
@@ -181,13 +184,20 @@ impl Pool {
             payloads: spec.max_payload_bytes > 0,
             ranks,
         };
-        let mut batch = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await?;
+        let drawn = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await;
+        let (served, is_settled) = match &drawn {
+            Ok(batch) => (batch.ids.len() as u64, true),
+            // The pool had too few: that is all there is to mine.
+            Err(PoolError::FailedPrecondition { .. }) => (0, true),
+            Err(_) => (0, false),
+        };
+        if let Some(pass) = pass.filter(|_| is_settled) {
+            pass.settle(served);
+        }
+        let mut batch = drawn?;
         batch.timed_out = timed_out;
         (batch.control, batch.warmup) = (control, warmup);
         batch.shortfall_count = (asked as usize).saturating_sub(batch.ids.len()) as u32;
-        if let Some(pass) = pass {
-            pass.settle(batch.ids.len() as u64);
-        }
         self.recorder.mines.record(begun.elapsed());
         self.counters.count_mine(&batch);
         self.filtered.add(&batch.filtered);
@@ -203,7 +213,7 @@ impl Pool {
         spec: &PoolSpec,
         request: &MineRequest,
         called: tokio::time::Instant,
-    ) -> Result<Option<(Pass<'_>, bool)>, PoolError> {
+    ) -> Result<Option<(Pass, bool)>, PoolError> {
         let Some(flow) = spec.flow.filter(|_| !request.dry_run) else { return Ok(None) };
         let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
         let told =

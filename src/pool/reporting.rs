@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
-use super::flow::{Pass, Told};
+use super::flow::{Pass, Side, Told};
 use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
 use super::quarantine;
@@ -24,15 +24,28 @@ impl Pool {
     /// # Errors
     /// `Invalid` naming the column, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
     pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
+        let pass = self.ready_for(&report).await?;
+        self.report_ready(report, pass).await
+    }
+
+    /// The first half of [`report`](Self::report): waits until the flow lets the batch in. Nothing has begun, and who goes away
+    /// stops waiting.
+    ///
+    /// # Errors
+    /// As of [`report`](Self::report).
+    pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
+        pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
+    }
+
+    /// The second half: applies the batch. What has begun is to be finished, and counted.
+    ///
+    /// # Errors
+    /// As of [`report`](Self::report).
+    pub(crate) async fn report_ready(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
         let rows = report.ids.len();
-        let span = spans::report(&self.id, rows);
-        let pass = {
-            let waiting = pin!(self.wait_for_miners(&report));
-            waiting.instrument(span.clone()).await.inspect_err(|_| self.count_rejected())?
-        };
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
-        let result = applying.instrument(span).await;
+        let result = applying.instrument(spans::report(&self.id, rows)).await;
         match &result {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());
@@ -47,7 +60,7 @@ impl Pool {
 
     /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
     /// that a report that is refused may be sent again.
-    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Pass<'_>>, PoolError> {
+    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
         let spec = self.spec();
         let Some(flow) = spec.flow else { return Ok(None) };
         if self.ledger.has(&report.sender) {
@@ -56,7 +69,7 @@ impl Pool {
         }
         check_payloads(&spec, report)?;
         let rows = report.ids.len() as u64;
-        if let Some(fault) = flow.fault(rows as f64 * flow.mined_per_reported, "batch.ids") {
+        if let Some(fault) = flow.fault(Side::Report, rows, "batch.ids") {
             return Err(PoolError::Invalid(vec![fault]));
         }
         let deadline = tokio::time::Instant::now() + flow.max_wait.min(self.limits.max_wait);

@@ -317,6 +317,18 @@ impl PoolSpec {
             check(ok, field, description);
         }
         bad.extend(self.flow.iter().flat_map(Flow::violations));
+        if let Some(flow) = self.flow
+            && self.serve_limits.max_serves > 0
+            && flow.mined_per_reported > f64::from(self.serve_limits.max_serves)
+        {
+            bad.push(Violation::new(
+                "pool.spec.flow.mined_per_reported",
+                format!(
+                    "{} is over serve_limits.max_serves {}: a reported sample is never mined so often",
+                    flow.mined_per_reported, self.serve_limits.max_serves
+                ),
+            ));
+        }
         bad.extend(self.default_policy.violations("pool.spec.default_policy"));
         bad.extend(self.anchored.iter().flat_map(|anchored| anchored.violations(self, limits)));
         bad

@@ -198,8 +198,10 @@ pub struct Census {
     pub leased: u64,
     /// Those of them that are in the serving background.
     pub leased_background: u64,
-    /// Those of these that were outside the hard store when their lease started (dense: 0).
+    /// Those under a lease that were outside the hard store when it started (dense: 0).
     pub leased_outside: u64,
+    /// Those of these that are still in the serving background.
+    pub leased_outside_background: u64,
     /// The background.
     pub background: BackgroundCount,
     /// As in [`Applied::floor`].

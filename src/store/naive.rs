@@ -234,15 +234,17 @@ impl Store for NaiveStore {
         };
         let leased = state.leases.len() as u64;
         let sampled = matches!(self.spec.background, BackgroundSpec::Sampled { .. });
-        let outside = state.outside.iter().filter(|id| sampled && state.leases.contains_key(id)).count();
-        let in_background = |id: &&u64| !sampled || state.background.contains_key(id);
+        let outside: Vec<&u64> =
+            state.outside.iter().filter(|id| sampled && state.leases.contains_key(id)).collect();
+        let in_background = |id: &&u64| !sampled || state.background.contains_key(*id);
         let leased_background = state.leases.keys().filter(in_background).count() as u64;
         Ok(Census {
             buckets,
             hard: state.hard.len() as u64,
             leased,
             leased_background,
-            leased_outside: outside as u64,
+            leased_outside: outside.len() as u64,
+            leased_outside_background: outside.iter().filter(|id| in_background(id)).count() as u64,
             background,
             floor: None,
         })

@@ -216,3 +216,63 @@ async fn the_shortfall_policy_knows_of_caps() {
     let (code, reason, _) = told(mined(&client, request(pb::Shortfall::Error)).await);
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "SHORTFALL"));
 }
+
+/// Unreported ids of a dense space are all of stratum 0, which a cap closes soon: the rest of 10^9 is not asked one by one.
+#[tokio::test]
+async fn a_cap_over_an_unreported_id_space_ends() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let background = Some(pb::pool_spec::Background::DenseIds(1_000_000_000));
+    client.create_pool("p", pb::PoolSpec { background, ..plain(1_000) }).await.unwrap();
+    let balance = pb::Balance { max_stratum_fraction: 0.1, ..Default::default() };
+    let batch = mined(&client, balanced(65_536, balance)).await.unwrap();
+    assert_eq!(batch.len(), 6_553);
+    assert_eq!(batch.estimand, pb::Estimand::Approximate);
+    let proposals = figures(&client, "p").await.proposals;
+    assert!(proposals < 6 * 65_536 + 65_536, "{proposals}");
+}
+
+/// Equal shares leave none for ids whose stratum is not known.
+#[tokio::test]
+async fn equal_shares_of_a_dense_space_are_of_what_was_reported() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let background = Some(pb::pool_spec::Background::DenseIds(1_000));
+    client.create_pool("p", pb::PoolSpec { background, ..plain(1_000) }).await.unwrap();
+    let ids: Vec<u64> = (0..200).collect();
+    let strata = ids.iter().map(|id| 1 + (id % 2) as u32).collect();
+    report(&client, pb::ScoreBatch { ids: u64s(&ids), scores: scores(200), strata, ..Default::default() })
+        .await;
+    let balance = pb::Balance { equal_shares: true, ..Default::default() };
+    let batch = mined(&client, balanced(50, balance)).await.unwrap();
+    assert!(integers(&batch.ids).iter().all(|id| *id < 200), "{:?}", batch.ids);
+    assert_eq!((batch.len(), batch.estimand), (50, pb::Estimand::Eligible));
+}
+
+/// Ten strata want a sample each, and the flow lets five pass: five come, at the deadline.
+#[tokio::test]
+async fn a_flow_that_lets_less_than_a_sample_a_stratum_pass_gives_a_partial_batch() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let flow = pb::Flow { mined_per_reported: 1.0, error_buffer: 55.0, min_reported: 1, max_wait: None };
+    client.create_pool("p", pb::PoolSpec { flow: Some(flow), ..plain(1_000) }).await.unwrap();
+    let ids: Vec<u64> = (0..100).collect();
+    let strata = ids.iter().map(|id| (id % 10) as u32).collect();
+    report(&client, pb::ScoreBatch { ids: u64s(&ids), scores: scores(100), strata, ..Default::default() })
+        .await;
+    // 55 + 55 may be mined.
+    let shared = |n| pb::MineBatchRequest {
+        wait: Some(pb::Wait {
+            min_size: 0,
+            timeout: Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 }),
+        }),
+        ..balanced(n, pb::Balance { equal_shares: true, ..Default::default() })
+    };
+    for (n, left) in [(65, 45.0), (40, 5.0)] {
+        assert_eq!(mined(&client, shared(n)).await.unwrap().len(), n as usize);
+        assert_eq!(figures(&client, "p").await.flow.unwrap().balance + 55.0, left);
+    }
+    let part = mined(&client, shared(10)).await.unwrap();
+    assert_eq!((part.len(), part.info.timed_out), (5, true));
+    assert_eq!(part.info.shortfall_count, 5);
+}

@@ -222,6 +222,8 @@ async fn a_round_counts_as_a_whole() {
 async fn what_would_wait_for_ever_is_refused() {
     let server = TestServer::start().await;
     let client = server.client().await;
+    let limits = pb::ServeLimits { max_serves: 1, ..Default::default() };
+    let served_once = pb::PoolSpec { serve_limits: Some(limits), ..coupled(1.5, 100.0, 1) };
     for (field, spec) in [
         ("mined_per_reported", coupled(0.0, 10.0, 1)),
         ("mined_per_reported", coupled(-1.0, 10.0, 1)),
@@ -231,6 +233,7 @@ async fn what_would_wait_for_ever_is_refused() {
         ("error_buffer", coupled(8.0, 7.9, 1)),
         ("error_buffer", coupled(1.0, f64::NAN, 1)),
         ("error_buffer", coupled(1.0, f64::INFINITY, 1)),
+        ("mined_per_reported", served_once),
         ("max_wait", coupled(1.0, 1.0, 301_000)),
         ("max_wait", coupled(1.0, 1.0, -1_000)),
     ] {
@@ -370,4 +373,50 @@ async fn those_who_wait_hold_places() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     client.report_batch(batch).await.unwrap();
     assert_eq!(second.await.unwrap().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_that_are_gone_do_not_hold_reports_up_for_ever() {
+    let server = TestServer::start().await;
+    let client = impatient(&server).await;
+    client.create_pool("p", coupled(1.0, 100.0, 20_000)).await.unwrap();
+    report(&client, "p", 0, 101).await.unwrap();
+    assert_eq!(flow_of(&client, "p").await.balance, 100.0);
+    client.remove("p", &(0..101).collect::<Vec<u64>>()).await.unwrap();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { report(&client, "p", 1_000, 50).await }
+    });
+    while flow_of(&client, "p").await.report_waits == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // Nothing is there to mine; that much is the report let in for.
+    let batch = client.mine(MineRequest::new("p", 32)).await.unwrap();
+    assert!(batch.is_empty() && !waiting.is_finished(), "{batch:?}");
+    assert_eq!(flow_of(&client, "p").await.balance, 68.0);
+    client.mine(MineRequest::new("p", 32)).await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(flow_of(&client, "p").await.balance, 100.0, "50 were made up for, and reported");
+    assert_eq!(client.mine(MineRequest::new("p", 50)).await.unwrap().len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_caller_goes_away_stops_waiting() {
+    let server = TestServer::start().await;
+    let client = server
+        .client_with(hardneg::client::ClientOptions {
+            retries: 0,
+            timeout: Duration::from_millis(200),
+            ..Default::default()
+        })
+        .await;
+    client.create_pool("p", coupled(1.0, 100.0, 60_000)).await.unwrap();
+    report(&client, "p", 0, 101).await.unwrap();
+    let refused = report(&client, "p", 200, 10).await.unwrap_err();
+    assert!(matches!(refused.code(), tonic::Code::DeadlineExceeded | tonic::Code::Cancelled), "{refused}");
+    // It left the queue: what is mined now is not its.
+    let batch = client.mine(MineRequest::new("p", 50)).await.unwrap();
+    assert_eq!(batch.len(), 50);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!((flow_of(&client, "p").await.balance, figures(&client, "p").await.reported_rows), (50.0, 101));
 }

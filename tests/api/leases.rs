@@ -164,3 +164,32 @@ async fn a_wrong_lease_names_its_field() {
     assert_invalid(release(&client, u64s(&vec![1; 65_537])).await, "ids");
     assert_eq!(figures(&client, "p").await.leased, 0);
 }
+
+/// Of 200 ids some 30 are in the background. Once some of them have been served as often as they may be nobody knows how many, and so for how many ids
+/// each of the others stands.
+#[tokio::test]
+async fn weights_say_that_a_worn_background_makes_them_a_guess() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let limits = pb::ServeLimits { max_serves: 1, ..Default::default() };
+    let background = Some(pb::pool_spec::Background::BackgroundSize(32));
+    let spec = pb::PoolSpec { serve_limits: Some(limits), background, ..plain(20) };
+    client.create_pool("p", spec).await.unwrap();
+    let ids: Vec<u64> = (0..200).collect();
+    client.report("p", &ids, &vec![1.0; 200]).await.unwrap();
+    let uniform = || MineRequest::new("p", 8).random_fraction(1.0).shortfall(pb::Shortfall::Short);
+    let first = client.mine(uniform()).await.unwrap();
+    assert_eq!((first.estimand, first.len()), (pb::Estimand::Eligible, 8));
+    let second = client.mine(uniform()).await.unwrap();
+    assert_eq!((second.estimand, second.len()), (pb::Estimand::Approximate, 8));
+    let why: Vec<_> = second.info.approximations().collect();
+    assert_eq!(why, [pb::Approximation::ServedBefore]);
+    // Where the background is all there is nothing to guess.
+    let everything = pb::PoolSpec { serve_limits: Some(limits), ..plain(20) };
+    client.create_pool("whole", everything).await.unwrap();
+    client.report("whole", &ids, &vec![1.0; 200]).await.unwrap();
+    for _ in 0..2 {
+        let batch = client.mine(MineRequest::new("whole", 100).random_fraction(1.0)).await.unwrap();
+        assert_eq!((batch.estimand, batch.len()), (pb::Estimand::Eligible, 100));
+    }
+}

@@ -140,23 +140,38 @@ async fn the_weights_of_a_capped_stratum_need_its_own_tau() {
 /// for what is outside the hard store, though the background's rest, the first mean is 16 standard errors off.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_unbiased_over_what_does_not_rest() {
+    check_leased(250, 0.25, 64).await;
+}
+
+/// The same where nothing is hard (warm-up, control arm): all is in the hard store, and drawn as members of R. With p as it
+/// stands mean(w) is a half of what it should be.
+#[tokio::test(flavor = "multi_thread")]
+async fn uniform_weights_are_unbiased_over_what_does_not_rest() {
+    check_leased(N, 1.0, 24).await;
+}
+
+async fn check_leased(capacity: u64, epsilon: f64, batch_size: u32) {
     let server = TestServer::start().await;
     let client = server.client().await;
     let scores = heavy_tailed(N as usize);
     let (mut right, mut share) = (Mean::default(), Mean::default());
+    let sized = |pool: &str, seed| pb::MineBatchRequest {
+        batch_size,
+        ..request(pool, epsilon, pb::Balance::default(), seed)
+    };
     for i in 0..320u64 {
         let pool = format!("leased-{i}");
-        client.create_pool(&pool, spec(250, 160, 4)).await.expect("created");
+        client.create_pool(&pool, spec(capacity, 160, 4)).await.expect("created");
         fill_balanced(&client, &pool, &scores).await;
         let mut leased = HashSet::new();
         for seed in 0..3 {
             let lease = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
-            let first = pb::MineBatchRequest { lease, ..request(&pool, 0.25, pb::Balance::default(), seed) };
+            let first = pb::MineBatchRequest { lease, ..sized(&pool, seed) };
             let batch = draw(&client, first).await;
             assert!(ids(&batch).iter().all(|id| leased.insert(*id)), "a resting sample was served");
         }
         assert_eq!(client.pool_stats(&pool).await.expect("figures").leased, leased.len() as u64);
-        let batch = draw(&client, request(&pool, 0.25, pb::Balance::default(), i + 99)).await;
+        let batch = draw(&client, sized(&pool, i + 99)).await;
         assert_eq!(batch.estimand, pb::Estimand::Eligible);
         assert!(ids(&batch).iter().all(|id| !leased.contains(id)));
         let truth =

@@ -178,6 +178,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
             .map(|approximation| match approximation {
                 Approximation::ScanLimit => pb::Approximation::ScanLimit.into(),
                 Approximation::MinPerStratum => pb::Approximation::MinPerStratum.into(),
+                Approximation::ServedBefore => pb::Approximation::ServedBefore.into(),
             })
             .collect(),
         filtered: Some(stats::encode_filtered(&batch.filtered)),

@@ -27,8 +27,9 @@ pub(in crate::grpc) async fn apply(
     let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
     let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
     let uid = pool.uid();
+    let pass = pin!(pool.ready_for(&report)).await?;
     let span = Span::current();
-    let applying = tokio::spawn(async move { pin!(pool.report(report)).instrument(span).await });
+    let applying = tokio::spawn(async move { pin!(pool.report_ready(report, pass)).instrument(span).await });
     let ack = applying.await.map_err(|_| PoolError::Internal("report"))??;
     Ok(encode(sequence, uid, &ack))
 }

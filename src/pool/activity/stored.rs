@@ -24,7 +24,7 @@ fn draw(census: &Census) -> Vec<Address> {
     let mut members = 0;
     for bucket in &census.buckets {
         before.push(members);
-        members += u64::from(bucket.count);
+        members += u64::from(bucket.members());
     }
     if members == 0 {
         return Vec::new();

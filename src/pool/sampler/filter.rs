@@ -38,6 +38,8 @@ pub(super) struct Filter<'a> {
     end: Option<Place>,
     /// Ranks that the rank windows leave, first and one past the last.
     pub(super) ranks: (u64, u64),
+    /// More samples than may be read are as hard as the one at which the rank window begins or ends.
+    pub(super) approximate: bool,
 }
 
 impl<'a> Filter<'a> {
@@ -61,7 +63,18 @@ impl<'a> Filter<'a> {
         }
         ranks.0 = ranks.0.min(ranks.1);
         let any_leased = census.leased > 0;
-        Self { excluded, max_serves, windows, stamp_now, by_steps, any_leased, first: None, end: None, ranks }
+        Self {
+            excluded,
+            max_serves,
+            windows,
+            stamp_now,
+            by_steps,
+            any_leased,
+            first: None,
+            end: None,
+            ranks,
+            approximate: false,
+        }
     }
 
     /// Turns the rank window into a window of keys, by reading the buckets in which it begins and ends. A rank window is
@@ -71,13 +84,19 @@ impl<'a> Filter<'a> {
         store: &dyn Store,
         census: &Census,
         tiers: &Tiers,
+        scan_limit: usize,
     ) -> Result<(), PoolError> {
-        if self.ranks.0 > 0 && self.ranks.0 < self.ranks.1 {
-            self.first = place_at(store, census, tiers, self.ranks.0).await?;
+        if self.ranks.0 >= self.ranks.1 {
+            return Ok(());
         }
-        if self.ranks.1 < census.hard && self.ranks.0 < self.ranks.1 {
-            self.end = place_at(store, census, tiers, self.ranks.1).await?;
-        }
+        let mut at = async |rank| {
+            let (place, is_exact) = place_at(store, census, tiers, rank, scan_limit).await?;
+            self.approximate |= !is_exact;
+            Ok::<_, PoolError>(place)
+        };
+        let first = if self.ranks.0 > 0 { at(self.ranks.0).await? } else { None };
+        let end = if self.ranks.1 < census.hard { at(self.ranks.1).await? } else { None };
+        (self.first, self.end) = (first, end);
         Ok(())
     }
 
@@ -161,27 +180,32 @@ async fn read_places(
     let rows = store.fetch(addresses).await?;
     places.extend(rows.into_iter().flatten().filter_map(|row| Some((tiers.offset(row.hard_key?), row.id))));
     addresses.clear();
+    // A store in memory is always ready: others have their turn between two chunks.
+    tokio::task::yield_now().await;
     Ok(())
 }
 
-/// The sample at `rank` (0 the hardest), or `None` past the end.
+/// The sample at `rank` (0 the hardest), or `None` past the end; whether that is exact. Of a tier of more samples than may be
+/// read every so manyth is.
 async fn place_at(
     store: &dyn Store,
     census: &Census,
     tiers: &Tiers,
     rank: u64,
-) -> Result<Option<Place>, PoolError> {
+    scan_limit: usize,
+) -> Result<(Option<Place>, bool), PoolError> {
     let tier = tiers.list.partition_point(|t| t.rank + t.count <= rank);
     let Some(found) = tiers.list.get(tier) else {
-        return Ok(None);
+        return Ok((None, true));
     };
-    let mut places: Vec<Place> = Vec::with_capacity(found.count as usize);
+    let step = found.count.div_ceil(scan_limit.max(1) as u64);
+    let mut places: Vec<Place> = Vec::with_capacity((found.count / step) as usize);
     let mut chunk = Vec::with_capacity(CHUNK);
     for (bucket, of) in census.buckets.iter().zip(&tiers.of_bucket) {
         if *of as usize != tier {
             continue;
         }
-        for ordinal in 0..bucket.members() {
+        for ordinal in (0..bucket.members()).step_by(step as usize) {
             chunk.push(Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal });
             if chunk.len() == CHUNK {
                 read_places(store, tiers, &mut chunk, &mut places).await?;
@@ -189,12 +213,12 @@ async fn place_at(
         }
     }
     read_places(store, tiers, &mut chunk, &mut places).await?;
-    let index = (rank - found.rank) as usize;
+    let index = ((rank - found.rank) / step) as usize;
     if index >= places.len() {
-        return Ok(None);
+        return Ok((None, step == 1));
     }
     let (_, place, _) = places.select_nth_unstable_by_key(index, |p| (std::cmp::Reverse(p.0), p.1));
-    Ok(Some(*place))
+    Ok((Some(*place), step == 1))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use filter::Filter;
 use mass::Mass;
 use mixture::Point;
 use output::{Account, Chosen};
-use quota::Quota;
+use quota::{Quota, Sizes};
 use race::{Field, Race};
 pub(super) use rng::Draws;
 use tiers::Tiers;
@@ -41,6 +41,8 @@ pub(super) struct MineContext<'a> {
     /// Complete.
     pub(super) policy: Policy,
     pub(super) batch_size: usize,
+    /// Samples that were asked for, before a flow let fewer pass.
+    pub(super) requested: usize,
     /// Ids never to be served.
     pub(super) excluded: HashSet<u64>,
     /// The decay clock, as a key.
@@ -113,7 +115,7 @@ async fn attempt(
         context.by_steps,
         &census,
     );
-    filter.locate_ranks(context.store, &census, &tiers).await?;
+    filter.locate_ranks(context.store, &census, &tiers, context.scan_limit).await?;
     let by_stratum = context.policy.balance.is_by_stratum();
     let strata = if by_stratum { context.store.strata().await? } else { Vec::new() };
     let field = Field {
@@ -175,6 +177,8 @@ async fn raced(
     // Only where other requests took the last serve of samples is a rest marked in vain.
     let n = context.shareable(served.len());
     served.truncate(n);
+    let alone = mass.is_none();
+    let mut guessed = race.wears_out && background.probability < 1.0;
     let chosen = race.arrivals[..n]
         .iter()
         .zip(served)
@@ -182,7 +186,8 @@ async fn raced(
             let rate = race.rate(&arrival.row, arrival.hard_mass);
             let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
             let probability =
-                if arrival.hard_mass > 0.0 { 1.0 } else { background.probability_of(&arrival.row) };
+                if arrival.hard_mass > 0.0 { 1.0 } else { background.probability_of(&arrival.row, alone) };
+            guessed |= arrival.hard_mass <= 0.0 && !background.is_exact_for(&arrival.row, alone);
             Chosen {
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },
@@ -191,10 +196,12 @@ async fn raced(
             }
         })
         .collect();
-    let approximations = approximations(&race);
+    let approximations = approximations(&race, field.filter, guessed);
     let estimand = if !approximations.is_empty() {
         Estimand::Approximate
-    } else if field.filter.removes_items() || race.quota.as_ref().is_some_and(Quota::shuts_out) {
+    } else if field.filter.removes_items()
+        || race.quota.as_ref().is_some_and(|quota| quota.shuts_out(background.is_dense()))
+    {
         Estimand::Eligible
     } else if random_fraction == 0.0 {
         Estimand::HardStore
@@ -241,15 +248,21 @@ fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Op
     }
     let policy = &context.policy;
     let with_background = policy.random_fraction > 0.0 && field.background.size > 0.0;
-    Quota::new(&policy.balance, context.batch_size, size, field.strata, with_background)
+    let sizes = Sizes { requested: context.requested, asked: context.batch_size, drawn: size };
+    Quota::new(&policy.balance, sizes, field.strata, with_background)
 }
 
-fn approximations(race: &Race<'_>) -> Vec<Approximation> {
+/// Why the weights are no more than approximate. `guessed`: for how many some of the background stand.
+fn approximations(race: &Race<'_>, filter: &Filter<'_>, guessed: bool) -> Vec<Approximation> {
     let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
-    [(race.approximate, Approximation::ScanLimit), (reserves, Approximation::MinPerStratum)]
-        .into_iter()
-        .filter_map(|(holds, approximation)| holds.then_some(approximation))
-        .collect()
+    [
+        (race.approximate || filter.approximate, Approximation::ScanLimit),
+        (reserves, Approximation::MinPerStratum),
+        (guessed, Approximation::ServedBefore),
+    ]
+    .into_iter()
+    .filter_map(|(holds, approximation)| holds.then_some(approximation))
+    .collect()
 }
 
 /// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (DECISIONS 7).

@@ -39,6 +39,17 @@ struct Part {
     closed: Option<f64>,
 }
 
+/// Sizes of one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Of the request.
+    pub(super) requested: usize,
+    /// What a flow let pass of it; caps are shares of it.
+    pub(super) asked: usize,
+    /// What SHORT left of that.
+    pub(super) drawn: usize,
+}
+
 /// The places of one batch.
 pub(super) struct Quota {
     size: usize,
@@ -64,20 +75,20 @@ pub(super) struct Quota {
 }
 
 impl Quota {
-    /// The places of a batch of `size`, of which caps are shares of `asked`, with what is known of the pool's strata; `None`: there are no limits.
+    /// The places of a batch, with what is known of the pool's strata; `None`: there are no limits.
     ///
     /// # Errors
-    /// `FailedPrecondition` where there are more strata than places.
+    /// `FailedPrecondition` where more strata were asked for than there are places.
     pub(super) fn new(
         balance: &Balance,
-        asked: usize,
-        size: usize,
+        sizes: Sizes,
         strata: &[StratumCount],
         with_background: bool,
     ) -> Result<Option<Self>, PoolError> {
         if !balance.is_active() {
             return Ok(None);
         }
+        let Sizes { asked, drawn: size, .. } = sizes;
         // A lower bound of hard store and background together, so that shares can be filled.
         let available = |s: &StratumCount| if with_background { s.hard.max(s.background) } else { s.hard };
         let known: HashMap<u32, u64> = strata
@@ -88,19 +99,22 @@ impl Quota {
         let mut caps: HashMap<u32, u32> =
             balance.stratum_caps.iter().map(|(stratum, limit)| (*stratum, limit.samples(asked))).collect();
         let mut cap_else = balance.default_cap(asked);
-        let minimum = balance.min_per_stratum as usize;
+        let mut minimum = balance.min_per_stratum as usize;
         if balance.equal_shares || minimum > 0 {
             let wanted = minimum.max(1) * known.len();
-            if wanted > size {
+            if wanted > sizes.requested {
                 return Err(PoolError::FailedPrecondition {
                     reason: "TOO_MANY_STRATA",
                     message: format!(
-                        "{} strata want {} samples each, more than the {size} of the batch: ask for a larger one",
+                        "{} strata want {} samples each, more than the {} of the batch: ask for a larger one",
                         known.len(),
-                        minimum.max(1)
+                        minimum.max(1),
+                        sizes.requested
                     ),
                 });
             }
+            // A smaller batch than was asked for keeps what it has places for.
+            minimum = minimum.min(size.checked_div(known.len()).unwrap_or(0));
         }
         if balance.equal_shares && !known.is_empty() {
             caps = shares(&known, size);
@@ -140,9 +154,9 @@ impl Quota {
         self.caps.get(&stratum).copied().unwrap_or(self.cap_else)
     }
 
-    /// Whether some stratum is kept out altogether.
-    pub(super) fn shuts_out(&self) -> bool {
-        self.caps.values().any(|cap| *cap == 0)
+    /// Whether some stratum is kept out altogether. `dense`: there may be unreported ids, which are of stratum 0.
+    pub(super) fn shuts_out(&self, dense: bool) -> bool {
+        self.caps.values().any(|cap| *cap == 0) || (dense && self.cap(0) == 0)
     }
 
     /// Whether places are kept for strata: the weights are then approximate.

@@ -35,8 +35,12 @@ const ROUND_REPEATS_MAX: usize = 8;
 const PROPOSALS_PER_SAMPLE: u64 = 16;
 /// Small batches may look around a little more before that.
 const PROPOSALS_MIN: u64 = 1024;
-/// A race with limits gives up after so many times its budget of proposals without an arrival that found a place.
+/// A race with limits gives up after so many times its budget of proposals without an arrival that found a place, ..
 const FRUITLESS_BUDGETS: u64 = 16;
+/// .. or when limits have turned away so many members of the background, and so many more for each sample wanted: each is
+/// remembered, and of a background that is all of one full stratum there is no end.
+const TURNED_AWAY_MAX: u64 = 65_536;
+const TURNED_AWAY_PER_SAMPLE: u64 = 4;
 
 /// So many strangers are no accident.
 const STRANGERS_MIN: usize = 4;
@@ -143,6 +147,10 @@ pub(super) struct Race<'a> {
     pub(super) quota: Option<Quota>,
     /// Proposals since an arrival found a place.
     fruitless: u64,
+    /// Members of the background that found none.
+    turned_away: u64,
+    /// Members of the background have been served as often as they may be.
+    pub(super) wears_out: bool,
     /// Nothing was left to arrive.
     exhausted: bool,
     pub(super) filtered: FilterCounts,
@@ -214,6 +222,8 @@ impl<'a> Race<'a> {
             approximate: false,
             quota: None,
             fruitless: 0,
+            turned_away: 0,
+            wears_out: false,
             exhausted: false,
             filtered: FilterCounts::default(),
         }
@@ -256,7 +266,8 @@ impl<'a> Race<'a> {
         if self.arrivals.len() >= target {
             return true;
         }
-        let gives_up = self.fruitless > FRUITLESS_BUDGETS * self.plain_budget() + 4 * self.patience;
+        let gives_up = self.fruitless > FRUITLESS_BUDGETS * self.plain_budget() + 4 * self.patience
+            || self.turned_away > TURNED_AWAY_MAX + TURNED_AWAY_PER_SAMPLE * self.wanted;
         match &self.quota {
             None => false,
             Some(quota) if quota.is_settled() => true,
@@ -355,6 +366,10 @@ impl<'a> Race<'a> {
         let proposals = (missing + missing / 8).max(self.fruitless as usize);
         let (plan, addresses, indices) = self.plan(total, proposals);
         let rows = self.field.store.fetch(&addresses).await?;
+        if addresses.len() >= ROUND_MAX / 2 {
+            // A store in memory is always ready: a long race lets others have their turn.
+            tokio::task::yield_now().await;
+        }
         let mut gone = vec![false; addresses.len()];
         for proposal in &plan {
             self.arrive_scheduled(proposal.time, target);
@@ -440,6 +455,7 @@ impl<'a> Race<'a> {
                 return true;
             }
             if let Some(reason) = self.field.filter.refuses(row) {
+                self.wears_out |= reason == Reason::MaxServes;
                 self.filtered.count(reason);
                 return true;
             }
@@ -471,6 +487,7 @@ impl<'a> Race<'a> {
             && let Err(full) = quota.admit(row, time)
         {
             self.filtered.count(full.into());
+            self.turned_away += u64::from(from_background);
             quota.remember(arrival);
             return;
         }

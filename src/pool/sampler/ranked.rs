@@ -39,6 +39,7 @@ pub(super) async fn top(
     // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
     let weighed = context.policy.random_fraction > 0.0;
     let population = field.background.distinct();
+    let mut guessed = random.wears_out && field.background.probability < 1.0;
     let mut chosen: Vec<Chosen> = served
         .into_iter()
         .map(|(row, served)| Chosen {
@@ -47,13 +48,19 @@ pub(super) async fn top(
         })
         .collect();
     chosen.extend(random.chosen.into_iter().map(|(mut c, inclusion)| {
-        let probability = field.background.probability_of(&c.row);
+        let probability = field.background.probability_of(&c.row, false);
+        guessed |= !field.background.is_exact_for(&c.row, false);
         c.weighed = weighed.then(|| (inclusion, weights::weight(n, population, probability, inclusion)));
         c
     }));
     let mut approximations = random.approximations;
-    if hardest.approximate && !approximations.contains(&Approximation::ScanLimit) {
+    if (hardest.approximate || field.filter.approximate)
+        && !approximations.contains(&Approximation::ScanLimit)
+    {
         approximations.push(Approximation::ScanLimit);
+    }
+    if guessed {
+        approximations.push(Approximation::ServedBefore);
     }
     let estimand = if !weighed {
         approximations.clear();
@@ -239,6 +246,8 @@ struct Uniform {
     proposals: u64,
     filtered: FilterCounts,
     approximations: Vec<Approximation>,
+    /// Members of the background had been served as often as they may be.
+    wears_out: bool,
 }
 
 async fn uniform_background(
@@ -272,6 +281,7 @@ async fn uniform_background(
         chosen,
         proposals: race.proposals,
         filtered: race.filtered,
-        approximations: approximations(&race),
+        approximations: approximations(&race, field.filter, false),
+        wears_out: race.wears_out,
     })
 }

@@ -49,6 +49,7 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
         store,
         policy,
         batch_size,
+        requested: batch_size,
         excluded: HashSet::new(),
         now: Key(0),
         stamp_now: 1000,

@@ -17,18 +17,31 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
     pub(super) generation: u64,
+    /// By which it leaves that generation, when the threshold falls.
+    pub(super) hash: u64,
     /// It was outside the hard store.
     pub(super) outside: bool,
+}
+
+/// Leases of members of the background.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct LeasedMembers {
+    /// In the serving generation.
+    pub(in crate::store) members: u64,
+    /// Of these, outside the hard store.
+    pub(in crate::store) outside: u64,
+    /// Outside the hard store, those included that have left the generation or were in an earlier one.
+    pub(in crate::store) outside_ever: u64,
 }
 
 /// Leases by id and in order of their ends.
 #[derive(Debug)]
 pub(super) struct Leases {
     ends: IdMap<Lease>,
-    /// The generation of the background that is counted, its leased members, and those of them outside the hard store.
+    /// The generation of the background that is counted, and its leased members by hash.
     generation: u64,
-    members: u64,
-    outside: u64,
+    by_hash: BTreeSet<(u64, u64)>,
+    counts: LeasedMembers,
     order: BTreeSet<(u64, u64)>,
     most: usize,
 }
@@ -36,7 +49,14 @@ pub(super) struct Leases {
 impl Leases {
     /// For at most `most` leases: one more ends the earliest.
     pub(super) fn new(most: usize) -> Self {
-        Self { ends: IdMap::default(), generation: 0, members: 0, outside: 0, order: BTreeSet::new(), most }
+        Self {
+            ends: IdMap::default(),
+            generation: 0,
+            by_hash: BTreeSet::new(),
+            counts: LeasedMembers::default(),
+            order: BTreeSet::new(),
+            most,
+        }
     }
 
     #[inline]
@@ -58,9 +78,18 @@ impl Leases {
         self.ends.get(&id).map(|lease| lease.end)
     }
 
-    /// Leased members of a generation of the background, and those of them outside the hard store.
-    pub(super) fn members(&self, generation: u64) -> (u64, u64) {
-        if generation == self.generation { (self.members, self.outside) } else { (0, 0) }
+    /// Leased members of a generation of the background whose threshold has fallen to `limit`.
+    pub(super) fn members(&mut self, generation: u64, limit: u64) -> LeasedMembers {
+        if generation != self.generation {
+            return LeasedMembers { outside_ever: self.counts.outside_ever, ..LeasedMembers::default() };
+        }
+        while let Some((_, id)) = self.by_hash.last().copied().filter(|(hash, _)| *hash >= limit) {
+            self.by_hash.pop_last();
+            self.counts.members -= 1;
+            let lease = self.ends.get(&id).and_then(|lease| lease.membership);
+            self.counts.outside -= u64::from(lease.is_some_and(|m| m.outside));
+        }
+        self.counts
     }
 
     /// Starts a lease; the id whose lease had to end for it.
@@ -74,12 +103,16 @@ impl Leases {
         let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
         self.ends.insert(id, Lease { end, membership });
         self.order.insert((end, id));
-        if let Some(Membership { generation, outside }) = membership {
+        if let Some(Membership { generation, hash, outside }) = membership {
             if generation != self.generation {
-                (self.generation, self.members, self.outside) = (generation, 0, 0);
+                self.generation = generation;
+                self.by_hash.clear();
+                (self.counts.members, self.counts.outside) = (0, 0);
             }
-            self.members += 1;
-            self.outside += u64::from(outside);
+            self.by_hash.insert((hash, id));
+            self.counts.members += 1;
+            self.counts.outside += u64::from(outside);
+            self.counts.outside_ever += u64::from(outside);
         }
         if self.ends.len() <= self.most {
             return None;
@@ -99,9 +132,13 @@ impl Leases {
             return false;
         };
         self.order.remove(&(lease.end, id));
-        if let Some(membership) = lease.membership.filter(|m| m.generation == self.generation) {
-            self.members -= 1;
-            self.outside -= u64::from(membership.outside);
+        if let Some(membership) = lease.membership {
+            let outside = u64::from(membership.outside);
+            self.counts.outside_ever -= outside;
+            if membership.generation == self.generation && self.by_hash.remove(&(membership.hash, id)) {
+                self.counts.members -= 1;
+                self.counts.outside -= outside;
+            }
         }
         true
     }
@@ -123,6 +160,6 @@ impl Leases {
 
     pub(super) fn memory_bytes(&self) -> usize {
         // A set's nodes are at least half full.
-        self.ends.allocation_size() + self.order.len() * 32
+        self.ends.allocation_size() + (self.order.len() + self.by_hash.len()) * 32
     }
 }

@@ -1,6 +1,7 @@
 //! What a draw sees first: the census, and the highest of a shard.
 
 use super::MemoryStore;
+use super::leases::LeasedMembers;
 use super::shard::Shard;
 use crate::store::key::Key;
 use crate::store::{BackgroundCount, BackgroundSpec, BucketCount, Census, Row, ServePenalty};
@@ -13,7 +14,7 @@ impl MemoryStore {
         let mut of_shards = vec![Vec::new(); self.cells.len()];
         let mut counts = vec![0; self.cells.len()];
         let (mut hard, mut removed, mut leased) = (0, 0, 0);
-        let (mut leased_background, mut leased_outside) = (0, 0);
+        let mut resting = LeasedMembers::default();
         self.each_of(0..self.cells.len(), |number, shard| {
             let buckets = &mut of_shards[number];
             buckets.reserve(128);
@@ -35,9 +36,10 @@ impl MemoryStore {
             counts[number] = shard.background_len() as u32;
             removed += shard.removed();
             leased += shard.leased() as u64;
-            let (members, outside) = shard.leased_background();
-            leased_background += members;
-            leased_outside += outside;
+            let of_shard = shard.leased_members();
+            resting.members += of_shard.members;
+            resting.outside += of_shard.outside;
+            resting.outside_ever += of_shard.outside_ever;
         });
         if overtaken {
             return None;
@@ -52,7 +54,16 @@ impl MemoryStore {
         };
         // In order of the shards, whichever was free first: the same seed draws the same batch.
         let (buckets, floor) = (of_shards.concat(), self.shared.floor());
-        Some(Census { buckets, hard, leased, leased_background, leased_outside, background, floor })
+        Some(Census {
+            buckets,
+            hard,
+            leased,
+            leased_background: resting.members,
+            leased_outside: resting.outside_ever,
+            leased_outside_background: resting.outside,
+            background,
+            floor,
+        })
     }
 }
 

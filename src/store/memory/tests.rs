@@ -1,6 +1,7 @@
 //! The memory store against the naive one, and what only it must hold.
 
 use super::*;
+use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundCount, ScoreUpdate};
@@ -371,4 +372,49 @@ async fn a_dense_space_is_all_background() {
     );
     store.apply(batch(vec![7, 99], vec![0.0, 0.0])).await.unwrap();
     assert!(store.serve(&[7, 99], mark).await.unwrap().iter().all(Option::is_some), "a report starts anew");
+}
+
+/// As ids come the threshold falls, and members that rest leave the background with the others.
+#[test]
+fn resting_samples_leave_the_background_as_its_threshold_falls() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let memory = MemoryStore::new(spec(10, 3, 64)).unwrap();
+        let report = |ids: std::ops::Range<u64>| ReportBatch {
+            scores: vec![1.0; (ids.end - ids.start) as usize],
+            ids: ids.collect(),
+            ..ReportBatch::default()
+        };
+        memory.apply(report(0..400)).await.unwrap();
+        let members = |census: &Census| {
+            let BackgroundCount::Sampled { salt, threshold: Some(threshold), .. } = census.background else {
+                panic!()
+            };
+            move |id: &u64| background_hash(*id, salt) < threshold
+        };
+        let first = memory.census().await.unwrap();
+        let rested: Vec<u64> = (0..400).filter(members(&first)).collect();
+        let mark = ServeMark { count: true, max_serves: 9, lease_until: Some(1 << 40) };
+        let served = memory.serve(&rested, mark).await.unwrap();
+        assert!(served.iter().all(Option::is_some) && rested.len() > 40, "{}", rested.len());
+        let rest = memory.census().await.unwrap();
+        assert_eq!(rest.leased_background, rested.len() as u64);
+        assert_eq!(rest.leased_outside, rest.leased_outside_background);
+        let outside = rest.leased_outside;
+        assert!(outside > 20 && outside <= rest.leased_background, "{outside}");
+        // None of these is hard enough: those in the hard store stay there.
+        let more = ReportBatch { scores: vec![0.5; 3600], ..report(400..4000) };
+        memory.apply(more).await.unwrap();
+        let grown = memory.census().await.unwrap();
+        let left = rested.iter().filter(|id| members(&grown)(id)).count() as u64;
+        assert!(left > 0 && left < rested.len() as u64 / 2, "{left} of {}", rested.len());
+        assert_eq!((grown.leased, grown.leased_background), (rested.len() as u64, left));
+        assert_eq!(grown.leased_outside, outside);
+        assert!(grown.leased_outside_background <= left);
+        assert_eq!(memory.release(&rested).await.unwrap(), rested.len() as u64);
+        let released = memory.census().await.unwrap();
+        let counts =
+            (released.leased_background, released.leased_outside, released.leased_outside_background);
+        assert_eq!(counts, (0, 0, 0));
+    });
 }

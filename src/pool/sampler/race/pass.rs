@@ -47,6 +47,7 @@ impl Race<'_> {
                 break;
             }
             let page = self.field.store.scan(at, SCAN_PAGE).await?;
+            tokio::task::yield_now().await;
             read += page.rows.len();
             for row in page.rows {
                 let hard_mass = self.hard_mass(&row);

@@ -2,8 +2,8 @@
 
 use super::Shard;
 use crate::store::Row;
-use crate::store::hash::placement_hash;
-use crate::store::memory::leases::Membership;
+use crate::store::hash::{background_hash, placement_hash};
+use crate::store::memory::leases::{LeasedMembers, Membership};
 use crate::store::memory::slots::Attributes;
 use crate::store::partition::Partitioned;
 
@@ -66,8 +66,11 @@ impl Shard {
             self.buckets.rest(&mut self.slots, slot);
         }
         let background = self.samples.first().filter(|sample| sample.contains(id));
-        let membership = background
-            .map(|sample| Membership { generation: sample.generation.number, outside: slot.is_none() });
+        let membership = background.map(|sample| Membership {
+            generation: sample.generation.number,
+            hash: background_hash(id, sample.generation.salt),
+            outside: slot.is_none(),
+        });
         if let Some(ended) = self.leases.start(id, until_millis, membership) {
             self.wake(ended);
         }
@@ -123,12 +126,15 @@ impl Shard {
         self.leases.len()
     }
 
-    /// Those of them that are in the serving background, and of these those that were outside the hard store.
-    pub(in crate::store::memory) fn leased_background(&self) -> (u64, u64) {
+    /// Those of them that are, or were, in the background.
+    pub(in crate::store::memory) fn leased_members(&mut self) -> LeasedMembers {
         if self.shared.dense_ids > 0 {
-            return (self.leases.len() as u64, 0);
+            return LeasedMembers { members: self.leases.len() as u64, ..LeasedMembers::default() };
         }
-        self.samples.first().map_or((0, 0), |sample| self.leases.members(sample.generation.number))
+        let serving = self.samples.first().map(|sample| &sample.generation);
+        serving.map_or_else(LeasedMembers::default, |serving| {
+            self.leases.members(serving.number, serving.threshold().unwrap_or(u64::MAX))
+        })
     }
 
     #[cfg(test)]

@@ -41,6 +41,7 @@ class Approximation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     APPROXIMATION_UNSPECIFIED: _ClassVar[Approximation]
     APPROXIMATION_SCAN_LIMIT: _ClassVar[Approximation]
     APPROXIMATION_MIN_PER_STRATUM: _ClassVar[Approximation]
+    APPROXIMATION_SERVED_BEFORE: _ClassVar[Approximation]
 
 class SamplePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -74,6 +75,7 @@ ESTIMAND_APPROXIMATE: Estimand
 APPROXIMATION_UNSPECIFIED: Approximation
 APPROXIMATION_SCAN_LIMIT: Approximation
 APPROXIMATION_MIN_PER_STRATUM: Approximation
+APPROXIMATION_SERVED_BEFORE: Approximation
 SAMPLE_PLACE_UNSPECIFIED: SamplePlace
 SAMPLE_PLACE_HARD: SamplePlace
 SAMPLE_PLACE_BACKGROUND: SamplePlace

@@ -197,8 +197,14 @@ impl PolicyOverrides {
             ));
         }
         for (i, window) in self.windows.iter().take(WINDOWS_MAX).enumerate() {
+            let contradicted = || self.windows[..i].iter().position(|other| window.contradicts(other));
             if let Some(description) = window.fault() {
                 bad.push(Violation::new(format!("{prefix}.windows[{i}]"), description));
+            } else if let Some(other) = contradicted() {
+                bad.push(Violation::new(
+                    format!("{prefix}.windows[{i}]"),
+                    format!("has nothing in common with {prefix}.windows[{other}]: both must hold"),
+                ));
             }
         }
         if let Some(balance) = &self.balance {
@@ -212,6 +218,20 @@ impl PolicyOverrides {
 }
 
 impl Window {
+    /// Whether no sample can satisfy both: windows of one kind that do not meet.
+    fn contradicts(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Rank { min: a, max: b }, Self::Rank { min: c, max: d }) => a.max(c) >= b.min(d),
+            (Self::Score { min: a, max: b }, Self::Score { min: c, max: d }) => a.max(c) > b.min(d),
+            (Self::Quantile { min: a, max: b }, Self::Quantile { min: c, max: d })
+            | (Self::Age { min: a, max: b }, Self::Age { min: c, max: d }) => a.max(c) > b.min(d),
+            (Self::ModelVersion { min: a, max: b }, Self::ModelVersion { min: c, max: d }) => {
+                a.max(c) > b.min(d)
+            }
+            _ => false,
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         fn ordered<T: PartialOrd + Copy + std::fmt::Display>(min: T, max: T) -> Option<String> {
             // Written so that a NaN bound is a fault as well.

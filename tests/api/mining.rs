@@ -41,6 +41,14 @@ async fn a_wrong_request_names_its_field() {
         ("policy.windows[0]", MineRequest::new("p", 1).rank_window(5, Some(5))),
         ("policy.windows[0]", MineRequest::new("p", 1).quantile_window(-0.1, None)),
         ("policy.windows[1]", MineRequest::new("p", 1).rank_window(0, None).age_window(-1.0, None)),
+        ("policy.windows[1]", MineRequest::new("p", 1).rank_window(0, Some(10)).rank_window(10, Some(30))),
+        (
+            "policy.windows[2]",
+            MineRequest::new("p", 1)
+                .quantile_window(0.5, None)
+                .age_window(0.0, None)
+                .quantile_window(0.0, Some(0.4)),
+        ),
         ("wait.min_size", MineRequest::new("p", 1).wait(1 << 40, Duration::from_secs(1))),
         ("wait.timeout", MineRequest::new("p", 1).wait(1, Duration::from_secs(86_400))),
         ("request_id", MineRequest::new("p", 1).request_id("r".repeat(65))),
@@ -348,9 +356,7 @@ async fn weights_and_mixture_hold_while_the_background_changes_under_the_draw() 
         for batch in 0.. {
             let ids: Vec<u64> = (0..2048u64).map(|i| (batch * 2048 + i) * 7919 % 20_011 % 20_000).collect();
             let scores: Vec<f32> = ids.iter().map(|id| 1.0 + (id % 97) as f32).collect();
-            if reporter.report("p", &ids, &scores).await.is_err() {
-                return;
-            }
+            reporter.report("p", &ids, &scores).await.unwrap();
         }
     });
     client.mine(MineRequest::new("p", 1).wait(1000, Duration::from_secs(20))).await.unwrap();
@@ -367,7 +373,12 @@ async fn weights_and_mixture_hold_while_the_background_changes_under_the_draw() 
         if draws >= 1000 && stats.background_generations >= 50 {
             break;
         }
-        assert!(draws < 20_000, "{} generations", stats.background_generations);
+        assert!(
+            draws < 20_000,
+            "{} generations after {} rows",
+            stats.background_generations,
+            stats.reported_rows
+        );
     }
     reports.abort();
     // 64,000 draws or more: 0.5 within 0.02 is ten standard errors; what is left is what the draws beside a change lose.

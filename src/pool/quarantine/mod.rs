@@ -421,16 +421,23 @@ impl Quarantine {
     }
 
     /// Up to `limit` samples with ids over `after`, in order of id, and whether more follow.
-    pub(super) fn page(&self, after: Option<u64>, limit: usize) -> (Vec<Quarantined>, bool) {
-        let mut ids = self.ids();
-        ids.retain(|id| after.is_none_or(|after| *id > after));
-        let more = ids.len() > limit;
-        if more {
-            ids.select_nth_unstable(limit);
-            ids.truncate(limit);
+    pub(super) fn page(&self, mut after: Option<u64>, limit: usize) -> (Vec<Quarantined>, bool) {
+        loop {
+            let mut ids = self.ids();
+            ids.retain(|id| after.is_none_or(|after| *id > after));
+            let more = ids.len() > limit;
+            if more {
+                ids.select_nth_unstable(limit);
+                ids.truncate(limit);
+            }
+            ids.sort_unstable();
+            after = ids.last().copied();
+            let records: Vec<Quarantined> = ids.into_iter().filter_map(|id| self.get(id)).collect();
+            // A page that was released meanwhile is not the end.
+            if !more || !records.is_empty() {
+                return (records, more);
+            }
         }
-        ids.sort_unstable();
-        (ids.into_iter().filter_map(|id| self.get(id)).collect(), more)
     }
 
     fn ids(&self) -> Vec<u64> {

@@ -9,6 +9,7 @@ mod index;
 mod leases;
 mod look;
 mod queue;
+mod renewal;
 mod shard;
 mod shared;
 mod slots;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::placement_hash;
@@ -34,13 +35,12 @@ use anchors::Anchors;
 use background::Generation;
 use look::top_of;
 use queue::{Cell, Change, Task as _, Work};
+use renewal::Renewal;
 use shard::Shard;
 use shared::{Generations, Shared, Terms};
 
 /// Rows applied before other tasks get their turn: about a tenth of a millisecond.
 const ROWS_PER_YIELD: usize = 1024;
-/// A filling generation takes over once it has seen this share of what the serving one has.
-const FULL_ENOUGH: f64 = 0.95;
 
 /// Makes memory stores.
 #[derive(Debug, Default)]
@@ -75,16 +75,6 @@ pub struct MemoryStore {
     background: RwLock<Renewal>,
 }
 
-/// The background's generations and their renewal.
-#[derive(Debug)]
-struct Renewal {
-    generations: Generations,
-    rows: AtomicU64,
-    fill_started_millis: u64,
-    started: u64,
-    timed_out: u64,
-}
-
 impl MemoryStore {
     /// An empty store. Its memory is taken from the system as it fills.
     ///
@@ -107,19 +97,7 @@ impl MemoryStore {
             .map(|number| Shard::new(number, shared.clone(), slots_max, background_max).map(Cell::new))
             .collect::<Result<_, _>>()?;
         let serving = Generation::new(0, spec.salt_seed);
-        Ok(Self {
-            shared,
-            cells,
-            order: Mutex::new(0),
-            background: RwLock::new(Renewal {
-                generations: Generations { serving, filling: None },
-                rows: AtomicU64::new(0),
-                fill_started_millis: 0,
-                started: 1,
-                timed_out: 0,
-            }),
-            spec,
-        })
+        Ok(Self { shared, cells, order: Mutex::new(0), background: RwLock::new(Renewal::new(serving)), spec })
     }
 
     /// Bytes held by index, slots with side columns, buckets, and background.
@@ -186,34 +164,8 @@ impl MemoryStore {
         if matches!(self.spec.background, BackgroundSpec::Dense { .. }) {
             return;
         }
-        let due = {
-            let renewal = self.background.read();
-            let seen = renewal.rows.fetch_add(rows, Ordering::Relaxed) + rows;
-            match &renewal.generations.filling {
-                None => seen >= rotation.after_rows,
-                Some(filling) => {
-                    filling.distinct() >= FULL_ENOUGH * renewal.generations.serving.distinct()
-                        || now_millis.saturating_sub(renewal.fill_started_millis) >= rotation.max_fill_millis
-                }
-            }
-        };
-        if !due {
-            return;
-        }
-        let mut renewal = self.background.write();
-        match renewal.generations.filling.take() {
-            None if renewal.rows.load(Ordering::Relaxed) >= rotation.after_rows => {
-                renewal.generations.filling = Some(Generation::new(renewal.started, self.spec.salt_seed));
-                renewal.started += 1;
-                renewal.fill_started_millis = now_millis;
-            }
-            None => {}
-            Some(filling) => {
-                let full = filling.distinct() >= FULL_ENOUGH * renewal.generations.serving.distinct();
-                renewal.timed_out += u64::from(!full);
-                renewal.generations.serving = filling;
-                renewal.rows.store(0, Ordering::Relaxed);
-            }
+        if self.background.read().count(rows, rotation, now_millis) {
+            self.background.write().step(rotation, now_millis, self.spec.salt_seed);
         }
     }
 

@@ -327,6 +327,23 @@ async fn the_background_is_renewed_and_estimates_distinct_ids() {
     assert!(salts.len() >= 3, "{} generations in twelve passes", salts.len());
 }
 
+/// 64 members estimate N with a standard error of an eighth: a generation that by chance tells of a tenth fewer ids than the serving
+/// one must not wait for ever to be told of more.
+#[tokio::test]
+async fn a_small_background_is_renewed_again_and_again() {
+    let store = MemoryStore::new(spec(500, 4, 64)).unwrap();
+    let rotation = Some(Rotation { after_rows: 2000, max_fill_millis: u64::MAX });
+    for pass in 0..200u64 {
+        let report =
+            ReportBatch { rotation, now_millis: pass, ..batch((0..2000).collect(), vec![1.0; 2000]) };
+        store.apply(report).await.unwrap();
+    }
+    let stats = store.stats().await.unwrap();
+    // Two passes each, if none has to wait; one of a thousand must.
+    assert!(stats.generations >= 60, "{}", stats.generations);
+    assert_eq!(stats.generations_timed_out, 0);
+}
+
 #[tokio::test]
 async fn names_and_payloads_go_with_their_sample() {
     let store = MemoryStore::new(StoreSpec { named: true, ..spec(2, 1, 16) }).unwrap();

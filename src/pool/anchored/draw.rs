@@ -2,6 +2,8 @@
 //!
 //! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
 //! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
+//!
+//! Masses, and the times they arrive at, are logarithms: of a high dimension or exponent no two masses need be in the reach of one f64.
 
 use super::arrivals::Arrivals;
 use super::filter::{Filter, View};
@@ -15,7 +17,7 @@ use crate::pool::sampler::mixture::{Point, background_rate};
 use crate::pool::sampler::rng::Draws;
 use crate::pool::sampler::weights::inclusion_probability;
 
-/// ln of the smallest mass beside the anchor's largest: all that is eligible can be drawn.
+/// ln of the smallest mass that the background's rate is found with.
 const LN_MASS_MIN: f64 = -690.0;
 
 /// A negative that was chosen.
@@ -27,16 +29,36 @@ pub(super) struct Pick {
     pub(super) source: Source,
     /// Once its phase has ended.
     pub(super) inclusion: f64,
-    rate: f64,
+    rate: Rate,
     group: u64,
+}
+
+/// r_i in its two parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rate {
+    /// ln u_i; -inf: it could come from the background alone.
+    ln_mass: f64,
+    /// rho, or 0.
+    background: f64,
+}
+
+impl Rate {
+    const NONE: Self = Self { ln_mass: f64::NEG_INFINITY, background: 0.0 };
+
+    /// 1 - exp(-r_i tau); 1 where nothing was left to arrive (`ln_tau` inf). No part of rate 0 may meet a tau of inf.
+    fn inclusion(self, ln_tau: f64) -> f64 {
+        let own = if self.ln_mass == f64::NEG_INFINITY { 0.0 } else { (self.ln_mass + ln_tau).exp() };
+        let background = if self.background == 0.0 { 0.0 } else { self.background * ln_tau.exp() };
+        inclusion_probability(own + background, Some(1.0))
+    }
 }
 
 /// An eligible negative of the anchor.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     at: usize,
-    mass: f64,
-    time: f64,
+    ln_mass: f64,
+    ln_time: f64,
     arrived: bool,
 }
 
@@ -45,8 +67,8 @@ struct Candidate {
 struct Group {
     group: u64,
     count: u32,
-    /// The first arrival that was turned away because the group was full.
-    tau: Option<f64>,
+    /// The first arrival that was turned away because the group was full: inf before there is any.
+    ln_tau: f64,
 }
 
 /// Whether a draw can go on.
@@ -154,9 +176,14 @@ impl<'a> Draw<'a> {
             counts.group += u64::from(is_wanted && is_full);
             let arrived = is_wanted && !is_full;
             if arrived {
-                self.pick(self.view.negatives[at].id, Some(at), Source::Hard, 0.0, group);
+                self.pick(self.view.negatives[at].id, Some(at), Source::Hard, Rate::NONE, group);
             }
-            self.candidates.push(Candidate { at, mass: 0.0, time: f64::INFINITY, arrived });
+            self.candidates.push(Candidate {
+                at,
+                ln_mass: f64::NEG_INFINITY,
+                ln_time: f64::INFINITY,
+                arrived,
+            });
         }
         self.phase = self.picks.len();
         // What is not taken now may still come from the background.
@@ -177,17 +204,17 @@ impl<'a> Draw<'a> {
         let ln_mass = |at: usize| filter.strategy.ln_mass(&self.view.negatives[at], scene).unwrap_or(0.0);
         let ln_masses: Vec<f64> = eligible.iter().map(|at| ln_mass(*at)).collect();
         let highest = ln_masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // At random_fraction 1 nothing is hard (METHODS 5).
-        let hard = f64::from(u8::from(share < 1.0));
         for (&at, ln_mass) in eligible.iter().zip(ln_masses) {
-            let mass = hard * (ln_mass - highest).max(LN_MASS_MIN).exp();
-            let time = if mass > 0.0 { self.draws.exponential() / mass } else { f64::INFINITY };
-            self.candidates.push(Candidate { at, mass, time, arrived: false });
+            // At random_fraction 1 nothing is hard (METHODS 5).
+            let ln_mass = if share < 1.0 { ln_mass - highest } else { f64::NEG_INFINITY };
+            let ln_time = if share < 1.0 { self.draws.exponential().ln() - ln_mass } else { f64::INFINITY };
+            self.candidates.push(Candidate { at, ln_mass, ln_time, arrived: false });
         }
-        self.candidates.sort_by(|a, b| a.time.total_cmp(&b.time));
+        self.candidates.sort_by(|a, b| a.ln_time.total_cmp(&b.ln_time));
         if share > 0.0 {
+            let mass = |c: &Candidate| if share < 1.0 { c.ln_mass.max(LN_MASS_MIN).exp() } else { 0.0 };
             let points: Vec<Point> =
-                self.candidates.iter().map(|c| Point { weight: 1.0, mass: c.mass }).collect();
+                self.candidates.iter().map(|c| Point { weight: 1.0, mass: mass(c) }).collect();
             let size = members.background.size;
             let c = background_rate(&points, self.wanted as f64, share, size);
             self.background = Some(Arrivals::new(c / size, members.total));
@@ -204,7 +231,7 @@ impl<'a> Draw<'a> {
         // Asked again while other anchors go on.
         while !self.is_done && self.wanted > 0 {
             match self.race(filter, members, counts) {
-                Ok(tau) => self.end_phase(tau),
+                Ok(ln_tau) => self.end_phase(ln_tau),
                 Err(needed) => return Progress::Needs(needed),
             }
             let fills = filter.policy.shortfall == Shortfall::Fill
@@ -222,7 +249,7 @@ impl<'a> Draw<'a> {
         Progress::Done
     }
 
-    /// Runs to the arrival after the last one wanted, whose time it returns: `None` when nothing is left to arrive.
+    /// Runs to the arrival after the last one wanted, the ln of whose time it returns: inf when nothing is left to arrive.
     ///
     /// # Errors
     /// Members that must be read first.
@@ -231,21 +258,22 @@ impl<'a> Draw<'a> {
         filter: &Filter<'_>,
         members: &Members<'_>,
         counts: &mut FilterCounts,
-    ) -> Result<Option<f64>, Vec<u64>> {
+    ) -> Result<f64, Vec<u64>> {
         loop {
-            while self.candidates.get(self.next).is_some_and(|c| c.arrived || c.time == f64::INFINITY) {
+            while self.candidates.get(self.next).is_some_and(|c| c.arrived || c.ln_time == f64::INFINITY) {
                 self.next += 1;
             }
-            let hard = self.candidates.get(self.next).map(|c| c.time);
+            let hard = self.candidates.get(self.next).map(|c| c.ln_time);
             let random = self.background.as_mut().and_then(|b| b.peek(&mut self.draws));
-            let (time, id, own, source, stranger_group) = match (hard, random) {
-                (None, None) => return Ok(None),
-                (Some(time), random) if random.is_none_or(|(t, _)| time <= t) => {
+            let random = random.map(|(time, number)| (time.ln(), number));
+            let (ln_time, id, own, source, stranger_group) = match (hard, random) {
+                (None, None) => return Ok(f64::INFINITY),
+                (Some(ln_time), random) if random.is_none_or(|(t, _)| ln_time <= t) => {
                     let own = self.next;
                     self.next += 1;
-                    (time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
+                    (ln_time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
                 }
-                (_, Some((time, number))) => {
+                (_, Some((ln_time, number))) => {
                     let Some(member) = members.get(number) else {
                         return Err(self.members_ahead());
                     };
@@ -254,7 +282,7 @@ impl<'a> Draw<'a> {
                     }
                     let Some(member) = member else { continue };
                     match self.judge(member, filter, counts) {
-                        Some(own) => (time, member.id, own, Source::Background, member.group),
+                        Some(own) => (ln_time, member.id, own, Source::Background, member.group),
                         None => continue,
                     }
                 }
@@ -267,11 +295,11 @@ impl<'a> Draw<'a> {
             let group = self.group_of(at, stranger_group, filter);
             if self.is_full(group, filter.policy.max_per_group) {
                 counts.group += 1;
-                self.turn_away(group, time);
+                self.turn_away(group, ln_time);
                 continue;
             }
             if self.picks.len() >= self.wanted {
-                return Ok(Some(time));
+                return Ok(ln_time);
             }
             counts.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
             let rate = self.rate(id, own, members);
@@ -294,27 +322,28 @@ impl<'a> Draw<'a> {
     /// The members that the race will ask for next, about.
     fn members_ahead(&mut self) -> Vec<u64> {
         let missing = self.wanted + 1 - self.picks.len().min(self.wanted);
-        let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.time.is_finite());
+        let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.ln_time < f64::INFINITY);
         // By then the own negatives would do alone.
-        let end = left.map(|c| c.time).nth(missing - 1).unwrap_or(f64::INFINITY);
+        let end = left.map(|c| c.ln_time.exp()).nth(missing - 1).unwrap_or(f64::INFINITY);
         let draws = &mut self.draws;
         self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(missing, end, draws).collect())
     }
 
     /// r_i of METHODS 5.
-    fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> f64 {
+    fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> Rate {
         let background = self.background.as_ref().map_or(0.0, |b| b.rate);
         // What the race began with is over when the background fills.
-        let mass = own.filter(|_| !self.is_filling).map_or(0.0, |own| self.candidates[own].mass);
+        let ln_mass =
+            own.filter(|_| !self.is_filling).map_or(f64::NEG_INFINITY, |own| self.candidates[own].ln_mass);
         let is_member = own.is_none() || (background > 0.0 && members.background.contains(id));
-        mass + if is_member { background } else { 0.0 }
+        Rate { ln_mass, background: if is_member { background } else { 0.0 } }
     }
 
-    fn pick(&mut self, id: u64, own: Option<usize>, source: Source, rate: f64, group: u64) {
+    fn pick(&mut self, id: u64, own: Option<usize>, source: Source, rate: Rate, group: u64) {
         if group != 0 {
             match self.groups.iter_mut().find(|g| g.group == group) {
                 Some(known) => known.count += 1,
-                None => self.groups.push(Group { group, count: 1, tau: None }),
+                None => self.groups.push(Group { group, count: 1, ln_tau: f64::INFINITY }),
             }
         }
         self.picks.push(Pick { id, own, source, inclusion: 1.0, rate, group });
@@ -335,23 +364,19 @@ impl<'a> Draw<'a> {
             && self.groups.iter().any(|g| g.group == group && g.count >= max_per_group)
     }
 
-    fn turn_away(&mut self, group: u64, time: f64) {
+    fn turn_away(&mut self, group: u64, ln_time: f64) {
         if let Some(full) = self.groups.iter_mut().find(|g| g.group == group) {
-            full.tau.get_or_insert(time);
+            full.ln_tau = full.ln_tau.min(ln_time);
         }
     }
 
     /// Weighs what this phase chose (DECISIONS 9).
-    fn end_phase(&mut self, tau: Option<f64>) {
+    fn end_phase(&mut self, ln_tau: f64) {
         for pick in &mut self.picks[self.phase..] {
-            let of_group = self.groups.iter().find(|g| g.group == pick.group).and_then(|g| g.tau);
-            let until = match (tau, of_group) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            pick.inclusion = inclusion_probability(pick.rate, until);
+            let of_group = self.groups.iter().find(|g| g.group == pick.group);
+            pick.inclusion = pick.rate.inclusion(of_group.map_or(ln_tau, |g| ln_tau.min(g.ln_tau)));
         }
         self.phase = self.picks.len();
-        self.groups.iter_mut().for_each(|g| g.tau = None);
+        self.groups.iter_mut().for_each(|g| g.ln_tau = f64::INFINITY);
     }
 }

@@ -10,6 +10,7 @@ use super::filter::{Filter, View};
 use super::members::{Member, Members};
 use super::policy::NegativeStrategy;
 use super::strategy::Scene;
+use super::wanted::{random_of_top, wanted_of_short};
 use crate::pool::batch::Source;
 use crate::pool::filtered::FilterCounts;
 use crate::pool::policy::Shortfall;
@@ -100,11 +101,6 @@ pub(super) struct Draw<'a> {
     is_done: bool,
 }
 
-/// Own negatives that `eligible` of `wanted` are asked for before the policy's shortfall rule applies.
-pub(super) fn hard_wanted(random_fraction: f64, wanted: usize) -> usize {
-    ((1.0 - random_fraction) * wanted as f64).ceil() as usize
-}
-
 impl<'a> Draw<'a> {
     /// A draw of `wanted` negatives. `random_fraction` is the policy's, or 0 where there is no background.
     pub(super) fn new(
@@ -133,9 +129,8 @@ impl<'a> Draw<'a> {
         };
         draw.eligible = draw.within_caps(&eligible, filter.policy.max_per_group);
         let share = if members.total > 0 { filter.policy.random_fraction } else { 0.0 };
-        let asked = hard_wanted(filter.policy.random_fraction, wanted);
-        if filter.policy.shortfall == Shortfall::Short && draw.eligible < asked {
-            draw.wanted = (draw.eligible as f64 / (1.0 - filter.policy.random_fraction)) as usize;
+        if filter.policy.shortfall == Shortfall::Short {
+            draw.wanted = wanted_of_short(filter.policy, wanted, draw.eligible);
         }
         if filter.policy.strategy == NegativeStrategy::Top {
             draw.take_hardest(&eligible, share, filter, members, counts);
@@ -167,8 +162,8 @@ impl<'a> Draw<'a> {
         members: &Members<'_>,
         counts: &mut FilterCounts,
     ) {
-        let random = (share * self.wanted as f64).round() as usize;
-        let hard = self.wanted - random.min(self.wanted);
+        let random = random_of_top(share, self.wanted);
+        let hard = self.wanted - random;
         for &at in eligible {
             let group = self.group_of(Some(at), 0, filter);
             let is_wanted = self.picks.len() < hard;

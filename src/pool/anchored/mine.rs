@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::Instrument as _;
 
-use super::draw::{Draw, Progress, hard_wanted};
+use super::draw::{Draw, Progress};
 use super::filter::{Filter, View};
 use super::members::Members;
 use super::negatives::{
@@ -14,6 +14,7 @@ use super::negatives::{
 };
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::strategy::{self, Scene};
+use super::wanted::hard_wanted;
 use super::{Anchored, spec::AnchoredSpec};
 use crate::pool::admission::Patience;
 use crate::pool::batch::Source;
@@ -220,7 +221,7 @@ impl Request<'_> {
 
     /// ERROR: every anchor has as many as were asked for.
     fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
-        let asked = hard_wanted(self.policy.random_fraction, self.wanted);
+        let asked = hard_wanted(self.policy, self.wanted);
         let enough = draw.eligible >= asked && draw.picks.len() >= self.wanted;
         if self.policy.shortfall != Shortfall::Error || enough {
             return Ok(());

@@ -17,6 +17,7 @@ pub mod spec;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use figures::AnchoredFigures;
 pub use known::MarkCounts;

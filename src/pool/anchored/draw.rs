@@ -3,6 +3,9 @@
 //! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
 //! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
 //!
+//! The background has limited patience: once so many members came in vain it is cut off, and the race goes on with the anchor's own.
+//! Whoever was not turned away makes no difference to when that is, so that pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
+//!
 //! Masses, and the times they arrive at, are logarithms: of a high dimension or exponent no two masses need be in the reach of one f64.
 
 use super::arrivals::Arrivals;
@@ -10,9 +13,9 @@ use super::filter::{Filter, View};
 use super::members::{Member, Members};
 use super::policy::NegativeStrategy;
 use super::strategy::Scene;
+use super::tally::{Tally, vain_of_draw};
 use super::wanted::{random_of_top, wanted_of_short};
 use crate::pool::batch::Source;
-use crate::pool::filtered::FilterCounts;
 use crate::pool::policy::Shortfall;
 use crate::pool::sampler::mixture::{Point, background_rate};
 use crate::pool::sampler::rng::Draws;
@@ -20,6 +23,8 @@ use crate::pool::sampler::weights::inclusion_probability;
 
 /// ln of the smallest mass that the background's rate is found with.
 const LN_MASS_MIN: f64 = -690.0;
+/// Members asked for in one read: one for so many that came in vain, at least.
+const VAIN_PER_LOOK: usize = 4;
 
 /// A negative that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,10 +51,11 @@ struct Rate {
 impl Rate {
     const NONE: Self = Self { ln_mass: f64::NEG_INFINITY, background: 0.0 };
 
-    /// 1 - exp(-r_i tau); 1 where nothing was left to arrive (`ln_tau` inf). No part of rate 0 may meet a tau of inf.
-    fn inclusion(self, ln_tau: f64) -> f64 {
+    /// 1 - exp(-u_i tau - rho min(tau, cut)); `ln_tau` is inf where nothing was left to arrive, `cut` where there was none.
+    fn inclusion(self, ln_tau: f64, cut: f64) -> f64 {
+        // No part of rate 0 may meet an infinite time.
         let own = if self.ln_mass == f64::NEG_INFINITY { 0.0 } else { (self.ln_mass + ln_tau).exp() };
-        let background = if self.background == 0.0 { 0.0 } else { self.background * ln_tau.exp() };
+        let background = if self.background == 0.0 { 0.0 } else { self.background * ln_tau.exp().min(cut) };
         inclusion_probability(own + background, Some(1.0))
     }
 }
@@ -70,6 +76,16 @@ struct Group {
     count: u32,
     /// The first arrival that was turned away because the group was full: inf before there is any.
     ln_tau: f64,
+}
+
+/// What a member of the background turned out to be.
+enum Judged {
+    /// May be served; as which candidate, if it is one of the anchor's own negatives, whose score then tells.
+    Comes(Member, Option<usize>),
+    /// One of the anchor's own, which has come already.
+    CameBefore,
+    /// May not be served, or is gone.
+    TurnedAway,
 }
 
 /// Whether a draw can go on.
@@ -97,6 +113,11 @@ pub(super) struct Draw<'a> {
     phase: usize,
     groups: Vec<Group>,
     background: Option<Arrivals>,
+    /// Members of the background that came in vain and may still.
+    vain: u64,
+    vain_left: u64,
+    /// Too many did: no more come.
+    pub(super) is_cut: bool,
     is_filling: bool,
     is_done: bool,
 }
@@ -110,9 +131,9 @@ impl<'a> Draw<'a> {
         members: &Members<'_>,
         wanted: usize,
         seed: u64,
-        counts: &mut FilterCounts,
+        tally: &mut Tally,
     ) -> Self {
-        let eligible = filter.eligible(&view, scene, counts);
+        let eligible = filter.eligible(&view, scene, &mut tally.filtered);
         let mut draw = Self {
             view,
             draws: Draws::new(seed),
@@ -124,6 +145,9 @@ impl<'a> Draw<'a> {
             phase: 0,
             groups: Vec::new(),
             background: None,
+            vain: 0,
+            vain_left: vain_of_draw(wanted),
+            is_cut: false,
             is_filling: false,
             is_done: false,
         };
@@ -133,7 +157,7 @@ impl<'a> Draw<'a> {
             draw.wanted = wanted_of_short(filter.policy, wanted, draw.eligible);
         }
         if filter.policy.strategy == NegativeStrategy::Top {
-            draw.take_hardest(&eligible, share, filter, members, counts);
+            draw.take_hardest(&eligible, share, filter, members, tally);
         } else {
             draw.start_race(&eligible, share, scene, filter, members);
         }
@@ -160,7 +184,7 @@ impl<'a> Draw<'a> {
         share: f64,
         filter: &Filter<'_>,
         members: &Members<'_>,
-        counts: &mut FilterCounts,
+        tally: &mut Tally,
     ) {
         let random = random_of_top(share, self.wanted);
         let hard = self.wanted - random;
@@ -168,7 +192,7 @@ impl<'a> Draw<'a> {
             let group = self.group_of(Some(at), 0, filter);
             let is_wanted = self.picks.len() < hard;
             let is_full = self.is_full(group, filter.policy.max_per_group);
-            counts.group += u64::from(is_wanted && is_full);
+            tally.filtered.group += u64::from(is_wanted && is_full);
             let arrived = is_wanted && !is_full;
             if arrived {
                 self.pick(self.view.negatives[at].id, Some(at), Source::Hard, Rate::NONE, group);
@@ -217,15 +241,10 @@ impl<'a> Draw<'a> {
     }
 
     /// Goes on as far as the members that were read allow.
-    pub(super) fn run(
-        &mut self,
-        filter: &Filter<'_>,
-        members: &Members<'_>,
-        counts: &mut FilterCounts,
-    ) -> Progress {
+    pub(super) fn run(&mut self, filter: &Filter<'_>, members: &Members<'_>, tally: &mut Tally) -> Progress {
         // Asked again while other anchors go on.
         while !self.is_done && self.wanted > 0 {
-            match self.race(filter, members, counts) {
+            match self.race(filter, members, tally) {
                 Ok(ln_tau) => self.end_phase(ln_tau),
                 Err(needed) => return Progress::Needs(needed),
             }
@@ -241,6 +260,8 @@ impl<'a> Draw<'a> {
             self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
         }
         self.is_done = true;
+        // Others are not done yet, and there may be many.
+        self.background = None;
         Progress::Done
     }
 
@@ -252,7 +273,7 @@ impl<'a> Draw<'a> {
         &mut self,
         filter: &Filter<'_>,
         members: &Members<'_>,
-        counts: &mut FilterCounts,
+        tally: &mut Tally,
     ) -> Result<f64, Vec<u64>> {
         loop {
             while self.candidates.get(self.next).is_some_and(|c| c.arrived || c.ln_time == f64::INFINITY) {
@@ -262,10 +283,10 @@ impl<'a> Draw<'a> {
             let random = self.background.as_mut().and_then(|b| b.peek(&mut self.draws));
             let random = random.map(|(time, number)| (time.ln(), number));
             let (ln_time, id, own, source, stranger_group) = match (hard, random) {
-                (None, None) => return Ok(f64::INFINITY),
                 (Some(ln_time), random) if random.is_none_or(|(t, _)| ln_time <= t) => {
                     let own = self.next;
                     self.next += 1;
+                    tally.steps += 1;
                     (ln_time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
                 }
                 (_, Some((ln_time, number))) => {
@@ -275,13 +296,19 @@ impl<'a> Draw<'a> {
                     if let Some(background) = &mut self.background {
                         background.pop();
                     }
-                    let Some(member) = member else { continue };
-                    match self.judge(member, filter, counts) {
-                        Some(own) => (ln_time, member.id, own, Source::Background, member.group),
-                        None => continue,
+                    tally.steps += 1;
+                    match self.judge(member, filter, tally) {
+                        Judged::Comes(member, own) => {
+                            (ln_time, member.id, own, Source::Background, member.group)
+                        }
+                        Judged::CameBefore => continue,
+                        Judged::TurnedAway => {
+                            self.comes_in_vain(tally);
+                            continue;
+                        }
                     }
                 }
-                (Some(_), None) => continue,
+                (_, None) => return Ok(f64::INFINITY),
             };
             if let Some(own) = own {
                 self.candidates[own].arrived = true;
@@ -289,39 +316,64 @@ impl<'a> Draw<'a> {
             let at = own.map(|own| self.candidates[own].at);
             let group = self.group_of(at, stranger_group, filter);
             if self.is_full(group, filter.policy.max_per_group) {
-                counts.group += 1;
+                tally.filtered.group += 1;
                 self.turn_away(group, ln_time);
+                if source == Source::Background {
+                    self.comes_in_vain(tally);
+                }
                 continue;
             }
             if self.picks.len() >= self.wanted {
                 return Ok(ln_time);
             }
-            counts.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
+            tally.filtered.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
             let rate = self.rate(id, own, members);
             self.pick(id, at, source, rate, group);
         }
     }
 
-    /// Whether a member of the background may be served: as which candidate, if it is one of the anchor's own negatives, whose
-    /// score then tells. `None`: it may not, or has come already.
-    fn judge(&self, member: Member, filter: &Filter<'_>, counts: &mut FilterCounts) -> Option<Option<usize>> {
+    /// Whether a member of the background may be served (`None`: it is gone).
+    fn judge(&self, member: Option<Member>, filter: &Filter<'_>, tally: &mut Tally) -> Judged {
+        let Some(member) = member else {
+            return Judged::TurnedAway;
+        };
         let Some(at) = self.view.negatives.iter().position(|n| n.id == member.id) else {
-            return filter.admits(&self.view, member.id, counts).then_some(None);
+            return match filter.admits(&self.view, member.id, &mut tally.filtered) {
+                true => Judged::Comes(member, None),
+                false => Judged::TurnedAway,
+            };
         };
         // Those that are not eligible have been counted.
-        let own =
-            self.candidates.iter().position(|c| c.at == at).filter(|own| !self.candidates[*own].arrived)?;
-        Some(Some(own))
+        match self.candidates.iter().position(|c| c.at == at) {
+            Some(own) if self.candidates[own].arrived => Judged::CameBefore,
+            Some(own) => Judged::Comes(member, Some(own)),
+            None => Judged::TurnedAway,
+        }
+    }
+
+    /// A member of the background found no place: once too many have, no more may come.
+    fn comes_in_vain(&mut self, tally: &mut Tally) {
+        self.vain += 1;
+        self.vain_left -= 1;
+        tally.vain_left = tally.vain_left.saturating_sub(1);
+        if let Some(background) = &mut self.background
+            && (self.vain_left == 0 || tally.vain_left == 0)
+        {
+            background.cut_off();
+            self.is_cut = true;
+        }
     }
 
     /// The members that the race will ask for next, about.
     fn members_ahead(&mut self) -> Vec<u64> {
         let missing = self.wanted + 1 - self.picks.len().min(self.wanted);
+        // Where most come in vain, each read takes more of them.
+        let ahead = missing.max(self.vain as usize / VAIN_PER_LOOK);
         let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.ln_time < f64::INFINITY);
         // By then the own negatives would do alone.
         let end = left.map(|c| c.ln_time.exp()).nth(missing - 1).unwrap_or(f64::INFINITY);
         let draws = &mut self.draws;
-        self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(missing, end, draws).collect())
+        self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(ahead, end, draws).collect())
     }
 
     /// r_i of METHODS 5.
@@ -367,9 +419,10 @@ impl<'a> Draw<'a> {
 
     /// Weighs what this phase chose (DECISIONS 9).
     fn end_phase(&mut self, ln_tau: f64) {
+        let cut = self.background.as_ref().map_or(f64::INFINITY, |b| b.cut);
         for pick in &mut self.picks[self.phase..] {
             let of_group = self.groups.iter().find(|g| g.group == pick.group);
-            pick.inclusion = pick.rate.inclusion(of_group.map_or(ln_tau, |g| ln_tau.min(g.ln_tau)));
+            pick.inclusion = pick.rate.inclusion(of_group.map_or(ln_tau, |g| ln_tau.min(g.ln_tau)), cut);
         }
         self.phase = self.picks.len();
         self.groups.iter_mut().for_each(|g| g.ln_tau = f64::INFINITY);

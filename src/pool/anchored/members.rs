@@ -8,6 +8,8 @@ use crate::store::Store;
 
 /// Members read in one call.
 const PIECE: usize = 16_384;
+/// Members remembered from one piece of the anchors to the next, at most: of a dense space there may be any number.
+const READ_MAX: usize = 1 << 20;
 
 /// A member of the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,13 @@ impl<'a> Members<'a> {
     /// The member of this number: `None` before it is read, `Some(None)` when it is gone.
     pub(super) fn get(&self, number: u64) -> Option<Option<Member>> {
         self.read.get(&number).copied()
+    }
+
+    /// Forgets what it has read, when that is much. Between draws: to one of them a member is one for good.
+    pub(super) fn forget_many(&mut self) {
+        if self.read.len() > READ_MAX {
+            self.read = HashMap::new();
+        }
     }
 
     /// Reads members that have not been read.

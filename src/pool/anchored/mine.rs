@@ -14,6 +14,7 @@ use super::negatives::{
 };
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::strategy::{self, Scene};
+use super::tally::Tally;
 use super::wanted::hard_wanted;
 use super::{Anchored, spec::AnchoredSpec};
 use crate::pool::admission::Patience;
@@ -34,6 +35,8 @@ use crate::store::{ServeMark, Store};
 /// their turn.
 const ANCHORS_PER_PIECE: usize = 1_024;
 const NEGATIVES_PER_PIECE: usize = 16_384;
+/// Arrivals looked at before others get their turn, about.
+const STEPS_PER_YIELD: u64 = 32_768;
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
 const ATTEMPTS_MAX: usize = 3;
 /// Between the seeds of anchors.
@@ -108,7 +111,7 @@ impl Pool {
             named: spec.id_kind == IdKind::Name,
             seed: request.seed.unwrap_or_else(rand::random),
         }
-        .mine()
+        .mine(self.limits.scan_limit as u64)
         .await?;
         anchored.filtered.lock().add(&mined.filtered);
         self.recorder.mines.record(begun.elapsed());
@@ -139,18 +142,21 @@ fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolErro
 }
 
 impl Request<'_> {
-    async fn mine(&self) -> Result<MinedNegatives, PoolError> {
+    /// `vain`: members of the background that may come to no use, over all draws.
+    async fn mine(&self, vain: u64) -> Result<MinedNegatives, PoolError> {
+        let mut tally = Tally::new(vain);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX).await? {
+            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX, &mut tally).await? {
                 return Ok(mined);
             }
         }
     }
 
     /// The draws; `None`: the background that was counted has been replaced, and it is not the last attempt.
-    async fn attempt(&self, last: bool) -> Result<Option<MinedNegatives>, PoolError> {
+    async fn attempt(&self, last: bool, tally: &mut Tally) -> Result<Option<MinedNegatives>, PoolError> {
+        tally.filtered = FilterCounts::default();
         let census = self.store.census().await?;
         let background = Background::of(&census);
         let mut members = Members::new(self.store, &background);
@@ -168,12 +174,14 @@ impl Request<'_> {
         for (number, anchors) in self.anchors.chunks(piece).enumerate() {
             let rows = self.anchored.store.fetch(anchors).await?;
             let first = number * piece;
-            self.draw(&rows, first, &filter, &mut members, &mut mined).await?;
+            self.draw(&rows, first, &filter, &mut members, tally, &mut mined).await?;
             if members.overtaken && !last {
                 return Ok(None);
             }
+            members.forget_many();
             tokio::task::yield_now().await;
         }
+        mined.filtered = tally.filtered;
         self.name_background(&mut mined).await?;
         Ok(Some(mined))
     }
@@ -185,6 +193,7 @@ impl Request<'_> {
         first: usize,
         filter: &Filter<'_>,
         members: &mut Members<'_>,
+        tally: &mut Tally,
         mined: &mut MinedNegatives,
     ) -> Result<(), PoolError> {
         let mut draws: Vec<Draw<'_>> = rows
@@ -197,14 +206,19 @@ impl Request<'_> {
                 // Of its place in the request: an anchor named twice is drawn for twice.
                 let seed = self.seed.wrapping_add(((first + i) as u64).wrapping_mul(SEED_STEP));
                 let view = View::of(rows, row);
-                Draw::new(view, &scene, filter, members, self.wanted, seed, &mut mined.filtered)
+                Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
             })
             .collect();
+        let mut pause = tally.steps + STEPS_PER_YIELD;
         loop {
             let mut needed = Vec::new();
             for draw in &mut draws {
-                if let Progress::Needs(numbers) = draw.run(filter, members, &mut mined.filtered) {
+                if let Progress::Needs(numbers) = draw.run(filter, members, tally) {
                     needed.extend(numbers);
+                }
+                if tally.steps >= pause {
+                    pause = tally.steps + STEPS_PER_YIELD;
+                    tokio::task::yield_now().await;
                 }
             }
             if needed.is_empty() {

@@ -1,6 +1,6 @@
 //! The background as the draws of many anchors share it: members by their number, read once, when a draw first needs them.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::pool::error::PoolError;
 use crate::pool::sampler::background::Background;
@@ -29,6 +29,8 @@ pub(super) struct Members<'a> {
     pub(super) total: u64,
     /// `None`: gone.
     read: HashMap<u64, Option<Member>>,
+    /// Ids that have been read.
+    seen: HashSet<u64>,
     /// Another background has taken the place of the one that was counted.
     pub(super) overtaken: bool,
 }
@@ -47,7 +49,7 @@ impl<'a> Members<'a> {
             .collect();
         // A dense space of which all is removed has numbers, but nobody.
         let total = if background.size > 0.0 { total } else { 0 };
-        Self { store, background, lanes, total, read: HashMap::new(), overtaken: false }
+        Self { store, background, lanes, total, read: HashMap::new(), seen: HashSet::new(), overtaken: false }
     }
 
     /// The member of this number: `None` before it is read, `Some(None)` when it is gone.
@@ -59,6 +61,7 @@ impl<'a> Members<'a> {
     pub(super) fn forget_many(&mut self) {
         if self.read.len() > READ_MAX {
             self.read = HashMap::new();
+            self.seen = HashSet::new();
         }
     }
 
@@ -81,10 +84,69 @@ impl<'a> Members<'a> {
                 // What is not in the background that was counted came with another one.
                 let counted = row.filter(|row| self.background.contains(row.id));
                 self.overtaken |= counted.is_none() && row.is_some();
-                let member = counted.map(|row| Member { id: row.id, group: row.group });
+                // Numbers move when a member leaves: one under two of them could come twice to an anchor.
+                let member = counted
+                    .filter(|row| self.seen.insert(row.id))
+                    .map(|row| Member { id: row.id, group: row.group });
                 self.read.insert(*number, member);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::anchored::fake::{FakeStore, Handle};
+    use crate::store::key::Hardness;
+    use crate::store::naive::NaiveStore;
+    use crate::store::{BackgroundCount, BackgroundSpec, Census, Row, StoreSpec};
+    use std::sync::Arc;
+
+    /// A store whose member of number i has the id `id(i)`.
+    fn store(id: impl Fn(u64) -> u64 + Send + 'static) -> FakeStore {
+        let spec = StoreSpec {
+            capacity: 1,
+            shards: 1,
+            background: BackgroundSpec::Sampled { size: 1 },
+            hardness: Hardness::default(),
+            named: false,
+            salt_seed: 1,
+        };
+        let handle = Handle::default();
+        *handle.change.lock() = Some(Box::new(move |addresses, rows| {
+            for (address, row) in addresses.iter().zip(rows) {
+                if let crate::store::Address::Background { ordinal, .. } = address {
+                    *row = Some(Row::unreported(id(*ordinal)));
+                }
+            }
+        }));
+        FakeStore { inner: Arc::new(NaiveStore::new(spec)), handle: Arc::new(handle) }
+    }
+
+    fn census(threshold: Option<u64>) -> Census {
+        Census {
+            buckets: Vec::new(),
+            hard: 0,
+            leased: 0,
+            leased_background: 0,
+            leased_outside: 0,
+            background: BackgroundCount::Sampled { salt: 1, threshold, counts: vec![100] },
+            floor: None,
+        }
+    }
+
+    /// A member leaves between two reads and the last one gets its number, which had been read under its own.
+    #[tokio::test]
+    async fn a_member_under_two_numbers_is_one() {
+        let store = store(|number| if number == 7 { 99 } else { number });
+        let census = census(None);
+        let background = Background::of(&census);
+        let mut members = Members::new(&store, &background);
+        members.read(vec![98, 99]).await.unwrap();
+        members.read(vec![6, 7]).await.unwrap();
+        let ids = [98, 99, 6, 7].map(|number| members.get(number).unwrap().map(|member| member.id));
+        assert_eq!(ids, [Some(98), Some(99), Some(6), None]);
     }
 }

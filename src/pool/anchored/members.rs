@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use crate::pool::error::PoolError;
-use crate::pool::sampler::background::Background;
+use crate::pool::sampler::background::{self, Background};
 use crate::store::Store;
 
 /// Members read in one call.
@@ -31,8 +31,9 @@ pub(super) struct Members<'a> {
     read: HashMap<u64, Option<Member>>,
     /// Ids that have been read.
     seen: HashSet<u64>,
-    /// Another background has taken the place of the one that was counted.
-    pub(super) overtaken: bool,
+    /// Rows met that are in the background that was counted, and that are not.
+    met: usize,
+    strangers: usize,
 }
 
 impl<'a> Members<'a> {
@@ -49,7 +50,21 @@ impl<'a> Members<'a> {
             .collect();
         // A dense space of which all is removed has numbers, but nobody.
         let total = if background.size > 0.0 { total } else { 0 };
-        Self { store, background, lanes, total, read: HashMap::new(), seen: HashSet::new(), overtaken: false }
+        Self {
+            store,
+            background,
+            lanes,
+            total,
+            read: HashMap::new(),
+            seen: HashSet::new(),
+            met: 0,
+            strangers: 0,
+        }
+    }
+
+    /// Whether another background has taken the place of the one that was counted.
+    pub(super) fn is_overtaken(&self) -> bool {
+        background::is_overtaken(self.strangers, self.met)
     }
 
     /// The member of this number: `None` before it is read, `Some(None)` when it is gone.
@@ -83,7 +98,8 @@ impl<'a> Members<'a> {
             for (number, row) in numbers.iter().zip(rows) {
                 // What is not in the background that was counted came with another one.
                 let counted = row.filter(|row| self.background.contains(row.id));
-                self.overtaken |= counted.is_none() && row.is_some();
+                self.met += usize::from(counted.is_some());
+                self.strangers += usize::from(counted.is_none() && row.is_some());
                 // Numbers move when a member leaves: one under two of them could come twice to an anchor.
                 let member = counted
                     .filter(|row| self.seen.insert(row.id))
@@ -99,6 +115,7 @@ impl<'a> Members<'a> {
 mod tests {
     use super::*;
     use crate::pool::anchored::fake::{FakeStore, Handle};
+    use crate::store::hash::background_hash;
     use crate::store::key::Hardness;
     use crate::store::naive::NaiveStore;
     use crate::store::{BackgroundCount, BackgroundSpec, Census, Row, StoreSpec};
@@ -125,6 +142,8 @@ mod tests {
         FakeStore { inner: Arc::new(NaiveStore::new(spec)), handle: Arc::new(handle) }
     }
 
+    const SALT: u64 = 1;
+
     fn census(threshold: Option<u64>) -> Census {
         Census {
             buckets: Vec::new(),
@@ -132,7 +151,7 @@ mod tests {
             leased: 0,
             leased_background: 0,
             leased_outside: 0,
-            background: BackgroundCount::Sampled { salt: 1, threshold, counts: vec![100] },
+            background: BackgroundCount::Sampled { salt: SALT, threshold, counts: vec![100] },
             floor: None,
         }
     }
@@ -148,5 +167,27 @@ mod tests {
         members.read(vec![6, 7]).await.unwrap();
         let ids = [98, 99, 6, 7].map(|number| members.get(number).unwrap().map(|member| member.id));
         assert_eq!(ids, [Some(98), Some(99), Some(6), None]);
+    }
+
+    #[tokio::test]
+    async fn a_few_strangers_are_no_other_background() {
+        let threshold = 1 << 63;
+        let (inside, outside): (Vec<u64>, Vec<u64>) =
+            (0..400).partition(|id| background_hash(*id, SALT) < threshold);
+        let store = store(move |number| {
+            let number = number as usize;
+            if (20..60).contains(&number) { inside[number] } else { outside[number] }
+        });
+        let census = census(Some(threshold));
+        let background = Background::of(&census);
+        let mut members = Members::new(&store, &background);
+        members.read((0..3).collect()).await.unwrap();
+        assert!(!members.is_overtaken(), "3 may be an accident");
+        members.read((20..60).collect()).await.unwrap();
+        members.read((3..20).collect()).await.unwrap();
+        assert!(!members.is_overtaken(), "20 strangers, 40 members");
+        assert_eq!(members.get(5), Some(None));
+        members.read((60..90).collect()).await.unwrap();
+        assert!(members.is_overtaken(), "50 strangers, 40 members");
     }
 }

@@ -175,7 +175,7 @@ impl Request<'_> {
             let rows = self.anchored.store.fetch(anchors).await?;
             let first = number * piece;
             self.draw(&rows, first, &filter, &mut members, tally, &mut mined).await?;
-            if members.overtaken && !last {
+            if members.is_overtaken() && !last {
                 return Ok(None);
             }
             members.forget_many();

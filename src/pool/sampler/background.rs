@@ -78,6 +78,15 @@ impl<'a> Background<'a> {
     }
 }
 
+/// So many strangers are no accident.
+const STRANGERS_MIN: usize = 4;
+
+/// Whether most of the counted R has gone, as members and strangers that were met tell: another generation serves. A few strangers
+/// are normal: ids come to R while others have left it and are not yet cleared away.
+pub(in crate::pool) fn is_overtaken(strangers: usize, members: usize) -> bool {
+    strangers >= STRANGERS_MIN && strangers > members
+}
+
 /// Who is outside the hard store can rest only if it was in R: those that do not rest are in R less often than p. With N_o ids
 /// outside and l of them at rest, (p N_o - l)/(N_o - l).
 fn awake_probability(census: &Census, size: f64, probability: f64) -> f64 {

@@ -28,6 +28,7 @@ use crate::pool::sampler::background::Background;
 use crate::pool::spans;
 use crate::pool::spec::{IdKind, PoolSpec};
 use crate::store::anchored::AnchorRows;
+use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Key;
 use crate::store::{ServeMark, Store};
 
@@ -39,8 +40,6 @@ const NEGATIVES_PER_PIECE: usize = 16_384;
 const STEPS_PER_YIELD: u64 = 32_768;
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
 const ATTEMPTS_MAX: usize = 3;
-/// Between the seeds of anchors.
-const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// All that the draws of one request depend on.
 struct Request<'a> {
@@ -204,7 +203,8 @@ impl Request<'_> {
                 let scene =
                     Scene { positive: row.positive, lower_is_harder: self.lower_is_harder, now: self.now };
                 // Of its place in the request: an anchor named twice is drawn for twice.
-                let seed = self.seed.wrapping_add(((first + i) as u64).wrapping_mul(SEED_STEP));
+                // Hashed, for generators of seeds that are steps apart have words in common.
+                let seed = background_hash((first + i) as u64, placement_hash(self.seed));
                 let view = View::of(rows, row);
                 Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
             })

@@ -56,6 +56,7 @@ struct Request<'a> {
     stamp_now: u32,
     by_steps: bool,
     named: bool,
+    named_anchors: bool,
     seed: u64,
 }
 
@@ -108,6 +109,7 @@ impl Pool {
             stamp_now: now.stamp,
             by_steps: spec.decay.by_steps(),
             named: spec.id_kind == IdKind::Name,
+            named_anchors: of_anchors.anchor_id_kind == IdKind::Name,
             seed: request.seed.unwrap_or_else(rand::random),
         }
         .mine(self.limits.scan_limit as u64)
@@ -236,17 +238,39 @@ impl Request<'_> {
     /// ERROR: every anchor has as many as were asked for.
     fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
         let asked = hard_wanted(self.policy, self.wanted);
-        let enough = draw.eligible >= asked && draw.picks.len() >= self.wanted;
-        if self.policy.shortfall != Shortfall::Error || enough {
+        if self.policy.shortfall != Shortfall::Error {
             return Ok(());
         }
-        Err(PoolError::FailedPrecondition {
+        if draw.eligible < asked {
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
+                    draw.eligible, self.wanted, self.policy.random_fraction
+                ),
+            ));
+        }
+        let (found, wanted) = (draw.picks.len(), self.wanted);
+        if found < wanted {
+            let why = if draw.is_cut { "too many of it may not be served" } else { "it is too small" };
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {found} negatives, {wanted} were wanted: the background has no more, {why}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The error of an anchor that `has` too few.
+    fn shortfall(&self, number: usize, has: std::fmt::Arguments<'_>) -> PoolError {
+        // Of a name there is only the hash left.
+        let anchor = if self.named_anchors { String::new() } else { format!(" ({})", self.anchors[number]) };
+        PoolError::FailedPrecondition {
             reason: "SHORTFALL",
-            message: format!(
-                "anchors[{number}] ({}) has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
-                self.anchors[number], draw.eligible, self.wanted, self.policy.random_fraction
-            ),
-        })
+            message: format!("anchors[{number}]{anchor} {has}"),
+        }
     }
 
     fn append(&self, draw: &Draw<'_>, rows: &AnchorRows, filter: &Filter<'_>, mined: &mut MinedNegatives) {
@@ -285,9 +309,15 @@ impl Request<'_> {
             }
         }
         let kept: Vec<bool> = names.iter().map(|name| !name.is_empty()).collect();
-        if kept.iter().any(|kept| !kept) {
-            mined.retain(&kept);
+        let Some(lost) = kept.iter().position(|kept| !kept) else {
+            return Ok(());
+        };
+        if self.policy.shortfall == Shortfall::Error {
+            let number = mined.offsets.partition_point(|offset| *offset as usize <= lost) - 1;
+            let has = format_args!("lost a negative of the background, which was removed during the request");
+            return Err(self.shortfall(number, has));
         }
+        mined.retain(&kept);
         Ok(())
     }
 

@@ -216,6 +216,13 @@ async fn names_of_anchors_and_negatives_work_like_integers() {
     let scores = decode_floats(answer.scores).unwrap();
     assert!(scores[2].is_nan() && scores[0] == 0.9);
     assert_eq!((answer.background_count, answer.shortfall_count), (4, 1));
+    let error = pb::NegativePolicy { shortfall: pb::Shortfall::Error.into(), ..Default::default() };
+    let asked = pb::MineNegativesRequest { anchors: strings(&["q1", "q2"]), ..request([], 2, error) };
+    let error = mine(&client, asked).await.unwrap_err();
+    assert!(
+        error.to_string().contains("anchors[1] has 1 eligible"),
+        "a row, not the hash of a name: {error}"
+    );
 }
 
 #[tokio::test]
@@ -251,6 +258,10 @@ async fn each_shortfall_policy_does_what_it_says() {
         assert_eq!((error.code(), error.reason().as_deref()), (Code::FailedPrecondition, Some("SHORTFALL")));
         assert!(error.to_string().contains("anchors[0] (1100)"), "the first such anchor: {error}");
         mine(&client, request([1], 2, policy(pb::Shortfall::Error, 0.0))).await.unwrap();
+        let refused = mine(&client, request([1], 64, policy(pb::Shortfall::Error, 1.0))).await;
+        let error = refused.unwrap_err();
+        assert_eq!(error.reason().as_deref(), Some("SHORTFALL"));
+        assert!(error.to_string().contains("anchors[0] (1) has 40 negatives, 64 were wanted"), "{error}");
     }
     // With all of the background taken there is no more.
     let all = mine(&client, request([1], 64, Default::default())).await.unwrap();

@@ -184,9 +184,9 @@ async fn limits_are_named_and_nothing_is_half_done() {
     let (code, text) =
         limit(add_positives(&client, &[(2, 9), (1, 7), (1, 8), (1, 9)], &[]).await.unwrap_err());
     assert_eq!(code, Code::ResourceExhausted);
-    assert!(text.contains("max_positives_per_anchor 2"), "{text}");
+    assert!(text.contains("max_positives_per_anchor 2") && text.contains("anchors[1] "), "{text}");
     let (_, text) = limit(reject(&client, &[(2, 1), (1, 8), (1, 9)]).await.unwrap_err());
-    assert!(text.contains("max_vetoes_per_anchor 1"), "{text}");
+    assert!(text.contains("max_vetoes_per_anchor 1") && text.contains("anchors[1] "), "{text}");
     let (_, text) = limit(add_positives(&client, &[(1, 7), (9, 7)], &[]).await.unwrap_err());
     assert!(text.contains("max_anchors 2"), "{text}");
     let anchored = figures(&client, "p").await.anchored.unwrap();

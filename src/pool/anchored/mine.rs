@@ -76,6 +76,9 @@ impl Pool {
         let Some(of_anchors) = &spec.anchored else {
             return Err(PoolError::Internal("spec"));
         };
+        // What is refused depends on the pool's margins too.
+        let policy = request.policy.over(of_anchors.margins);
+        let request = NegativesRequest { policy, ..request };
         check(of_anchors, &request)?;
         let span = spans::mine_negatives(&self.id, request.anchors.len(), request.num_negatives);
         let mining = pin!(self.mine_checked(anchored, &spec, of_anchors, request, patience));
@@ -95,7 +98,7 @@ impl Pool {
         let _place = self.house.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
-        let policy = request.policy.over(of_anchors.margins);
+        let policy = request.policy;
         let mined = Request {
             anchored,
             store: &*self.store,
@@ -121,7 +124,7 @@ impl Pool {
     }
 }
 
-/// Checks sizes and the policy's ranges.
+/// Checks sizes and the ranges of the policy, which is over the pool's margins.
 fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
     let mut bad = request.policy.violations(spec.negatives_per_anchor);
     let (anchors, wanted) = (request.anchors.len(), request.num_negatives);

@@ -290,3 +290,43 @@ async fn the_same_seed_gives_the_same_negatives_and_anchors_are_drawn_for_apart(
     assert_eq!(first.seed, 7);
     assert_eq!(first.policy.unwrap().shortfall(), pb::Shortfall::Short);
 }
+
+#[tokio::test]
+async fn a_dropped_rows_positive_score_is_not_dropped() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let dense = |lower_is_harder| pb::PoolSpec {
+        background: Some(pb::pool_spec::Background::DenseIds(100)),
+        hardness: Some(pb::Hardness { lower_is_harder, ..Default::default() }),
+        ..spec(4)
+    };
+    for (pool, lower_is_harder, expected) in [("p", false, [0.5, 0.6]), ("distances", true, [0.9, 0.8])] {
+        client.create_pool(pool, dense(lower_is_harder)).await.unwrap();
+        // Anchor 1 loses a NaN, anchor 2 an id out of range, anchor 3 all it has.
+        let rows = rows(&[
+            (1, 1, f32::NAN),
+            (1, 2, 0.1),
+            (1, 3, f32::NAN),
+            (2, 4, 0.1),
+            (2, 200, 0.1),
+            (3, 5, f32::NAN),
+        ]);
+        let batch = pb::ScoreBatch {
+            pool: format!("pools/{pool}"),
+            positive_scores: floats([0.5, 0.7, 0.9, 0.8, 0.6, 0.9]),
+            ..rows
+        };
+        let counts = report(&client, batch).await.unwrap();
+        assert_eq!((counts.inserted, counts.non_finite, counts.out_of_range), (2, 3, 1));
+        let asked = pb::MineNegativesRequest {
+            pool: format!("pools/{pool}"),
+            fields: Some(pb::NegativeFields { positive_scores: true, ..Default::default() }),
+            ..request([1, 2, 3], 1, short(Strategy::Top))
+        };
+        let answer = mine(&client, asked).await.unwrap();
+        let positives = decode_floats(answer.positive_scores).unwrap();
+        assert_eq!(positives[..2], expected, "{pool}");
+        assert!(positives[2].is_nan());
+        assert_eq!(answer.unknown_anchor_count, 1, "an anchor of no rows is none");
+    }
+}

@@ -238,7 +238,8 @@ impl Shard {
 
     /// Lifts ancient keys of anchors number `part` to `floor`.
     pub(super) fn lift(&mut self, floor: Key, part: Range<usize>) {
-        self.anchors[part].iter_mut().for_each(|anchor| anchor.lift(floor));
+        let spec = &self.shared.spec;
+        self.anchors[part].iter_mut().for_each(|anchor| anchor.lift(floor, spec));
     }
 
     /// Reads anchors into their places in `out`, asking for memory before it is needed.
@@ -345,7 +346,7 @@ fn update_known(
         let new = Negative { id: row.id, score, key, stamp: batch.stamp, model_version: batch.model_version };
         match known {
             Some(at) => {
-                anchor.replace(at, new, batch.groups.get(row.row as usize).copied());
+                anchor.replace(at, new, batch.groups.get(row.row as usize).copied(), &shared.spec);
                 out.counts.updated += 1;
                 out.kept.push(row.row);
             }

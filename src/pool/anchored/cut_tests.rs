@@ -7,13 +7,14 @@ use super::fake::{FakeEngine, Handle};
 use super::negatives::{MinedNegatives, NegativesRequest};
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::spec::AnchoredSpec;
+use super::tests::{assert_unbiased, by_draw, report_of};
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::policy::Shortfall;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report};
+use crate::pool::report::Ids;
 use crate::pool::spec::{Limits, PoolSpec};
 use crate::store::BackgroundSpec;
 
@@ -25,17 +26,7 @@ async fn pool(scores: &[f32], ids: u64, groups: u64, scan_limit: usize) -> (Arc<
         Registry::new(Arc::new(FakeEngine(handle.clone())), limits.clone(), TimeSource::monotonic());
     let spec = PoolSpec { anchored: Some(AnchoredSpec::defaults(&limits)), ..PoolSpec::defaults(&limits) };
     let (pool, _) = registry.create("p", spec).await.unwrap();
-    let own = scores.len() as u64;
-    let score = |id: u64| scores.get(id as usize).copied().unwrap_or(0.5);
-    pool.report(Report {
-        anchors: Some(Ids::U64((0..ids).map(|id| if id < own { 1 } else { 1_000 + id / 16 }).collect())),
-        ids: Ids::U64((0..ids).collect()),
-        scores: (0..ids).map(score).collect(),
-        groups: Ids::U64((0..ids).filter(|_| groups > 0).map(|id| 1 + id % groups).collect()),
-        ..Report::default()
-    })
-    .await
-    .unwrap();
+    pool.report(report_of(scores, ids - scores.len() as u64, groups)).await.unwrap();
     (pool, handle)
 }
 
@@ -137,24 +128,14 @@ async fn a_cut_leaves_inclusion_probabilities_unbiased() {
             random_fraction: 0.5,
             ..NegativePolicy::default()
         };
-        let draws = 8_192;
+
         let excluded = (own + others..3_000).collect();
-        let mined = mine(&pool, vec![1; draws], k, policy, excluded).await.unwrap();
-        let probabilities = mined.inclusion_probabilities.as_ref().unwrap();
-        let mut estimates = vec![vec![0.0; draws]; (own + others) as usize];
-        for (draw, rows) in mined.offsets.windows(2).enumerate() {
-            for row in rows[0] as usize..rows[1] as usize {
-                estimates[mined.ids[row] as usize][draw] = 1.0 / f64::from(probabilities[row]);
-            }
-        }
-        let mut rare = 0;
-        for (id, estimates) in estimates.iter().enumerate() {
-            let n = draws as f64;
-            let mean = estimates.iter().sum::<f64>() / n;
-            let error = (estimates.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
-            assert!((mean - 1.0).abs() < 5.0 * error + 1e-6, "alpha {alpha} id {id}: {mean} +- {error}");
-            rare += usize::from(estimates.iter().filter(|e| **e > 0.0).count() < draws * 3 / 4);
-        }
+        let mined = mine(&pool, vec![1; 8_192], k, policy, excluded).await.unwrap();
+        let draws = by_draw(mined);
+        assert_unbiased(&draws, own + others);
+        let rare = (0..own + others)
+            .filter(|id| draws.iter().flatten().filter(|row| row.0 == *id).count() < draws.len() * 3 / 4)
+            .count();
         assert!(rare >= others as usize, "else the cut made no difference: {rare}");
     }
 }

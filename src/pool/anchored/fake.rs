@@ -1,7 +1,7 @@
 //! A store that counts what is read of it and whose answers can be changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ pub(super) type Change = Box<dyn FnMut(&[Address], &mut Vec<Option<Row>>) + Send
 pub(super) struct Handle {
     pub(super) fetched: AtomicUsize,
     pub(super) change: Mutex<Option<Change>>,
+    /// Whoever is to be served has just left.
+    pub(super) all_gone: AtomicBool,
 }
 
 pub(super) struct FakeEngine(pub(super) Arc<Handle>);
@@ -67,6 +69,9 @@ impl Store for FakeStore {
         self.inner.scan(cursor, limit).await
     }
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        if self.handle.all_gone.load(Ordering::Relaxed) {
+            return Ok(vec![None; ids.len()]);
+        }
         self.inner.serve(ids, mark).await
     }
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {

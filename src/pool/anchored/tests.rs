@@ -1,21 +1,30 @@
 //! The draws of anchored pools, in process.
 
+use super::fake::{FakeEngine, Handle};
 use super::negatives::{MinedNegatives, NegativesRequest};
 use super::policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
 use super::spec::AnchoredSpec;
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
 use crate::pool::core::Pool;
+use crate::pool::error::PoolError;
+use crate::pool::policy::Shortfall;
 use crate::pool::registry::Registry;
 use crate::pool::report::{Ids, Report};
-use crate::pool::spec::{Limits, PoolSpec};
+use crate::pool::spec::{IdKind, Limits, PoolSpec};
+use crate::store::Engine;
 use crate::store::naive::NaiveEngine;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A pool of which `change` says what is not default, with one report.
 async fn pool_of(change: impl FnOnce(&mut PoolSpec), report: Report) -> Arc<Pool> {
+    pool_in(Arc::new(NaiveEngine), change, report).await
+}
+
+async fn pool_in(engine: Arc<dyn Engine>, change: impl FnOnce(&mut PoolSpec), report: Report) -> Arc<Pool> {
     let limits = Limits::default();
-    let registry = Registry::new(Arc::new(NaiveEngine), limits.clone(), TimeSource::monotonic());
+    let registry = Registry::new(engine, limits.clone(), TimeSource::monotonic());
     let mut spec =
         PoolSpec { anchored: Some(AnchoredSpec::defaults(&limits)), ..PoolSpec::defaults(&limits) };
     change(&mut spec);
@@ -145,6 +154,44 @@ async fn group_caps_and_the_background_together_leave_probabilities_unbiased() {
             assert!((0..5).all(|group| of_group(group) <= max_per_group as usize));
         }
         assert_unbiased(&draws, 32);
+    }
+}
+
+/// A name that the background lost between the draw and the answer is a row fewer, or the error that ERROR stands for.
+#[tokio::test]
+async fn a_lost_name_is_a_shortfall() {
+    let handle = Arc::new(Handle::default());
+    let pool = pool_in(
+        Arc::new(FakeEngine(handle.clone())),
+        |spec| spec.id_kind = IdKind::Name,
+        Report {
+            anchors: Some(Ids::U64(vec![1, 2])),
+            ids: Ids::Names(vec!["own".into(), "other".into()]),
+            scores: vec![0.9, 0.8],
+            ..Report::default()
+        },
+    )
+    .await;
+    let mined = async |shortfall| {
+        let policy = NegativePolicy {
+            strategy: NegativeStrategy::Random,
+            random_fraction: 0.5,
+            shortfall,
+            ..NegativePolicy::default()
+        };
+        let request =
+            NegativesRequest { anchors: Ids::U64(vec![1]), num_negatives: 2, policy, ..Default::default() };
+        pool.mine_negatives(request, Patience::Refuse).await
+    };
+    assert_eq!(mined(Shortfall::Error).await.unwrap().names.unwrap().len(), 2);
+    handle.all_gone.store(true, Ordering::Relaxed);
+    let left = mined(Shortfall::Fill).await.unwrap();
+    assert_eq!((left.names.unwrap(), left.shortfall_count), (vec!["own".into()], 1));
+    match mined(Shortfall::Error).await {
+        Err(PoolError::FailedPrecondition { reason: "SHORTFALL", message }) => {
+            assert!(message.starts_with("anchors[0] (1) lost"), "{message}");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

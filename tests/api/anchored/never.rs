@@ -97,7 +97,7 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
 async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    client.create_pool("p", spec(16)).await.unwrap();
+    client.create_pool("p", spec(256)).await.unwrap();
     let batch = |round: u64| {
         let list: Vec<_> =
             (0..400).map(|i| (i % 20, (i * 7 + round) % 200, ((i + round) % 89) as f32 / 100.0)).collect();

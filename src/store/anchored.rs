@@ -186,8 +186,8 @@ pub struct Negative {
 }
 
 impl Negative {
-    /// The order of an anchor's negatives, the hardest first: by key; by raw score, where one key stands for several (a thousandth of an
-    /// octave, or what is clamped); by id.
+    /// The order of an anchor's negatives, the hardest first: by key; by raw score, where one key stands for several (those of a
+    /// thousandth of an octave, or clamped); by id.
     #[must_use]
     pub fn hardest_first(&self, other: &Self, lower_is_harder: bool) -> Ordering {
         let by_score = match lower_is_harder {

@@ -112,8 +112,8 @@ async fn what_is_removed_comes_in_vain() {
     assert!(fetched < 2_000, "{fetched} members read");
 }
 
-/// Of each id that can come, 1/pi averages to 1 over draws, it being 0 where the id did not come: whether the cut ends a draw, or own
-/// negatives go on after it. z of 5 for each of 20 ids: a right formula fails under one seed in 80,000, and the seeds are fixed.
+/// Whether the cut ends a draw, or own negatives go on after it. z of 5 for each of 20 ids: a right formula fails under one seed in
+/// 80,000, and the seeds are fixed.
 #[tokio::test]
 async fn a_cut_leaves_inclusion_probabilities_unbiased() {
     // (scores of the own, others that may come, k, exponent)

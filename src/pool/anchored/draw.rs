@@ -3,10 +3,10 @@
 //! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
 //! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
 //!
-//! The background has limited patience: once so many members came in vain it is cut off, and the race goes on with the anchor's own.
-//! Whoever was not turned away makes no difference to when that is, so that pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
+//! Once too many members of the background came in vain it is cut off, and the race goes on with the anchor's own. Who is
+//! chosen makes no difference to when that is, so that pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
 //!
-//! Masses, and the times they arrive at, are logarithms: of a high dimension or exponent no two masses need be in the reach of one f64.
+//! Masses, and the times they arrive at, are logarithms: at a high dimension or exponent one f64 reaches from no mass to the next.
 
 use super::arrivals::Arrivals;
 use super::filter::{Filter, View};

@@ -91,8 +91,7 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
     }
 }
 
-/// The same of vetoes, under every shortfall policy and with strategies that look at scores: the call that follows the answer never
-/// serves it, whatever is reported and mined meanwhile.
+/// The same of vetoes, under every shortfall policy and with strategies that look at scores.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
     let server = TestServer::start().await;

@@ -119,7 +119,8 @@ pub struct Limits {
     /// crop, not a data set.
     pub max_payload_bytes: u32,
     /// Samples that one mining call may read beside its draws: for windows that leave few, and for counts of what is
-    /// eligible. Default 16,777,216: a whole pool of that size, about a second.
+    /// eligible; and members of the background that a request for negatives may look at in vain. Default 16,777,216: a
+    /// whole pool of that size, about a second.
     pub max_scan_rows: usize,
     /// Longest wait for a pool to fill. Default 5 min: a caller that is gone should not be waited for all night.
     #[serde(with = "format::duration")]

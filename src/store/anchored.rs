@@ -5,6 +5,7 @@
 //! where there is no room for it the call that names it is refused.
 
 use async_trait::async_trait;
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -182,6 +183,19 @@ pub struct Negative {
     pub stamp: u32,
     /// Version of the model that scored it.
     pub model_version: u32,
+}
+
+impl Negative {
+    /// The order of an anchor's negatives, the hardest first: by key; by raw score, where one key stands for several (those of a
+    /// thousandth of an octave, or clamped); by id.
+    #[must_use]
+    pub fn hardest_first(&self, other: &Self, lower_is_harder: bool) -> Ordering {
+        let by_score = match lower_is_harder {
+            true => self.score.total_cmp(&other.score),
+            false => other.score.total_cmp(&self.score),
+        };
+        other.key.serial_cmp(self.key).then(by_score).then(self.id.cmp(&other.id))
+    }
 }
 
 /// What is stored of one anchor, as places in the columns of [`AnchorRows`].

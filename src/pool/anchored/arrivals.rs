@@ -16,6 +16,10 @@ pub(super) struct Arrivals {
     total: u64,
     drawn: u64,
     clock: f64,
+    /// When the last one was taken.
+    taken: f64,
+    /// After this nothing arrives any more.
+    pub(super) cut: f64,
     /// The shuffle's swapped places.
     swapped: HashMap<u64, u64>,
     /// Drawn and not yet taken: time and number.
@@ -24,7 +28,16 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     pub(super) fn new(rate: f64, total: u64) -> Self {
-        Self { rate, total, drawn: 0, clock: 0.0, swapped: HashMap::new(), ahead: VecDeque::new() }
+        Self {
+            rate,
+            total,
+            drawn: 0,
+            clock: 0.0,
+            taken: 0.0,
+            cut: f64::INFINITY,
+            swapped: HashMap::new(),
+            ahead: VecDeque::new(),
+        }
     }
 
     /// The next arrival: time and number.
@@ -37,7 +50,14 @@ impl Arrivals {
 
     /// Takes the next arrival.
     pub(super) fn pop(&mut self) {
-        self.ahead.pop_front();
+        if let Some((time, _)) = self.ahead.pop_front() {
+            self.taken = time;
+        }
+    }
+
+    /// Nothing arrives any more after the last arrival taken.
+    pub(super) fn cut_off(&mut self) {
+        *self = Self { cut: self.taken, ..Self::new(self.rate, 0) };
     }
 
     /// The numbers of the next `n` arrivals, as far as they come before `end` or are the next one.

@@ -1,13 +1,15 @@
 //! The background as the draws of many anchors share it: members by their number, read once, when a draw first needs them.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::pool::error::PoolError;
-use crate::pool::sampler::background::Background;
+use crate::pool::sampler::background::{self, Background};
 use crate::store::Store;
 
 /// Members read in one call.
 const PIECE: usize = 16_384;
+/// Members remembered from one piece of the anchors to the next, at most: of a dense space there may be any number.
+const READ_MAX: usize = 1 << 20;
 
 /// A member of the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +29,11 @@ pub(super) struct Members<'a> {
     pub(super) total: u64,
     /// `None`: gone.
     read: HashMap<u64, Option<Member>>,
-    /// Another background has taken the place of the one that was counted.
-    pub(super) overtaken: bool,
+    /// Ids that have been read.
+    seen: HashSet<u64>,
+    /// Rows met that are in the background that was counted, and that are not.
+    met: usize,
+    strangers: usize,
 }
 
 impl<'a> Members<'a> {
@@ -45,12 +50,34 @@ impl<'a> Members<'a> {
             .collect();
         // A dense space of which all is removed has numbers, but nobody.
         let total = if background.size > 0.0 { total } else { 0 };
-        Self { store, background, lanes, total, read: HashMap::new(), overtaken: false }
+        Self {
+            store,
+            background,
+            lanes,
+            total,
+            read: HashMap::new(),
+            seen: HashSet::new(),
+            met: 0,
+            strangers: 0,
+        }
+    }
+
+    /// Whether another background has taken the place of the one that was counted.
+    pub(super) fn is_overtaken(&self) -> bool {
+        background::is_overtaken(self.strangers, self.met)
     }
 
     /// The member of this number: `None` before it is read, `Some(None)` when it is gone.
     pub(super) fn get(&self, number: u64) -> Option<Option<Member>> {
         self.read.get(&number).copied()
+    }
+
+    /// Forgets what it has read, when that is much. Between draws: to one of them a member is one for good.
+    pub(super) fn forget_many(&mut self) {
+        if self.read.len() > READ_MAX {
+            self.read = HashMap::new();
+            self.seen = HashSet::new();
+        }
     }
 
     /// Reads members that have not been read.
@@ -71,11 +98,96 @@ impl<'a> Members<'a> {
             for (number, row) in numbers.iter().zip(rows) {
                 // What is not in the background that was counted came with another one.
                 let counted = row.filter(|row| self.background.contains(row.id));
-                self.overtaken |= counted.is_none() && row.is_some();
-                let member = counted.map(|row| Member { id: row.id, group: row.group });
+                self.met += usize::from(counted.is_some());
+                self.strangers += usize::from(counted.is_none() && row.is_some());
+                // Numbers move when a member leaves: one under two of them could come twice to an anchor.
+                let member = counted
+                    .filter(|row| self.seen.insert(row.id))
+                    .map(|row| Member { id: row.id, group: row.group });
                 self.read.insert(*number, member);
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::anchored::fake::{FakeStore, Handle};
+    use crate::store::hash::background_hash;
+    use crate::store::key::Hardness;
+    use crate::store::naive::NaiveStore;
+    use crate::store::{BackgroundCount, BackgroundSpec, Census, Row, StoreSpec};
+    use std::sync::Arc;
+
+    /// A store whose member of number i has the id `id(i)`.
+    fn store(id: impl Fn(u64) -> u64 + Send + 'static) -> FakeStore {
+        let spec = StoreSpec {
+            capacity: 1,
+            shards: 1,
+            background: BackgroundSpec::Sampled { size: 1 },
+            hardness: Hardness::default(),
+            named: false,
+            salt_seed: 1,
+        };
+        let handle = Handle::default();
+        *handle.change.lock() = Some(Box::new(move |addresses, rows| {
+            for (address, row) in addresses.iter().zip(rows) {
+                if let crate::store::Address::Background { ordinal, .. } = address {
+                    *row = Some(Row::unreported(id(*ordinal)));
+                }
+            }
+        }));
+        FakeStore { inner: Arc::new(NaiveStore::new(spec)), handle: Arc::new(handle) }
+    }
+
+    const SALT: u64 = 1;
+
+    fn census(threshold: Option<u64>) -> Census {
+        Census {
+            buckets: Vec::new(),
+            hard: 0,
+            leased: 0,
+            leased_background: 0,
+            leased_outside: 0,
+            background: BackgroundCount::Sampled { salt: SALT, threshold, counts: vec![100] },
+            floor: None,
+        }
+    }
+
+    /// A member leaves between two reads and the last one gets its number, which had been read under its own.
+    #[tokio::test]
+    async fn a_member_under_two_numbers_is_one() {
+        let store = store(|number| if number == 7 { 99 } else { number });
+        let census = census(None);
+        let background = Background::of(&census);
+        let mut members = Members::new(&store, &background);
+        members.read(vec![98, 99]).await.unwrap();
+        members.read(vec![6, 7]).await.unwrap();
+        let ids = [98, 99, 6, 7].map(|number| members.get(number).unwrap().map(|member| member.id));
+        assert_eq!(ids, [Some(98), Some(99), Some(6), None]);
+    }
+
+    #[tokio::test]
+    async fn a_few_strangers_are_no_other_background() {
+        let threshold = 1 << 63;
+        let (inside, outside): (Vec<u64>, Vec<u64>) =
+            (0..400).partition(|id| background_hash(*id, SALT) < threshold);
+        let store = store(move |number| {
+            let number = number as usize;
+            if (20..60).contains(&number) { inside[number] } else { outside[number] }
+        });
+        let census = census(Some(threshold));
+        let background = Background::of(&census);
+        let mut members = Members::new(&store, &background);
+        members.read((0..3).collect()).await.unwrap();
+        assert!(!members.is_overtaken(), "3 may be an accident");
+        members.read((20..60).collect()).await.unwrap();
+        members.read((3..20).collect()).await.unwrap();
+        assert!(!members.is_overtaken(), "20 strangers, 40 members");
+        assert_eq!(members.get(5), Some(None));
+        members.read((60..90).collect()).await.unwrap();
+        assert!(members.is_overtaken(), "50 strangers, 40 members");
     }
 }

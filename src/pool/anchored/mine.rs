@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::Instrument as _;
 
-use super::draw::{Draw, Progress, hard_wanted};
+use super::draw::{Draw, Progress};
 use super::filter::{Filter, View};
 use super::members::Members;
 use super::negatives::{
@@ -14,6 +14,8 @@ use super::negatives::{
 };
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::strategy::{self, Scene};
+use super::tally::Tally;
+use super::wanted::hard_wanted;
 use super::{Anchored, spec::AnchoredSpec};
 use crate::pool::admission::Patience;
 use crate::pool::batch::Source;
@@ -26,6 +28,7 @@ use crate::pool::sampler::background::Background;
 use crate::pool::spans;
 use crate::pool::spec::{IdKind, PoolSpec};
 use crate::store::anchored::AnchorRows;
+use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Key;
 use crate::store::{ServeMark, Store};
 
@@ -33,10 +36,10 @@ use crate::store::{ServeMark, Store};
 /// their turn.
 const ANCHORS_PER_PIECE: usize = 1_024;
 const NEGATIVES_PER_PIECE: usize = 16_384;
+/// Arrivals looked at before others get their turn, about.
+const STEPS_PER_YIELD: u64 = 32_768;
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
 const ATTEMPTS_MAX: usize = 3;
-/// Between the seeds of anchors.
-const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// All that the draws of one request depend on.
 struct Request<'a> {
@@ -53,6 +56,7 @@ struct Request<'a> {
     stamp_now: u32,
     by_steps: bool,
     named: bool,
+    named_anchors: bool,
     seed: u64,
 }
 
@@ -72,6 +76,9 @@ impl Pool {
         let Some(of_anchors) = &spec.anchored else {
             return Err(PoolError::Internal("spec"));
         };
+        // What is refused depends on the pool's margins too.
+        let policy = request.policy.over(of_anchors.margins);
+        let request = NegativesRequest { policy, ..request };
         check(of_anchors, &request)?;
         let span = spans::mine_negatives(&self.id, request.anchors.len(), request.num_negatives);
         let mining = pin!(self.mine_checked(anchored, &spec, of_anchors, request, patience));
@@ -91,7 +98,7 @@ impl Pool {
         let _place = self.house.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
-        let policy = request.policy.over(of_anchors.margins);
+        let policy = request.policy;
         let mined = Request {
             anchored,
             store: &*self.store,
@@ -105,9 +112,10 @@ impl Pool {
             stamp_now: now.stamp,
             by_steps: spec.decay.by_steps(),
             named: spec.id_kind == IdKind::Name,
+            named_anchors: of_anchors.anchor_id_kind == IdKind::Name,
             seed: request.seed.unwrap_or_else(rand::random),
         }
-        .mine()
+        .mine(self.limits.scan_limit as u64)
         .await?;
         anchored.filtered.lock().add(&mined.filtered);
         self.recorder.mines.record(begun.elapsed());
@@ -116,7 +124,7 @@ impl Pool {
     }
 }
 
-/// Checks sizes and the policy's ranges.
+/// Checks sizes and the ranges of the policy, which is over the pool's margins.
 fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
     let mut bad = request.policy.violations(spec.negatives_per_anchor);
     let (anchors, wanted) = (request.anchors.len(), request.num_negatives);
@@ -138,18 +146,21 @@ fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolErro
 }
 
 impl Request<'_> {
-    async fn mine(&self) -> Result<MinedNegatives, PoolError> {
+    /// `vain`: members of the background that may come to no use, over all draws.
+    async fn mine(&self, vain: u64) -> Result<MinedNegatives, PoolError> {
+        let mut tally = Tally::new(vain);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX).await? {
+            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX, &mut tally).await? {
                 return Ok(mined);
             }
         }
     }
 
     /// The draws; `None`: the background that was counted has been replaced, and it is not the last attempt.
-    async fn attempt(&self, last: bool) -> Result<Option<MinedNegatives>, PoolError> {
+    async fn attempt(&self, last: bool, tally: &mut Tally) -> Result<Option<MinedNegatives>, PoolError> {
+        tally.filtered = FilterCounts::default();
         let census = self.store.census().await?;
         let background = Background::of(&census);
         let mut members = Members::new(self.store, &background);
@@ -167,12 +178,14 @@ impl Request<'_> {
         for (number, anchors) in self.anchors.chunks(piece).enumerate() {
             let rows = self.anchored.store.fetch(anchors).await?;
             let first = number * piece;
-            self.draw(&rows, first, &filter, &mut members, &mut mined).await?;
-            if members.overtaken && !last {
+            self.draw(&rows, first, &filter, &mut members, tally, &mut mined).await?;
+            if members.is_overtaken() && !last {
                 return Ok(None);
             }
+            members.forget_many();
             tokio::task::yield_now().await;
         }
+        mined.filtered = tally.filtered;
         self.name_background(&mut mined).await?;
         Ok(Some(mined))
     }
@@ -184,6 +197,7 @@ impl Request<'_> {
         first: usize,
         filter: &Filter<'_>,
         members: &mut Members<'_>,
+        tally: &mut Tally,
         mined: &mut MinedNegatives,
     ) -> Result<(), PoolError> {
         let mut draws: Vec<Draw<'_>> = rows
@@ -194,16 +208,22 @@ impl Request<'_> {
                 let scene =
                     Scene { positive: row.positive, lower_is_harder: self.lower_is_harder, now: self.now };
                 // Of its place in the request: an anchor named twice is drawn for twice.
-                let seed = self.seed.wrapping_add(((first + i) as u64).wrapping_mul(SEED_STEP));
+                // Hashed, for generators of seeds that are steps apart have words in common.
+                let seed = background_hash((first + i) as u64, placement_hash(self.seed));
                 let view = View::of(rows, row);
-                Draw::new(view, &scene, filter, members, self.wanted, seed, &mut mined.filtered)
+                Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
             })
             .collect();
+        let mut pause = tally.steps + STEPS_PER_YIELD;
         loop {
             let mut needed = Vec::new();
             for draw in &mut draws {
-                if let Progress::Needs(numbers) = draw.run(filter, members, &mut mined.filtered) {
+                if let Progress::Needs(numbers) = draw.run(filter, members, tally) {
                     needed.extend(numbers);
+                }
+                if tally.steps >= pause {
+                    pause = tally.steps + STEPS_PER_YIELD;
+                    tokio::task::yield_now().await;
                 }
             }
             if needed.is_empty() {
@@ -220,18 +240,40 @@ impl Request<'_> {
 
     /// ERROR: every anchor has as many as were asked for.
     fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
-        let asked = hard_wanted(self.policy.random_fraction, self.wanted);
-        let enough = draw.eligible >= asked && draw.picks.len() >= self.wanted;
-        if self.policy.shortfall != Shortfall::Error || enough {
+        let asked = hard_wanted(self.policy, self.wanted);
+        if self.policy.shortfall != Shortfall::Error {
             return Ok(());
         }
-        Err(PoolError::FailedPrecondition {
+        if draw.eligible < asked {
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
+                    draw.eligible, self.wanted, self.policy.random_fraction
+                ),
+            ));
+        }
+        let (found, wanted) = (draw.picks.len(), self.wanted);
+        if found < wanted {
+            let why = if draw.is_cut { "too many of it may not be served" } else { "it is too small" };
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {found} negatives, {wanted} were wanted: the background has no more, {why}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The error of an anchor that `has` too few.
+    fn shortfall(&self, number: usize, has: std::fmt::Arguments<'_>) -> PoolError {
+        // Of a name there is only the hash left.
+        let anchor = if self.named_anchors { String::new() } else { format!(" ({})", self.anchors[number]) };
+        PoolError::FailedPrecondition {
             reason: "SHORTFALL",
-            message: format!(
-                "anchors[{number}] ({}) has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
-                self.anchors[number], draw.eligible, self.wanted, self.policy.random_fraction
-            ),
-        })
+            message: format!("anchors[{number}]{anchor} {has}"),
+        }
     }
 
     fn append(&self, draw: &Draw<'_>, rows: &AnchorRows, filter: &Filter<'_>, mined: &mut MinedNegatives) {
@@ -270,9 +312,15 @@ impl Request<'_> {
             }
         }
         let kept: Vec<bool> = names.iter().map(|name| !name.is_empty()).collect();
-        if kept.iter().any(|kept| !kept) {
-            mined.retain(&kept);
+        let Some(lost) = kept.iter().position(|kept| !kept) else {
+            return Ok(());
+        };
+        if self.policy.shortfall == Shortfall::Error {
+            let number = mined.offsets.partition_point(|offset| *offset as usize <= lost) - 1;
+            let has = format_args!("lost a negative of the background, which was removed during the request");
+            return Err(self.shortfall(number, has));
         }
+        mined.retain(&kept);
         Ok(())
     }
 

@@ -4,7 +4,11 @@
 //! with the background ([`draw`]) → inclusion probabilities → columns.
 
 mod arrivals;
+#[cfg(test)]
+mod cut_tests;
 mod draw;
+#[cfg(test)]
+mod fake;
 mod figures;
 mod filter;
 mod known;
@@ -15,8 +19,10 @@ pub mod policy;
 mod report;
 pub mod spec;
 mod strategy;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use figures::AnchoredFigures;
 pub use known::MarkCounts;

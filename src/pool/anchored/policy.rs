@@ -105,7 +105,7 @@ impl NegativePolicy {
             || matches!(self.strategy, NegativeStrategy::SemiHard | NegativeStrategy::DistanceWeighted)
     }
 
-    /// Checks every range; fields are named below `policy`.
+    /// Checks every range of a policy with the pool's margins; fields are named below `policy`.
     #[must_use]
     pub fn violations(&self, negatives_per_anchor: u32) -> Vec<Violation> {
         let mut bad = Vec::new();

@@ -1,5 +1,6 @@
 //! Reports into an anchored pool: checks, the decay clock, resends, the anchors' store, the background, the ack.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Anchored;
@@ -13,7 +14,7 @@ use crate::pool::reporting::group_numbers;
 use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
-use crate::store::anchored::{AnchorApplied, AnchorBatch};
+use crate::store::anchored::{AnchorApplied, AnchorBatch, least_alike};
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch, Rotation};
 
 /// The columns of a report, and what of it never reaches a store.
@@ -99,6 +100,7 @@ impl Pool {
         let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
         let dropped = keep.iter().filter(|keep| !**keep).count() as u64;
         if dropped > 0 {
+            keep_positives(&mut batch, &keep, spec.hardness.lower_is_harder);
             retain(&mut batch.anchors, &keep);
             retain(&mut batch.ids, &keep);
             retain::<Arc<str>>(&mut batch.names, &keep);
@@ -171,6 +173,21 @@ impl Pool {
                 max_fill_millis: spec.rotation.max_fill_time.as_millis() as u64,
             }),
             now_millis: self.clock.now_millis(),
+        }
+    }
+}
+
+/// Hands the positive scores of rows that are dropped to the rows of the same anchors that are kept.
+fn keep_positives(batch: &mut AnchorBatch, keep: &[bool], lower_is_harder: bool) {
+    let mut lost: HashMap<u64, f32> = HashMap::new();
+    let rows = batch.anchors.iter().zip(&mut batch.positive_scores).zip(keep);
+    for ((anchor, positive), _) in rows.filter(|(_, keep)| !**keep) {
+        let least = lost.entry(*anchor).or_insert(f32::NAN);
+        *least = least_alike(lower_is_harder, *least, *positive);
+    }
+    for (anchor, positive) in batch.anchors.iter().zip(&mut batch.positive_scores) {
+        if let Some(least) = lost.get(anchor) {
+            *positive = least_alike(lower_is_harder, *positive, *least);
         }
     }
 }

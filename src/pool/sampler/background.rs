@@ -111,6 +111,15 @@ impl<'a> Background<'a> {
     }
 }
 
+/// So many strangers are no accident.
+const STRANGERS_MIN: usize = 4;
+
+/// Whether most of the counted R has gone, as members and strangers that were met tell: another generation serves. A few strangers
+/// are normal: ids come to R while others have left it and are not yet cleared away.
+pub(in crate::pool) fn is_overtaken(strangers: usize, members: usize) -> bool {
+    strangers >= STRANGERS_MIN && strangers > members
+}
+
 /// Who is drawn only as a member of R can rest only if it was in R: those that do not rest are in R less often than p. Of n ids
 /// with m members, l of which rest with k of them (still) members: (m - k)/(n - l).
 fn awake_probability(members: f64, ids: f64, resting_members: f64, resting: f64, probability: f64) -> f64 {

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
-use super::background::Background;
+use super::background::{Background, is_overtaken};
 use super::filter::Filter;
 use super::mass::Mass;
 use super::quota::Quota;
@@ -41,9 +41,6 @@ const FRUITLESS_BUDGETS: u64 = 16;
 /// remembered, and of a background that is all of one full stratum there is no end.
 const TURNED_AWAY_MAX: u64 = 65_536;
 const TURNED_AWAY_PER_SAMPLE: u64 = 4;
-
-/// So many strangers are no accident.
-const STRANGERS_MIN: usize = 4;
 
 /// What one request draws from.
 pub(super) struct Field<'a> {
@@ -312,8 +309,8 @@ impl<'a> Race<'a> {
 
     /// Most of the counted R has gone: another generation serves, and this race would draw too little from it.
     pub(super) fn is_overtaken(&self) -> bool {
-        let members = || self.arrivals.iter().filter(|arrival| arrival.from_background).count();
-        self.strangers >= STRANGERS_MIN && self.strangers > members()
+        let members = self.arrivals.iter().filter(|arrival| arrival.from_background).count();
+        is_overtaken(self.strangers, members)
     }
 
     fn schedule_is_spent(&self) -> bool {

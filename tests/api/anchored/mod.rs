@@ -216,6 +216,13 @@ async fn names_of_anchors_and_negatives_work_like_integers() {
     let scores = decode_floats(answer.scores).unwrap();
     assert!(scores[2].is_nan() && scores[0] == 0.9);
     assert_eq!((answer.background_count, answer.shortfall_count), (4, 1));
+    let error = pb::NegativePolicy { shortfall: pb::Shortfall::Error.into(), ..Default::default() };
+    let asked = pb::MineNegativesRequest { anchors: strings(&["q1", "q2"]), ..request([], 2, error) };
+    let error = mine(&client, asked).await.unwrap_err();
+    assert!(
+        error.to_string().contains("anchors[1] has 1 eligible"),
+        "a row, not the hash of a name: {error}"
+    );
 }
 
 #[tokio::test]
@@ -245,12 +252,19 @@ async fn each_shortfall_policy_does_what_it_says() {
         let own: BTreeSet<u64> = by_anchor(&filled)[0][..2].iter().copied().collect();
         assert_eq!(own, BTreeSet::from([100, 101]));
         let shorter = mine(&client, request([1], 10, policy(pb::Shortfall::Short, 0.5))).await.unwrap();
-        assert_eq!((shorter.offsets[1], shorter.shortfall_count), (4, 6), "the mixture that was asked for");
+        // TOP has whole negatives: of 5 it leaves 3 to the background.
+        let most = if strategy == Strategy::Top { 5 } else { 4 };
+        let got = (shorter.offsets[1], shorter.shortfall_count);
+        assert_eq!(got, (most, 10 - most), "the mixture that was asked for");
         let refused = mine(&client, request([1_100, 1, 2], 2, policy(pb::Shortfall::Error, 0.0))).await;
         let error = refused.unwrap_err();
         assert_eq!((error.code(), error.reason().as_deref()), (Code::FailedPrecondition, Some("SHORTFALL")));
         assert!(error.to_string().contains("anchors[0] (1100)"), "the first such anchor: {error}");
         mine(&client, request([1], 2, policy(pb::Shortfall::Error, 0.0))).await.unwrap();
+        let refused = mine(&client, request([1], 64, policy(pb::Shortfall::Error, 1.0))).await;
+        let error = refused.unwrap_err();
+        assert_eq!(error.reason().as_deref(), Some("SHORTFALL"));
+        assert!(error.to_string().contains("anchors[0] (1) has 40 negatives, 64 were wanted"), "{error}");
     }
     // With all of the background taken there is no more.
     let all = mine(&client, request([1], 64, Default::default())).await.unwrap();
@@ -278,4 +292,44 @@ async fn the_same_seed_gives_the_same_negatives_and_anchors_are_drawn_for_apart(
     assert!(drawn[0] != drawn[2] && drawn[2] != drawn[3], "an anchor named twice has two draws");
     assert_eq!(first.seed, 7);
     assert_eq!(first.policy.unwrap().shortfall(), pb::Shortfall::Short);
+}
+
+#[tokio::test]
+async fn a_dropped_rows_positive_score_is_not_dropped() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let dense = |lower_is_harder| pb::PoolSpec {
+        background: Some(pb::pool_spec::Background::DenseIds(100)),
+        hardness: Some(pb::Hardness { lower_is_harder, ..Default::default() }),
+        ..spec(4)
+    };
+    for (pool, lower_is_harder, expected) in [("p", false, [0.5, 0.6]), ("distances", true, [0.9, 0.8])] {
+        client.create_pool(pool, dense(lower_is_harder)).await.unwrap();
+        // Anchor 1 loses a NaN, anchor 2 an id out of range, anchor 3 all it has.
+        let rows = rows(&[
+            (1, 1, f32::NAN),
+            (1, 2, 0.1),
+            (1, 3, f32::NAN),
+            (2, 4, 0.1),
+            (2, 200, 0.1),
+            (3, 5, f32::NAN),
+        ]);
+        let batch = pb::ScoreBatch {
+            pool: format!("pools/{pool}"),
+            positive_scores: floats([0.5, 0.7, 0.9, 0.8, 0.6, 0.9]),
+            ..rows
+        };
+        let counts = report(&client, batch).await.unwrap();
+        assert_eq!((counts.inserted, counts.non_finite, counts.out_of_range), (2, 3, 1));
+        let asked = pb::MineNegativesRequest {
+            pool: format!("pools/{pool}"),
+            fields: Some(pb::NegativeFields { positive_scores: true, ..Default::default() }),
+            ..request([1, 2, 3], 1, short(Strategy::Top))
+        };
+        let answer = mine(&client, asked).await.unwrap();
+        let positives = decode_floats(answer.positive_scores).unwrap();
+        assert_eq!(positives[..2], expected, "{pool}");
+        assert!(positives[2].is_nan());
+        assert_eq!(answer.unknown_anchor_count, 1, "an anchor of no rows is none");
+    }
 }

@@ -90,3 +90,84 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
         other.await.unwrap();
     }
 }
+
+/// The same of vetoes, under every shortfall policy and with strategies that look at scores.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", spec(256)).await.unwrap();
+    let batch = |round: u64| {
+        let list: Vec<_> =
+            (0..400).map(|i| (i % 20, (i * 7 + round) % 200, ((i + round) % 89) as f32 / 100.0)).collect();
+        pb::ScoreBatch { positive_scores: floats(list.iter().map(|_| 0.7)), ..rows(&list) }
+    };
+    let policies: Vec<pb::NegativePolicy> = [
+        (Strategy::SemiHard, pb::Shortfall::Fill, 0.0),
+        (Strategy::SemiHard, pb::Shortfall::Short, 0.25),
+        (Strategy::DistanceWeighted, pb::Shortfall::Error, 0.5),
+        (Strategy::DistanceWeighted, pb::Shortfall::Fill, 0.25),
+        (Strategy::Proportional, pb::Shortfall::Short, 0.0),
+        (Strategy::Proportional, pb::Shortfall::Error, 0.0),
+        (Strategy::Top, pb::Shortfall::Error, 0.5),
+    ]
+    .into_iter()
+    .map(|(strategy, shortfall, share)| pb::NegativePolicy {
+        random_fraction: Some(share),
+        shortfall: shortfall.into(),
+        semi_hard_margin: (strategy == Strategy::SemiHard).then_some(0.5),
+        distance_weighting: (strategy == Strategy::DistanceWeighted)
+            .then_some(pb::DistanceWeighting { dimension: 16, ..Default::default() }),
+        ..short(strategy)
+    })
+    .collect();
+    report(&client, batch(0)).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let others: Vec<_> = (0..2u64)
+        .map(|worker| {
+            let (client, stop, policies) = (client.clone(), stop.clone(), policies.clone());
+            tokio::spawn(async move {
+                let mut round = worker;
+                while !stop.load(Ordering::Relaxed) {
+                    round += 2;
+                    report(&client, batch(round)).await.unwrap();
+                    let policy = policies[round as usize % policies.len()];
+                    let _short = mine(&client, request(0..20, 4, policy)).await;
+                }
+            })
+        })
+        .collect();
+    let mut forbidden: BTreeSet<(u64, u64)> = BTreeSet::new();
+    let (mut served, mut refused) = (vec![0; policies.len()], 0);
+    for round in 0..56u64 {
+        let pairs: Vec<(u64, u64)> = (0..20).map(|a| (a, (round * 31 + a * 3) % 200)).collect();
+        if round % 2 == 0 {
+            reject(&client, &pairs).await.unwrap();
+        } else {
+            add_positives(&client, &pairs, &[]).await.unwrap();
+        }
+        forbidden.extend(&pairs);
+        let at = round as usize % policies.len();
+        match mine(&client, request(0..20, 8, policies[at])).await {
+            Ok(answer) => {
+                for (anchor, ids) in by_anchor(&answer).into_iter().enumerate() {
+                    served[at] += ids.len();
+                    let unique: BTreeSet<u64> = ids.iter().copied().collect();
+                    assert_eq!(unique.len(), ids.len(), "none twice");
+                    let wrong = ids.iter().find(|id| forbidden.contains(&(anchor as u64, **id)));
+                    assert_eq!(wrong, None, "anchor {anchor} in round {round}: {:?}", policies[at]);
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.reason().as_deref(), Some("SHORTFALL"), "{error}");
+                assert_eq!(policies[at].shortfall(), pb::Shortfall::Error);
+                refused += 1;
+            }
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for other in others {
+        other.await.unwrap();
+    }
+    assert!(served.iter().all(|rows| *rows > 100) && refused < 24, "{served:?}, {refused} refused");
+}

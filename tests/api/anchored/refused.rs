@@ -50,6 +50,10 @@ async fn a_wrong_request_names_its_field() {
         ("policy.semi_hard_margin", policy(semi(None))),
         ("policy.semi_hard_margin", policy(semi(Some(0.0)))),
         (
+            "policy.semi_hard_margin",
+            policy(pb::NegativePolicy { absolute_margin: Some(0.25), ..semi(Some(0.25)) }),
+        ),
+        (
             "policy.distance_weighting",
             policy(pb::NegativePolicy { distance_weighting: None, ..weighting(3, 0.0, 0.0) }),
         ),
@@ -184,9 +188,9 @@ async fn limits_are_named_and_nothing_is_half_done() {
     let (code, text) =
         limit(add_positives(&client, &[(2, 9), (1, 7), (1, 8), (1, 9)], &[]).await.unwrap_err());
     assert_eq!(code, Code::ResourceExhausted);
-    assert!(text.contains("max_positives_per_anchor 2"), "{text}");
+    assert!(text.contains("max_positives_per_anchor 2") && text.contains("anchors[1] "), "{text}");
     let (_, text) = limit(reject(&client, &[(2, 1), (1, 8), (1, 9)]).await.unwrap_err());
-    assert!(text.contains("max_vetoes_per_anchor 1"), "{text}");
+    assert!(text.contains("max_vetoes_per_anchor 1") && text.contains("anchors[1] "), "{text}");
     let (_, text) = limit(add_positives(&client, &[(1, 7), (9, 7)], &[]).await.unwrap_err());
     assert!(text.contains("max_anchors 2"), "{text}");
     let anchored = figures(&client, "p").await.anchored.unwrap();
@@ -201,4 +205,29 @@ async fn limits_are_named_and_nothing_is_half_done() {
     report(&client, rows(&many)).await.unwrap();
     let refused = mine(&client, request(vec![1; 4_096], 64, Default::default())).await;
     assert_eq!(told(refused).0, Code::ResourceExhausted);
+}
+
+/// A window within the margin that nothing may enter: whether the margin is the request's or the pool's.
+#[tokio::test]
+async fn a_semi_hard_window_inside_the_margin_is_refused() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", with_anchored(4, |a| a.absolute_margin = Some(0.25))).await.unwrap();
+    let batch = pb::ScoreBatch { positive_scores: floats([0.75]), ..rows(&[(1, 1, 0.4375)]) };
+    report(&client, batch).await.unwrap();
+    let policy = |margin, absolute_margin| pb::NegativePolicy {
+        semi_hard_margin: Some(margin),
+        absolute_margin,
+        ..short(Strategy::SemiHard)
+    };
+    for (margin, absolute, numbers) in [(0.25, None, ["0.25", "0.25"]), (0.3, Some(0.5), ["0.3", "0.5"])] {
+        let error = mine(&client, request([1], 1, policy(margin, absolute))).await.unwrap_err();
+        let text = error.to_string();
+        assert!(numbers.iter().all(|n| text.contains(n)) && text.contains("absolute_margin"), "{text}");
+        assert_invalid(Err::<(), _>(error), "policy.semi_hard_margin");
+    }
+    for (margin, absolute) in [(0.375, None), (0.375, Some(0.0))] {
+        let answer = mine(&client, request([1], 1, policy(margin, absolute))).await.unwrap();
+        assert_eq!(by_anchor(&answer), [vec![1]]);
+    }
 }

@@ -213,3 +213,124 @@ async fn the_semi_hard_window_is_strict_in_both_forms() {
         assert_eq!(by_anchor(&mine(&client, asked).await.unwrap())[0], Vec::<u64>::new());
     }
 }
+
+/// Scores a thousandth of an octave apart, or all beyond where weights are clamped, have one key; ids are in the wrong order.
+#[tokio::test]
+async fn the_hardest_of_one_key_come_first() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let hardness = |function: pb::HardnessFunction, temperature, lower_is_harder| pb::Hardness {
+        function: function.into(),
+        temperature,
+        lower_is_harder,
+        ..Default::default()
+    };
+    let (power, exponential) = (pb::HardnessFunction::Power, pb::HardnessFunction::Exponential);
+    for (pool, hardness, scores) in [
+        ("near", hardness(power, 0.0, false), [0.9, 0.9001, 0.9002, 0.9003]),
+        ("clamped", hardness(exponential, 0.01, false), [0.5, 0.6, 0.7, 0.9]),
+        ("distances", hardness(power, 0.0, true), [0.9002, 0.9001, 0.9, 0.8999]),
+    ] {
+        let spec = pb::PoolSpec { hardness: Some(hardness), ..spec(3) };
+        client.create_pool(pool, spec).await.unwrap();
+        let rows_of =
+            |list: &[(u64, u64, f32)]| pb::ScoreBatch { pool: format!("pools/{pool}"), ..rows(list) };
+        let list: Vec<_> = (0..3).map(|i| (1, i, scores[i as usize])).collect();
+        report(&client, rows_of(&list)).await.unwrap();
+        let top = |k| pb::MineNegativesRequest {
+            pool: format!("pools/{pool}"),
+            ..request([1], k, short(Strategy::Top))
+        };
+        assert_eq!(by_anchor(&mine(&client, top(2)).await.unwrap()), [vec![2, 1]], "{pool}");
+        let counts = report(&client, rows_of(&[(1, 3, scores[3])])).await.unwrap();
+        assert_eq!(counts.inserted, 1, "the hardest takes the place of the easiest");
+        assert_eq!(by_anchor(&mine(&client, top(4)).await.unwrap()), [vec![3, 2, 1]], "{pool}");
+    }
+}
+
+#[tokio::test]
+async fn margins_of_distances_are_above_the_positive() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let distance = pb::Hardness { lower_is_harder: true, ..Default::default() };
+    client.create_pool("p", pb::PoolSpec { hardness: Some(distance), ..spec(8) }).await.unwrap();
+    let list: Vec<_> = (0..8).map(|i| (1, i, (i + 1) as f32 / 8.0)).collect();
+    // The positive least like the anchor is the farthest.
+    report(
+        &client,
+        pb::ScoreBatch {
+            positive_scores: floats([0.1, 0.25, 0.2].repeat(3).into_iter().take(8)),
+            ..rows(&list)
+        },
+    )
+    .await
+    .unwrap();
+    for (absolute, relative, first) in
+        [(Some(0.0), None, 1), (Some(0.25), None, 3), (None, Some(0.5), 2), (Some(0.25), Some(1.5), 4)]
+    {
+        let policy = pb::NegativePolicy {
+            absolute_margin: absolute,
+            relative_margin: relative,
+            ..short(Strategy::Top)
+        };
+        let answer = mine(&client, request([1], 8, policy)).await.unwrap();
+        assert_eq!(by_anchor(&answer), [(first..8).collect::<Vec<u64>>()], "{policy:?}");
+        assert_eq!(answer.filtered.unwrap().positive_aware, first);
+    }
+}
+
+#[tokio::test]
+async fn the_age_window_is_in_steps_since_the_report() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let half_life = Some(pb::decay::HalfLife::HalfLifeSteps(1_000.0));
+    let steps = pb::Decay { half_life, max_step_jump: 0 };
+    client.create_pool("p", pb::PoolSpec { decay: Some(steps), ..spec(8) }).await.unwrap();
+    for step in 0..6 {
+        report(&client, pb::ScoreBatch { step: 10 + step * 5, ..rows(&[(1, step, 0.5)]) }).await.unwrap();
+    }
+    // Ages 25, 20, 15, 10, 5 and 0.
+    for (min, max, ids) in [(0.0, Some(10.0), 3..6), (10.0, Some(20.0), 1..4), (11.0, None, 0..3)] {
+        for strategy in [Strategy::Top, Strategy::Random, Strategy::Proportional] {
+            let policy = pb::NegativePolicy { age: Some(pb::AgeWindow { min, max }), ..short(strategy) };
+            let asked = pb::MineNegativesRequest {
+                fields: Some(pb::NegativeFields { ages: true, ..Default::default() }),
+                ..request([1], 8, policy)
+            };
+            let answer = mine(&client, asked).await.unwrap();
+            let mut got = by_anchor(&answer)[0].clone();
+            got.sort_unstable();
+            assert_eq!(got, ids.clone().collect::<Vec<u64>>(), "{strategy:?} {min} {max:?}");
+            let ages = decode_floats(answer.ages).unwrap();
+            assert!(ages.iter().all(|age| *age >= min as f32 && max.is_none_or(|max| *age <= max as f32)));
+            assert_eq!(answer.filtered.unwrap().age, 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dense_space_fills_up_with_ids_that_nobody_reported() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let background = Some(pb::pool_spec::Background::DenseIds(40));
+    client.create_pool("p", pb::PoolSpec { background, ..spec(4) }).await.unwrap();
+    let counts = report(&client, rows(&[(1, 0, 0.9), (1, 1, 0.8), (1, 40, 0.9)])).await.unwrap();
+    assert_eq!((counts.inserted, counts.out_of_range), (2, 1));
+    add_positives(&client, &[(1, 2)], &[]).await.unwrap();
+    client.remove("p", &[0, 3, 4]).await.unwrap();
+    let expected: BTreeSet<u64> = (0..40).filter(|id| ![0, 2, 3, 4].contains(id)).collect();
+    for (strategy, share) in [(Strategy::Top, 0.0), (Strategy::Random, 0.5), (Strategy::Proportional, 1.0)] {
+        let policy = pb::NegativePolicy {
+            strategy: strategy.into(),
+            random_fraction: Some(share),
+            ..Default::default()
+        };
+        let answer = mine(&client, request([1, 1, 7], 64, policy)).await.unwrap();
+        let drawn = by_anchor(&answer);
+        for ids in &drawn[..2] {
+            assert_eq!(ids.len(), expected.len());
+            assert_eq!(ids.iter().copied().collect::<BTreeSet<_>>(), expected, "{strategy:?}");
+        }
+        assert_eq!(drawn[2].len(), 37, "the other anchor's positive is not its own");
+    }
+}

@@ -105,4 +105,20 @@ mod tests {
         assert!(far.is_finite());
         assert_eq!(far, ln_mass(parameters, 0.5));
     }
+
+    /// Of unit vectors d^2 = 2 - 2s.
+    #[test]
+    fn a_cosine_stands_for_its_distance() {
+        let parameters = DistanceWeighting { dimension: 16, ..DEFAULT };
+        let policy = NegativePolicy { distance_weighting: Some(parameters), ..NegativePolicy::default() };
+        let strategy = DistanceWeighted::of(&policy);
+        let scene = Scene { positive: f32::NAN, lower_is_harder: false, now: Key(0) };
+        let of = |score| Negative { id: 1, score, key: Key(0), stamp: 0, model_version: 0 };
+        for (cosine, distance) in [(0.5, 1.0), (0.28, 1.2), (0.68, 0.8), (1.0, 0.0)] {
+            let mass = strategy.ln_mass(&of(cosine), &scene).unwrap();
+            assert!((mass - ln_mass(parameters, distance)).abs() < 1e-5, "{cosine}: {mass}");
+        }
+        // 1.4 = sqrt(2 - 2 x 0.02).
+        assert!(strategy.admits(&of(0.03), &scene) && !strategy.admits(&of(0.01), &scene));
+    }
 }

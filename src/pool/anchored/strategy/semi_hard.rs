@@ -22,7 +22,13 @@ pub(super) fn violations(policy: &NegativePolicy) -> Vec<Violation> {
         Some(margin) if !(margin.is_finite() && margin > 0.0) => {
             format!("{margin} is not a finite number above 0")
         }
-        Some(_) => return Vec::new(),
+        // Nothing is both within one and beyond the other.
+        Some(margin) => match policy.margins.absolute {
+            Some(absolute) if absolute >= margin => {
+                format!("{margin} is not above absolute_margin {absolute}: nothing would be eligible")
+            }
+            _ => return Vec::new(),
+        },
     };
     vec![Violation::new("policy.semi_hard_margin", wrong)]
 }

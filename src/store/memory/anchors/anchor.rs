@@ -1,7 +1,5 @@
 //! One anchor: its hardest negatives in order, its positive score, and what is known to be no negative of it.
 
-use std::cmp::Ordering;
-
 use crate::store::anchored::{AnchorStoreSpec, Negative, NotNegative, least_alike};
 
 /// Negatives that a new anchor has room for.
@@ -14,7 +12,7 @@ const BLOCK_BYTES: usize = 16;
 pub(super) struct Anchor {
     pub(super) id: u64,
     pub(super) positive: Positive,
-    /// In descending order of key, ties by id.
+    /// The hardest first.
     negatives: Vec<Negative>,
     /// What most anchors have none of.
     side: Option<Box<Side>>,
@@ -104,9 +102,9 @@ impl Anchor {
     }
 
     /// Replaces the negative at `at` by a new report of it; without a group it keeps its own.
-    pub(super) fn replace(&mut self, at: usize, with: Negative, group: Option<u64>) {
+    pub(super) fn replace(&mut self, at: usize, with: Negative, group: Option<u64>, spec: &AnchorStoreSpec) {
         let old = self.take(at);
-        self.put(with, group.unwrap_or(old.1));
+        self.put(with, group.unwrap_or(old.1), spec);
     }
 
     /// Takes in a new negative, if it is hard enough (DECISIONS 22): what fails the pool's margins goes before what is easy.
@@ -117,7 +115,7 @@ impl Anchor {
                 // Doubles, but never beyond what may be kept.
                 self.negatives.reserve_exact(self.negatives.len().max(ROOM_FIRST).min(room));
             }
-            self.put(new, group);
+            self.put(new, group, spec);
             return Offered::Taken;
         }
         let fails =
@@ -126,14 +124,14 @@ impl Anchor {
         let judged = spec.margins.is_some() && !self.positive.score.is_nan();
         let failing = self.negatives.iter().rposition(fails).filter(|_| judged);
         let new_fails = judged && fails(&new);
-        let is_harder = |at: usize| new.key.since(self.negatives[at].key) > 0;
+        let is_harder = |at: usize| is_before(&new, &self.negatives[at], spec);
         let victim = match failing {
             Some(at) if !new_fails || is_harder(at) => at,
             None if !new_fails && is_harder(last) => last,
             _ => return Offered::TooEasy,
         };
         let (evicted, _) = self.take(victim);
-        self.put(new, group);
+        self.put(new, group, spec);
         Offered::Instead(evicted.id)
     }
 
@@ -146,13 +144,8 @@ impl Anchor {
         (self.negatives.remove(at), group)
     }
 
-    fn put(&mut self, new: Negative, group: u64) {
-        let before = |n: &Negative| match n.key.serial_cmp(new.key) {
-            Ordering::Greater => true,
-            Ordering::Equal => n.id < new.id,
-            Ordering::Less => false,
-        };
-        let at = self.negatives.partition_point(before);
+    fn put(&mut self, new: Negative, group: u64, spec: &AnchorStoreSpec) {
+        let at = self.negatives.partition_point(|n| is_before(n, &new, spec));
         self.negatives.insert(at, new);
         if group != 0 || !self.groups().is_empty() {
             let groups = &mut self.side.get_or_insert_default().groups;
@@ -184,12 +177,12 @@ impl Anchor {
     }
 
     /// Lifts negatives so far behind the clock that the serial order of keys would soon wrap. All below `floor` tie at it.
-    pub(super) fn lift(&mut self, floor: crate::store::key::Key) {
-        for negative in self.negatives.iter_mut().rev() {
-            if negative.key.since(floor) >= 0 {
-                return;
-            }
-            negative.key = floor;
+    pub(super) fn lift(&mut self, floor: crate::store::key::Key, spec: &AnchorStoreSpec) {
+        let first = self.negatives.partition_point(|n| n.key.since(floor) >= 0);
+        // Those before are in order already, and the rest may stand among them now.
+        let lifted: Vec<_> = (first..self.negatives.len()).rev().map(|at| self.take(at)).collect();
+        for (negative, group) in lifted {
+            self.put(Negative { key: floor, ..negative }, group, spec);
         }
     }
 
@@ -205,4 +198,8 @@ impl Anchor {
         });
         block(self.negatives.capacity() * size_of::<Negative>()) + side
     }
+}
+
+fn is_before(a: &Negative, b: &Negative, spec: &AnchorStoreSpec) -> bool {
+    a.hardest_first(b, spec.hardness.lower_is_harder).is_lt()
 }

@@ -185,7 +185,7 @@ impl Shard {
     /// Whether all of `rows` of one shard could be marked; how many of their anchors are new.
     ///
     /// # Errors
-    /// `Limit` naming the first anchor that would have too many.
+    /// `Limit` naming a row of the first anchor that would have too many: the anchor itself may be the hash of a name.
     pub(super) fn check_mark(&self, rows: &[Row], why: NotNegative) -> Result<u64, StoreError> {
         let spec = &self.shared.spec;
         let (max, limit, noun) = match why {
@@ -205,10 +205,10 @@ impl Shard {
             };
             let added = rows.iter().filter(|row| known.binary_search(&row.id).is_err()).count();
             if known.len() + added > max {
+                let row = rows.iter().map(|row| row.row).min().unwrap_or(0);
                 return Err(StoreError::Limit {
                     what: format!(
-                        "anchor {} would have {} {noun}, over the pool's {limit} {max}",
-                        rows[0].anchor,
+                        "anchors[{row}] would have {} {noun}, over the pool's {limit} {max}",
                         known.len() + added
                     ),
                     limit,
@@ -238,7 +238,8 @@ impl Shard {
 
     /// Lifts ancient keys of anchors number `part` to `floor`.
     pub(super) fn lift(&mut self, floor: Key, part: Range<usize>) {
-        self.anchors[part].iter_mut().for_each(|anchor| anchor.lift(floor));
+        let spec = &self.shared.spec;
+        self.anchors[part].iter_mut().for_each(|anchor| anchor.lift(floor, spec));
     }
 
     /// Reads anchors into their places in `out`, asking for memory before it is needed.
@@ -345,7 +346,7 @@ fn update_known(
         let new = Negative { id: row.id, score, key, stamp: batch.stamp, model_version: batch.model_version };
         match known {
             Some(at) => {
-                anchor.replace(at, new, batch.groups.get(row.row as usize).copied());
+                anchor.replace(at, new, batch.groups.get(row.row as usize).copied(), &shared.spec);
                 out.counts.updated += 1;
                 out.kept.push(row.row);
             }

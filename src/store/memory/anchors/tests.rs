@@ -65,6 +65,27 @@ async fn the_hardest_of_each_anchor_stay() {
 }
 
 #[tokio::test]
+async fn within_a_tie_of_keys_the_raw_score_decides() {
+    let clamps = HardnessFunction::Exponential { temperature: 0.01 };
+    for (lower_is_harder, function, scores) in [
+        (false, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.9002, 0.9001]),
+        (false, clamps, [0.5, 0.9, 0.7]),
+        (true, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.8998, 0.8999]),
+    ] {
+        let hardness = Hardness { function, lower_is_harder };
+        let keys = scores.map(|score| hardness.key(score, 0).0);
+        assert!(keys[0] == keys[1] && keys[1] == keys[2], "a tie");
+        let store = Anchors::new(AnchorStoreSpec { hardness, ..spec(2) });
+        store.apply(batch(&[(1, 10, scores[0]), (1, 12, scores[2])])).await.unwrap();
+        assert_eq!(stored(&store.fetch(&[1]).await.unwrap(), 0), [(12, scores[2]), (10, scores[0])]);
+        // The hardest comes late and replaces the easiest; the easiest does not come back.
+        assert_eq!(store.apply(batch(&[(1, 13, scores[1])])).await.unwrap().counts.evicted, 1);
+        assert_eq!(store.apply(batch(&[(1, 9, scores[0])])).await.unwrap().counts.too_easy, 1);
+        assert_eq!(stored(&store.fetch(&[1]).await.unwrap(), 0), [(13, scores[1]), (12, scores[2])]);
+    }
+}
+
+#[tokio::test]
 async fn of_too_many_those_too_near_the_positive_go_first() {
     let margins = Margins { absolute: Some(0.0), relative: None };
     let store = Anchors::new(AnchorStoreSpec { margins, ..spec(2) });
@@ -206,21 +227,28 @@ fn happening() -> impl Strategy<Value = Happening> {
 proptest! {
     #[test]
     fn agrees_with_a_plain_model(
-        happenings in prop::collection::vec(happening(), 0..30), n in 1usize..6, rule in 0usize..2,
+        happenings in prop::collection::vec(happening(), 0..30), n in 1usize..6, rule in 0usize..3,
     ) {
-        let update = [ScoreUpdate::Last, ScoreUpdate::Max][rule];
-        let limits = AnchorStoreSpec { max_vetoes_per_anchor: 100, ..spec(n) };
+        let update = [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Last][rule];
+        let lower_is_harder = rule == 2;
+        let hardness = Hardness { lower_is_harder, ..spec(n).hardness };
+        let limits = AnchorStoreSpec { max_vetoes_per_anchor: 100, hardness, ..spec(n) };
+        // What is harder is less.
+        let order = |a: &(u64, f32), b: &(u64, f32)| {
+            let key = |score: f32| hardness.key(score, 0).0.since(Key(0));
+            let raw = if lower_is_harder { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
+            key(b.1).cmp(&key(a.1)).then(raw).then(a.0.cmp(&b.0))
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store = Anchors::new(limits);
         let mut model: BTreeMap<u64, Model> = BTreeMap::new();
-        let mut unique = 0;
         for happening in happenings {
             match happening {
                 Happening::Report(rows) => {
-                    // All scores differ by a key unit at least, so that nothing hangs on ties.
+                    // Half of the scores are so near that some have one key; some are equal.
                     let rows: Vec<(u64, u64, f32)> = rows.iter().map(|(a, i, octave)| {
-                        unique += 1;
-                        (*a, *i, (*octave as f32 + unique as f32 / 1024.0).exp2())
+                        let octave = *octave as f32 / if octave % 2 == 0 { 1.0 } else { 3000.0 };
+                        (*a, *i, octave.exp2())
                     }).collect();
                     let applied =
                         runtime.block_on(store.apply(AnchorBatch { update, ..batch(&rows) })).unwrap();
@@ -243,9 +271,8 @@ proptest! {
                         }
                         anchor.negatives.insert(i, score);
                         if anchor.negatives.len() > n {
-                            let easiest = anchor.negatives.iter().min_by(|a, b| a.1.total_cmp(b.1));
-                            let easiest = *easiest.unwrap().0;
-                            anchor.negatives.remove(&easiest);
+                            let easiest = anchor.negatives.iter().map(|(i, s)| (*i, *s)).max_by(order);
+                            anchor.negatives.remove(&easiest.unwrap().0);
                         }
                     }
                 }
@@ -265,7 +292,7 @@ proptest! {
             for a in 0..4 {
                 let mut expected: Vec<(u64, f32)> =
                     model.get(&a).map(|m| m.negatives.clone().into_iter().collect()).unwrap_or_default();
-                expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+                expected.sort_by(order);
                 prop_assert_eq!(stored(&rows, a as usize), expected);
                 prop_assert_eq!(rows.anchors[a as usize].known, model.contains_key(&a));
             }

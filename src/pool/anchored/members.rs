@@ -151,6 +151,7 @@ mod tests {
             leased: 0,
             leased_background: 0,
             leased_outside: 0,
+            leased_outside_background: 0,
             background: BackgroundCount::Sampled { salt: SALT, threshold, counts: vec![100] },
             floor: None,
         }

@@ -125,6 +125,19 @@ impl Default for Policy {
     }
 }
 
+/// Shares are fractions in binary: (1 - 0.7) x 10 is 3, not a little more.
+pub(super) const ROUNDING: f64 = 1e-9;
+
+/// Hard samples that a batch of `size` wants at least: (1 - epsilon) size, rounded up.
+pub(super) fn hard_wanted(random_fraction: f64, size: usize) -> usize {
+    ((1.0 - random_fraction) * size as f64 - ROUNDING).ceil() as usize
+}
+
+/// The largest batch for which `hard` samples are enough, at a random fraction below 1.
+pub(super) fn size_for(random_fraction: f64, hard: u64) -> usize {
+    (hard as f64 / (1.0 - random_fraction) + ROUNDING) as usize
+}
+
 impl Policy {
     /// A uniform batch, weighted like any other: for a warm-up and a control arm.
     #[must_use]

@@ -60,14 +60,24 @@ impl Arrivals {
         *self = Self { cut: self.taken, ..Self::new(self.rate, 0) };
     }
 
-    /// The numbers of the next `n` arrivals, as far as they come before `end` or are the next one.
+    /// The numbers of the next arrivals: at least of one, and of so many that they are `n` with those of `own`, times in order, that
+    /// come before the last of them.
     pub(super) fn look_ahead(
         &mut self,
         n: usize,
-        end: f64,
+        own: impl Iterator<Item = f64>,
         draws: &mut Draws,
     ) -> impl Iterator<Item = u64> + '_ {
-        while self.ahead.len() < n && (self.ahead.is_empty() || self.clock < end) && self.draw(draws) {}
+        let (mut own, mut before) = (own.peekable(), 0);
+        loop {
+            while own.next_if(|time| *time < self.clock).is_some() {
+                before += 1;
+            }
+            let enough = !self.ahead.is_empty() && self.ahead.len() + before >= n;
+            if enough || !self.draw(draws) {
+                break;
+            }
+        }
         self.ahead.iter().map(|(_, number)| *number)
     }
 
@@ -108,6 +118,23 @@ mod tests {
         assert_ne!(seen, (0..100).collect::<Vec<_>>());
         seen.sort_unstable();
         assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_looks_as_far_ahead_as_the_race_can_go() {
+        let mut draws = Draws::new(1);
+        let mut arrivals = Arrivals::new(1.0, 100);
+        assert_eq!(
+            arrivals.look_ahead(9, std::iter::repeat_n(0.0, 9), &mut draws).count(),
+            1,
+            "the next one"
+        );
+        let times: Vec<f64> = arrivals.ahead.iter().map(|(time, _)| *time).collect();
+        // Three of its own come before the first, the others after all.
+        let own = [0.0, 0.0, 0.0, f64::MAX].into_iter();
+        assert_eq!(arrivals.look_ahead(9, own, &mut draws).count(), 6);
+        assert_eq!(arrivals.ahead[0].0, times[0]);
+        assert_eq!(arrivals.look_ahead(500, std::iter::empty(), &mut draws).count(), 100, "all there are");
     }
 
     /// z of 5: a right formula fails under one seed in a million.

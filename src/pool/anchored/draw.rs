@@ -370,10 +370,9 @@ impl<'a> Draw<'a> {
         // Where most come in vain, each read takes more of them.
         let ahead = missing.max(self.vain as usize / VAIN_PER_LOOK);
         let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.ln_time < f64::INFINITY);
-        // By then the own negatives would do alone.
-        let end = left.map(|c| c.ln_time.exp()).nth(missing - 1).unwrap_or(f64::INFINITY);
+        let own = left.map(|c| c.ln_time.exp());
         let draws = &mut self.draws;
-        self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(ahead, end, draws).collect())
+        self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(ahead, own, draws).collect())
     }
 
     /// r_i of METHODS 5.

@@ -1,20 +1,18 @@
 //! How many of the negatives wanted of an anchor are to be its own.
 
 use super::policy::{NegativePolicy, NegativeStrategy};
-
-/// What binary fractions may be off by: (1 - 0.7) x 10 is 3, not a little more.
-const ROUNDING: f64 = 1e-9;
+use crate::pool::policy::{self as shares};
 
 /// Of `wanted` negatives those that TOP leaves to the background (DECISIONS 10).
 pub(super) fn random_of_top(random_fraction: f64, wanted: usize) -> usize {
-    ((random_fraction * wanted as f64 + ROUNDING).round() as usize).min(wanted)
+    ((random_fraction * wanted as f64 + shares::ROUNDING).round() as usize).min(wanted)
 }
 
 /// Eligible negatives of its own that an anchor must have, or the policy's shortfall rule applies.
 pub(super) fn hard_wanted(policy: &NegativePolicy, wanted: usize) -> usize {
     match policy.strategy {
         NegativeStrategy::Top => wanted - random_of_top(policy.random_fraction, wanted),
-        _ => ((1.0 - policy.random_fraction) * wanted as f64 - ROUNDING).ceil() as usize,
+        _ => shares::hard_wanted(policy.random_fraction, wanted),
     }
 }
 

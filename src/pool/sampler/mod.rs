@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 
 use super::batch::{Approximation, Estimand, MinedBatch, Source};
 use super::error::PoolError;
-use super::policy::{Policy, Shortfall, Strategy};
+use super::policy::{self, Policy, Shortfall, Strategy};
 use crate::store::key::{Hardness, Key};
 use crate::store::{Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
@@ -269,7 +269,7 @@ fn approximations(race: &Race<'_>, filter: &Filter<'_>, guessed: bool) -> Vec<Ap
 async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<usize, PoolError> {
     let size = context.batch_size;
     let random_fraction = context.policy.random_fraction;
-    let hard_wanted = ((1.0 - random_fraction) * size as f64).ceil() as u64;
+    let hard_wanted = policy::hard_wanted(random_fraction, size) as u64;
     if context.policy.shortfall == Shortfall::Fill || hard_wanted == 0 {
         return Ok(size);
     }
@@ -285,7 +285,7 @@ fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Resu
     }
     match context.policy.shortfall {
         Shortfall::Fill => Ok(context.batch_size),
-        Shortfall::Short => Ok((eligible as f64 / (1.0 - random_fraction)) as usize),
+        Shortfall::Short => Ok(policy::size_for(random_fraction, eligible)),
         Shortfall::Error => Err(PoolError::FailedPrecondition {
             reason: "SHORTFALL",
             message: format!(

@@ -63,6 +63,7 @@ def test_rows_and_variables_are_there() -> None:
         "Scores in",
         "Mining and its latency",
         "Mixture",
+        "Policies",
         "Pool health",
         "Workers",
         "Server",

@@ -83,8 +83,8 @@ class Approximation(Choice):
     SCAN_LIMIT = "scan_limit"
     #: `Balance.min_per_stratum` moved samples that the race had not chosen.
     MIN_PER_STRATUM = "min_per_stratum"
-    #: Members of the background were left out because they had been served (`max_serves`, leases): for how many ids each of the
-    #: others stands is a guess.
+    #: Members of the background were left out because they had been served (`max_serves`, leases): for how many ids
+    #: each of the others stands is a guess.
     SERVED_BEFORE = "served_before"
 
 

@@ -81,16 +81,11 @@ impl Flow {
     }
 
     fn misfit(&self, side: Side, samples: u64) -> Option<String> {
-        let (mined, lost) = match side {
-            // Mines are whole samples, so that the balance may stop a part of one short of -error_buffer.
-            Side::Report if self.mined_per_reported.fract() != 0.0 || self.error_buffer.fract() != 0.0 => {
-                (samples as f64 * self.mined_per_reported, 1.0)
-            }
-            Side::Report => (samples as f64 * self.mined_per_reported, 0.0),
-            Side::Mine => (samples as f64, 0.0),
-        };
-        let width = 2.0 * self.error_buffer - lost;
-        let less = if lost > 0.0 { " - 1" } else { "" };
+        let (ratio, buffer) = (self.mined_per_reported, self.error_buffer);
+        let mined = samples as f64 * if side == Side::Report { ratio } else { 1.0 };
+        // Mines are whole samples, so that the balance may stop a part of one short of -error_buffer.
+        let stops_short = side == Side::Report && (ratio.fract() != 0.0 || buffer.fract() != 0.0);
+        let (width, less) = if stops_short { (2.0 * buffer - 1.0, " - 1") } else { (2.0 * buffer, "") };
         (mined > width + ROUNDING).then(|| {
             format!("{mined} mined samples are over 2 x flow.error_buffer{less} = {width}: no wait could let them pass")
         })

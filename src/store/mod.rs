@@ -14,6 +14,8 @@ pub mod memory;
 #[cfg(test)]
 pub mod naive;
 pub mod partition;
+#[cfg(test)]
+pub(crate) mod wrapped;
 
 use async_trait::async_trait;
 use bytes::Bytes;

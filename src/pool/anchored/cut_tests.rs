@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::fake::{FakeEngine, Handle};
+use super::fake::{self, Handle};
 use super::negatives::{MinedNegatives, NegativesRequest};
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::spec::AnchoredSpec;
@@ -22,8 +22,7 @@ use crate::store::BackgroundSpec;
 async fn pool(scores: &[f32], ids: u64, groups: u64, scan_limit: usize) -> (Arc<Pool>, Arc<Handle>) {
     let limits = Limits { scan_limit, ..Limits::default() };
     let handle = Arc::new(Handle::default());
-    let registry =
-        Registry::new(Arc::new(FakeEngine(handle.clone())), limits.clone(), TimeSource::monotonic());
+    let registry = Registry::new(fake::engine(&handle), limits.clone(), TimeSource::monotonic());
     let spec = PoolSpec { anchored: Some(AnchoredSpec::defaults(&limits)), ..PoolSpec::defaults(&limits) };
     let (pool, _) = registry.create("p", spec).await.unwrap();
     pool.report(report_of(scores, ids - scores.len() as u64, groups)).await.unwrap();
@@ -97,8 +96,7 @@ async fn the_draws_of_a_request_give_up_together() {
 async fn what_is_removed_comes_in_vain() {
     let limits = Limits::default();
     let handle = Arc::new(Handle::default());
-    let registry =
-        Registry::new(Arc::new(FakeEngine(handle.clone())), limits.clone(), TimeSource::monotonic());
+    let registry = Registry::new(fake::engine(&handle), limits.clone(), TimeSource::monotonic());
     let spec = PoolSpec {
         anchored: Some(AnchoredSpec::defaults(&limits)),
         background: BackgroundSpec::Dense { ids: 50_000 },

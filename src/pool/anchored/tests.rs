@@ -1,6 +1,6 @@
 //! The draws of anchored pools, in process.
 
-use super::fake::{FakeEngine, Handle};
+use super::fake::{self, Handle};
 use super::negatives::{MinedNegatives, NegativesRequest};
 use super::policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
 use super::spec::AnchoredSpec;
@@ -162,7 +162,7 @@ async fn group_caps_and_the_background_together_leave_probabilities_unbiased() {
 async fn a_lost_name_is_a_shortfall() {
     let handle = Arc::new(Handle::default());
     let pool = pool_in(
-        Arc::new(FakeEngine(handle.clone())),
+        fake::engine(&handle),
         |spec| spec.id_kind = IdKind::Name,
         Report {
             anchors: Some(Ids::U64(vec![1, 2])),

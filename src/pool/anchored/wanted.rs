@@ -1,18 +1,18 @@
 //! How many of the negatives wanted of an anchor are to be its own.
 
 use super::policy::{NegativePolicy, NegativeStrategy};
-use crate::pool::policy::{self as shares};
+use crate::pool::policy::{ROUNDING, hard_wanted as hard_share};
 
 /// Of `wanted` negatives those that TOP leaves to the background (DECISIONS 10).
 pub(super) fn random_of_top(random_fraction: f64, wanted: usize) -> usize {
-    ((random_fraction * wanted as f64 + shares::ROUNDING).round() as usize).min(wanted)
+    ((random_fraction * wanted as f64 + ROUNDING).round() as usize).min(wanted)
 }
 
 /// Eligible negatives of its own that an anchor must have, or the policy's shortfall rule applies.
 pub(super) fn hard_wanted(policy: &NegativePolicy, wanted: usize) -> usize {
     match policy.strategy {
         NegativeStrategy::Top => wanted - random_of_top(policy.random_fraction, wanted),
-        _ => shares::hard_wanted(policy.random_fraction, wanted),
+        _ => hard_share(policy.random_fraction, wanted),
     }
 }
 

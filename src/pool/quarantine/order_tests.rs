@@ -16,19 +16,13 @@ use crate::pool::registry::Registry;
 use crate::pool::report::Ids;
 use crate::pool::samples::Place;
 use crate::pool::spec::Limits;
-use crate::store::anchored::{AnchorStore, AnchorStoreSpec};
-use crate::store::naive::NaiveEngine;
-use crate::store::{
-    Address, Applied, Census, Engine, Level, ReportBatch, Row, ScanPage, ServeMark, ServePenalty, Served,
-    Store, StoreError, StoreSpec, StoreStats, StratumCount,
-};
+use crate::store::wrapped::{Wrapped, WrappingEngine};
+use crate::store::{Applied, ReportBatch, Store, StoreError};
 
 /// Batches with this id wait in front of the store.
 const HELD_UP: u64 = 777;
 const NOISY: u64 = 1;
 const SHORT: Duration = Duration::from_millis(50);
-
-struct SlowEngine(Arc<Semaphore>);
 
 struct SlowStore {
     inner: Arc<dyn Store>,
@@ -36,72 +30,26 @@ struct SlowStore {
 }
 
 #[async_trait]
-impl Engine for SlowEngine {
-    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(SlowStore { inner: NaiveEngine.open(spec).await?, go_on: self.0.clone() }))
+impl Wrapped for SlowStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
-    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
-        NaiveEngine.open_anchors(spec).await
-    }
-}
-
-#[async_trait]
-impl Store for SlowStore {
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
         if batch.ids.contains(&HELD_UP) {
             let _go_on = self.go_on.acquire().await;
         }
         self.inner.apply(batch).await
     }
-    async fn census(&self) -> Result<Census, StoreError> {
-        self.inner.census().await
-    }
-    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.inner.fetch(addresses).await
-    }
-    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.inner.get(ids).await
-    }
-    async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.inner.top(n, penalty, scan_limit).await
-    }
-    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
-        self.inner.scan(cursor, limit).await
-    }
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
-        self.inner.serve(ids, mark).await
-    }
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
-        self.inner.expire(now_millis).await
-    }
-    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
-        self.inner.of_strata(strata).await
-    }
-    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
-        self.inner.release(ids).await
-    }
-    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
-        self.inner.leases(ids).await
-    }
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
-        self.inner.strata().await
-    }
-    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
-        self.inner.remove(ids).await
-    }
-    async fn level(&self) -> Result<Level, StoreError> {
-        self.inner.level().await
-    }
-    async fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats().await
-    }
 }
 
 #[tokio::test]
 async fn the_ack_waits_for_a_report_that_would_bring_the_sample_back() {
     let go_on = Arc::new(Semaphore::new(0));
-    let engine = Arc::new(SlowEngine(go_on.clone()));
+    let held_up = go_on.clone();
+    let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
+        Arc::new(SlowStore { inner, go_on: held_up.clone() })
+    }));
     let registry = Registry::new(engine, Limits::default(), TimeSource::Manual(Arc::default()));
     let pool = registry.create("noisy", spec(false)).await.unwrap().0;
     pool.report(crowd(100)).await.unwrap();

@@ -186,7 +186,7 @@ async fn read_places(
 }
 
 /// The sample at `rank` (0 the hardest), or `None` past the end; whether that is exact. Of a tier of more samples than may be
-/// read every so manyth is.
+/// read only an even part is.
 async fn place_at(
     store: &dyn Store,
     census: &Census,

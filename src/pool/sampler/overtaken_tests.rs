@@ -7,10 +7,8 @@ use async_trait::async_trait;
 use super::tests::{context_of, policy, pool, scores};
 use super::*;
 use crate::store::naive::NaiveStore;
-use crate::store::{
-    Address, Applied, BackgroundSpec, Census, Level, ReportBatch, ScanPage, StoreError, StoreStats,
-    StratumCount,
-};
+use crate::store::wrapped::Wrapped;
+use crate::store::{BackgroundSpec, Census, StoreError};
 
 const SAMPLED: BackgroundSpec = BackgroundSpec::Sampled { size: 100 };
 
@@ -36,52 +34,14 @@ impl Changing {
 }
 
 #[async_trait]
-impl Store for Changing {
-    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
-        self.stored.apply(batch).await
+impl Wrapped for Changing {
+    fn inner(&self) -> &dyn Store {
+        &self.stored
     }
+
     async fn census(&self) -> Result<Census, StoreError> {
         let old = self.censuses.fetch_add(1, Ordering::Relaxed) < self.old_censuses;
         if old { self.counted.census().await } else { self.stored.census().await }
-    }
-    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.stored.fetch(addresses).await
-    }
-    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.stored.get(ids).await
-    }
-    async fn top(&self, n: usize, penalty: ServePenalty, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.stored.top(n, penalty, limit).await
-    }
-    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
-        self.stored.scan(cursor, limit).await
-    }
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
-        self.stored.expire(now_millis).await
-    }
-    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
-        self.stored.release(ids).await
-    }
-    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
-        self.stored.leases(ids).await
-    }
-    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
-        self.stored.of_strata(strata).await
-    }
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
-        self.stored.strata().await
-    }
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
-        self.stored.serve(ids, mark).await
-    }
-    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
-        self.stored.remove(ids).await
-    }
-    async fn level(&self) -> Result<Level, StoreError> {
-        self.stored.level().await
-    }
-    async fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.stored.stats().await
     }
 }
 

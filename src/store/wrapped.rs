@@ -1,0 +1,94 @@
+//! A store around another, for tests that change one of its answers: all else goes to the one inside.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::anchored::{AnchorStore, AnchorStoreSpec};
+use super::naive::NaiveEngine;
+use super::{
+    Address, Applied, Census, Engine, Level, ReportBatch, Row, ScanPage, ServeMark, ServePenalty, Served,
+    Store, StoreError, StoreSpec, StoreStats, StratumCount,
+};
+
+/// What a test may change; what it leaves is the inner store's.
+#[async_trait]
+pub(crate) trait Wrapped: Send + Sync {
+    fn inner(&self) -> &dyn Store;
+
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        self.inner().apply(batch).await
+    }
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.inner().census().await
+    }
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.inner().fetch(addresses).await
+    }
+    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        self.inner().serve(ids, mark).await
+    }
+}
+
+#[async_trait]
+impl<W: Wrapped + 'static> Store for W {
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        Wrapped::apply(self, batch).await
+    }
+    async fn census(&self) -> Result<Census, StoreError> {
+        Wrapped::census(self).await
+    }
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        Wrapped::fetch(self, addresses).await
+    }
+    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        Wrapped::serve(self, ids, mark).await
+    }
+    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.inner().get(ids).await
+    }
+    async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.inner().top(n, penalty, scan_limit).await
+    }
+    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
+        self.inner().scan(cursor, limit).await
+    }
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
+        self.inner().expire(now_millis).await
+    }
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.inner().release(ids).await
+    }
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
+        self.inner().leases(ids).await
+    }
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        self.inner().of_strata(strata).await
+    }
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+        self.inner().strata().await
+    }
+    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
+        self.inner().remove(ids).await
+    }
+    async fn level(&self) -> Result<Level, StoreError> {
+        self.inner().level().await
+    }
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.inner().stats().await
+    }
+}
+
+/// Makes naive stores and wraps them.
+pub(crate) struct WrappingEngine<F>(pub(crate) F);
+
+#[async_trait]
+impl<F: Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static> Engine for WrappingEngine<F> {
+    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
+        Ok((self.0)(NaiveEngine.open(spec).await?))
+    }
+
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
+        NaiveEngine.open_anchors(spec).await
+    }
+}

@@ -22,8 +22,17 @@ pub(super) struct Arrivals {
     pub(super) cut: f64,
     /// The shuffle's swapped places.
     swapped: HashMap<u64, u64>,
-    /// Drawn and not yet taken: time and number.
-    ahead: VecDeque<(f64, u64)>,
+    /// Drawn and not yet taken.
+    ahead: VecDeque<Arrival>,
+}
+
+/// An arrival of a member of the background.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    time: f64,
+    pub(super) ln_time: f64,
+    /// The member's.
+    pub(super) number: u64,
 }
 
 impl Arrivals {
@@ -40,8 +49,8 @@ impl Arrivals {
         }
     }
 
-    /// The next arrival: time and number.
-    pub(super) fn peek(&mut self, draws: &mut Draws) -> Option<(f64, u64)> {
+    /// The next arrival.
+    pub(super) fn peek(&mut self, draws: &mut Draws) -> Option<Arrival> {
         if self.ahead.is_empty() {
             self.draw(draws);
         }
@@ -50,8 +59,8 @@ impl Arrivals {
 
     /// Takes the next arrival.
     pub(super) fn pop(&mut self) {
-        if let Some((time, _)) = self.ahead.pop_front() {
-            self.taken = time;
+        if let Some(arrival) = self.ahead.pop_front() {
+            self.taken = arrival.time;
         }
     }
 
@@ -78,7 +87,7 @@ impl Arrivals {
                 break;
             }
         }
-        self.ahead.iter().map(|(_, number)| *number)
+        self.ahead.iter().map(|arrival| arrival.number)
     }
 
     fn draw(&mut self, draws: &mut Draws) -> bool {
@@ -94,7 +103,7 @@ impl Arrivals {
             self.swapped.insert(place, first);
         }
         self.drawn += 1;
-        self.ahead.push_back((self.clock, number));
+        self.ahead.push_back(Arrival { time: self.clock, ln_time: self.clock.ln(), number });
         true
     }
 }
@@ -109,7 +118,7 @@ mod tests {
         let mut arrivals = Arrivals::new(0.5, 100);
         let mut seen = Vec::new();
         let mut before = 0.0;
-        while let Some((time, number)) = arrivals.peek(&mut draws) {
+        while let Some(Arrival { time, number, .. }) = arrivals.peek(&mut draws) {
             assert!(time > before);
             before = time;
             seen.push(number);
@@ -129,11 +138,11 @@ mod tests {
             1,
             "the next one"
         );
-        let times: Vec<f64> = arrivals.ahead.iter().map(|(time, _)| *time).collect();
+        let next = arrivals.ahead[0].time;
         // Three of its own come before the first, the others after all.
         let own = [0.0, 0.0, 0.0, f64::MAX].into_iter();
         assert_eq!(arrivals.look_ahead(9, own, &mut draws).count(), 6);
-        assert_eq!(arrivals.ahead[0].0, times[0]);
+        assert_eq!(arrivals.ahead[0].time, next);
         assert_eq!(arrivals.look_ahead(500, std::iter::empty(), &mut draws).count(), 100, "all there are");
     }
 
@@ -148,7 +157,7 @@ mod tests {
             let mut arrivals = Arrivals::new(2.0, n);
             let mut third = 0.0;
             for i in 0..3 {
-                let (time, number) = arrivals.peek(&mut draws).unwrap();
+                let Arrival { time, number, .. } = arrivals.peek(&mut draws).unwrap();
                 firsts[number as usize] += f64::from(u8::from(i == 2));
                 third = time;
                 arrivals.pop();

@@ -8,7 +8,7 @@
 //!
 //! Masses, and the times they arrive at, are logarithms: at a high dimension or exponent one f64 reaches from no mass to the next.
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrival, Arrivals};
 use super::filter::{Filter, View};
 use super::members::{Member, Members};
 use super::policy::NegativeStrategy;
@@ -281,15 +281,14 @@ impl<'a> Draw<'a> {
             }
             let hard = self.candidates.get(self.next).map(|c| c.ln_time);
             let random = self.background.as_mut().and_then(|b| b.peek(&mut self.draws));
-            let random = random.map(|(time, number)| (time.ln(), number));
             let (ln_time, id, own, source, stranger_group) = match (hard, random) {
-                (Some(ln_time), random) if random.is_none_or(|(t, _)| ln_time <= t) => {
+                (Some(ln_time), random) if random.is_none_or(|next| ln_time <= next.ln_time) => {
                     let own = self.next;
                     self.next += 1;
                     tally.steps += 1;
                     (ln_time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
                 }
-                (_, Some((ln_time, number))) => {
+                (_, Some(Arrival { ln_time, number, .. })) => {
                     let Some(member) = members.get(number) else {
                         return Err(self.members_ahead());
                     };

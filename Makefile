@@ -4,7 +4,7 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench ghz python browser-test compose-test deploy-test
+.PHONY: help build demo test lint bench bench-guard ghz python browser-test compose-test deploy-test
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## The store beside an ordered tree, mining beside ingestion, each policy
 	cargo bench --locked --bench policies
 	cargo bench --locked --bench anchored
 	cargo bench --locked --bench service
+
+bench-guard: ## Is this tree slower than BASE (HEAD~1; HEAD if files differ from it)? RUNS=5 pairs of runs; REPORT=1 never fails
+	python3 benches/guard.py --runs $(or $(RUNS),5) $(if $(BASE),--base $(BASE)) $(if $(filter-out 0,$(REPORT)),--report-only)
 
 ghz: build python ## Load with ghz at rising concurrency: ReportScores, StreamScores, MineBatch; a report in target/ghz
 	PYTHON=$(PY) deploy/ghz/run --bin $(BIN) --out $(TARGET)/ghz

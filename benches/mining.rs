@@ -1,5 +1,6 @@
 //! Mining beside ingestion inside one process, one thread each: what the store's locks cost a draw, without the transport and
 //! without load and server competing for processors. `make bench` prints it; benches/service.rs has both.
+//! `--guard` prints the idle figures of a smaller pool for benches/guard.py, one `name value unit` a line.
 
 use hardneg::pool::admission::Patience;
 use hardneg::pool::batch::MineRequest;
@@ -20,33 +21,32 @@ const ENTRIES: u64 = 10_000_000;
 const ROWS: usize = 4096;
 const PAIRS: usize = 7;
 const DRAWS: usize = 20_000;
+const GUARD_ENTRIES: u64 = 1_000_000;
+const GUARD_DRAWS: usize = 5_000;
+const GUARD_ROUNDS: usize = 5;
 
 fn main() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {
         return; // cargo test --benches: nothing to check here.
     }
     let runtime = single_threaded();
-    let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
-    let spec = PoolSpec { capacity: ENTRIES, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
-    let (pool, _) = runtime.block_on(registry.create("bench", spec)).expect("created");
-    let mut rng = SmallRng::seed_from_u64(1);
-    for start in (0..ENTRIES).step_by(ROWS) {
-        let ids = (start..(start + ROWS as u64).min(ENTRIES)).collect();
-        runtime.block_on(pool.report(report(ids, &mut rng))).expect("reported");
+    if std::env::args().any(|a| a == "--guard") {
+        return guard(&runtime, &filled(&runtime, GUARD_ENTRIES));
     }
+    let pool = filled(&runtime, ENTRIES);
     let half_of_peak = peak(&pool) / 2.0;
     println!(
         "mining 256 of {ENTRIES} in process, {PAIRS} pairs of {DRAWS} draws, idle and at half of two threads' peak:"
     );
     let mut ratios = Vec::new();
     for pair in 1..=PAIRS {
-        let idle = latencies(&runtime, &pool);
+        let idle = latencies(&runtime, &pool, DRAWS);
         let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
         let (loaded, rate) = std::thread::scope(|scope| {
             scope.spawn(|| ingest(&pool, pair as u64, Some(half_of_peak), &stop, &rows));
             std::thread::sleep(Duration::from_millis(200));
             let (before, start) = (rows.load(Ordering::Relaxed), Instant::now());
-            let loaded = latencies(&runtime, &pool);
+            let loaded = latencies(&runtime, &pool, DRAWS);
             let rate = (rows.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
             stop.store(true, Ordering::Relaxed);
             (loaded, rate)
@@ -64,6 +64,28 @@ fn main() {
     ratios.sort_by(f64::total_cmp);
     let (low, median, high) = (ratios[0], ratios[PAIRS / 2], ratios[PAIRS - 1]);
     println!("in process, p99 loaded / idle: median {median:.2} ({low:.2} to {high:.2})");
+}
+
+/// Medians of a few rounds, since others may use the processor in one of them.
+fn guard(runtime: &Runtime, pool: &Arc<Pool>) {
+    let rounds = (0..GUARD_ROUNDS).map(|_| latencies(runtime, pool, GUARD_DRAWS));
+    let (mut p50, mut p99): (Vec<f64>, Vec<f64>) = rounds.unzip();
+    for (name, micros) in [("p50", &mut p50), ("p99", &mut p99)] {
+        micros.sort_by(f64::total_cmp);
+        println!("mining/idle/{name} {:.2} us", micros[GUARD_ROUNDS / 2]);
+    }
+}
+
+fn filled(runtime: &Runtime, entries: u64) -> Arc<Pool> {
+    let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
+    let spec = PoolSpec { capacity: entries, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
+    let (pool, _) = runtime.block_on(registry.create("bench", spec)).expect("created");
+    let mut rng = SmallRng::seed_from_u64(1);
+    for start in (0..entries).step_by(ROWS) {
+        let ids = (start..(start + ROWS as u64).min(entries)).collect();
+        runtime.block_on(pool.report(report(ids, &mut rng))).expect("reported");
+    }
+    pool
 }
 
 fn single_threaded() -> Runtime {
@@ -106,9 +128,9 @@ fn ingest(pool: &Pool, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &A
 }
 
 /// p50 and p99 in microseconds.
-fn latencies(runtime: &Runtime, pool: &Arc<Pool>) -> (f64, f64) {
+fn latencies(runtime: &Runtime, pool: &Arc<Pool>, draws: usize) -> (f64, f64) {
     let request = MineRequest { batch_size: 256, ..MineRequest::default() };
-    let mut micros: Vec<f64> = (0..DRAWS)
+    let mut micros: Vec<f64> = (0..draws)
         .map(|_| {
             let start = Instant::now();
             let batch = runtime.block_on(pool.mine(request.clone(), Patience::Refuse)).expect("mined");
@@ -117,7 +139,7 @@ fn latencies(runtime: &Runtime, pool: &Arc<Pool>) -> (f64, f64) {
         })
         .collect();
     micros.sort_by(f64::total_cmp);
-    (micros[DRAWS / 2], micros[DRAWS * 99 / 100])
+    (micros[draws / 2], micros[draws * 99 / 100])
 }
 
 fn report(ids: Vec<u64>, rng: &mut SmallRng) -> Report {

@@ -3,13 +3,17 @@
 //!
 //! Server and load run in processes of their own; the server's CPU time is read from the kernel (Linux). Everything is on
 //! one machine: with two cores, load and server share them, so CPU a score says more than scores a second.
+//!
+//! `--guard` prints a few figures of hardneg alone for benches/guard.py, one `name value unit` a line.
+
+#[path = "common/subject.rs"]
+#[expect(dead_code, reason = "the other benches use the rest of it")]
+mod subject;
 
 use bytes::Bytes;
 use hardneg::client::{Client, ClientOptions, MineRequest};
 use hardneg::proto::v1 as pb;
 use hardneg::proto::v1::mining_service_server::{MiningService, MiningServiceServer};
-use hardneg::store::key::Hardness;
-use hardneg::store::{BackgroundSpec, Engine, ReportBatch, Rotation, Store, StoreSpec};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use subject::{DECAY_UNITS, Memory, Weight};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,6 +30,8 @@ const ROWS: usize = 4096;
 const STREAMS: usize = 2;
 /// Distinct batches a stream sends over and over.
 const BATCHES: usize = 512;
+const GUARD_ROUNDS: usize = 3;
+const GUARD_DRAWS: u64 = 5_000;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -43,13 +50,17 @@ fn main() {
     let pairs = value("--pairs", 7);
     let draws = value("--draws", 20_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(run(entries, seconds, pairs as usize, draws));
+    let runtime = runtime.expect("a runtime");
+    if args.iter().any(|a| a == "--guard") {
+        return runtime.block_on(guard(entries, seconds));
+    }
+    runtime.block_on(run(entries, seconds, pairs as usize, draws));
 }
 
 async fn run(entries: u64, seconds: u64, pairs: usize, draws: u64) {
     println!("{entries} entries, batches of {ROWS}, {STREAMS} streams, {seconds} s each; medians of 1 s");
-    let bare_random = bare_store(entries, false).await;
-    let bare_sequential = bare_store(entries, true).await;
+    let bare_random = bare_store(entries, false);
+    let bare_sequential = bare_store(entries, true);
     println!("bare store, one thread: {bare_random:.1} ns/score random ids, {bare_sequential:.1} sequential");
 
     let server = Server::start_sink();
@@ -58,11 +69,7 @@ async fn run(entries: u64, seconds: u64, pairs: usize, draws: u64) {
     println!("sink over gRPC: {sink}");
     drop(server);
 
-    let server = Server::start_hardneg();
-    let client = server.client().await;
-    let spec = pb::PoolSpec { capacity: entries, shards: 8, ..Default::default() };
-    client.create_pool("bench", spec).await.expect("created");
-    fill(&client, entries).await;
+    let (server, client) = filled(entries).await;
     let sizes = client.pool_stats("bench").await.expect("stats");
     let hard = sizes.sizes.as_ref().map_or(0, |s| s.hard);
     println!("filled: {hard} entries, {:.1} bytes each", sizes.memory_bytes as f64 / hard as f64);
@@ -79,6 +86,35 @@ async fn run(entries: u64, seconds: u64, pairs: usize, draws: u64) {
         sequential.cpu_ns / random.cpu_ns
     );
     mining(&server, &client, entries, random.per_second / 2.0, pairs, draws).await;
+}
+
+/// Medians of a few rounds. What a score costs is all that the server spent in a round over all scores of it.
+async fn guard(entries: u64, seconds: u64) {
+    let (server, client) = filled(entries).await;
+    let mut figures = [const { Vec::new() }; 4];
+    for _ in 0..GUARD_ROUNDS {
+        let before = server.cpu_seconds();
+        let load = ingest(&server, &client, entries, false, Duration::from_secs(seconds), None).await;
+        let cpu_ns = (server.cpu_seconds() - before) * 1e9 / load.rows as f64;
+        let (p50, p99) = mine_latencies(&client, GUARD_DRAWS).await;
+        for (figure, value) in figures.iter_mut().zip([cpu_ns, load.per_second, p50, p99]) {
+            figure.push(value);
+        }
+    }
+    let named = [("cpu", "ns/score"), ("throughput", "scores/s"), ("idle/p50", "us"), ("idle/p99", "us")];
+    for ((name, unit), values) in named.into_iter().zip(figures) {
+        println!("service/{name} {:.2} {unit}", median(values));
+    }
+}
+
+/// A server whose pool is full.
+async fn filled(entries: u64) -> (Server, Client) {
+    let server = Server::start_hardneg();
+    let client = server.client().await;
+    let spec = pb::PoolSpec { capacity: entries, shards: 8, ..Default::default() };
+    client.create_pool("bench", spec).await.expect("created");
+    fill(&client, entries).await;
+    (server, client)
 }
 
 /// Mining 256, idle and with scores streaming in at half the peak, in interleaved pairs (DECISIONS 25).
@@ -129,6 +165,7 @@ async fn mine_latencies(client: &Client, draws: u64) -> (f64, f64) {
 }
 
 struct Ingest {
+    rows: u64,
     per_second: f64,
     cpu_ns: f64,
 }
@@ -195,7 +232,8 @@ async fn ingest(
     for stream in streams {
         stream.await.expect("no panic");
     }
-    Ingest { per_second: median(rates), cpu_ns: median(costs) }
+    let rows = acked.load(Ordering::Relaxed);
+    Ingest { rows, per_second: median(rates), cpu_ns: median(costs) }
 }
 
 fn batches(seed: u64, entries: u64, sequential: bool) -> Vec<pb::StreamScoresRequest> {
@@ -248,23 +286,13 @@ async fn fill(client: &Client, entries: u64) {
 }
 
 /// Nanoseconds a score of the store alone, in batches, on this thread.
-async fn bare_store(entries: u64, sequential: bool) -> f64 {
-    let store = hardneg::store::memory::MemoryEngine::new()
-        .open(&StoreSpec {
-            capacity: entries as usize,
-            shards: 8,
-            background: BackgroundSpec::Sampled { size: 65_536 },
-            hardness: Hardness::default(),
-            named: false,
-            salt_seed: 1,
-        })
-        .await
-        .expect("a store");
+fn bare_store(entries: u64, sequential: bool) -> f64 {
+    let store = Memory::open(entries as usize, 8, Weight::Default);
     let mut rng = SmallRng::seed_from_u64(5);
     let mut next = 0;
     while next < entries {
         let end = (next + ROWS as u64).min(entries);
-        apply(&*store, (next..end).collect(), &mut rng).await;
+        apply(&store, (next..end).collect(), &mut rng);
         next = end;
     }
     let mut costs = Vec::new();
@@ -278,19 +306,17 @@ async fn bare_store(entries: u64, sequential: bool) -> f64 {
                     if sequential { next % entries } else { rng.random_range(0..entries) }
                 })
                 .collect();
-            spent += apply(&*store, ids, &mut rng).await;
+            spent += apply(&store, ids, &mut rng);
         }
         costs.push(spent.as_secs_f64() * 1e9 / (rounds * ROWS) as f64);
     }
     median(costs)
 }
 
-async fn apply(store: &dyn Store, ids: Vec<u64>, rng: &mut SmallRng) -> Duration {
+fn apply(store: &Memory, ids: Vec<u64>, rng: &mut SmallRng) -> Duration {
     let scores = ids.iter().map(|_| score(rng)).collect();
-    let rotation = Some(Rotation { after_rows: u64::MAX, max_fill_millis: u64::MAX });
-    let batch = ReportBatch { ids, scores, decay_units: 1 << 42, rotation, ..Default::default() };
     let start = Instant::now();
-    store.apply(batch).await.expect("applied");
+    store.apply(ids, scores, DECAY_UNITS);
     start.elapsed()
 }
 

@@ -2,45 +2,40 @@
 //!
 //! Times are of a batch of 4,096 rows where not said otherwise; `item/s` is rows a second. First a table: bytes per entry.
 
+#[path = "common/laws.rs"]
+mod laws;
+#[path = "common/store_guard.rs"]
+mod store_guard;
+#[path = "common/subject.rs"]
+mod subject;
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use hardneg::store::key::{Hardness, Key};
-use hardneg::store::memory::MemoryStore;
-use hardneg::store::{Address, BackgroundSpec, ReportBatch, ServePenalty, Store, StoreSpec};
+use laws::Law;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
+use subject::{DECAY_UNITS, Memory, Weight, sort_key};
 
 const SIZES: [usize; 3] = [10_000, 1_000_000, 10_000_000];
 const ROWS: usize = 4096;
 const SHARDS: usize = 8;
 
 fn main() {
-    if !std::env::args().any(|a| a == "--test" || a == "--list") {
+    let args: Vec<String> = std::env::args().collect();
+    if let Some(at) = args.iter().position(|a| a == "--guard") {
+        return store_guard::run(args.get(at + 1).map(String::as_str));
+    }
+    if !args.iter().any(|a| a == "--test" || a == "--list") {
         print_memory();
     }
     divan::main();
 }
 
-/// The store's futures wait for nothing here: polled until done.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return value;
-        }
-    }
-}
-
-/// Log-normal, like losses: two octaves of standard deviation.
 fn score(rng: &mut SmallRng) -> f32 {
-    let normal: f32 = (0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0;
-    (normal * 3.46).exp2()
+    Law::LogNormal.score(0, rng)
 }
 
 /// What is measured.
@@ -50,26 +45,17 @@ trait Subject: Send + Sized + 'static {
     fn top(&mut self, n: usize) -> usize;
 }
 
-impl Subject for MemoryStore {
+impl Subject for Memory {
     fn empty(capacity: usize) -> Self {
-        Self::new(StoreSpec {
-            capacity,
-            shards: SHARDS,
-            background: BackgroundSpec::Sampled { size: 65_536 },
-            hardness: Hardness::default(),
-            named: false,
-            salt_seed: 1,
-        })
-        .expect("memory")
+        Self::open(capacity, SHARDS, Weight::Default)
     }
 
     fn upsert(&mut self, ids: Vec<u64>, scores: Vec<f32>) {
-        let batch = ReportBatch { ids, scores, decay_units: 1 << 42, ..Default::default() };
-        run(self.apply(batch)).expect("applied");
+        self.apply(ids, scores, DECAY_UNITS);
     }
 
     fn top(&mut self, n: usize) -> usize {
-        run(Store::top(self, n, ServePenalty::default(), usize::MAX)).expect("read").len()
+        Self::top(self, n)
     }
 }
 
@@ -78,17 +64,16 @@ struct OrderedTree {
     capacity: usize,
     order: BTreeSet<(u32, u64)>,
     keys: HashMap<u64, u32>,
-    hardness: Hardness,
 }
 
 impl Subject for OrderedTree {
     fn empty(capacity: usize) -> Self {
-        Self { capacity, order: BTreeSet::new(), keys: HashMap::new(), hardness: Hardness::default() }
+        Self { capacity, order: BTreeSet::new(), keys: HashMap::new() }
     }
 
     fn upsert(&mut self, ids: Vec<u64>, scores: Vec<f32>) {
         for (id, score) in ids.into_iter().zip(scores) {
-            let Key(key) = self.hardness.key(score, 1 << 31).0;
+            let key = sort_key(score);
             if let Some(old) = self.keys.get(&id).copied() {
                 self.order.remove(&(old, id));
             } else if self.keys.len() == self.capacity {
@@ -144,12 +129,12 @@ fn bench_rows<S: Subject>(
     });
 }
 
-#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+#[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
 fn upsert_random<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     bench_rows::<S>(bencher, size, |rng| (rng.random_range(0..size as u64), score(rng)));
 }
 
-#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+#[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
 fn upsert_sequential<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     let mut next = 0;
     bench_rows::<S>(bencher, size, |rng| {
@@ -158,7 +143,7 @@ fn upsert_sequential<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
+#[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 300, sample_size = 1, max_time = 8)]
 fn drop_below_floor<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     let mut next = 1 << 40;
     bench_rows::<S>(bencher, size, |_| {
@@ -168,7 +153,7 @@ fn drop_below_floor<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
 }
 
 /// New ids, each a little harder than the last, push the easiest out. Last, because it replaces what is stored.
-#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 8)]
+#[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 8)]
 fn z_insert_and_evict<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     let mut next = 1 << 41;
     bench_rows::<S>(bencher, size, |rng| {
@@ -177,7 +162,7 @@ fn z_insert_and_evict<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-#[divan::bench(types = [MemoryStore, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 4)]
+#[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 4)]
 fn top_256<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     with_full::<S>(size, |subject| {
         bencher.bench_local(|| assert_eq!(subject.top(256), 256));
@@ -188,36 +173,22 @@ fn top_256<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = SIZES, sample_count = 500, sample_size = 1, max_time = 4)]
 fn census_and_draw_256(bencher: Bencher<'_, '_>, size: usize) {
     let mut rng = SmallRng::seed_from_u64(3);
-    with_full::<MemoryStore>(size, |store| {
-        bencher.bench_local(|| {
-            let census = run(store.census()).expect("read");
-            let addresses: Vec<Address> = (0..256)
-                .map(|_| {
-                    let bucket = &census.buckets[rng.random_range(0..census.buckets.len())];
-                    let ordinal = rng.random_range(0..bucket.count);
-                    Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal }
-                })
-                .collect();
-            run(store.fetch(&addresses)).expect("read")
-        });
+    with_full::<Memory>(size, |store| {
+        bencher.bench_local(|| store.census_and_draw(256, &mut rng));
     });
 }
 
 fn print_memory() {
     println!("bytes per entry (score and report time kept, background of 65,536 included)");
-    println!(
-        "{:>12} {:>8} {:>8} {:>8} {:>12} {:>8} {:>10}",
-        "entries", "index", "slots", "buckets", "background", "all", "resident"
-    );
     for size in SIZES {
         let before = resident_bytes();
-        with_full::<MemoryStore>(size, |store| {
-            let [index, slots, buckets, background] = store.memory_by_part().map(|b| b as f64 / size as f64);
-            let resident = (resident_bytes().saturating_sub(before)) as f64 / size as f64;
-            let all = index + slots + buckets + background;
-            println!(
-                "{size:>12} {index:>8.1} {slots:>8.1} {buckets:>8.1} {background:>12.1} {all:>8.1} {resident:>10.1}"
-            );
+        with_full::<Memory>(size, |store| {
+            let resident = resident_bytes().saturating_sub(before);
+            let parts = store.memory_by_part();
+            let all = parts.iter().map(|(_, bytes)| bytes).sum();
+            let columns = parts.into_iter().chain([("all", all), ("resident", resident)]);
+            let each = |(name, bytes): (&str, usize)| format!("  {name} {:>6.1}", bytes as f64 / size as f64);
+            println!("{size:>12} entries:{}", columns.map(each).collect::<String>());
         });
     }
 }

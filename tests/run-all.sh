@@ -31,8 +31,8 @@ export HARDNEG_BIN=$target/debug/hardneg
 python=$target/venv/bin/python
 "$python" -m pytest -q clients/python/tests
 "$python" -m mypy --strict clients/python/src/hardneg
-"$python" -m ruff check clients/python examples tests deploy
-"$python" -m ruff format --check clients/python examples tests deploy
+"$python" -m ruff check clients/python examples tests deploy benches
+"$python" -m ruff format --check clients/python examples tests deploy benches
 
 # What needs more than Rust and Python is left out, aloud, where it cannot be had; never in CI.
 wants() { # wants WHAT COMMAND: is the command there, or can apt bring it?

@@ -1,0 +1,99 @@
+//! The memory store as benches use it. Who changes the store's interface changes this file, and no other bench.
+
+use hardneg::store::key::{Hardness, HardnessFunction, Key};
+use hardneg::store::memory::MemoryStore;
+use hardneg::store::{Address, BackgroundSpec, ReportBatch, Rotation, ServePenalty, Store, StoreSpec};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// What batches pass for D(t) where a bench does not let time go on.
+pub(crate) const DECAY_UNITS: u64 = 1 << 42;
+
+/// How a score becomes a weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Weight {
+    /// What a pool has by default.
+    Default,
+    /// exp(score / temperature).
+    Exponential { temperature: f32 },
+}
+
+impl Weight {
+    fn hardness(self) -> Hardness {
+        match self {
+            Self::Default => Hardness::default(),
+            Self::Exponential { temperature } => {
+                Hardness { function: HardnessFunction::Exponential { temperature }, lower_is_harder: false }
+            }
+        }
+    }
+}
+
+/// What an ordered tree has to sort by, to be comparable: the key of a score.
+pub(crate) fn sort_key(score: f32) -> u32 {
+    let Key(key) = Hardness::default().key(score, 1 << 31).0;
+    key
+}
+
+/// A memory store with a background of 65,536.
+pub(crate) struct Memory(MemoryStore);
+
+impl Memory {
+    pub(crate) fn open(capacity: usize, shards: usize, weight: Weight) -> Self {
+        let spec = StoreSpec {
+            capacity,
+            shards,
+            background: BackgroundSpec::Sampled { size: 65_536 },
+            hardness: weight.hardness(),
+            named: false,
+            salt_seed: 1,
+        };
+        Self(MemoryStore::new(spec).expect("memory"))
+    }
+
+    pub(crate) fn apply(&self, ids: Vec<u64>, scores: Vec<f32>, decay_units: u64) {
+        let rotation = Some(Rotation { after_rows: u64::MAX, max_fill_millis: u64::MAX });
+        let batch = ReportBatch { ids, scores, decay_units, rotation, ..Default::default() };
+        run(self.0.apply(batch)).expect("applied");
+    }
+
+    /// How many buckets are counted.
+    pub(crate) fn census(&self) -> usize {
+        run(self.0.census()).expect("read").buckets.len()
+    }
+
+    /// A census and `n` members drawn by it: what one round of the sampler asks of the store.
+    pub(crate) fn census_and_draw(&self, n: usize, rng: &mut SmallRng) -> usize {
+        let census = run(self.0.census()).expect("read");
+        let address = |_| {
+            let bucket = &census.buckets[rng.random_range(0..census.buckets.len())];
+            let ordinal = rng.random_range(0..bucket.count);
+            Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal }
+        };
+        let addresses: Vec<Address> = (0..n).map(address).collect();
+        run(self.0.fetch(&addresses)).expect("read").len()
+    }
+
+    /// How many of the `n` hardest there are.
+    pub(crate) fn top(&self, n: usize) -> usize {
+        run(self.0.top(n, ServePenalty::default(), usize::MAX)).expect("read").len()
+    }
+
+    /// Bytes, by what they are for.
+    pub(crate) fn memory_by_part(&self) -> Vec<(&'static str, usize)> {
+        ["index", "slots", "buckets", "background"].into_iter().zip(self.0.memory_by_part()).collect()
+    }
+}
+
+/// The store's futures wait for nothing here: polled until done.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+    }
+}

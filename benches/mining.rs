@@ -2,6 +2,9 @@
 //! without load and server competing for processors. `make bench` prints it; benches/service.rs has both.
 //! `--guard` prints the idle figures of a smaller pool for benches/guard.py, one `name value unit` a line.
 
+#[path = "common/stopwatch.rs"]
+mod stopwatch;
+
 use hardneg::pool::admission::Patience;
 use hardneg::pool::batch::MineRequest;
 use hardneg::pool::clock::TimeSource;
@@ -15,6 +18,7 @@ use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use stopwatch::Stopwatch;
 use tokio::runtime::{Builder, Runtime};
 
 const ENTRIES: u64 = 10_000_000;
@@ -22,8 +26,7 @@ const ROWS: usize = 4096;
 const PAIRS: usize = 7;
 const DRAWS: usize = 20_000;
 const GUARD_ENTRIES: u64 = 1_000_000;
-const GUARD_DRAWS: usize = 5_000;
-const GUARD_ROUNDS: usize = 5;
+const GUARD_DRAWS: usize = 20_000;
 
 fn main() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {
@@ -40,13 +43,13 @@ fn main() {
     );
     let mut ratios = Vec::new();
     for pair in 1..=PAIRS {
-        let idle = latencies(&runtime, &pool, DRAWS);
+        let idle = latencies(&runtime, &pool);
         let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
         let (loaded, rate) = std::thread::scope(|scope| {
             scope.spawn(|| ingest(&pool, pair as u64, Some(half_of_peak), &stop, &rows));
             std::thread::sleep(Duration::from_millis(200));
             let (before, start) = (rows.load(Ordering::Relaxed), Instant::now());
-            let loaded = latencies(&runtime, &pool, DRAWS);
+            let loaded = latencies(&runtime, &pool);
             let rate = (rows.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
             stop.store(true, Ordering::Relaxed);
             (loaded, rate)
@@ -66,13 +69,19 @@ fn main() {
     println!("in process, p99 loaded / idle: median {median:.2} ({low:.2} to {high:.2})");
 }
 
-/// Medians of a few rounds, since others may use the processor in one of them.
+/// Idle draws by the time of the thread, which a busy machine disturbs less, and by the clock.
 fn guard(runtime: &Runtime, pool: &Arc<Pool>) {
-    let rounds = (0..GUARD_ROUNDS).map(|_| latencies(runtime, pool, GUARD_DRAWS));
-    let (mut p50, mut p99): (Vec<f64>, Vec<f64>) = rounds.unzip();
-    for (name, micros) in [("p50", &mut p50), ("p99", &mut p99)] {
-        micros.sort_by(f64::total_cmp);
-        println!("mining/idle/{name} {:.2} us", micros[GUARD_ROUNDS / 2]);
+    let (mut of_thread, mut of_clock) = (Vec::new(), Vec::new());
+    for _ in 0..GUARD_DRAWS {
+        let (watch, start) = (Stopwatch::start(), Instant::now());
+        mine(runtime, pool);
+        of_clock.push(start.elapsed().as_secs_f64() * 1e6);
+        of_thread.push(watch.nanos() / 1e3);
+    }
+    for (name, micros) in [("idle", of_thread), ("idle_clock", of_clock)] {
+        let (p50, p99) = percentiles(micros);
+        println!("mining/{name}/p50 {p50:.2} us");
+        println!("mining/{name}/p99 {p99:.2} us");
     }
 }
 
@@ -128,18 +137,25 @@ fn ingest(pool: &Pool, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &A
 }
 
 /// p50 and p99 in microseconds.
-fn latencies(runtime: &Runtime, pool: &Arc<Pool>, draws: usize) -> (f64, f64) {
+fn latencies(runtime: &Runtime, pool: &Arc<Pool>) -> (f64, f64) {
+    let draw = |_| {
+        let start = Instant::now();
+        mine(runtime, pool);
+        start.elapsed().as_secs_f64() * 1e6
+    };
+    percentiles((0..DRAWS).map(draw).collect())
+}
+
+fn mine(runtime: &Runtime, pool: &Arc<Pool>) {
     let request = MineRequest { batch_size: 256, ..MineRequest::default() };
-    let mut micros: Vec<f64> = (0..draws)
-        .map(|_| {
-            let start = Instant::now();
-            let batch = runtime.block_on(pool.mine(request.clone(), Patience::Refuse)).expect("mined");
-            assert_eq!(batch.ids.len(), 256);
-            start.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
-    micros.sort_by(f64::total_cmp);
-    (micros[draws / 2], micros[draws * 99 / 100])
+    let batch = runtime.block_on(pool.mine(request, Patience::Refuse)).expect("mined");
+    assert_eq!(batch.ids.len(), 256);
+}
+
+/// p50 and p99.
+fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    (values[values.len() / 2], values[values.len() * 99 / 100])
 }
 
 fn report(ids: Vec<u64>, rng: &mut SmallRng) -> Report {

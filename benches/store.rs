@@ -4,6 +4,8 @@
 
 #[path = "common/laws.rs"]
 mod laws;
+#[path = "common/stopwatch.rs"]
+mod stopwatch;
 #[path = "common/store_guard.rs"]
 mod store_guard;
 #[path = "common/subject.rs"]

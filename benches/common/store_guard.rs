@@ -1,11 +1,12 @@
 //! `--guard [PART]` of benches/store.rs: the store's figures for benches/guard.py, one `name value unit` a line.
+//! Times are of the thread, so that a busy machine disturbs them less.
 
 use super::laws::Law;
+use super::stopwatch::Stopwatch;
 use super::subject::{DECAY_UNITS, Memory, Weight};
 use super::{ROWS, SHARDS};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use std::time::Instant;
 
 type Part = (&'static str, fn());
 const PARTS: [Part; 5] = [
@@ -119,9 +120,9 @@ fn upsert_random(store: &Memory, size: usize, law: Law) -> Vec<f64> {
 /// Nanoseconds of a call that applies a batch.
 fn timed_apply(store: &Memory, ids: Vec<u64>, law: Law, rng: &mut SmallRng) -> f64 {
     let scores = ids.iter().map(|id| law.score(*id, rng)).collect();
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     store.apply(ids, scores, DECAY_UNITS);
-    start.elapsed().as_secs_f64() * 1e9
+    watch.nanos()
 }
 
 /// The median for each row, and the longest call.
@@ -132,9 +133,9 @@ fn print_apply(what: &str, case: &str, nanos: &[f64]) {
 
 fn print_micros(name: &str, mut call: impl FnMut() -> usize) {
     let time = |_| {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         divan::black_box(call());
-        start.elapsed().as_secs_f64() * 1e6
+        watch.nanos() / 1e3
     };
     let micros: Vec<f64> = (0..CALLS).map(time).collect();
     println!("{name} {:.2} us", median(&micros));

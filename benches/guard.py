@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -41,21 +42,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Part:
-    """Figures that are measured by one call of a bench."""
+    """Figures that are measured by one call of a bench; `pairs` of calls a run, or one in all."""
 
     bench: str
     arguments: tuple[str, ...] = ()
+    pairs: int = 1
     once: bool = False
 
 
-# Small parts, so that base and present follow each other closely. What does not vary is measured once.
+# Small parts, so that both trees are measured close together. What is quick has more pairs; what never varies, one.
 PARTS = (
     Part("store", ("memory",), once=True),
-    Part("store", ("upsert",)),
+    Part("store", ("upsert",), pairs=3),
     Part("store", ("insert",)),
-    Part("store", ("exponential",)),
-    Part("store", ("drop_and_top",)),
-    Part("mining"),
+    Part("store", ("exponential",), pairs=2),
+    Part("store", ("drop_and_top",), pairs=3),
+    Part("mining", pairs=2),
     Part("service", ("--entries", "1000000", "--seconds", "3")),
 )
 
@@ -199,24 +201,31 @@ Values = dict[str, list[float]]
 
 
 def compare(programs: dict[str, dict[str, Path]], runs: int) -> list[Figure]:
-    """Run every part of both trees, as pairs. The order within a pair is swapped every other time."""
+    """Run every part of both trees, as pairs."""
     values: dict[str, Values] = {"base": {}, "present": {}}
     units: dict[str, str] = {}
-    for run in range(runs):
-        for part in PARTS:
-            if part.once and run > 0:
-                continue
-            print(f"Run {run + 1} of {runs}: {part.bench} {' '.join(part.arguments)}", file=sys.stderr)
-            for tree in ("base", "present") if run % 2 == 0 else ("present", "base"):
-                for name, value, unit in measure(tree, programs[tree][part.bench], part):
-                    values[tree].setdefault(name, []).append(value)
-                    units[name] = unit
+    for tree, part in schedule(runs):
+        for name, value, unit in measure(tree, programs[tree][part.bench], part):
+            values[tree].setdefault(name, []).append(value)
+            units[name] = unit
     report_unpaired(values)
     return [
         Figure(name, units[name], tuple(values["base"][name]), tuple(present))
         for name, present in values["present"].items()
         if name in values["base"]
     ]
+
+
+def schedule(runs: int) -> Iterator[tuple[str, Part]]:
+    """Which tree runs which part next. The order within a pair is swapped every other time."""
+    for run in range(runs):
+        for part in PARTS:
+            if part.once and run > 0:
+                continue
+            print(f"Run {run + 1} of {runs}: {part.bench} {' '.join(part.arguments)}", file=sys.stderr)
+            for pair in range(part.pairs):
+                swapped = (run + pair) % 2 == 1
+                yield from ((tree, part) for tree in (("present", "base") if swapped else ("base", "present")))
 
 
 def measure(tree: str, program: Path, part: Part) -> list[tuple[str, float, str]]:

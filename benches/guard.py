@@ -57,8 +57,8 @@ PARTS = (
     Part("store", ("insert",)),
     Part("store", ("exponential",), pairs=2),
     Part("store", ("drop_and_top",), pairs=3),
-    Part("mining", pairs=2),
-    Part("service", ("--entries", "1000000", "--seconds", "3")),
+    Part("mining", pairs=3),
+    Part("service", ("--entries", "1000000", "--seconds", "3"), pairs=3),
 )
 
 
@@ -142,7 +142,7 @@ def make_trees(chosen: str | None) -> tuple[Tree, Tree]:
     target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
     target = target if target.is_absolute() else ROOT / target
     revision = chosen or ("HEAD" if git("status", "--porcelain", "--", *SOURCES) else "HEAD~1")
-    commit = git("rev-parse", "--verify", f"{revision}^{{commit}}")
+    commit = git("rev-list", "-1", revision, "--")
     for bench in BENCHES:
         if "--guard" not in git("show", f"{commit}:benches/{bench}.rs"):
             raise CannotCompare(f"benches/{bench}.rs of the base {revision} ({commit[:10]}) has no --guard mode.")

@@ -27,7 +27,7 @@ const PAIRS: usize = 7;
 const DRAWS: usize = 20_000;
 const GUARD_ENTRIES: u64 = 1_000_000;
 const GUARD_DRAWS: usize = 2_000;
-const GUARD_ROUNDS: usize = 11;
+const GUARD_ROUNDS: usize = 5;
 
 fn main() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {

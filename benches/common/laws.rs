@@ -6,7 +6,7 @@ use rand::rngs::SmallRng;
 /// Where the scores of rows 0, 1, 2, … come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Law {
-    /// Like losses: two octaves of standard deviation.
+    /// Like losses: two octaves of standard deviation, and no further out than seven.
     LogNormal,
     /// Like probabilities: sigmoid of N(mean, 1). At 8 nearly all are 1.
     Sigmoid { mean: f32 },
@@ -36,7 +36,7 @@ impl Law {
     /// The score of row number `row`.
     pub(crate) fn score(self, row: u64, rng: &mut SmallRng) -> f32 {
         match self {
-            Self::LogNormal => (2.0 * normal(rng)).exp2(),
+            Self::LogNormal => (3.46 * ((0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0)).exp2(),
             Self::Sigmoid { mean } => 1.0 / (1.0 + (-mean - normal(rng)).exp()),
             Self::Logits => 5.0 * normal(rng),
             Self::Equal => 1.0,

@@ -28,7 +28,8 @@ const SHARDS: usize = 8;
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|a| a == "--guard") {
-        return store_guard::run(args.get(at + 1).map(String::as_str));
+        // Cargo adds --bench at the end.
+        return store_guard::run(args.get(at + 1).map(String::as_str).filter(|part| *part != "--bench"));
     }
     if !args.iter().any(|a| a == "--test" || a == "--list") {
         print_memory();

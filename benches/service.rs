@@ -287,7 +287,7 @@ async fn bare_store(entries: u64, sequential: bool) -> f64 {
 
 async fn apply(store: &dyn Store, ids: Vec<u64>, rng: &mut SmallRng) -> Duration {
     let scores = ids.iter().map(|_| score(rng)).collect();
-    let rotation = Some(Rotation { after_rows: u64::MAX, max_fill_millis: u64::MAX });
+    let rotation = Some(Rotation { after_rows: u64::MAX });
     let batch = ReportBatch { ids, scores, decay_units: 1 << 42, rotation, ..Default::default() };
     let start = Instant::now();
     store.apply(batch).await.expect("applied");

@@ -55,7 +55,7 @@ impl Memory {
     }
 
     pub(crate) fn apply(&self, ids: Vec<u64>, scores: Vec<f32>, decay_units: u64) {
-        let rotation = Some(Rotation { after_rows: u64::MAX, max_fill_millis: u64::MAX });
+        let rotation = Some(Rotation { after_rows: u64::MAX });
         let batch = ReportBatch { ids, scores, decay_units, rotation, ..Default::default() };
         run(self.0.apply(batch)).expect("applied");
     }

@@ -173,7 +173,6 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
         json!({
             "after_reports": rotation.after_reports,
             "disabled": rotation.disabled,
-            "max_fill_time": rotation.max_fill_time.map(duration_text),
         })
     });
     json!({
@@ -340,7 +339,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 20] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -357,7 +356,6 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21]
         ("shortfalls", stats.shortfalls),
         ("proposals", stats.proposals),
         ("background_generations", stats.background_generations),
-        ("background_generations_timed_out", stats.background_generations_timed_out),
         ("leased", stats.leased),
         ("rounds", stats.rounds),
         ("round_replays", stats.round_replays),

@@ -96,9 +96,6 @@ pub(super) struct LiveArgs {
     /// Keep one background sample for ever
     #[arg(long, conflicts_with = "rotate_after_reports")]
     no_rotation: bool,
-    /// The fresh background sample takes over after this long in any case [default: 1h]
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
-    max_fill_time: Option<Duration>,
     /// What a new report does to a stored score [default: last]
     #[arg(long, value_enum, value_name = "RULE")]
     score_update: Option<ScoreUpdate>,
@@ -155,14 +152,10 @@ impl LiveArgs {
             decay.max_step_jump = self.max_step_jump.unwrap_or(decay.max_step_jump);
             paths.push("spec.decay");
         }
-        if self.no_rotation || self.rotate_after_reports.is_some() || self.max_fill_time.is_some() {
+        if self.no_rotation || self.rotate_after_reports.is_some() {
             let rotation = spec.background_rotation.get_or_insert_default();
             rotation.disabled = self.no_rotation;
             rotation.after_reports = self.rotate_after_reports.unwrap_or(rotation.after_reports);
-            rotation.max_fill_time = self
-                .max_fill_time
-                .and_then(|time| prost_types::Duration::try_from(time).ok())
-                .or(rotation.max_fill_time);
             paths.push("spec.background_rotation");
         }
         if self.score_update.is_some() || self.ema_weight.is_some() {

@@ -18,8 +18,6 @@ pub const DEFAULT_BACKGROUND_SIZE: u64 = 1 << 16;
 pub const DEFAULT_HALF_LIFE: Duration = Duration::from_secs(3600);
 /// A step further ahead than this is refused by default (DECISIONS 13).
 pub const DEFAULT_MAX_STEP_JUMP: u64 = 1_000_000;
-/// A filling background generation takes over after this long by default.
-pub const DEFAULT_MAX_FILL_TIME: Duration = Duration::from_secs(3600);
 /// Most serves that `max_serves` can count to.
 pub const MAX_SERVES_LIMIT: u16 = u16::MAX - 1;
 /// Longest lease.
@@ -132,8 +130,6 @@ impl Decay {
 pub struct BackgroundRotation {
     /// Rows after which a new one starts to fill; `None`: never.
     pub after_reports: Option<u64>,
-    /// It takes over after this long in any case.
-    pub max_fill_time: Duration,
 }
 
 /// Limits on serving a sample again before it is reported again (METHODS 8).
@@ -214,10 +210,7 @@ impl PoolSpec {
     /// The default rotation for a background of `size` ids.
     #[must_use]
     pub fn default_rotation(size: u64) -> BackgroundRotation {
-        BackgroundRotation {
-            after_reports: Some(size.saturating_mul(16).max(1 << 20)),
-            max_fill_time: DEFAULT_MAX_FILL_TIME,
-        }
+        BackgroundRotation { after_reports: Some(size.saturating_mul(16).max(1 << 20)) }
     }
 
     /// Checks every range; an empty list means valid. Fields are named below `pool.spec`.

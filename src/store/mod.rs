@@ -76,8 +76,6 @@ pub enum ScoreUpdate {
 pub struct Rotation {
     /// Rows applied since the serving generation started, after which a new one starts to fill. `u64::MAX`: never.
     pub after_rows: u64,
-    /// Stamp distance after which the filling generation takes over in any case.
-    pub max_fill_millis: u64,
 }
 
 /// A batch of reports: owned columns of equal length, scores finite, ids in range.
@@ -107,8 +105,6 @@ pub struct ReportBatch {
     pub update: ScoreUpdate,
     /// Background rotation rule.
     pub rotation: Option<Rotation>,
-    /// Milliseconds of the server's monotonic clock, for `Rotation::max_fill_millis`.
-    pub now_millis: u64,
 }
 
 /// What became of the rows of a batch; sums to its rows.
@@ -356,8 +352,6 @@ pub struct StoreStats {
     pub memory_bytes: u64,
     /// Background generations so far.
     pub generations: u64,
-    /// Generations that took over because of the maximum fill time.
-    pub generations_timed_out: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
 }

@@ -195,7 +195,6 @@ impl Snapshot {
             (&m::POOL_ROUND_REPLAYS, |p| p.stats.counters.round_replays),
             (&m::POOL_CONTROL_BATCHES, |p| p.stats.counters.control_batches),
             (&m::POOL_BACKGROUND_GENERATIONS, |p| p.stats.store.generations),
-            (&m::POOL_BACKGROUND_GENERATIONS_TIMED_OUT, |p| p.stats.store.generations_timed_out),
         ] {
             self.each(encoder, metric, |pool| Some(value(pool) as f64))?;
         }

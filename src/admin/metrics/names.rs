@@ -108,8 +108,6 @@ metrics! {
         "Of these, reports that were refused and mines that got less, because nobody came in time";
     POOL_BACKGROUND_GENERATIONS Counter "hardneg_pool_background_generations_total" ["pool"]
         "Generations of the background begun";
-    POOL_BACKGROUND_GENERATIONS_TIMED_OUT Counter "hardneg_pool_background_generations_timed_out_total" ["pool"]
-        "Generations that took over before they had seen 95 % of the ids";
     POOL_REPORT_DURATION Histogram "hardneg_pool_report_duration_seconds" ["pool"]
         "From a batch's arrival at the pool to its ack";
     POOL_MINE_DURATION Histogram "hardneg_pool_mine_duration_seconds" ["pool"]

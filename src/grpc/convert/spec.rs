@@ -44,7 +44,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
             (None, capacity) => capacity,
         },
         background,
-        rotation: decode_rotation(message.background_rotation, background)?,
+        rotation: decode_rotation(message.background_rotation, background),
         shards: if message.shards == 0 { defaults.shards } else { message.shards },
         id_kind: match variant("pool.spec.id_kind", message.id_kind)? {
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
@@ -85,7 +85,7 @@ pub(in crate::grpc) fn decode_change(
             }
             "spec.serve_limits" => change.serve_limits = Some(decode_serve_limits(message.serve_limits)?),
             "spec.background_rotation" => {
-                change.rotation = Some(decode_rotation(message.background_rotation, current.background)?);
+                change.rotation = Some(decode_rotation(message.background_rotation, current.background));
             }
             "spec.score_update" => change.score_update = Some(decode_score_update(message.score_update)?),
             "spec.flow" => change.flow = Some(flow::decode(message.flow)?),
@@ -182,7 +182,7 @@ fn decode_serve_limits(message: Option<pb::ServeLimits>) -> Result<ServeLimits, 
 fn decode_rotation(
     message: Option<pb::BackgroundRotation>,
     background: BackgroundSpec,
-) -> Result<BackgroundRotation, PoolError> {
+) -> BackgroundRotation {
     let message = message.unwrap_or_default();
     let size = match background {
         BackgroundSpec::Sampled { size } => size as u64,
@@ -193,11 +193,7 @@ fn decode_rotation(
         0 => default.after_reports,
         rows => Some(rows),
     };
-    let max_fill_time = match message.max_fill_time {
-        None | Some(prost_types::Duration { seconds: 0, nanos: 0 }) => default.max_fill_time,
-        Some(time) => duration("pool.spec.background_rotation.max_fill_time", time)?,
-    };
-    Ok(BackgroundRotation { after_reports: after_reports.filter(|_| !message.disabled), max_fill_time })
+    BackgroundRotation { after_reports: after_reports.filter(|_| !message.disabled) }
 }
 
 /// A spec as a message: every default filled in, so that decoding it gives the same spec.
@@ -211,7 +207,6 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         background_rotation: Some(pb::BackgroundRotation {
             after_reports: spec.rotation.after_reports.unwrap_or(0),
             disabled: spec.rotation.after_reports.is_none(),
-            max_fill_time: Some(duration_message(spec.rotation.max_fill_time)),
         }),
         shards: spec.shards,
         id_kind: match spec.id_kind {

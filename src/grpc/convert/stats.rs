@@ -43,7 +43,6 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         memory_bytes: stats.store.memory_bytes,
         step: stats.step,
         background_generations: stats.store.generations,
-        background_generations_timed_out: stats.store.generations_timed_out,
         clamped: counters.clamped,
         leased: stats.store.leased,
         filtered: Some(encode_filtered(&stats.filtered)),

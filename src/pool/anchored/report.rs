@@ -168,11 +168,7 @@ impl Pool {
             refuse_stale: spec.decay.by_steps(),
             model_version: batch.model_version,
             update: spec.score_update,
-            rotation: Some(Rotation {
-                after_rows: spec.rotation.after_reports.unwrap_or(u64::MAX),
-                max_fill_millis: spec.rotation.max_fill_time.as_millis() as u64,
-            }),
-            now_millis: self.clock.now_millis(),
+            rotation: Some(Rotation { after_rows: spec.rotation.after_reports.unwrap_or(u64::MAX) }),
         }
     }
 }

@@ -160,12 +160,12 @@ impl MemoryStore {
     }
 
     /// Starts and ends generations of the background (DECISIONS 6).
-    fn renew(&self, rows: u64, rotation: Rotation, now_millis: u64) {
+    fn renew(&self, rows: u64, rotation: Rotation) {
         if matches!(self.spec.background, BackgroundSpec::Dense { .. }) {
             return;
         }
-        if self.background.read().count(rows, rotation, now_millis) {
-            self.background.write().step(rotation, now_millis, self.spec.salt_seed);
+        if self.background.read().count(rows, rotation) {
+            self.background.write().step(rotation, self.spec.salt_seed);
         }
     }
 
@@ -248,7 +248,7 @@ impl Store for MemoryStore {
             self.enqueue(|| Change::Report { batch: parts, terms, generations: self.generations() });
         self.complete(&work).await;
         if let Some(rotation) = batch.rotation {
-            self.renew(rows, rotation, batch.now_millis);
+            self.renew(rows, rotation);
         }
         let mut counts = *work.counts.lock();
         counts.coalesced = coalesced;
@@ -438,9 +438,9 @@ impl Store for MemoryStore {
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        let (generations, started, timed_out) = {
+        let (generations, started) = {
             let renewal = self.background.read();
-            (renewal.generations.clone(), renewal.started, renewal.timed_out)
+            (renewal.generations.clone(), renewal.started)
         };
         let memory: usize = self.memory_by_part().iter().sum();
         let (removed, leased) = self.cells.iter().fold((0, 0), |(removed, leased), cell| {
@@ -455,7 +455,6 @@ impl Store for MemoryStore {
             leased,
             memory_bytes: memory as u64,
             generations: if dense { 0 } else { started },
-            generations_timed_out: timed_out,
             floor: self.shared.floor(),
         })
     }

@@ -14,57 +14,51 @@ const STANDARD_ERRORS: f64 = 3.0;
 /// .. but never less than this share. A background of a few ids tells no more.
 const FULL_ENOUGH_MIN: f64 = 0.25;
 
-/// What serves, what fills, and since when.
+/// What serves and what fills.
 #[derive(Debug)]
 pub(super) struct Renewal {
     pub(super) generations: Generations,
-    pub(super) timed_out: u64,
     pub(super) started: u64,
     /// Reported since the serving generation took over.
     rows: AtomicU64,
     /// Of these, before the filling one began.
     rows_before: u64,
-    fill_started_millis: u64,
 }
 
 enum Step {
     Nothing,
     Begin,
-    /// The filling generation takes over: whether it has seen enough.
-    TakeOver(bool),
+    /// The filling generation has seen enough and takes over.
+    TakeOver,
 }
 
 impl Renewal {
     pub(super) fn new(serving: Arc<Generation>) -> Self {
         Self {
             generations: Generations { serving, filling: None },
-            timed_out: 0,
             started: 1,
             rows: AtomicU64::new(0),
             rows_before: 0,
-            fill_started_millis: 0,
         }
     }
 
     /// Counts reported rows; whether generations change now.
-    pub(super) fn count(&self, rows: u64, rotation: Rotation, now_millis: u64) -> bool {
+    pub(super) fn count(&self, rows: u64, rotation: Rotation) -> bool {
         self.rows.fetch_add(rows, Ordering::Relaxed);
-        !matches!(self.next(rotation, now_millis), Step::Nothing)
+        !matches!(self.next(rotation), Step::Nothing)
     }
 
     /// Changes generations, if it still is time to.
-    pub(super) fn step(&mut self, rotation: Rotation, now_millis: u64, salt_seed: u64) {
-        match self.next(rotation, now_millis) {
+    pub(super) fn step(&mut self, rotation: Rotation, salt_seed: u64) {
+        match self.next(rotation) {
             Step::Nothing => {}
             Step::Begin => {
                 self.generations.filling = Some(Generation::new(self.started, salt_seed));
                 self.started += 1;
                 self.rows_before = *self.rows.get_mut();
-                self.fill_started_millis = now_millis;
             }
-            Step::TakeOver(full) => {
+            Step::TakeOver => {
                 if let Some(filling) = self.generations.filling.take() {
-                    self.timed_out += u64::from(!full);
                     self.generations.serving = filling;
                     *self.rows.get_mut() = 0;
                 }
@@ -72,14 +66,13 @@ impl Renewal {
         }
     }
 
-    fn next(&self, rotation: Rotation, now_millis: u64) -> Step {
+    fn next(&self, rotation: Rotation) -> Step {
         let rows = self.rows.load(Ordering::Relaxed);
         let Some(filling) = &self.generations.filling else {
             return if rows >= rotation.after_rows { Step::Begin } else { Step::Nothing };
         };
         let full = is_full(filling, &self.generations.serving, rows.saturating_sub(self.rows_before));
-        let over = now_millis.saturating_sub(self.fill_started_millis) >= rotation.max_fill_millis;
-        if full || over { Step::TakeOver(full) } else { Step::Nothing }
+        if full { Step::TakeOver } else { Step::Nothing }
     }
 }
 

@@ -132,7 +132,6 @@ class PoolStats:
     memory_bytes: int
     step: int | None
     background_generations: int
-    background_generations_timed_out: int
     clamped: int
     leased: int
     quarantined: int

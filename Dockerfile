@@ -11,21 +11,26 @@ WORKDIR /src
 # An image is for running: no debug information, no symbols.
 ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols
 
-# The dependencies, in a layer of their own that changes only with the manifest: an empty crate with every target it names.
+# The dependencies, in a layer of their own that changes only with the manifests: empty crates with every target they name.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches \
+COPY crates/partition/Cargo.toml crates/partition/
+RUN mkdir -p src benches crates/partition/src \
     && echo 'fn main() {}' | tee build.rs src/main.rs \
         $(sed -n '/^\[\[bench\]\]/{n;s|^name = "\(.*\)"$|benches/\1.rs|p}' Cargo.toml) >/dev/null \
-    && touch src/lib.rs \
+    && touch src/lib.rs crates/partition/src/lib.rs \
+    && mkdir -p crates/partition/benches \
+    && for bench in $(sed -n '/^\[\[bench\]\]/{n;s|^name = "\(.*\)"$|\1|p}' crates/partition/Cargo.toml); do \
+        echo 'fn main() {}' >crates/partition/benches/$bench.rs; done \
     && cargo build --release --locked --bin hardneg \
-    && rm -r src benches build.rs
+    && rm -r src benches build.rs crates
 
 COPY build.rs ./
 COPY proto proto
 COPY benches benches
 COPY src src
+COPY crates crates
 # Copied files are as old as the checkout; cargo compares times.
-RUN touch build.rs src/lib.rs src/main.rs && cargo build --release --locked --bin hardneg
+RUN touch build.rs src/lib.rs src/main.rs crates/partition/src/lib.rs && cargo build --release --locked --bin hardneg
 
 FROM golang:${GO_VERSION}-${DEBIAN} AS ghz
 ARG GHZ_VERSION=v0.93.0

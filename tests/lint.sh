@@ -2,8 +2,8 @@
 # Formatting, clippy with warnings denied, licences and sources of every dependency.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo fmt --check
-cargo clippy --locked --all-targets -- -D warnings
+cargo fmt --all --check
+cargo clippy --locked --workspace --all-targets -- -D warnings
 # The thin client must build alone, with few dependencies.
 cargo clippy --locked --no-default-features --features client -- -D warnings
 if command -v cargo-deny >/dev/null; then

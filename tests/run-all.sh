@@ -20,8 +20,8 @@ fi
 say "Rust: unit, property, statistical, API over a socket"
 profile=default
 [ -z "${CI:-}" ] || profile=ci
-cargo nextest run --locked --profile "$profile"
-cargo test --locked --doc
+cargo nextest run --locked --workspace --profile "$profile"
+cargo test --locked --workspace --doc
 
 say "Python client, against the real server"
 cargo build --locked --bin hardneg

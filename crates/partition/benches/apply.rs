@@ -1,0 +1,116 @@
+//! What a reported row costs a partition, by law of scores: `cargo bench -p hardneg-partition --bench apply`.
+//!
+//! Eight partitions of one pool on one thread, batches of 4,096 rows, medians. `upsert`: known ids at random; `insert`: new ids into a
+//! full pool. With arguments only the cases that have one of them in their name, such as `-- 1000000/lognormal`.
+
+// A bench measures time.
+#![allow(clippy::disallowed_types)]
+
+use hardneg_partition::hash::{background_hash, placement_hash};
+use hardneg_partition::key::Hardness;
+use hardneg_partition::{BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Terms};
+use std::sync::Arc;
+use std::time::Instant;
+
+const PARTITIONS: usize = 8;
+const ROWS: usize = 4096;
+const D: u64 = 1 << 42;
+
+fn uniform(x: &mut u64) -> f64 {
+    *x = background_hash(*x, 1);
+    (*x >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn normal(x: &mut u64) -> f64 {
+    (-2.0 * uniform(x).max(1e-300).ln()).sqrt() * (std::f64::consts::TAU * uniform(x)).cos()
+}
+
+struct Pool {
+    partitions: Vec<Partition>,
+    position: u64,
+}
+
+impl Pool {
+    fn new(capacity: usize) -> Self {
+        let partition = |number: usize| {
+            let even = capacity / PARTITIONS;
+            Partition::new(PartitionSpec {
+                capacity: even + 6 * (even as f64).sqrt() as usize,
+                background: BackgroundSpec::Sampled { size: 65_536 / PARTITIONS },
+                hardness: Hardness::default(),
+                named: false,
+                salt_seed: number as u64,
+                unstored_serves: 1,
+            })
+        };
+        Self { partitions: (0..PARTITIONS).map(partition).collect(), position: 0 }
+    }
+
+    /// Nanoseconds a row.
+    fn apply(&mut self, ids: &[u64], scores: &[f32]) -> f64 {
+        let begun = Instant::now();
+        let of = |id: u64| (placement_hash(id) >> 61) as usize;
+        let mut rows = vec![(Vec::new(), Vec::new()); PARTITIONS];
+        for (id, score) in ids.iter().zip(scores) {
+            let part = &mut rows[of(*id)];
+            part.0.push(*id);
+            part.1.push(*score);
+        }
+        self.position += 1;
+        for (partition, (ids, scores)) in self.partitions.iter_mut().zip(rows) {
+            let range = 0..ids.len();
+            let rows = Arc::new(Columns::plain(ids, scores, &Hardness::default(), D));
+            let terms = Terms { decay_units: D, ..Terms::default() };
+            partition.apply(Op { position: self.position, change: Change::Report { rows, range, terms } });
+        }
+        begun.elapsed().as_nanos() as f64 / ids.len() as f64
+    }
+}
+
+type Law = (&'static str, fn(&mut u64) -> f64);
+
+fn main() {
+    if std::env::args().any(|a| a == "--test" || a == "--list") {
+        return;
+    }
+    let laws: [Law; 4] = [
+        ("lognormal", |x| (2.0 * normal(x)).exp2()),
+        ("sigmoid(N(4,1))", |x| 1.0 / (1.0 + (-(4.0 + normal(x))).exp())),
+        ("sigmoid(N(8,1))", |x| 1.0 / (1.0 + (-(8.0 + normal(x))).exp())),
+        ("all equal", |_| 0.5),
+    ];
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    for size in [125_000_u64, 1_000_000] {
+        for (name, law) in laws {
+            let case = format!("{size}/{name}");
+            if !wanted.is_empty() && !wanted.iter().any(|w| case.contains(w.as_str())) {
+                continue;
+            }
+            let mut pool = Pool::new(size as usize);
+            let mut x = 7;
+            for start in (0..size).step_by(ROWS) {
+                let ids: Vec<u64> = (start..(start + ROWS as u64).min(size)).collect();
+                let scores: Vec<f32> = ids.iter().map(|_| law(&mut x) as f32).collect();
+                pool.apply(&ids, &scores);
+            }
+            let mut next = size;
+            let mut median = |make: &mut dyn FnMut(&mut u64) -> u64| {
+                let mut times: Vec<f64> = (0..300)
+                    .map(|_| {
+                        let ids: Vec<u64> = (0..ROWS).map(|_| make(&mut x)).collect();
+                        let scores: Vec<f32> = ids.iter().map(|_| law(&mut x) as f32).collect();
+                        pool.apply(&ids, &scores)
+                    })
+                    .collect();
+                times.sort_by(f64::total_cmp);
+                times[times.len() / 2]
+            };
+            let upsert = median(&mut |x| (uniform(x) * size as f64) as u64);
+            let insert = median(&mut |_| {
+                next += 1;
+                next
+            });
+            println!("{case:<24} upsert {upsert:6.1} ns/row   insert {insert:6.1} ns/row");
+        }
+    }
+}

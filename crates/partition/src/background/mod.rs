@@ -1,0 +1,172 @@
+//! The background: a uniform sample of all ids that were ever reported, and its renewal (ESTIMATORS 1 and 2).
+//!
+//! One generation serves. After so many rows a second one with another salt begins to fill, and takes over once it has seen
+//! everything there is to see. Members of the serving generation cannot tell when that is, because they are served, and so reported
+//! again. A witness can: a sample of the ids that is never served, so that its members are reported as all others are.
+
+mod sample;
+mod witness;
+
+use crate::hash::background_hash;
+use crate::spec::PartitionSpec;
+pub(crate) use sample::{Offer, Sample, SavedMember, Taken};
+pub(crate) use witness::{WITNESS, Witness};
+
+/// Salts of witnesses are of another series than those of generations.
+const WITNESS_SERIES: u64 = 0x5749_544e_4553_5331;
+
+/// The generations of the background, and the witnesses.
+#[derive(Debug)]
+pub(crate) struct Background {
+    size_max: usize,
+    salt_seed: u64,
+    pub(crate) serving: Sample,
+    pub(crate) filling: Option<Sample>,
+    /// It decides when the filling generation takes over.
+    pub(crate) witness: Witness,
+    /// Takes the witness's place with the first generation that began after it.
+    pub(crate) next_witness: Option<NextWitness>,
+    /// Generations and witnesses begun so far.
+    pub(crate) generations: u64,
+    pub(crate) witnesses: u64,
+    /// Rows reported since the serving generation took over.
+    pub(crate) rows: u64,
+}
+
+/// A witness that collects, and the number of the first generation that begins after it did.
+#[derive(Debug)]
+pub(crate) struct NextWitness {
+    pub(crate) witness: Witness,
+    pub(crate) from_generation: u64,
+}
+
+impl Background {
+    pub(crate) fn new(size_max: usize, spec: &PartitionSpec) -> Self {
+        let mut background = Self {
+            size_max,
+            salt_seed: spec.salt_seed,
+            serving: Sample::new(0, 0, size_max),
+            filling: None,
+            witness: Witness::new(0),
+            next_witness: None,
+            generations: 0,
+            witnesses: 0,
+            rows: 0,
+        };
+        background.serving = background.begin();
+        background.witness = background.begin_witness();
+        background
+    }
+
+    fn begin(&mut self) -> Sample {
+        self.generations += 1;
+        let number = self.generations - 1;
+        Sample::new(number, background_hash(number, self.salt_seed), self.size_max)
+    }
+
+    fn begin_witness(&mut self) -> Witness {
+        self.witnesses += 1;
+        Witness::new(background_hash(self.witnesses, self.salt_seed ^ WITNESS_SERIES))
+    }
+
+    /// The generations, the serving one first.
+    #[inline]
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
+        std::iter::once(&self.serving).chain(&self.filling)
+    }
+
+    #[inline]
+    pub(crate) fn samples_mut(&mut self) -> impl Iterator<Item = &mut Sample> {
+        std::iter::once(&mut self.serving).chain(&mut self.filling)
+    }
+
+    /// Whether an id may be (or become) a member of a generation: a hash and a comparison each, which is all that most rows cost.
+    #[inline]
+    pub(crate) fn may_take(&self, id: u64) -> bool {
+        self.serving.may_take(id) || self.filling.as_ref().is_some_and(|filling| filling.may_take(id))
+    }
+
+    /// Tells the witnesses that an id was reported.
+    #[inline]
+    pub(crate) fn witness(&mut self, id: u64) {
+        self.witness.saw(id);
+        if let Some(next) = &mut self.next_witness {
+            next.witness.saw(id);
+        }
+    }
+
+    /// Takes an id out of all generations and witnesses; whether it was a member of a generation.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        self.witness.remove(id);
+        if let Some(next) = &mut self.next_witness {
+            next.witness.remove(id);
+        }
+        self.samples_mut().fold(false, |was, sample| sample.remove(id) | was)
+    }
+
+    /// After a report of `rows` rows: a generation begins, or takes over, if it is time. Whether another one serves now.
+    pub(crate) fn renew(&mut self, rows: u64, renew_after_rows: u64) -> bool {
+        self.rows = self.rows.saturating_add(rows);
+        // While every id is a member there is nothing to renew.
+        if self.serving.threshold().is_none() {
+            return false;
+        }
+        if self.witness.len() < WITNESS / 2 && self.witness.is_thin() && self.next_witness.is_none() {
+            let witness = self.begin_witness();
+            self.next_witness = Some(NextWitness { witness, from_generation: self.generations });
+        }
+        let is_worn = self.serving.len() < self.size_max / 2;
+        match &self.filling {
+            None if self.rows >= renew_after_rows || is_worn => {
+                self.begin_filling();
+                false
+            }
+            None => false,
+            Some(filling) => match self.is_complete(filling.number) {
+                Some(true) => self.take_over(),
+                Some(false) => false,
+                // Whoever could tell has gone: it begins again, under the next witness.
+                None => {
+                    self.begin_filling();
+                    false
+                }
+            },
+        }
+    }
+
+    fn begin_filling(&mut self) {
+        self.filling = Some(self.begin());
+        self.witness.forget_reports();
+        if let Some(next) = &mut self.next_witness {
+            next.witness.forget_reports();
+        }
+    }
+
+    /// Whether a generation has seen all there is to see; `None`: nobody can tell.
+    fn is_complete(&self, generation: u64) -> Option<bool> {
+        if self.witness.len() > 0 {
+            return Some(self.witness.pending() == 0);
+        }
+        let next = self.next_witness.as_ref().filter(|next| generation >= next.from_generation)?;
+        Some(next.witness.len() > 0 && next.witness.pending() == 0)
+    }
+
+    fn take_over(&mut self) -> bool {
+        let Some(filling) = self.filling.take() else {
+            return false;
+        };
+        self.serving = filling;
+        self.rows = 0;
+        // All that is reported has been reported since this generation began: a witness that is older has met it all.
+        if let Some(next) = self.next_witness.take_if(|next| self.serving.number >= next.from_generation) {
+            self.witness = next.witness;
+        }
+        true
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.samples().map(Sample::memory_bytes).sum::<usize>()
+            + self.witness.memory_bytes()
+            + self.next_witness.as_ref().map_or(0, |next| next.witness.memory_bytes())
+    }
+}

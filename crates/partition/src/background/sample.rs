@@ -1,0 +1,392 @@
+//! A generation of the background: the m smallest hashes under its salt, of all ids reported since it began (ESTIMATORS 1).
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::hard::hint::prefetch;
+use crate::hard::slots::{Attachment, Attributes};
+use crate::hash::background_hash;
+use crate::key::Hardness;
+use crate::op::ScoreUpdate;
+use crate::partition::updated_score;
+use crate::row::Row;
+use crate::strata::Strata;
+
+/// One member. Its numbers are kept here as well, because it need not be in the hard store.
+#[derive(Debug)]
+struct Member {
+    id: u64,
+    score: f32,
+    stamp: u32,
+    model_version: u32,
+    serves: u16,
+    attributes: Attributes,
+    attachment: Option<Box<Attachment>>,
+}
+
+/// A member as an image has it.
+pub(crate) struct SavedMember<'a> {
+    pub(crate) id: u64,
+    pub(crate) score: f32,
+    pub(crate) stamp: u32,
+    pub(crate) model_version: u32,
+    pub(crate) serves: u16,
+    pub(crate) attributes: Attributes,
+    pub(crate) attachment: Option<&'a Attachment>,
+}
+
+/// A report as the background sees it.
+pub(crate) struct Offer<'a> {
+    pub(crate) id: u64,
+    pub(crate) score: f32,
+    pub(crate) stamp: u32,
+    pub(crate) refuse_stale: bool,
+    pub(crate) model_version: u32,
+    pub(crate) update: ScoreUpdate,
+    /// `None`: what is stored is kept.
+    pub(crate) attributes: Option<Attributes>,
+    pub(crate) name: Option<&'a Arc<str>>,
+    pub(crate) payload: Option<&'a Bytes>,
+}
+
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is (now) a member.
+    Member,
+    /// Its hash is too large.
+    Outside,
+    /// A member with a later stamp.
+    Stale,
+}
+
+/// Where a member stands, below 2^24, with eight bits of its hash above, so that most others are told apart without a look at them.
+#[derive(Clone, Copy, Debug)]
+struct Entry(u32);
+
+impl Entry {
+    const PLACE: u32 = (1 << 24) - 1;
+
+    fn new(hash: u64, at: u32) -> Self {
+        Self(tag(hash) | at)
+    }
+
+    #[inline]
+    fn at(self) -> u32 {
+        self.0 & Self::PLACE
+    }
+
+    #[inline]
+    fn may_be(self, hash: u64) -> bool {
+        self.0 & !Self::PLACE == tag(hash)
+    }
+}
+
+/// Eight bits of a hash that a table does not use to find a place.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 24) as u32 & !Entry::PLACE
+}
+
+/// One generation.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    /// 2^64 p: the (m+1)-th smallest hash; `u64::MAX` while p is 1. Never rises.
+    limit: u64,
+    members: Vec<Member>,
+    /// Places in `members` by hash under the salt, from which two ids never tie.
+    by_hash: HashTable<Entry>,
+    /// Hashes, the largest first; those of removed ids are skipped when met.
+    largest: BinaryHeap<u64>,
+    size_max: usize,
+    pub(crate) strata: Strata,
+}
+
+impl Sample {
+    pub(crate) fn new(number: u64, salt: u64, size_max: usize) -> Self {
+        Self {
+            number,
+            salt,
+            limit: u64::MAX,
+            members: Vec::new(),
+            by_hash: HashTable::new(),
+            largest: BinaryHeap::new(),
+            size_max,
+            strata: Strata::default(),
+        }
+    }
+
+    /// 2^64 p, or `None` while p is 1.
+    pub(crate) fn threshold(&self) -> Option<u64> {
+        Some(self.limit).filter(|limit| *limit != u64::MAX)
+    }
+
+    /// 2^64 p; `u64::MAX` while p is 1.
+    #[inline]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, id: u64) -> u64 {
+        background_hash(id, self.salt)
+    }
+
+    /// Whether an id may be (or become) a member.
+    #[inline]
+    pub(crate) fn may_take(&self, id: u64) -> bool {
+        self.hash(id) < self.limit
+    }
+
+    #[inline]
+    fn place_of(&self, hash: u64) -> Option<usize> {
+        let found = self.by_hash.find(hash, |entry| {
+            entry.may_be(hash) && self.hash(self.members[entry.at() as usize].id) == hash
+        });
+        found.map(|entry| entry.at() as usize)
+    }
+
+    /// Enters or updates an id, if its hash is small enough.
+    pub(crate) fn offer(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
+        let hash = self.hash(offer.id);
+        if hash >= self.limit {
+            return Taken::Outside;
+        }
+        if let Some(at) = self.place_of(hash) {
+            let member = &mut self.members[at];
+            let before = member.attributes.stratum;
+            let taken = member.update(hardness, offer);
+            let after = member.attributes.stratum;
+            if before != after {
+                self.strata.take(before);
+                self.strata.add(after);
+            }
+            return taken;
+        }
+        if self.members.len() == self.size_max {
+            // The threshold becomes the (m+1)-th smallest hash: this one, or the largest member's, which leaves.
+            match self.largest_member() {
+                Some(largest) if largest > hash => {
+                    self.limit = largest;
+                    self.largest.pop();
+                    self.take_out(largest);
+                }
+                _ => {
+                    self.limit = hash;
+                    return Taken::Outside;
+                }
+            }
+        }
+        let mut member = Member {
+            id: offer.id,
+            score: offer.score,
+            stamp: offer.stamp,
+            model_version: offer.model_version,
+            serves: 0,
+            attributes: offer.attributes.unwrap_or_default(),
+            attachment: None,
+        };
+        member.attach(offer.name, offer.payload);
+        self.enter(hash, member);
+        Taken::Member
+    }
+
+    fn enter(&mut self, hash: u64, member: Member) {
+        self.strata.add(member.attributes.stratum);
+        let at = self.members.len() as u32;
+        self.members.push(member);
+        let (members, salt) = (&self.members, self.salt);
+        let entry = Entry::new(hash, at);
+        self.by_hash
+            .insert_unique(hash, entry, |entry| background_hash(members[entry.at() as usize].id, salt));
+        self.largest.push(hash);
+        // Removed ids leave their hashes behind, which only the largest ever meet.
+        if self.largest.len() > 2 * self.members.len() + 64 {
+            self.largest = members.iter().map(|m| background_hash(m.id, salt)).collect();
+        }
+    }
+
+    /// The largest hash of a member.
+    fn largest_member(&mut self) -> Option<u64> {
+        while let Some(&hash) = self.largest.peek() {
+            if self.place_of(hash).is_some() {
+                return Some(hash);
+            }
+            self.largest.pop();
+        }
+        None
+    }
+
+    /// Takes an id out; it is not replaced.
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        let hash = self.hash(id);
+        hash < self.limit && self.take_out(hash)
+    }
+
+    fn take_out(&mut self, hash: u64) -> bool {
+        let (members, salt) = (&self.members, self.salt);
+        let of = |at: u32| background_hash(members[at as usize].id, salt);
+        let is_it = |entry: &Entry| entry.may_be(hash) && of(entry.at()) == hash;
+        let Ok(found) = self.by_hash.find_entry(hash, is_it) else {
+            return false;
+        };
+        let at = found.remove().0.at();
+        // The last one takes the place.
+        let last = self.members.len() as u32 - 1;
+        if at != last
+            && let Some(moved) = self.by_hash.find_mut(of(last), |entry| entry.at() == last)
+        {
+            *moved = Entry::new(of(last), at);
+        }
+        let gone = self.members.swap_remove(at as usize);
+        self.strata.take(gone.attributes.stratum);
+        true
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The id of a member.
+    pub(crate) fn id_at(&self, ordinal: u64) -> Option<u64> {
+        self.members.get(usize::try_from(ordinal).ok()?).map(|m| m.id)
+    }
+
+    /// The members in their order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = SavedMember<'_>> {
+        self.members.iter().map(|m| SavedMember {
+            id: m.id,
+            score: m.score,
+            stamp: m.stamp,
+            model_version: m.model_version,
+            serves: m.serves,
+            attributes: m.attributes,
+            attachment: m.attachment.as_deref(),
+        })
+    }
+
+    /// A generation with a threshold and room for `members`, to be filled by [`Self::restore`].
+    pub(crate) fn restored(number: u64, salt: u64, limit: u64, members: usize, size_max: usize) -> Self {
+        let mut sample = Self { limit, ..Self::new(number, salt, size_max) };
+        sample.members.reserve_exact(members);
+        sample.largest.reserve_exact(members);
+        // There is nothing in it that would have to be hashed anew.
+        sample.by_hash.reserve(members, |_| 0);
+        sample
+    }
+
+    /// Enters a member as [`Self::members`] told it; false where it cannot have been told.
+    pub(crate) fn restore(&mut self, saved: &SavedMember<'_>) -> bool {
+        let hash = self.hash(saved.id);
+        if hash >= self.limit || self.members.len() == self.size_max || self.place_of(hash).is_some() {
+            return false;
+        }
+        let member = Member {
+            id: saved.id,
+            score: saved.score,
+            stamp: saved.stamp,
+            model_version: saved.model_version,
+            serves: saved.serves,
+            attributes: saved.attributes,
+            attachment: saved.attachment.map(|attachment| Box::new(attachment.clone())),
+        };
+        self.enter(hash, member);
+        true
+    }
+
+    /// A member as a row that is not in the hard store.
+    pub(crate) fn row(&self, id: u64) -> Option<Row> {
+        let m = self.member(id)?;
+        Some(Row {
+            id,
+            hard_key: None,
+            score: m.score,
+            stamp: Some(m.stamp),
+            model_version: m.model_version,
+            serves: m.serves,
+            leased: false,
+            stratum: m.attributes.stratum,
+            group: m.attributes.group,
+        })
+    }
+
+    pub(crate) fn attributes(&self, id: u64) -> Option<Attributes> {
+        self.member(id).map(|m| m.attributes)
+    }
+
+    pub(crate) fn attachment(&self, id: u64) -> Option<&Attachment> {
+        self.member(id)?.attachment.as_deref()
+    }
+
+    /// Counts a serve of a member; its serves then.
+    pub(crate) fn count_serve(&mut self, id: u64) -> Option<u16> {
+        let at = self.place(id)?;
+        let serves = &mut self.members[at].serves;
+        *serves = serves.saturating_add(1);
+        Some(*serves)
+    }
+
+    /// Whether an id is a member.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.place(id).is_some()
+    }
+
+    fn member(&self, id: u64) -> Option<&Member> {
+        self.place(id).map(|at| &self.members[at])
+    }
+
+    /// Where a member stands. Most ids are none, which their hash tells without a look into the table.
+    #[inline]
+    fn place(&self, id: u64) -> Option<usize> {
+        let hash = self.hash(id);
+        if hash < self.limit { self.place_of(hash) } else { None }
+    }
+
+    /// Starts loading what an offer of `id` will touch.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: u64) {
+        let hash = self.hash(id);
+        if hash < self.limit
+            && let Some(entry) = self.by_hash.find(hash, |entry| entry.may_be(hash))
+        {
+            prefetch(&self.members, entry.at() as usize);
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let attached: usize =
+            self.members.iter().filter_map(|m| m.attachment.as_ref()).map(|a| a.memory_bytes()).sum();
+        self.members.capacity() * size_of::<Member>()
+            + self.by_hash.allocation_size()
+            + self.largest.capacity() * 8
+            + self.strata.memory_bytes()
+            + attached
+    }
+}
+
+impl Member {
+    fn update(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
+        if offer.refuse_stale && (self.stamp.wrapping_sub(offer.stamp) as i32) > 0 {
+            return Taken::Stale;
+        }
+        self.score = updated_score(hardness, offer.update, self.score, offer.score);
+        self.stamp = offer.stamp;
+        self.model_version = offer.model_version;
+        self.serves = 0;
+        if let Some(attributes) = offer.attributes {
+            self.attributes = attributes;
+        }
+        self.attach(offer.name, offer.payload);
+        Taken::Member
+    }
+
+    fn attach(&mut self, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
+        if name.is_some() || payload.is_some_and(|p| !p.is_empty()) {
+            self.attachment.get_or_insert_default().update(name, payload);
+        }
+    }
+}

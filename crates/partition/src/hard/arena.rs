@@ -1,0 +1,139 @@
+//! Lists of slot numbers in fixed blocks from one arena, so that thousands of buckets share memory without copying.
+
+use super::segments::{Segments, stage};
+
+/// Slot numbers in a block: a cache line.
+pub(crate) const BLOCK: usize = 16;
+const BLOCK_BITS: u32 = BLOCK.trailing_zeros();
+
+/// Blocks, in use and free.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    /// Slot numbers, a block after the other.
+    numbers: Segments<u32>,
+    /// Blocks that the arena is meant for.
+    blocks: usize,
+    used: u32,
+    free: Vec<u32>,
+}
+
+impl Arena {
+    /// For about `members` slot numbers.
+    pub(crate) fn new(members: usize) -> Self {
+        Self { numbers: Segments::new(), blocks: members.div_ceil(BLOCK), used: 0, free: Vec::new() }
+    }
+
+    /// Room for `blocks` blocks at once.
+    pub(crate) fn reserve(&mut self, blocks: usize) {
+        self.numbers.grow(blocks * BLOCK);
+    }
+
+    fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            let used = self.used as usize;
+            if (used + 1) * BLOCK > self.numbers.capacity() {
+                // Blocks that are not full: more than the members alone would need.
+                let spare = (self.blocks / 16).max(16);
+                let blocks = if used < self.blocks { stage(self.blocks, used + 1) } else { used + spare };
+                self.numbers.grow(blocks * BLOCK);
+            }
+            self.used += 1;
+            self.used - 1
+        })
+    }
+
+    #[inline]
+    fn place(block: u32, position: u32) -> usize {
+        (block as usize) << BLOCK_BITS | (position as usize & (BLOCK - 1))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        (self.used as usize * BLOCK + self.free.capacity()) * 4
+    }
+}
+
+/// A list of slot numbers.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    blocks: Vec<u32>,
+    len: u32,
+}
+
+impl List {
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline]
+    fn place(&self, position: u32) -> usize {
+        Arena::place(self.blocks[(position >> BLOCK_BITS) as usize], position)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, arena: &Arena, position: u32) -> u32 {
+        *arena.numbers.get(self.place(position))
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, arena: &mut Arena, position: u32, slot: u32) {
+        *arena.numbers.get_mut(self.place(position)) = slot;
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, arena: &Arena, position: u32) {
+        if let Some(&block) = self.blocks.get((position >> BLOCK_BITS) as usize) {
+            arena.numbers.prefetch(Arena::place(block, position));
+        }
+    }
+
+    /// Appends; returns the position.
+    #[inline]
+    pub(crate) fn push(&mut self, arena: &mut Arena, slot: u32) -> u32 {
+        let position = self.len;
+        if position as usize & (BLOCK - 1) == 0 {
+            self.blocks.push(arena.take());
+        }
+        self.len += 1;
+        self.set(arena, position, slot);
+        position
+    }
+
+    /// Takes the last; the list is not empty.
+    #[inline]
+    pub(crate) fn pop(&mut self, arena: &mut Arena) -> u32 {
+        let position = self.len - 1;
+        let slot = self.get(arena, position);
+        self.len = position;
+        if position as usize & (BLOCK - 1) == 0
+            && let Some(block) = self.blocks.pop()
+        {
+            arena.free.push(block);
+        }
+        slot
+    }
+
+    /// Takes all, in order.
+    pub(crate) fn drain(&mut self, arena: &mut Arena) -> Vec<u32> {
+        let all = self.iter(arena).collect();
+        arena.free.append(&mut self.blocks);
+        self.len = 0;
+        all
+    }
+
+    /// All in order, block by block; blocks lie anywhere, so the next ones are asked for ahead.
+    pub(crate) fn iter<'a>(&'a self, arena: &'a Arena) -> impl Iterator<Item = u32> + 'a {
+        const AHEAD: usize = 8;
+        let numbers = self.blocks.iter().enumerate().flat_map(move |(at, block)| {
+            if let Some(next) = self.blocks.get(at + AHEAD) {
+                arena.numbers.prefetch(Arena::place(*next, 0));
+            }
+            arena.numbers.slice(Arena::place(*block, 0), BLOCK).iter().copied()
+        });
+        numbers.take(self.len as usize)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.blocks.capacity() * 4
+    }
+}

@@ -1,0 +1,240 @@
+//! The roots of the tree: which part of the key range each covers, and how they are joined as keys move on.
+
+use std::collections::BTreeMap;
+
+use super::{Buckets, JOIN_BELOW, Kind, LEAF_MAX, Node, TABLE_OVER, Table, lowest_in};
+use crate::hard::slots::Slots;
+use crate::key::Key;
+
+/// Key bits of 1/8 octave, of an octave, and of 32 octaves.
+pub(super) const FINE_BITS: u32 = 13;
+pub(super) const MIDDLE_BITS: u32 = 16;
+pub(super) const COARSE_BITS: u32 = 21;
+/// Roots of one zone in a root of the next.
+const FINE_IN_MIDDLE: i64 = 1 << (MIDDLE_BITS - FINE_BITS);
+const MIDDLE_IN_COARSE: i64 = 1 << (COARSE_BITS - MIDDLE_BITS);
+/// Octaves with roots of 1/8 octave, the highest, and octaves with roots of their own below them, at least.
+const FINE_OCTAVES: i64 = 64;
+const MIDDLE_OCTAVES: i64 = 256;
+
+/// A root: its zone, and its number there. Octave number n holds the fine roots 8 n to 8 n + 7, and is in the coarse root n / 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Fine(i64),
+    Middle(i64),
+    Coarse(i64),
+}
+
+impl Root {
+    /// Key bits that members of the root may differ in.
+    #[inline]
+    pub(super) fn bits(self) -> u32 {
+        match self {
+            Self::Fine(_) => FINE_BITS,
+            Self::Middle(_) => MIDDLE_BITS,
+            Self::Coarse(_) => COARSE_BITS,
+        }
+    }
+
+    /// The lowest key of the root: its number has the high bits of its keys, but for whole turns of their circle.
+    pub(super) fn low(self) -> Key {
+        let (Self::Fine(number) | Self::Middle(number) | Self::Coarse(number)) = self;
+        Key((number << self.bits()) as u32)
+    }
+}
+
+/// The first octave with fine roots when the highest is `top`.
+pub(super) fn fine_from(top: i64) -> i64 {
+    top - FINE_OCTAVES + 1
+}
+
+/// The first octave with a root of its own.
+pub(super) fn middle_from(top: i64) -> i64 {
+    (fine_from(top) - MIDDLE_OCTAVES).div_euclid(MIDDLE_IN_COARSE) * MIDDLE_IN_COARSE
+}
+
+impl Buckets {
+    /// The number of the octave that a key is in.
+    #[inline]
+    fn octave(&self, key: Key) -> i64 {
+        self.top + (key.since(self.top_key) >> MIDDLE_BITS)
+    }
+
+    /// The root that a key up to the highest octave belongs to.
+    #[inline]
+    pub(super) fn root_of(&self, key: Key) -> Root {
+        let octave = self.octave(key);
+        if octave >= self.fine_from {
+            Root::Fine(self.top * FINE_IN_MIDDLE + (key.since(self.top_key) >> FINE_BITS))
+        } else if octave >= self.middle_from {
+            Root::Middle(octave)
+        } else {
+            Root::Coarse(octave.div_euclid(MIDDLE_IN_COARSE))
+        }
+    }
+
+    #[inline]
+    pub(super) fn root(&self, root: Root) -> Node {
+        match root {
+            Root::Fine(number) => self.fine.get(number),
+            Root::Middle(number) => self.middle.get(number),
+            Root::Coarse(number) => self.coarse.get(&number).copied().unwrap_or(Node::NONE),
+        }
+    }
+
+    pub(super) fn set_root(&mut self, root: Root, node: Node) {
+        match root {
+            Root::Fine(number) => self.fine.set(number, node),
+            Root::Middle(number) => self.middle.set(number, node),
+            Root::Coarse(number) if node == Node::NONE => {
+                self.coarse.remove(&number);
+            }
+            Root::Coarse(number) => {
+                self.coarse.insert(number, node);
+            }
+        }
+    }
+
+    /// Occupied roots.
+    pub(super) fn roots(&self) -> usize {
+        self.fine.len() + self.middle.len() + self.coarse.len()
+    }
+
+    fn fine_range(&self) -> (i64, i64) {
+        (self.fine_from * FINE_IN_MIDDLE, self.top * FINE_IN_MIDDLE + FINE_IN_MIDDLE - 1)
+    }
+
+    fn middle_range(&self) -> (i64, i64) {
+        (self.middle_from, self.fine_from - 1)
+    }
+
+    /// The lowest occupied root.
+    pub(super) fn lowest_root(&self) -> Option<Node> {
+        if let Some((_, node)) = self.coarse.first_key_value() {
+            return Some(*node);
+        }
+        let ((from, to), (fine_from, fine_to)) = (self.middle_range(), self.fine_range());
+        let middle = self.middle.first(from, to).map(|number| self.middle.get(number));
+        middle.or_else(|| self.fine.first(fine_from, fine_to).map(|number| self.fine.get(number)))
+    }
+
+    /// Visits the roots, the highest keys first, until `visit` returns false; whether it never did.
+    pub(super) fn roots_down(&self, mut visit: impl FnMut(Root, Node) -> bool) -> bool {
+        let (from, mut to) = self.fine_range();
+        while let Some(number) = self.fine.last(from, to) {
+            if !visit(Root::Fine(number), self.fine.get(number)) {
+                return false;
+            }
+            to = number - 1;
+        }
+        let (from, mut to) = self.middle_range();
+        while let Some(number) = self.middle.last(from, to) {
+            if !visit(Root::Middle(number), self.middle.get(number)) {
+                return false;
+            }
+            to = number - 1;
+        }
+        self.coarse.iter().rev().all(|(number, node)| visit(Root::Coarse(*number), *node))
+    }
+
+    /// Makes sure that a key is not above the highest octave.
+    #[inline]
+    pub(super) fn reach(&mut self, slots: &mut Slots, key: Key) {
+        if self.len == 0 {
+            self.begin_at(key);
+            return;
+        }
+        let octave = self.octave(key);
+        if octave > self.top {
+            self.advance(slots, octave);
+        }
+    }
+
+    /// An empty tree's highest octave is the first key's.
+    pub(super) fn begin_at(&mut self, key: Key) {
+        self.set_top(i64::from(key.0 >> MIDDLE_BITS), lowest_in(key, MIDDLE_BITS));
+    }
+
+    fn set_top(&mut self, top: i64, top_key: Key) {
+        (self.top, self.top_key) = (top, top_key);
+        (self.fine_from, self.middle_from) = (fine_from(top), middle_from(top));
+    }
+
+    /// Moves the highest octave up. Roots that leave a zone are joined into one of the next: into a leaf while that moves few
+    /// members in all, into a table of them otherwise.
+    fn advance(&mut self, slots: &mut Slots, to: i64) {
+        let mut moves = LEAF_MAX;
+        let mut to_coarse: BTreeMap<i64, [Node; MIDDLE_IN_COARSE as usize]> = BTreeMap::new();
+        let mut collect = |octave: i64, node: Node| {
+            let children = to_coarse
+                .entry(octave.div_euclid(MIDDLE_IN_COARSE))
+                .or_insert([Node::NONE; MIDDLE_IN_COARSE as usize]);
+            children[octave.rem_euclid(MIDDLE_IN_COARSE) as usize] = node;
+        };
+        let ((mut from, end), last) = (self.middle_range(), middle_from(to) - 1);
+        while let Some(octave) = self.middle.first(from, end.min(last)) {
+            collect(octave, self.middle.get(octave));
+            self.middle.set(octave, Node::NONE);
+            from = octave + 1;
+        }
+        let (mut from, end) = self.fine_range();
+        let last = fine_from(to) * FINE_IN_MIDDLE - 1;
+        while let Some(number) = self.fine.first(from, end.min(last)) {
+            let octave = number.div_euclid(FINE_IN_MIDDLE);
+            let mut children = [Node::NONE; FINE_IN_MIDDLE as usize];
+            for (i, child) in children.iter_mut().enumerate() {
+                let number = octave * FINE_IN_MIDDLE + i as i64;
+                *child = self.fine.get(number);
+                self.fine.set(number, Node::NONE);
+            }
+            let low = self.top_key.plus((octave - self.top) << MIDDLE_BITS);
+            let node = self.join(slots, &children, low, MIDDLE_BITS, &mut moves);
+            if octave < middle_from(to) {
+                collect(octave, node);
+            } else {
+                self.middle.set(octave, node);
+            }
+            from = (octave + 1) * FINE_IN_MIDDLE;
+        }
+        for (number, children) in to_coarse {
+            let low = self.top_key.plus((number * MIDDLE_IN_COARSE - self.top) << MIDDLE_BITS);
+            let node = self.join(slots, &children, low, COARSE_BITS, &mut moves);
+            self.coarse.insert(number, node);
+        }
+        self.set_top(to, self.top_key.plus((to - self.top) << MIDDLE_BITS));
+    }
+
+    /// One node of `children`, which are not all empty, over a range of `range_bits`.
+    fn join(
+        &mut self,
+        slots: &mut Slots,
+        children: &[Node],
+        low: Key,
+        range_bits: u32,
+        moves: &mut u32,
+    ) -> Node {
+        let bits = range_bits - children.len().trailing_zeros();
+        let total: u32 = children.iter().map(|node| self.sizes(*node).0).sum();
+        if total <= TABLE_OVER || total < JOIN_BELOW && total <= *moves {
+            *moves = moves.saturating_sub(total);
+            let leaf = self.new_leaf(low, range_bits);
+            self.gather(slots, children, leaf);
+            return Node::leaf(leaf);
+        }
+        let mut table = Table::new(low, range_bits, bits);
+        for (child, node) in children.iter().enumerate() {
+            table.enter(child, *node, self.sizes(*node));
+        }
+        Node::table(self.tables.add(table))
+    }
+
+    /// Members of a node, and those of them that rest.
+    pub(super) fn sizes(&self, node: Node) -> (u32, u32) {
+        match node.kind() {
+            Kind::None => (0, 0),
+            Kind::Leaf(leaf) => (self.leaves.get(leaf).len(), self.leaves.get(leaf).resting),
+            Kind::Table(table) => (self.tables.get(table).total, self.tables.get(table).resting),
+            Kind::Cuts(cuts) => (self.cuts.get(cuts).total, self.cuts.get(cuts).resting),
+        }
+    }
+}

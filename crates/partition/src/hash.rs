@@ -1,0 +1,28 @@
+//! The two hashes of an id. Both are fixed for ever: shards, sketches and clusters compare their values.
+
+/// Where an id lives: decides shard and index line. Mixes every bit, so that sequential ids spread.
+#[inline]
+#[must_use]
+pub fn placement_hash(id: u64) -> u64 {
+    fold(
+        fold(id ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345) ^ 0xa409_3822_299f_31d0,
+        0x082e_fa98_ec4e_6c89,
+    )
+}
+
+/// Whether an id is in the background: uniform on 0..2^64, independent of [`placement_hash`] and between salts.
+#[inline]
+#[must_use]
+pub fn background_hash(id: u64, salt: u64) -> u64 {
+    // splitmix64's finaliser over a salted id: a bijection, so two ids never tie.
+    let mut x = id.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(salt);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product >> 64) as u64 ^ product as u64
+}

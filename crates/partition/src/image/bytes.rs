@@ -1,0 +1,190 @@
+//! Numbers and columns into bytes and back.
+
+use bytemuck::Pod;
+
+use super::ImageError;
+use crate::hard::hint::huge_pages;
+
+/// Bytes that grow.
+pub(super) struct Writer {
+    /// Zeros from `len` on.
+    out: Vec<u8>,
+    len: usize,
+}
+
+impl Writer {
+    pub(super) fn new(estimate: usize) -> Self {
+        // Zeroed pages cost nothing until they are touched, and then less in large ones.
+        let out = vec![0; estimate];
+        huge_pages(&out);
+        Self { out, len: 0 }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.out.truncate(self.len);
+        self.out
+    }
+
+    /// The next `len` bytes, zeros, for whoever writes them.
+    pub(super) fn next(&mut self, len: usize) -> &mut [u8] {
+        let from = self.len;
+        self.len += len;
+        if self.out.len() < self.len {
+            self.out.resize(self.len.max(2 * self.out.len()), 0);
+        }
+        &mut self.out[from..self.len]
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.next(bytes.len()).copy_from_slice(bytes);
+    }
+
+    pub(super) fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+
+    pub(super) fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(super) fn flag(&mut self, value: bool) {
+        self.u8(value.into());
+    }
+
+    /// A number that may be absent.
+    pub(super) fn option(&mut self, value: Option<u64>) {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            self.u64(value);
+        }
+    }
+
+    /// Bytes with their number.
+    pub(super) fn counted(&mut self, bytes: &[u8]) {
+        self.u32(bytes.len() as u32);
+        self.bytes(bytes);
+    }
+
+    /// A column; its length is known from elsewhere.
+    pub(super) fn column<T: Pod + LittleEndian>(&mut self, values: &[T]) {
+        if cfg!(target_endian = "little") {
+            self.bytes(bytemuck::cast_slice(values));
+        } else {
+            values.iter().for_each(|value| self.bytes(value.little().as_ref()));
+        }
+    }
+}
+
+/// Bytes that are read from the front.
+pub(super) struct Reader<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { left: bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], ImageError> {
+        let Some((bytes, left)) = self.left.split_at_checked(len) else {
+            return Err(ImageError::Contradiction("it ends within a value"));
+        };
+        self.left = left;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ImageError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.bytes(N)?);
+        Ok(array)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, ImageError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, ImageError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, ImageError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, ImageError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, ImageError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(ImageError::Contradiction("a flag is neither 0 nor 1")),
+        }
+    }
+
+    pub(super) fn option(&mut self) -> Result<Option<u64>, ImageError> {
+        Ok(if self.flag()? { Some(self.u64()?) } else { None })
+    }
+
+    pub(super) fn counted(&mut self) -> Result<&'a [u8], ImageError> {
+        let len = self.u32()?;
+        self.bytes(len as usize)
+    }
+
+    /// A count of things of which each takes at least `bytes_each` of what is left: no memory is taken for things that are not there.
+    pub(super) fn count(&mut self, bytes_each: usize) -> Result<usize, ImageError> {
+        let count = self.u64()?;
+        match usize::try_from(count) {
+            Ok(count) if count <= self.left.len() / bytes_each => Ok(count),
+            _ => Err(ImageError::Contradiction("it has fewer things than it says")),
+        }
+    }
+
+    /// A column of `len` values, as an iterator.
+    pub(super) fn column<T: Pod + LittleEndian>(
+        &mut self,
+        len: usize,
+    ) -> Result<impl Iterator<Item = T> + Clone + use<'a, T>, ImageError> {
+        let size = size_of::<T>();
+        let total = len.checked_mul(size).ok_or(ImageError::Contradiction("a column without end"))?;
+        let bytes = self.bytes(total)?;
+        Ok(bytes.chunks_exact(size).map(T::from_little))
+    }
+}
+
+/// Numbers as their little-endian bytes.
+pub(super) trait LittleEndian: Sized {
+    /// `bytes` has the size of the number.
+    fn from_little(bytes: &[u8]) -> Self;
+    fn little(self) -> impl AsRef<[u8]>;
+}
+
+macro_rules! little_endian {
+    ($($number:ty),*) => {$(
+        impl LittleEndian for $number {
+            fn from_little(bytes: &[u8]) -> Self {
+                let mut array = [0; size_of::<$number>()];
+                array.copy_from_slice(bytes);
+                Self::from_le_bytes(array)
+            }
+
+            fn little(self) -> impl AsRef<[u8]> {
+                self.to_le_bytes()
+            }
+        }
+    )*};
+}
+little_endian!(u16, u32, u64, f32);

@@ -1,0 +1,354 @@
+//! Reads the body of an image, and believes nothing.
+
+use ::bytes::Bytes;
+use std::sync::Arc;
+
+use super::{ImageError, Reader};
+use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness};
+use crate::hard::BLOCK;
+use crate::hard::buckets::{LeafShape, NodeShape};
+use crate::hard::slots::{Attachment, Attributes, Slot};
+use crate::hash::placement_hash;
+use crate::key::{Hardness, HardnessFunction, Key};
+use crate::leases::Membership;
+use crate::partition::Partition;
+use crate::place::Rank;
+use crate::spec::{BackgroundSpec, PartitionSpec};
+
+/// Rows whose index lines are asked for ahead.
+const AHEAD: usize = 24;
+/// Nodes between a root and a leaf, at most.
+const DEPTH_MAX: u32 = 8;
+/// Children of a table, at most.
+const CHILDREN_MAX: u8 = 64;
+/// Roots of a tree, at most.
+const ROOTS_MAX: usize = 1 << 12;
+/// Generations or witnesses begun, at most: far more than there are operations, and their number can still grow.
+const BEGUN_MAX: u64 = 1 << 62;
+/// Bytes of a member of a background without attachment.
+const MEMBER_BYTES: usize = 35;
+
+fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
+    Err(ImageError::Contradiction(what))
+}
+
+impl Partition {
+    pub(super) fn read(body: &mut Reader<'_>) -> Result<Self, ImageError> {
+        let spec = read_spec(body)?;
+        let mut partition = Self::new(spec);
+        partition.position = body.u64()?;
+        partition.folded_units = body.option()?;
+        partition.has_attributes = body.flag()?;
+        partition.read_hard(body)?;
+        match spec.background {
+            BackgroundSpec::Sampled { size } => {
+                partition.background = Some(read_background(body, size, &spec)?);
+            }
+            BackgroundSpec::Dense { ids } => partition.read_removed(body, ids)?,
+        }
+        partition.read_leases(body)?;
+        let unstored = body.count(10)?;
+        if unstored > spec.unstored_serves {
+            return contradiction("more serves of unstored ids than are remembered");
+        }
+        partition.unstored_serves.reserve(unstored);
+        partition.unstored_order.reserve_exact(unstored);
+        for _ in 0..unstored {
+            let (id, serves) = (body.u64()?, body.u16()?);
+            if serves == 0 || partition.unstored_serves.insert(id, serves).is_some() {
+                return contradiction("the serves of an id twice, or none");
+            }
+            partition.unstored_order.push_back(id);
+        }
+        Ok(partition)
+    }
+
+    fn read_hard(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
+        let rows = body.count(20)?;
+        if rows > self.spec.capacity {
+            return contradiction("more samples than its capacity");
+        }
+        let top_key = Key(body.u32()?);
+        let roots = body.count(14)?;
+        if roots > ROOTS_MAX {
+            return contradiction("more roots than there are");
+        }
+        let mut shapes = Vec::with_capacity(roots);
+        let (mut blocks, mut members) = (0, 0);
+        for _ in 0..roots {
+            let at = (body.u8()?, body.u32()?);
+            if at.0 > 2 {
+                return contradiction("a root of no zone");
+            }
+            let mut count = |leaf: LeafShape| {
+                blocks += (leaf.len as usize).div_ceil(BLOCK);
+                members += leaf.len as usize;
+                // Also what a leaf says must fit what there is, before memory is taken for it.
+                members <= rows
+            };
+            shapes.push((at, read_shape(body, DEPTH_MAX, &mut count)?));
+        }
+        if members != rows {
+            return contradiction("leaves with more or fewer members than there are rows");
+        }
+        let (ids, keys) = (body.column::<u64>(rows)?, body.column::<u32>(rows)?);
+        let (scores, stamps) = (body.column::<f32>(rows)?, body.column::<u32>(rows)?);
+        self.hard.reserve(rows, blocks);
+        let floor = self.folded_units.map(Key::of_clock);
+        let mut ahead = ids.clone().skip(AHEAD);
+        for (((id, key), score), stamp) in ids.zip(keys).zip(scores).zip(stamps) {
+            if let Some(next) = ahead.next() {
+                self.hard.prefetch_line(placement_hash(next));
+            }
+            let key = Key(key);
+            if !score.is_finite() || floor.is_some_and(|floor| key.since(floor) < 0) {
+                return contradiction("a score that is no number, or a key below the fold");
+            }
+            let sample = Slot { id, key, position: 0, score, stamp };
+            if !self.hard.restore(placement_hash(id), sample) {
+                return contradiction("an id twice");
+            }
+        }
+        if let Err(error) = self.hard.buckets.build(&mut self.hard.slots, top_key, &shapes) {
+            return contradiction(error.0);
+        }
+        self.read_side_columns(body, rows)
+    }
+
+    fn read_side_columns(&mut self, body: &mut Reader<'_>, rows: usize) -> Result<(), ImageError> {
+        let slots = 0..rows as u32;
+        if body.flag()? {
+            let versions = body.column::<u32>(rows)?;
+            slots
+                .clone()
+                .zip(versions)
+                .for_each(|(slot, version)| self.hard.slots.set_version(slot, version));
+        }
+        if body.flag()? {
+            let serves = body.column::<u16>(rows)?;
+            slots.clone().zip(serves).for_each(|(slot, serves)| self.hard.slots.set_serves(slot, serves));
+        }
+        let strata = if body.flag()? { Some(body.column::<u32>(rows)?) } else { None };
+        let groups = if body.flag()? { Some(body.column::<u64>(rows)?) } else { None };
+        let (mut strata, mut groups) = (strata.into_iter().flatten(), groups.into_iter().flatten());
+        for slot in slots.clone() {
+            let (stratum, group) = (strata.next().unwrap_or(0), groups.next().unwrap_or(0));
+            self.hard.set_attributes(slot, Attributes { stratum, group });
+        }
+        if body.flag()? {
+            for slot in slots {
+                let attachment = self.read_attachment(body)?;
+                self.hard.slots.attach(slot, attachment.name.as_ref(), attachment.payload.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_attachment(&self, body: &mut Reader<'_>) -> Result<Attachment, ImageError> {
+        read_attachment(body, self.spec.named)
+    }
+
+    fn read_removed(&mut self, body: &mut Reader<'_>, ids: u64) -> Result<(), ImageError> {
+        let removed = body.count(8)?;
+        let mut after = 0;
+        for id in body.column::<u64>(removed)? {
+            if id < after || id >= ids {
+                return contradiction("removed ids out of order, or outside the id space");
+            }
+            after = id + 1;
+            self.removed.insert(id);
+        }
+        Ok(())
+    }
+
+    fn read_leases(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
+        let leases = body.count(17)?;
+        self.leases.restore_generation(body.u64()?, leases);
+        let mut resting = 0;
+        for _ in 0..leases {
+            let (end, id, flags) = (body.u64()?, body.u64()?, body.u8()?);
+            let membership = match flags {
+                0 => None,
+                _ if flags & 1 == 1 && flags < 8 => {
+                    Some(Membership { generation: body.u64()?, hash: body.u64()?, outside: flags & 2 != 0 })
+                }
+                _ => return contradiction("a lease that is of no kind"),
+            };
+            if !self.leases.restore((end, id, membership, flags & 4 != 0)) {
+                return contradiction("a lease twice, or one too many");
+            }
+            if let Some(slot) = self.hard.find(placement_hash(id), id) {
+                if !self.hard.buckets.rests(&self.hard.slots, slot) {
+                    return contradiction("a lease of a sample that does not rest");
+                }
+                resting += 1;
+            }
+        }
+        if resting != self.hard.buckets.resting() {
+            return contradiction("a sample that rests without a lease");
+        }
+        Ok(())
+    }
+}
+
+fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
+    let capacity = body.u64()?;
+    let (kind, size) = (body.u8()?, body.u64()?);
+    let background = match kind {
+        0 if (1..=1 << 24).contains(&size) => BackgroundSpec::Sampled { size: size as usize },
+        1 if (1..=1 << 40).contains(&size) => BackgroundSpec::Dense { ids: size },
+        _ => return contradiction("a background of no kind, or out of range"),
+    };
+    let (kind, parameter) = (body.u8()?, f32::from_bits(body.u32()?));
+    let function = match kind {
+        _ if !(parameter.is_finite() && parameter > 0.0) => {
+            return contradiction("a hardness whose parameter is out of range");
+        }
+        0 => HardnessFunction::Power { offset: parameter },
+        1 => HardnessFunction::Exponential { temperature: parameter },
+        _ => return contradiction("a hardness of no kind"),
+    };
+    let hardness = Hardness { function, lower_is_harder: body.flag()? };
+    let (named, salt_seed, unstored) = (body.flag()?, body.u64()?, body.u64()?);
+    if !(1..=1 << 31).contains(&capacity) || unstored > 1 << 24 {
+        return contradiction("a capacity out of range");
+    }
+    Ok(PartitionSpec {
+        capacity: capacity as usize,
+        background,
+        hardness,
+        named,
+        salt_seed,
+        unstored_serves: unstored as usize,
+    })
+}
+
+fn read_leaf(
+    body: &mut Reader<'_>,
+    count: &mut impl FnMut(LeafShape) -> bool,
+) -> Result<LeafShape, ImageError> {
+    let leaf = LeafShape { len: body.u32()?, resting: body.u32()? };
+    // Every leaf has a row to itself at least: that bounds what is taken for leaves before the rows are read.
+    if leaf.len > 0 && count(leaf) {
+        Ok(leaf)
+    } else {
+        contradiction("leaves without members, or with more than there are rows")
+    }
+}
+
+fn read_shape(
+    body: &mut Reader<'_>,
+    depth: u32,
+    count: &mut impl FnMut(LeafShape) -> bool,
+) -> Result<NodeShape, ImageError> {
+    if depth == 0 {
+        return contradiction("a tree that is too deep");
+    }
+    match body.u8()? {
+        0 => Ok(NodeShape::Leaf(read_leaf(body, count)?)),
+        1 => {
+            let (bits, children) = (u32::from(body.u8()?), body.u8()?);
+            if !(1..=CHILDREN_MAX).contains(&children) {
+                return contradiction("a table of nothing, or of more than there can be");
+            }
+            let mut shapes = Vec::with_capacity(children.into());
+            for _ in 0..children {
+                let child = u32::from(body.u8()?);
+                shapes.push((child, read_shape(body, depth - 1, count)?));
+            }
+            Ok(NodeShape::Table(bits, shapes))
+        }
+        2 => {
+            let parts = body.count(28)?;
+            let mut shapes = Vec::with_capacity(parts);
+            for _ in 0..parts {
+                let from = Rank { score: body.u32()?, hash: body.u64()?, id: body.u64()? };
+                shapes.push((from, read_leaf(body, count)?));
+            }
+            Ok(NodeShape::Cuts(shapes))
+        }
+        _ => contradiction("a node of no kind"),
+    }
+}
+
+fn read_attachment(body: &mut Reader<'_>, named: bool) -> Result<Attachment, ImageError> {
+    let flags = body.u8()?;
+    if flags > 3 || (flags & 1 == 1 && !named) {
+        return contradiction("an attachment of no kind");
+    }
+    let name = match flags & 1 {
+        0 => None,
+        _ => match std::str::from_utf8(body.counted()?) {
+            Ok(name) => Some(Arc::from(name)),
+            Err(_) => return contradiction("a name that is no text"),
+        },
+    };
+    let payload = if flags & 2 == 0 { None } else { Some(Bytes::copy_from_slice(body.counted()?)) };
+    if payload.as_ref().is_some_and(Bytes::is_empty) {
+        return contradiction("an empty payload");
+    }
+    Ok(Attachment { name, payload })
+}
+
+fn read_background(
+    body: &mut Reader<'_>,
+    size: usize,
+    spec: &PartitionSpec,
+) -> Result<Background, ImageError> {
+    let mut background = Background::new(size, spec);
+    background.generations = body.u64()?;
+    background.witnesses = body.u64()?;
+    background.rows = body.u64()?;
+    background.serving = read_sample(body, size, spec.named)?;
+    background.filling = if body.flag()? { Some(read_sample(body, size, spec.named)?) } else { None };
+    background.witness = read_witness(body)?;
+    background.next_witness = match body.option()? {
+        Some(from_generation) => Some(NextWitness { witness: read_witness(body)?, from_generation }),
+        None => None,
+    };
+    if background.generations.max(background.witnesses) > BEGUN_MAX {
+        return contradiction("more generations or witnesses than can have begun");
+    }
+    let newest = background.samples().map(|sample| sample.number).max().unwrap_or(0);
+    if newest >= background.generations {
+        return contradiction("a generation that was never begun");
+    }
+    Ok(background)
+}
+
+fn read_sample(body: &mut Reader<'_>, size_max: usize, named: bool) -> Result<Sample, ImageError> {
+    let (number, salt, limit) = (body.u64()?, body.u64()?, body.u64()?);
+    let members = body.count(MEMBER_BYTES)?;
+    if members > size_max {
+        return contradiction("more members of a background than its size");
+    }
+    let mut sample = Sample::restored(number, salt, limit, members, size_max);
+    for _ in 0..members {
+        let (id, score) = (body.u64()?, f32::from_bits(body.u32()?));
+        let (stamp, model_version, serves) = (body.u32()?, body.u32()?, body.u16()?);
+        let attributes = Attributes { stratum: body.u32()?, group: body.u64()? };
+        let attachment = read_attachment(body, named)?;
+        let attachment = (attachment.name.is_some() || attachment.payload.is_some()).then_some(attachment);
+        let attachment = attachment.as_ref();
+        let member = SavedMember { id, score, stamp, model_version, serves, attributes, attachment };
+        if !score.is_finite() || !sample.restore(&member) {
+            return contradiction("a member of a background that cannot be one");
+        }
+    }
+    Ok(sample)
+}
+
+fn read_witness(body: &mut Reader<'_>) -> Result<Witness, ImageError> {
+    let mut witness = Witness::new(body.u64()?);
+    witness.threshold = body.option()?;
+    let members = body.count(9)?;
+    if members > WITNESS {
+        return contradiction("more members of a witness than its size");
+    }
+    for _ in 0..members {
+        if !witness.restore(body.u64()?, body.flag()?) {
+            return contradiction("a member of a witness that cannot be one");
+        }
+    }
+    Ok(witness)
+}

@@ -1,0 +1,218 @@
+//! Writes the body of an image.
+
+use super::Writer;
+use crate::background::{Background, Sample, Witness};
+use crate::hard::buckets::NodeShape;
+use crate::hard::slots::{Attachment, Slots};
+use crate::key::{Hardness, HardnessFunction};
+use crate::partition::Partition;
+use crate::place::Rank;
+use crate::spec::{BackgroundSpec, PartitionSpec};
+
+/// Bytes of a plain row.
+const ROW_BYTES: usize = 20;
+/// Slots whose memory is asked for ahead.
+const AHEAD: usize = 32;
+
+impl Partition {
+    pub(super) fn image_estimate(&self) -> usize {
+        let members = self.background.as_ref().map_or(0, |b| b.samples().map(Sample::len).sum());
+        // The shape is a few thousand bytes, or a part of a percent.
+        self.hard.len() * (ROW_BYTES + 1) + members * 40 + 4096
+    }
+
+    pub(super) fn write(&self, out: &mut Writer) {
+        write_spec(out, &self.spec);
+        out.u64(self.position);
+        out.option(self.folded_units);
+        out.flag(self.has_attributes);
+        self.write_hard(out);
+        match &self.background {
+            Some(background) => write_background(out, background),
+            None => {
+                out.u64(self.removed.len());
+                self.removed.iter().for_each(|id| out.u64(id));
+            }
+        }
+        self.write_leases(out);
+        out.u64(self.unstored_order.len() as u64);
+        for id in &self.unstored_order {
+            out.u64(*id);
+            out.u16(self.unstored_serves.get(id).copied().unwrap_or(0));
+        }
+    }
+
+    fn write_hard(&self, out: &mut Writer) {
+        let (buckets, slots) = (&self.hard.buckets, &self.hard.slots);
+        out.u64(self.hard.len() as u64);
+        out.u32(buckets.top_key().0);
+        let shapes = buckets.shapes();
+        out.u64(shapes.len() as u64);
+        for ((zone, below), shape) in &shapes {
+            out.u8(*zone);
+            out.u32(*below);
+            write_shape(out, shape);
+        }
+        let mut order = Vec::with_capacity(self.hard.len());
+        buckets.in_shape_order(|slot| order.push(slot));
+        // The four columns are written side by side: each slot is read once, and nothing is copied again.
+        let (ids, others) = out.next(ROW_BYTES * order.len()).split_at_mut(8 * order.len());
+        let (keys, others) = others.split_at_mut(4 * order.len());
+        let (scores, stamps) = others.split_at_mut(4 * order.len());
+        let columns = ids.chunks_exact_mut(8).zip(keys.chunks_exact_mut(4));
+        let columns = columns.zip(scores.chunks_exact_mut(4).zip(stamps.chunks_exact_mut(4)));
+        for (i, ((id, key), (score, stamp))) in columns.enumerate() {
+            if let Some(next) = order.get(i + AHEAD) {
+                slots.prefetch(*next);
+            }
+            let s = slots.get(order[i]);
+            id.copy_from_slice(&s.id.to_le_bytes());
+            key.copy_from_slice(&s.key.0.to_le_bytes());
+            score.copy_from_slice(&s.score.to_le_bytes());
+            stamp.copy_from_slice(&s.stamp.to_le_bytes());
+        }
+        write_side_columns(out, slots, &order);
+    }
+
+    fn write_leases(&self, out: &mut Writer) {
+        out.u64(self.leases.len() as u64);
+        out.u64(self.leases.generation());
+        for (end, id, membership, counts) in self.leases.all() {
+            out.u64(end);
+            out.u64(id);
+            let membership = membership.map(|m| (m.generation, m.hash, m.outside));
+            out.u8(membership.map_or(0, |(_, _, outside)| 1 | u8::from(outside) << 1 | u8::from(counts) << 2));
+            if let Some((generation, hash, _)) = membership {
+                out.u64(generation);
+                out.u64(hash);
+            }
+        }
+    }
+}
+
+fn write_spec(out: &mut Writer, spec: &PartitionSpec) {
+    out.u64(spec.capacity as u64);
+    let (kind, size) = match spec.background {
+        BackgroundSpec::Sampled { size } => (0, size as u64),
+        BackgroundSpec::Dense { ids } => (1, ids),
+    };
+    out.u8(kind);
+    out.u64(size);
+    write_hardness(out, &spec.hardness);
+    out.flag(spec.named);
+    out.u64(spec.salt_seed);
+    out.u64(spec.unstored_serves as u64);
+}
+
+fn write_hardness(out: &mut Writer, hardness: &Hardness) {
+    let (kind, parameter) = match hardness.function {
+        HardnessFunction::Power { offset } => (0, offset),
+        HardnessFunction::Exponential { temperature } => (1, temperature),
+    };
+    out.u8(kind);
+    out.u32(parameter.to_bits());
+    out.flag(hardness.lower_is_harder);
+}
+
+fn write_shape(out: &mut Writer, shape: &NodeShape) {
+    match shape {
+        NodeShape::Leaf(leaf) => {
+            out.u8(0);
+            out.u32(leaf.len);
+            out.u32(leaf.resting);
+        }
+        NodeShape::Table(bits, children) => {
+            out.u8(1);
+            out.u8(*bits as u8);
+            out.u8(children.len() as u8);
+            for (child, shape) in children {
+                out.u8(*child as u8);
+                write_shape(out, shape);
+            }
+        }
+        NodeShape::Cuts(parts) => {
+            out.u8(2);
+            out.u64(parts.len() as u64);
+            for (Rank { score, hash, id }, leaf) in parts {
+                out.u32(*score);
+                out.u64(*hash);
+                out.u64(*id);
+                out.u32(leaf.len);
+                out.u32(leaf.resting);
+            }
+        }
+    }
+}
+
+/// Columns that exist once something needs them; a column of nothing but zeros is left out, for it is as if it did not exist.
+fn write_side_columns(out: &mut Writer, slots: &Slots, order: &[u32]) {
+    fn column<T: Copy + Default + PartialEq>(order: &[u32], value: impl Fn(u32) -> T) -> Option<Vec<T>> {
+        let column: Vec<T> = order.iter().map(|slot| value(*slot)).collect();
+        column.iter().any(|value| *value != T::default()).then_some(column)
+    }
+    let versions = slots.has_versions().then(|| column(order, |slot| slots.version(slot))).flatten();
+    let serves = slots.has_serves().then(|| column(order, |slot| slots.serves(slot))).flatten();
+    let attributes = slots.has_attributes();
+    let strata = attributes.then(|| column(order, |slot| slots.attributes(slot).stratum)).flatten();
+    let groups = attributes.then(|| column(order, |slot| slots.attributes(slot).group)).flatten();
+    out.flag(versions.is_some());
+    versions.iter().for_each(|column| out.column(column));
+    out.flag(serves.is_some());
+    serves.iter().for_each(|column| out.column(column));
+    out.flag(strata.is_some());
+    strata.iter().for_each(|column| out.column(column));
+    out.flag(groups.is_some());
+    groups.iter().for_each(|column| out.column(column));
+    let attached = order.iter().any(|slot| slots.attachment(*slot).is_some());
+    out.flag(attached);
+    if attached {
+        order.iter().for_each(|slot| write_attachment(out, slots.attachment(*slot)));
+    }
+}
+
+fn write_attachment(out: &mut Writer, attachment: Option<&Attachment>) {
+    let name = attachment.and_then(|a| a.name.as_deref());
+    let payload = attachment.and_then(|a| a.payload.as_deref());
+    out.u8(u8::from(name.is_some()) | u8::from(payload.is_some()) << 1);
+    name.iter().for_each(|name| out.counted(name.as_bytes()));
+    payload.iter().for_each(|payload| out.counted(payload));
+}
+
+fn write_background(out: &mut Writer, background: &Background) {
+    out.u64(background.generations);
+    out.u64(background.witnesses);
+    out.u64(background.rows);
+    write_sample(out, &background.serving);
+    out.flag(background.filling.is_some());
+    background.filling.iter().for_each(|filling| write_sample(out, filling));
+    write_witness(out, &background.witness);
+    out.option(background.next_witness.as_ref().map(|next| next.from_generation));
+    background.next_witness.iter().for_each(|next| write_witness(out, &next.witness));
+}
+
+fn write_sample(out: &mut Writer, sample: &Sample) {
+    out.u64(sample.number);
+    out.u64(sample.salt);
+    out.u64(sample.limit());
+    out.u64(sample.len() as u64);
+    for member in sample.members() {
+        out.u64(member.id);
+        out.u32(member.score.to_bits());
+        out.u32(member.stamp);
+        out.u32(member.model_version);
+        out.u16(member.serves);
+        out.u32(member.attributes.stratum);
+        out.u64(member.attributes.group);
+        write_attachment(out, member.attachment);
+    }
+}
+
+fn write_witness(out: &mut Writer, witness: &Witness) {
+    out.u64(witness.salt);
+    out.option(witness.threshold);
+    out.u64(witness.len() as u64);
+    for (id, reported) in witness.members() {
+        out.u64(id);
+        out.flag(reported);
+    }
+}

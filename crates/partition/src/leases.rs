@@ -1,0 +1,216 @@
+//! Leases: which samples rest, and whose lease ends first.
+
+use std::collections::BTreeSet;
+
+use crate::id_map::IdMap;
+
+/// Leases end to this many milliseconds, rounded up, so that those of one batch end together.
+const TICK_MILLIS: u64 = 16;
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    end: u64,
+    membership: Option<Membership>,
+}
+
+/// Of a sample that was in the background when its lease started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) generation: u64,
+    /// By which it leaves that generation, when the threshold falls.
+    pub(crate) hash: u64,
+    /// It was outside the hard store.
+    pub(crate) outside: bool,
+}
+
+/// Leases of members of the background.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeasedMembers {
+    /// In the serving generation.
+    pub(crate) members: u64,
+    /// Of these, outside the hard store.
+    pub(crate) outside: u64,
+    /// Outside the hard store, those included that have left the generation or were in an earlier one.
+    pub(crate) outside_ever: u64,
+}
+
+/// Leases by id and in order of their ends.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    ends: IdMap<Lease>,
+    /// The generation of the background that is counted, and its leased members by hash.
+    generation: u64,
+    by_hash: BTreeSet<(u64, u64)>,
+    counts: LeasedMembers,
+    order: BTreeSet<(u64, u64)>,
+    most: usize,
+}
+
+impl Leases {
+    /// For at most `most` leases: one more ends the earliest.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            ends: IdMap::default(),
+            generation: 0,
+            by_hash: BTreeSet::new(),
+            counts: LeasedMembers::default(),
+            order: BTreeSet::new(),
+            most,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        !self.ends.is_empty() && self.ends.contains_key(&id)
+    }
+
+    /// When the lease of an id ends.
+    pub(crate) fn end_of(&self, id: u64) -> Option<u64> {
+        self.ends.get(&id).map(|lease| lease.end)
+    }
+
+    /// Leased members of a generation of the background.
+    pub(crate) fn members(&self, generation: u64) -> LeasedMembers {
+        if generation != self.generation {
+            return LeasedMembers { outside_ever: self.counts.outside_ever, ..LeasedMembers::default() };
+        }
+        self.counts
+    }
+
+    /// The threshold of the serving generation fell to `limit`: members that rest leave with the others.
+    #[inline]
+    pub(crate) fn follow(&mut self, generation: u64, limit: u64) {
+        if generation != self.generation {
+            return;
+        }
+        while let Some((_, id)) = self.by_hash.last().copied().filter(|(hash, _)| *hash >= limit) {
+            self.by_hash.pop_last();
+            self.counts.members -= 1;
+            let lease = self.ends.get(&id).and_then(|lease| lease.membership);
+            self.counts.outside -= u64::from(lease.is_some_and(|m| m.outside));
+        }
+    }
+
+    /// All leases in order of their ends, with whether each still counts as a member.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, u64, Option<Membership>, bool)> + '_ {
+        self.order.iter().filter_map(|(end, id)| {
+            let membership = self.ends.get(id)?.membership;
+            let counts = membership
+                .is_some_and(|m| m.generation == self.generation && self.by_hash.contains(&(m.hash, *id)));
+            Some((*end, *id, membership, counts))
+        })
+    }
+
+    /// The generation whose members are counted.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Sets the generation whose members are counted, of so many leases that are yet to be entered.
+    pub(crate) fn restore_generation(&mut self, generation: u64, leases: usize) {
+        self.generation = generation;
+        self.ends.reserve(leases);
+    }
+
+    /// Enters a lease as [`Self::all`] told it; false where it cannot have been told.
+    pub(crate) fn restore(
+        &mut self,
+        (end, id, membership, counts): (u64, u64, Option<Membership>, bool),
+    ) -> bool {
+        let fits = !counts || membership.is_some_and(|m| m.generation == self.generation);
+        if self.ends.len() == self.most || !fits || self.ends.contains_key(&id) {
+            return false;
+        }
+        self.ends.insert(id, Lease { end, membership });
+        self.order.insert((end, id));
+        if let Some(m) = membership {
+            self.counts.outside_ever += u64::from(m.outside);
+            if counts {
+                self.by_hash.insert((m.hash, id));
+                self.counts.members += 1;
+                self.counts.outside += u64::from(m.outside);
+            }
+        }
+        true
+    }
+
+    /// Starts a lease; the id whose lease had to end for it.
+    pub(crate) fn start(
+        &mut self,
+        id: u64,
+        until_millis: u64,
+        membership: Option<Membership>,
+    ) -> Option<u64> {
+        self.end(id);
+        let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
+        self.ends.insert(id, Lease { end, membership });
+        self.order.insert((end, id));
+        if let Some(Membership { generation, hash, outside }) = membership {
+            if generation != self.generation {
+                self.generation = generation;
+                self.by_hash.clear();
+                (self.counts.members, self.counts.outside) = (0, 0);
+            }
+            self.by_hash.insert((hash, id));
+            self.counts.members += 1;
+            self.counts.outside += u64::from(outside);
+            self.counts.outside_ever += u64::from(outside);
+        }
+        if self.ends.len() <= self.most {
+            return None;
+        }
+        let (_, earliest) = *self.order.first()?;
+        self.end(earliest);
+        Some(earliest)
+    }
+
+    /// Ends the lease of an id; whether there was one.
+    #[inline]
+    pub(crate) fn end(&mut self, id: u64) -> bool {
+        if self.ends.is_empty() {
+            return false;
+        }
+        let Some(lease) = self.ends.remove(&id) else {
+            return false;
+        };
+        self.order.remove(&(lease.end, id));
+        if let Some(membership) = lease.membership {
+            let outside = u64::from(membership.outside);
+            self.counts.outside_ever -= outside;
+            if membership.generation == self.generation && self.by_hash.remove(&(membership.hash, id)) {
+                self.counts.members -= 1;
+                self.counts.outside -= outside;
+            }
+        }
+        true
+    }
+
+    /// Ends one lease that is over by `now_millis`: its id.
+    pub(crate) fn pop_over(&mut self, now_millis: u64) -> Option<u64> {
+        let (end, id) = *self.order.first()?;
+        if end > now_millis {
+            return None;
+        }
+        self.end(id);
+        Some(id)
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn first_end(&self) -> Option<u64> {
+        self.order.first().map(|(end, _)| *end)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        // A set's nodes are at least half full.
+        self.ends.allocation_size() + (self.order.len() + self.by_hash.len()) * 32
+    }
+}

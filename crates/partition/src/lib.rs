@@ -1,0 +1,31 @@
+//! One partition of a pool: a synchronous, deterministic, serialisable state machine.
+//!
+//! A pool is partitions, an id's by its hash, and a partition knows nothing of the others. [`Partition::begin`] and
+//! [`Partition::step`] apply one operation after another, and nothing else changes it; everything an operation depends on is in the
+//! operation ([`op`]). There is no clock in here, no source of randomness, no hasher with a seed of its own. So the state is a
+//! function of the operations alone: a recorded log replayed anywhere gives the same bytes ([`Partition::save`]).
+//!
+//! What a partition holds:
+//! - the **hard store** (`hard/`): the samples with the highest places ([`place`]), found by id, by order and by bucket;
+//! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
+//! - leases, strata, names and payloads of both.
+
+mod background;
+mod hard;
+pub mod hash;
+pub mod id_map;
+mod image;
+pub mod key;
+mod leases;
+pub mod op;
+mod partition;
+pub mod place;
+pub mod row;
+pub mod spec;
+mod strata;
+
+pub use hard::hint;
+pub use image::ImageError;
+pub use op::{ApplyCounts, Change, Columns, Op, Reply, ScoreUpdate, ServeMark, Terms};
+pub use partition::{Job, Partition, ServePenalty, updated_score};
+pub use spec::{BackgroundSpec, PartitionSpec};

@@ -1,0 +1,212 @@
+//! What changes a partition: operations, with everything they depend on inside, and their replies.
+
+use bytes::Bytes;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::hash::placement_hash;
+use crate::key::{Hardness, Key};
+use crate::row::Served;
+
+/// An operation with its place in the partition's order.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// Place in the pool's order of operations; grows from one operation of a partition to its next.
+    pub position: u64,
+    /// What is to be done.
+    pub change: Change,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Scores were reported.
+    Report {
+        /// Columns that hold this partition's rows, and perhaps others'.
+        rows: Arc<Columns>,
+        /// Which of them are this partition's. No id occurs twice.
+        range: Range<usize>,
+        /// How they are applied.
+        terms: Terms,
+    },
+    /// Samples were served.
+    Serve {
+        /// Ids, each of which is marked if it may be served.
+        ids: Vec<u64>,
+        /// How they are marked.
+        mark: ServeMark,
+    },
+    /// Leases end before their time.
+    Release {
+        /// Samples.
+        ids: Vec<u64>,
+    },
+    /// Leases that are over end.
+    Expire {
+        /// Unix milliseconds.
+        now_millis: u64,
+    },
+    /// Samples go from everywhere.
+    Remove {
+        /// Samples.
+        ids: Vec<u64>,
+    },
+    /// Keys below a floor are lifted to it (what is that old ranks by its score alone).
+    Fold {
+        /// D less [`crate::key::FOLD_BELOW_UNITS`], in key units.
+        floor_units: u64,
+    },
+}
+
+impl Change {
+    /// Rows (or ids) that it is made of.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Report { range, .. } => range.len(),
+            Self::Serve { ids, .. } | Self::Release { ids } | Self::Remove { ids } => ids.len(),
+            Self::Expire { .. } | Self::Fold { .. } => 0,
+        }
+    }
+}
+
+/// Reported rows: columns of equal length, scores finite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns {
+    /// Placement hashes of the ids.
+    pub hashes: Vec<u64>,
+    /// Sample ids.
+    pub ids: Vec<u64>,
+    /// Keys as of this report.
+    pub keys: Vec<Key>,
+    /// Raw scores.
+    pub scores: Vec<f32>,
+    /// String keys, or empty.
+    pub names: Vec<Arc<str>>,
+    /// Payloads, or empty. Each owns its bytes: a slice of a message would keep all of that alive.
+    pub payloads: Vec<Bytes>,
+    /// Strata, or empty.
+    pub strata: Vec<u32>,
+    /// Groups, or empty.
+    pub groups: Vec<u64>,
+}
+
+impl Columns {
+    /// Plain rows, reported when the decay clock stood at `decay_units`.
+    #[must_use]
+    pub fn plain(ids: Vec<u64>, scores: Vec<f32>, hardness: &Hardness, decay_units: u64) -> Self {
+        Self {
+            hashes: ids.iter().map(|id| placement_hash(*id)).collect(),
+            keys: scores.iter().map(|score| hardness.key(*score, decay_units).0).collect(),
+            ids,
+            scores,
+            ..Self::default()
+        }
+    }
+}
+
+/// How reported rows are applied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// D(t) when reported, in key units (DECISIONS 13).
+    pub decay_units: u64,
+    /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
+    pub stamp: u32,
+    /// A row whose stored stamp is later than `stamp` is `stale` and ignored (step pools).
+    pub refuse_stale: bool,
+    /// Version of the model that scored the rows.
+    pub model_version: u32,
+    /// Re-report rule.
+    pub update: ScoreUpdate,
+    /// Rows that this partition applies to a serving background before a new generation of it begins to fill; `u64::MAX`: never.
+    pub renew_after_rows: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            decay_units: 0,
+            stamp: 0,
+            refuse_stale: false,
+            model_version: 0,
+            update: ScoreUpdate::Last,
+            renew_after_rows: u64::MAX,
+        }
+    }
+}
+
+/// What a re-report does to the stored score.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum ScoreUpdate {
+    /// The new score replaces the old.
+    #[default]
+    Last,
+    /// The harder of the two; key and stamp are those of this report.
+    Max,
+    /// `weight` x new + (1 - `weight`) x old, then keyed as of this report.
+    Ema {
+        /// In (0, 1].
+        weight: f32,
+    },
+}
+
+/// How to mark served samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServeMark {
+    /// Count the serve. False: look only.
+    pub count: bool,
+    /// Refuse a sample that has been served this often since its last report. `u16::MAX`: no limit.
+    pub max_serves: u16,
+    /// The sample rests until then, Unix milliseconds; with `count` only.
+    pub lease_until: Option<u64>,
+}
+
+/// What became of the rows of a report; sums to its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyCounts {
+    /// New in the hard store.
+    pub inserted: u64,
+    /// Known in the hard store, updated.
+    pub updated: u64,
+    /// Not in the hard store, kept in a background generation.
+    pub background_only: u64,
+    /// Below the floor and outside the background.
+    pub dropped: u64,
+    /// An earlier duplicate in the same batch: the last one counts.
+    pub coalesced: u64,
+    /// Older than what is stored.
+    pub stale: u64,
+    /// (Not part of the sum.) Entries that harder ones pushed out.
+    pub evicted: u64,
+    /// (Not part of the sum.) Keys whose log2 weight was clamped.
+    pub clamped: u64,
+}
+
+impl ApplyCounts {
+    /// Adds those of another partition.
+    pub fn add(&mut self, more: &Self) {
+        self.inserted += more.inserted;
+        self.updated += more.updated;
+        self.background_only += more.background_only;
+        self.dropped += more.dropped;
+        self.coalesced += more.coalesced;
+        self.stale += more.stale;
+        self.evicted += more.evicted;
+        self.clamped += more.clamped;
+    }
+}
+
+/// What an operation did; it comes with its last step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Of a report.
+    Reported(ApplyCounts),
+    /// Of a serve, one an id; `None`: refused by `max_serves` or a lease, or gone.
+    Served(Vec<Option<Served>>),
+    /// Of a release: leases that ended.
+    Released(u64),
+    /// Of a removal: samples that were stored.
+    Removed(u64),
+    /// Of all else.
+    Done,
+}

@@ -1,0 +1,98 @@
+//! What a partition holds, counted.
+
+use std::collections::BTreeMap;
+
+use super::Partition;
+use crate::background::Background;
+use crate::place::Place;
+use crate::row::{BackgroundCount, Census, PartitionStats, StratumCount};
+
+impl Partition {
+    /// Counts the buckets and the background.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        Census {
+            buckets: self.hard.buckets.census(),
+            hard: self.hard.len() as u64,
+            leased: self.leases.len() as u64,
+            background: self.count_background(),
+            floor: self.floor(),
+        }
+    }
+
+    fn count_background(&self) -> BackgroundCount {
+        let Some(serving) = self.serving() else {
+            let leased = self.leases.len() as u64;
+            return BackgroundCount { removed: self.removed.len(), leased, ..BackgroundCount::default() };
+        };
+        let resting = self.leases.members(serving.number);
+        BackgroundCount {
+            salt: serving.salt,
+            threshold: serving.threshold(),
+            members: serving.len() as u64,
+            removed: 0,
+            leased: resting.members,
+            leased_outside: resting.outside_ever,
+            leased_outside_members: resting.outside,
+        }
+    }
+
+    /// The strata that are stored, in order.
+    #[must_use]
+    pub fn strata(&self) -> Vec<StratumCount> {
+        let mut strata: BTreeMap<u32, StratumCount> = BTreeMap::new();
+        let none = |stratum| StratumCount { stratum, hard: 0, background: 0 };
+        for (stratum, count) in self.hard.strata.counts(self.hard.len()) {
+            strata.entry(stratum).or_insert(none(stratum)).hard = count;
+        }
+        if let Some(serving) = self.serving() {
+            for (stratum, count) in serving.strata.counts(serving.len()) {
+                strata.entry(stratum).or_insert(none(stratum)).background = count;
+            }
+        }
+        strata.into_values().collect()
+    }
+
+    /// Sizes and costs.
+    #[must_use]
+    pub fn stats(&self) -> PartitionStats {
+        let background = self.background.as_ref();
+        PartitionStats {
+            hard: self.hard.len() as u64,
+            background: background.map_or(0, |b| b.serving.len() as u64),
+            threshold: background.and_then(|b| b.serving.threshold()),
+            removed: self.removed.len(),
+            leased: self.leases.len() as u64,
+            generations: background.map_or(0, |b| b.generations),
+            witness: background.map_or(0, |b| b.witness.len() as u64),
+            witness_pending: background.map_or(0, |b| b.witness.pending() as u64),
+            floor: self.floor(),
+            memory_bytes: self.memory_bytes(),
+        }
+    }
+
+    /// The place that a new sample must be above; `None` while there is room.
+    #[must_use]
+    pub fn floor(&self) -> Option<Place> {
+        self.hard.is_full().then(|| self.hard.floor()).flatten()
+    }
+
+    /// Samples in the hard store.
+    #[must_use]
+    pub fn hard_len(&self) -> u64 {
+        self.hard.len() as u64
+    }
+
+    fn memory_bytes(&self) -> [usize; 4] {
+        [
+            self.hard.index_bytes(),
+            self.hard.slots.memory_bytes(),
+            self.hard.buckets.memory_bytes() + self.hard.victims_bytes(),
+            self.background.as_ref().map_or(0, Background::memory_bytes)
+                + self.removed.serialized_size()
+                + self.unstored_serves.allocation_size()
+                + self.leases.memory_bytes()
+                + self.hard.strata.memory_bytes(),
+        ]
+    }
+}

@@ -1,0 +1,268 @@
+//! The state machine: operations begin, go on step by step, and reply with their last step.
+
+mod background;
+mod census;
+#[cfg(test)]
+mod naive;
+mod read;
+mod report;
+mod serve;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use roaring::RoaringTreemap;
+use std::collections::VecDeque;
+
+use crate::background::{Background, Sample, WITNESS};
+use crate::hard::Hard;
+use crate::hash::placement_hash;
+use crate::id_map::IdMap;
+use crate::key::{Hardness, Key};
+use crate::leases::Leases;
+use crate::op::{ApplyCounts, Change, Op, Reply, ScoreUpdate};
+use crate::place::ordered_score;
+use crate::spec::{BackgroundSpec, PartitionSpec};
+
+/// One partition of a pool.
+#[derive(Debug)]
+pub struct Partition {
+    pub(crate) spec: PartitionSpec,
+    /// Position of the last operation that was completed.
+    pub(crate) position: u64,
+    pub(crate) hard: Hard,
+    /// `None` in a dense id space.
+    pub(crate) background: Option<Background>,
+    pub(crate) removed: RoaringTreemap,
+    pub(crate) unstored_serves: IdMap<u16>,
+    pub(crate) unstored_order: VecDeque<u64>,
+    pub(crate) leases: Leases,
+    /// Some report had strata or groups.
+    pub(crate) has_attributes: bool,
+    /// The floor of the last fold, in key units: no key is below.
+    pub(crate) folded_units: Option<u64>,
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub struct Job {
+    op: Op,
+    /// Rows done.
+    done: usize,
+    reply: Reply,
+}
+
+impl Job {
+    /// Rows done so far.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        self.done
+    }
+}
+
+/// The penalty on keys of samples that were served since their last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServePenalty {
+    /// Key units per serve; 0: none.
+    pub units_per_serve: u32,
+    /// At most this many units in all (8 octaves).
+    pub units_max: u32,
+}
+
+impl ServePenalty {
+    /// Units to subtract from a key after `serves` serves.
+    #[inline]
+    #[must_use]
+    pub fn units(&self, serves: u16) -> i64 {
+        i64::from((self.units_per_serve.saturating_mul(u32::from(serves))).min(self.units_max))
+    }
+}
+
+/// The score after a re-report (DECISIONS 14).
+#[must_use]
+pub fn updated_score(hardness: &Hardness, update: ScoreUpdate, old: f32, new: f32) -> f32 {
+    let ordered = |score| ordered_score(score, hardness.lower_is_harder);
+    match update {
+        ScoreUpdate::Last => new,
+        ScoreUpdate::Max if ordered(old) > ordered(new) => old,
+        ScoreUpdate::Max => new,
+        ScoreUpdate::Ema { weight } => weight * new + (1.0 - weight) * old,
+    }
+}
+
+impl Partition {
+    /// An empty partition.
+    #[must_use]
+    pub fn new(spec: PartitionSpec) -> Self {
+        let (background, members) = match spec.background {
+            BackgroundSpec::Sampled { size } => (Some(Background::new(size, &spec)), size),
+            BackgroundSpec::Dense { .. } => (None, 0),
+        };
+        Self {
+            position: 0,
+            hard: Hard::new(spec.capacity, spec.hardness.lower_is_harder),
+            background,
+            removed: RoaringTreemap::new(),
+            unstored_serves: IdMap::default(),
+            unstored_order: VecDeque::new(),
+            leases: Leases::new(spec.capacity + members + spec.unstored_serves),
+            has_attributes: false,
+            folded_units: None,
+            spec,
+        }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn spec(&self) -> &PartitionSpec {
+        &self.spec
+    }
+
+    /// Position of the last operation that was completed.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The floor of the last fold, in key units.
+    #[must_use]
+    pub fn folded_units(&self) -> Option<u64> {
+        self.folded_units
+    }
+
+    pub(crate) fn dense_ids(&self) -> u64 {
+        match self.spec.background {
+            BackgroundSpec::Dense { ids } => ids,
+            BackgroundSpec::Sampled { .. } => 0,
+        }
+    }
+
+    /// Begins an operation; the one before is completed.
+    #[must_use]
+    pub fn begin(&self, op: Op) -> Job {
+        let reply = match &op.change {
+            Change::Report { .. } => Reply::Reported(ApplyCounts::default()),
+            Change::Serve { ids, .. } => Reply::Served(Vec::with_capacity(ids.len())),
+            Change::Release { .. } => Reply::Released(0),
+            Change::Remove { .. } => Reply::Removed(0),
+            Change::Expire { .. } | Change::Fold { .. } => Reply::Done,
+        };
+        Job { op, done: 0, reply }
+    }
+
+    /// Goes on with an operation for at most `rows` rows (at least one); the reply comes with the last step. Where it is
+    /// divided makes no difference to the state. Reads may run between two steps, other operations and [`Self::save`] may not.
+    pub fn step(&mut self, job: &mut Job, rows: usize) -> Option<Reply> {
+        let rows = rows.max(1);
+        let from = job.done;
+        let is_done = match (&job.op.change, &mut job.reply) {
+            (Change::Report { rows: columns, range, terms }, Reply::Reported(counts)) => {
+                let to = (from + rows).min(range.len());
+                self.report(columns, range.start + from..range.start + to, terms, counts);
+                job.done = to;
+                let is_done = to == range.len();
+                if is_done {
+                    self.end_report(range.len() as u64, terms);
+                }
+                is_done
+            }
+            (Change::Serve { ids, mark }, Reply::Served(served)) => {
+                let to = (from + rows).min(ids.len());
+                ids[from..to].iter().for_each(|id| self.prefetch(*id));
+                served.extend(ids[from..to].iter().map(|id| self.serve(*id, *mark)));
+                job.done = to;
+                to == ids.len()
+            }
+            (Change::Release { ids }, Reply::Released(released)) => {
+                let to = (from + rows).min(ids.len());
+                *released += ids[from..to].iter().filter(|id| self.release(**id)).count() as u64;
+                job.done = to;
+                to == ids.len()
+            }
+            (Change::Remove { ids }, Reply::Removed(removed)) => {
+                let to = (from + rows).min(ids.len());
+                *removed += ids[from..to].iter().filter(|id| self.remove(**id)).count() as u64;
+                job.done = to;
+                let is_done = to == ids.len();
+                if is_done {
+                    self.end_removal();
+                }
+                is_done
+            }
+            (Change::Expire { now_millis }, _) => {
+                let ended = (0..rows).take_while(|_| self.expire_one(*now_millis)).count();
+                job.done += ended;
+                ended < rows
+            }
+            (Change::Fold { floor_units }, _) => {
+                self.folded_units = Some(*floor_units);
+                let floor = Key::of_clock(*floor_units);
+                let lifted = (0..rows).take_while(|_| self.lift_one(floor)).count();
+                job.done += lifted;
+                lifted < rows
+            }
+            // `begin` made the reply of the change.
+            _ => true,
+        };
+        if self.hard.is_full() {
+            // So that whoever asks for the floor need not look for it.
+            self.hard.lowest();
+        }
+        if !is_done {
+            return None;
+        }
+        self.position = job.op.position;
+        Some(std::mem::replace(&mut job.reply, Reply::Done))
+    }
+
+    /// Applies a whole operation.
+    pub fn apply(&mut self, op: Op) -> Reply {
+        let mut job = self.begin(op);
+        loop {
+            if let Some(reply) = self.step(&mut job, usize::MAX) {
+                return reply;
+            }
+        }
+    }
+
+    /// Lifts the lowest sample to `floor`, if it is below; whether it was.
+    fn lift_one(&mut self, floor: Key) -> bool {
+        let Some((_, slot)) = self.hard.lowest().filter(|(lowest, _)| lowest.key.since(floor) < 0) else {
+            return false;
+        };
+        let (id, score) = (self.hard.slots.get(slot).id, self.hard.slots.get(slot).score);
+        self.hard.reprioritise(slot, floor, score);
+        if self.leases.contains(id) {
+            self.hard.rest(slot);
+        }
+        true
+    }
+
+    /// Removes an id from everywhere; whether it was anywhere.
+    fn remove(&mut self, id: u64) -> bool {
+        let hash = placement_hash(id);
+        let mut was = false;
+        self.leases.end(id);
+        if let Some(slot) = self.hard.find(hash, id) {
+            self.hard.remove(slot, hash);
+            was = true;
+        }
+        if let Some(background) = &mut self.background {
+            was |= background.remove(id);
+        }
+        if id < self.dense_ids() {
+            was = self.removed.insert(id);
+        }
+        was
+    }
+
+    /// The serving generation.
+    pub(crate) fn serving(&self) -> Option<&Sample> {
+        self.background.as_ref().map(|background| &background.serving)
+    }
+
+    /// Samples of the witness, at most.
+    #[must_use]
+    pub fn witness_size() -> usize {
+        WITNESS
+    }
+}

@@ -1,0 +1,313 @@
+//! The plainest partition that keeps the promises: maps that are sorted when somebody asks. The real one is tested against it.
+
+use std::collections::BTreeMap;
+
+use crate::background::WITNESS;
+use crate::hash::background_hash;
+use crate::key::Key;
+use crate::op::{ApplyCounts, Change, Columns, Op, Reply, ServeMark, Terms};
+use crate::partition::updated_score;
+use crate::place::Place;
+use crate::row::Served;
+use crate::spec::{BackgroundSpec, PartitionSpec};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) score: f32,
+    pub(crate) stamp: u32,
+    pub(crate) version: u32,
+    pub(crate) serves: u16,
+    pub(crate) stratum: u32,
+    pub(crate) group: u64,
+    pub(crate) name: Option<String>,
+    pub(crate) payload: Option<Vec<u8>>,
+}
+
+/// Everything reported to a generation: its members are those with the smallest hashes.
+#[derive(Clone, Debug)]
+pub(crate) struct Generation {
+    pub(crate) salt: u64,
+    pub(crate) members: BTreeMap<u64, Entry>,
+    pub(crate) threshold: Option<u64>,
+}
+
+pub(crate) struct Naive {
+    spec: PartitionSpec,
+    pub(crate) hard: BTreeMap<u64, (Key, Entry)>,
+    pub(crate) serving: Generation,
+    pub(crate) filling: Option<Generation>,
+    pub(crate) generations: u64,
+    /// Ids of the witness with whether they were reported since the filling generation began.
+    witness: BTreeMap<u64, (u64, bool)>,
+    witness_salt: u64,
+    rows: u64,
+    pub(crate) leases: BTreeMap<u64, u64>,
+    unstored: Vec<(u64, u16)>,
+    pub(crate) removed: Vec<u64>,
+    floor: Option<Key>,
+}
+
+impl Naive {
+    /// `witness_salt`: as the real one has it, which makes it in a way of its own.
+    pub(crate) fn new(spec: PartitionSpec, witness_salt: u64) -> Self {
+        let salt = background_hash(0, spec.salt_seed);
+        Self {
+            spec,
+            hard: BTreeMap::new(),
+            serving: Generation { salt, members: BTreeMap::new(), threshold: None },
+            filling: None,
+            generations: 1,
+            witness: BTreeMap::new(),
+            witness_salt,
+            rows: 0,
+            leases: BTreeMap::new(),
+            unstored: Vec::new(),
+            removed: Vec::new(),
+            floor: None,
+        }
+    }
+
+    pub(crate) fn place(&self, id: u64) -> Place {
+        let (key, entry) = &self.hard[&id];
+        Place::of(*key, entry.score, id, self.spec.hardness.lower_is_harder)
+    }
+
+    /// Ids of the hard store, the hardest first.
+    pub(crate) fn order(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.hard.keys().copied().collect();
+        ids.sort_by(|a, b| self.place(*b).compare(&self.place(*a)));
+        ids
+    }
+
+    fn size(&self) -> usize {
+        match self.spec.background {
+            BackgroundSpec::Sampled { size } => size,
+            BackgroundSpec::Dense { .. } => 0,
+        }
+    }
+
+    fn dense(&self) -> bool {
+        matches!(self.spec.background, BackgroundSpec::Dense { .. })
+    }
+
+    pub(crate) fn entry(&self, id: u64) -> Option<&Entry> {
+        let filling = || self.filling.as_ref().and_then(|filling| filling.members.get(&id));
+        let hard = self.hard.get(&id).map(|(_, entry)| entry);
+        hard.or_else(|| self.serving.members.get(&id)).or_else(filling)
+    }
+
+    pub(crate) fn apply(&mut self, op: &Op) -> Reply {
+        match &op.change {
+            Change::Report { rows, range, terms } => {
+                let mut counts = ApplyCounts::default();
+                range.clone().for_each(|row| self.report(rows, row, terms, &mut counts));
+                if !self.dense() {
+                    self.renew(range.len() as u64, terms.renew_after_rows);
+                }
+                Reply::Reported(counts)
+            }
+            Change::Serve { ids, mark } => {
+                Reply::Served(ids.iter().map(|id| self.serve(*id, *mark)).collect())
+            }
+            Change::Release { ids } => {
+                Reply::Released(ids.iter().filter(|id| self.leases.remove(id).is_some()).count() as u64)
+            }
+            Change::Expire { now_millis } => {
+                self.leases.retain(|_, end| *end > *now_millis);
+                Reply::Done
+            }
+            Change::Remove { ids } => {
+                let removed = ids.iter().filter(|id| self.remove(**id)).count() as u64;
+                if !self.dense() {
+                    self.renew(0, u64::MAX);
+                }
+                Reply::Removed(removed)
+            }
+            Change::Fold { floor_units } => {
+                let floor = Key::of_clock(*floor_units);
+                self.floor = Some(floor);
+                for (key, _) in self.hard.values_mut().filter(|(key, _)| key.since(floor) < 0) {
+                    *key = floor;
+                }
+                Reply::Done
+            }
+        }
+    }
+
+    fn report(&mut self, rows: &Columns, row: usize, terms: &Terms, counts: &mut ApplyCounts) {
+        let id = rows.ids[row];
+        let is_stale = |stamp: u32| terms.refuse_stale && (stamp.wrapping_sub(terms.stamp) as i32) > 0;
+        if self.hard.get(&id).is_some_and(|(_, entry)| is_stale(entry.stamp)) {
+            counts.stale += 1;
+            return;
+        }
+        let known = self.entry(id).cloned();
+        let fresh = |old: Option<&Entry>| {
+            let score = rows.scores[row];
+            let score =
+                old.map_or(score, |old| updated_score(&self.spec.hardness, terms.update, old.score, score));
+            let payload = rows.payloads.get(row).filter(|p| !p.is_empty()).map(|p| p.to_vec());
+            let kept = |of: fn(&Entry) -> u64| known.as_ref().map_or(0, of);
+            Entry {
+                score,
+                stamp: terms.stamp,
+                version: terms.model_version,
+                serves: 0,
+                stratum: rows.strata.get(row).copied().unwrap_or(kept(|e| e.stratum.into()) as u32),
+                group: rows.groups.get(row).copied().unwrap_or(kept(|e| e.group)),
+                name: rows.names.get(row).map(ToString::to_string).or(old.and_then(|o| o.name.clone())),
+                payload: payload.or(old.and_then(|o| o.payload.clone())),
+            }
+        };
+        let old_hard = self.hard.get(&id).map(|(_, entry)| entry.clone());
+        let of_hard = fresh(old_hard.as_ref());
+        let of_members: Vec<Entry> = std::iter::once(&self.serving)
+            .chain(&self.filling)
+            .map(|generation| fresh(generation.members.get(&id)))
+            .collect();
+        let mut member = false;
+        if self.dense() {
+            self.removed.retain(|removed| *removed != id);
+            self.unstored.retain(|(unstored, _)| *unstored != id);
+        } else {
+            self.witness
+                .entry(background_hash(id, self.witness_salt))
+                .and_modify(|w| w.1 = true)
+                .or_insert((id, true));
+            let size = self.size();
+            for (generation, entry) in
+                std::iter::once(&mut self.serving).chain(&mut self.filling).zip(of_members)
+            {
+                let stored = generation.members.get(&id).map(|entry| entry.stamp);
+                if stored.is_some_and(is_stale) {
+                    counts.stale += 1;
+                    return;
+                }
+                member |= generation.meet(id, entry, size);
+            }
+        }
+        self.leases.remove(&id);
+        let key = self.spec.hardness.key(of_hard.score, terms.decay_units).0;
+        let key = self.floor.filter(|floor| key.since(*floor) < 0).unwrap_or(key);
+        let was_known = self.hard.insert(id, (key, of_hard)).is_some();
+        let mut stays = true;
+        if self.hard.len() > self.spec.capacity {
+            let last = *self.order().last().expect("not empty");
+            self.hard.remove(&last);
+            stays = last != id;
+            counts.evicted += u64::from(stays);
+        }
+        match (was_known, stays, member) {
+            (true, _, _) => counts.updated += 1,
+            (_, true, _) => counts.inserted += 1,
+            (_, _, true) => counts.background_only += 1,
+            _ => counts.dropped += 1,
+        }
+    }
+
+    /// As long as nothing makes a witness thin.
+    fn renew(&mut self, rows: u64, renew_after_rows: u64) {
+        let mut hashes: Vec<u64> = self.witness.keys().copied().collect();
+        hashes.truncate(WITNESS);
+        let watched = |witness: &BTreeMap<u64, (u64, bool)>| hashes.iter().all(|hash| witness[hash].1);
+        self.rows += rows;
+        if self.serving.threshold.is_none() {
+            return;
+        }
+        let is_worn = self.serving.members.len() < self.size() / 2;
+        match self.filling.take() {
+            filling
+                if hashes.is_empty() && filling.is_some()
+                    || filling.is_none() && (self.rows >= renew_after_rows || is_worn) =>
+            {
+                let salt = background_hash(self.generations, self.spec.salt_seed);
+                self.generations += 1;
+                self.filling = Some(Generation { salt, members: BTreeMap::new(), threshold: None });
+                self.witness.values_mut().for_each(|member| member.1 = false);
+            }
+            None => {}
+            Some(filling) if watched(&self.witness) => {
+                self.serving = filling;
+                self.rows = 0;
+            }
+            filling => self.filling = filling,
+        }
+    }
+
+    fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
+        let in_space = matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids);
+        let known = self.entry(id).cloned();
+        if known.is_none() && (!in_space || self.removed.contains(&id)) {
+            return None;
+        }
+        let unstored = self.unstored.iter().find(|(unstored, _)| *unstored == id).map_or(0, |u| u.1);
+        let mut serves = known.as_ref().map_or(unstored, |entry| entry.serves);
+        if (mark.count && self.leases.contains_key(&id)) || serves >= mark.max_serves {
+            return None;
+        }
+        if mark.count {
+            serves += 1;
+            let filling = self.filling.iter_mut().filter_map(|filling| filling.members.get_mut(&id));
+            let members = self.serving.members.get_mut(&id).into_iter().chain(filling);
+            let mut of_member = None;
+            for member in members {
+                member.serves += 1;
+                of_member = Some(member.serves);
+            }
+            if let Some((_, entry)) = self.hard.get_mut(&id) {
+                entry.serves = serves;
+            } else if let Some(of_member) = of_member {
+                serves = of_member;
+            } else {
+                self.unstored.retain(|(unstored, _)| *unstored != id);
+                self.unstored.push((id, serves));
+            }
+            if let Some(until) = mark.lease_until {
+                self.leases.insert(id, until.div_ceil(16) * 16);
+            }
+        }
+        let known = known.as_ref();
+        Some(Served {
+            serves,
+            name: known.and_then(|k| k.name.as_deref()).map(Into::into),
+            payload: known.and_then(|k| k.payload.clone()).map(Into::into),
+        })
+    }
+
+    fn remove(&mut self, id: u64) -> bool {
+        self.leases.remove(&id);
+        self.witness.remove(&background_hash(id, self.witness_salt));
+        let mut was = self.hard.remove(&id).is_some();
+        was |= self.serving.members.remove(&id).is_some();
+        was |= self.filling.as_mut().is_some_and(|filling| filling.members.remove(&id).is_some());
+        if let BackgroundSpec::Dense { ids } = self.spec.background
+            && id < ids
+        {
+            was = !self.removed.contains(&id);
+            if was {
+                self.removed.push(id);
+            }
+        }
+        was
+    }
+}
+
+impl Generation {
+    /// Whether the id is a member then.
+    fn meet(&mut self, id: u64, entry: Entry, size: usize) -> bool {
+        let salt = self.salt;
+        let hash = |id: &u64| background_hash(*id, salt);
+        if self.threshold.is_some_and(|threshold| hash(&id) >= threshold) {
+            return false;
+        }
+        self.members.insert(id, entry);
+        if self.members.len() > size
+            && let Some(largest) = self.members.keys().copied().max_by_key(hash)
+        {
+            self.members.remove(&largest);
+            self.threshold = Some(hash(&largest));
+            return largest != id;
+        }
+        true
+    }
+}

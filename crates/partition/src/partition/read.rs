@@ -1,0 +1,161 @@
+//! What is read of a partition, sample by sample.
+
+use super::{Partition, ServePenalty};
+use crate::hash::placement_hash;
+use crate::key::Key;
+use crate::place::Place;
+use crate::row::{Row, ScanPage, Span};
+
+impl Partition {
+    /// The member of a bucket of the census.
+    #[must_use]
+    pub fn hard_at(&self, handle: u32, ordinal: u32) -> Option<Row> {
+        let slot = self.hard.buckets.member(handle, ordinal)?;
+        Some(Row { leased: self.hard.buckets.rests_at(handle, ordinal), ..self.hard.slots.row(slot) })
+    }
+
+    /// Starts loading where `hard_at` finds the slot.
+    pub fn prefetch_member(&self, handle: u32, ordinal: u32) {
+        self.hard.buckets.prefetch_member(handle, ordinal);
+    }
+
+    /// Starts loading the slot that `hard_at` will read.
+    pub fn prefetch_hard(&self, handle: u32, ordinal: u32) {
+        if let Some(slot) = self.hard.buckets.member(handle, ordinal) {
+            self.hard.slots.prefetch(slot);
+        }
+    }
+
+    /// Starts loading the index line of an id.
+    pub fn prefetch(&self, id: u64) {
+        self.hard.prefetch_line(placement_hash(id));
+    }
+
+    /// The id of a member of the serving background. In a dense space the ordinal is the id.
+    #[must_use]
+    pub fn background_id(&self, ordinal: u64) -> Option<u64> {
+        match self.serving() {
+            Some(serving) => serving.id_at(ordinal),
+            None => (ordinal < self.dense_ids()).then_some(ordinal),
+        }
+    }
+
+    /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
+    #[must_use]
+    pub fn row(&self, id: u64) -> Option<Row> {
+        let leased = self.leases.contains(id);
+        if let Some(slot) = self.hard.find(placement_hash(id), id) {
+            return Some(Row { leased, ..self.hard.slots.row(slot) });
+        }
+        if let Some(background) = &self.background {
+            let row = background.samples().find_map(|sample| sample.row(id))?;
+            return Some(Row { leased, ..row });
+        }
+        (id < self.dense_ids() && !self.removed.contains(id)).then(|| Row {
+            serves: self.unstored_serves.get(&id).copied().unwrap_or(0),
+            leased,
+            ..Row::unreported(id)
+        })
+    }
+
+    /// The `n` hard rows with the highest places once `penalty` is taken off their keys, with those places, the hardest first.
+    /// Those that rest are left out. Reads whole leaves until `scan_limit` rows are read.
+    #[must_use]
+    pub fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Vec<(Place, Row)> {
+        if n == 0 {
+            return Vec::new();
+        }
+        let mut best: Vec<(Place, u32)> = Vec::new();
+        let harder = |a: &(Place, u32), b: &(Place, u32)| b.0.compare(&a.0);
+        let mut read = 0;
+        self.hard.buckets.descend(|leaf, highest| {
+            if best.len() >= n {
+                best.select_nth_unstable_by(n - 1, harder);
+                best.truncate(n);
+                if highest.compare(&best[n - 1].0).is_lt() || read >= scan_limit {
+                    return false;
+                }
+            }
+            let mut ahead = self.hard.buckets.active_members(leaf).skip(16);
+            for slot in self.hard.buckets.active_members(leaf) {
+                if let Some(next) = ahead.next() {
+                    self.hard.slots.prefetch(next);
+                }
+                let place = self.hard.slots.place(slot, self.hard.lower_is_harder);
+                best.push((place.moved(-penalty.units(self.hard.slots.serves(slot))), slot));
+                read += 1;
+            }
+            true
+        });
+        best.sort_unstable_by(harder);
+        best.truncate(n);
+        best.into_iter().map(|(place, slot)| (place, self.hard.slots.row(slot))).collect()
+    }
+
+    /// A page of at least `limit` hard rows below a place (`None`: from the hardest on), whole leaves in descending order.
+    #[must_use]
+    pub fn scan(&self, below: Option<Place>, limit: usize) -> ScanPage {
+        let mut page = ScanPage::default();
+        let mut is_last = true;
+        self.hard.buckets.descend(|leaf, highest| {
+            if page.rows.len() >= limit {
+                page.below = Some(highest);
+                is_last = false;
+                return false;
+            }
+            // The leaf may have been joined with one that was read before.
+            let resting_from = self.hard.buckets.active_members(leaf).count();
+            for (position, slot) in self.hard.buckets.members(leaf).enumerate() {
+                let place = || self.hard.slots.place(slot, self.hard.lower_is_harder);
+                if below.is_none_or(|below| place().compare(&below).is_le()) {
+                    page.rows.push(Row { leased: position >= resting_from, ..self.hard.slots.row(slot) });
+                }
+            }
+            true
+        });
+        if is_last {
+            page.below = None;
+        }
+        page
+    }
+
+    /// The leaves that hold keys from `low` to `high`, the hardest first.
+    #[must_use]
+    pub fn spans(&self, low: Key, high: Key) -> Vec<Span> {
+        let mut spans = Vec::new();
+        self.hard.buckets.descend_between(low, high, |leaf, low, high| {
+            spans.push(Span { low, high, members: self.hard.buckets.leaf_len(leaf) });
+        });
+        spans
+    }
+
+    /// The places of all samples in leaves that reach into `low` to `high`, in no order. As the spans of those leaves are.
+    #[must_use]
+    pub fn places(&self, low: Place, high: Place) -> Vec<Place> {
+        let mut places = Vec::new();
+        self.hard.buckets.descend_between(low.key, high.key, |leaf, lowest, highest| {
+            if highest.compare(&low).is_ge() && lowest.compare(&high).is_le() {
+                let members = self.hard.buckets.members(leaf);
+                places.extend(members.map(|slot| self.hard.slots.place(slot, self.hard.lower_is_harder)));
+            }
+        });
+        places
+    }
+
+    /// The members of the hard store that are of a stratum other than 0, the hardest first.
+    #[must_use]
+    pub fn of_stratum(&self, stratum: u32) -> Vec<Row> {
+        let mut slots: Vec<u32> = self.hard.strata.members(stratum).collect();
+        slots.sort_by_cached_key(|slot| self.hard.slots.get(*slot).id);
+        let mut placed: Vec<(Place, u32)> = slots
+            .into_iter()
+            .map(|slot| (self.hard.slots.place(slot, self.hard.lower_is_harder), slot))
+            .collect();
+        placed.sort_by(|a, b| b.0.compare(&a.0));
+        let row = |(_, slot): (Place, u32)| {
+            let row = self.hard.slots.row(slot);
+            Row { leased: self.leases.contains(row.id), ..row }
+        };
+        placed.into_iter().map(row).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! Serves and leases.
+
+use super::Partition;
+use crate::hard::slots::Attachment;
+use crate::hash::placement_hash;
+use crate::leases::Membership;
+use crate::op::ServeMark;
+use crate::row::Served;
+
+impl Partition {
+    /// What goes with a sample, without marking it; `None` as of a serve.
+    #[must_use]
+    pub fn look(&self, id: u64, mark: ServeMark) -> Option<Served> {
+        let row = self.row(id)?;
+        if (row.leased && mark.count) || row.serves >= mark.max_serves {
+            return None;
+        }
+        let attachment: Option<&Attachment> = match self.hard.find(placement_hash(id), id) {
+            Some(slot) => self.hard.slots.attachment(slot),
+            None => {
+                let background = self.background.as_ref();
+                background.and_then(|background| background.samples().find_map(|s| s.attachment(id)))
+            }
+        };
+        let (name, payload) = attachment.map_or((None, None), |a| (a.name.clone(), a.payload.clone()));
+        Some(Served { serves: row.serves, name, payload })
+    }
+
+    /// Marks a sample as served.
+    pub(super) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
+        let mut served = self.look(id, mark)?;
+        if !mark.count {
+            return Some(served);
+        }
+        let slot = self.hard.find(placement_hash(id), id);
+        let mut kept = None;
+        if let Some(background) = &mut self.background {
+            for sample in background.samples_mut() {
+                kept = sample.count_serve(id).or(kept);
+            }
+        }
+        served.serves = match slot {
+            Some(slot) => self.hard.slots.count_serve(slot),
+            None => kept.unwrap_or_else(|| self.count_unstored(id)),
+        };
+        if let Some(until) = mark.lease_until {
+            self.start_lease(id, slot, until);
+        }
+        Some(served)
+    }
+
+    fn count_unstored(&mut self, id: u64) -> u16 {
+        let serves = self.unstored_serves.entry(id).or_insert(0);
+        if *serves == 0 {
+            self.unstored_order.push_back(id);
+        }
+        *serves = serves.saturating_add(1);
+        let serves = *serves;
+        while self.unstored_order.len() > self.spec.unstored_serves {
+            if let Some(oldest) = self.unstored_order.pop_front() {
+                self.unstored_serves.remove(&oldest);
+            }
+        }
+        serves
+    }
+
+    fn start_lease(&mut self, id: u64, slot: Option<u32>, until_millis: u64) {
+        if let Some(slot) = slot {
+            self.hard.rest(slot);
+        }
+        let membership = self.serving().filter(|serving| serving.contains(id)).map(|serving| Membership {
+            generation: serving.number,
+            hash: serving.hash(id),
+            outside: slot.is_none(),
+        });
+        if let Some(ended) = self.leases.start(id, until_millis, membership) {
+            self.wake(ended);
+        }
+    }
+
+    /// A report came: the lease of its sample is over.
+    pub(super) fn end_lease(&mut self, id: u64, slot: Option<u32>) {
+        if self.leases.end(id)
+            && let Some(slot) = slot
+        {
+            self.hard.wake(slot);
+        }
+    }
+
+    fn wake(&mut self, id: u64) {
+        if let Some(slot) = self.hard.find(placement_hash(id), id) {
+            self.hard.wake(slot);
+        }
+    }
+
+    /// Ends a lease before its time; whether there was one.
+    pub(super) fn release(&mut self, id: u64) -> bool {
+        let was = self.leases.end(id);
+        if was {
+            self.wake(id);
+        }
+        was
+    }
+
+    /// Ends a lease that is over; whether there was one.
+    pub(super) fn expire_one(&mut self, now_millis: u64) -> bool {
+        let over = self.leases.pop_over(now_millis);
+        if let Some(id) = over {
+            self.wake(id);
+        }
+        over.is_some()
+    }
+
+    /// When the first lease ends, Unix milliseconds.
+    #[must_use]
+    pub fn first_lease_end(&self) -> Option<u64> {
+        self.leases.first_end()
+    }
+
+    /// When the lease of an id ends, Unix milliseconds.
+    #[must_use]
+    pub fn lease_end(&self, id: u64) -> Option<u64> {
+        self.leases.end_of(id)
+    }
+}

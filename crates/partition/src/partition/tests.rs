@@ -1,0 +1,371 @@
+//! Random operations on a partition and on the plainest one; the same operations in pieces, and through images.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::naive::{Entry, Naive};
+use super::*;
+use crate::key::{HardnessFunction, UNITS_PER_OCTAVE};
+use crate::op::{Columns, ServeMark, Terms};
+use crate::place::Place;
+
+impl Partition {
+    /// Every invariant that can be looked up.
+    pub(crate) fn check(&self) {
+        self.hard.check();
+        assert!(self.hard.len() <= self.spec.capacity);
+        for slot in 0..self.hard.slots.touched() {
+            let s = self.hard.slots.get(slot);
+            if s.position != crate::hard::slots::VACANT {
+                assert_eq!(
+                    self.hard.buckets.rests(&self.hard.slots, slot),
+                    self.leases.contains(s.id),
+                    "leased samples rest"
+                );
+            }
+        }
+    }
+}
+
+pub(crate) const DAY: u64 = 1 << 42;
+
+pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec {
+    PartitionSpec {
+        capacity,
+        background,
+        hardness: Hardness::default(),
+        named: false,
+        salt_seed: 7,
+        unstored_serves: 1 << 16,
+    }
+}
+
+fn report(position: u64, columns: Columns, terms: Terms) -> Op {
+    let range = 0..columns.ids.len();
+    Op { position, change: Change::Report { rows: Arc::new(columns), range, terms } }
+}
+
+/// What a pool may send, in small.
+#[derive(Clone, Debug)]
+enum Step {
+    Report {
+        ids: Vec<u64>,
+        scores: Vec<f32>,
+        stamp: u32,
+        octaves: u64,
+        update: ScoreUpdate,
+        columns: u8,
+        renew: u64,
+    },
+    Serve {
+        ids: Vec<u64>,
+        count: bool,
+        max_serves: u16,
+        lease: Option<u64>,
+    },
+    Release(Vec<u64>),
+    Expire(u64),
+    Remove(Vec<u64>),
+}
+
+/// From integers: proptest's ranges of floats fail an assertion of their own now and then.
+fn score() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        4 => (0_u32..2000).prop_map(|s| s as f32 / 100.0),
+        2 => (0_u32..3).prop_map(|s| s as f32),
+        1 => (0_u32..1000).prop_map(|s| 1.0 - s as f32 * 1e-6),
+        1 => (0_u32..1000).prop_map(|s| -(s as f32)),
+    ]
+}
+
+fn ids(end: u64, most: usize) -> impl Strategy<Value = Vec<u64>> {
+    proptest::collection::btree_set(0..end, 0..most).prop_map(|ids: BTreeSet<u64>| {
+        // Distinct, and in an order of their own.
+        let mut ids: Vec<u64> = ids.into_iter().collect();
+        ids.sort_by_key(|id| crate::hash::background_hash(*id, 99));
+        ids
+    })
+}
+
+fn step(end: u64) -> impl Strategy<Value = Step> {
+    let update = prop_oneof![
+        3 => Just(ScoreUpdate::Last),
+        1 => Just(ScoreUpdate::Max),
+        1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
+    ];
+    let reports = (
+        ids(end, 60),
+        any::<u64>(),
+        proptest::collection::vec(score(), 60),
+        0_u32..40,
+        0_u64..9000,
+        update,
+        0_u8..16,
+        1_u64..400,
+    )
+        .prop_map(|(ids, _, scores, stamp, octaves, update, columns, renew)| Step::Report {
+            scores: scores[..ids.len()].to_vec(),
+            ids,
+            stamp,
+            octaves,
+            update,
+            columns,
+            renew,
+        });
+    prop_oneof![
+        8 => reports,
+        3 => (ids(end, 30), any::<bool>(), 1_u16..5, proptest::option::of(0_u64..5000))
+            .prop_map(|(ids, count, max_serves, lease)| Step::Serve { ids, count, max_serves, lease }),
+        1 => ids(end, 20).prop_map(Step::Release),
+        1 => (0_u64..5000).prop_map(Step::Expire),
+        1 => ids(end, 20).prop_map(Step::Remove),
+    ]
+}
+
+/// The operations of some steps, with the folds that a host would send.
+fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
+    let octave = UNITS_PER_OCTAVE as u64;
+    let (mut ops, mut position, mut decay_units, mut folded) = (Vec::new(), 0, DAY, DAY);
+    for step in steps {
+        position += 1;
+        let change = match step {
+            Step::Report { ids, scores, stamp, octaves, update, columns, renew } => {
+                // Mostly a little later, sometimes by thousands of half-lives.
+                decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
+                if decay_units >= folded + crate::key::FOLD_EVERY_UNITS {
+                    folded = decay_units;
+                    let floor_units = decay_units - crate::key::FOLD_BELOW_UNITS;
+                    ops.push(Op { position, change: Change::Fold { floor_units } });
+                    position += 1;
+                }
+                let mut plain = Columns::plain(ids, scores, &spec.hardness, decay_units);
+                let n = plain.ids.len();
+                if spec.named {
+                    plain.names = plain.ids.iter().map(|id| format!("sample {id}").into()).collect();
+                }
+                if columns & 1 > 0 {
+                    plain.payloads =
+                        plain.ids.iter().map(|id| Bytes::from(vec![*id as u8; (*id % 3) as usize])).collect();
+                }
+                if columns & 2 > 0 {
+                    plain.strata = plain.ids.iter().map(|id| (id % 4) as u32).collect();
+                }
+                if columns & 4 > 0 {
+                    plain.groups = plain.ids.iter().map(|id| id / 5).collect();
+                }
+                let terms = Terms {
+                    decay_units,
+                    stamp,
+                    refuse_stale: columns & 8 > 0,
+                    model_version: stamp % 3,
+                    update,
+                    renew_after_rows: renew,
+                };
+                Change::Report { rows: Arc::new(plain), range: 0..n, terms }
+            }
+            Step::Serve { ids, count, max_serves, lease } => {
+                Change::Serve { ids, mark: ServeMark { count, max_serves, lease_until: lease } }
+            }
+            Step::Release(ids) => Change::Release { ids },
+            Step::Expire(now_millis) => Change::Expire { now_millis },
+            Step::Remove(ids) => Change::Remove { ids },
+        };
+        ops.push(Op { position, change });
+    }
+    ops
+}
+
+fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
+    let mut job = partition.begin(op.clone());
+    loop {
+        if let Some(reply) = partition.step(&mut job, rows) {
+            return reply;
+        }
+    }
+}
+
+fn hardness() -> impl Strategy<Value = Hardness> {
+    let function = prop_oneof![
+        Just(HardnessFunction::Power { offset: 1e-3 }),
+        Just(HardnessFunction::Exponential { temperature: 0.01 }),
+        Just(HardnessFunction::Exponential { temperature: 1.0 }),
+    ];
+    (function, any::<bool>()).prop_map(|(function, lower_is_harder)| Hardness { function, lower_is_harder })
+}
+
+fn specs() -> impl Strategy<Value = PartitionSpec> {
+    let background = prop_oneof![
+        (1_usize..60).prop_map(|size| BackgroundSpec::Sampled { size }),
+        Just(BackgroundSpec::Dense { ids: 120 }),
+    ];
+    (1_usize..120, background, hardness(), any::<bool>()).prop_map(
+        |(capacity, background, hardness, named)| PartitionSpec {
+            hardness,
+            named,
+            ..spec(capacity, background)
+        },
+    )
+}
+
+/// The two hold the same of every id, in the same order.
+fn agree(real: &Partition, naive: &Naive) {
+    let order: Vec<u64> = naive.order().into_iter().filter(|id| !naive.leases.contains_key(id)).collect();
+    let top = real.top(order.len() + 1, ServePenalty::default(), usize::MAX);
+    assert_eq!(top.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), order);
+    assert_eq!(real.hard_len(), naive.hard.len() as u64);
+    let all = real.scan(None, usize::MAX).rows;
+    assert_eq!(all.iter().map(|row| row.id).collect::<BTreeSet<_>>(), naive.hard.keys().copied().collect());
+    for id in 0..200 {
+        let row = real.row(id);
+        let is_unreported = |row: &crate::row::Row| row.score.is_nan();
+        let stored = row.filter(|row| !is_unreported(row)).map(|row| {
+            let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
+            let served = real.look(id, look).expect("stored");
+            Entry {
+                score: row.score,
+                stamp: row.stamp.expect("stored"),
+                version: row.model_version,
+                serves: row.serves,
+                stratum: row.stratum,
+                group: row.group,
+                name: served.name.map(|n| n.to_string()),
+                payload: served.payload.map(|p| p.to_vec()),
+            }
+        });
+        assert_eq!(stored.as_ref(), naive.entry(id), "id {id}");
+        assert_eq!(real.lease_end(id), naive.leases.get(&id).copied(), "lease of {id}");
+        if let Some(hard) = naive.hard.get(&id) {
+            assert_eq!(row.and_then(|row| row.hard_key), Some(hard.0));
+        }
+    }
+    let census = real.census();
+    assert_eq!(census.leased, naive.leases.len() as u64);
+    let background = &real.background;
+    match background {
+        None => assert_eq!(census.background.removed, naive.removed.len() as u64),
+        Some(background) => {
+            let members: BTreeSet<u64> =
+                (0..census.background.members).map(|ordinal| real.background_id(ordinal).unwrap()).collect();
+            assert_eq!(members, naive.serving.members.keys().copied().collect());
+            assert_eq!(census.background.threshold, naive.serving.threshold);
+            assert_eq!(background.generations, naive.generations);
+            let leased = members.iter().filter(|id| naive.leases.contains_key(id)).count();
+            // Members that joined while they rested are not counted; there are none, for a report ends a lease.
+            assert!(census.background.leased <= leased as u64);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The same state as the plainest partition, whole or in pieces, through images or not: the images are equal to the byte.
+    #[test]
+    fn a_partition_is_a_function_of_its_operations(
+        spec in specs(),
+        steps in proptest::collection::vec(step(120), 1..60),
+        saved_at in any::<u64>(),
+    ) {
+        let ops = operations(steps, &spec);
+        let mut whole = Partition::new(spec);
+        let mut pieces: Vec<(usize, Partition)> =
+            [1, 7, 1024].into_iter().map(|rows| (rows, Partition::new(spec))).collect();
+        let salt = whole.background.as_ref().map_or(0, |background| background.witness.salt);
+        let mut naive = Naive::new(spec, salt);
+        for (i, op) in ops.iter().enumerate() {
+            let reply = whole.apply(op.clone());
+            prop_assert_eq!(&reply, &naive.apply(op), "operation {}", i);
+            whole.check();
+            for (rows, partition) in &mut pieces {
+                prop_assert_eq!(&apply_in_pieces(partition, op, *rows), &reply);
+                if saved_at >> (i % 64) & 1 == 1 {
+                    *partition = Partition::load(&partition.save()).expect("its own image");
+                }
+            }
+            if i % 5 == 0 {
+                agree(&whole, &naive);
+            }
+        }
+        agree(&whole, &naive);
+        let image = whole.save();
+        for (rows, partition) in &pieces {
+            partition.check();
+            prop_assert!(partition.save() == image, "in pieces of {rows}");
+            prop_assert_eq!(partition.census().background, whole.census().background);
+            prop_assert_eq!(partition.strata(), whole.strata());
+            let rows_of = |p: &Partition| p.scan(None, 10).rows;
+            prop_assert_eq!(rows_of(partition), rows_of(&whole));
+        }
+    }
+}
+
+#[test]
+fn a_full_store_holds_the_hardest_whatever_the_scores() {
+    type Law = fn(u64) -> f32;
+    let laws: [(&str, Law); 5] = [
+        ("spread", |i| (i % 1009) as f32),
+        ("saturated", |i| 1.0 - (i % 977) as f32 * 6e-8),
+        ("equal", |_| 0.5),
+        ("zeros, then harder", |i| if i < 30_000 { 0.0 } else { i as f32 }),
+        ("ever a little harder", |i| 16.0 + i as f32 * 1e-5),
+    ];
+    for (name, law) in laws {
+        let mut partition = Partition::new(spec(20_000, BackgroundSpec::Sampled { size: 100 }));
+        let hardness = Hardness::default();
+        for (position, start) in (0..60_000_u64).step_by(3000).enumerate() {
+            let ids: Vec<u64> = (start..start + 3000).collect();
+            let scores = ids.iter().map(|id| law(*id)).collect();
+            let terms = Terms { decay_units: DAY, ..Terms::default() };
+            partition.apply(report(position as u64, Columns::plain(ids, scores, &hardness, DAY), terms));
+        }
+        partition.check();
+        let mut places: Vec<Place> =
+            (0..60_000).map(|id| Place::of(hardness.key(law(id), DAY).0, law(id), id, false)).collect();
+        places.sort_by(|a, b| b.compare(a));
+        let top = partition.top(20_000, ServePenalty::default(), usize::MAX);
+        assert!(top.iter().map(|(place, _)| *place).eq(places[..20_000].iter().copied()), "{name}");
+        assert_eq!(partition.census().floor, Some(places[19_999]), "{name}");
+    }
+}
+
+/// A half-life of a millisecond for a year: D rises by 16,384 octaves with each operation, and nothing wraps.
+#[test]
+fn a_year_of_half_lives_of_a_millisecond() {
+    let mut partition = Partition::new(spec(2000, BackgroundSpec::Sampled { size: 100 }));
+    let hardness = Hardness::default();
+    let (mut decay_units, mut position) = (DAY, 0);
+    // A year has 31.5 thousand million milliseconds; each operation moves as far as one may.
+    for round in 0..2_000_u64 {
+        decay_units += crate::key::ADVANCE_MAX_UNITS;
+        let floor_units = decay_units - crate::key::FOLD_BELOW_UNITS;
+        partition.apply(Op { position, change: Change::Fold { floor_units } });
+        let ids: Vec<u64> = (0..7).map(|i| (round * 7 + i) % 3000).collect();
+        let scores = (0..7).map(|i| 1.0 + i as f32).collect();
+        let terms = Terms { decay_units, ..Terms::default() };
+        partition.apply(report(position + 1, Columns::plain(ids, scores, &hardness, decay_units), terms));
+        position += 2;
+        if round % 200 == 0 {
+            partition.check();
+        }
+    }
+    partition.check();
+    assert_eq!(partition.hard_len(), 2000);
+    let top = partition.top(7, ServePenalty::default(), usize::MAX);
+    let newest: Vec<u64> = (0..7).rev().map(|i| (1_999 * 7 + i) % 3000).collect();
+    assert_eq!(top.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), newest);
+    assert_eq!(top[6].0.key, hardness.key(1.0, decay_units).0, "fresh ones are where a fresh pool has them");
+    // What was folded is there still, in order of its scores.
+    let all = partition.top(2000, ServePenalty::default(), usize::MAX);
+    let folded: Vec<f32> = all[14..].iter().map(|(_, row)| row.score).collect();
+    assert!(folded.windows(2).all(|pair| pair[0] >= pair[1]));
+    assert!(all[14..].iter().all(|(place, _)| place.key == all[14].0.key), "of one key");
+}
+
+#[test]
+fn an_empty_partition_of_a_default_pool_is_small() {
+    let partition = Partition::new(spec(1 << 18, BackgroundSpec::Sampled { size: 1 << 14 }));
+    let bytes: usize = partition.stats().memory_bytes.iter().sum();
+    assert!(bytes < 10_000, "{bytes}");
+}

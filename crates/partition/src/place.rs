@@ -1,0 +1,100 @@
+//! The order of samples: by key, then raw score in the pool's direction, then hash(id), then id.
+//!
+//! Everything that chooses by order uses it: TOP, ranks, windows, eviction, retention. Where keys are equal the raw score decides,
+//! since one key stands for many scores (those within 2^-16 octave, or clamped, or folded). Ties go by the hash, because by id they
+//! would all be of one class of data that is sorted by class.
+
+use std::cmp::Ordering;
+
+use crate::hash::placement_hash;
+use crate::key::Key;
+
+/// A raw score as a number that is larger the harder it is. -0.0 and 0.0 are one score.
+#[inline]
+#[must_use]
+pub fn ordered_score(score: f32, lower_is_harder: bool) -> u32 {
+    let bits = (score + 0.0).to_bits();
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    if lower_is_harder { !ascending } else { ascending }
+}
+
+/// What decides between samples of one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// [`ordered_score`].
+    pub score: u32,
+    /// [`placement_hash`] of the id.
+    pub hash: u64,
+    /// The sample.
+    pub id: u64,
+}
+
+impl Rank {
+    /// Below every sample.
+    pub const MIN: Self = Self { score: 0, hash: 0, id: 0 };
+    /// Above every sample.
+    pub const MAX: Self = Self { score: u32::MAX, hash: u64::MAX, id: u64::MAX };
+
+    /// The rank of a sample among those of its key.
+    #[inline]
+    #[must_use]
+    pub fn of(score: f32, id: u64, lower_is_harder: bool) -> Self {
+        Self { score: ordered_score(score, lower_is_harder), hash: placement_hash(id), id }
+    }
+}
+
+/// A place in the order of samples; a harder sample has a greater one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The key, compared by serial arithmetic.
+    pub key: Key,
+    /// Among the samples of that key.
+    pub rank: Rank,
+}
+
+impl Place {
+    /// The place of a sample.
+    #[inline]
+    #[must_use]
+    pub fn of(key: Key, score: f32, id: u64, lower_is_harder: bool) -> Self {
+        Self { key, rank: Rank::of(score, id, lower_is_harder) }
+    }
+
+    /// `Greater`: `self` is harder. Not `Ord`, because keys are compared by serial arithmetic.
+    #[inline]
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        self.key.serial_cmp(other.key).then_with(|| self.rank.cmp(&other.rank))
+    }
+
+    /// The place with its key moved by `units`.
+    #[must_use]
+    pub fn moved(self, units: i64) -> Self {
+        Self { key: self.key.plus(units), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_ordered_as_numbers_in_either_direction() {
+        let ascending = [f32::MIN, -1.0, -1e-40, 0.0, 1e-40, 0.5, 1.0, f32::MAX];
+        for pair in ascending.windows(2) {
+            assert!(ordered_score(pair[0], false) < ordered_score(pair[1], false), "{pair:?}");
+            assert!(ordered_score(pair[0], true) > ordered_score(pair[1], true), "{pair:?}");
+        }
+        assert_eq!(ordered_score(-0.0, false), ordered_score(0.0, false));
+    }
+
+    #[test]
+    fn the_key_decides_first_and_the_id_last() {
+        let place = |key, score, id| Place::of(Key(key), score, id, false);
+        assert_eq!(place(2, 0.0, 1).compare(&place(1, 9.0, 1)), Ordering::Greater);
+        assert_eq!(place(1, 2.0, 1).compare(&place(1, 1.0, 2)), Ordering::Greater);
+        let by_hash = placement_hash(1).cmp(&placement_hash(2));
+        assert_eq!(place(1, 1.0, 1).compare(&place(1, 1.0, 2)), by_hash);
+        assert_eq!(place(1, 1.0, 1).compare(&place(1, 1.0, 1)), Ordering::Equal);
+    }
+}

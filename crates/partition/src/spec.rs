@@ -1,0 +1,35 @@
+//! What a partition must know of its pool.
+
+use crate::key::Hardness;
+
+/// What a partition must know of its pool. Validated by the pool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartitionSpec {
+    /// Samples kept in the hard store. 1 ..= 2^31.
+    pub capacity: usize,
+    /// Where background samples come from.
+    pub background: BackgroundSpec,
+    /// How a score becomes a key.
+    pub hardness: Hardness,
+    /// Samples have string keys, kept beside them.
+    pub named: bool,
+    /// Seeds the salts of background and witness, so that partitions differ and tests repeat.
+    pub salt_seed: u64,
+    /// Serves remembered of ids that are stored nowhere.
+    pub unstored_serves: usize,
+}
+
+/// Where background samples come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundSpec {
+    /// Bottom-m by hash over all reported ids (ESTIMATORS 1).
+    Sampled {
+        /// m. Of a pool: over all partitions, 16 ..= 2^24.
+        size: usize,
+    },
+    /// Every id in 0..ids, reported or not, less what was removed.
+    Dense {
+        /// 1 ..= 2^40.
+        ids: u64,
+    },
+}

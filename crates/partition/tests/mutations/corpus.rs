@@ -1,0 +1,201 @@
+//! Images of partitions of every kind, small ones, as operations make them.
+
+use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
+use hardneg_partition::{
+    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, ScoreUpdate, ServeMark, Terms,
+};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::crafted;
+
+const DAY: u64 = 1 << 42;
+
+pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec {
+    PartitionSpec {
+        capacity,
+        background,
+        hardness: Hardness::default(),
+        named: false,
+        salt_seed: 7,
+        unstored_serves: 100,
+    }
+}
+
+const fn sampled(size: usize) -> BackgroundSpec {
+    BackgroundSpec::Sampled { size }
+}
+
+/// A partition with what is told to it in words.
+struct Told(Partition);
+
+impl Told {
+    fn new(spec: PartitionSpec) -> Self {
+        Self(Partition::new(spec))
+    }
+
+    fn apply(&mut self, change: Change) {
+        let position = self.0.position() + 1;
+        self.0.apply(Op { position, change });
+    }
+
+    fn report(&mut self, rows: Columns, terms: Terms) {
+        let range = 0..rows.ids.len();
+        self.apply(Change::Report { rows: Arc::new(rows), range, terms });
+    }
+
+    /// Reports ids at the clock `DAY`.
+    fn scores(&mut self, ids: Range<u64>, score: impl Fn(u64) -> f32) {
+        let rows = self.columns(ids, score);
+        self.report(rows, Terms { decay_units: DAY, ..Terms::default() });
+    }
+
+    fn columns(&self, ids: Range<u64>, score: impl Fn(u64) -> f32) -> Columns {
+        Columns::plain(ids.clone().collect(), ids.map(score).collect(), &self.0.spec().hardness, DAY)
+    }
+
+    fn serve(&mut self, ids: impl IntoIterator<Item = u64>, lease_until: Option<u64>) {
+        let mark = ServeMark { count: true, max_serves: 100, lease_until };
+        self.apply(Change::Serve { ids: ids.into_iter().collect(), mark });
+    }
+
+    fn remove(&mut self, ids: impl IntoIterator<Item = u64>) {
+        self.apply(Change::Remove { ids: ids.into_iter().collect() });
+    }
+
+    fn image(&self) -> Vec<u8> {
+        self.0.save()
+    }
+}
+
+fn score(id: u64) -> f32 {
+    (id * 37 % 101) as f32 / 8.0
+}
+
+/// Images with their names.
+pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
+    let mut images = vec![
+        ("plain", plain()),
+        ("empty", Told::new(spec(1 << 18, sampled(1 << 14))).image()),
+        ("named, with payloads", named()),
+        ("strata, groups, versions, serves", attributes()),
+        ("leases", leases()),
+        ("dense", dense()),
+        ("a generation that fills", filling()),
+        ("the next witness", next_witness()),
+        ("sparse roots", sparse()),
+        ("folded", folded()),
+        ("deep tables", tables()),
+        ("cuts", cuts()),
+    ];
+    images.extend(crafted::small());
+    images
+}
+
+fn plain() -> Vec<u8> {
+    let mut told = Told::new(spec(50, sampled(16)));
+    told.scores(0..90, score);
+    told.image()
+}
+
+fn named() -> Vec<u8> {
+    let mut told = Told::new(PartitionSpec { named: true, ..spec(25, sampled(8)) });
+    let mut rows = told.columns(0..40, score);
+    rows.names = rows.ids.iter().map(|id| "émile"[..[0, 2, 6][*id as usize % 3]].into()).collect();
+    rows.payloads = rows.ids.iter().map(|id| vec![*id as u8; *id as usize % 4].into()).collect();
+    told.report(rows, Terms { decay_units: DAY, ..Terms::default() });
+    told.image()
+}
+
+fn attributes() -> Vec<u8> {
+    let hardness = Hardness { lower_is_harder: true, ..Hardness::default() };
+    let mut told = Told::new(PartitionSpec { hardness, ..spec(30, sampled(12)) });
+    let mut rows = told.columns(0..60, score);
+    rows.strata = rows.ids.iter().map(|id| (*id % 4) as u32).collect();
+    rows.groups = rows.ids.iter().map(|id| *id % 3).collect();
+    let update = ScoreUpdate::Ema { weight: 0.3 };
+    told.report(rows, Terms { decay_units: DAY, model_version: 3, update, stamp: 5, ..Terms::default() });
+    told.serve((0..60).step_by(5), None);
+    told.image()
+}
+
+fn leases() -> Vec<u8> {
+    let mut told = Told::new(spec(20, sampled(12)));
+    told.scores(0..60, score);
+    told.serve((0..60).step_by(2), Some(1000));
+    told.serve((1..60).step_by(6), Some(500));
+    // Some leave the background while they rest.
+    told.scores(60..90, score);
+    told.apply(Change::Release { ids: vec![0, 6, 12] });
+    told.apply(Change::Expire { now_millis: 10 });
+    told.image()
+}
+
+fn dense() -> Vec<u8> {
+    let mut told = Told::new(spec(20, BackgroundSpec::Dense { ids: 1 << 20 }));
+    told.scores(0..40, score);
+    told.serve((30..50).chain(1000..1010), None);
+    told.serve(1005..1015, Some(700));
+    told.serve(2..5, Some(800));
+    told.remove((3..9).chain([70_000, 200_000, (1 << 20) - 1]));
+    told.image()
+}
+
+fn filling() -> Vec<u8> {
+    let mut told = Told::new(spec(20, sampled(16)));
+    for start in (0..400).step_by(100) {
+        let rows = told.columns(start..start + 100, score);
+        told.report(rows, Terms { decay_units: DAY, renew_after_rows: 150, ..Terms::default() });
+    }
+    let stats = told.0.stats();
+    assert!(stats.generations == 2 && stats.witness_pending > 0, "a generation fills");
+    told.image()
+}
+
+fn next_witness() -> Vec<u8> {
+    let mut told = Told::new(spec(10, sampled(16)));
+    told.scores(0..300, score);
+    told.remove(0..220);
+    told.scores(250..300, score);
+    told.image()
+}
+
+fn sparse() -> Vec<u8> {
+    let function = HardnessFunction::Exponential { temperature: 1.0 };
+    let hardness = Hardness { function, lower_is_harder: false };
+    let mut told = Told::new(PartitionSpec { hardness, ..spec(80, sampled(4)) });
+    // Of every zone: 1.44 octaves a unit of score.
+    told.scores(0..40, |id| id as f32 * 2.0);
+    told.scores(40..100, |id| id as f32 * -20.0);
+    told.image()
+}
+
+fn folded() -> Vec<u8> {
+    let mut told = Told::new(spec(30, sampled(8)));
+    told.scores(0..40, score);
+    let decay_units = DAY + 9000 * UNITS_PER_OCTAVE as u64;
+    told.apply(Change::Fold { floor_units: decay_units - FOLD_BELOW_UNITS });
+    let rows = Columns::plain(
+        (100..110).collect(),
+        (100..110).map(score).collect(),
+        &told.0.spec().hardness,
+        decay_units,
+    );
+    told.report(rows, Terms { decay_units, stamp: 9, ..Terms::default() });
+    told.image()
+}
+
+/// Scores that crowd: three levels of tables, with as few members as they have before they become a leaf again.
+fn tables() -> Vec<u8> {
+    let mut told = Told::new(spec(1 << 14, sampled(4)));
+    told.scores(0..9000, |id| 1.0 + (id % 600) as f32 * 6e-7 + (id % 10 / 9) as f32 * 1e-3);
+    told.remove(2100..9000);
+    told.image()
+}
+
+fn cuts() -> Vec<u8> {
+    let mut told = Told::new(spec(1 << 14, sampled(4)));
+    told.scores(0..9000, |_| 0.5);
+    told.remove(2100..9000);
+    told.image()
+}

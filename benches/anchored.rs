@@ -11,7 +11,7 @@ use hardneg::pool::policy::Shortfall;
 use hardneg::pool::registry::Registry;
 use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
-use hardneg::store::memory::MemoryEngine;
+use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn main() {
 /// A pool of `anchors` with as many negatives each as may be.
 fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
     let limits = Limits::default();
-    let registry = Registry::new(Arc::new(MemoryEngine::new()), limits.clone(), TimeSource::monotonic());
+    let registry = Registry::new(Arc::new(LocalEngine::new()), limits.clone(), TimeSource::monotonic());
     let of_anchors = AnchoredSpec {
         negatives_per_anchor: NEGATIVES,
         max_anchors: anchors,

@@ -12,7 +12,7 @@ use hardneg::pool::core::Pool;
 use hardneg::pool::registry::Registry;
 use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
-use hardneg::store::memory::MemoryEngine;
+use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn guard(runtime: &Runtime, pool: &Arc<Pool>) {
 }
 
 fn filled(runtime: &Runtime, entries: u64) -> Arc<Pool> {
-    let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
+    let registry = Registry::new(Arc::new(LocalEngine::new()), Limits::default(), TimeSource::monotonic());
     let spec = PoolSpec { capacity: entries, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
     let (pool, _) = runtime.block_on(registry.create("bench", spec)).expect("created");
     let mut rng = SmallRng::seed_from_u64(1);

@@ -11,7 +11,7 @@ use hardneg::pool::policy::{PolicyOverrides, Strategy, Window};
 use hardneg::pool::registry::Registry;
 use hardneg::pool::report::{Ids, Report};
 use hardneg::pool::spec::{Limits, PoolSpec};
-use hardneg::store::memory::MemoryEngine;
+use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn main() {
         return; // cargo test --benches: nothing to check here.
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let registry = Registry::new(Arc::new(MemoryEngine::new()), Limits::default(), TimeSource::monotonic());
+    let registry = Registry::new(Arc::new(LocalEngine::new()), Limits::default(), TimeSource::monotonic());
     println!(
         "{BATCH} of {ENTRIES} in process: medians of {PAIRS} pairs of means of {DRAWS} draws, policy and plain PROPORTIONAL in turn"
     );

@@ -20,7 +20,7 @@ use crate::{
     places::Places,
     pool::{clock::TimeSource, registry::Registry, spec},
     proto,
-    store::{Engine, memory::MemoryEngine},
+    store::{Engine, local::LocalEngine},
 };
 use incoming::Incoming;
 
@@ -181,7 +181,7 @@ fn methods() -> anyhow::Result<Vec<String>> {
 /// Where samples live, as configured.
 fn engine(store: StoreKind) -> Arc<dyn Engine> {
     match store {
-        StoreKind::Memory => Arc::new(MemoryEngine::new()),
+        StoreKind::Memory => Arc::new(LocalEngine::new()),
     }
 }
 

@@ -154,7 +154,7 @@ fn the_command_line_does_the_whole_job() {
         assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
         stdout
     };
-    call(&["pool", "create", "faces", "--capacity", "100", "--shards", "2"]);
+    call(&["pool", "create", "faces", "--capacity", "100", "--shards", "1"]);
     call(&["report", scores.to_str().unwrap(), "--pool", "faces"]);
     let stats: serde_json::Value =
         serde_json::from_str(&call(&["pool", "stats", "faces", "--json"])).unwrap();

@@ -1,8 +1,8 @@
-//! The memory store as benches use it. Who changes the store's interface changes this file, and no other bench.
+//! The local store as benches use it. Who changes the store's interface changes this file, and no other bench.
 
 use hardneg::store::key::{Hardness, HardnessFunction, Key};
-use hardneg::store::memory::MemoryStore;
-use hardneg::store::{Address, BackgroundSpec, ReportBatch, Rotation, ServePenalty, Store, StoreSpec};
+use hardneg::store::local::LocalStore;
+use hardneg::store::{Address, BackgroundSpec, ReportBatch, ServePenalty, Store, StoreSpec};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use std::future::Future;
@@ -38,25 +38,24 @@ pub(crate) fn sort_key(score: f32) -> u32 {
     key
 }
 
-/// A memory store with a background of 65,536.
-pub(crate) struct Memory(MemoryStore);
+/// A local store with a background of 65,536.
+pub(crate) struct Memory(LocalStore);
 
 impl Memory {
     pub(crate) fn open(capacity: usize, shards: usize, weight: Weight) -> Self {
         let spec = StoreSpec {
             capacity,
-            shards,
+            partitions: shards,
             background: BackgroundSpec::Sampled { size: 65_536 },
             hardness: weight.hardness(),
             named: false,
             salt_seed: 1,
         };
-        Self(MemoryStore::new(spec).expect("memory"))
+        Self(LocalStore::new(spec).expect("memory"))
     }
 
     pub(crate) fn apply(&self, ids: Vec<u64>, scores: Vec<f32>, decay_units: u64) {
-        let rotation = Some(Rotation { after_rows: u64::MAX });
-        let batch = ReportBatch { ids, scores, decay_units, rotation, ..Default::default() };
+        let batch = ReportBatch { ids, scores, decay_units, ..Default::default() };
         run(self.0.apply(batch)).expect("applied");
     }
 

@@ -4,24 +4,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
 use super::error::PoolError;
 use super::spec::Decay;
-use crate::store::key::{Key, UNITS_PER_OCTAVE};
+use crate::store::key::{self, Key, UNITS_PER_OCTAVE};
 
 /// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
 pub const STAMPS_PER_SECOND: f64 = 16.0;
 /// Where D starts, so that steps before the first one seen stay above 0.
 const ORIGIN_UNITS: f64 = (1u64 << 42) as f64;
 
-/// Milliseconds that never go back.
+/// Unix milliseconds that never go back.
 #[derive(Clone, Debug)]
 pub enum TimeSource {
-    /// The monotonic clock of the machine.
-    Monotonic(Instant),
+    /// The monotonic clock of the machine, set by its wall clock when the source was made.
+    Monotonic {
+        /// When the source was made.
+        start: Instant,
+        /// What the wall clock showed then.
+        unix_millis: u64,
+    },
     /// Set by hand, in milliseconds: for tests of long times.
     Manual(Arc<AtomicU64>),
 }
@@ -30,14 +35,15 @@ impl TimeSource {
     /// The machine's clock, from now.
     #[must_use]
     pub fn monotonic() -> Self {
-        Self::Monotonic(Instant::now())
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::Monotonic { start: Instant::now(), unix_millis: unix.as_millis() as u64 }
     }
 
-    /// Milliseconds since the source was made.
+    /// Unix milliseconds now.
     #[must_use]
     pub fn now_millis(&self) -> u64 {
         match self {
-            Self::Monotonic(start) => start.elapsed().as_millis() as u64,
+            Self::Monotonic { start, unix_millis } => unix_millis + start.elapsed().as_millis() as u64,
             Self::Manual(millis) => millis.load(Ordering::Relaxed),
         }
     }
@@ -45,7 +51,7 @@ impl TimeSource {
 
 /// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
 /// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
-pub(super) const ADVANCE_MAX_UNITS: f64 = (1u64 << 14) as f64 * UNITS_PER_OCTAVE as f64;
+pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
 
 /// A step further than this behind the highest is refused: stamps, which are steps mod 2^32, would take it for a later one.
 const STEP_LAG_MAX: u64 = 1 << 31;
@@ -236,11 +242,11 @@ mod tests {
         let clock = Clock::new(Decay::Time { half_life: minute }, time);
         let start = clock.now().decay_units;
         millis.store(60_000, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 1024);
+        assert_eq!(clock.now().decay_units - start, 65_536);
         clock.set_decay(Decay::Time { half_life: 2 * minute });
-        assert_eq!(clock.now().decay_units - start, 1024);
+        assert_eq!(clock.now().decay_units - start, 65_536);
         millis.store(180_000, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 2048);
+        assert_eq!(clock.now().decay_units - start, 131_072);
     }
 
     #[test]
@@ -249,11 +255,11 @@ mod tests {
         let clock = Clock::new(Decay::Time { half_life: Duration::from_millis(1) }, time);
         let start = clock.report(0).unwrap().decay_units;
         millis.store(1 << 40, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 1 << 24);
-        assert_eq!(clock.report(0).unwrap().decay_units - start, 1 << 24);
+        assert_eq!(clock.now().decay_units - start, 1 << 30);
+        assert_eq!(clock.report(0).unwrap().decay_units - start, 1 << 30);
         millis.fetch_add(1, Ordering::Relaxed);
-        let octave = clock.report(0).unwrap().decay_units - start - (1 << 24);
-        assert!((1023..=1024).contains(&octave), "{octave}");
+        let octave = clock.report(0).unwrap().decay_units - start - (1 << 30);
+        assert!((65_472..=65_536).contains(&octave), "{octave}");
     }
 
     #[test]
@@ -262,8 +268,8 @@ mod tests {
         let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 100 }, time);
         let first = clock.report(5_000_000).expect("the first step may be any");
         assert!(clock.report(5_000_101).is_err());
-        assert_eq!(clock.report(5_000_010).unwrap().decay_units - first.decay_units, 1024);
-        assert_eq!(first.decay_units - clock.report(4_999_990).unwrap().decay_units, 1024);
+        assert_eq!(clock.report(5_000_010).unwrap().decay_units - first.decay_units, 65_536);
+        assert_eq!(first.decay_units - clock.report(4_999_990).unwrap().decay_units, 65_536);
         assert_eq!(clock.step(), Some(5_000_010));
         assert!(clock.report(0).is_err(), "a forgotten step");
     }
@@ -274,7 +280,7 @@ mod tests {
         let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time);
         let new = clock.report(1 << 40).unwrap().decay_units;
         let old = clock.report((1 << 40) - 1_000_000).unwrap().decay_units;
-        assert_eq!(new - old, 1 << 24, "2^14 half-lives and no more, or keys would wrap");
+        assert_eq!(new - old, 1 << 30, "2^14 half-lives and no more, or keys would wrap");
         assert!(clock.report(1 << 30).is_err());
     }
 }

@@ -306,8 +306,12 @@ impl Pool {
             sizes: PoolSizes {
                 hard: store.hard,
                 background: store.background,
-                distinct: store.background as f64 / store.background_probability,
-                background_probability: store.background_probability,
+                distinct: store.distinct,
+                background_probability: if store.distinct > 0.0 {
+                    store.background as f64 / store.distinct
+                } else {
+                    1.0
+                },
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
             counters: self.counters.values(),

@@ -168,6 +168,7 @@ impl Pool {
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
             by_steps: spec.decay.by_steps(),
+            lower_is_harder: spec.hardness.lower_is_harder,
             penalty: serve_penalty(spec.serve_limits),
             mark: ServeMark {
                 count: !request.dry_run,

@@ -15,8 +15,8 @@ use super::quarantine;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::spans;
 use super::stats::Counters;
+use crate::store::ReportBatch;
 use crate::store::key::Key;
-use crate::store::{ReportBatch, Rotation};
 
 impl Pool {
     /// Applies a batch of scores.
@@ -108,7 +108,7 @@ impl Pool {
             refuse_stale: spec.decay.by_steps(),
             model_version: report.model_version,
             update: spec.score_update,
-            rotation: Some(Rotation { after_rows: spec.rotation.after_reports.unwrap_or(u64::MAX) }),
+            renew_after_rows: spec.rotation.after_reports,
         };
         let scored = quarantine::Report {
             moment,

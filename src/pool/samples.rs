@@ -7,8 +7,7 @@ use super::core::Pool;
 use super::error::PoolError;
 use super::quarantine::Quarantined;
 use super::report::Ids;
-use crate::store::hash::background_hash;
-use crate::store::{BackgroundCount, Row};
+use crate::store::Row;
 
 /// Where a sample is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl Pool {
             stratum: row.stratum,
             group: row.group,
             lease_left: None,
-            in_background: background.as_ref().is_some_and(|background| contains(background, row.id)),
+            in_background: background.as_ref().is_some_and(|background| background.contains(row.id)),
         };
         let set_aside = |record: &Quarantined| Sample {
             place: Place::Quarantine,
@@ -100,15 +99,5 @@ impl Pool {
             sample.lease_left = left.map(Duration::from_millis);
         }
         Ok(samples)
-    }
-}
-
-/// Whether a stored sample is in the serving background.
-fn contains(background: &BackgroundCount, id: u64) -> bool {
-    match background {
-        BackgroundCount::Sampled { salt, threshold, .. } => {
-            threshold.is_none_or(|threshold| background_hash(id, *salt) < threshold)
-        }
-        BackgroundCount::Dense { ids, .. } => id < *ids,
     }
 }

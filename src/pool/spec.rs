@@ -50,15 +50,15 @@ pub struct Limits {
     pub round_cache_bytes: usize,
     /// Rows that one mine may read beside its draws (DECISIONS 8).
     pub scan_limit: usize,
-    /// Default number of shards: 4 x cores (DECISIONS 24).
-    pub default_shards: u32,
+    /// Processors, by which pools are divided where their spec does not say.
+    pub cores: u32,
     /// Longest `wait.timeout`.
     pub max_wait: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32);
         Self {
             max_pools: 1024,
             max_pool_capacity: 1 << 27,
@@ -72,11 +72,18 @@ impl Default for Limits {
             round_ttl: Duration::from_secs(600),
             round_cache_bytes: 256 << 20,
             scan_limit: 1 << 24,
-            default_shards: (4 * cores).clamp(1, 256) as u32,
+            cores,
             max_wait: Duration::from_secs(300),
         }
     }
 }
+
+/// Samples and members of the background that a partition has at least, where a pool is divided for speed; samples that it has at
+/// most; partitions that are made at most.
+const PARTITION_SAMPLES_MIN: u64 = 65_536;
+const PARTITION_MEMBERS_MIN: u64 = 256;
+const PARTITION_SAMPLES_MAX: u64 = 1 << 20;
+const DEFAULT_SHARDS_MAX: u64 = 64;
 
 /// Integer or string ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -158,7 +165,7 @@ pub struct PoolSpec {
     pub background: BackgroundSpec,
     /// When it is renewed.
     pub rotation: BackgroundRotation,
-    /// Shards.
+    /// Partitions, each with a lock of its own.
     pub shards: u32,
     /// Integer or string ids.
     pub id_kind: IdKind,
@@ -192,7 +199,11 @@ impl PoolSpec {
             capacity: DEFAULT_CAPACITY.min(limits.max_pool_capacity),
             background: BackgroundSpec::Sampled { size: DEFAULT_BACKGROUND_SIZE as usize },
             rotation: Self::default_rotation(DEFAULT_BACKGROUND_SIZE),
-            shards: limits.default_shards,
+            shards: Self::default_shards(
+                DEFAULT_CAPACITY.min(limits.max_pool_capacity),
+                BackgroundSpec::Sampled { size: DEFAULT_BACKGROUND_SIZE as usize },
+                limits,
+            ),
             id_kind: IdKind::U64,
             hardness: Hardness::default(),
             decay: Decay::Time { half_life: DEFAULT_HALF_LIFE },
@@ -205,6 +216,27 @@ impl PoolSpec {
             quarantine: None,
             anchored: None,
         }
+    }
+
+    /// The default number of partitions of a pool: the smallest power of two that leaves at most 2^20 samples to each, and that keeps
+    /// all processors busy as long as this leaves at least 65,536 samples, and 256 members of the background, to each; at most 64.
+    /// A small pool has one: it holds exactly its hardest.
+    #[must_use]
+    pub fn default_shards(capacity: u64, background: BackgroundSpec, limits: &Limits) -> u32 {
+        let members = match background {
+            BackgroundSpec::Sampled { size } => size as u64,
+            BackgroundSpec::Dense { .. } => u64::MAX,
+        };
+        let needed = capacity.div_ceil(PARTITION_SAMPLES_MAX).next_power_of_two();
+        let wanted = (2 * u64::from(limits.cores)).next_power_of_two();
+        let mut shards = needed.clamp(1, DEFAULT_SHARDS_MAX);
+        while shards < wanted.min(DEFAULT_SHARDS_MAX)
+            && capacity / (2 * shards) >= PARTITION_SAMPLES_MIN
+            && members / (2 * shards) >= PARTITION_MEMBERS_MIN
+        {
+            shards *= 2;
+        }
+        shards as u32
     }
 
     /// The default rotation for a background of `size` ids.

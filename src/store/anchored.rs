@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::key::{Hardness, Key};
+use super::place::Place;
 use super::{ScoreUpdate, StoreError};
 
 /// What an anchor store must know of its pool. Validated by the pool.
@@ -186,15 +187,12 @@ pub struct Negative {
 }
 
 impl Negative {
-    /// The order of an anchor's negatives, the hardest first: by key; by raw score, where one key stands for several (those of a
-    /// thousandth of an octave, or clamped); by id.
+    /// The order of an anchor's negatives, the hardest first: that of [`Place`], as everywhere.
     #[must_use]
     pub fn hardest_first(&self, other: &Self, lower_is_harder: bool) -> Ordering {
-        let by_score = match lower_is_harder {
-            true => self.score.total_cmp(&other.score),
-            false => other.score.total_cmp(&self.score),
-        };
-        other.key.serial_cmp(self.key).then(by_score).then(self.id.cmp(&other.id))
+        let place = |n: &Self| Place::of(n.key, n.score, n.id, lower_is_harder);
+        // Hashes are needed only where keys are equal.
+        other.key.serial_cmp(self.key).then_with(|| place(other).compare(&place(self)))
     }
 }
 

@@ -1,19 +1,18 @@
 //! Where samples live: one [`Store`] a pool, behind one trait.
 //!
-//! A store knows keys, buckets and hashes; it knows nothing of strategies, mixtures or weights, and nothing of
-//! the wire. Every call is batched: owned columns in, owned rows out, one lock (or one round trip) per
-//! partition. What a store holds of a pool:
+//! A pool is partitions, an id's by its hash; what a partition is and does is the crate `hardneg-partition`. A store hosts them. It
+//! knows nothing of strategies, mixtures or weights, and nothing of the wire. Every call is batched: owned columns in, owned rows
+//! out, one lock (or one round trip) per partition. What a store holds of a pool:
 //!
-//! - the **hard store** S: the `capacity` samples with the highest keys, in buckets of 1/8 octave;
-//! - the **background** R: `{id : background_hash(id, salt) < p}`, a uniform sample of all distinct ids (METHODS 6).
+//! - the **hard store** S: every one of the `capacity` samples with the highest places in the order, and a few more;
+//! - the **background** R: of each partition a uniform sample of all its distinct ids, with its own p (ESTIMATORS 1).
 
 pub mod anchored;
-pub mod hash;
-pub mod key;
-pub mod memory;
+pub mod layout;
+pub mod local;
 #[cfg(test)]
 pub mod naive;
-pub mod partition;
+mod select;
 #[cfg(test)]
 pub(crate) mod wrapped;
 
@@ -21,16 +20,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
+pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
+pub use hardneg_partition::{
+    ApplyCounts, BackgroundSpec, ScoreUpdate, ServeMark, ServePenalty, hash, key, place,
+};
+
 use anchored::{AnchorStore, AnchorStoreSpec};
+use hash::{background_hash, placement_hash};
 use key::{Hardness, Key};
+use layout::partition_of;
+use place::Place;
 
 /// What a store must know of its pool. Validated by the pool.
 #[derive(Clone, Debug)]
 pub struct StoreSpec {
-    /// Samples kept in the hard store, over all shards. 1 ..= 2^31.
+    /// Samples kept in the hard store at least, over all partitions. 1 ..= 2^31.
     pub capacity: usize,
-    /// Shards, 1 ..= 256.
-    pub shards: usize,
+    /// Partitions, 1 ..= 256.
+    pub partitions: usize,
     /// Where background samples come from.
     pub background: BackgroundSpec,
     /// How a score becomes a key.
@@ -41,41 +48,14 @@ pub struct StoreSpec {
     pub salt_seed: u64,
 }
 
-/// Where background samples come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum BackgroundSpec {
-    /// Bottom-m by hash over all reported ids (METHODS 6, DECISIONS 6).
-    Sampled {
-        /// m, over all shards. 16 ..= 2^24.
-        size: usize,
-    },
-    /// Every id in 0..ids, reported or not, less what was removed.
-    Dense {
-        /// 1 ..= 2^40.
-        ids: u64,
-    },
-}
-
-/// What a re-report does to the stored score; part of each batch because a live pool may change it.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub enum ScoreUpdate {
-    /// The new score replaces the old.
-    #[default]
-    Last,
-    /// The harder of the two; key and stamp are those of this report.
-    Max,
-    /// `weight` x new + (1 - `weight`) x old, then keyed as of this report.
-    Ema {
-        /// In (0, 1].
-        weight: f32,
-    },
-}
-
-/// When a new background generation starts and takes over (DECISIONS 6); live-changeable, so part of each batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rotation {
-    /// Rows applied since the serving generation started, after which a new one starts to fill. `u64::MAX`: never.
-    pub after_rows: u64,
+impl StoreSpec {
+    /// Samples that one partition keeps: its even share of the capacity and six standard deviations of what hashing deals it, so that
+    /// the pool holds every one of its `capacity` hardest.
+    #[must_use]
+    pub fn partition_capacity(&self) -> usize {
+        let even = self.capacity.div_ceil(self.partitions);
+        if self.partitions == 1 { even } else { even + (6.0 * (even as f64).sqrt()) as usize }
+    }
 }
 
 /// A batch of reports: owned columns of equal length, scores finite, ids in range.
@@ -93,7 +73,7 @@ pub struct ReportBatch {
     pub strata: Vec<u32>,
     /// Groups, one a row, or empty: what is stored is kept. 0: none.
     pub groups: Vec<u64>,
-    /// D(t) when reported, in key units (DECISIONS 13). At most 2^14 octaves above the highest of earlier batches.
+    /// D(t) when reported, in key units (DECISIONS 13). At most [`key::ADVANCE_MAX_UNITS`] above the highest of earlier batches.
     pub decay_units: u64,
     /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
     pub stamp: u32,
@@ -103,29 +83,8 @@ pub struct ReportBatch {
     pub model_version: u32,
     /// Re-report rule.
     pub update: ScoreUpdate,
-    /// Background rotation rule.
-    pub rotation: Option<Rotation>,
-}
-
-/// What became of the rows of a batch; sums to its rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ApplyCounts {
-    /// New in the hard store.
-    pub inserted: u64,
-    /// Known in the hard store, updated.
-    pub updated: u64,
-    /// Not in the hard store, kept in a background generation.
-    pub background_only: u64,
-    /// Below the floor and outside the background.
-    pub dropped: u64,
-    /// An earlier duplicate in the same batch: the last one counts.
-    pub coalesced: u64,
-    /// Older than what is stored.
-    pub stale: u64,
-    /// (Not part of the sum.) Entries that harder ones pushed out.
-    pub evicted: u64,
-    /// (Not part of the sum.) Keys whose log2 weight was clamped.
-    pub clamped: u64,
+    /// Rows applied to the pool since its background was last renewed, after which it is renewed again; `None`: never.
+    pub renew_after_rows: Option<u64>,
 }
 
 /// The outcome of [`Store::apply`].
@@ -142,7 +101,7 @@ pub struct Applied {
 /// One occupied bucket of one partition, as counted. `ordinal`s 0..count address its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketCount {
-    /// Partition (shard).
+    /// Partition.
     pub partition: u16,
     /// The store's name for the bucket within its partition; opaque.
     pub bucket: u32,
@@ -164,18 +123,46 @@ impl BucketCount {
     }
 }
 
-/// The serving background generation as counted.
+/// The serving background of one partition as counted, and what else of the partition its estimates need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionBackground {
+    /// Salt of the serving generation.
+    pub salt: u64,
+    /// 2^64 x p; `None` while every reported id is a member (p = 1).
+    pub threshold: Option<u64>,
+    /// Members; ordinals 0..members address them.
+    pub members: u64,
+    /// Members under a lease.
+    pub leased_members: u64,
+    /// Samples of the partition's hard store.
+    pub hard: u64,
+    /// Samples of the partition under a lease.
+    pub leased: u64,
+    /// Those that were outside the hard store when their lease started.
+    pub leased_outside: u64,
+    /// Those of these that are still members.
+    pub leased_outside_members: u64,
+}
+
+impl PartitionBackground {
+    /// p: the probability that an id of this partition is a member.
+    #[must_use]
+    pub fn probability(&self) -> f64 {
+        self.threshold.map_or(1.0, |threshold| threshold as f64 / 2f64.powi(64))
+    }
+
+    /// The ids of this partition, or their estimate |R_s|/p_s.
+    #[must_use]
+    pub fn distinct(&self) -> f64 {
+        self.members as f64 / self.probability()
+    }
+}
+
+/// The serving background as counted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BackgroundCount {
-    /// R = {id : background_hash(id, salt) < threshold}.
-    Sampled {
-        /// Salt of the generation.
-        salt: u64,
-        /// 2^64 x p; `None` while every reported id is in R (p = 1).
-        threshold: Option<u64>,
-        /// Members per partition; ordinals 0..count address them.
-        counts: Vec<u32>,
-    },
+    /// Of each partition: {id : background_hash(id, salt) < threshold}.
+    Sampled(Vec<PartitionBackground>),
     /// R = 0..ids less the removed ones; ordinals are the ids themselves, a removed one is a rejected proposal.
     Dense {
         /// The id space.
@@ -183,6 +170,38 @@ pub enum BackgroundCount {
         /// Removed ids in it.
         removed: u64,
     },
+}
+
+impl BackgroundCount {
+    /// |R|.
+    #[must_use]
+    pub fn members(&self) -> u64 {
+        match self {
+            Self::Sampled(partitions) => partitions.iter().map(|partition| partition.members).sum(),
+            Self::Dense { ids, removed } => ids.saturating_sub(*removed),
+        }
+    }
+
+    /// N, or its estimate: the sum of |R_s|/p_s (ESTIMATORS 1). Its reciprocal is biased by about 1/|R|.
+    #[must_use]
+    pub fn distinct(&self) -> f64 {
+        match self {
+            Self::Sampled(partitions) => partitions.iter().map(PartitionBackground::distinct).sum(),
+            Self::Dense { .. } => self.members() as f64,
+        }
+    }
+
+    /// Whether a stored sample is in R.
+    #[must_use]
+    pub fn contains(&self, id: u64) -> bool {
+        match self {
+            Self::Sampled(partitions) => {
+                let partition = &partitions[partition_of(placement_hash(id), partitions.len())];
+                partition.threshold.is_none_or(|threshold| background_hash(id, partition.salt) < threshold)
+            }
+            Self::Dense { ids, .. } => id < *ids,
+        }
+    }
 }
 
 /// What a store holds, bucket by bucket. Exact for a store at rest.
@@ -194,12 +213,6 @@ pub struct Census {
     pub hard: u64,
     /// Samples under a lease, of either source.
     pub leased: u64,
-    /// Those of them that are in the serving background.
-    pub leased_background: u64,
-    /// Those under a lease that were outside the hard store when it started (dense: 0).
-    pub leased_outside: u64,
-    /// Those of these that are still in the serving background.
-    pub leased_outside_background: u64,
     /// The background.
     pub background: BackgroundCount,
     /// As in [`Applied::floor`].
@@ -227,105 +240,22 @@ pub enum Address {
     },
 }
 
-/// A sample as stored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
-    /// The sample.
-    pub id: u64,
-    /// Its key without serve penalty, if it is in the hard store.
-    pub hard_key: Option<Key>,
-    /// Raw score; NaN for a dense id that was never reported.
-    pub score: f32,
-    /// Stamp of the last report; `None` for a dense id that was never reported or is not kept.
-    pub stamp: Option<u32>,
-    /// Model version of the last report.
-    pub model_version: u32,
-    /// Serves since the last report.
-    pub serves: u16,
-    /// It rests under a lease.
-    pub leased: bool,
-    /// Its stratum.
-    pub stratum: u32,
-    /// Its group; 0: none.
-    pub group: u64,
+/// Where a pass over the hard store goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Partition.
+    pub partition: u16,
+    /// What is left of it is below this; `None`: all of it.
+    pub below: Option<Place>,
 }
 
-impl Row {
-    /// A dense id that was never reported.
-    #[must_use]
-    pub fn unreported(id: u64) -> Self {
-        Self {
-            id,
-            hard_key: None,
-            score: f32::NAN,
-            stamp: None,
-            model_version: 0,
-            serves: 0,
-            leased: false,
-            stratum: 0,
-            group: 0,
-        }
-    }
-}
-
-/// Samples of one stratum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StratumCount {
-    /// The stratum.
-    pub stratum: u32,
-    /// Of the hard store.
-    pub hard: u64,
-    /// Of the serving background, members of the hard store included (dense: 0, it is not known).
-    pub background: u64,
-}
-
-/// A served sample's attachments and its serve count, this serve included.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Served {
-    /// Serves since the last report, this one included unless it was a dry run.
-    pub serves: u16,
-    /// The string key of a `named` pool.
-    pub name: Option<Arc<str>>,
-    /// The payload, if any.
-    pub payload: Option<Bytes>,
-}
-
-/// How to mark served samples.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ServeMark {
-    /// Count the serve. False: look only.
-    pub count: bool,
-    /// Refuse a sample that has been served this often since its last report. `u16::MAX`: no limit.
-    pub max_serves: u16,
-    /// The sample rests until then, milliseconds of the server's monotonic clock; with `count` only.
-    pub lease_until: Option<u64>,
-}
-
-/// The penalty on keys of samples that were served since their last report.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ServePenalty {
-    /// Key units per serve; 0: none.
-    pub units_per_serve: u32,
-    /// At most this many units in all (8 octaves).
-    pub units_max: u32,
-}
-
-impl ServePenalty {
-    /// Units to subtract from a key after `serves` serves.
-    #[inline]
-    #[must_use]
-    pub fn units(&self, serves: u16) -> i64 {
-        i64::from((self.units_per_serve.saturating_mul(u32::from(serves))).min(self.units_max))
-    }
-}
-
-/// A page of the hard store in storage order.
+/// A page of the hard store.
 #[derive(Clone, Debug, Default)]
 pub struct ScanPage {
     /// Members.
     pub rows: Vec<Row>,
     /// Where to go on; `None` at the end.
-    pub next: Option<u64>,
+    pub next: Option<Cursor>,
 }
 
 /// How full a store is now.
@@ -344,13 +274,13 @@ pub struct StoreStats {
     pub hard: u64,
     /// |R| (dense: ids not removed).
     pub background: u64,
-    /// p of the serving generation.
-    pub background_probability: f64,
+    /// N, or its estimate.
+    pub distinct: f64,
     /// Samples under a lease.
     pub leased: u64,
     /// Bytes held.
     pub memory_bytes: u64,
-    /// Background generations so far.
+    /// Background generations so far, of the partition that has had the most.
     pub generations: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
@@ -380,7 +310,7 @@ pub enum StoreError {
 /// A draw that names a place that has gone since the census yields `None`: a rejected proposal, not an error.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies a batch. Batches take effect in the order of their positions, in every shard.
+    /// Applies a batch. Batches take effect in the order of their positions, in every partition.
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError>;
     /// Counts the buckets and the background.
     async fn census(&self) -> Result<Census, StoreError>;
@@ -388,14 +318,17 @@ pub trait Store: Send + Sync + 'static {
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError>;
     /// Reads rows by id, from the hard store, else the background; one answer an id.
     async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError>;
-    /// The `n` hard rows with the highest key less penalty, in descending order of it (ties by id), at most
-    /// `scan_limit` rows read.
+    /// The `n` hard rows that come first by key less penalty, then raw score, hash and id; those that rest are left out. About
+    /// `scan_limit` rows are read at most.
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError>;
-    /// A page of about `limit` hard rows from `cursor` (0 first). Rows that move meanwhile may be missed or repeated.
-    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError>;
+    /// The places of the samples at these ranks of the hard store, 0 the hardest, resting ones included; `None` past the end. Exact
+    /// for a store at rest.
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError>;
+    /// A page of about `limit` hard rows. Rows that move meanwhile may be missed or repeated.
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError>;
     /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves` or a lease, or gone.
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
-    /// Ends the leases that are over by `now_millis`; a report of a sample ends its lease as well.
+    /// Ends the leases that are over by `now_millis` (Unix); a report of a sample ends its lease as well.
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError>;
     /// Ends leases before their time; how many there were.
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError>;

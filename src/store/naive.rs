@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
-use super::key::{BUCKET_SHIFT, Key};
+use super::key::Key;
+use super::layout::partition_of;
 use super::{
-    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Engine, Level,
-    ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec,
-    StoreStats, StratumCount,
+    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Engine,
+    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty,
+    Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
+
+/// Buckets of 1/8 octave.
+const BUCKET_BITS: u32 = 13;
 
 /// Makes [`NaiveStore`]s.
 pub struct NaiveEngine;
@@ -26,7 +30,7 @@ impl Engine for NaiveEngine {
     }
 
     async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
-        super::memory::MemoryEngine::new().open_anchors(spec).await
+        super::local::LocalEngine::new().open_anchors(spec).await
     }
 }
 
@@ -40,8 +44,8 @@ pub struct NaiveStore {
 struct State {
     hard: BTreeMap<u64, Entry>,
     background: BTreeMap<u64, Entry>,
-    /// Smallest hash ever refused.
-    threshold: Option<u64>,
+    /// Of each partition the smallest hash ever refused.
+    thresholds: BTreeMap<u16, u64>,
     removed: HashSet<u64>,
     /// When leases end.
     leases: HashMap<u64, u64>,
@@ -64,7 +68,7 @@ impl NaiveStore {
     }
 
     fn partition(&self, id: u64) -> u16 {
-        (placement_hash(id) % self.spec.shards as u64) as u16
+        partition_of(placement_hash(id), self.spec.partitions) as u16
     }
 
     fn salt(&self) -> u64 {
@@ -75,7 +79,7 @@ impl NaiveStore {
         let mut buckets: BTreeMap<(u16, u32), Vec<u64>> = BTreeMap::new();
         for (id, entry) in &state.hard {
             if let Some(key) = entry.row.hard_key {
-                let place = (self.partition(*id), key.0 >> BUCKET_SHIFT);
+                let place = (self.partition(*id), key.0 >> BUCKET_BITS);
                 buckets.entry(place).or_default().push(*id);
             }
         }
@@ -85,8 +89,31 @@ impl NaiveStore {
         buckets
     }
 
+    /// All partitions have one salt.
+    fn partition_background(&self, state: &State, number: u16) -> PartitionBackground {
+        let of = |ids: &mut dyn Iterator<Item = &u64>| {
+            ids.filter(|id| self.partition(**id) == number).count() as u64
+        };
+        let is_member = |id: &&u64| state.background.contains_key(*id);
+        let outside = || state.outside.iter().filter(|id| state.leases.contains_key(id));
+        PartitionBackground {
+            salt: self.salt(),
+            threshold: state.thresholds.get(&number).copied(),
+            members: of(&mut state.background.keys()),
+            leased_members: of(&mut state.leases.keys().filter(is_member)),
+            hard: of(&mut state.hard.keys()),
+            leased: of(&mut state.leases.keys()),
+            leased_outside: of(&mut outside()),
+            leased_outside_members: of(&mut outside().filter(is_member)),
+        }
+    }
+
+    fn place(&self, row: &Row) -> Place {
+        row.place(self.spec.hardness.lower_is_harder).unwrap_or_default()
+    }
+
     fn background_ids(&self, state: &State) -> Vec<Vec<u64>> {
-        let mut lanes = vec![Vec::new(); self.spec.shards];
+        let mut lanes = vec![Vec::new(); self.spec.partitions];
         for id in state.background.keys() {
             lanes[self.partition(*id) as usize].push(*id);
         }
@@ -164,17 +191,23 @@ impl Store for NaiveStore {
             let mut in_background = true;
             if let BackgroundSpec::Sampled { size } = self.spec.background {
                 let hash = background_hash(id, self.salt());
-                in_background = state.threshold.is_none_or(|t| hash < t);
+                let partition = self.partition(id);
+                in_background = state.thresholds.get(&partition).is_none_or(|t| hash < *t);
                 if in_background {
                     let mut entry = entry.clone();
                     entry.row.hard_key = None;
                     state.background.insert(id, entry);
-                    if state.background.len() > size {
-                        let highest = state.background.keys().copied();
-                        let highest = highest.max_by_key(|id| background_hash(*id, self.salt()));
+                    let members: Vec<u64> = state
+                        .background
+                        .keys()
+                        .copied()
+                        .filter(|id| self.partition(*id) == partition)
+                        .collect();
+                    if members.len() > size.div_ceil(self.spec.partitions) {
+                        let highest = members.into_iter().max_by_key(|id| background_hash(*id, self.salt()));
                         if let Some(highest) = highest {
                             state.background.remove(&highest);
-                            state.threshold = Some(background_hash(highest, self.salt()));
+                            state.thresholds.insert(partition, background_hash(highest, self.salt()));
                             in_background = highest != id;
                         }
                     }
@@ -183,10 +216,8 @@ impl Store for NaiveStore {
             let updated = state.hard.insert(id, entry).is_some();
             let mut kept = true;
             if state.hard.len() > self.spec.capacity {
-                let lowest = state.hard.iter().min_by(|a, b| {
-                    let key = |e: &Entry| e.row.hard_key.unwrap_or_default();
-                    key(a.1).serial_cmp(key(b.1)).then((*a.0 == id).cmp(&(*b.0 == id)).reverse())
-                });
+                let lowest =
+                    state.hard.iter().min_by(|a, b| self.place(&a.1.row).compare(&self.place(&b.1.row)));
                 if let Some(lowest) = lowest.map(|l| *l.0) {
                     state.hard.remove(&lowest);
                     kept = lowest != id;
@@ -214,8 +245,8 @@ impl Store for NaiveStore {
                 BucketCount {
                     partition,
                     bucket,
-                    low: Key(bucket << BUCKET_SHIFT),
-                    high: Key((bucket << BUCKET_SHIFT) | ((1 << BUCKET_SHIFT) - 1)),
+                    low: Key(bucket << BUCKET_BITS),
+                    high: Key((bucket << BUCKET_BITS) | ((1 << BUCKET_BITS) - 1)),
                     count: members.len() as u32 - resting,
                     resting,
                 }
@@ -226,25 +257,16 @@ impl Store for NaiveStore {
             BackgroundSpec::Dense { ids } => {
                 BackgroundCount::Dense { ids, removed: state.removed.len() as u64 }
             }
-            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled {
-                salt: self.salt(),
-                threshold: state.threshold,
-                counts: self.background_ids(&state).iter().map(|l| l.len() as u32).collect(),
-            },
+            BackgroundSpec::Sampled { .. } => BackgroundCount::Sampled(
+                (0..self.spec.partitions as u16)
+                    .map(|number| self.partition_background(&state, number))
+                    .collect(),
+            ),
         };
-        let leased = state.leases.len() as u64;
-        let sampled = matches!(self.spec.background, BackgroundSpec::Sampled { .. });
-        let outside: Vec<&u64> =
-            state.outside.iter().filter(|id| sampled && state.leases.contains_key(id)).collect();
-        let in_background = |id: &&u64| !sampled || state.background.contains_key(*id);
-        let leased_background = state.leases.keys().filter(in_background).count() as u64;
         Ok(Census {
             buckets,
             hard: state.hard.len() as u64,
-            leased,
-            leased_background,
-            leased_outside: outside.len() as u64,
-            leased_outside_background: outside.iter().filter(|id| in_background(id)).count() as u64,
+            leased: state.leases.len() as u64,
             background,
             floor: None,
         })
@@ -285,18 +307,28 @@ impl Store for NaiveStore {
         let state = self.state.lock();
         let mut rows: Vec<Row> =
             state.hard.values().map(|e| e.row).filter(|r| !state.leases.contains_key(&r.id)).collect();
-        let key = |r: &Row| r.hard_key.unwrap_or_default().plus(-penalty.units(r.serves));
-        rows.sort_by(|a, b| key(b).serial_cmp(key(a)).then(a.id.cmp(&b.id)));
+        let place = |r: &Row| self.place(r).moved(-penalty.units(r.serves));
+        rows.sort_by(|a, b| place(b).compare(&place(a)));
         rows.truncate(n);
         Ok(rows)
     }
 
-    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
         let state = self.state.lock();
-        let page = state.hard.keys().skip(cursor as usize).take(limit);
-        let rows: Vec<Row> = page.filter_map(|id| state.row(*id)).collect();
-        let next = cursor + rows.len() as u64;
-        Ok(ScanPage { next: (next < state.hard.len() as u64).then_some(next), rows })
+        let mut places: Vec<Place> = state.hard.values().map(|e| self.place(&e.row)).collect();
+        places.sort_by(|a, b| b.compare(a));
+        Ok(ranks.iter().map(|rank| places.get(*rank as usize).copied()).collect())
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
+        let state = self.state.lock();
+        let mut rows: Vec<Row> = state.hard.keys().filter_map(|id| state.row(*id)).collect();
+        rows.retain(|row| cursor.below.is_none_or(|below| self.place(row).compare(&below).is_lt()));
+        rows.sort_by(|a, b| self.place(b).compare(&self.place(a)));
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let below = rows.last().map(|row| self.place(row)).filter(|_| has_more);
+        Ok(ScanPage { next: below.map(|below| Cursor { partition: 0, below: Some(below) }), rows })
     }
 
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
@@ -392,16 +424,12 @@ impl Store for NaiveStore {
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        let state = self.state.lock();
-        let background = match self.spec.background {
-            BackgroundSpec::Sampled { .. } => state.background.len() as u64,
-            BackgroundSpec::Dense { ids } => ids - state.removed.len() as u64,
-        };
+        let census = self.census().await?;
         Ok(StoreStats {
-            hard: state.hard.len() as u64,
-            background,
-            background_probability: state.threshold.map_or(1.0, |t| t as f64 / 2f64.powi(64)),
-            leased: state.leases.len() as u64,
+            hard: census.hard,
+            background: census.background.members(),
+            distinct: census.background.distinct(),
+            leased: census.leased,
             ..StoreStats::default()
         })
     }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::naive::NaiveEngine;
 use super::{
-    Address, Applied, Census, Engine, Level, ReportBatch, Row, ScanPage, ServeMark, ServePenalty, Served,
-    Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    Address, Applied, Census, Cursor, Engine, Level, Place, ReportBatch, Row, ScanPage, ServeMark,
+    ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
 
 /// What a test may change; what it leaves is the inner store's.
@@ -50,7 +50,10 @@ impl<W: Wrapped + 'static> Store for W {
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
         self.inner().top(n, penalty, scan_limit).await
     }
-    async fn scan(&self, cursor: u64, limit: usize) -> Result<ScanPage, StoreError> {
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
+        self.inner().at_ranks(ranks).await
+    }
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
         self.inner().scan(cursor, limit).await
     }
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {

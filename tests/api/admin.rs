@@ -15,7 +15,7 @@ use super::*;
 /// A pool that has been used in every way.
 async fn used(server: &TestServer) -> Client {
     let client = server.client().await;
-    let spec = pb::PoolSpec { capacity: 1_000, shards: 2, ..Default::default() };
+    let spec = pb::PoolSpec { capacity: 1_000, shards: 1, ..Default::default() };
     client.create_pool("faces", spec).await.unwrap();
     let ids: Vec<u64> = (0..3_000).collect();
     let mut scores: Vec<f32> = (0..3_000).map(|i| i as f32).collect();

@@ -242,7 +242,7 @@ async fn one_pool_estimates_its_conditional_value() {
         let mut uniform = uniforms(7);
         (0..2000).map(|_| 1.0 + 3.0 * uniform() as f32).collect()
     };
-    client.create_pool("one", spec(400, 200, 4)).await.expect("created");
+    client.create_pool("one", spec(400, 200, 1)).await.expect("created");
     fill(&client, "one", &scores, false).await;
     let everyone = |size, strategy, epsilon| mine("one", size, strategy, 1.0, epsilon, 3);
     let background = client.mine(everyone(400, pb::Strategy::Uniform, 1.0)).await.expect("mined");
@@ -357,7 +357,7 @@ async fn the_background_is_uniform_over_distinct_ids() {
     let mut distinct = Mean::default();
     for i in 0..POOLS {
         let pool = format!("background-{i}");
-        client.create_pool(&pool, spec(50, 64, 4)).await.expect("created");
+        client.create_pool(&pool, spec(50, 64, 1)).await.expect("created");
         // Ids below 40 are reported a hundred times; in one batch (coalesced) and in many.
         let mut reported: Vec<u64> = (0..IDS).collect();
         reported.extend((0..99).flat_map(|_| 0..40));

@@ -37,15 +37,19 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         }
         Some(Background::DenseIds(ids)) => BackgroundSpec::Dense { ids },
     };
+    let capacity = match (&anchored, message.capacity) {
+        (Some(anchored), _) => anchored.capacity(),
+        (None, 0) => defaults.capacity,
+        (None, capacity) => capacity,
+    };
     Ok(PoolSpec {
-        capacity: match (&anchored, message.capacity) {
-            (Some(anchored), _) => anchored.capacity(),
-            (None, 0) => defaults.capacity,
-            (None, capacity) => capacity,
-        },
+        capacity,
         background,
         rotation: decode_rotation(message.background_rotation, background),
-        shards: if message.shards == 0 { defaults.shards } else { message.shards },
+        shards: match message.shards {
+            0 => PoolSpec::default_shards(capacity, background, limits),
+            shards => shards,
+        },
         id_kind: match variant("pool.spec.id_kind", message.id_kind)? {
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
             pb::IdKind::String => IdKind::Name,

@@ -11,7 +11,7 @@ const ROWS_MAX: u64 = 4096;
 /// Scores of up to [`ROWS_MAX`] members; NaN for a dense id that was never reported.
 pub(super) async fn scores(store: &dyn Store) -> Result<Vec<f32>, PoolError> {
     let lanes: Vec<u64> = match store.census().await?.background {
-        BackgroundCount::Sampled { counts, .. } => counts.into_iter().map(u64::from).collect(),
+        BackgroundCount::Sampled(partitions) => partitions.iter().map(|p| p.members).collect(),
         BackgroundCount::Dense { ids, .. } => vec![ids],
     };
     let rows = store.fetch(&addresses(&lanes)).await?;

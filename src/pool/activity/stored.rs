@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 
 use crate::pool::error::PoolError;
-use crate::store::{Address, Census, Row, Store};
+use crate::store::{Address, Census, Cursor, Row, Store};
 
 /// Samples looked at; a store that holds no more is read whole.
 pub(super) const ROWS_MAX: usize = 4096;
@@ -46,7 +46,7 @@ fn draw(census: &Census) -> Vec<Address> {
 
 async fn all(store: &dyn Store) -> Result<Vec<Row>, PoolError> {
     let mut rows = Vec::new();
-    let mut cursor = Some(0);
+    let mut cursor = Some(Cursor::default());
     while let Some(at) = cursor
         && rows.len() < 2 * ROWS_MAX
     {

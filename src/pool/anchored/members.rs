@@ -42,10 +42,10 @@ impl<'a> Members<'a> {
         let lanes: Vec<(u16, u64)> = background
             .lanes()
             .into_iter()
-            .map(|(partition, count)| {
+            .map(|lane| {
                 let first = total;
-                total += count;
-                (partition, first)
+                total += lane.members;
+                (lane.partition, first)
             })
             .collect();
         // A dense space of which all is removed has numbers, but nobody.
@@ -118,14 +118,14 @@ mod tests {
     use crate::store::hash::background_hash;
     use crate::store::key::Hardness;
     use crate::store::naive::NaiveStore;
-    use crate::store::{BackgroundCount, BackgroundSpec, Census, Row, StoreSpec};
+    use crate::store::{BackgroundCount, BackgroundSpec, Census, PartitionBackground, Row, StoreSpec};
     use std::sync::Arc;
 
     /// A store whose member of number i has the id `id(i)`.
     fn store(id: impl Fn(u64) -> u64 + Send + 'static) -> FakeStore {
         let spec = StoreSpec {
             capacity: 1,
-            shards: 1,
+            partitions: 1,
             background: BackgroundSpec::Sampled { size: 1 },
             hardness: Hardness::default(),
             named: false,
@@ -145,14 +145,12 @@ mod tests {
     const SALT: u64 = 1;
 
     fn census(threshold: Option<u64>) -> Census {
+        let partition = PartitionBackground { salt: SALT, threshold, members: 100, ..Default::default() };
         Census {
             buckets: Vec::new(),
             hard: 0,
             leased: 0,
-            leased_background: 0,
-            leased_outside: 0,
-            leased_outside_background: 0,
-            background: BackgroundCount::Sampled { salt: SALT, threshold, counts: vec![100] },
+            background: BackgroundCount::Sampled(vec![partition]),
             floor: None,
         }
     }

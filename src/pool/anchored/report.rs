@@ -15,7 +15,7 @@ use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
 use crate::store::anchored::{AnchorApplied, AnchorBatch, least_alike};
-use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch, Rotation};
+use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 
 /// The columns of a report, and what of it never reaches a store.
 struct Columns {
@@ -168,7 +168,7 @@ impl Pool {
             refuse_stale: spec.decay.by_steps(),
             model_version: batch.model_version,
             update: spec.score_update,
-            rotation: Some(Rotation { after_rows: spec.rotation.after_reports.unwrap_or(u64::MAX) }),
+            renew_after_rows: spec.rotation.after_reports,
         }
     }
 }

@@ -111,7 +111,8 @@ impl AnchoredSpec {
 pub(in crate::pool) fn flat_store(spec: &PoolSpec, salt_seed: u64) -> StoreSpec {
     StoreSpec {
         capacity: if spec.anchored.is_some() { HARDEST } else { spec.capacity as usize },
-        shards: spec.shards as usize,
+        // Of the draws of anchors every member of the background has the same rate, so it must have one p.
+        partitions: if spec.anchored.is_some() { 1 } else { spec.shards as usize },
         background: spec.background,
         hardness: spec.hardness,
         named: spec.id_kind == IdKind::Name,

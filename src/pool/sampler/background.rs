@@ -1,16 +1,17 @@
-//! The background as the sampler sees it (METHODS 6, DECISIONS 6).
+//! The background as the sampler sees it (ESTIMATORS 1).
 
-use crate::store::hash::background_hash;
-use crate::store::{Address, BackgroundCount, Census, Row};
+use crate::store::hash::placement_hash;
+use crate::store::layout::partition_of;
+use crate::store::{Address, BackgroundCount, Census, PartitionBackground, Row};
 
-/// The serving generation: who is in it, how many, and how many ids it stands for.
+/// The serving generations: who is in them, how many, and how many ids they stand for.
 pub(in crate::pool) struct Background<'a> {
     count: &'a BackgroundCount,
     /// |R|.
     pub(in crate::pool) size: f64,
-    /// p, the inclusion probability of an id.
-    pub(in crate::pool) probability: f64,
-    /// Of an id that does not rest: of any, and of one outside the hard store.
+    /// N, or its estimate: the sum of |R_s|/p_s.
+    distinct: f64,
+    /// Of ids that do not rest the probability to be in R is this times p: of any, and of one outside the hard store.
     awake: f64,
     awake_outside: f64,
     /// Members that rest.
@@ -19,37 +20,45 @@ pub(in crate::pool) struct Background<'a> {
     hard_rests: bool,
 }
 
+/// The members of R that one partition has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::pool) struct BackgroundLane {
+    /// The partition.
+    pub(in crate::pool) partition: u16,
+    /// Ordinals 0..members address them. Dense ordinals are ids, removed ones included.
+    pub(in crate::pool) members: u64,
+    /// Of the ids of the whole pool the share that one member stands for: (1/p_s)/N.
+    pub(in crate::pool) share: f64,
+}
+
 impl<'a> Background<'a> {
     pub(in crate::pool) fn of(census: &'a Census) -> Self {
         let count = &census.background;
-        let (size, probability) = match count {
-            BackgroundCount::Sampled { threshold, counts, .. } => (
-                counts.iter().map(|&c| u64::from(c)).sum::<u64>() as f64,
-                threshold.map_or(1.0, |t| t as f64 / 2f64.powi(64)),
-            ),
-            BackgroundCount::Dense { ids, removed } => (ids.saturating_sub(*removed) as f64, 1.0),
-        };
-        Self {
-            count,
-            size,
-            probability,
-            awake: awake_probability(
-                size,
-                size / probability,
-                census.leased_background as f64,
-                census.leased as f64,
-                probability,
-            ),
-            awake_outside: awake_probability(
-                size - probability * census.hard as f64,
-                size / probability - census.hard as f64,
-                census.leased_outside_background as f64,
-                census.leased_outside as f64,
-                probability,
-            ),
-            resting: census.leased_background as f64,
-            hard_rests: census.leased_background > census.leased_outside_background,
+        let (size, distinct) = (count.members() as f64, count.distinct());
+        let mut background =
+            Self { count, size, distinct, awake: 1.0, awake_outside: 1.0, resting: 0.0, hard_rests: false };
+        match count {
+            BackgroundCount::Dense { .. } => background.resting = census.leased as f64,
+            BackgroundCount::Sampled(partitions) => background.rest(partitions),
         }
+        background
+    }
+
+    /// What leases do to it.
+    fn rest(&mut self, partitions: &[PartitionBackground]) {
+        let sum = |of: fn(&PartitionBackground) -> f64| partitions.iter().map(of).sum::<f64>();
+        self.resting = sum(|p| p.leased_members as f64);
+        self.hard_rests = self.resting > sum(|p| p.leased_outside_members as f64);
+        self.awake = awake_share(
+            sum(|p| (p.members - p.leased_members) as f64 / p.probability()),
+            self.distinct - sum(|p| p.leased as f64),
+            sum(|p| p.leased as f64),
+        );
+        self.awake_outside = awake_share(
+            sum(|p| (p.members as f64 - p.leased_outside_members as f64) / p.probability() - p.hard as f64),
+            self.distinct - sum(|p| (p.hard + p.leased_outside) as f64),
+            sum(|p| p.leased_outside as f64),
+        );
     }
 
     /// Members that do not rest, at least one.
@@ -57,25 +66,60 @@ impl<'a> Background<'a> {
         (self.size - self.resting).max(1.0)
     }
 
+    /// What the background has of the id's partition; `None`: every id is a member.
+    fn partition_of(&self, id: u64) -> Option<&PartitionBackground> {
+        match self.count {
+            BackgroundCount::Sampled(partitions) => partitions.get(usize::from(self.partition_number(id))),
+            BackgroundCount::Dense { .. } => None,
+        }
+    }
+
+    /// The partition whose members an id would be among.
+    pub(super) fn partition_number(&self, id: u64) -> u16 {
+        match self.count {
+            BackgroundCount::Sampled(partitions) => partition_of(placement_hash(id), partitions.len()) as u16,
+            BackgroundCount::Dense { .. } => 0,
+        }
+    }
+
+    /// p: the probability that an id is a member.
+    pub(in crate::pool) fn probability(&self, id: u64) -> f64 {
+        self.partition_of(id).map_or(1.0, PartitionBackground::probability)
+    }
+
+    /// Whether every id is a member.
+    pub(super) fn is_whole(&self) -> bool {
+        match self.count {
+            BackgroundCount::Sampled(partitions) => partitions.iter().all(|p| p.threshold.is_none()),
+            BackgroundCount::Dense { .. } => true,
+        }
+    }
+
+    /// |R|/N: p, where all partitions have the same.
+    pub(in crate::pool) fn mean_probability(&self) -> f64 {
+        if self.size > 0.0 { self.size / self.distinct } else { 1.0 }
+    }
+
     /// The probability that a sample which can be drawn only as a member of R, and does not rest, is in R. `alone`: nothing is
     /// drawn but from R.
     pub(super) fn probability_of(&self, row: &Row, alone: bool) -> f64 {
-        match row.hard_key {
+        let awake = match row.hard_key {
             _ if alone => self.awake,
-            Some(_) => self.probability,
+            Some(_) => 1.0,
             None => self.awake_outside,
-        }
+        };
+        self.probability(row.id) * awake
     }
 
     /// Whether that is exact. Of the samples in the hard store that rest nobody knows which were served as members of R, and so
     /// how many of those that could not have been served otherwise are left in it.
     pub(super) fn is_exact_for(&self, row: &Row, alone: bool) -> bool {
-        alone || self.probability >= 1.0 || row.hard_key.is_none() || !self.hard_rests
+        alone || row.hard_key.is_none() || !self.hard_rests || self.probability(row.id) >= 1.0
     }
 
-    /// N, or its estimate |R|/p.
+    /// N, or its estimate.
     pub(in crate::pool) fn distinct(&self) -> f64 {
-        self.size / self.probability
+        self.distinct
     }
 
     /// Whether it is a whole id space, whose unreported ids are of stratum 0.
@@ -85,23 +129,30 @@ impl<'a> Background<'a> {
 
     /// Whether a stored sample is in R.
     pub(in crate::pool) fn contains(&self, id: u64) -> bool {
-        match self.count {
-            BackgroundCount::Sampled { salt, threshold, .. } => {
-                threshold.is_none_or(|t| background_hash(id, *salt) < t)
-            }
-            BackgroundCount::Dense { ids, .. } => id < *ids,
-        }
+        self.count.contains(id)
     }
 
-    /// The partitions that members are drawn from: (partition, ordinals). Dense ordinals are ids, removed ones included.
-    pub(in crate::pool) fn lanes(&self) -> Vec<(u16, u64)> {
+    /// Of the ids of the whole pool the share that a member stands for: (1/p_s)/N. The rate at which it arrives is c times this, so
+    /// that every id is drawn alike, whichever partition it is of.
+    pub(super) fn share_of(&self, id: u64) -> f64 {
+        1.0 / (self.probability(id) * self.distinct)
+    }
+
+    /// The partitions that members are drawn from.
+    pub(in crate::pool) fn lanes(&self) -> Vec<BackgroundLane> {
         match self.count {
-            BackgroundCount::Sampled { counts, .. } => counts
+            BackgroundCount::Sampled(partitions) => partitions
                 .iter()
                 .enumerate()
-                .map(|(partition, &count)| (partition as u16, u64::from(count)))
+                .map(|(number, partition)| BackgroundLane {
+                    partition: number as u16,
+                    members: partition.members,
+                    share: 1.0 / (partition.probability() * self.distinct),
+                })
                 .collect(),
-            BackgroundCount::Dense { ids, .. } => vec![(0, *ids)],
+            BackgroundCount::Dense { ids, .. } => {
+                vec![BackgroundLane { partition: 0, members: *ids, share: 1.0 / self.distinct }]
+            }
         }
     }
 
@@ -115,70 +166,99 @@ impl<'a> Background<'a> {
 const STRANGERS_MIN: usize = 4;
 
 /// Whether most of the counted R has gone, as members and strangers that were met tell: another generation serves. A few strangers
-/// are normal: ids come to R while others have left it and are not yet cleared away.
+/// are normal: ids come to R while others have left it.
 pub(in crate::pool) fn is_overtaken(strangers: usize, members: usize) -> bool {
     strangers >= STRANGERS_MIN && strangers > members
 }
 
-/// Who is drawn only as a member of R can rest only if it was in R: those that do not rest are in R less often than p. Of n ids
-/// with m members, l of which rest with k of them (still) members: (m - k)/(n - l).
-fn awake_probability(members: f64, ids: f64, resting_members: f64, resting: f64, probability: f64) -> f64 {
+/// Who is drawn only as a member of R can rest only if it was in R: those that do not rest are in R less often than p, by this
+/// factor. `members`: ids that the members left stand for; `ids`: ids that do not rest.
+fn awake_share(members: f64, ids: f64, resting: f64) -> f64 {
     if resting == 0.0 {
-        return probability;
+        return 1.0;
     }
-    ((members - resting_members).max(1.0) / (ids - resting).max(1.0)).min(probability)
+    (members.max(1.0) / ids.max(1.0)).min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_rests_makes_the_others_stand_for_more() {
-        let census = |leased_outside| Census {
+    fn census(partitions: Vec<PartitionBackground>) -> Census {
+        Census {
             buckets: Vec::new(),
+            hard: partitions.iter().map(|p| p.hard).sum(),
+            leased: partitions.iter().map(|p| p.leased).sum(),
+            background: BackgroundCount::Sampled(partitions),
+            floor: None,
+        }
+    }
+
+    /// p is 1/8: 150 members stand for 1,200 ids.
+    fn one(leased_outside: u64, leased_outside_members: u64) -> PartitionBackground {
+        PartitionBackground {
+            salt: 1,
+            threshold: Some(1 << 61),
+            members: 150,
             hard: 200,
             leased: leased_outside,
-            leased_background: leased_outside,
+            leased_members: leased_outside_members,
             leased_outside,
-            leased_outside_background: leased_outside,
-            background: BackgroundCount::Sampled { salt: 1, threshold: Some(1 << 61), counts: vec![100, 50] },
-            floor: None,
-        };
-        // p is 1/8, N 1,200; outside are 1,000, of which 125 in R.
+            leased_outside_members,
+        }
+    }
+
+    #[test]
+    fn what_rests_makes_the_others_stand_for_more() {
         let outside = Row::unreported(1);
-        assert_eq!(Background::of(&census(0)).probability_of(&outside, false), 0.125);
-        let rested = census(25);
-        let background = Background::of(&rested);
-        assert!((background.probability_of(&outside, false) - 100.0 / 975.0).abs() < 1e-12);
         let hard = Row { hard_key: Some(crate::store::key::Key(1)), ..outside };
-        assert_eq!(background.probability_of(&hard, false), 0.125);
+        let probability = |census: &Census, row, alone| Background::of(census).probability_of(row, alone);
+        assert_eq!(probability(&census(vec![one(0, 0)]), &outside, false), 0.125);
+        // Outside are 1,000, of which 125 in R; 25 rest.
+        let rested = census(vec![one(25, 25)]);
+        assert!((probability(&rested, &outside, false) - 100.0 / 975.0).abs() < 1e-12);
+        assert_eq!(probability(&rested, &hard, false), 0.125);
         // Where all are drawn from R, the 25 that rest are of all 1,200.
-        assert!((background.probability_of(&hard, true) - 125.0 / 1_175.0).abs() < 1e-12);
+        assert!((probability(&rested, &hard, true) - 125.0 / 1_175.0).abs() < 1e-12);
         // 10 of the 25 have left R since: it has none of theirs to miss.
-        let left = Census { leased_background: 15, leased_outside_background: 15, ..census(25) };
-        assert!((Background::of(&left).probability_of(&outside, false) - 110.0 / 975.0).abs() < 1e-12);
+        let left = census(vec![one(25, 15)]);
+        assert!((probability(&left, &outside, false) - 110.0 / 975.0).abs() < 1e-12);
         // More than there can be: still a probability.
-        assert!(Background::of(&census(10_000)).probability_of(&outside, false) > 0.0);
+        assert!(probability(&census(vec![one(10_000, 100)]), &outside, false) > 0.0);
     }
 
     #[test]
     fn what_of_the_hard_store_rests_leaves_a_guess() {
-        let census = Census {
-            buckets: Vec::new(),
-            hard: 200,
+        let of_hard = PartitionBackground {
             leased: 30,
-            leased_background: 5,
+            leased_members: 5,
             leased_outside: 0,
-            leased_outside_background: 0,
-            background: BackgroundCount::Sampled { salt: 1, threshold: Some(1 << 61), counts: vec![150] },
-            floor: None,
+            leased_outside_members: 0,
+            ..one(0, 0)
         };
-        let (outside, background) = (Row::unreported(1), Background::of(&census));
+        let (outside, some) = (Row::unreported(1), census(vec![of_hard]));
+        let background = Background::of(&some);
         let hard = Row { hard_key: Some(crate::store::key::Key(1)), ..outside };
         assert!(background.is_exact_for(&outside, false) && background.is_exact_for(&hard, true));
         assert!(!background.is_exact_for(&hard, false));
-        let whole = BackgroundCount::Sampled { salt: 1, threshold: None, counts: vec![150] };
-        assert!(Background::of(&Census { background: whole, ..census.clone() }).is_exact_for(&hard, false));
+        let whole = census(vec![PartitionBackground { threshold: None, ..of_hard }]);
+        assert!(Background::of(&whole).is_exact_for(&hard, false));
+    }
+
+    #[test]
+    fn each_partition_has_its_own_p() {
+        let thin = PartitionBackground { threshold: Some(1 << 60), members: 50, ..one(0, 0) };
+        let census = census(vec![one(0, 0), thin]);
+        let background = Background::of(&census);
+        // 150 x 8 and 50 x 16.
+        assert_eq!((background.size, background.distinct()), (200.0, 2000.0));
+        let lanes = background.lanes();
+        assert_eq!(lanes.iter().map(|l| l.share * 2000.0).collect::<Vec<_>>(), [8.0, 16.0]);
+        let shares: f64 = lanes.iter().map(|l| l.share * l.members as f64).sum();
+        assert!((shares - 1.0).abs() < 1e-12);
+        for id in 0..100 {
+            let lane = &lanes[partition_of(placement_hash(id), 2)];
+            assert_eq!(background.share_of(id), lane.share);
+        }
     }
 }

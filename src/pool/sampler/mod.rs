@@ -24,7 +24,7 @@ use super::batch::{Approximation, Estimand, MinedBatch, Source};
 use super::error::PoolError;
 use super::policy::{self, Policy, Shortfall, Strategy};
 use crate::store::key::{Hardness, Key};
-use crate::store::{Row, ServeMark, ServePenalty, Served, Store};
+use crate::store::{Cursor, Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
 use filter::Filter;
 use mass::Mass;
@@ -51,6 +51,8 @@ pub(super) struct MineContext<'a> {
     pub(super) stamp_now: u32,
     /// Stamps are steps.
     pub(super) by_steps: bool,
+    /// Of two scores the lower one is harder.
+    pub(super) lower_is_harder: bool,
     pub(super) penalty: ServePenalty,
     pub(super) mark: ServeMark,
     pub(super) seed: u64,
@@ -112,10 +114,10 @@ async fn attempt(
         context.mark.max_serves,
         &context.policy.windows,
         context.stamp_now,
-        context.by_steps,
+        (context.by_steps, context.lower_is_harder),
         &census,
     );
-    filter.locate_ranks(context.store, &census, &tiers, context.scan_limit).await?;
+    filter.locate_ranks(context.store, census.hard).await?;
     let by_stratum = context.policy.balance.is_by_stratum();
     let strata = if by_stratum { context.store.strata().await? } else { Vec::new() };
     let field = Field {
@@ -178,7 +180,7 @@ async fn raced(
     let n = context.shareable(served.len());
     served.truncate(n);
     let alone = mass.is_none();
-    let mut guessed = race.wears_out && background.probability < 1.0;
+    let mut guessed = race.wears_out && !background.is_whole();
     let chosen = race.arrivals[..n]
         .iter()
         .zip(served)
@@ -196,7 +198,7 @@ async fn raced(
             }
         })
         .collect();
-    let approximations = approximations(&race, field.filter, guessed);
+    let approximations = approximations(&race, guessed);
     let estimand = if !approximations.is_empty() {
         Estimand::Approximate
     } else if field.filter.removes_items()
@@ -253,10 +255,10 @@ fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Op
 }
 
 /// Why the weights are no more than approximate. `guessed`: for how many some of the background stand.
-fn approximations(race: &Race<'_>, filter: &Filter<'_>, guessed: bool) -> Vec<Approximation> {
+fn approximations(race: &Race<'_>, guessed: bool) -> Vec<Approximation> {
     let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
     [
-        (race.approximate || filter.approximate, Approximation::ScanLimit),
+        (race.approximate, Approximation::ScanLimit),
         (reserves, Approximation::MinPerStratum),
         (guessed, Approximation::ServedBefore),
     ]
@@ -302,7 +304,7 @@ async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64
     if !field.filter.looks_at_items() && quota.is_none() {
         return Ok(end - first);
     }
-    let (mut eligible, mut read, mut cursor) = (0, 0, Some(0));
+    let (mut eligible, mut read, mut cursor) = (0, 0, Some(Cursor::default()));
     while let Some(at) = cursor.filter(|_| eligible < stop_at && read < field.scan_limit) {
         let page = field.store.scan(at, 4096).await?;
         read += page.rows.len();
@@ -310,7 +312,8 @@ async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64
             .rows
             .iter()
             .filter(|row| {
-                row.hard_key.is_some_and(|key| field.filter.admits_hard(row, field.tiers.offset(key)))
+                row.hard_key.is_some()
+                    && field.filter.admits_hard(row)
                     && quota.as_mut().is_none_or(|quota| quota.admit(row, 0.0).is_ok())
             })
             .count() as u64;
@@ -367,6 +370,8 @@ fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
 
 #[cfg(test)]
 mod overtaken_tests;
+#[cfg(test)]
+mod partition_tests;
 #[cfg(test)]
 mod quota_tests;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::pool::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source}
 use crate::pool::clock::{Clock, Moment};
 use crate::pool::filtered::FilterCounts;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
+use crate::store::place::Rank;
 use crate::store::{Census, Row, Served};
 
 /// A chosen sample with what its marking returned.
@@ -39,8 +40,9 @@ pub(super) fn batch(
     account: Account,
 ) -> MinedBatch {
     if let Some(ranks) = &context.ranks {
-        // Ties by id: the order must not depend on how the draw went.
-        chosen.sort_by_cached_key(|c| (Reverse(units_above(context, ranks, &c.row)), c.row.id));
+        // In the order of the hard store: it must not depend on how the draw went.
+        let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
+        chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
     }
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
@@ -84,7 +86,7 @@ pub(super) fn batch(
             hard: census.hard,
             background: background.size as u64,
             distinct: background.distinct(),
-            background_probability: background.probability,
+            background_probability: background.mean_probability(),
             floor_log2: census.floor.map(|key| now.log2_weight(key)),
         },
         proposals: account.proposals,

@@ -94,7 +94,7 @@ async fn pilot(
             let row = row?;
             let offset = field.tiers.offset(row.hard_key?);
             let tier = field.tiers.find(offset)?;
-            let eligible = field.filter.admits_hard(&row, offset);
+            let eligible = field.filter.admits_hard(&row);
             eligible.then(|| {
                 let mass = mass.of(offset, tier, row.serves, field.penalty);
                 (row.stratum, Point { weight, mass })

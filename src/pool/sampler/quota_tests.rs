@@ -25,7 +25,7 @@ fn group(id: u64) -> u64 {
 async fn pool(background: BackgroundSpec, salt_seed: u64) -> NaiveStore {
     let store = NaiveStore::new(StoreSpec {
         capacity: 150,
-        shards: 3,
+        partitions: 3,
         background,
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,

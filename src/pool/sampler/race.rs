@@ -1,6 +1,6 @@
 //! The exponential race, run as a thinned Poisson process (METHODS 5, DECISIONS 1, 2 and 8).
 //!
-//! Every sample i arrives at T_i = E_i/r_i with r_i = u_i + c/|R| if i is in R. The census bounds each bucket's rate; a
+//! Every sample i arrives at T_i = E_i/r_i with r_i = u_i + (c/p_s)/N if i is in R_s. The census bounds each bucket's rate; a
 //! proposal picks a bucket by its bound and a member uniformly, and is accepted with u_i over the bound. What was
 //! accepted or can never be leaves its lane, in an overlay of this request only: nothing moves in the store.
 //!
@@ -116,7 +116,7 @@ pub(super) struct Race<'a> {
     mass: Option<&'a Mass>,
     draws: &'a mut Draws,
     lanes: Vec<Lane>,
-    /// c/|R|.
+    /// c: a member of the background arrives at c times its share of the ids.
     background_rate: f64,
     /// Masses below this count as 0 (DECISIONS 2).
     cut: f64,
@@ -125,8 +125,8 @@ pub(super) struct Race<'a> {
     pub(super) arrivals: Vec<Arrival>,
     taken: HashSet<u64>,
     pub(super) proposals: u64,
-    /// Proposals of the background that are not in the R that was counted.
-    strangers: usize,
+    /// Proposals of the background that are not in the R that was counted, by partition.
+    strangers: HashMap<u16, usize>,
     wanted: u64,
     /// Strata whose hard arrivals are all scheduled from the start.
     rare: HashSet<u32>,
@@ -184,16 +184,15 @@ impl<'a> Race<'a> {
                 }
             }
         }
-        let background_rate =
-            if c > 0.0 && field.background.size > 0.0 { c / field.background.size } else { 0.0 };
+        let background_rate = if field.background.size > 0.0 { c } else { 0.0 };
         if background_rate > 0.0 {
-            for (partition, remaining) in field.background.lanes() {
+            for lane in field.background.lanes() {
                 lanes.push(Lane {
-                    partition,
+                    partition: lane.partition,
                     bucket: None,
                     tier: 0,
-                    remaining,
-                    bound: background_rate,
+                    remaining: lane.members,
+                    bound: background_rate * lane.share,
                     moved: HashMap::new(),
                 });
             }
@@ -209,7 +208,7 @@ impl<'a> Race<'a> {
             arrivals: Vec::with_capacity(wanted + 1),
             taken: HashSet::with_capacity(wanted + 1),
             proposals: 0,
-            strangers: 0,
+            strangers: HashMap::new(),
             wanted: wanted as u64,
             rare: HashSet::new(),
             patience: 0,
@@ -307,10 +306,16 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Most of the counted R has gone: another generation serves, and this race would draw too little from it.
+    /// Most of what was counted of R in some partition has gone: another generation serves there, and this race would draw too
+    /// little from it.
     pub(super) fn is_overtaken(&self) -> bool {
-        let members = self.arrivals.iter().filter(|arrival| arrival.from_background).count();
-        is_overtaken(self.strangers, members)
+        let members = |partition: u16| {
+            let random = self.arrivals.iter().filter(|arrival| arrival.from_background);
+            random
+                .filter(|arrival| self.field.background.partition_number(arrival.row.id) == partition)
+                .count()
+        };
+        self.strangers.iter().any(|(partition, strangers)| is_overtaken(*strangers, members(*partition)))
     }
 
     fn schedule_is_spent(&self) -> bool {
@@ -320,7 +325,8 @@ impl<'a> Race<'a> {
     /// u_i and r_i of a row.
     pub(super) fn rate(&self, row: &Row, hard_mass: f64) -> f64 {
         let in_background = self.background_rate > 0.0 && self.field.background.contains(row.id);
-        hard_mass + if in_background { self.background_rate } else { 0.0 }
+        let share = || self.field.background.share_of(row.id);
+        hard_mass + if in_background { self.background_rate * share() } else { 0.0 }
     }
 
     fn budget(&self) -> u64 {
@@ -349,7 +355,7 @@ impl<'a> Race<'a> {
         let Some(tier) = self.field.tiers.find(offset) else {
             return Ok(0.0);
         };
-        if let Some(reason) = self.field.filter.refuses_hard(row, offset) {
+        if let Some(reason) = self.field.filter.refuses_hard(row) {
             return Err(reason);
         }
         let u = mass.of(offset, tier, row.serves, self.field.penalty);
@@ -448,7 +454,7 @@ impl<'a> Race<'a> {
         if from_background {
             // R shrank since the census, or is another generation: who is not in the R of the weights has no weight.
             if !self.field.background.contains(row.id) {
-                self.strangers += 1;
+                *self.strangers.entry(lane.partition).or_insert(0) += 1;
                 return true;
             }
             if let Some(reason) = self.field.filter.refuses(row) {

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::background::Background;
 use super::mass::Mass;
+use super::mixture::{Point, solve_tau};
 use super::output::{Account, Chosen};
 use super::quota::Quota;
 use super::race::{Arrival, Field, Race};
@@ -12,6 +14,8 @@ use crate::pool::batch::{Approximation, Estimand, Source};
 use crate::pool::clock::Clock;
 use crate::pool::error::PoolError;
 use crate::pool::filtered::{FilterCounts, Reason};
+use crate::store::hash::placement_hash;
+use crate::store::layout::partition_of;
 use crate::store::{Row, Served};
 
 /// STALEST takes the B oldest of this many times B uniform draws.
@@ -39,7 +43,7 @@ pub(super) async fn top(
     // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
     let weighed = context.policy.random_fraction > 0.0;
     let population = field.background.distinct();
-    let mut guessed = random.wears_out && field.background.probability < 1.0;
+    let mut guessed = random.wears_out && !field.background.is_whole();
     let mut chosen: Vec<Chosen> = served
         .into_iter()
         .map(|(row, served)| Chosen {
@@ -54,9 +58,7 @@ pub(super) async fn top(
         c
     }));
     let mut approximations = random.approximations;
-    if (hardest.approximate || field.filter.approximate)
-        && !approximations.contains(&Approximation::ScanLimit)
-    {
+    if hardest.approximate && !approximations.contains(&Approximation::ScanLimit) {
         approximations.push(Approximation::ScanLimit);
     }
     if guessed {
@@ -187,7 +189,7 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
         let limited = asked >= field.scan_limit;
         let mut filtered = FilterCounts::default();
         let refusal = |row: &Row| match row.hard_key {
-            Some(key) => field.filter.refuses_hard(row, field.tiers.offset(key)),
+            Some(_) => field.filter.refuses_hard(row),
             None => Some(Reason::Rank),
         };
         let eligible: Vec<Row> = rows
@@ -259,16 +261,15 @@ async fn uniform_background(
 ) -> Result<Uniform, PoolError> {
     let served = if wanted == 0 { Vec::new() } else { serve_first(context, &mut race, wanted).await? };
     let n = served.len();
-    let taken_here = taken.iter().filter(|id| field.background.contains(**id)).count();
-    let others = (field.background.size - taken_here as f64).max(1.0);
+    // How many of the background are eligible is not known where some are turned away, but when the next would have come is.
+    let tau = (!field.filter.removes_items() && race.quota.is_none())
+        .then(|| planned_tau(field.background, taken, n));
     let inclusion = |row: &Row| {
-        if field.filter.removes_items() || race.quota.is_some() {
-            // How many of the background are eligible is not known, but when the next would have come is.
-            let deadline = race.deadline(row, n);
-            weights::inclusion_probability(1.0 / field.background.size, deadline)
-        } else {
-            (n as f64 / others).min(1.0)
-        }
+        let deadline = match tau {
+            Some(tau) => tau,
+            None => race.deadline(row, n),
+        };
+        weights::inclusion_probability(field.background.share_of(row.id), deadline)
     };
     let chosen = race.arrivals[..n]
         .iter()
@@ -281,7 +282,27 @@ async fn uniform_background(
         chosen,
         proposals: race.proposals,
         filtered: race.filtered,
-        approximations: approximations(&race, field.filter, false),
+        approximations: approximations(&race, false),
         wears_out: race.wears_out,
     })
+}
+
+/// The tau at which `n` members of the background without `taken` are expected to have arrived; `None`: when all have. Where all
+/// partitions have one p it is that of a plain draw of n.
+fn planned_tau(background: &Background<'_>, taken: &HashSet<u64>, n: usize) -> Option<f64> {
+    let mut points: Vec<Point> = background
+        .lanes()
+        .into_iter()
+        .map(|lane| Point { weight: lane.members as f64, mass: lane.share })
+        .collect();
+    if background.is_dense() {
+        points = vec![Point { weight: background.size, mass: 1.0 / background.distinct() }];
+    }
+    let members = points.len();
+    for id in taken.iter().filter(|id| background.contains(**id)) {
+        let partition = partition_of(placement_hash(*id), members);
+        points[partition].weight = (points[partition].weight - 1.0).max(0.0);
+    }
+    let others: f64 = points.iter().map(|point| point.weight).sum();
+    (others > n as f64).then(|| solve_tau(&points, n as f64))
 }

@@ -21,7 +21,7 @@ pub(super) async fn pool(
 ) -> Pool {
     let store = NaiveStore::new(StoreSpec {
         capacity,
-        shards: 3,
+        partitions: 3,
         background,
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
@@ -54,6 +54,7 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
         now: Key(0),
         stamp_now: 1000,
         by_steps: false,
+        lower_is_harder: false,
         penalty: ServePenalty::default(),
         mark: ServeMark { count: false, max_serves: u16::MAX, lease_until: None },
         seed,

@@ -96,9 +96,6 @@ mod tests {
             ],
             hard: 19,
             leased: 4,
-            leased_background: 0,
-            leased_outside: 0,
-            leased_outside_background: 0,
             background: BackgroundCount::Dense { ids: 20, removed: 0 },
             floor: None,
         };

@@ -3,7 +3,7 @@
 use super::super::quota::Quota;
 use super::Race;
 use crate::pool::error::PoolError;
-use crate::store::Row;
+use crate::store::{Cursor, Row};
 
 /// Rows read at a time in that pass.
 const SCAN_PAGE: usize = 4096;
@@ -39,7 +39,7 @@ impl Race<'_> {
         let closing = self.quota.as_ref().map_or(0, Quota::parts_to_close);
         let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE + closing;
         let mut found: Vec<(f64, Row, f64)> = Vec::with_capacity(2 * keep);
-        let (mut cursor, mut read) = (Some(0), 0);
+        let (mut cursor, mut read) = (Some(Cursor::default()), 0);
         self.schedule_cut = false;
         while let Some(at) = cursor {
             if read >= self.field.scan_limit {

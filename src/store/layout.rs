@@ -1,7 +1,7 @@
 //! A batch of reports, keyed, freed of duplicates and laid out by partition: one pass, before any lock.
 
 use bytes::Bytes;
-use std::sync::Arc;
+use hardneg_partition::Columns;
 
 use super::hash::placement_hash;
 use super::key::Key;
@@ -14,53 +14,38 @@ pub fn partition_of(hash: u64, partitions: usize) -> usize {
     (((hash >> 32) * partitions as u64) >> 32) as usize
 }
 
-/// Columns ordered by partition; `offsets[p]..offsets[p + 1]` are the rows of partition p.
+/// Rows ordered by partition.
 #[derive(Debug, Default)]
-pub struct Partitioned {
-    /// Rows of each partition.
+pub struct Layout {
+    /// `offsets[p]..offsets[p + 1]` are the rows of partition p.
     pub offsets: Vec<usize>,
-    /// Placement hashes.
-    pub hashes: Vec<u64>,
-    /// Sample ids.
-    pub ids: Vec<u64>,
-    /// Keys as of this report.
-    pub keys: Vec<Key>,
-    /// Raw scores.
-    pub scores: Vec<f32>,
-    /// String keys, or empty.
-    pub names: Vec<Arc<str>>,
-    /// Payloads, or empty.
-    pub payloads: Vec<Bytes>,
-    /// Strata, or empty.
-    pub strata: Vec<u32>,
-    /// Groups, or empty.
-    pub groups: Vec<u64>,
+    /// The rows.
+    pub columns: Columns,
     /// Rows left out because a later row of the batch has the same id.
     pub coalesced: u64,
     /// Keys whose log2 weight was clamped.
     pub clamped: u64,
 }
 
-impl Partitioned {
+impl Layout {
     /// Lays out `batch`. Of two rows with one id the last counts (DECISIONS 14).
     #[must_use]
     pub fn new(batch: &ReportBatch, spec: &StoreSpec) -> Self {
-        let (hashes, partitions) = place_rows(&batch.ids, spec.shards);
-        let mut offsets = vec![0usize; spec.shards + 1];
+        let (hashes, partitions) = place_rows(&batch.ids, spec.partitions);
+        let mut offsets = vec![0usize; spec.partitions + 1];
         for &partition in partitions.iter().filter(|p| **p != SUPERSEDED) {
             offsets[partition as usize + 1] += 1;
         }
-        for p in 0..spec.shards {
+        for p in 0..spec.partitions {
             offsets[p + 1] += offsets[p];
         }
-        let rows = offsets[spec.shards];
-        let mut out = Self {
+        let rows = offsets[spec.partitions];
+        let mut columns = Columns {
             hashes: vec![0; rows],
             ids: vec![0; rows],
             keys: vec![Key(0); rows],
             scores: vec![0.0; rows],
-            coalesced: (batch.ids.len() - rows) as u64,
-            ..Self::default()
+            ..Columns::default()
         };
         let mut order = Vec::new();
         let attached = !batch.names.is_empty()
@@ -71,6 +56,7 @@ impl Partitioned {
             order.resize(rows, 0);
         }
         let mut next = offsets.clone();
+        let mut clamped_keys = 0;
         for (row, &partition) in partitions.iter().enumerate() {
             if partition == SUPERSEDED {
                 continue;
@@ -79,29 +65,31 @@ impl Partitioned {
             let at = *place;
             *place += 1;
             let (key, clamped) = spec.hardness.key(batch.scores[row], batch.decay_units);
-            out.hashes[at] = hashes[row];
-            out.ids[at] = batch.ids[row];
-            out.keys[at] = key;
-            out.scores[at] = batch.scores[row];
-            out.clamped += u64::from(clamped);
+            columns.hashes[at] = hashes[row];
+            columns.ids[at] = batch.ids[row];
+            columns.keys[at] = key;
+            columns.scores[at] = batch.scores[row];
+            clamped_keys += u64::from(clamped);
             if attached {
                 order[at] = row;
             }
         }
         if !batch.names.is_empty() {
-            out.names = order.iter().map(|&row| batch.names[row].clone()).collect();
+            columns.names = order.iter().map(|&row| batch.names[row].clone()).collect();
         }
         if !batch.payloads.is_empty() {
-            out.payloads = order.iter().map(|&row| batch.payloads[row].clone()).collect();
+            // A slice of the message it came in would keep all of that alive.
+            columns.payloads =
+                order.iter().map(|&row| Bytes::copy_from_slice(&batch.payloads[row])).collect();
         }
         if !batch.strata.is_empty() {
-            out.strata = order.iter().map(|&row| batch.strata[row]).collect();
+            columns.strata = order.iter().map(|&row| batch.strata[row]).collect();
         }
         if !batch.groups.is_empty() {
-            out.groups = order.iter().map(|&row| batch.groups[row]).collect();
+            columns.groups = order.iter().map(|&row| batch.groups[row]).collect();
         }
-        out.offsets = offsets;
-        out
+        let coalesced = (batch.ids.len() - rows) as u64;
+        Self { offsets, columns, coalesced, clamped: clamped_keys }
     }
 }
 
@@ -148,11 +136,11 @@ mod tests {
         #[test]
         fn keeps_the_last_row_of_each_id_in_its_partition(
             rows in proptest::collection::vec((0u64..50, 0.0f32..10.0), 0..200),
-            shards in 1usize..9,
+            partitions in 1usize..9,
         ) {
             let spec = StoreSpec {
                 capacity: 10,
-                shards,
+                partitions,
                 background: BackgroundSpec::Sampled { size: 16 },
                 hardness: Hardness::default(),
                 named: false,
@@ -164,13 +152,13 @@ mod tests {
                 ..ReportBatch::default()
             };
             let expected: BTreeMap<u64, f32> = rows.iter().copied().collect();
-            let parts = Partitioned::new(&batch, &spec);
-            let got: BTreeMap<u64, f32> = parts.ids.iter().copied().zip(parts.scores.iter().copied()).collect();
+            let parts = Layout::new(&batch, &spec);
+            let got: BTreeMap<u64, f32> = parts.columns.ids.iter().copied().zip(parts.columns.scores.iter().copied()).collect();
             prop_assert_eq!(got, expected);
-            prop_assert_eq!(parts.ids.len() as u64 + parts.coalesced, rows.len() as u64);
-            for p in 0..shards {
+            prop_assert_eq!(parts.columns.ids.len() as u64 + parts.coalesced, rows.len() as u64);
+            for p in 0..partitions {
                 for row in parts.offsets[p]..parts.offsets[p + 1] {
-                    prop_assert_eq!(partition_of(placement_hash(parts.ids[row]), shards), p);
+                    prop_assert_eq!(partition_of(placement_hash(parts.columns.ids[row]), partitions), p);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::store::anchored::least_alike;
 use crate::store::hash::placement_hash;
-use crate::store::partition::partition_of;
+use crate::store::layout::partition_of;
 
 /// A row of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

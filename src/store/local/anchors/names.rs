@@ -1,11 +1,11 @@
 //! The string keys of negatives: one copy each, for as long as any anchor has the sample.
 
+use hardneg_partition::id_map::IdMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 use crate::store::hash::placement_hash;
-use crate::store::memory::background::IdMap;
-use crate::store::partition::partition_of;
+use crate::store::layout::partition_of;
 
 /// What an entry takes beside the bytes of its name: place in the map, counts, block.
 const ENTRY_BYTES: usize = 72;

@@ -1,17 +1,17 @@
-//! The memory store against the naive one, and what only it must hold.
+//! The local store against the naive one, and what only it must hold.
 
 use super::*;
 use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
-use crate::store::{BackgroundCount, ScoreUpdate};
+use crate::store::{BackgroundCount, PartitionBackground, ScoreUpdate};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 
-fn spec(capacity: usize, shards: usize, background: usize) -> StoreSpec {
+fn spec(capacity: usize, partitions: usize, background: usize) -> StoreSpec {
     StoreSpec {
         capacity,
-        shards,
+        partitions,
         background: BackgroundSpec::Sampled { size: background },
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
@@ -19,19 +19,12 @@ fn spec(capacity: usize, shards: usize, background: usize) -> StoreSpec {
     }
 }
 
-fn check(store: &MemoryStore) {
-    for cell in &store.cells {
-        cell.shard.lock().check();
-    }
-    assert!(store.shared.len.load(Ordering::Relaxed) <= store.shared.capacity);
-}
-
 fn batch(ids: Vec<u64>, scores: Vec<f32>) -> ReportBatch {
     ReportBatch { ids, scores, decay_units: 1 << 40, stamp: 100, ..ReportBatch::default() }
 }
 
 async fn contents(store: &dyn Store) -> BTreeMap<u64, Row> {
-    let (mut all, mut cursor) = (BTreeMap::new(), Some(0));
+    let (mut all, mut cursor) = (BTreeMap::new(), Some(Cursor::default()));
     while let Some(at) = cursor {
         let page = store.scan(at, 7).await.unwrap();
         all.extend(page.rows.into_iter().map(|r| (r.id, r)));
@@ -76,11 +69,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     /// Within capacity both stores hold the same; rows, top, census and counts agree.
     #[test]
-    fn agrees_with_the_naive_store(ops in proptest::collection::vec(op(), 1..20), shards in 1usize..6) {
+    fn agrees_with_the_naive_store(ops in proptest::collection::vec(op(), 1..20), partitions in 1usize..6) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let memory = MemoryStore::new(spec(1000, shards, 1000)).unwrap();
-            let naive = NaiveStore::new(spec(1000, shards, 1000));
+            let memory = LocalStore::new(spec(1000, partitions, 1000)).unwrap();
+            let naive = NaiveStore::new(spec(1000, partitions, 1000));
             let mut octaves_now = 1u64 << 20;
             for op in ops {
                 match op {
@@ -120,10 +113,9 @@ proptest! {
                         assert_eq!(memory.release(&ids).await.unwrap(), naive.release(&ids).await.unwrap());
                     }
                 }
-                check(&memory);
             }
             assert_eq!(contents(&memory).await, contents(&naive).await);
-            for penalty in [ServePenalty::default(), ServePenalty { units_per_serve: 1024, units_max: 8192 }] {
+            for penalty in [ServePenalty::default(), ServePenalty { units_per_serve: 1 << 16, units_max: 8 << 16 }] {
                 for n in [1, 10, 1000] {
                     assert_eq!(memory.top(n, penalty, 1 << 20).await.unwrap(), naive.top(n, penalty, 1 << 20).await.unwrap());
                 }
@@ -146,117 +138,163 @@ proptest! {
         });
     }
 
-    /// Over capacity the hardest stay, to 1/8 octave, and never more than capacity.
+    /// Over capacity every one of the hardest stays, by the whole order, and hardly more than capacity.
     #[test]
-    fn keeps_the_hardest(
+    fn keeps_every_one_of_the_hardest(
         batches in proptest::collection::vec(proptest::collection::vec((0u64..100_000, score(10_000)), 1..300), 1..8),
         capacity in 1usize..200,
-        shards in 1usize..17,
+        partitions in 1usize..17,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let store = MemoryStore::new(spec(capacity, shards, 16)).unwrap();
+            let store = LocalStore::new(spec(capacity, partitions, 16)).unwrap();
             let mut all: BTreeMap<u64, f32> = BTreeMap::new();
             for rows in batches {
                 // A known id that becomes easier may stay: only new ones are compared here.
                 let rows: Vec<_> = rows.into_iter().filter(|r| !all.contains_key(&r.0)).collect();
                 store.apply(batch(rows.iter().map(|r| r.0).collect(), rows.iter().map(|r| r.1).collect())).await.unwrap();
                 all.extend(rows);
-                check(&store);
             }
             let kept = contents(&store).await;
-            assert_eq!(kept.len(), all.len().min(capacity));
-            let key = |score: f32| store.spec.hardness.key(score, 1 << 40).0;
-            let mut keys: Vec<Key> = all.values().map(|s| key(*s)).collect();
-            keys.sort_by(|a, b| b.serial_cmp(*a));
-            if let Some(threshold) = keys.get(capacity) {
-                for (id, score) in &all {
-                    if key(*score).since(*threshold) > 128 {
-                        assert!(kept.contains_key(id), "{shards} shards lost a sample {} units above", key(*score).since(*threshold));
-                    }
-                }
+            let most = partitions * store.spec.partition_capacity();
+            assert!(kept.len() >= all.len().min(capacity) && kept.len() <= most);
+            let place = |(id, score): (&u64, &f32)| Place::of(store.spec.hardness.key(*score, 1 << 40).0, *score, *id, false);
+            let mut places: Vec<Place> = all.iter().map(place).collect();
+            places.sort_by(|a, b| b.compare(a));
+            for (rank, place) in places.iter().take(capacity).enumerate() {
+                assert!(kept.contains_key(&place.rank.id), "{partitions} partitions lost the sample at rank {rank}");
             }
+            // Ranks are those of what is held.
+            let mut held: Vec<Place> = kept.values().map(|row| row.place(false).unwrap()).collect();
+            held.sort_by(|a, b| b.compare(a));
+            let ranks: Vec<u64> = (0..held.len() as u64 + 2).step_by(1 + held.len() / 20).collect();
+            let found = store.at_ranks(&ranks).await.unwrap();
+            assert_eq!(found, ranks.iter().map(|rank| held.get(*rank as usize).copied()).collect::<Vec<_>>());
+            let top: Vec<u64> = store.top(held.len(), ServePenalty::default(), 1 << 20).await.unwrap().iter().map(|row| row.id).collect();
+            assert_eq!(top, held.iter().map(|place| place.rank.id).collect::<Vec<_>>());
         });
     }
 }
 
+/// As many ids as the pool has places, in eight partitions: hashing deals them unevenly, and none is missing.
 #[tokio::test]
-async fn a_year_of_one_minute_half_lives() {
-    // 525,600 octaves; a thousand samples a "day", then the draw must look as in a fresh pool.
-    let store = MemoryStore::new(spec(2000, 3, 100)).unwrap();
-    for day in 0..=365u64 {
-        let octaves = day * 1440;
-        let ids = (0..100).map(|i| (day * 37 + i) % 3000).collect();
-        let scores = (0..100).map(|i| 1.0 + i as f32).collect();
-        let report =
-            ReportBatch { decay_units: octaves * 1024, stamp: (day * 86_400) as u32, ..batch(ids, scores) };
-        store.apply(report).await.unwrap();
-        check(&store);
+async fn as_many_ids_as_there_are_places_all_find_one() {
+    const IDS: u64 = 200_000;
+    let store = LocalStore::new(spec(IDS as usize, 8, 1024)).unwrap();
+    for start in (0..IDS).step_by(4000) {
+        let ids: Vec<u64> = (start..start + 4000).collect();
+        let scores = ids.iter().map(|id| 1.0 - (*id % 777) as f32 * 1e-7).collect();
+        let applied = store.apply(batch(ids, scores)).await.unwrap();
+        assert_eq!(applied.counts.inserted, 4000);
     }
-    let top = store.top(100, ServePenalty::default(), 1 << 20).await.unwrap();
-    let newest: Vec<u64> = (0..100).rev().map(|i| (365 * 37 + i) % 3000).collect();
-    assert_eq!(top.iter().map(|r| r.id).collect::<Vec<_>>(), newest);
-    // The freshest are where a fresh pool has them: log2 of the score above the clock.
-    let clock = Key((365u64 * 1440 * 1024) as u32);
-    assert!(((top[0].hard_key.unwrap().since(clock) as f64 / 1024.0) - 100f64.log2()).abs() < 0.01);
-    // Ten more years pass without a report of the old ones: they are lifted before serial order wraps.
-    for step in 33..400u64 {
-        let report =
-            ReportBatch { decay_units: (step << 14) * 1024, ..batch((0..1100).collect(), vec![1.0; 1100]) };
-        store.apply(report).await.unwrap();
-    }
-    check(&store);
-    let fresh = store.top(1100, ServePenalty::default(), 1 << 20).await.unwrap();
-    assert!(fresh.iter().all(|r| r.id < 1100), "an ancient sample wrapped to the top");
+    assert_eq!(store.stats().await.unwrap().hard, IDS);
 }
 
-#[tokio::test]
-async fn hot_buckets_split_and_merge() {
-    type ScoreOf = fn(u64) -> f32;
-    let distributions: [(&str, ScoreOf); 3] = [
-        ("saturated probabilities", |i| 1.0 - (i % 1000) as f32 * 1e-5),
-        ("all equal", |_| 0.5),
-        ("cosines", |i| (0.9 + (i % 777) as f32 * 1e-4).exp()),
-    ];
-    for (name, score) in distributions {
-        let store = MemoryStore::new(spec(60_000, 2, 100)).unwrap();
-        let fill = |from: u64, to: u64, scale: f32| {
-            let ids: Vec<u64> = (from..to).collect();
-            let scores = ids.iter().map(|i| score(*i) * scale).collect();
-            batch(ids, scores)
-        };
-        for start in (0..60_000).step_by(4096) {
-            store.apply(fill(start, (start + 4096).min(60_000), 1.0)).await.unwrap();
-        }
-        // Upkeep divides a little with each batch.
-        for _ in 0..40 {
-            store.apply(fill(0, 4096, 1.0)).await.unwrap();
-        }
-        check(&store);
-        let census = store.census().await.unwrap();
-        let widest =
-            census.buckets.iter().filter(|b| b.high.since(b.low) > 0).map(|b| b.count).max().unwrap_or(0);
-        assert!(widest <= 2 * 4096, "{name}: a bucket of {widest} that could be split");
-        let mut scores: Vec<f32> = (0..60_000).map(score).collect();
-        scores.sort_by(|a, b| b.total_cmp(a));
-        let top = store.top(500, ServePenalty::default(), 1 << 20).await.unwrap();
-        let key = |s: f32| store.spec.hardness.key(s, 1 << 40).0;
-        let expected: Vec<Key> = scores[..500].iter().map(|s| key(*s)).collect();
-        assert_eq!(top.iter().map(|r| r.hard_key.unwrap()).collect::<Vec<_>>(), expected, "{name}");
-        // All move an octave up, then most are removed: split nodes merge and vanish.
-        for start in (0..60_000).step_by(4096) {
-            store.apply(fill(start, (start + 4096).min(60_000), 2.0)).await.unwrap();
-        }
-        check(&store);
-        store.remove(&(100..60_000).collect::<Vec<_>>()).await.unwrap();
-        check(&store);
-        assert_eq!(store.census().await.unwrap().hard, 100);
+/// Changes of all partitions by position.
+type Recorded = Vec<(u64, Vec<Option<Change>>)>;
+
+/// What 8 threads report while 4 draw and serve is recorded; replayed on one thread, and on another store whose threads take other
+/// turns, it leaves the same bytes and draws the same samples.
+#[test]
+fn a_recorded_log_replays_to_the_same_bytes() {
+    let log: Arc<Mutex<Recorded>> = Arc::default();
+    let recorded = log.clone();
+    let store = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+    let store = Arc::new(store.with_log(Box::new(move |position, changes| {
+        recorded.lock().push((position, changes.to_vec()));
+    })));
+    let threads: Vec<_> = (0..12_u64)
+        .map(|thread| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for round in 0..60_u64 {
+                    let mut x = background_hash(round, thread);
+                    let mut next = || {
+                        x = background_hash(x, 1);
+                        x
+                    };
+                    if thread < 8 {
+                        let ids: HashSet<u64> = (0..150).map(|_| next() % 9_000).collect();
+                        let ids: Vec<u64> = ids.into_iter().collect();
+                        let scores = ids.iter().map(|_| (next() % 5_000) as f32 / 100.0).collect();
+                        let renew_after_rows = Some(20_000);
+                        let decay_units = (1 << 40) + round * 200 * UNITS_PER_OCTAVE as u64;
+                        let report = ReportBatch { decay_units, renew_after_rows, ..batch(ids, scores) };
+                        runtime.block_on(store.apply(report)).unwrap();
+                    } else {
+                        let ids: Vec<u64> = (0..40).map(|_| next() % 9_000).collect();
+                        let mark =
+                            ServeMark { count: true, max_serves: 4, lease_until: Some(round * 10 + 30) };
+                        runtime.block_on(store.serve(&ids, mark)).unwrap();
+                        runtime.block_on(store.expire(round * 10)).unwrap();
+                        runtime.block_on(store.census()).unwrap();
+                        if round % 9 == 0 {
+                            runtime.block_on(store.remove(&ids[..3])).unwrap();
+                            runtime.block_on(store.release(&ids[5..])).unwrap();
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let expected = store.images();
+    let log = std::mem::take(&mut *log.lock());
+    assert!(log.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "positions have no gaps");
+    for threads in [1, 3] {
+        let replayed = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let (log, cells) = (&log, &replayed.cells);
+                scope.spawn(move || {
+                    for (number, cell) in
+                        cells.iter().enumerate().filter(|(number, _)| number % threads == thread)
+                    {
+                        for (position, changes) in log {
+                            if let Some(change) = &changes[number] {
+                                let op =
+                                    hardneg_partition::Op { position: *position, change: change.clone() };
+                                cell.state.lock().apply(op);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert!(replayed.images() == expected, "{threads} threads");
+        let census = replayed.count();
+        assert_eq!(census.background, store.count().background);
+        let all: Vec<Address> = census
+            .buckets
+            .iter()
+            .flat_map(|b| {
+                (0..b.members()).map(|ordinal| Address::Hard {
+                    partition: b.partition,
+                    bucket: b.bucket,
+                    ordinal,
+                })
+            })
+            .collect();
+        let of_first = store.count();
+        let same: Vec<Address> = of_first
+            .buckets
+            .iter()
+            .flat_map(|b| {
+                (0..b.members()).map(|ordinal| Address::Hard {
+                    partition: b.partition,
+                    bucket: b.bucket,
+                    ordinal,
+                })
+            })
+            .collect();
+        assert_eq!(replayed.rows_at(&all), store.rows_at(&same), "the same places hold the same samples");
     }
 }
 
 #[test]
 fn concurrent_batches_take_effect_in_the_order_of_positions() {
-    let store = Arc::new(MemoryStore::new(spec(10_000, 4, 100)).unwrap());
+    let store = Arc::new(LocalStore::new(spec(10_000, 4, 100)).unwrap());
     let threads: Vec<_> = (0..4u32)
         .map(|thread| {
             let store = store.clone();
@@ -282,12 +320,11 @@ fn concurrent_batches_take_effect_in_the_order_of_positions() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let all = runtime.block_on(contents(&*store));
     assert!(all.values().all(|r| r.score == last), "some shard applied another batch last");
-    check(&store);
 }
 
 #[tokio::test]
 async fn a_batch_whose_caller_went_away_is_applied_whole() {
-    let store = MemoryStore::new(spec(100_000, 4, 100)).unwrap();
+    let store = LocalStore::new(spec(100_000, 4, 100)).unwrap();
     {
         let apply = store.apply(batch((0..50_000).collect(), vec![1.0; 50_000]));
         let mut apply = std::pin::pin!(apply);
@@ -299,74 +336,11 @@ async fn a_batch_whose_caller_went_away_is_applied_whole() {
         .await;
     }
     assert_eq!(store.stats().await.unwrap().hard, 50_000);
-    check(&store);
-}
-
-#[tokio::test]
-async fn the_background_is_renewed_and_estimates_distinct_ids() {
-    let store = MemoryStore::new(spec(500, 4, 2000)).unwrap();
-    let rotation = Some(Rotation { after_rows: 100_000 });
-    let mut salts = HashSet::new();
-    for pass in 0..12u64 {
-        for start in (0..40_000u64).step_by(4000) {
-            let ids: Vec<u64> = (start..start + 4000).collect();
-            let report = ReportBatch { rotation, ..batch(ids, vec![1.0; 4000]) };
-            store.apply(report).await.unwrap();
-        }
-        let census = store.census().await.unwrap();
-        let BackgroundCount::Sampled { salt, threshold, counts } = census.background else {
-            panic!("sampled");
-        };
-        salts.insert(salt);
-        let members = f64::from(counts.iter().sum::<u32>());
-        let distinct = members / (threshold.unwrap() as f64 / 2f64.powi(64));
-        // sd about 1/sqrt(1500) = 2.6 %: five of them.
-        assert!((distinct / 40_000.0 - 1.0).abs() < 0.13, "pass {pass}: {distinct}");
-        assert_eq!(f64::from(store.stats().await.unwrap().background as u32), members);
-    }
-    assert!(salts.len() >= 3, "{} generations in twelve passes", salts.len());
-}
-
-/// 64 members estimate N with a standard error of an eighth: a generation that by chance tells of a tenth fewer ids than the serving
-/// one must not wait for ever to be told of more.
-#[tokio::test]
-async fn a_small_background_is_renewed_again_and_again() {
-    let store = MemoryStore::new(spec(500, 4, 64)).unwrap();
-    let rotation = Some(Rotation { after_rows: 2000 });
-    for _ in 0..200 {
-        let report = ReportBatch { rotation, ..batch((0..2000).collect(), vec![1.0; 2000]) };
-        store.apply(report).await.unwrap();
-    }
-    let stats = store.stats().await.unwrap();
-    // Two passes each, if none has to wait; one of a thousand must.
-    assert!(stats.generations >= 60, "{}", stats.generations);
-}
-
-/// However long it takes: one that took over early would leave out every id that is no longer reported.
-#[tokio::test]
-async fn a_generation_that_has_not_seen_the_ids_never_takes_over() {
-    let store = MemoryStore::new(spec(500, 4, 2000)).unwrap();
-    let rotation = Some(Rotation { after_rows: 40_000 });
-    let salt_after = async |ids: std::ops::Range<u64>| {
-        let scores = vec![1.0; ids.clone().count()];
-        store.apply(ReportBatch { rotation, ..batch(ids.collect(), scores) }).await.unwrap();
-        match store.census().await.unwrap().background {
-            BackgroundCount::Sampled { salt, .. } => salt,
-            BackgroundCount::Dense { .. } => panic!("sampled"),
-        }
-    };
-    let first = salt_after(0..40_000).await;
-    for pass in 0..200 {
-        assert_eq!(salt_after(0..4000).await, first, "pass {pass} of a tenth of the ids");
-    }
-    assert_eq!(store.stats().await.unwrap().generations, 2, "one serves, one fills");
-    // With the rest it has seen them all.
-    assert_ne!(salt_after(4000..40_000).await, first);
 }
 
 #[tokio::test]
 async fn names_and_payloads_go_with_their_sample() {
-    let store = MemoryStore::new(StoreSpec { named: true, ..spec(2, 1, 16) }).unwrap();
+    let store = LocalStore::new(StoreSpec { named: true, ..spec(2, 1, 16) }).unwrap();
     let mut report = batch(vec![1, 2], vec![1.0, 2.0]);
     report.names = vec!["one".into(), "two".into()];
     report.payloads = vec![bytes::Bytes::from_static(b"x"), bytes::Bytes::new()];
@@ -391,7 +365,7 @@ async fn names_and_payloads_go_with_their_sample() {
 #[tokio::test]
 async fn a_dense_space_is_all_background() {
     let dense = StoreSpec { background: BackgroundSpec::Dense { ids: 100 }, ..spec(10, 3, 16) };
-    let store = MemoryStore::new(dense).unwrap();
+    let store = LocalStore::new(dense).unwrap();
     store.apply(batch((0..50).collect(), (0..50).map(|i| i as f32).collect())).await.unwrap();
     let at = |ordinal| Address::Background { partition: 0, ordinal };
     let rows = store.fetch(&[at(99), at(49), at(100)]).await.unwrap();
@@ -416,18 +390,20 @@ async fn a_dense_space_is_all_background() {
 fn resting_samples_leave_the_background_as_its_threshold_falls() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let memory = MemoryStore::new(spec(10, 3, 64)).unwrap();
+        let memory = LocalStore::new(spec(10, 3, 64)).unwrap();
         let report = |ids: std::ops::Range<u64>| ReportBatch {
             scores: vec![1.0; (ids.end - ids.start) as usize],
             ids: ids.collect(),
             ..ReportBatch::default()
         };
         memory.apply(report(0..400)).await.unwrap();
+        let sum = |census: &Census, of: fn(&PartitionBackground) -> u64| match &census.background {
+            BackgroundCount::Sampled(partitions) => partitions.iter().map(of).sum::<u64>(),
+            BackgroundCount::Dense { .. } => panic!("sampled"),
+        };
         let members = |census: &Census| {
-            let BackgroundCount::Sampled { salt, threshold: Some(threshold), .. } = census.background else {
-                panic!()
-            };
-            move |id: &u64| background_hash(*id, salt) < threshold
+            let background = census.background.clone();
+            move |id: &u64| background.contains(*id)
         };
         let first = memory.census().await.unwrap();
         let rested: Vec<u64> = (0..400).filter(members(&first)).collect();
@@ -435,23 +411,26 @@ fn resting_samples_leave_the_background_as_its_threshold_falls() {
         let served = memory.serve(&rested, mark).await.unwrap();
         assert!(served.iter().all(Option::is_some) && rested.len() > 40, "{}", rested.len());
         let rest = memory.census().await.unwrap();
-        assert_eq!(rest.leased_background, rested.len() as u64);
-        assert_eq!(rest.leased_outside, rest.leased_outside_background);
-        let outside = rest.leased_outside;
-        assert!(outside > 20 && outside <= rest.leased_background, "{outside}");
+        assert_eq!(sum(&rest, |p| p.leased_members), rested.len() as u64);
+        assert_eq!(sum(&rest, |p| p.leased_outside), sum(&rest, |p| p.leased_outside_members));
+        let outside = sum(&rest, |p| p.leased_outside);
+        assert!(outside > 20 && outside <= sum(&rest, |p| p.leased_members), "{outside}");
         // None of these is hard enough: those in the hard store stay there.
         let more = ReportBatch { scores: vec![0.5; 3600], ..report(400..4000) };
         memory.apply(more).await.unwrap();
         let grown = memory.census().await.unwrap();
         let left = rested.iter().filter(|id| members(&grown)(id)).count() as u64;
         assert!(left > 0 && left < rested.len() as u64 / 2, "{left} of {}", rested.len());
-        assert_eq!((grown.leased, grown.leased_background), (rested.len() as u64, left));
-        assert_eq!(grown.leased_outside, outside);
-        assert!(grown.leased_outside_background <= left);
+        assert_eq!((grown.leased, sum(&grown, |p| p.leased_members)), (rested.len() as u64, left));
+        assert_eq!(sum(&grown, |p| p.leased_outside), outside);
+        assert!(sum(&grown, |p| p.leased_outside_members) <= left);
         assert_eq!(memory.release(&rested).await.unwrap(), rested.len() as u64);
         let released = memory.census().await.unwrap();
-        let counts =
-            (released.leased_background, released.leased_outside, released.leased_outside_background);
+        let counts = (
+            sum(&released, |p| p.leased_members),
+            sum(&released, |p| p.leased_outside),
+            sum(&released, |p| p.leased_outside_members),
+        );
         assert_eq!(counts, (0, 0, 0));
     });
 }

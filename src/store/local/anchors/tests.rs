@@ -3,7 +3,8 @@
 use super::*;
 use crate::store::ScoreUpdate;
 use crate::store::anchored::Margins;
-use crate::store::key::{Hardness, HardnessFunction};
+use crate::store::hash::placement_hash;
+use crate::store::key::{ADVANCE_MAX_UNITS, Hardness, HardnessFunction};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,11 +67,11 @@ async fn the_hardest_of_each_anchor_stay() {
 
 #[tokio::test]
 async fn within_a_tie_of_keys_the_raw_score_decides() {
-    let clamps = HardnessFunction::Exponential { temperature: 0.01 };
+    let clamps = HardnessFunction::Exponential { temperature: 1e-4 };
     for (lower_is_harder, function, scores) in [
-        (false, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.9002, 0.9001]),
+        (false, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.900_000_4, 0.900_000_2]),
         (false, clamps, [0.5, 0.9, 0.7]),
-        (true, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.8998, 0.8999]),
+        (true, HardnessFunction::Power { offset: 1e-3 }, [0.9, 0.899_999_6, 0.899_999_8]),
     ] {
         let hardness = Hardness { function, lower_is_harder };
         let keys = scores.map(|score| hardness.key(score, 0).0);
@@ -186,20 +187,21 @@ async fn groups_and_names_stay_with_their_negatives() {
 #[tokio::test]
 async fn ancient_keys_are_lifted_before_their_order_could_wrap() {
     let store = Anchors::new(spec(2));
-    let step = 1u64 << 24;
+    let step = ADVANCE_MAX_UNITS;
     let at = |decay_units: u64, row: (u64, u64, f32)| AnchorBatch { decay_units, ..batch(&[row]) };
     store.apply(at(1 << 42, (1, 10, 4.0))).await.unwrap();
     // Three times around the circle of keys, by the largest steps there are.
-    for i in 1..=3 * 256 {
+    for i in 1..=3 * 4 {
         store.apply(at((1 << 42) + i * step, (2, i, 1.0))).await.unwrap();
     }
-    let now = (1 << 42) + 3 * 256 * step;
+    let now = (1 << 42) + 3 * 4 * step;
     store.apply(at(now, (1, 11, 1e-3))).await.unwrap();
     let rows = store.fetch(&[1]).await.unwrap();
     assert_eq!(rows.negatives[0].id, 11, "what is fresh comes before what is ancient");
     store.apply(at(now, (1, 12, 1e-3))).await.unwrap();
     let ids: Vec<u64> = store.fetch(&[1]).await.unwrap().negatives.iter().map(|n| n.id).collect();
-    assert_eq!(ids, [11, 12], "and the ancient one goes first");
+    assert_eq!(ids.len(), 2);
+    assert!(!ids.contains(&10), "and the ancient one goes first");
 }
 
 #[derive(Debug, Default)]
@@ -237,7 +239,7 @@ proptest! {
         let order = |a: &(u64, f32), b: &(u64, f32)| {
             let key = |score: f32| hardness.key(score, 0).0.since(Key(0));
             let raw = if lower_is_harder { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) };
-            key(b.1).cmp(&key(a.1)).then(raw).then(a.0.cmp(&b.0))
+            key(b.1).cmp(&key(a.1)).then(raw).then(placement_hash(b.0).cmp(&placement_hash(a.0)))
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let store = Anchors::new(limits);
@@ -247,7 +249,7 @@ proptest! {
                 Happening::Report(rows) => {
                     // Half of the scores are so near that some have one key; some are equal.
                     let rows: Vec<(u64, u64, f32)> = rows.iter().map(|(a, i, octave)| {
-                        let octave = *octave as f32 / if octave % 2 == 0 { 1.0 } else { 3000.0 };
+                        let octave = *octave as f32 / if octave % 2 == 0 { 1.0 } else { 300_000.0 };
                         (*a, *i, octave.exp2())
                     }).collect();
                     let applied =

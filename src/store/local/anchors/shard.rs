@@ -1,5 +1,7 @@
 //! One shard: anchors by id, under one lock.
 
+use hardneg_partition::hint::prefetch;
+use hardneg_partition::updated_score;
 use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -15,8 +17,6 @@ use crate::store::anchored::{
 };
 use crate::store::hash::placement_hash;
 use crate::store::key::Key;
-use crate::store::memory::background::updated_score;
-use crate::store::memory::hint::prefetch;
 use crate::store::{ScoreUpdate, StoreError};
 
 /// What the shards of a pool share.
@@ -57,6 +57,8 @@ pub(super) struct Shard {
     pub(super) sizes: Sizes,
     /// New negatives of the anchor at hand, with their rows.
     fresh: Vec<(Negative, u32)>,
+    /// No key is below.
+    floor: Option<Key>,
 }
 
 impl Shard {
@@ -67,6 +69,7 @@ impl Shard {
             anchors: Vec::new(),
             sizes: Sizes::default(),
             fresh: Vec::new(),
+            floor: None,
         }
     }
 
@@ -141,9 +144,10 @@ impl Shard {
                     continue;
                 }
             };
+            let floor = self.floor;
             self.change(at, |anchor, shared, fresh| {
                 meet_positive(anchor, positive, batch, &shared.spec);
-                update_known(anchor, rows, batch, shared, fresh, out);
+                update_known(anchor, (rows, floor), batch, shared, fresh, out);
                 offer_new(anchor, batch, shared, fresh, out);
             });
         }
@@ -238,6 +242,7 @@ impl Shard {
 
     /// Lifts ancient keys of anchors number `part` to `floor`.
     pub(super) fn lift(&mut self, floor: Key, part: Range<usize>) {
+        self.floor = Some(floor);
         let spec = &self.shared.spec;
         self.anchors[part].iter_mut().for_each(|anchor| anchor.lift(floor, spec));
     }
@@ -316,10 +321,10 @@ fn meet_positive(anchor: &mut Anchor, positive: f32, batch: &AnchorBatch, spec: 
     }
 }
 
-/// Updates the negatives that an anchor has; what it has not goes to `fresh`.
+/// Updates the negatives that an anchor has; what it has not goes to `fresh`. No key is below `floor`.
 fn update_known(
     anchor: &mut Anchor,
-    rows: &[Row],
+    (rows, floor): (&[Row], Option<Key>),
     batch: &AnchorBatch,
     shared: &Shared,
     fresh: &mut Vec<(Negative, u32)>,
@@ -343,6 +348,7 @@ fn update_known(
         }
         let (key, clamped) = hardness.key(score, batch.decay_units);
         out.counts.clamped += u64::from(clamped);
+        let key = floor.filter(|floor| key.since(*floor) < 0).unwrap_or(key);
         let new = Negative { id: row.id, score, key, stamp: batch.stamp, model_version: batch.model_version };
         match known {
             Some(at) => {

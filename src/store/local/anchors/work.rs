@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::shard::Shard;
 use crate::store::anchored::{AnchorBatch, AnchorCounts, NotNegative, Pairs};
 use crate::store::key::Key;
-use crate::store::memory::queue::{ROWS_PER_LOCK, Task};
+use crate::store::local::queue::{ROWS_PER_LOCK, Task};
 
 /// Anchors swept before others may have the lock.
 const ANCHORS_PER_LOCK: usize = 1024;
@@ -77,9 +77,10 @@ impl Work {
             outcome: Mutex::default(),
         })
     }
+}
 
-    /// Whether a shard has anything to do.
-    pub(super) fn concerns(&self, shard: usize) -> bool {
+impl Task<Shard> for Work {
+    fn concerns(&self, shard: usize) -> bool {
         match &self.change {
             Change::Report { layout, .. } | Change::Mark { layout, .. } => {
                 layout.offsets[shard] < layout.offsets[shard + 1]
@@ -87,9 +88,7 @@ impl Work {
             Change::Remove { .. } | Change::Lift { .. } => true,
         }
     }
-}
 
-impl Task<Shard> for Work {
     fn is_done(&self, shard: usize) -> bool {
         self.progress[shard].1.load(Ordering::Acquire)
     }

@@ -14,13 +14,13 @@ use rand::RngExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::queue::{Cell, Task as _};
+use super::queue::{Cell, Finish, Task as _, each_of};
 use crate::store::StoreError;
 use crate::store::anchored::{
     AnchorApplied, AnchorBatch, AnchorRow, AnchorRows, AnchorStore, AnchorStoreSpec, AnchorStoreStats,
     Marked, Negative, NotNegative, Pairs,
 };
-use crate::store::key::{ANCIENT_UNITS, Key};
+use crate::store::key::{FOLD_BELOW_UNITS, FOLD_EVERY_UNITS, Key};
 use layout::{Layout, shard_of};
 use names::Names;
 use shard::{Shard, Shared};
@@ -30,8 +30,6 @@ use work::{Change, Outcome, Work};
 const ROWS_PER_YIELD: usize = 1024;
 /// Anchors read under one lock.
 const ANCHORS_PER_LOOK: usize = 128;
-/// Ancient keys are lifted each time that the clock has moved so far: a quarter of what separates them from the wrap.
-const LIFT_EVERY_UNITS: u64 = ANCIENT_UNITS as u64 / 4;
 
 /// The anchors of one pool.
 pub(super) struct Anchors {
@@ -74,33 +72,21 @@ impl Anchors {
 
     /// Sees a queued change through, letting other tasks run in between; what it did.
     async fn complete(&self, work: &Arc<Work>) -> Outcome {
-        let mut rest = Finish { store: self, work, next: 0 };
-        let mut rows = 0;
-        while rest.next < self.cells.len() {
-            let number = rest.next;
-            while work.concerns(number) && !work.is_done(number) {
-                rows += self.cells[number].step(number);
-                if rows >= ROWS_PER_YIELD {
-                    rows = 0;
-                    tokio::task::yield_now().await;
-                }
-            }
-            rest.next += 1;
-        }
+        Finish::new(&self.cells, work, |_, _| {}).run().await;
         std::mem::take(&mut work.outcome.lock())
     }
 
-    /// Keeps keys within the reach of their serial order (DECISIONS 12).
+    /// Keeps keys within the reach of their serial order, as the folds of a partition do.
     async fn lift_ancient(&self, decay_units: u64) {
         let last = self.lifted_units.load(Ordering::Relaxed);
-        let due = decay_units.saturating_sub(last) >= LIFT_EVERY_UNITS;
+        let due = decay_units.saturating_sub(last) >= FOLD_EVERY_UNITS;
         let mine = || {
             self.lifted_units
                 .compare_exchange(last, decay_units, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         };
         if due && mine() {
-            let floor = Key(decay_units as u32).plus(-ANCIENT_UNITS);
+            let floor = Key::of_clock(decay_units.saturating_sub(FOLD_BELOW_UNITS));
             let (work, _) = self.enqueue(Change::Lift { floor });
             self.complete(&work).await;
         }
@@ -116,7 +102,7 @@ impl Anchors {
                 // A bounded piece, but all of an anchor's rows.
                 let mut to = (from + ROWS_PER_YIELD).min(rows.len());
                 to += rows[to..].iter().take_while(|row| row.anchor == rows[to - 1].anchor).count();
-                unknown += cell.shard.lock().check_mark(&rows[from..to], why)?;
+                unknown += cell.state.lock().check_mark(&rows[from..to], why)?;
                 from = to;
                 tokio::task::yield_now().await;
             }
@@ -129,37 +115,6 @@ impl Anchors {
             });
         }
         Ok(unknown)
-    }
-
-    /// Visits shards, the free ones first, as the flat store does.
-    fn each_of(&self, numbers: impl Iterator<Item = usize>, mut visit: impl FnMut(usize, &Shard)) {
-        let mut busy = Vec::new();
-        for number in numbers {
-            match self.cells[number].shard.try_lock() {
-                Some(shard) => visit(number, &shard),
-                None => busy.push(number),
-            }
-        }
-        for number in busy {
-            visit(number, &self.cells[number].shard.lock());
-        }
-    }
-}
-
-/// Applies the rest of a queued change when its caller goes away: what has a position takes effect.
-struct Finish<'a> {
-    store: &'a Anchors,
-    work: &'a Arc<Work>,
-    next: usize,
-}
-
-impl Drop for Finish<'_> {
-    fn drop(&mut self) {
-        for number in self.next..self.store.cells.len() {
-            while self.work.concerns(number) && !self.work.is_done(number) {
-                self.store.cells[number].step(number);
-            }
-        }
     }
 }
 
@@ -214,13 +169,13 @@ impl AnchorStore for Anchors {
         rows.negatives.reserve(anchors.len() * self.shared.spec.negatives_per_anchor.min(16));
         let concerned = (0..self.cells.len()).filter(|number| !groups[*number].is_empty());
         let mut later: Vec<(usize, &[usize])> = Vec::new();
-        self.each_of(concerned, |number, shard| {
+        each_of(&self.cells, concerned, |number, shard| {
             let (first, rest) = groups[number].split_at(groups[number].len().min(ANCHORS_PER_LOOK));
             shard.fetch(anchors, first, &mut rows);
             later.extend(rest.chunks(ANCHORS_PER_LOOK).map(|piece| (number, piece)));
         });
         for (number, piece) in later {
-            self.cells[number].shard.lock().fetch(anchors, piece, &mut rows);
+            self.cells[number].state.lock().fetch(anchors, piece, &mut rows);
         }
         if !rows.groups.is_empty() {
             rows.groups.resize(rows.negatives.len(), 0);
@@ -238,7 +193,7 @@ impl AnchorStore for Anchors {
         let per_shard = n.div_ceil(self.cells.len());
         let mut rows = Vec::new();
         let mut rng = rand::rng();
-        self.each_of(0..self.cells.len(), |_, shard| {
+        each_of(&self.cells, 0..self.cells.len(), |_, shard| {
             // Shards are alike: anchors are spread over them by a hash.
             let end = rows.len() + per_shard;
             for _ in 0..per_shard {
@@ -253,7 +208,7 @@ impl AnchorStore for Anchors {
 
     async fn stats(&self) -> Result<AnchorStoreStats, StoreError> {
         let mut stats = AnchorStoreStats::default();
-        self.each_of(0..self.cells.len(), |_, shard| {
+        each_of(&self.cells, 0..self.cells.len(), |_, shard| {
             stats.anchors += shard.len() as u64;
             stats.negatives += shard.sizes.negatives;
             stats.positives += shard.sizes.positives;

@@ -1,0 +1,338 @@
+//! The default host: the partitions of a pool in one machine's memory, each behind a lock, operations queued in order.
+
+mod anchors;
+mod queue;
+mod read;
+#[cfg(test)]
+mod tests;
+mod view;
+mod work;
+
+use async_trait::async_trait;
+use hardneg_partition::{Change, Partition, PartitionSpec, Reply, Terms};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+use super::anchored::{AnchorStore, AnchorStoreSpec};
+use super::hash::{background_hash, placement_hash};
+use super::key::{FOLD_BELOW_UNITS, FOLD_EVERY_UNITS};
+use super::layout::{Layout, partition_of};
+use super::{
+    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
+    ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+};
+use anchors::Anchors;
+use queue::{Cell, Finish, each_of};
+use view::Views;
+use work::Work;
+
+/// Serves of ids that are stored nowhere, remembered over all partitions (DECISIONS 17).
+const UNSTORED_SERVES: usize = 65_536;
+
+/// Makes local stores.
+#[derive(Debug, Default)]
+pub struct LocalEngine;
+
+impl LocalEngine {
+    /// An engine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+#[async_trait]
+impl Engine for LocalEngine {
+    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(LocalStore::new(spec.clone())?))
+    }
+
+    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
+        Ok(Arc::new(Anchors::new(spec.clone())))
+    }
+}
+
+/// Is told of every change of every partition, in order, before it is queued.
+pub type Log = Box<dyn Fn(u64, &[Option<Change>]) + Send + Sync>;
+
+/// One pool in memory.
+pub struct LocalStore {
+    spec: StoreSpec,
+    cells: Vec<Cell<Partition, Work>>,
+    views: Views,
+    /// Held while a change is queued everywhere, so that queues agree on the order.
+    order: Mutex<Order>,
+    log: Option<Log>,
+}
+
+/// What is known of the changes so far.
+#[derive(Debug)]
+struct Order {
+    /// The last position given out.
+    position: u64,
+    /// D of the last fold, or of the first report; `None` before it.
+    folded_at_units: Option<u64>,
+}
+
+impl LocalStore {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// `Exhausted` where there is no memory for so many samples.
+    pub fn new(spec: StoreSpec) -> Result<Self, StoreError> {
+        let bytes = spec.capacity.saturating_mul(size_of::<u64>() * 4);
+        if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+            return Err(StoreError::Exhausted(format!("no memory for {} samples", spec.capacity)));
+        }
+        let cells =
+            (0..spec.partitions).map(|number| Cell::new(Partition::new(partition_spec(&spec, number))));
+        Ok(Self {
+            cells: cells.collect(),
+            views: Views::new(spec.partitions),
+            order: Mutex::new(Order { position: 0, folded_at_units: None }),
+            log: None,
+            spec,
+        })
+    }
+
+    /// The same store, whose changes are told to a log.
+    #[must_use]
+    pub fn with_log(mut self, log: Log) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// The image of each partition; call it while nothing is under way.
+    #[must_use]
+    pub fn images(&self) -> Vec<Vec<u8>> {
+        self.cells.iter().map(|cell| cell.state.lock().save()).collect()
+    }
+
+    /// Bytes held by index, slots with side columns, buckets, and background with all else.
+    #[must_use]
+    pub fn memory_by_part(&self) -> [usize; 4] {
+        let mut sum = [0; 4];
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            for (sum, part) in sum.iter_mut().zip(partition.stats().memory_bytes) {
+                *sum += part;
+            }
+        });
+        sum
+    }
+
+    /// Queues changes in every partition they concern, at the next position.
+    fn enqueue(&self, order: &mut Order, changes: Vec<Option<Change>>) -> (Arc<Work>, u64) {
+        order.position += 1;
+        if let Some(log) = &self.log {
+            log(order.position, &changes);
+        }
+        let work = Work::new(order.position, changes);
+        for (number, cell) in self.cells.iter().enumerate() {
+            if queue::Task::concerns(&*work, number) {
+                cell.push(work.clone());
+            }
+        }
+        (work, order.position)
+    }
+
+    /// Applies changes: their replies, and the position.
+    async fn change(&self, changes: Vec<Option<Change>>) -> (Vec<(usize, Reply)>, u64) {
+        let (work, position) = self.enqueue(&mut self.order.lock(), changes);
+        self.complete(&work).await;
+        (work.replies(), position)
+    }
+
+    async fn complete(&self, work: &Arc<Work>) {
+        Finish::new(&self.cells, work, |number, partition| self.views.publish(number, partition)).run().await;
+    }
+
+    /// Folds, if D has moved far since the last time; and then queues a report, so that no other comes between.
+    fn enqueue_report(
+        &self,
+        decay_units: u64,
+        changes: Vec<Option<Change>>,
+    ) -> (Option<Arc<Work>>, Arc<Work>, u64) {
+        let mut order = self.order.lock();
+        let folded = *order.folded_at_units.get_or_insert(decay_units);
+        let mut fold = None;
+        if decay_units >= folded.saturating_add(FOLD_EVERY_UNITS) {
+            order.folded_at_units = Some(decay_units);
+            let floor_units = decay_units - FOLD_BELOW_UNITS;
+            let folds = vec![Some(Change::Fold { floor_units }); self.cells.len()];
+            fold = Some(self.enqueue(&mut order, folds).0);
+        }
+        let (work, position) = self.enqueue(&mut order, changes);
+        (fold, work, position)
+    }
+
+    fn partition_of(&self, id: u64) -> usize {
+        partition_of(placement_hash(id), self.cells.len())
+    }
+
+    /// Items by partition: their places in `items`.
+    fn by_partition<T>(&self, items: &[T], partition_of: impl Fn(&T) -> usize) -> Vec<Vec<usize>> {
+        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
+        for (i, item) in items.iter().enumerate() {
+            if let Some(group) = groups.get_mut(partition_of(item)) {
+                group.push(i);
+            }
+        }
+        groups
+    }
+
+    /// A change of ids for each partition that has any, and where the ids of each come from.
+    fn changes_of(
+        &self,
+        ids: &[u64],
+        change: impl Fn(Vec<u64>) -> Change,
+    ) -> (Vec<Option<Change>>, Vec<Vec<usize>>) {
+        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        let of_group =
+            |group: &Vec<usize>| (!group.is_empty()).then(|| change(group.iter().map(|i| ids[*i]).collect()));
+        (groups.iter().map(of_group).collect(), groups)
+    }
+}
+
+/// What one partition of a pool is made with.
+fn partition_spec(spec: &StoreSpec, number: usize) -> PartitionSpec {
+    PartitionSpec {
+        capacity: spec.partition_capacity(),
+        background: match spec.background {
+            BackgroundSpec::Sampled { size } => {
+                BackgroundSpec::Sampled { size: size.div_ceil(spec.partitions) }
+            }
+            dense @ BackgroundSpec::Dense { .. } => dense,
+        },
+        hardness: spec.hardness,
+        named: spec.named,
+        salt_seed: background_hash(number as u64, spec.salt_seed),
+        unstored_serves: (UNSTORED_SERVES / spec.partitions).max(1),
+    }
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        let partitions = self.cells.len() as u64;
+        let terms = Terms {
+            decay_units: batch.decay_units,
+            stamp: batch.stamp,
+            refuse_stale: batch.refuse_stale,
+            model_version: batch.model_version,
+            update: batch.update,
+            renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
+        };
+        let layout = Layout::new(&batch, &self.spec);
+        let rows = Arc::new(layout.columns);
+        let part = |range: &[usize]| {
+            let range = range[0]..range[1];
+            (!range.is_empty()).then(|| Change::Report { rows: rows.clone(), range, terms })
+        };
+        let changes = layout.offsets.windows(2).map(part).collect();
+        let (fold, work, position) = self.enqueue_report(batch.decay_units, changes);
+        if let Some(fold) = fold {
+            self.complete(&fold).await;
+        }
+        self.complete(&work).await;
+        let mut counts =
+            ApplyCounts { coalesced: layout.coalesced, clamped: layout.clamped, ..ApplyCounts::default() };
+        for (_, reply) in work.replies() {
+            if let Reply::Reported(of_partition) = reply {
+                counts.add(&of_partition);
+            }
+        }
+        Ok(Applied { counts, floor: self.views.level().floor, position })
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        Ok(self.count())
+    }
+
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        Ok(self.rows_at(addresses))
+    }
+
+    async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
+        Ok(self.rows_of(ids))
+    }
+
+    async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
+        Ok(self.hardest(n, penalty, scan_limit))
+    }
+
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
+        let buckets = self.count().buckets;
+        let mut places = Vec::with_capacity(ranks.len());
+        for rank in ranks {
+            places.push(self.at_rank(&buckets, *rank));
+            // A store in memory is always ready: others have their turn between two ranks.
+            tokio::task::yield_now().await;
+        }
+        Ok(places)
+    }
+
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
+        Ok(self.page(cursor, limit))
+    }
+
+    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        if !mark.count {
+            return Ok(self.look(ids, mark));
+        }
+        let (changes, groups) = self.changes_of(ids, |ids| Change::Serve { ids, mark });
+        let (replies, _) = self.change(changes).await;
+        let mut served = vec![None; ids.len()];
+        for (number, reply) in replies {
+            if let Reply::Served(of_partition) = reply {
+                for (i, answer) in groups[number].iter().zip(of_partition) {
+                    served[*i] = answer;
+                }
+            }
+        }
+        Ok(served)
+    }
+
+    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
+        // Most calls find nothing that is over, by one load a partition.
+        let expired = |number| self.views.has_expired(number, now_millis);
+        if (0..self.cells.len()).any(expired) {
+            let change = |number| expired(number).then_some(Change::Expire { now_millis });
+            self.change((0..self.cells.len()).map(change).collect()).await;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        let (changes, _) = self.changes_of(ids, |ids| Change::Release { ids });
+        let (replies, _) = self.change(changes).await;
+        let released = |(_, reply)| if let Reply::Released(released) = reply { released } else { 0 };
+        Ok(replies.into_iter().map(released).sum())
+    }
+
+    async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
+        Ok(self.lease_ends(ids))
+    }
+
+    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+        Ok(self.count_strata())
+    }
+
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        Ok(self.rows_of_strata(strata))
+    }
+
+    async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
+        let (changes, _) = self.changes_of(ids, |ids| Change::Remove { ids });
+        let (replies, position) = self.change(changes).await;
+        let removed = |(_, reply)| if let Reply::Removed(removed) = reply { removed } else { 0 };
+        Ok((replies.into_iter().map(removed).sum(), position))
+    }
+
+    async fn level(&self) -> Result<Level, StoreError> {
+        Ok(self.views.level())
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        Ok(self.sizes())
+    }
+}

@@ -1,0 +1,236 @@
+//! What is read of all partitions together.
+
+use std::collections::BTreeMap;
+
+use super::{LocalStore, each_of, view};
+use crate::store::select::{bounds_of, range_of, touches};
+use crate::store::{
+    Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, PartitionBackground, Place, Row,
+    ScanPage, ServeMark, ServePenalty, Served, StoreStats, StratumCount,
+};
+
+impl LocalStore {
+    pub(super) fn count(&self) -> Census {
+        let mut of_partitions = vec![hardneg_partition::row::Census::default(); self.cells.len()];
+        each_of(&self.cells, 0..self.cells.len(), |number, partition| {
+            of_partitions[number] = partition.census();
+        });
+        // In order of the partitions, whichever was free first: the same seed draws the same batch.
+        let buckets = of_partitions.iter().enumerate().flat_map(|(number, census)| {
+            census.buckets.iter().map(move |bucket| BucketCount {
+                partition: number as u16,
+                bucket: bucket.handle,
+                low: bucket.low,
+                high: bucket.high,
+                count: bucket.count,
+                resting: bucket.resting,
+            })
+        });
+        let background = match self.spec.background {
+            BackgroundSpec::Dense { ids } => BackgroundCount::Dense {
+                ids,
+                removed: of_partitions.iter().map(|census| census.background.removed).sum(),
+            },
+            BackgroundSpec::Sampled { .. } => {
+                BackgroundCount::Sampled(of_partitions.iter().map(partition_background).collect())
+            }
+        };
+        Census {
+            buckets: buckets.collect(),
+            hard: of_partitions.iter().map(|census| census.hard).sum(),
+            leased: of_partitions.iter().map(|census| census.leased).sum(),
+            background,
+            floor: view::lowest(of_partitions.iter().map(|census| census.floor.map(|floor| floor.key))),
+        }
+    }
+
+    pub(super) fn rows_at(&self, addresses: &[Address]) -> Vec<Option<Row>> {
+        let mut rows = vec![None; addresses.len()];
+        let dense = matches!(self.spec.background, BackgroundSpec::Dense { .. });
+        let groups = self.by_partition(addresses, |address| match *address {
+            Address::Hard { partition, .. } => partition.into(),
+            Address::Background { ordinal, .. } if dense => self.partition_of(ordinal),
+            Address::Background { partition, .. } => partition.into(),
+        });
+        each_of(&self.cells, concerned(&groups), |number, partition| {
+            let group = &groups[number];
+            for &i in group {
+                if let Address::Hard { bucket, ordinal, .. } = addresses[i] {
+                    partition.prefetch_member(bucket, ordinal);
+                }
+            }
+            let mut ids = Vec::new();
+            for &i in group {
+                match addresses[i] {
+                    Address::Hard { bucket, ordinal, .. } => partition.prefetch_hard(bucket, ordinal),
+                    Address::Background { ordinal, .. } => {
+                        if let Some(id) = partition.background_id(ordinal) {
+                            partition.prefetch(id);
+                            ids.push((i, id));
+                        }
+                    }
+                }
+            }
+            for &i in group {
+                if let Address::Hard { bucket, ordinal, .. } = addresses[i] {
+                    rows[i] = partition.hard_at(bucket, ordinal);
+                }
+            }
+            for (i, id) in ids {
+                rows[i] = partition.row(id);
+            }
+        });
+        rows
+    }
+
+    pub(super) fn rows_of(&self, ids: &[u64]) -> Vec<Option<Row>> {
+        let mut rows = vec![None; ids.len()];
+        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        each_of(&self.cells, concerned(&groups), |number, partition| {
+            groups[number].iter().for_each(|&i| partition.prefetch(ids[i]));
+            for &i in &groups[number] {
+                rows[i] = partition.row(ids[i]);
+            }
+        });
+        rows
+    }
+
+    pub(super) fn look(&self, ids: &[u64], mark: ServeMark) -> Vec<Option<Served>> {
+        let mut served = vec![None; ids.len()];
+        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        each_of(&self.cells, concerned(&groups), |number, partition| {
+            groups[number].iter().for_each(|&i| partition.prefetch(ids[i]));
+            for &i in &groups[number] {
+                served[i] = partition.look(ids[i], mark);
+            }
+        });
+        served
+    }
+
+    pub(super) fn lease_ends(&self, ids: &[u64]) -> Vec<Option<u64>> {
+        let mut ends = vec![None; ids.len()];
+        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        each_of(&self.cells, concerned(&groups), |number, partition| {
+            groups[number].iter().for_each(|&i| ends[i] = partition.lease_end(ids[i]));
+        });
+        ends
+    }
+
+    pub(super) fn hardest(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Vec<Row> {
+        if n == 0 {
+            return Vec::new();
+        }
+        let mut best: Vec<(Place, Row)> = Vec::new();
+        let share = scan_limit.div_ceil(self.cells.len());
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            best.extend(partition.top(n, penalty, share));
+        });
+        best.sort_unstable_by(|a, b| b.0.compare(&a.0));
+        best.truncate(n);
+        best.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// The place of the sample at a rank, given the buckets of a census.
+    pub(super) fn at_rank(&self, buckets: &[BucketCount], rank: u64) -> Option<Place> {
+        let (range, mut above) = range_of(buckets, rank)?;
+        let mut spans = Vec::new();
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            spans.extend(partition.spans(range.low, range.high));
+        });
+        let bounds = bounds_of(&spans, rank - above)?;
+        let (low, high) = bounds;
+        let is_above = |span: &&crate::store::Span| !touches(span, bounds) && span.low.compare(&high).is_gt();
+        above += spans.iter().filter(is_above).map(|span| u64::from(span.members)).sum::<u64>();
+        let mut places = Vec::new();
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            places.extend(partition.places(low, high));
+        });
+        // What changed meanwhile may have moved the ranks a little.
+        let index = usize::try_from(rank.checked_sub(above)?).ok().filter(|index| *index < places.len())?;
+        let (_, place, _) = places.select_nth_unstable_by(index, |a, b| b.compare(a));
+        Some(*place)
+    }
+
+    pub(super) fn page(&self, cursor: Cursor, limit: usize) -> ScanPage {
+        let number = usize::from(cursor.partition);
+        let Some(cell) = self.cells.get(number) else {
+            return ScanPage::default();
+        };
+        let page = cell.state.lock().scan(cursor.below, limit);
+        let next = match page.below {
+            Some(below) => Some(Cursor { below: Some(below), ..cursor }),
+            None => (number + 1 < self.cells.len())
+                .then_some(Cursor { partition: cursor.partition + 1, below: None }),
+        };
+        ScanPage { rows: page.rows, next }
+    }
+
+    pub(super) fn count_strata(&self) -> Vec<StratumCount> {
+        let mut strata: BTreeMap<u32, StratumCount> = BTreeMap::new();
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            for count in partition.strata() {
+                let sum = strata.entry(count.stratum);
+                let sum = sum.or_insert(StratumCount { hard: 0, background: 0, ..count });
+                sum.hard += count.hard;
+                sum.background += count.background;
+            }
+        });
+        strata.into_values().collect()
+    }
+
+    pub(super) fn rows_of_strata(&self, strata: &[u32]) -> Vec<Row> {
+        let mut of_partitions = vec![Vec::new(); self.cells.len()];
+        each_of(&self.cells, 0..self.cells.len(), |number, partition| {
+            of_partitions[number] =
+                strata.iter().flat_map(|stratum| partition.of_stratum(*stratum)).collect();
+        });
+        // In order of the partitions, whichever was free first.
+        of_partitions.concat()
+    }
+
+    pub(super) fn sizes(&self) -> StoreStats {
+        let mut stats = StoreStats::default();
+        let (mut removed, mut distinct) = (0, 0.0);
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            let of_partition = partition.stats();
+            stats.hard += of_partition.hard;
+            stats.background += of_partition.background;
+            stats.leased += of_partition.leased;
+            stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
+            stats.generations = stats.generations.max(of_partition.generations);
+            removed += of_partition.removed;
+            distinct += PartitionBackground {
+                threshold: of_partition.threshold,
+                members: of_partition.background,
+                ..PartitionBackground::default()
+            }
+            .distinct();
+        });
+        stats.distinct = distinct;
+        if let BackgroundSpec::Dense { ids } = self.spec.background {
+            stats.background = ids - removed;
+            stats.distinct = stats.background as f64;
+        }
+        stats.floor = self.views.level().floor;
+        stats
+    }
+}
+
+fn partition_background(census: &hardneg_partition::row::Census) -> PartitionBackground {
+    let background = &census.background;
+    PartitionBackground {
+        salt: background.salt,
+        threshold: background.threshold,
+        members: background.members,
+        leased_members: background.leased,
+        hard: census.hard,
+        leased: census.leased,
+        leased_outside: background.leased_outside,
+        leased_outside_members: background.leased_outside_members,
+    }
+}
+
+/// The partitions that have anything to do.
+fn concerned(groups: &[Vec<usize>]) -> impl Iterator<Item = usize> + '_ {
+    (0..groups.len()).filter(|number| !groups[*number].is_empty())
+}

@@ -1,0 +1,72 @@
+//! What is known of each partition without its lock.
+
+use hardneg_partition::Partition;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::store::Level;
+use crate::store::key::Key;
+
+/// There is none.
+const NONE: u64 = u64::MAX;
+
+/// Of one partition; written under its lock.
+#[derive(Debug)]
+struct View {
+    hard: AtomicU64,
+    /// The key of the lowest sample of a full partition.
+    floor: AtomicU64,
+    /// When the first lease ends, Unix milliseconds.
+    first_lease_end: AtomicU64,
+}
+
+/// Of all partitions of a pool.
+#[derive(Debug)]
+pub(super) struct Views(Vec<View>);
+
+impl Views {
+    pub(super) fn new(partitions: usize) -> Self {
+        let view = || View {
+            hard: AtomicU64::new(0),
+            floor: AtomicU64::new(NONE),
+            first_lease_end: AtomicU64::new(NONE),
+        };
+        Self((0..partitions).map(|_| view()).collect())
+    }
+
+    /// A partition has changed; under its lock.
+    #[inline]
+    pub(super) fn publish(&self, number: usize, partition: &Partition) {
+        let view = &self.0[number];
+        view.hard.store(partition.hard_len(), Ordering::Relaxed);
+        let floor = partition.floor().map_or(NONE, |floor| u64::from(floor.key.0));
+        view.floor.store(floor, Ordering::Relaxed);
+        view.first_lease_end.store(partition.first_lease_end().unwrap_or(NONE), Ordering::Relaxed);
+    }
+
+    /// Whether a lease of a partition is over.
+    pub(super) fn has_expired(&self, number: usize, now_millis: u64) -> bool {
+        self.0[number].first_lease_end.load(Ordering::Relaxed) <= now_millis
+    }
+
+    /// Samples in all, and the lowest key that some partition still admits; `None` while one has room.
+    pub(super) fn level(&self) -> Level {
+        let hard = self.0.iter().map(|view| view.hard.load(Ordering::Relaxed)).sum();
+        Level { hard, floor: lowest(self.0.iter().map(|view| floor_of(view.floor.load(Ordering::Relaxed)))) }
+    }
+}
+
+fn floor_of(stored: u64) -> Option<Key> {
+    u32::try_from(stored).ok().map(Key)
+}
+
+/// The lowest of the floors of all partitions; `None` where one has none.
+pub(super) fn lowest(floors: impl Iterator<Item = Option<Key>>) -> Option<Key> {
+    let mut lowest: Option<Key> = None;
+    for floor in floors {
+        let floor = floor?;
+        if lowest.is_none_or(|lowest| floor.since(lowest) < 0) {
+            lowest = Some(floor);
+        }
+    }
+    lowest
+}

@@ -8,6 +8,7 @@ mod common;
 
 mod anchored;
 mod balance;
+mod forgets;
 mod rounds;
 
 use common::TestServer;

@@ -1,0 +1,90 @@
+//! A pool never forgets ids that are no longer reported: who is mined is reported again and nobody else is, for thousands of
+//! batches, and the estimates stay those of all ids (ESTIMATORS 2).
+
+use hardneg::client::ScoreBatch;
+use hardneg::proto::v1 as pb;
+
+use super::common::TestServer;
+use super::{ids, mine, spec, uniforms};
+
+const IDS: u64 = 20_000;
+const BACKGROUND: u64 = 2_000;
+const BATCHES: u64 = 3_000;
+/// Standard errors. Of one pool each figure passes them by chance about twice in a million.
+const LIMIT: f64 = 5.0;
+
+/// Ids of the upper half are harder.
+fn score(id: u64) -> f32 {
+    if id < IDS / 2 { 0.5 } else { 2.0 + (id % 100) as f32 / 100.0 }
+}
+
+/// Mines 256 and reports them, with `organic` ids at random beside them, again and again.
+async fn mine_and_report(organic: usize) {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let pool = format!("forgets-{organic}");
+    let rotation = pb::BackgroundRotation { after_reports: 20_000, disabled: false };
+    let spec = pb::PoolSpec { background_rotation: Some(rotation), ..spec(1_000, BACKGROUND, 1) };
+    client.create_pool(&pool, spec).await.expect("created");
+    let all: Vec<u64> = (0..IDS).collect();
+    let scores: Vec<f32> = all.iter().map(|id| score(*id)).collect();
+    client.report(&pool, &all, &scores).await.expect("reported");
+    let mut uniform = uniforms(organic as u64);
+    let (mut easy, mut of) = (0.0, 0.0);
+    // N is estimated from 2,000 members, and so is the share of the easy half: all batches share them until they are renewed.
+    let of_count = IDS as f64 / (BACKGROUND as f64).sqrt();
+    let of_share = (0.25 / BACKGROUND as f64).sqrt();
+    for round in 0..BATCHES {
+        let request = mine(&pool, 256, pb::Strategy::Proportional, 1.0, 0.5, round).dry_run(false);
+        let batch = client.mine(request).await.expect("mined");
+        assert_eq!(batch.estimand, pb::Estimand::All);
+        let distinct = batch.info.sizes.as_ref().expect("sizes").distinct;
+        assert!(
+            (distinct - IDS as f64).abs() < LIMIT * of_count,
+            "batch {round}: {distinct} ids estimated of {IDS}"
+        );
+        for (id, weight) in ids(&batch).iter().zip(&batch.importance_weights) {
+            of += f64::from(*weight);
+            easy += if *id < IDS / 2 { f64::from(*weight) } else { 0.0 };
+        }
+        let mut again: Vec<u64> = ids(&batch).to_vec();
+        again.extend((0..organic).map(|_| (uniform() * IDS as f64) as u64));
+        let scores: Vec<f32> = again.iter().map(|id| score(*id)).collect();
+        client
+            .report_batch(ScoreBatch::new(&pool, &again, &scores).expect("columns"))
+            .await
+            .expect("reported");
+    }
+    let share = easy / of;
+    assert!((share - 0.5).abs() < LIMIT * of_share, "{share} of the ids are of the easy half");
+    let generations = client.pool_stats(&pool).await.expect("stats").background_generations;
+    if organic == 256 {
+        assert!(
+            generations > 3,
+            "{generations}: where all ids are reported in time the background is renewed"
+        );
+    }
+    if organic == 0 {
+        assert!(generations <= 2, "{generations}: where only mined ids are reported none can take over");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_mined_ids_is_reported() {
+    mine_and_report(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_other_ids_are_reported() {
+    mine_and_report(16).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_other_ids_are_reported() {
+    mine_and_report(64).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_other_ids_are_reported_as_are_mined() {
+    mine_and_report(256).await;
+}

@@ -36,7 +36,8 @@ compose-test: python ## Image and compose file on a Docker engine: built, brough
 deploy-test: python ## Alerts firing and silent, the Grafana dashboard, Kubernetes manifests against their schemas, the systemd unit
 	tests/deploy/run $(PY)
 
-bench: ## The store beside an ordered tree, mining beside ingestion, each policy beside plain PROPORTIONAL, anchored pools, then the service end to end beside a sink
+bench: ## A partition alone, the store beside an ordered tree, mining beside ingestion, each policy beside plain PROPORTIONAL, anchored pools, then the service end to end beside a sink
+	cargo bench --locked -p hardneg-partition
 	cargo bench --locked --bench store
 	cargo bench --locked --bench mining
 	cargo bench --locked --bench policies

@@ -307,11 +307,7 @@ impl Pool {
                 hard: store.hard,
                 background: store.background,
                 distinct: store.distinct,
-                background_probability: if store.distinct > 0.0 {
-                    store.background as f64 / store.distinct
-                } else {
-                    1.0
-                },
+                background_probability: store.background_probability(),
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
             counters: self.counters.values(),

@@ -286,6 +286,14 @@ pub struct StoreStats {
     pub floor: Option<Key>,
 }
 
+impl StoreStats {
+    /// |R|/N: p, where all partitions have the same.
+    #[must_use]
+    pub fn background_probability(&self) -> f64 {
+        if self.distinct > 0.0 { self.background as f64 / self.distinct } else { 1.0 }
+    }
+}
+
 /// Why a store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -50,7 +50,7 @@ impl<'a> Background<'a> {
         self.resting = sum(|p| p.leased_members as f64);
         self.hard_rests = self.resting > sum(|p| p.leased_outside_members as f64);
         self.awake = awake_share(
-            sum(|p| (p.members - p.leased_members) as f64 / p.probability()),
+            sum(|p| (p.members as f64 - p.leased_members as f64) / p.probability()),
             self.distinct - sum(|p| p.leased as f64),
             sum(|p| p.leased as f64),
         );

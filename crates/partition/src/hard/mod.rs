@@ -94,22 +94,17 @@ impl Hard {
         self.index.prefetch(hash);
     }
 
-    /// Starts loading the lines of leaves that moving a sample to `key` will touch.
+    /// Starts loading the lines of leaves that moving a sample to `key` will touch; the leaf that it leaves, if it does.
     #[inline]
-    pub(crate) fn prefetch_move(&self, slot: u32, key: Key) {
+    pub(crate) fn prefetch_move(&self, slot: u32, key: Key) -> Option<u32> {
         let s = self.slots.get(slot);
-        if s.position != VACANT {
-            self.buckets.prefetch_move(s, key);
-        }
+        if s.position == VACANT { None } else { self.buckets.prefetch_move(s, key) }
     }
 
-    /// Starts loading the sample that takes the place of one that moves to `key`, once the lines of leaves are there.
+    /// Starts loading the sample that takes the place of one that leaves a leaf, once the lines of the leaf are there.
     #[inline]
-    pub(crate) fn prefetch_last(&self, slot: u32, key: Key) {
-        let s = self.slots.get(slot);
-        if s.position != VACANT {
-            self.buckets.prefetch_last(&self.slots, s, key);
-        }
+    pub(crate) fn prefetch_last(&self, leaf: u32) {
+        self.buckets.prefetch_last(&self.slots, leaf);
     }
 
     /// Starts loading the slot of the sample that goes `back` evictions from now, roughly.
@@ -200,15 +195,7 @@ impl Hard {
         let old = *self.slots.get(slot);
         let lower = self.lower_is_harder;
         self.victims.left(old.key, || Rank::of(old.score, old.id, lower));
-        if self.buckets.is_in_one_leaf(&old, key, score) {
-            let s = self.slots.get_mut(slot);
-            (s.key, s.score) = (key, score);
-        } else {
-            self.buckets.unlink(&mut self.slots, slot);
-            let s = self.slots.get_mut(slot);
-            (s.key, s.score) = (key, score);
-            self.buckets.push(&mut self.slots, slot);
-        }
+        self.buckets.relocate(&mut self.slots, slot, key, score);
         self.victims.met(key, slot, || Rank::of(score, old.id, lower));
     }
 

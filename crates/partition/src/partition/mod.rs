@@ -156,7 +156,7 @@ impl Partition {
         let from = job.done;
         let is_done = match (&job.op.change, &mut job.reply) {
             (Change::Report { rows: columns, range, terms }, Reply::Reported(counts)) => {
-                let to = (from + rows).min(range.len());
+                let to = from.saturating_add(rows).min(range.len());
                 self.report(columns, range.start + from..range.start + to, terms, counts);
                 job.done = to;
                 let is_done = to == range.len();
@@ -166,20 +166,20 @@ impl Partition {
                 is_done
             }
             (Change::Serve { ids, mark }, Reply::Served(served)) => {
-                let to = (from + rows).min(ids.len());
+                let to = from.saturating_add(rows).min(ids.len());
                 ids[from..to].iter().for_each(|id| self.prefetch(*id));
                 served.extend(ids[from..to].iter().map(|id| self.serve(*id, *mark)));
                 job.done = to;
                 to == ids.len()
             }
             (Change::Release { ids }, Reply::Released(released)) => {
-                let to = (from + rows).min(ids.len());
+                let to = from.saturating_add(rows).min(ids.len());
                 *released += ids[from..to].iter().filter(|id| self.release(**id)).count() as u64;
                 job.done = to;
                 to == ids.len()
             }
             (Change::Remove { ids }, Reply::Removed(removed)) => {
-                let to = (from + rows).min(ids.len());
+                let to = from.saturating_add(rows).min(ids.len());
                 *removed += ids[from..to].iter().filter(|id| self.remove(**id)).count() as u64;
                 job.done = to;
                 let is_done = to == ids.len();

@@ -43,10 +43,15 @@ impl Partition {
     /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
     #[must_use]
     pub fn row(&self, id: u64) -> Option<Row> {
-        let leased = self.leases.contains(id);
-        if let Some(slot) = self.hard.find(placement_hash(id), id) {
-            return Some(Row { leased, ..self.hard.slots.row(slot) });
+        match self.hard.find(placement_hash(id), id) {
+            Some(slot) => Some(Row { leased: self.leases.contains(id), ..self.hard.slots.row(slot) }),
+            None => self.row_outside(id),
         }
+    }
+
+    /// A sample that is not in the hard store.
+    pub(super) fn row_outside(&self, id: u64) -> Option<Row> {
+        let leased = self.leases.contains(id);
         if let Some(background) = &self.background {
             let row = background.samples().find_map(|sample| sample.row(id))?;
             return Some(Row { leased, ..row });

@@ -13,6 +13,8 @@ use crate::place::{Place, Rank};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
+/// No leaf.
+const NONE: u32 = u32::MAX;
 
 impl Partition {
     /// Applies some rows of a report.
@@ -28,6 +30,8 @@ impl Partition {
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = range.len().div_ceil(STAGE);
         let mut probes = [[Probe::Absent; STAGE]; 4];
+        // The leaves that samples leave; `NONE` where none does.
+        let mut leaves = [[NONE; STAGE]; 2];
         for i in 0..stages + 4 {
             for row in stage(i) {
                 self.hard.prefetch_line(rows.hashes[row]);
@@ -38,10 +42,10 @@ impl Partition {
                 }
             }
             if i >= 3 {
-                self.prefetch_last(rows, stage(i - 3), &probes[(i - 3) & 3]);
+                self.prefetch_last(&leaves[(i - 3) & 1]);
             }
             if i >= 2 {
-                self.prefetch_leaves(rows, stage(i - 2), &probes[(i - 2) & 3]);
+                leaves[(i - 2) & 1] = self.prefetch_leaves(rows, stage(i - 2), &probes[(i - 2) & 3]);
             }
             if i >= 1 {
                 self.probe(rows, stage(i - 1), &mut probes[(i - 1) & 3]);
@@ -68,13 +72,15 @@ impl Partition {
     }
 
     /// Asks for the lines of leaves that a stage will touch, and for the index lines of what it will evict.
-    fn prefetch_leaves(&self, rows: &Columns, range: Range<usize>, probes: &[Probe; STAGE]) {
+    /// The leaves that samples will leave.
+    fn prefetch_leaves(&self, rows: &Columns, range: Range<usize>, probes: &[Probe; STAGE]) -> [u32; STAGE] {
+        let mut leaves = [NONE; STAGE];
         let full = self.hard.is_full();
         let mut evictions = 2 * STAGE;
-        for (row, probe) in range.zip(probes) {
+        for ((row, probe), leaf) in range.zip(probes).zip(&mut leaves) {
             match *probe {
                 // It may be another sample with the same fingerprint: then this costs a line for nothing.
-                Probe::Perhaps(slot) => self.hard.prefetch_move(slot, rows.keys[row]),
+                Probe::Perhaps(slot) => *leaf = self.hard.prefetch_move(slot, rows.keys[row]).unwrap_or(NONE),
                 _ if full && !self.hard.is_surely_too_easy(rows.keys[row]) => {
                     self.hard.prefetch_victim_line(evictions);
                     evictions += 1;
@@ -82,14 +88,13 @@ impl Partition {
                 _ => {}
             }
         }
+        leaves
     }
 
     /// Asks for the samples that take the places in leaves that a stage leaves empty.
-    fn prefetch_last(&self, rows: &Columns, range: Range<usize>, probes: &[Probe; STAGE]) {
-        for (row, probe) in range.zip(probes) {
-            if let Probe::Perhaps(slot) = *probe {
-                self.hard.prefetch_last(slot, rows.keys[row]);
-            }
+    fn prefetch_last(&self, leaves: &[u32; STAGE]) {
+        for leaf in leaves.iter().filter(|leaf| **leaf != NONE) {
+            self.hard.prefetch_last(*leaf);
         }
     }
 

@@ -11,11 +11,19 @@ impl Partition {
     /// What goes with a sample, without marking it; `None` as of a serve.
     #[must_use]
     pub fn look(&self, id: u64, mark: ServeMark) -> Option<Served> {
-        let row = self.row(id)?;
-        if (row.leased && mark.count) || row.serves >= mark.max_serves {
+        self.look_at(id, self.hard.find(placement_hash(id), id), mark)
+    }
+
+    /// The same of a sample whose slot is known.
+    fn look_at(&self, id: u64, slot: Option<u32>, mark: ServeMark) -> Option<Served> {
+        let (serves, leased) = match slot {
+            Some(slot) => (self.hard.slots.serves(slot), self.leases.contains(id)),
+            None => self.row_outside(id).map(|row| (row.serves, row.leased))?,
+        };
+        if (leased && mark.count) || serves >= mark.max_serves {
             return None;
         }
-        let attachment: Option<&Attachment> = match self.hard.find(placement_hash(id), id) {
+        let attachment: Option<&Attachment> = match slot {
             Some(slot) => self.hard.slots.attachment(slot),
             None => {
                 let background = self.background.as_ref();
@@ -23,16 +31,16 @@ impl Partition {
             }
         };
         let (name, payload) = attachment.map_or((None, None), |a| (a.name.clone(), a.payload.clone()));
-        Some(Served { serves: row.serves, name, payload })
+        Some(Served { serves, name, payload })
     }
 
     /// Marks a sample as served.
     pub(super) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
-        let mut served = self.look(id, mark)?;
+        let slot = self.hard.find(placement_hash(id), id);
+        let mut served = self.look_at(id, slot, mark)?;
         if !mark.count {
             return Some(served);
         }
-        let slot = self.hard.find(placement_hash(id), id);
         let mut kept = None;
         if let Some(background) = &mut self.background {
             for sample in background.samples_mut() {

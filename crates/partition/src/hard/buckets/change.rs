@@ -1,10 +1,20 @@
 //! Slots come into the tree and leave it.
 
-use super::{Buckets, Kind, Node, Parent};
+use super::roots::Root;
+use super::walk::DEPTH_MAX;
+use super::{Buckets, JOIN_BELOW, Kind, Node, PART_MIN, Parent};
 use crate::hard::arena::Arena;
 use crate::hard::buckets::Leaf;
-use crate::hard::slots::Slots;
+use crate::hard::slots::{Slot, Slots};
+use crate::key::Key;
 use crate::place::Rank;
+
+/// The tables and cuts on the way to a leaf, with the child or part taken in each.
+struct Way {
+    steps: [(Node, u32); DEPTH_MAX],
+    depth: usize,
+    leaf: u32,
+}
 
 impl Buckets {
     /// Puts a slot into the leaf of its key, score and id.
@@ -61,26 +71,106 @@ impl Buckets {
         let s = *slots.get(slot);
         let root = self.root_of(s.key);
         if let Kind::Leaf(leaf) = self.root(root).kind() {
-            // The usual way, and the shortest.
-            self.swap_remove(slots, leaf, s.position);
-            self.len -= 1;
-            if self.leaves.get(leaf).len() == 0 {
-                self.leaves.free.push(leaf);
-                self.set_root(root, Node::NONE);
-            }
-            return;
+            self.take_from_root(slots, &s, root, leaf);
+        } else if let Some(way) = self.way(&s) {
+            self.take(slots, &s, &way);
         }
-        // Every linked slot is in the leaf of its key (`check`); there is nothing to do for one that is not.
-        let Some(path) = self.path(&s) else {
+    }
+
+    /// Gives a linked slot another key and score, in its leaf or in another.
+    #[inline]
+    pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, key: Key, score: f32) {
+        let old = *slots.get(slot);
+        let root = self.root_of(old.key);
+        let is_same_root = root == self.root_of(key);
+        let stays = match self.root(root).kind() {
+            Kind::Leaf(leaf) => {
+                // The usual way, and the shortest.
+                if !is_same_root {
+                    self.take_from_root(slots, &old, root, leaf);
+                }
+                is_same_root
+            }
+            _ => match self.way(&old) {
+                Some(way) if is_same_root && self.leaf_of(key, score, old.id) == Some(way.leaf) => true,
+                Some(way) => {
+                    self.take(slots, &old, &way);
+                    false
+                }
+                None => true,
+            },
+        };
+        let s = slots.get_mut(slot);
+        (s.key, s.score) = (key, score);
+        if !stays {
+            self.push(slots, slot);
+        }
+    }
+
+    /// Takes a slot out of a leaf that is a root.
+    #[inline]
+    fn take_from_root(&mut self, slots: &mut Slots, s: &Slot, root: Root, leaf: u32) {
+        self.swap_remove(slots, leaf, s.position);
+        self.len -= 1;
+        if self.leaves.get(leaf).len() == 0 {
+            self.leaves.free.push(leaf);
+            self.set_root(root, Node::NONE);
+        }
+    }
+
+    /// The way to the leaf that holds a linked slot. Every linked slot is in the leaf of its key (`check`), so there is one.
+    #[inline]
+    fn way(&self, s: &Slot) -> Option<Way> {
+        let mut way = Way { steps: [(Node::NONE, 0); DEPTH_MAX], depth: 0, leaf: 0 };
+        let mut node = self.root(self.root_of(s.key));
+        loop {
+            let (child, below) = match node.kind() {
+                Kind::Leaf(leaf) => {
+                    way.leaf = leaf;
+                    return Some(way);
+                }
+                Kind::None => return None,
+                Kind::Table(table) => {
+                    let table = self.tables.get(table);
+                    let child = table.child_of(s.key);
+                    (child, table.children[child])
+                }
+                Kind::Cuts(cuts) => {
+                    let cuts = self.cuts.get(cuts);
+                    let part = cuts.part_of(&Rank::of(s.score, s.id, self.lower_is_harder));
+                    (part, Node::leaf(cuts.parts[part].leaf))
+                }
+            };
+            way.steps[way.depth] = (node, child as u32);
+            way.depth += 1;
+            node = below;
+        }
+    }
+
+    /// Takes a slot out of the leaf at the end of its way.
+    #[inline]
+    fn take(&mut self, slots: &mut Slots, s: &Slot, way: &Way) {
+        let rested = self.swap_remove(slots, way.leaf, s.position);
+        self.len -= 1;
+        let left = self.leaves.get(way.leaf).len();
+        let mut is_shrunk = left == 0;
+        for (node, child) in &way.steps[..way.depth] {
+            let (total, in_part) = self.count_out(*node, *child as usize, rested);
+            is_shrunk |= total < JOIN_BELOW || in_part && left < PART_MIN;
+        }
+        if is_shrunk {
+            self.shrink(slots, s, way.leaf);
+        }
+    }
+
+    /// Does away with what is empty, and joins what is small, on the way to the leaf that a slot has been taken out of.
+    #[cold]
+    fn shrink(&mut self, slots: &mut Slots, s: &Slot, leaf: u32) {
+        let Some(path) = self.path(s) else {
             return;
         };
-        let rested = self.swap_remove(slots, path.leaf, s.position);
-        self.len -= 1;
-        for parent in path.places() {
-            self.count_out(*parent, rested);
-        }
-        if self.leaves.get(path.leaf).len() == 0 {
-            self.leaves.free.push(path.leaf);
+        if self.leaves.get(leaf).len() == 0 {
+            self.leaves.free.push(leaf);
             self.prune(path.places());
         }
         // Deeper places may be gone with the outermost that is joined.
@@ -99,21 +189,23 @@ impl Buckets {
         }
     }
 
-    /// Counts a member out of the table or the cuts that a place is of.
-    fn count_out(&mut self, parent: Parent, rested: bool) {
-        let (total, resting, active) = match parent {
-            Parent::Root(_) => return,
-            Parent::Child(table, child) => {
+    /// Counts a member out of a child of a table, or a part of cuts: the members left, and whether it is a part.
+    #[inline]
+    fn count_out(&mut self, node: Node, child: usize, rested: bool) -> (u32, bool) {
+        let (total, resting, active, is_part) = match node.kind() {
+            Kind::Table(table) => {
                 let table = self.tables.get_mut(table);
-                (&mut table.total, &mut table.resting, &mut table.active[child])
+                (&mut table.total, &mut table.resting, &mut table.active[child], false)
             }
-            Parent::Part(cuts, part) => {
+            Kind::Cuts(cuts) => {
                 let cuts = self.cuts.get_mut(cuts);
-                (&mut cuts.total, &mut cuts.resting, &mut cuts.parts[part].active)
+                (&mut cuts.total, &mut cuts.resting, &mut cuts.parts[child].active, true)
             }
+            Kind::None | Kind::Leaf(_) => return (u32::MAX, false),
         };
         *total -= 1;
         *(if rested { resting } else { active }) -= 1;
+        (*total, is_part)
     }
 
     /// Does away with an empty leaf at the end of a path, and with what is empty above it.

@@ -8,7 +8,7 @@ use crate::place::{Place, Rank};
 use crate::row::Bucket;
 
 /// Nodes between a root and a leaf, at most: two tables of joined roots, three of key bits, and cuts.
-const DEPTH_MAX: usize = 8;
+pub(super) const DEPTH_MAX: usize = 8;
 /// A table is counted child by child where it holds more than this share of the samples above it: there the ranks within it
 /// differ much.
 const EXPAND_SHARE: u64 = 4;
@@ -86,67 +86,41 @@ impl Buckets {
         }
     }
 
-    /// Whether a sample stays in its leaf when it gets this key and score.
-    #[inline]
-    pub(crate) fn is_in_one_leaf(&self, old: &Slot, key: Key, score: f32) -> bool {
-        if old.key == key && old.score.to_bits() == score.to_bits() {
-            return true;
-        }
-        let (from, to) = (self.root_of(old.key), self.root_of(key));
-        if from != to {
-            // A key above the highest octave is of a root that does not exist yet.
-            return false;
-        }
-        match self.root(from).kind() {
-            Kind::Leaf(_) => true,
-            Kind::None => false,
-            Kind::Table(_) | Kind::Cuts(_) => {
-                let leaf = self.leaf_of(key, score, old.id);
-                leaf.is_some() && leaf == self.leaf_of(old.key, old.score, old.id)
-            }
-        }
-    }
-
     /// Whether a sample surely stays in its leaf when it gets this key.
     #[inline]
     fn surely_stays(&self, s: &Slot, key: Key) -> bool {
         (s.key.0 ^ key.0) >> FINE_BITS == 0 && matches!(self.root(self.root_of(key)).kind(), Kind::Leaf(_))
     }
 
-    /// Starts loading the lines of a leaf that taking a linked slot out of it will touch.
+    /// Starts loading the lines of a leaf that taking a linked slot out of it will touch; the leaf, where the key alone tells.
     #[inline]
-    pub(crate) fn prefetch_take(&self, s: &Slot) {
-        if let Some(leaf) = self.leaf_of_key(s.key) {
-            let list = &self.leaves.get(leaf).list;
-            list.prefetch(&self.arena, s.position);
-            list.prefetch(&self.arena, list.len().wrapping_sub(1));
-        }
+    pub(crate) fn prefetch_take(&self, s: &Slot) -> Option<u32> {
+        let leaf = self.leaf_of_key(s.key)?;
+        let list = &self.leaves.get(leaf).list;
+        list.prefetch(&self.arena, s.position);
+        list.prefetch(&self.arena, list.len().wrapping_sub(1));
+        Some(leaf)
     }
 
-    /// Starts loading the lines of leaves that moving a linked slot to `key` will touch.
+    /// Starts loading the lines of leaves that moving a linked slot to `key` will touch; the leaf that it leaves, if it does.
     #[inline]
-    pub(crate) fn prefetch_move(&self, s: &Slot, key: Key) {
+    pub(crate) fn prefetch_move(&self, s: &Slot, key: Key) -> Option<u32> {
         if self.surely_stays(s, key) {
-            return;
+            return None;
         }
-        self.prefetch_take(s);
         if let Some(leaf) = self.leaf_of_key(key) {
             let list = &self.leaves.get(leaf).list;
             list.prefetch(&self.arena, list.len());
         }
+        self.prefetch_take(s)
     }
 
-    /// Starts loading the last slot of the leaf of a linked slot that moves to `key`: it takes the place.
+    /// Starts loading the last slot of a leaf: it takes the place of one that leaves.
     #[inline]
-    pub(crate) fn prefetch_last(&self, slots: &Slots, s: &Slot, key: Key) {
-        if self.surely_stays(s, key) {
-            return;
-        }
-        if let Some(leaf) = self.leaf_of_key(s.key) {
-            let list = &self.leaves.get(leaf).list;
-            if list.len() > 0 {
-                slots.prefetch(list.get(&self.arena, list.len() - 1));
-            }
+    pub(crate) fn prefetch_last(&self, slots: &Slots, leaf: u32) {
+        let list = &self.leaves.get(leaf).list;
+        if list.len() > 0 {
+            slots.prefetch(list.get(&self.arena, list.len() - 1));
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
-use crate::store::{BackgroundCount, PartitionBackground, ScoreUpdate};
+use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 
@@ -190,6 +190,15 @@ async fn as_many_ids_as_there_are_places_all_find_one() {
     assert_eq!(store.stats().await.unwrap().hard, IDS);
 }
 
+/// Where every sample of the hard store is.
+fn places_of(census: &Census) -> Vec<Address> {
+    let of_bucket = |b: &BucketCount| {
+        let (partition, bucket) = (b.partition, b.bucket);
+        (0..b.members()).map(move |ordinal| Address::Hard { partition, bucket, ordinal })
+    };
+    census.buckets.iter().flat_map(of_bucket).collect()
+}
+
 /// Changes of all partitions by position.
 type Recorded = Vec<(u64, Vec<Option<Change>>)>;
 
@@ -265,29 +274,7 @@ fn a_recorded_log_replays_to_the_same_bytes() {
         assert!(replayed.images() == expected, "{threads} threads");
         let census = replayed.count();
         assert_eq!(census.background, store.count().background);
-        let all: Vec<Address> = census
-            .buckets
-            .iter()
-            .flat_map(|b| {
-                (0..b.members()).map(|ordinal| Address::Hard {
-                    partition: b.partition,
-                    bucket: b.bucket,
-                    ordinal,
-                })
-            })
-            .collect();
-        let of_first = store.count();
-        let same: Vec<Address> = of_first
-            .buckets
-            .iter()
-            .flat_map(|b| {
-                (0..b.members()).map(|ordinal| Address::Hard {
-                    partition: b.partition,
-                    bucket: b.bucket,
-                    ordinal,
-                })
-            })
-            .collect();
+        let (all, same) = (places_of(&census), places_of(&store.count()));
         assert_eq!(replayed.rows_at(&all), store.rows_at(&same), "the same places hold the same samples");
     }
 }

@@ -199,10 +199,21 @@ impl Hard {
         self.victims.met(key, slot, || Rank::of(score, old.id, lower));
     }
 
+    /// Takes the lowest sample out, which [`Self::lowest`] has told.
+    pub(crate) fn evict_lowest(&mut self) {
+        if let Some((place, slot)) = self.victims.pop() {
+            self.take_out(slot, place.rank.hash);
+        }
+    }
+
     /// Takes a sample out.
     pub(crate) fn remove(&mut self, slot: u32, hash: u64) {
         let s = *self.slots.get(slot);
-        self.victims.left(s.key, || Rank::of(s.score, s.id, self.lower_is_harder));
+        self.victims.left(s.key, || Rank { hash, ..Rank::of(s.score, s.id, self.lower_is_harder) });
+        self.take_out(slot, hash);
+    }
+
+    fn take_out(&mut self, slot: u32, hash: u64) {
         self.buckets.unlink(&mut self.slots, slot);
         self.index.remove(hash, slot);
         self.strata.take(self.slots.attributes(slot).stratum, slot);

@@ -32,6 +32,11 @@ impl Victims {
         self.queue.last().copied()
     }
 
+    /// Takes the lowest off the queue.
+    pub(crate) fn pop(&mut self) -> Option<(Place, u32)> {
+        self.queue.pop()
+    }
+
     /// The slot `back` places above the lowest.
     #[inline]
     pub(crate) fn nth(&self, back: usize) -> Option<u32> {

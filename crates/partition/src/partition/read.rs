@@ -3,7 +3,7 @@
 use super::{Partition, ServePenalty};
 use crate::hash::placement_hash;
 use crate::key::Key;
-use crate::place::Place;
+use crate::place::{Place, ordered_score};
 use crate::row::{Row, ScanPage, Span};
 
 impl Partition {
@@ -70,14 +70,21 @@ impl Partition {
         if n == 0 {
             return Vec::new();
         }
-        let mut best: Vec<(Place, u32)> = Vec::new();
-        let harder = |a: &(Place, u32), b: &(Place, u32)| b.0.compare(&a.0);
+        let lower = self.hard.lower_is_harder;
+        // Hashes are needed only between samples of one key and score.
+        let rank = |slot: u32| self.hard.slots.place(slot, lower).rank;
+        let mut best: Vec<(Key, u32, u32)> = Vec::new();
+        let harder = |a: &(Key, u32, u32), b: &(Key, u32, u32)| {
+            let by_score = || b.1.cmp(&a.1).then_with(|| rank(b.2).cmp(&rank(a.2)));
+            b.0.serial_cmp(a.0).then_with(by_score)
+        };
+        let place = |(key, _, slot): (Key, u32, u32)| Place { key, rank: rank(slot) };
         let mut read = 0;
         self.hard.buckets.descend(|leaf, highest| {
             if best.len() >= n {
                 best.select_nth_unstable_by(n - 1, harder);
                 best.truncate(n);
-                if highest.compare(&best[n - 1].0).is_lt() || read >= scan_limit {
+                if highest.compare(&place(best[n - 1])).is_lt() || read >= scan_limit {
                     return false;
                 }
             }
@@ -86,15 +93,19 @@ impl Partition {
                 if let Some(next) = ahead.next() {
                     self.hard.slots.prefetch(next);
                 }
-                let place = self.hard.slots.place(slot, self.hard.lower_is_harder);
-                best.push((place.moved(-penalty.units(self.hard.slots.serves(slot))), slot));
+                let s = self.hard.slots.get(slot);
+                let key = s.key.plus(-penalty.units(self.hard.slots.serves(slot)));
+                best.push((key, ordered_score(s.score, lower), slot));
                 read += 1;
             }
             true
         });
+        if best.len() > n {
+            best.select_nth_unstable_by(n - 1, harder);
+            best.truncate(n);
+        }
         best.sort_unstable_by(harder);
-        best.truncate(n);
-        best.into_iter().map(|(place, slot)| (place, self.hard.slots.row(slot))).collect()
+        best.into_iter().map(|found| (place(found), self.hard.slots.row(found.2))).collect()
     }
 
     /// A page of at least `limit` hard rows below a place (`None`: from the hardest on), whole leaves in descending order.

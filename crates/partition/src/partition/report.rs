@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use super::{Partition, updated_score};
 use crate::background::Taken;
-use crate::hard::Probe;
 use crate::hard::slots::{Attributes, Slot};
-use crate::hash::placement_hash;
+use crate::hard::{Hard, Probe};
 use crate::key::Key;
 use crate::op::{ApplyCounts, Columns, ScoreUpdate, Terms};
-use crate::place::{Place, Rank};
+use crate::place::{Place, Rank, ordered_score};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
@@ -187,12 +186,12 @@ impl Partition {
         let (id, hash, score) = (rows.ids[row], rows.hashes[row], rows.scores[row]);
         let key = self.lifted(rows.keys[row]);
         if self.hard.is_full() {
-            let rank = || Rank { hash, ..Rank::of(score, id, self.hard.lower_is_harder) };
-            let place = Place { key, rank: rank() };
+            let rank = |hard: &Hard| Rank { score: ordered_score(score, hard.lower_is_harder), hash, id };
             match self.hard.lowest() {
-                Some((lowest, victim)) if place.compare(&lowest).is_gt() => {
-                    let evicted = self.hard.slots.get(victim).id;
-                    self.hard.remove(victim, placement_hash(evicted));
+                // Most of what is too easy is so by its key.
+                Some((lowest, _)) if key.since(lowest.key) < 0 => return false,
+                Some((lowest, _)) if Place { key, rank: rank(&self.hard) }.compare(&lowest).is_gt() => {
+                    self.hard.evict_lowest();
                     counts.evicted += 1;
                 }
                 _ => return false,

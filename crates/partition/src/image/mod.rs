@@ -62,7 +62,7 @@ impl Partition {
     /// # Memory
     /// What is loaded and what it takes to load it, together and at most, are 16 times the image and 32 KiB, whatever the bytes are. Of
     /// plain rows it is 1.75 times, of a background 2 times. More than twice is what little bytes say much: short names and payloads
-    /// (4.5 times), leases (7.5), leaves of a sample each (7.25, which no operations make), a stratum for each sample (11), ids removed
+    /// (4.5 times), leases (7.5), leaves of a sample each (7.6, which no operations make), a stratum for each sample (11), ids removed
     /// from a dense space that are further than 2^16 apart (16).
     pub fn load(image: &[u8]) -> Result<Self, ImageError> {
         let Some((header, body)) = image.split_at_checked(HEADER) else {

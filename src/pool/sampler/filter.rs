@@ -79,7 +79,14 @@ impl<'a> Filter<'a> {
             return Ok(());
         }
         let mut places = store.at_ranks(&ranks).await?.into_iter();
-        self.first = if first > 0 { places.next().flatten() } else { None };
+        if first > 0 {
+            self.first = places.next().flatten();
+            if self.first.is_none() {
+                // The store has shrunk since it was counted: there is nothing left from that rank on.
+                self.ranks = (first, first);
+                return Ok(());
+            }
+        }
         self.end = if end < hard { places.next().flatten() } else { None };
         Ok(())
     }

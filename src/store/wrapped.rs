@@ -25,6 +25,9 @@ pub(crate) trait Wrapped: Send + Sync {
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
         self.inner().fetch(addresses).await
     }
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
+        self.inner().at_ranks(ranks).await
+    }
     async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         self.inner().serve(ids, mark).await
     }
@@ -51,7 +54,7 @@ impl<W: Wrapped + 'static> Store for W {
         self.inner().top(n, penalty, scan_limit).await
     }
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
-        self.inner().at_ranks(ranks).await
+        Wrapped::at_ranks(self, ranks).await
     }
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
         self.inner().scan(cursor, limit).await

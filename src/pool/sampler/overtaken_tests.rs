@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::tests::{context_of, policy, pool, scores};
 use super::*;
+use crate::pool::policy::Window;
 use crate::store::naive::NaiveStore;
+use crate::store::place::Place;
 use crate::store::wrapped::Wrapped;
 use crate::store::{BackgroundSpec, Census, StoreError};
 
@@ -88,4 +90,29 @@ async fn an_overtaken_draw_is_begun_again_and_keeps_its_mixture() {
     let share = random as f64 / of as f64;
     // 8,000 draws: 0.5 within 0.03 is more than five standard errors.
     assert!((share - 0.5).abs() < 0.03, "{share}");
+}
+
+/// A store that shrank after it was counted: nobody is at any rank.
+struct Shrunk(Changing);
+
+#[async_trait]
+impl Wrapped for Shrunk {
+    fn inner(&self) -> &dyn Store {
+        self.0.inner()
+    }
+
+    async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
+        Ok(vec![None; ranks.len()])
+    }
+}
+
+#[tokio::test]
+async fn a_rank_window_past_the_end_of_a_store_that_shrank_admits_nothing() {
+    let store = Shrunk(Changing::new(1, 1, 600, 600, 0).await);
+    for (min, served) in [(10, 0), (0, 40)] {
+        let mut windowed = policy(Strategy::Uniform, 1.0, 0.0);
+        windowed.windows = vec![Window::Rank { min, max: u64::MAX }];
+        let batch = mine(context_of(&store, 40, windowed, 1)).await.unwrap();
+        assert_eq!(batch.ids.len(), served, "from rank {min}");
+    }
 }

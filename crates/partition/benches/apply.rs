@@ -1,7 +1,7 @@
 //! What a reported row costs a partition, by law of scores: `cargo bench -p hardneg-partition --bench apply`.
 //!
 //! Eight partitions of one pool on one thread, batches of 4,096 rows, medians. `upsert`: known ids at random; `insert`: new ids into a
-//! full pool. With arguments only the cases that have one of them in their name, such as `-- 1000000/lognormal`.
+//! full pool. With arguments only the cases that have one of them in their name, such as `-- 1000000/lognormal/upsert`.
 
 // A bench measures time.
 #![allow(clippy::disallowed_types)]
@@ -82,8 +82,11 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     for size in [125_000_u64, 1_000_000] {
         for (name, law) in laws {
-            let case = format!("{size}/{name}");
-            if !wanted.is_empty() && !wanted.iter().any(|w| case.contains(w.as_str())) {
+            let is_wanted = |what: &str| {
+                let case = format!("{size}/{name}/{what}");
+                wanted.is_empty() || wanted.iter().any(|w| case.contains(w.as_str()))
+            };
+            if !is_wanted("upsert") && !is_wanted("insert") {
                 continue;
             }
             let mut pool = Pool::new(size as usize);
@@ -105,12 +108,17 @@ fn main() {
                 times.sort_by(f64::total_cmp);
                 times[times.len() / 2]
             };
-            let upsert = median(&mut |x| (uniform(x) * size as f64) as u64);
-            let insert = median(&mut |_| {
-                next += 1;
-                next
-            });
-            println!("{case:<24} upsert {upsert:6.1} ns/row   insert {insert:6.1} ns/row");
+            if is_wanted("upsert") {
+                let upsert = median(&mut |x| (uniform(x) * size as f64) as u64);
+                println!("{size:>7}/{name:<15} upsert {upsert:6.1} ns/row");
+            }
+            if is_wanted("insert") {
+                let insert = median(&mut |_| {
+                    next += 1;
+                    next
+                });
+                println!("{size:>7}/{name:<15} insert {insert:6.1} ns/row");
+            }
         }
     }
 }

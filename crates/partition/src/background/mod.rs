@@ -86,8 +86,13 @@ impl Background {
         self.serving.may_take(id) || self.filling.as_ref().is_some_and(|filling| filling.may_take(id))
     }
 
-    /// Tells the witnesses that an id was reported.
+    /// Whether an id may be (or become) one of the witnesses.
     #[inline]
+    pub(crate) fn may_witness(&self, id: u64) -> bool {
+        self.witness.may_take(id) || self.next_witness.as_ref().is_some_and(|next| next.witness.may_take(id))
+    }
+
+    /// Tells the witnesses that an id was reported.
     pub(crate) fn witness(&mut self, id: u64) {
         self.witness.saw(id);
         if let Some(next) = &mut self.next_witness {

@@ -38,11 +38,21 @@ impl Witness {
         self.threshold.is_some()
     }
 
-    /// An id was reported.
+    /// Whether an id may be (or become) a member: a hash and a comparison, which is all that most rows cost.
     #[inline]
+    pub(crate) fn may_take(&self, id: u64) -> bool {
+        self.is_below(background_hash(id, self.salt))
+    }
+
+    #[inline]
+    fn is_below(&self, hash: u64) -> bool {
+        self.threshold.is_none_or(|threshold| hash < threshold)
+    }
+
+    /// An id was reported.
     pub(crate) fn saw(&mut self, id: u64) {
         let hash = background_hash(id, self.salt);
-        if self.threshold.is_none_or(|threshold| hash < threshold) {
+        if self.is_below(hash) {
             self.note(hash, id);
         }
     }
@@ -83,7 +93,7 @@ impl Witness {
     /// Enters a member as [`Self::members`] told it; false where it cannot have been told.
     pub(crate) fn restore(&mut self, id: u64, reported: bool) -> bool {
         let hash = background_hash(id, self.salt);
-        let fits = self.members.len() < WITNESS && self.threshold.is_none_or(|threshold| hash < threshold);
+        let fits = self.members.len() < WITNESS && self.is_below(hash);
         self.pending += usize::from(!reported);
         fits && self.members.insert(hash, (id, reported)).is_none()
     }

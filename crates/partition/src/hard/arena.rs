@@ -1,18 +1,24 @@
 //! Lists of slot numbers in fixed blocks from one arena, so that thousands of buckets share memory without copying.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::segments::{Segments, stage};
 
-/// Slot numbers in a block: a cache line.
+/// Slot numbers in a block.
 pub(crate) const BLOCK: usize = 16;
 const BLOCK_BITS: u32 = BLOCK.trailing_zeros();
+
+/// Some slot numbers of one list: a cache line.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Block([u32; BLOCK]);
 
 /// Blocks, in use and free.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    /// Slot numbers, a block after the other.
-    numbers: Segments<u32>,
+    blocks: Segments<Block>,
     /// Blocks that the arena is meant for.
-    blocks: usize,
+    wanted: usize,
     used: u32,
     free: Vec<u32>,
 }
@@ -20,35 +26,34 @@ pub(crate) struct Arena {
 impl Arena {
     /// For about `members` slot numbers.
     pub(crate) fn new(members: usize) -> Self {
-        Self { numbers: Segments::new(), blocks: members.div_ceil(BLOCK), used: 0, free: Vec::new() }
+        Self { blocks: Segments::new(), wanted: members.div_ceil(BLOCK), used: 0, free: Vec::new() }
     }
 
     /// Room for `blocks` blocks at once.
     pub(crate) fn reserve(&mut self, blocks: usize) {
-        self.numbers.grow(blocks * BLOCK);
+        self.blocks.grow(blocks);
     }
 
+    #[inline(never)]
     fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             let used = self.used as usize;
-            if (used + 1) * BLOCK > self.numbers.capacity() {
+            if used == self.blocks.capacity() {
                 // Blocks that are not full: more than the members alone would need.
-                let spare = (self.blocks / 16).max(16);
-                let blocks = if used < self.blocks { stage(self.blocks, used + 1) } else { used + spare };
-                self.numbers.grow(blocks * BLOCK);
+                let spare = (self.wanted / 16).max(16);
+                self.blocks.grow(if used < self.wanted {
+                    stage(self.wanted, used + 1)
+                } else {
+                    used + spare
+                });
             }
             self.used += 1;
             self.used - 1
         })
     }
 
-    #[inline]
-    fn place(block: u32, position: u32) -> usize {
-        (block as usize) << BLOCK_BITS | (position as usize & (BLOCK - 1))
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.used as usize * BLOCK + self.free.capacity()) * 4
+        self.used as usize * size_of::<Block>() + self.free.capacity() * 4
     }
 }
 
@@ -66,32 +71,32 @@ impl List {
     }
 
     #[inline]
-    fn place(&self, position: u32) -> usize {
-        Arena::place(self.blocks[(position >> BLOCK_BITS) as usize], position)
+    fn block(&self, position: u32) -> usize {
+        self.blocks[(position >> BLOCK_BITS) as usize] as usize
     }
 
     #[inline]
     pub(crate) fn get(&self, arena: &Arena, position: u32) -> u32 {
-        *arena.numbers.get(self.place(position))
+        arena.blocks.get(self.block(position)).0[position as usize % BLOCK]
     }
 
     #[inline]
     pub(crate) fn set(&self, arena: &mut Arena, position: u32, slot: u32) {
-        *arena.numbers.get_mut(self.place(position)) = slot;
+        arena.blocks.get_mut(self.block(position)).0[position as usize % BLOCK] = slot;
     }
 
     #[inline]
     pub(crate) fn prefetch(&self, arena: &Arena, position: u32) {
         if let Some(&block) = self.blocks.get((position >> BLOCK_BITS) as usize) {
-            arena.numbers.prefetch(Arena::place(block, position));
+            arena.blocks.prefetch(block as usize);
         }
     }
 
     /// Appends; returns the position.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, arena: &mut Arena, slot: u32) -> u32 {
         let position = self.len;
-        if position as usize & (BLOCK - 1) == 0 {
+        if (position as usize).is_multiple_of(BLOCK) {
             self.blocks.push(arena.take());
         }
         self.len += 1;
@@ -100,12 +105,12 @@ impl List {
     }
 
     /// Takes the last; the list is not empty.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self, arena: &mut Arena) -> u32 {
         let position = self.len - 1;
         let slot = self.get(arena, position);
         self.len = position;
-        if position as usize & (BLOCK - 1) == 0
+        if (position as usize).is_multiple_of(BLOCK)
             && let Some(block) = self.blocks.pop()
         {
             arena.free.push(block);
@@ -126,9 +131,9 @@ impl List {
         const AHEAD: usize = 8;
         let numbers = self.blocks.iter().enumerate().flat_map(move |(at, block)| {
             if let Some(next) = self.blocks.get(at + AHEAD) {
-                arena.numbers.prefetch(Arena::place(*next, 0));
+                arena.blocks.prefetch(*next as usize);
             }
-            arena.numbers.slice(Arena::place(*block, 0), BLOCK).iter().copied()
+            arena.blocks.get(*block as usize).0.iter().copied()
         });
         numbers.take(self.len as usize)
     }

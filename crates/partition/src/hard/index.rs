@@ -6,6 +6,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::hint::{huge_pages, prefetch};
+use super::lanes::equal_lanes;
 
 /// Entries in a line.
 const ENTRIES: usize = 15;
@@ -118,17 +119,12 @@ impl Index {
         }
     }
 
-    /// Bit i: entry i is occupied and has the fingerprint. Sixteen lanes without a branch become a few vector instructions
-    /// on any target.
+    /// Bit i: entry i is occupied and has the fingerprint.
     #[inline]
     fn matches(&self, line: &Line, fingerprint: u32) -> u32 {
-        let mut lanes = [0u32; ENTRIES + 1];
-        for (i, lane) in lanes.iter_mut().enumerate() {
-            let word = line.words[i];
-            let differs = (word ^ fingerprint) & !self.slot_mask;
-            *lane = if (differs == 0) & (word != 0) { 1 << i } else { 0 };
-        }
-        lanes.iter().fold(0, |bits, lane| bits | lane) & ((1 << ENTRIES) - 1)
+        let found = equal_lanes(&line.words, fingerprint, !self.slot_mask) & ((1 << ENTRIES) - 1);
+        // What is empty has the fingerprint 0.
+        if fingerprint == 0 { found & !equal_lanes(&line.words, 0, u32::MAX) } else { found }
     }
 
     /// Enters a slot; the index is never more than LOAD full, so there is room.

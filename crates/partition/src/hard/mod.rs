@@ -4,13 +4,14 @@ mod arena;
 pub(crate) mod buckets;
 pub mod hint;
 mod index;
+mod lanes;
 mod segments;
 pub(crate) mod slots;
 mod victims;
 
 use crate::hash::placement_hash;
 use crate::key::Key;
-use crate::place::{Place, Rank};
+use crate::place::Place;
 use crate::strata::SlotStrata;
 pub(crate) use arena::BLOCK;
 use buckets::Buckets;
@@ -154,10 +155,10 @@ impl Hard {
             self.grow(to);
         }
         let slot = self.slots.take();
-        *self.slots.get_mut(slot) = sample;
         self.index.insert(hash, slot);
-        self.buckets.push(&mut self.slots, slot);
-        self.victims.met(sample.key, slot, || Rank::of(sample.score, sample.id, self.lower_is_harder));
+        self.buckets.enter(&mut self.slots, slot, hash, sample);
+        let lower = self.lower_is_harder;
+        self.victims.met(sample.key, slot, || sample.rank(hash, lower));
         slot
     }
 
@@ -189,14 +190,15 @@ impl Hard {
         self.index = index;
     }
 
-    /// Gives a sample another key and score.
+    /// Gives a sample another key, score and stamp.
     #[inline]
-    pub(crate) fn reprioritise(&mut self, slot: u32, key: Key, score: f32) {
+    pub(crate) fn reprioritise(&mut self, slot: u32, hash: u64, key: Key, score: f32, stamp: u32) {
         let old = *self.slots.get(slot);
+        let new = Slot { key, score, stamp, ..old };
         let lower = self.lower_is_harder;
-        self.victims.left(old.key, || Rank::of(old.score, old.id, lower));
-        self.buckets.relocate(&mut self.slots, slot, key, score);
-        self.victims.met(key, slot, || Rank::of(score, old.id, lower));
+        self.victims.left(old.key, || old.rank(hash, lower));
+        self.buckets.relocate(&mut self.slots, slot, hash, &old, new);
+        self.victims.met(key, slot, || new.rank(hash, lower));
     }
 
     /// Takes the lowest sample out, which [`Self::lowest`] has told.
@@ -209,12 +211,12 @@ impl Hard {
     /// Takes a sample out.
     pub(crate) fn remove(&mut self, slot: u32, hash: u64) {
         let s = *self.slots.get(slot);
-        self.victims.left(s.key, || Rank { hash, ..Rank::of(s.score, s.id, self.lower_is_harder) });
+        self.victims.left(s.key, || s.rank(hash, self.lower_is_harder));
         self.take_out(slot, hash);
     }
 
     fn take_out(&mut self, slot: u32, hash: u64) {
-        self.buckets.unlink(&mut self.slots, slot);
+        self.buckets.unlink(&mut self.slots, slot, hash);
         self.index.remove(hash, slot);
         self.strata.take(self.slots.attributes(slot).stratum, slot);
         self.slots.release(slot);

@@ -65,25 +65,17 @@ impl<T: Zeroable> Segments<T> {
     pub(crate) fn get_mut(&mut self, at: usize) -> &mut T {
         match at.checked_sub(self.start) {
             Some(at) => &mut self.last[at],
-            None => {
-                let (segment, start) = self.segment_of(at);
-                &mut self.earlier[segment].1[at - start]
-            }
+            None => self.get_earlier_mut(at),
         }
     }
 
-    /// Some items of one segment.
-    #[inline]
-    pub(crate) fn slice(&self, at: usize, len: usize) -> &[T] {
-        match at.checked_sub(self.start) {
-            Some(at) => &self.last[at..at + len],
-            None => {
-                let (segment, start) = self.segment_of(at);
-                &self.earlier[segment].1[at - start..at - start + len]
-            }
-        }
+    #[cold]
+    fn get_earlier_mut(&mut self, at: usize) -> &mut T {
+        let (segment, start) = self.segment_of(at);
+        &mut self.earlier[segment].1[at - start]
     }
 
+    #[cold]
     fn get_earlier(&self, at: usize) -> &T {
         let (segment, start) = self.segment_of(at);
         &self.earlier[segment].1[at - start]
@@ -99,10 +91,7 @@ impl<T: Zeroable> Segments<T> {
     pub(crate) fn prefetch(&self, at: usize) {
         match at.checked_sub(self.start) {
             Some(at) => prefetch(&self.last, at),
-            None => {
-                let (segment, start) = self.segment_of(at);
-                prefetch(&self.earlier[segment].1, at - start);
-            }
+            None => prefetch(std::slice::from_ref(self.get_earlier(at)), 0),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::segments::{Segments, stage};
 use crate::key::Key;
-use crate::place::Place;
+use crate::place::{Place, Rank, ordered_score};
 use crate::row::Row;
 
 /// `Slot::position` of a slot that holds no sample.
@@ -24,6 +24,14 @@ pub(crate) struct Slot {
     pub(crate) stamp: u32,
 }
 
+impl Slot {
+    /// The rank of the sample, whose hash is known.
+    #[inline]
+    pub(crate) fn rank(&self, hash: u64, lower_is_harder: bool) -> Rank {
+        Rank { score: ordered_score(self.score, lower_is_harder), hash, id: self.id }
+    }
+}
+
 /// What samples are balanced by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
@@ -33,6 +41,7 @@ pub(crate) struct Attributes {
 }
 
 /// Sets a value of a side column that exists once a value is not the default.
+#[inline]
 fn set_in<T: Copy + Default + PartialEq>(column: &mut Vec<T>, slot: u32, value: T, len: usize) {
     if column.is_empty() {
         if value == T::default() {
@@ -181,6 +190,7 @@ impl Slots {
         self.free.push(slot);
     }
 
+    #[inline]
     pub(crate) fn set_version(&mut self, slot: u32, version: u32) {
         set_in(&mut self.versions, slot, version, self.slots.capacity());
     }
@@ -221,10 +231,14 @@ impl Slots {
         self.attachments.get(slot as usize)?.as_deref()
     }
 
+    #[inline]
     pub(crate) fn attach(&mut self, slot: u32, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
-        if name.is_none() && payload.is_none_or(Bytes::is_empty) {
-            return;
+        if name.is_some() || payload.is_some_and(|payload| !payload.is_empty()) {
+            self.attach_some(slot, name, payload);
         }
+    }
+
+    fn attach_some(&mut self, slot: u32, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
         if self.attachments.is_empty() {
             self.attachments.resize_with(self.slots.capacity(), || None);
         }

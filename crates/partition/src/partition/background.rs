@@ -1,7 +1,5 @@
 //! Reports as the background sees them.
 
-use std::ops::Range;
-
 use super::Partition;
 use crate::background::{Offer, Taken};
 use crate::hard::slots::Attributes;
@@ -9,7 +7,6 @@ use crate::op::{Columns, Terms};
 
 impl Partition {
     /// Shows a row to the background.
-    #[inline]
     pub(super) fn offer(
         &mut self,
         rows: &Columns,
@@ -26,11 +23,7 @@ impl Partition {
             }
             Some(background) => {
                 background.witness(id);
-                if background.may_take(id) {
-                    self.offer_to_samples(rows, row, terms, attributes)
-                } else {
-                    Taken::Outside
-                }
+                self.offer_to_samples(rows, row, terms, attributes)
             }
         }
     }
@@ -92,13 +85,25 @@ impl Partition {
         }
     }
 
-    /// Starts loading what offering rows to the background will touch.
+    /// Which of up to 32 rows may be of the witness, and which of a generation of the background, a bit each. Starts loading what
+    /// offering the latter will touch.
     #[inline]
-    pub(super) fn prefetch_background(&self, rows: &Columns, range: Range<usize>) {
-        if let Some(background) = &self.background {
-            for id in &rows.ids[range] {
-                background.samples().for_each(|sample| sample.prefetch(*id));
-            }
+    pub(super) fn look_at_background(&self, ids: &[u64]) -> (u32, u32) {
+        let Some(background) = &self.background else {
+            // Every id is.
+            return (u32::MAX, u32::MAX);
+        };
+        let (mut of_witness, mut of_background) = (0, 0);
+        for (at, id) in ids.iter().enumerate() {
+            of_witness |= u32::from(background.may_witness(*id)) << at;
+            of_background |= u32::from(background.may_take(*id)) << at;
         }
+        let mut left = of_background;
+        while left != 0 {
+            let id = ids[left.trailing_zeros() as usize];
+            background.samples().for_each(|sample| sample.prefetch(id));
+            left &= left - 1;
+        }
+        (of_witness, of_background)
     }
 }

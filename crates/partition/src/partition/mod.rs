@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use crate::background::{Background, Sample, WITNESS};
 use crate::hard::Hard;
+use crate::hard::slots::Slot;
 use crate::hash::placement_hash;
 use crate::id_map::IdMap;
 use crate::key::{Hardness, Key};
@@ -229,8 +230,8 @@ impl Partition {
         let Some((_, slot)) = self.hard.lowest().filter(|(lowest, _)| lowest.key.since(floor) < 0) else {
             return false;
         };
-        let (id, score) = (self.hard.slots.get(slot).id, self.hard.slots.get(slot).score);
-        self.hard.reprioritise(slot, floor, score);
+        let Slot { id, score, stamp, .. } = *self.hard.slots.get(slot);
+        self.hard.reprioritise(slot, placement_hash(id), floor, score, stamp);
         if self.leases.contains(id) {
             self.hard.rest(slot);
         }

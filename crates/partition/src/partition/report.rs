@@ -4,16 +4,53 @@ use std::ops::Range;
 
 use super::{Partition, updated_score};
 use crate::background::Taken;
+use crate::hard::Probe;
 use crate::hard::slots::{Attributes, Slot};
-use crate::hard::{Hard, Probe};
 use crate::key::Key;
 use crate::op::{ApplyCounts, Columns, ScoreUpdate, Terms};
 use crate::place::{Place, Rank, ordered_score};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
+/// Stages between the first look at a row and the row's turn.
+const STAGES_AHEAD: usize = 4;
 /// No leaf.
 const NONE: u32 = u32::MAX;
+
+/// What was found out about the rows of a stage before their turn.
+#[derive(Clone, Copy)]
+struct Ahead {
+    /// What the index says.
+    probes: [Probe; STAGE],
+    /// The leaves that samples leave; `NONE` where none does.
+    leaves: [u32; STAGE],
+    /// Bit i: row i may be of the witness, or of a generation of the background. Their thresholds never rise, so no other row can
+    /// have come to be.
+    of_witness: u32,
+    of_background: u32,
+}
+
+/// The numbers of a row.
+#[derive(Clone, Copy)]
+struct Numbers {
+    row: usize,
+    id: u64,
+    hash: u64,
+    key: Key,
+    score: f32,
+}
+
+fn numbers(rows: &Columns, range: Range<usize>) -> impl Iterator<Item = Numbers> {
+    let ids = range.clone().zip(&rows.ids[range.clone()]).zip(&rows.hashes[range.clone()]);
+    let columns = ids.zip(&rows.keys[range.clone()]).zip(&rows.scores[range]);
+    columns.map(|((((row, id), hash), key), score)| Numbers {
+        row,
+        id: *id,
+        hash: *hash,
+        key: *key,
+        score: *score,
+    })
+}
 
 impl Partition {
     /// Applies some rows of a report.
@@ -28,40 +65,42 @@ impl Partition {
         let (from, to) = (range.start, range.end);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = range.len().div_ceil(STAGE);
-        let mut probes = [[Probe::Absent; STAGE]; 4];
-        // The leaves that samples leave; `NONE` where none does.
-        let mut leaves = [[NONE; STAGE]; 2];
-        for i in 0..stages + 4 {
-            for row in stage(i) {
-                self.hard.prefetch_line(rows.hashes[row]);
-            }
+        let nothing =
+            Ahead { probes: [Probe::Absent; STAGE], leaves: [NONE; STAGE], of_witness: 0, of_background: 0 };
+        let mut ahead = [nothing; STAGES_AHEAD];
+        for i in 0..stages + STAGES_AHEAD {
+            rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
             if i >= 4 {
-                for (row, probe) in stage(i - 4).zip(probes[(i - 4) & 3]) {
-                    self.upsert(rows, row, probe, terms, counts);
+                let ahead = &ahead[(i - 4) % STAGES_AHEAD];
+                for (at, numbers) in numbers(rows, stage(i - 4)).enumerate() {
+                    self.upsert(rows, numbers, ahead, at, terms, counts);
                 }
             }
             if i >= 3 {
-                self.prefetch_last(&leaves[(i - 3) & 1]);
+                self.prefetch_last(&ahead[(i - 3) % STAGES_AHEAD]);
             }
             if i >= 2 {
-                leaves[(i - 2) & 1] = self.prefetch_leaves(rows, stage(i - 2), &probes[(i - 2) & 3]);
+                self.prefetch_leaves(&rows.keys[stage(i - 2)], &mut ahead[(i - 2) % STAGES_AHEAD]);
             }
             if i >= 1 {
-                self.probe(rows, stage(i - 1), &mut probes[(i - 1) & 3]);
+                self.probe(rows, stage(i - 1), &mut ahead[(i - 1) % STAGES_AHEAD]);
             }
         }
     }
 
-    /// Reads the index lines of a stage and asks for the slots they name, and for those that may be evicted.
-    fn probe(&self, rows: &Columns, range: Range<usize>, probes: &mut [Probe; STAGE]) {
+    /// Reads the index lines of a stage and asks for the slots they name, for those that may be evicted, and for members of the
+    /// background.
+    fn probe(&self, rows: &Columns, range: Range<usize>, ahead: &mut Ahead) {
+        (ahead.of_witness, ahead.of_background) = self.look_at_background(&rows.ids[range.clone()]);
         let full = self.hard.is_full();
         let mut evictions = 3 * STAGE;
-        self.prefetch_background(rows, range.clone());
-        for (row, probe) in range.zip(probes) {
-            *probe = self.hard.probe(rows.hashes[row]);
+        for ((hash, key), probe) in
+            rows.hashes[range.clone()].iter().zip(&rows.keys[range]).zip(&mut ahead.probes)
+        {
+            *probe = self.hard.probe(*hash);
             match *probe {
                 Probe::Perhaps(slot) => self.hard.slots.prefetch(slot),
-                _ if full && !self.hard.is_surely_too_easy(rows.keys[row]) => {
+                _ if full && !self.hard.is_surely_too_easy(*key) => {
                     self.hard.prefetch_victim(evictions);
                     evictions += 1;
                 }
@@ -71,72 +110,78 @@ impl Partition {
     }
 
     /// Asks for the lines of leaves that a stage will touch, and for the index lines of what it will evict.
-    /// The leaves that samples will leave.
-    fn prefetch_leaves(&self, rows: &Columns, range: Range<usize>, probes: &[Probe; STAGE]) -> [u32; STAGE] {
-        let mut leaves = [NONE; STAGE];
+    fn prefetch_leaves(&self, keys: &[Key], ahead: &mut Ahead) {
         let full = self.hard.is_full();
         let mut evictions = 2 * STAGE;
-        for ((row, probe), leaf) in range.zip(probes).zip(&mut leaves) {
-            match *probe {
+        for ((key, probe), leaf) in keys.iter().zip(&ahead.probes).zip(&mut ahead.leaves) {
+            *leaf = match *probe {
                 // It may be another sample with the same fingerprint: then this costs a line for nothing.
-                Probe::Perhaps(slot) => *leaf = self.hard.prefetch_move(slot, rows.keys[row]).unwrap_or(NONE),
-                _ if full && !self.hard.is_surely_too_easy(rows.keys[row]) => {
+                Probe::Perhaps(slot) => self.hard.prefetch_move(slot, *key).unwrap_or(NONE),
+                _ if full && !self.hard.is_surely_too_easy(*key) => {
                     self.hard.prefetch_victim_line(evictions);
                     evictions += 1;
+                    NONE
                 }
-                _ => {}
-            }
+                _ => NONE,
+            };
         }
-        leaves
     }
 
     /// Asks for the samples that take the places in leaves that a stage leaves empty.
-    fn prefetch_last(&self, leaves: &[u32; STAGE]) {
-        for leaf in leaves.iter().filter(|leaf| **leaf != NONE) {
+    fn prefetch_last(&self, ahead: &Ahead) {
+        for leaf in ahead.leaves.iter().filter(|leaf| **leaf != NONE) {
             self.hard.prefetch_last(*leaf);
         }
     }
 
-    /// Applies one row.
-    fn upsert(&mut self, rows: &Columns, row: usize, probe: Probe, terms: &Terms, counts: &mut ApplyCounts) {
-        let found = self.hard.resolve(probe, rows.hashes[row], rows.ids[row]);
+    /// Applies one row, the `at`-th of its stage.
+    fn upsert(
+        &mut self,
+        rows: &Columns,
+        numbers: Numbers,
+        ahead: &Ahead,
+        at: usize,
+        terms: &Terms,
+        counts: &mut ApplyCounts,
+    ) {
+        let Numbers { row, id, hash, .. } = numbers;
+        let found = self.hard.resolve(ahead.probes[at], hash, id);
         let stale = |stamp: u32| terms.refuse_stale && (stamp.wrapping_sub(terms.stamp) as i32) > 0;
         if found.is_some_and(|slot| stale(self.hard.slots.get(slot).stamp)) {
             counts.stale += 1;
             return;
         }
-        let attributes = self.attributes_of(rows, row, found);
-        match self.offer(rows, row, terms, attributes) {
-            Taken::Stale => counts.stale += 1,
-            taken => {
-                if !self.leases.is_empty() {
-                    self.end_lease(rows.ids[row], found);
-                }
-                match found {
-                    Some(slot) => {
-                        self.update(slot, rows, row, terms);
-                        if let Some(attributes) = attributes {
-                            self.hard.set_attributes(slot, attributes);
-                        }
-                        counts.updated += 1;
-                    }
-                    None if self.insert(rows, row, terms, attributes, counts) => counts.inserted += 1,
-                    None if taken == Taken::Member => counts.background_only += 1,
-                    None => counts.dropped += 1,
-                }
+        let attributes = if self.has_attributes { self.attributes_of(rows, row, found) } else { None };
+        let mut taken = Taken::Outside;
+        if (ahead.of_witness | ahead.of_background) >> at & 1 != 0 {
+            taken = self.offer(rows, row, terms, attributes);
+            if taken == Taken::Stale {
+                counts.stale += 1;
+                return;
             }
+        }
+        if !self.leases.is_empty() {
+            self.end_lease(id, found);
+        }
+        match found {
+            Some(slot) => {
+                self.update(slot, rows, numbers, terms);
+                if let Some(attributes) = attributes {
+                    self.hard.set_attributes(slot, attributes);
+                }
+                counts.updated += 1;
+            }
+            None if self.insert(rows, numbers, terms, attributes, counts) => counts.inserted += 1,
+            None if taken == Taken::Member => counts.background_only += 1,
+            None => counts.dropped += 1,
         }
     }
 
     /// The attributes that a row leaves its sample with; `None`: as they are, which for a new one is none.
-    #[inline]
     fn attributes_of(&self, rows: &Columns, row: usize, found: Option<u32>) -> Option<Attributes> {
         let (stratum, group) = (rows.strata.get(row).copied(), rows.groups.get(row).copied());
         if let (Some(stratum), Some(group)) = (stratum, group) {
             return Some(Attributes { stratum, group });
-        }
-        if stratum.is_none() && group.is_none() && !self.has_attributes {
-            return None;
         }
         // The sources tell each other what a report does not say.
         let kept = || {
@@ -159,16 +204,15 @@ impl Partition {
         }
     }
 
-    fn update(&mut self, slot: u32, rows: &Columns, row: usize, terms: &Terms) {
-        let (mut key, mut score) = (rows.keys[row], rows.scores[row]);
+    fn update(&mut self, slot: u32, rows: &Columns, numbers: Numbers, terms: &Terms) {
+        let Numbers { row, hash, mut key, mut score, .. } = numbers;
         if terms.update != ScoreUpdate::Last {
             let hardness = self.spec.hardness;
             score = updated_score(&hardness, terms.update, self.hard.slots.get(slot).score, score);
             key = hardness.key(score, terms.decay_units).0;
         }
         let key = self.lifted(key);
-        self.hard.reprioritise(slot, key, score);
-        self.hard.slots.get_mut(slot).stamp = terms.stamp;
+        self.hard.reprioritise(slot, hash, key, score, terms.stamp);
         self.hard.slots.set_version(slot, terms.model_version);
         self.hard.slots.forget_serves(slot);
         self.hard.slots.attach(slot, rows.names.get(row), rows.payloads.get(row));
@@ -178,19 +222,20 @@ impl Partition {
     fn insert(
         &mut self,
         rows: &Columns,
-        row: usize,
+        numbers: Numbers,
         terms: &Terms,
         attributes: Option<Attributes>,
         counts: &mut ApplyCounts,
     ) -> bool {
-        let (id, hash, score) = (rows.ids[row], rows.hashes[row], rows.scores[row]);
-        let key = self.lifted(rows.keys[row]);
+        let Numbers { row, id, hash, key, score } = numbers;
+        let key = self.lifted(key);
         if self.hard.is_full() {
-            let rank = |hard: &Hard| Rank { score: ordered_score(score, hard.lower_is_harder), hash, id };
+            let lower = self.hard.lower_is_harder;
+            let rank = || Rank { score: ordered_score(score, lower), hash, id };
             match self.hard.lowest() {
                 // Most of what is too easy is so by its key.
                 Some((lowest, _)) if key.since(lowest.key) < 0 => return false,
-                Some((lowest, _)) if Place { key, rank: rank(&self.hard) }.compare(&lowest).is_gt() => {
+                Some((lowest, _)) if Place { key, rank: rank() }.compare(&lowest).is_gt() => {
                     self.hard.evict_lowest();
                     counts.evicted += 1;
                 }

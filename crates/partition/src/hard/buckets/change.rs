@@ -1,166 +1,192 @@
 //! Slots come into the tree and leave it.
 
-use super::roots::Root;
-use super::walk::DEPTH_MAX;
-use super::{Buckets, JOIN_BELOW, Kind, Node, PART_MIN, Parent};
+use super::{Buckets, JOIN_BELOW, Kind, LEAF_MAX, Leaf, Node, PART_MIN, Parent};
 use crate::hard::arena::Arena;
-use crate::hard::buckets::Leaf;
 use crate::hard::slots::{Slot, Slots};
 use crate::key::Key;
 use crate::place::Rank;
 
-/// The tables and cuts on the way to a leaf, with the child or part taken in each.
-struct Way {
-    steps: [(Node, u32); DEPTH_MAX],
-    depth: usize,
-    leaf: u32,
-}
-
 impl Buckets {
-    /// Puts a slot into the leaf of its key, score and id.
-    pub(crate) fn push(&mut self, slots: &mut Slots, slot: u32) {
-        let s = *slots.get(slot);
-        self.reach(slots, s.key);
-        let root = self.root_of(s.key);
-        let (mut parent, mut node, mut bits) = (Parent::Root(root), self.root(root), root.bits());
-        let leaf = loop {
-            match node.kind() {
-                Kind::Leaf(leaf) => break leaf,
-                Kind::None => {
-                    let leaf = self.new_leaf(s.key, bits);
-                    self.set(parent, Node::leaf(leaf));
-                    break leaf;
-                }
+    /// Writes a sample into a slot and puts it into the leaf of its key and rank; `sample.position` is not read.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, slots: &mut Slots, slot: u32, hash: u64, sample: Slot) {
+        self.reach(slots, sample.key);
+        let leaf = self.count_in(&sample, hash);
+        let position = self.append_active(slots, leaf, slot);
+        *slots.get_mut(slot) = Slot { position, ..sample };
+        self.len += 1;
+        if self.leaves.get(leaf).len() > LEAF_MAX {
+            self.divide(slots, slot);
+        }
+    }
+
+    /// Counts a sample in on the way to its leaf, which is made if it is not there.
+    #[inline(always)]
+    fn count_in(&mut self, sample: &Slot, hash: u64) -> u32 {
+        let mut node = self.node_of(sample.key);
+        loop {
+            node = match node.kind() {
+                Kind::Leaf(leaf) => return leaf,
+                Kind::None => return self.open(sample.key),
                 Kind::Table(number) => {
                     let table = self.tables.get_mut(number);
-                    let child = table.child_of(s.key);
+                    let child = table.child_of(sample.key);
                     table.total += 1;
                     table.active[child] += 1;
-                    bits = table.bits;
-                    (parent, node) = (Parent::Child(number, child), table.children[child]);
+                    table.children[child]
                 }
-                Kind::Cuts(number) => {
-                    let cuts = self.cuts.get_mut(number);
-                    let part = cuts.part_of(&Rank::of(s.score, s.id, self.lower_is_harder));
-                    cuts.total += 1;
-                    cuts.parts[part].active += 1;
-                    (parent, node) = (Parent::Part(number, part), Node::leaf(cuts.parts[part].leaf));
-                }
-            }
-        };
-        self.append(slots, leaf, slot, false);
-        self.len += 1;
-        self.divide(slots, parent, leaf);
+                Kind::Cuts(number) => return self.count_into_part(sample, hash, number),
+            };
+        }
+    }
+
+    #[inline(never)]
+    fn count_into_part(&mut self, sample: &Slot, hash: u64, cuts: u32) -> u32 {
+        let rank = self.rank(sample, hash);
+        let cuts = self.cuts.get_mut(cuts);
+        let part = cuts.part_of(&rank);
+        cuts.total += 1;
+        cuts.parts[part].active += 1;
+        cuts.parts[part].leaf
+    }
+
+    /// Makes the leaf of a key for which there is none.
+    #[cold]
+    fn open(&mut self, key: Key) -> u32 {
+        let root = self.root_of(key);
+        let (mut parent, mut bits) = (Parent::Root(root), root.bits());
+        while let Kind::Table(number) = self.at(parent).kind() {
+            let table = self.tables.get(number);
+            bits = table.bits;
+            parent = Parent::Child(number, table.child_of(key));
+        }
+        let leaf = self.new_leaf(key, bits);
+        self.set(parent, Node::leaf(leaf));
+        leaf
+    }
+
+    fn rank(&self, sample: &Slot, hash: u64) -> Rank {
+        sample.rank(hash, self.lower_is_harder)
     }
 
     /// Puts a slot at the end of a leaf: of those that rest, or of the others.
     pub(super) fn append(&mut self, slots: &mut Slots, leaf: u32, slot: u32, rests: bool) {
-        let l = self.leaves.get_mut(leaf);
-        slots.get_mut(slot).position = l.list.push(&mut self.arena, slot);
-        if rests {
+        let position = if rests {
+            let l = self.leaves.get_mut(leaf);
             l.resting += 1;
-        } else if l.resting > 0 {
-            // The resting ones stay at the end.
-            let first_resting = l.active() - 1;
-            l.swap(&mut self.arena, slots, first_resting, l.list.len() - 1);
+            l.list.push(&mut self.arena, slot)
+        } else {
+            self.append_active(slots, leaf, slot)
+        };
+        slots.get_mut(slot).position = position;
+    }
+
+    /// Puts a slot behind the last of a leaf that does not rest; its position, which is not written yet.
+    #[inline(always)]
+    fn append_active(&mut self, slots: &mut Slots, leaf: u32, slot: u32) -> u32 {
+        let l = self.leaves.get_mut(leaf);
+        let end = l.list.push(&mut self.arena, slot);
+        if l.resting == 0 {
+            return end;
         }
+        // The resting ones stay at the end.
+        let first_resting = l.active() - 1;
+        l.swap(&mut self.arena, slots, first_resting, end);
+        first_resting
     }
 
     /// Takes a slot out of its leaf.
-    pub(crate) fn unlink(&mut self, slots: &mut Slots, slot: u32) {
+    pub(crate) fn unlink(&mut self, slots: &mut Slots, slot: u32, hash: u64) {
         let s = *slots.get(slot);
-        let root = self.root_of(s.key);
-        if let Kind::Leaf(leaf) = self.root(root).kind() {
-            self.take_from_root(slots, &s, root, leaf);
-        } else if let Some(way) = self.way(&s) {
-            self.take(slots, &s, &way);
+        if let Some((leaf, _)) = self.leaf_of_both(&s, &s, hash) {
+            self.take(slots, &s, hash, leaf);
         }
     }
 
-    /// Gives a linked slot another key and score, in its leaf or in another.
-    #[inline]
-    pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, key: Key, score: f32) {
-        let old = *slots.get(slot);
-        let root = self.root_of(old.key);
-        let is_same_root = root == self.root_of(key);
-        let stays = match self.root(root).kind() {
-            Kind::Leaf(leaf) => {
-                // The usual way, and the shortest.
-                if !is_same_root {
-                    self.take_from_root(slots, &old, root, leaf);
-                }
-                is_same_root
+    /// Gives a linked slot another key, score and stamp, in its leaf or in another. `old` is what the slot holds.
+    #[inline(always)]
+    pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, hash: u64, old: &Slot, new: Slot) {
+        match self.leaf_of_both(old, &new, hash) {
+            Some((leaf, false)) => {
+                self.take(slots, old, hash, leaf);
+                self.enter(slots, slot, hash, new);
             }
-            _ => match self.way(&old) {
-                Some(way) if is_same_root && self.leaf_of(key, score, old.id) == Some(way.leaf) => true,
-                Some(way) => {
-                    self.take(slots, &old, &way);
-                    false
-                }
-                None => true,
-            },
-        };
-        let s = slots.get_mut(slot);
-        (s.key, s.score) = (key, score);
-        if !stays {
-            self.push(slots, slot);
+            _ => *slots.get_mut(slot) = Slot { position: old.position, ..new },
         }
     }
 
-    /// Takes a slot out of a leaf that is a root.
-    #[inline]
-    fn take_from_root(&mut self, slots: &mut Slots, s: &Slot, root: Root, leaf: u32) {
-        self.swap_remove(slots, leaf, s.position);
-        self.len -= 1;
-        if self.leaves.get(leaf).len() == 0 {
-            self.leaves.free.push(leaf);
-            self.set_root(root, Node::NONE);
-        }
-    }
-
-    /// The way to the leaf that holds a linked slot. Every linked slot is in the leaf of its key (`check`), so there is one.
-    #[inline]
-    fn way(&self, s: &Slot) -> Option<Way> {
-        let mut way = Way { steps: [(Node::NONE, 0); DEPTH_MAX], depth: 0, leaf: 0 };
-        let mut node = self.root(self.root_of(s.key));
+    /// The leaf that a linked slot is in, and whether `new` belongs there too. Every linked slot is in the leaf of its key and rank
+    /// (`check`), so there is one.
+    #[inline(always)]
+    fn leaf_of_both(&self, old: &Slot, new: &Slot, hash: u64) -> Option<(u32, bool)> {
+        let mut node = self.node_of(old.key);
+        let mut stays = self.is_same_root(old.key, new.key);
         loop {
-            let (child, below) = match node.kind() {
-                Kind::Leaf(leaf) => {
-                    way.leaf = leaf;
-                    return Some(way);
-                }
+            node = match node.kind() {
+                Kind::Leaf(leaf) => return Some((leaf, stays)),
                 Kind::None => return None,
-                Kind::Table(table) => {
-                    let table = self.tables.get(table);
-                    let child = table.child_of(s.key);
-                    (child, table.children[child])
+                Kind::Table(number) => {
+                    let table = self.tables.get(number);
+                    let child = table.child_of(old.key);
+                    stays &= child == table.child_of(new.key);
+                    table.children[child]
                 }
-                Kind::Cuts(cuts) => {
-                    let cuts = self.cuts.get(cuts);
-                    let part = cuts.part_of(&Rank::of(s.score, s.id, self.lower_is_harder));
-                    (part, Node::leaf(cuts.parts[part].leaf))
+                Kind::Cuts(number) => {
+                    let leaf = self.leaf_of_part(old, hash, number);
+                    return Some((leaf, stays && leaf == self.leaf_of_part(new, hash, number)));
                 }
             };
-            way.steps[way.depth] = (node, child as u32);
-            way.depth += 1;
-            node = below;
         }
     }
 
-    /// Takes a slot out of the leaf at the end of its way.
-    #[inline]
-    fn take(&mut self, slots: &mut Slots, s: &Slot, way: &Way) {
-        let rested = self.swap_remove(slots, way.leaf, s.position);
+    #[inline(never)]
+    fn leaf_of_part(&self, sample: &Slot, hash: u64, cuts: u32) -> u32 {
+        let cuts = self.cuts.get(cuts);
+        cuts.parts[cuts.part_of(&self.rank(sample, hash))].leaf
+    }
+
+    /// Takes a slot out of the leaf it is in.
+    #[inline(always)]
+    fn take(&mut self, slots: &mut Slots, s: &Slot, hash: u64, leaf: u32) {
+        let rested = self.swap_remove(slots, leaf, s.position);
         self.len -= 1;
-        let left = self.leaves.get(way.leaf).len();
-        let mut is_shrunk = left == 0;
-        for (node, child) in &way.steps[..way.depth] {
-            let (total, in_part) = self.count_out(*node, *child as usize, rested);
-            is_shrunk |= total < JOIN_BELOW || in_part && left < PART_MIN;
+        let left = self.leaves.get(leaf).len();
+        if self.count_out(s, hash, rested, left) || left == 0 {
+            self.shrink(slots, s, leaf);
         }
-        if is_shrunk {
-            self.shrink(slots, s, way.leaf);
+    }
+
+    /// Counts a sample out on the way to its leaf, which has `left` members now; whether something there has become small.
+    #[inline(always)]
+    fn count_out(&mut self, s: &Slot, hash: u64, rested: bool, left: u32) -> bool {
+        let mut node = self.node_of(s.key);
+        let mut is_small = false;
+        loop {
+            match node.kind() {
+                Kind::Leaf(_) | Kind::None => return is_small,
+                Kind::Table(number) => {
+                    let table = self.tables.get_mut(number);
+                    let child = table.child_of(s.key);
+                    table.total -= 1;
+                    *(if rested { &mut table.resting } else { &mut table.active[child] }) -= 1;
+                    is_small |= table.total < JOIN_BELOW;
+                    node = table.children[child];
+                }
+                Kind::Cuts(number) => {
+                    return self.count_out_of_part(s, hash, rested, number) || is_small || left < PART_MIN;
+                }
+            }
         }
+    }
+
+    #[inline(never)]
+    fn count_out_of_part(&mut self, s: &Slot, hash: u64, rested: bool, cuts: u32) -> bool {
+        let rank = self.rank(s, hash);
+        let cuts = self.cuts.get_mut(cuts);
+        let part = cuts.part_of(&rank);
+        cuts.total -= 1;
+        *(if rested { &mut cuts.resting } else { &mut cuts.parts[part].active }) -= 1;
+        cuts.total < JOIN_BELOW
     }
 
     /// Does away with what is empty, and joins what is small, on the way to the leaf that a slot has been taken out of.
@@ -187,25 +213,6 @@ impl Buckets {
                 }
             }
         }
-    }
-
-    /// Counts a member out of a child of a table, or a part of cuts: the members left, and whether it is a part.
-    #[inline]
-    fn count_out(&mut self, node: Node, child: usize, rested: bool) -> (u32, bool) {
-        let (total, resting, active, is_part) = match node.kind() {
-            Kind::Table(table) => {
-                let table = self.tables.get_mut(table);
-                (&mut table.total, &mut table.resting, &mut table.active[child], false)
-            }
-            Kind::Cuts(cuts) => {
-                let cuts = self.cuts.get_mut(cuts);
-                (&mut cuts.total, &mut cuts.resting, &mut cuts.parts[child].active, true)
-            }
-            Kind::None | Kind::Leaf(_) => return (u32::MAX, false),
-        };
-        *total -= 1;
-        *(if rested { resting } else { active }) -= 1;
-        (*total, is_part)
     }
 
     /// Does away with an empty leaf at the end of a path, and with what is empty above it.
@@ -250,17 +257,20 @@ impl Buckets {
     }
 
     /// Takes the member at a position out of a leaf; whether it rested.
+    #[inline(always)]
     fn swap_remove(&mut self, slots: &mut Slots, leaf: u32, position: u32) -> bool {
         let l = self.leaves.get_mut(leaf);
-        let mut position = position;
-        let rested = position >= l.active();
-        if rested {
-            l.resting -= 1;
-        } else if l.resting > 0 {
-            // Between the active ones and the resting ones, before the last resting one takes its place.
-            let last_active = l.active() - 1;
-            l.swap(&mut self.arena, slots, position, last_active);
-            position = last_active;
+        let (mut position, mut rested) = (position, false);
+        if l.resting > 0 {
+            rested = position >= l.active();
+            if rested {
+                l.resting -= 1;
+            } else {
+                // Between the active ones and the resting ones, before the last resting one takes its place.
+                let last_active = l.active() - 1;
+                l.swap(&mut self.arena, slots, position, last_active);
+                position = last_active;
+            }
         }
         let last = l.list.pop(&mut self.arena);
         if position != l.list.len() {

@@ -28,8 +28,13 @@ impl Buckets {
         }
     }
 
-    /// Divides a leaf that has grown over [`LEAF_MAX`]. Its members move once.
-    pub(super) fn divide(&mut self, slots: &mut Slots, mut parent: Parent, leaf: u32) {
+    /// Divides the leaf of a slot, which has grown over [`LEAF_MAX`]. Its members move once.
+    #[cold]
+    pub(super) fn divide(&mut self, slots: &mut Slots, slot: u32) {
+        let Some(path) = self.path(slots.get(slot)) else {
+            return;
+        };
+        let (mut parent, leaf) = (path.place(), path.leaf);
         while self.leaves.get(leaf).len() > LEAF_MAX {
             match parent {
                 Parent::Part(cuts, part) => return self.cut(slots, cuts, part),

@@ -226,8 +226,9 @@ pub(crate) struct Buckets {
     /// Number of the highest octave that was ever reached, and the lowest key in it.
     top: i64,
     top_key: Key,
-    /// The first octave with roots of 1/8 octave, and the first with a root of its own.
+    /// The first octave with roots of 1/8 octave and the lowest key in it, and the first octave with a root of its own.
     fine_from: i64,
+    fine_low: Key,
     middle_from: i64,
     len: usize,
     lower_is_harder: bool,
@@ -236,7 +237,7 @@ pub(crate) struct Buckets {
 impl Buckets {
     /// For about `members` samples.
     pub(crate) fn new(members: usize, lower_is_harder: bool) -> Self {
-        Self {
+        let mut buckets = Self {
             arena: Arena::new(members),
             leaves: Store::new(),
             tables: Store::new(),
@@ -246,11 +247,14 @@ impl Buckets {
             coarse: BTreeMap::new(),
             top: 0,
             top_key: Key(0),
-            fine_from: roots::fine_from(0),
-            middle_from: roots::middle_from(0),
+            fine_from: 0,
+            fine_low: Key(0),
+            middle_from: 0,
             len: 0,
             lower_is_harder,
-        }
+        };
+        buckets.begin_at(Key(0));
+        buckets
     }
 
     /// Room for `blocks` blocks of members at once.

@@ -73,6 +73,35 @@ impl Buckets {
         }
     }
 
+    /// What hangs at the root of a key up to the highest octave. Fresh reports are of the fine roots, which a shift finds.
+    #[inline]
+    pub(super) fn node_of(&self, key: Key) -> Node {
+        if key.since(self.fine_low) >= 0 {
+            // The ring takes the low bits of a number, in which it is the high bits of its keys (`Root::low`).
+            self.fine.get(i64::from(key.0 >> FINE_BITS))
+        } else {
+            self.older_node_of(key)
+        }
+    }
+
+    #[cold]
+    fn older_node_of(&self, key: Key) -> Node {
+        self.root(self.root_of(key))
+    }
+
+    /// Whether two keys up to the highest octave are of one root.
+    #[inline]
+    pub(super) fn is_same_root(&self, a: Key, b: Key) -> bool {
+        // Every root is one fine root, or some whole ones.
+        (a.0 ^ b.0) >> FINE_BITS == 0
+            || a.since(self.fine_low) < 0 && b.since(self.fine_low) < 0 && self.is_same_older_root(a, b)
+    }
+
+    #[cold]
+    fn is_same_older_root(&self, a: Key, b: Key) -> bool {
+        self.root_of(a) == self.root_of(b)
+    }
+
     #[inline]
     pub(super) fn root(&self, root: Root) -> Node {
         match root {
@@ -142,11 +171,8 @@ impl Buckets {
     pub(super) fn reach(&mut self, slots: &mut Slots, key: Key) {
         if self.len == 0 {
             self.begin_at(key);
-            return;
-        }
-        let octave = self.octave(key);
-        if octave > self.top {
-            self.advance(slots, octave);
+        } else if key.since(self.top_key) >= 1 << MIDDLE_BITS {
+            self.advance(slots, self.octave(key));
         }
     }
 
@@ -158,6 +184,7 @@ impl Buckets {
     fn set_top(&mut self, top: i64, top_key: Key) {
         (self.top, self.top_key) = (top, top_key);
         (self.fine_from, self.middle_from) = (fine_from(top), middle_from(top));
+        self.fine_low = top_key.plus((self.fine_from - top) << MIDDLE_BITS);
     }
 
     /// Moves the highest octave up. Roots that leave a zone are joined into one of the next: into a leaf while that moves few

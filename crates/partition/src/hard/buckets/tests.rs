@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hard::slots::{Slot, Slots, VACANT};
+use crate::hash::placement_hash;
 
 impl Buckets {
     /// Every invariant: each slot stands once, where its key and position say; counts agree.
@@ -87,13 +88,14 @@ impl Tree {
             self.slots.grow(to);
         }
         let slot = self.slots.take();
-        *self.slots.get_mut(slot) = Slot { id, key, position: 0, score, stamp: 0 };
-        self.buckets.push(&mut self.slots, slot);
+        let sample = Slot { id, key, position: 0, score, stamp: 0 };
+        self.buckets.enter(&mut self.slots, slot, placement_hash(id), sample);
         slot
     }
 
     fn take(&mut self, slot: u32) {
-        self.buckets.unlink(&mut self.slots, slot);
+        let hash = placement_hash(self.slots.get(slot).id);
+        self.buckets.unlink(&mut self.slots, slot, hash);
         self.slots.release(slot);
     }
 

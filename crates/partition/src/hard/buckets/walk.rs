@@ -25,6 +25,11 @@ impl Path {
     pub(super) fn places(&self) -> &[Parent] {
         &self.steps[..self.len]
     }
+
+    /// The place that holds the leaf.
+    pub(super) fn place(&self) -> Parent {
+        self.steps[self.len - 1]
+    }
 }
 
 impl Buckets {
@@ -50,10 +55,10 @@ impl Buckets {
         }
     }
 
-    /// The leaf that a sample of this key, score and id is in, or would be.
-    #[inline]
+    /// The leaf that a sample of this key, score and id is in.
+    #[cfg(test)]
     pub(super) fn leaf_of(&self, key: Key, score: f32, id: u64) -> Option<u32> {
-        let mut node = self.root(self.root_of(key));
+        let mut node = self.node_of(key);
         loop {
             match node.kind() {
                 Kind::None => return None,
@@ -70,10 +75,9 @@ impl Buckets {
         }
     }
 
-    /// The leaf of a key, where the key alone tells.
+    /// The leaf of a key below a node, where the key alone tells.
     #[inline]
-    fn leaf_of_key(&self, key: Key) -> Option<u32> {
-        let mut node = self.root(self.root_of(key));
+    fn leaf_below(&self, mut node: Node, key: Key) -> Option<u32> {
         loop {
             match node.kind() {
                 Kind::Leaf(leaf) => return Some(leaf),
@@ -86,16 +90,10 @@ impl Buckets {
         }
     }
 
-    /// Whether a sample surely stays in its leaf when it gets this key.
-    #[inline]
-    fn surely_stays(&self, s: &Slot, key: Key) -> bool {
-        (s.key.0 ^ key.0) >> FINE_BITS == 0 && matches!(self.root(self.root_of(key)).kind(), Kind::Leaf(_))
-    }
-
     /// Starts loading the lines of a leaf that taking a linked slot out of it will touch; the leaf, where the key alone tells.
     #[inline]
     pub(crate) fn prefetch_take(&self, s: &Slot) -> Option<u32> {
-        let leaf = self.leaf_of_key(s.key)?;
+        let leaf = self.leaf_below(self.node_of(s.key), s.key)?;
         let list = &self.leaves.get(leaf).list;
         list.prefetch(&self.arena, s.position);
         list.prefetch(&self.arena, list.len().wrapping_sub(1));
@@ -105,14 +103,15 @@ impl Buckets {
     /// Starts loading the lines of leaves that moving a linked slot to `key` will touch; the leaf that it leaves, if it does.
     #[inline]
     pub(crate) fn prefetch_move(&self, s: &Slot, key: Key) -> Option<u32> {
-        if self.surely_stays(s, key) {
+        let from = self.node_of(s.key);
+        if (s.key.0 ^ key.0) >> FINE_BITS == 0 && matches!(from.kind(), Kind::Leaf(_)) {
             return None;
         }
-        if let Some(leaf) = self.leaf_of_key(key) {
-            let list = &self.leaves.get(leaf).list;
-            list.prefetch(&self.arena, list.len());
-        }
-        self.prefetch_take(s)
+        let leaf = self.leaf_below(from, s.key)?;
+        let list = &self.leaves.get(leaf).list;
+        list.prefetch(&self.arena, s.position);
+        list.prefetch(&self.arena, list.len().wrapping_sub(1));
+        Some(leaf)
     }
 
     /// Starts loading the last slot of a leaf: it takes the place of one that leaves.

@@ -19,7 +19,7 @@ pub fn ordered_score(score: f32, lower_is_harder: bool) -> u32 {
 }
 
 /// What decides between samples of one key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rank {
     /// [`ordered_score`].
     pub score: u32,
@@ -40,6 +40,22 @@ impl Rank {
     #[must_use]
     pub fn of(score: f32, id: u64, lower_is_harder: bool) -> Self {
         Self { score: ordered_score(score, lower_is_harder), hash: placement_hash(id), id }
+    }
+}
+
+impl Ord for Rank {
+    /// By score, hash and id. Score and hash are compared as one number: ids decide almost never.
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        let number = |rank: &Self| u128::from(rank.score) << 64 | u128::from(rank.hash);
+        number(self).cmp(&number(other)).then_with(|| self.id.cmp(&other.id))
+    }
+}
+
+impl PartialOrd for Rank {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

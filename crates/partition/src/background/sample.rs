@@ -1,15 +1,13 @@
 //! A generation of the background: the m smallest hashes under its salt, of all ids reported since it began (ESTIMATORS 1).
 
-use bytes::Bytes;
 use hashbrown::HashTable;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
 use crate::hard::hint::prefetch;
 use crate::hard::slots::{Attachment, Attributes};
 use crate::hash::background_hash;
 use crate::key::Hardness;
-use crate::op::ScoreUpdate;
+use crate::op::{Columns, Terms};
 use crate::partition::updated_score;
 use crate::row::Row;
 use crate::strata::Strata;
@@ -37,18 +35,22 @@ pub(crate) struct SavedMember<'a> {
     pub(crate) attachment: Option<&'a Attachment>,
 }
 
-/// A report as the background sees it.
+/// A reported row as the background sees it.
 pub(crate) struct Offer<'a> {
-    pub(crate) id: u64,
-    pub(crate) score: f32,
-    pub(crate) stamp: u32,
-    pub(crate) refuse_stale: bool,
-    pub(crate) model_version: u32,
-    pub(crate) update: ScoreUpdate,
+    pub(crate) rows: &'a Columns,
+    pub(crate) row: usize,
+    pub(crate) terms: &'a Terms,
     /// `None`: what is stored is kept.
     pub(crate) attributes: Option<Attributes>,
-    pub(crate) name: Option<&'a Arc<str>>,
-    pub(crate) payload: Option<&'a Bytes>,
+    /// Where the member stands, if [`Sample::prefetch`] found one; it may have moved since.
+    pub(crate) hint: u32,
+}
+
+impl Offer<'_> {
+    #[inline]
+    fn id(&self) -> u64 {
+        self.rows.ids[self.row]
+    }
 }
 
 /// What became of an offer.
@@ -151,21 +153,34 @@ impl Sample {
     }
 
     /// Enters or updates an id, if its hash is small enough.
+    #[inline]
     pub(crate) fn offer(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
-        let hash = self.hash(offer.id);
+        match self.members.get(offer.hint as usize) {
+            Some(member) if member.id == offer.id() => self.update(offer.hint as usize, hardness, offer),
+            _ => self.offer_by_hash(hardness, offer),
+        }
+    }
+
+    #[inline]
+    fn update(&mut self, at: usize, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
+        let member = &mut self.members[at];
+        let before = member.attributes.stratum;
+        let taken = member.update(hardness, offer);
+        let after = member.attributes.stratum;
+        if before != after {
+            self.strata.take(before);
+            self.strata.add(after);
+        }
+        taken
+    }
+
+    fn offer_by_hash(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
+        let hash = self.hash(offer.id());
         if hash >= self.limit {
             return Taken::Outside;
         }
         if let Some(at) = self.place_of(hash) {
-            let member = &mut self.members[at];
-            let before = member.attributes.stratum;
-            let taken = member.update(hardness, offer);
-            let after = member.attributes.stratum;
-            if before != after {
-                self.strata.take(before);
-                self.strata.add(after);
-            }
-            return taken;
+            return self.update(at, hardness, offer);
         }
         if self.members.len() == self.size_max {
             // The threshold becomes the (m+1)-th smallest hash: this one, or the largest member's, which leaves.
@@ -182,15 +197,15 @@ impl Sample {
             }
         }
         let mut member = Member {
-            id: offer.id,
-            score: offer.score,
-            stamp: offer.stamp,
-            model_version: offer.model_version,
+            id: offer.id(),
+            score: offer.rows.scores[offer.row],
+            stamp: offer.terms.stamp,
+            model_version: offer.terms.model_version,
             serves: 0,
             attributes: offer.attributes.unwrap_or_default(),
             attachment: None,
         };
-        member.attach(offer.name, offer.payload);
+        member.attach(offer);
         self.enter(hash, member);
         Taken::Member
     }
@@ -346,15 +361,17 @@ impl Sample {
         if hash < self.limit { self.place_of(hash) } else { None }
     }
 
-    /// Starts loading what an offer of `id` will touch.
+    /// Starts loading what an offer of `id` will touch: where its member most likely stands, `u32::MAX` where there is none.
     #[inline]
-    pub(crate) fn prefetch(&self, id: u64) {
+    pub(crate) fn prefetch(&self, id: u64) -> u32 {
         let hash = self.hash(id);
         if hash < self.limit
             && let Some(entry) = self.by_hash.find(hash, |entry| entry.may_be(hash))
         {
             prefetch(&self.members, entry.at() as usize);
+            return entry.at();
         }
+        u32::MAX
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -369,22 +386,30 @@ impl Sample {
 }
 
 impl Member {
+    #[inline]
     fn update(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
-        if offer.refuse_stale && (self.stamp.wrapping_sub(offer.stamp) as i32) > 0 {
+        let Offer { rows, row, terms, .. } = offer;
+        if terms.refuse_stale && (self.stamp.wrapping_sub(terms.stamp) as i32) > 0 {
             return Taken::Stale;
         }
-        self.score = updated_score(hardness, offer.update, self.score, offer.score);
-        self.stamp = offer.stamp;
-        self.model_version = offer.model_version;
+        self.score = updated_score(hardness, terms.update, self.score, rows.scores[*row]);
+        self.stamp = terms.stamp;
+        self.model_version = terms.model_version;
         self.serves = 0;
         if let Some(attributes) = offer.attributes {
             self.attributes = attributes;
         }
-        self.attach(offer.name, offer.payload);
+        self.attach(offer);
         Taken::Member
     }
 
-    fn attach(&mut self, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
+    #[inline]
+    fn attach(&mut self, offer: &Offer<'_>) {
+        let Offer { rows, row, .. } = offer;
+        if rows.names.is_empty() && rows.payloads.is_empty() {
+            return;
+        }
+        let (name, payload) = (rows.names.get(*row), rows.payloads.get(*row));
         if name.is_some() || payload.is_some_and(|p| !p.is_empty()) {
             self.attachment.get_or_insert_default().update(name, payload);
         }

@@ -26,7 +26,9 @@ pub(crate) struct Arena {
 impl Arena {
     /// For about `members` slot numbers.
     pub(crate) fn new(members: usize) -> Self {
-        Self { blocks: Segments::new(), wanted: members.div_ceil(BLOCK), used: 0, free: Vec::new() }
+        // The last block of a list is not full. Memory that is not touched costs nothing.
+        let wanted = (members + members / 4).div_ceil(BLOCK);
+        Self { blocks: Segments::new(), wanted, used: 0, free: Vec::new() }
     }
 
     /// Room for `blocks` blocks at once.
@@ -39,7 +41,6 @@ impl Arena {
         self.free.pop().unwrap_or_else(|| {
             let used = self.used as usize;
             if used == self.blocks.capacity() {
-                // Blocks that are not full: more than the members alone would need.
                 let spare = (self.wanted / 16).max(16);
                 self.blocks.grow(if used < self.wanted {
                     stage(self.wanted, used + 1)
@@ -120,9 +121,17 @@ impl List {
 
     /// Takes all, in order.
     pub(crate) fn drain(&mut self, arena: &mut Arena) -> Vec<u32> {
-        let all = self.iter(arena).collect();
+        let all = self.read(arena);
         arena.free.append(&mut self.blocks);
         self.len = 0;
+        all
+    }
+
+    /// All in order.
+    pub(crate) fn read(&self, arena: &Arena) -> Vec<u32> {
+        let mut all = Vec::with_capacity(self.blocks.len() * BLOCK);
+        self.blocks.iter().for_each(|block| all.extend_from_slice(&arena.blocks.get(*block as usize).0));
+        all.truncate(self.len as usize);
         all
     }
 

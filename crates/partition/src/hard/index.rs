@@ -21,10 +21,6 @@ struct Line {
 }
 
 impl Line {
-    fn entries(&self) -> &[u32] {
-        &self.words[..ENTRIES]
-    }
-
     #[inline]
     fn overflow(&self) -> u32 {
         self.words[ENTRIES]
@@ -132,11 +128,13 @@ impl Index {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
         loop {
-            if let Some(free) = self.lines[at].entries().iter().position(|e| *e == 0) {
-                self.lines[at].words[free] = entry;
+            let line = &mut self.lines[at];
+            let free = equal_lanes(&line.words, 0, u32::MAX).trailing_zeros() as usize;
+            if free < ENTRIES {
+                line.words[free] = entry;
                 return;
             }
-            self.lines[at].words[ENTRIES] += 1;
+            line.words[ENTRIES] += 1;
             at = self.after(at);
         }
     }
@@ -146,13 +144,14 @@ impl Index {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
         for _ in 0..self.lines.len() {
-            if let Some(found) = self.lines[at].entries().iter().position(|e| *e == entry) {
-                self.lines[at].words[found] = 0;
+            let line = &mut self.lines[at];
+            let found = equal_lanes(&line.words, entry, u32::MAX).trailing_zeros() as usize;
+            if found < ENTRIES {
+                line.words[found] = 0;
                 return;
             }
             // It stands further on, so every line up to it counted it.
-            let overflow = &mut self.lines[at].words[ENTRIES];
-            *overflow = overflow.saturating_sub(1);
+            line.words[ENTRIES] = line.words[ENTRIES].saturating_sub(1);
             at = self.after(at);
         }
     }

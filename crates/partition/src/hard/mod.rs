@@ -133,10 +133,7 @@ impl Hard {
 
     /// The lowest place, and the slot that holds it.
     pub(crate) fn lowest(&mut self) -> Option<(Place, u32)> {
-        if self.victims.is_empty() {
-            self.victims.refill(&self.buckets, &self.slots, self.lower_is_harder);
-        }
-        self.victims.first()
+        self.victims.lowest(&self.buckets, &self.slots, self.lower_is_harder)
     }
 
     /// The lowest place, read without the queue of victims.

@@ -2,19 +2,12 @@
 
 use super::Partition;
 use crate::background::{Offer, Taken};
-use crate::hard::slots::Attributes;
-use crate::op::{Columns, Terms};
+use crate::op::Terms;
 
 impl Partition {
     /// Shows a row to the background.
-    pub(super) fn offer(
-        &mut self,
-        rows: &Columns,
-        row: usize,
-        terms: &Terms,
-        attributes: Option<Attributes>,
-    ) -> Taken {
-        let id = rows.ids[row];
+    #[inline]
+    pub(super) fn offer(&mut self, id: u64, of_witness: bool, offer: Offer<'_>) -> Taken {
         match &mut self.background {
             None => {
                 self.renew_dense(id);
@@ -22,8 +15,10 @@ impl Partition {
                 Taken::Outside
             }
             Some(background) => {
-                background.witness(id);
-                self.offer_to_samples(rows, row, terms, attributes)
+                if of_witness {
+                    background.witness(id);
+                }
+                self.offer_to_samples(offer)
             }
         }
     }
@@ -38,33 +33,21 @@ impl Partition {
         }
     }
 
-    fn offer_to_samples(
-        &mut self,
-        rows: &Columns,
-        row: usize,
-        terms: &Terms,
-        attributes: Option<Attributes>,
-    ) -> Taken {
+    #[inline]
+    fn offer_to_samples(&mut self, mut offer: Offer<'_>) -> Taken {
         let Some(background) = &mut self.background else {
             return Taken::Outside;
         };
-        let offer = Offer {
-            id: rows.ids[row],
-            score: rows.scores[row],
-            stamp: terms.stamp,
-            refuse_stale: terms.refuse_stale,
-            model_version: terms.model_version,
-            update: terms.update,
-            attributes,
-            name: rows.names.get(row),
-            payload: rows.payloads.get(row),
-        };
-        let mut taken = Taken::Outside;
-        for sample in background.samples_mut() {
-            match sample.offer(&self.spec.hardness, &offer) {
+        let mut taken = background.serving.offer(&self.spec.hardness, &offer);
+        if taken == Taken::Stale {
+            return taken;
+        }
+        if let Some(filling) = &mut background.filling {
+            // It was not looked for there.
+            offer.hint = u32::MAX;
+            match filling.offer(&self.spec.hardness, &offer) {
                 Taken::Outside => {}
-                Taken::Stale => return Taken::Stale,
-                Taken::Member => taken = Taken::Member,
+                other => taken = other,
             }
         }
         self.leases.follow(background.serving.number, background.serving.limit());
@@ -86,9 +69,9 @@ impl Partition {
     }
 
     /// Which of up to 32 rows may be of the witness, and which of a generation of the background, a bit each. Starts loading what
-    /// offering the latter will touch.
+    /// offering the latter will touch, and says where a member of the serving generation most likely stands.
     #[inline]
-    pub(super) fn look_at_background(&self, ids: &[u64]) -> (u32, u32) {
+    pub(super) fn look_at_background(&self, ids: &[u64], members: &mut [u32]) -> (u32, u32) {
         let Some(background) = &self.background else {
             // Every id is.
             return (u32::MAX, u32::MAX);
@@ -100,8 +83,11 @@ impl Partition {
         }
         let mut left = of_background;
         while left != 0 {
-            let id = ids[left.trailing_zeros() as usize];
-            background.samples().for_each(|sample| sample.prefetch(id));
+            let at = left.trailing_zeros() as usize;
+            members[at] = background.serving.prefetch(ids[at]);
+            if let Some(filling) = &background.filling {
+                filling.prefetch(ids[at]);
+            }
             left &= left - 1;
         }
         (of_witness, of_background)

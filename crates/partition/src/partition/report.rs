@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Partition, updated_score};
-use crate::background::Taken;
+use crate::background::{Offer, Taken};
 use crate::hard::Probe;
 use crate::hard::slots::{Attributes, Slot};
 use crate::key::Key;
@@ -14,7 +14,7 @@ use crate::place::{Place, Rank, ordered_score};
 const STAGE: usize = 32;
 /// Stages between the first look at a row and the row's turn.
 const STAGES_AHEAD: usize = 4;
-/// No leaf.
+/// No leaf, or no member.
 const NONE: u32 = u32::MAX;
 
 /// What was found out about the rows of a stage before their turn.
@@ -24,6 +24,8 @@ struct Ahead {
     probes: [Probe; STAGE],
     /// The leaves that samples leave; `NONE` where none does.
     leaves: [u32; STAGE],
+    /// Where members of the background most likely stand.
+    members: [u32; STAGE],
     /// Bit i: row i may be of the witness, or of a generation of the background. Their thresholds never rise, so no other row can
     /// have come to be.
     of_witness: u32,
@@ -65,8 +67,13 @@ impl Partition {
         let (from, to) = (range.start, range.end);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = range.len().div_ceil(STAGE);
-        let nothing =
-            Ahead { probes: [Probe::Absent; STAGE], leaves: [NONE; STAGE], of_witness: 0, of_background: 0 };
+        let nothing = Ahead {
+            probes: [Probe::Absent; STAGE],
+            leaves: [NONE; STAGE],
+            members: [NONE; STAGE],
+            of_witness: 0,
+            of_background: 0,
+        };
         let mut ahead = [nothing; STAGES_AHEAD];
         for i in 0..stages + STAGES_AHEAD {
             rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
@@ -91,7 +98,8 @@ impl Partition {
     /// Reads the index lines of a stage and asks for the slots they name, for those that may be evicted, and for members of the
     /// background.
     fn probe(&self, rows: &Columns, range: Range<usize>, ahead: &mut Ahead) {
-        (ahead.of_witness, ahead.of_background) = self.look_at_background(&rows.ids[range.clone()]);
+        (ahead.of_witness, ahead.of_background) =
+            self.look_at_background(&rows.ids[range.clone()], &mut ahead.members);
         let full = self.hard.is_full();
         let mut evictions = 3 * STAGE;
         for ((hash, key), probe) in
@@ -154,7 +162,8 @@ impl Partition {
         let attributes = if self.has_attributes { self.attributes_of(rows, row, found) } else { None };
         let mut taken = Taken::Outside;
         if (ahead.of_witness | ahead.of_background) >> at & 1 != 0 {
-            taken = self.offer(rows, row, terms, attributes);
+            let offer = Offer { rows, row, terms, attributes, hint: ahead.members[at] };
+            taken = self.offer(id, ahead.of_witness >> at & 1 != 0, offer);
             if taken == Taken::Stale {
                 counts.stale += 1;
                 return;

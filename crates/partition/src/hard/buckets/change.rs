@@ -98,7 +98,7 @@ impl Buckets {
     /// Takes a slot out of its leaf.
     pub(crate) fn unlink(&mut self, slots: &mut Slots, slot: u32, hash: u64) {
         let s = *slots.get(slot);
-        if let Some((leaf, _)) = self.leaf_of_both(&s, &s, hash) {
+        if let Some((leaf, _)) = self.leaf_of_both(&s, None, hash) {
             self.take(slots, &s, hash, leaf);
         }
     }
@@ -106,7 +106,7 @@ impl Buckets {
     /// Gives a linked slot another key, score and stamp, in its leaf or in another. `old` is what the slot holds.
     #[inline(always)]
     pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, hash: u64, old: &Slot, new: Slot) {
-        match self.leaf_of_both(old, &new, hash) {
+        match self.leaf_of_both(old, Some(&new), hash) {
             Some((leaf, false)) => {
                 self.take(slots, old, hash, leaf);
                 self.enter(slots, slot, hash, new);
@@ -118,9 +118,9 @@ impl Buckets {
     /// The leaf that a linked slot is in, and whether `new` belongs there too. Every linked slot is in the leaf of its key and rank
     /// (`check`), so there is one.
     #[inline(always)]
-    fn leaf_of_both(&self, old: &Slot, new: &Slot, hash: u64) -> Option<(u32, bool)> {
+    fn leaf_of_both(&self, old: &Slot, new: Option<&Slot>, hash: u64) -> Option<(u32, bool)> {
         let mut node = self.node_of(old.key);
-        let mut stays = self.is_same_root(old.key, new.key);
+        let mut stays = new.is_some_and(|new| self.is_same_root(old.key, new.key));
         loop {
             node = match node.kind() {
                 Kind::Leaf(leaf) => return Some((leaf, stays)),
@@ -128,12 +128,13 @@ impl Buckets {
                 Kind::Table(number) => {
                     let table = self.tables.get(number);
                     let child = table.child_of(old.key);
-                    stays &= child == table.child_of(new.key);
+                    stays &= new.is_some_and(|new| child == table.child_of(new.key));
                     table.children[child]
                 }
                 Kind::Cuts(number) => {
                     let leaf = self.leaf_of_part(old, hash, number);
-                    return Some((leaf, stays && leaf == self.leaf_of_part(new, hash, number)));
+                    let is_it = |new: &Slot| leaf == self.leaf_of_part(new, hash, number);
+                    return Some((leaf, stays && new.is_some_and(is_it)));
                 }
             };
         }

@@ -272,6 +272,11 @@ impl Buckets {
         self.leaves.get(leaf).list.iter(&self.arena)
     }
 
+    /// Slots of a leaf, read at once.
+    pub(crate) fn read_members(&self, leaf: u32) -> Vec<u32> {
+        self.leaves.get(leaf).list.read(&self.arena)
+    }
+
     /// Slots of a leaf that do not rest.
     pub(crate) fn active_members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
         let leaf = self.leaves.get(leaf);

@@ -167,7 +167,7 @@ impl Buckets {
     }
 
     /// Makes sure that a key is not above the highest octave.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reach(&mut self, slots: &mut Slots, key: Key) {
         if self.len == 0 {
             self.begin_at(key);
@@ -177,6 +177,7 @@ impl Buckets {
     }
 
     /// An empty tree's highest octave is the first key's.
+    #[cold]
     pub(super) fn begin_at(&mut self, key: Key) {
         self.set_top(i64::from(key.0 >> MIDDLE_BITS), lowest_in(key, MIDDLE_BITS));
     }
@@ -189,6 +190,7 @@ impl Buckets {
 
     /// Moves the highest octave up. Roots that leave a zone are joined into one of the next: into a leaf while that moves few
     /// members in all, into a table of them otherwise.
+    #[cold]
     fn advance(&mut self, slots: &mut Slots, to: i64) {
         let mut moves = LEAF_MAX;
         let mut to_coarse: BTreeMap<i64, [Node; MIDDLE_IN_COARSE as usize]> = BTreeMap::new();

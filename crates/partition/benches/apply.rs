@@ -67,21 +67,31 @@ impl Pool {
     }
 }
 
-type Law = (&'static str, fn(&mut u64) -> f64);
+/// Its name, and how the scores come about that fill the pool, and those after them.
+type Law = (&'static str, fn(&mut u64) -> f64, fn(&mut u64) -> f64);
+
+fn lognormal(x: &mut u64) -> f64 {
+    (2.0 * normal(x)).exp2()
+}
+
+fn sigmoid<const MEAN: i32>(x: &mut u64) -> f64 {
+    1.0 / (1.0 + (-(f64::from(MEAN) + normal(x))).exp())
+}
 
 fn main() {
     if std::env::args().any(|a| a == "--test" || a == "--list") {
         return;
     }
-    let laws: [Law; 4] = [
-        ("lognormal", |x| (2.0 * normal(x)).exp2()),
-        ("sigmoid(N(4,1))", |x| 1.0 / (1.0 + (-(4.0 + normal(x))).exp())),
-        ("sigmoid(N(8,1))", |x| 1.0 / (1.0 + (-(8.0 + normal(x))).exp())),
-        ("all equal", |_| 0.5),
+    let laws: [Law; 5] = [
+        ("lognormal", lognormal, lognormal),
+        ("sigmoid(N(4,1))", sigmoid::<4>, sigmoid::<4>),
+        ("sigmoid(N(8,1))", sigmoid::<8>, sigmoid::<8>),
+        ("all equal", |_| 0.5, |_| 0.5),
+        ("zeros first", |_| 0.0, |x| 1.0 + uniform(x)),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     for size in [125_000_u64, 1_000_000] {
-        for (name, law) in laws {
+        for (name, first, law) in laws {
             let is_wanted = |what: &str| {
                 let case = format!("{size}/{name}/{what}");
                 wanted.is_empty() || wanted.iter().any(|w| case.contains(w.as_str()))
@@ -93,7 +103,7 @@ fn main() {
             let mut x = 7;
             for start in (0..size).step_by(ROWS) {
                 let ids: Vec<u64> = (start..(start + ROWS as u64).min(size)).collect();
-                let scores: Vec<f32> = ids.iter().map(|_| law(&mut x) as f32).collect();
+                let scores: Vec<f32> = ids.iter().map(|_| first(&mut x) as f32).collect();
                 pool.apply(&ids, &scores);
             }
             let mut next = size;

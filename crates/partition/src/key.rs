@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::log2::log2;
+
 /// Key units in one octave (a factor of two in weight).
 pub const UNITS_PER_OCTAVE: i64 = 1 << 16;
 /// log2 of a base weight is clamped to plus or minus this many octaves.
@@ -80,13 +82,13 @@ impl Default for Hardness {
 }
 
 impl Hardness {
-    /// log2 b(s), not yet clamped; `score` must be finite. In double precision and by `libm`, so that it has the same bits on every
-    /// machine.
+    /// log2 b(s), not yet clamped; `score` must be finite. In double precision and without the platform's mathematical library, so that
+    /// it has the same bits on every machine.
     #[inline]
     #[must_use]
     pub fn log2_weight(&self, score: f32) -> f64 {
         let log2 = match self.function {
-            HardnessFunction::Power { offset } => libm::log2(f64::from(score.max(0.0)) + f64::from(offset)),
+            HardnessFunction::Power { offset } => log2(f64::from(score.max(0.0)) + f64::from(offset)),
             HardnessFunction::Exponential { temperature } => {
                 f64::from(score) * (std::f64::consts::LOG2_E / f64::from(temperature))
             }

@@ -17,6 +17,7 @@ pub mod id_map;
 mod image;
 pub mod key;
 mod leases;
+mod log2;
 pub mod op;
 mod partition;
 pub mod place;

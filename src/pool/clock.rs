@@ -47,6 +47,17 @@ impl TimeSource {
             Self::Manual(millis) => millis.load(Ordering::Relaxed),
         }
     }
+
+    /// The first reading of [`Self::now_millis`] by which all of `duration` has gone by from now on. Readings are rounded down: one
+    /// reading and the duration added up would be over too soon.
+    #[must_use]
+    pub fn end_millis(&self, duration: Duration) -> u64 {
+        let whole = |duration: Duration| duration.as_nanos().div_ceil(1_000_000) as u64;
+        match self {
+            Self::Monotonic { start, unix_millis } => unix_millis + whole(start.elapsed() + duration),
+            Self::Manual(millis) => millis.load(Ordering::Relaxed) + whole(duration),
+        }
+    }
 }
 
 /// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
@@ -139,6 +150,12 @@ impl Clock {
     #[must_use]
     pub fn now_millis(&self) -> u64 {
         self.time.now_millis()
+    }
+
+    /// The first reading of it by which all of `duration` has gone by from now on.
+    #[must_use]
+    pub fn end_millis(&self, duration: Duration) -> u64 {
+        self.time.end_millis(duration)
     }
 
     /// Now: wall time, or the highest step reported.
@@ -247,6 +264,24 @@ mod tests {
         assert_eq!(clock.now().decay_units - start, 65_536);
         millis.store(180_000, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 131_072);
+    }
+
+    #[test]
+    fn a_duration_is_never_over_too_soon() {
+        let time = TimeSource::monotonic();
+        for round in 0..40 {
+            // So that it begins anywhere within a millisecond.
+            std::thread::sleep(Duration::from_micros(37 * round));
+            let (begun, duration) = (Instant::now(), Duration::from_micros(2000 + 10 * round));
+            let end = time.end_millis(duration);
+            while time.now_millis() < end {
+                std::hint::spin_loop();
+            }
+            assert!(begun.elapsed() >= duration, "{:?} of {duration:?}", begun.elapsed());
+        }
+        let (millis, time) = manual();
+        millis.store(5, Ordering::Relaxed);
+        assert_eq!(time.end_millis(Duration::from_micros(1001)), 7);
     }
 
     #[test]

@@ -134,8 +134,7 @@ impl Pool {
         let spec = &*self.spec();
         let begun = Instant::now();
         let now = self.clock.now();
-        let now_millis = self.clock.now_millis();
-        self.store.expire(now_millis).await?;
+        self.store.expire(self.clock.now_millis()).await?;
         let lease = request.lease.unwrap_or(spec.serve_limits.lease);
         let step = request.step.or_else(|| self.clock.step());
         let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
@@ -177,7 +176,7 @@ impl Pool {
                     n => n,
                 },
                 lease_until: (!request.dry_run && !lease.is_zero())
-                    .then(|| now_millis + lease.as_millis().max(1) as u64),
+                    .then(|| self.clock.end_millis(lease)),
             },
             seed: request.seed.unwrap_or_else(rand::random),
             scan_limit: self.limits.scan_limit,

@@ -175,8 +175,7 @@ impl Pool {
                     0 => u16::MAX,
                     n => n,
                 },
-                lease_until: (!request.dry_run && !lease.is_zero())
-                    .then(|| self.clock.end_millis(lease)),
+                lease_until: (!request.dry_run && !lease.is_zero()).then(|| self.clock.end_millis(lease)),
             },
             seed: request.seed.unwrap_or_else(rand::random),
             scan_limit: self.limits.scan_limit,

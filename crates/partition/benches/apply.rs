@@ -7,7 +7,7 @@
 #![allow(clippy::disallowed_types)]
 
 use hardneg_partition::hash::{background_hash, placement_hash};
-use hardneg_partition::key::Hardness;
+use hardneg_partition::key::{Hardness, HardnessFunction};
 use hardneg_partition::{BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Terms};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,22 +28,23 @@ fn normal(x: &mut u64) -> f64 {
 struct Pool {
     partitions: Vec<Partition>,
     position: u64,
+    hardness: Hardness,
 }
 
 impl Pool {
-    fn new(capacity: usize) -> Self {
+    fn new(capacity: usize, hardness: Hardness) -> Self {
         let partition = |number: usize| {
             let even = capacity / PARTITIONS;
             Partition::new(PartitionSpec {
                 capacity: even + 6 * (even as f64).sqrt() as usize,
                 background: BackgroundSpec::Sampled { size: 65_536 / PARTITIONS },
-                hardness: Hardness::default(),
+                hardness,
                 named: false,
                 salt_seed: number as u64,
                 unstored_serves: 1,
             })
         };
-        Self { partitions: (0..PARTITIONS).map(partition).collect(), position: 0 }
+        Self { partitions: (0..PARTITIONS).map(partition).collect(), position: 0, hardness }
     }
 
     /// Nanoseconds a row.
@@ -59,7 +60,7 @@ impl Pool {
         self.position += 1;
         for (partition, (ids, scores)) in self.partitions.iter_mut().zip(rows) {
             let range = 0..ids.len();
-            let rows = Arc::new(Columns::plain(ids, scores, &Hardness::default(), D));
+            let rows = Arc::new(Columns::plain(ids, scores, &self.hardness, D));
             let terms = Terms { decay_units: D, ..Terms::default() };
             partition.apply(Op { position: self.position, change: Change::Report { rows, range, terms } });
         }
@@ -67,8 +68,8 @@ impl Pool {
     }
 }
 
-/// Its name, and how the scores come about that fill the pool, and those after them.
-type Law = (&'static str, fn(&mut u64) -> f64, fn(&mut u64) -> f64);
+/// Its name, the temperature of an exponential, and how the scores come about that fill the pool, and those after them.
+type Law = (&'static str, Option<f32>, fn(&mut u64) -> f64, fn(&mut u64) -> f64);
 
 fn lognormal(x: &mut u64) -> f64 {
     (2.0 * normal(x)).exp2()
@@ -82,16 +83,18 @@ fn main() {
     if std::env::args().any(|a| a == "--test" || a == "--list") {
         return;
     }
-    let laws: [Law; 5] = [
-        ("lognormal", lognormal, lognormal),
-        ("sigmoid(N(4,1))", sigmoid::<4>, sigmoid::<4>),
-        ("sigmoid(N(8,1))", sigmoid::<8>, sigmoid::<8>),
-        ("all equal", |_| 0.5, |_| 0.5),
-        ("zeros first", |_| 0.0, |x| 1.0 + uniform(x)),
+    let logits = |x: &mut u64| 5.0 * normal(x);
+    let laws: [Law; 6] = [
+        ("lognormal", None, lognormal, lognormal),
+        ("sigmoid(N(4,1))", None, sigmoid::<4>, sigmoid::<4>),
+        ("sigmoid(N(8,1))", None, sigmoid::<8>, sigmoid::<8>),
+        ("all equal", None, |_| 0.5, |_| 0.5),
+        ("zeros first", None, |_| 0.0, |x| 1.0 + uniform(x)),
+        ("exp(N(0,5)/.05)", Some(0.05), logits, logits),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     for size in [125_000_u64, 1_000_000] {
-        for (name, first, law) in laws {
+        for (name, temperature, first, law) in laws {
             let is_wanted = |what: &str| {
                 let case = format!("{size}/{name}/{what}");
                 wanted.is_empty() || wanted.iter().any(|w| case.contains(w.as_str()))
@@ -99,7 +102,11 @@ fn main() {
             if !is_wanted("upsert") && !is_wanted("insert") {
                 continue;
             }
-            let mut pool = Pool::new(size as usize);
+            let exponential = |temperature| Hardness {
+                function: HardnessFunction::Exponential { temperature },
+                ..Hardness::default()
+            };
+            let mut pool = Pool::new(size as usize, temperature.map_or_else(Hardness::default, exponential));
             let mut x = 7;
             for start in (0..size).step_by(ROWS) {
                 let ids: Vec<u64> = (start..(start + ROWS as u64).min(size)).collect();

@@ -39,7 +39,8 @@ pub(crate) fn log2(x: f64) -> f64 {
     let mantissa = f64::from_bits(bits & ((1 << MANTISSA_BITS) - 1) | 1.0_f64.to_bits());
     // Below 2^-8.
     let r = mantissa * inverse - 1.0;
-    let series = r * (1.0 + r * (-1.0 / 2.0 + r * (1.0 / 3.0 + r * (-1.0 / 4.0 + r * (1.0 / 5.0 - r / 6.0)))));
+    let series =
+        r * (1.0 + r * (-1.0 / 2.0 + r * (1.0 / 3.0 + r * (-1.0 / 4.0 + r * (1.0 / 5.0 - r / 6.0)))));
     f64::from(exponent) + (log2 + series * std::f64::consts::LOG2_E)
 }
 
@@ -51,7 +52,17 @@ mod tests {
     /// Against libm, whose error is below one unit in the last place.
     #[test]
     fn it_agrees_with_a_library() {
-        let edges = [f64::MIN_POSITIVE, 1e-45, 1e-9, 1.0 - f64::EPSILON, 1.0, 1.0 + f64::EPSILON, 2.0, 3.4e38, f64::MAX];
+        let edges = [
+            f64::MIN_POSITIVE,
+            1e-45,
+            1e-9,
+            1.0 - f64::EPSILON,
+            1.0,
+            1.0 + f64::EPSILON,
+            2.0,
+            3.4e38,
+            f64::MAX,
+        ];
         let any = (0..2_000_000u64).map(|i| {
             let hash = background_hash(i, 5);
             // Half of them near 1, where the logarithm is small; the others of any magnitude that a score can have.
@@ -60,7 +71,10 @@ mod tests {
         });
         for x in edges.into_iter().chain(any) {
             let (ours, theirs) = (log2(x), libm::log2(x));
-            assert!((ours - theirs).abs() <= 1e-15 + theirs.abs() * f64::EPSILON, "{x:e}: {ours:e}, {theirs:e}");
+            assert!(
+                (ours - theirs).abs() <= 1e-15 + theirs.abs() * f64::EPSILON,
+                "{x:e}: {ours:e}, {theirs:e}"
+            );
         }
     }
 

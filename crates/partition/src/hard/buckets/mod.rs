@@ -16,8 +16,6 @@ mod roots;
 mod shape;
 mod walk;
 
-use std::collections::BTreeMap;
-
 use super::arena::{Arena, List};
 use crate::key::Key;
 use crate::place::{Place, Rank};
@@ -220,16 +218,17 @@ pub(crate) struct Buckets {
     tables: Store<Table>,
     cuts: Store<Cuts>,
     /// Roots of 1/8 octave, by key >> FINE_BITS; of 1 octave, by number of the octave; of 32 octaves.
-    fine: Ring,
-    middle: Ring,
-    coarse: BTreeMap<i64, Node>,
+    fine: Ring<512>,
+    middle: Ring<512>,
+    coarse: Ring<1024>,
     /// Number of the highest octave that was ever reached, and the lowest key in it.
     top: i64,
     top_key: Key,
-    /// The first octave with roots of 1/8 octave and the lowest key in it, and the first octave with a root of its own.
+    /// The first octave with roots of 1/8 octave, the first with a root of its own, and the lowest key in each.
     fine_from: i64,
     fine_low: Key,
     middle_from: i64,
+    middle_low: Key,
     len: usize,
     lower_is_harder: bool,
 }
@@ -244,12 +243,13 @@ impl Buckets {
             cuts: Store::new(),
             fine: Ring::new(),
             middle: Ring::new(),
-            coarse: BTreeMap::new(),
+            coarse: Ring::new(),
             top: 0,
             top_key: Key(0),
             fine_from: 0,
             fine_low: Key(0),
             middle_from: 0,
+            middle_low: Key(0),
             len: 0,
             lower_is_harder,
         };
@@ -297,7 +297,7 @@ impl Buckets {
             + self.cuts.items.iter().map(parts).sum::<usize>()
             + self.fine.memory_bytes()
             + self.middle.memory_bytes()
-            + self.coarse.len() * 24
+            + self.coarse.memory_bytes()
     }
 }
 

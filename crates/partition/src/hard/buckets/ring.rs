@@ -2,26 +2,23 @@
 
 use super::Node;
 
-/// Places in a ring.
-pub(super) const PLACES: i64 = 512;
-const WORDS: usize = PLACES as usize / 64;
-
-/// Nodes of up to [`PLACES`] consecutive numbers.
+/// Nodes of up to `PLACES` (a power of two, at least 64) consecutive numbers.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(super) struct Ring<const PLACES: usize> {
     /// Empty until a node is entered.
     nodes: Vec<Node>,
-    occupied: [u64; WORDS],
+    /// A bit for each.
+    occupied: Vec<u64>,
 }
 
-impl Ring {
+impl<const PLACES: usize> Ring<PLACES> {
     pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), occupied: [0; WORDS] }
+        Self { nodes: Vec::new(), occupied: Vec::new() }
     }
 
     #[inline]
     fn place(number: i64) -> usize {
-        (number & (PLACES - 1)) as usize
+        number as usize % PLACES
     }
 
     #[inline]
@@ -31,7 +28,8 @@ impl Ring {
 
     pub(super) fn set(&mut self, number: i64, node: Node) {
         if self.nodes.is_empty() {
-            self.nodes = vec![Node::NONE; PLACES as usize];
+            self.nodes = vec![Node::NONE; PLACES];
+            self.occupied = vec![0; PLACES / 64];
         }
         let at = Self::place(number);
         self.nodes[at] = node;
@@ -49,7 +47,7 @@ impl Ring {
 
     /// The first occupied number of `from..=to`.
     pub(super) fn first(&self, from: i64, to: i64) -> Option<i64> {
-        let mut number = from;
+        let mut number = if self.nodes.is_empty() { to + 1 } else { from };
         while number <= to {
             let at = Self::place(number);
             let word = self.occupied[at / 64] >> (at % 64);
@@ -61,9 +59,25 @@ impl Ring {
         None
     }
 
+    /// The lowest node of a range of numbers.
+    pub(super) fn lowest(&self, (from, to): (i64, i64)) -> Option<Node> {
+        self.first(from, to).map(|number| self.get(number))
+    }
+
+    /// Visits the nodes of a range of numbers, the highest first, until `visit` returns false; whether it never did.
+    pub(super) fn down(&self, (from, mut to): (i64, i64), mut visit: impl FnMut(i64, Node) -> bool) -> bool {
+        while let Some(number) = self.last(from, to) {
+            if !visit(number, self.get(number)) {
+                return false;
+            }
+            to = number - 1;
+        }
+        true
+    }
+
     /// The last occupied number of `from..=to`.
     pub(super) fn last(&self, from: i64, to: i64) -> Option<i64> {
-        let mut number = to;
+        let mut number = if self.nodes.is_empty() { from - 1 } else { to };
         while number >= from {
             let at = Self::place(number);
             let word = self.occupied[at / 64] << (63 - at % 64);
@@ -76,7 +90,7 @@ impl Ring {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
+        self.nodes.capacity() * size_of::<Node>() + self.occupied.capacity() * 8
     }
 }
 
@@ -86,7 +100,7 @@ mod tests {
 
     #[test]
     fn occupied_numbers_are_found_from_both_ends() {
-        let mut ring = Ring::new();
+        let mut ring: Ring<512> = Ring::new();
         assert_eq!((ring.first(-5, 500), ring.last(-5, 500)), (None, None));
         for number in [-3, 60, 64, 400] {
             ring.set(number, Node::leaf(7));

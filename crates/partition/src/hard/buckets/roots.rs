@@ -13,6 +13,8 @@ pub(super) const COARSE_BITS: u32 = 21;
 /// Roots of one zone in a root of the next.
 const FINE_IN_MIDDLE: i64 = 1 << (MIDDLE_BITS - FINE_BITS);
 const MIDDLE_IN_COARSE: i64 = 1 << (COARSE_BITS - MIDDLE_BITS);
+/// Half the circle of keys.
+const COARSE_ROOTS_MAX: i64 = 1 << (31 - COARSE_BITS);
 /// Octaves with roots of 1/8 octave, the highest, and octaves with roots of their own below them, at least.
 const FINE_OCTAVES: i64 = 64;
 const MIDDLE_OCTAVES: i64 = 256;
@@ -73,33 +75,28 @@ impl Buckets {
         }
     }
 
-    /// What hangs at the root of a key up to the highest octave. Fresh reports are of the fine roots, which a shift finds.
+    /// What hangs at the root of a key up to the highest octave: a shift finds it, because the rings take the low bits of a number,
+    /// which are the high bits of its keys (`Root::low`).
     #[inline]
     pub(super) fn node_of(&self, key: Key) -> Node {
         if key.since(self.fine_low) >= 0 {
-            // The ring takes the low bits of a number, in which it is the high bits of its keys (`Root::low`).
             self.fine.get(i64::from(key.0 >> FINE_BITS))
+        } else if key.since(self.middle_low) >= 0 {
+            self.middle.get(i64::from(key.0 >> MIDDLE_BITS))
         } else {
-            self.older_node_of(key)
+            self.coarse.get(i64::from(key.0 >> COARSE_BITS))
         }
-    }
-
-    #[cold]
-    fn older_node_of(&self, key: Key) -> Node {
-        self.root(self.root_of(key))
     }
 
     /// Whether two keys up to the highest octave are of one root.
     #[inline]
     pub(super) fn is_same_root(&self, a: Key, b: Key) -> bool {
+        let differ = a.0 ^ b.0;
+        let are_below = |low: Key| a.since(low) < 0 && b.since(low) < 0;
         // Every root is one fine root, or some whole ones.
-        (a.0 ^ b.0) >> FINE_BITS == 0
-            || a.since(self.fine_low) < 0 && b.since(self.fine_low) < 0 && self.is_same_older_root(a, b)
-    }
-
-    #[cold]
-    fn is_same_older_root(&self, a: Key, b: Key) -> bool {
-        self.root_of(a) == self.root_of(b)
+        differ >> FINE_BITS == 0
+            || are_below(self.fine_low)
+                && (differ >> MIDDLE_BITS == 0 || are_below(self.middle_low) && differ >> COARSE_BITS == 0)
     }
 
     #[inline]
@@ -107,7 +104,7 @@ impl Buckets {
         match root {
             Root::Fine(number) => self.fine.get(number),
             Root::Middle(number) => self.middle.get(number),
-            Root::Coarse(number) => self.coarse.get(&number).copied().unwrap_or(Node::NONE),
+            Root::Coarse(number) => self.coarse.get(number),
         }
     }
 
@@ -115,12 +112,7 @@ impl Buckets {
         match root {
             Root::Fine(number) => self.fine.set(number, node),
             Root::Middle(number) => self.middle.set(number, node),
-            Root::Coarse(number) if node == Node::NONE => {
-                self.coarse.remove(&number);
-            }
-            Root::Coarse(number) => {
-                self.coarse.insert(number, node);
-            }
+            Root::Coarse(number) => self.coarse.set(number, node),
         }
     }
 
@@ -137,33 +129,25 @@ impl Buckets {
         (self.middle_from, self.fine_from - 1)
     }
 
+    /// Serial order goes no further down.
+    fn coarse_range(&self) -> (i64, i64) {
+        let end = self.middle_from / MIDDLE_IN_COARSE;
+        (end - COARSE_ROOTS_MAX, end - 1)
+    }
+
     /// The lowest occupied root.
     pub(super) fn lowest_root(&self) -> Option<Node> {
-        if let Some((_, node)) = self.coarse.first_key_value() {
-            return Some(*node);
-        }
-        let ((from, to), (fine_from, fine_to)) = (self.middle_range(), self.fine_range());
-        let middle = self.middle.first(from, to).map(|number| self.middle.get(number));
-        middle.or_else(|| self.fine.first(fine_from, fine_to).map(|number| self.fine.get(number)))
+        let coarse = self.coarse.lowest(self.coarse_range());
+        coarse
+            .or_else(|| self.middle.lowest(self.middle_range()))
+            .or_else(|| self.fine.lowest(self.fine_range()))
     }
 
     /// Visits the roots, the highest keys first, until `visit` returns false; whether it never did.
     pub(super) fn roots_down(&self, mut visit: impl FnMut(Root, Node) -> bool) -> bool {
-        let (from, mut to) = self.fine_range();
-        while let Some(number) = self.fine.last(from, to) {
-            if !visit(Root::Fine(number), self.fine.get(number)) {
-                return false;
-            }
-            to = number - 1;
-        }
-        let (from, mut to) = self.middle_range();
-        while let Some(number) = self.middle.last(from, to) {
-            if !visit(Root::Middle(number), self.middle.get(number)) {
-                return false;
-            }
-            to = number - 1;
-        }
-        self.coarse.iter().rev().all(|(number, node)| visit(Root::Coarse(*number), *node))
+        self.fine.down(self.fine_range(), |number, node| visit(Root::Fine(number), node))
+            && self.middle.down(self.middle_range(), |number, node| visit(Root::Middle(number), node))
+            && self.coarse.down(self.coarse_range(), |number, node| visit(Root::Coarse(number), node))
     }
 
     /// Makes sure that a key is not above the highest octave.
@@ -186,6 +170,7 @@ impl Buckets {
         (self.top, self.top_key) = (top, top_key);
         (self.fine_from, self.middle_from) = (fine_from(top), middle_from(top));
         self.fine_low = top_key.plus((self.fine_from - top) << MIDDLE_BITS);
+        self.middle_low = top_key.plus((self.middle_from - top) << MIDDLE_BITS);
     }
 
     /// Moves the highest octave up. Roots that leave a zone are joined into one of the next: into a leaf while that moves few
@@ -228,7 +213,7 @@ impl Buckets {
         for (number, children) in to_coarse {
             let low = self.top_key.plus((number * MIDDLE_IN_COARSE - self.top) << MIDDLE_BITS);
             let node = self.join(slots, &children, low, COARSE_BITS, &mut moves);
-            self.coarse.insert(number, node);
+            self.coarse.set(number, node);
         }
         self.set_top(to, self.top_key.plus((to - self.top) << MIDDLE_BITS));
     }

@@ -95,17 +95,13 @@ impl Hard {
         self.index.prefetch(hash);
     }
 
-    /// Starts loading the lines of leaves that moving a sample to `key` will touch; the leaf that it leaves, if it does.
+    /// Starts loading what moving a sample to `key` will touch.
     #[inline]
-    pub(crate) fn prefetch_move(&self, slot: u32, key: Key) -> Option<u32> {
+    pub(crate) fn prefetch_move(&self, slot: u32, key: Key) {
         let s = self.slots.get(slot);
-        if s.position == VACANT { None } else { self.buckets.prefetch_move(s, key) }
-    }
-
-    /// Starts loading the sample that takes the place of one that leaves a leaf, once the lines of the leaf are there.
-    #[inline]
-    pub(crate) fn prefetch_last(&self, leaf: u32) {
-        self.buckets.prefetch_last(&self.slots, leaf);
+        if s.position != VACANT {
+            self.buckets.prefetch_move(&self.slots, s, key);
+        }
     }
 
     /// Starts loading the slot of the sample that goes `back` evictions from now, roughly.
@@ -121,7 +117,7 @@ impl Hard {
     pub(crate) fn prefetch_victim_line(&self, back: usize) {
         if let Some(slot) = self.victims.nth(back) {
             self.index.prefetch(placement_hash(self.slots.get(slot).id));
-            self.buckets.prefetch_take(self.slots.get(slot));
+            self.buckets.prefetch_take(&self.slots, self.slots.get(slot));
         }
     }
 

@@ -13,8 +13,8 @@ use crate::place::{Place, Rank, ordered_score};
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
 /// Stages between the first look at a row and the row's turn.
-const STAGES_AHEAD: usize = 4;
-/// No leaf, or no member.
+const STAGES_AHEAD: usize = 3;
+/// No member.
 const NONE: u32 = u32::MAX;
 
 /// What was found out about the rows of a stage before their turn.
@@ -22,8 +22,6 @@ const NONE: u32 = u32::MAX;
 struct Ahead {
     /// What the index says.
     probes: [Probe; STAGE],
-    /// The leaves that samples leave; `NONE` where none does.
-    leaves: [u32; STAGE],
     /// Where members of the background most likely stand.
     members: [u32; STAGE],
     /// Bit i: row i may be of the witness, or of a generation of the background. Their thresholds never rise, so no other row can
@@ -67,27 +65,19 @@ impl Partition {
         let (from, to) = (range.start, range.end);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
         let stages = range.len().div_ceil(STAGE);
-        let nothing = Ahead {
-            probes: [Probe::Absent; STAGE],
-            leaves: [NONE; STAGE],
-            members: [NONE; STAGE],
-            of_witness: 0,
-            of_background: 0,
-        };
+        let nothing =
+            Ahead { probes: [Probe::Absent; STAGE], members: [NONE; STAGE], of_witness: 0, of_background: 0 };
         let mut ahead = [nothing; STAGES_AHEAD];
         for i in 0..stages + STAGES_AHEAD {
             rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
-            if i >= 4 {
-                let ahead = &ahead[(i - 4) % STAGES_AHEAD];
-                for (at, numbers) in numbers(rows, stage(i - 4)).enumerate() {
+            if i >= 3 {
+                let ahead = &ahead[(i - 3) % STAGES_AHEAD];
+                for (at, numbers) in numbers(rows, stage(i - 3)).enumerate() {
                     self.upsert(rows, numbers, ahead, at, terms, counts);
                 }
             }
-            if i >= 3 {
-                self.prefetch_last(&ahead[(i - 3) % STAGES_AHEAD]);
-            }
             if i >= 2 {
-                self.prefetch_leaves(&rows.keys[stage(i - 2)], &mut ahead[(i - 2) % STAGES_AHEAD]);
+                self.prefetch_leaves(&rows.keys[stage(i - 2)], &ahead[(i - 2) % STAGES_AHEAD]);
             }
             if i >= 1 {
                 self.probe(rows, stage(i - 1), &mut ahead[(i - 1) % STAGES_AHEAD]);
@@ -101,7 +91,7 @@ impl Partition {
         (ahead.of_witness, ahead.of_background) =
             self.look_at_background(&rows.ids[range.clone()], &mut ahead.members);
         let full = self.hard.is_full();
-        let mut evictions = 3 * STAGE;
+        let mut evictions = 2 * STAGE;
         for ((hash, key), probe) in
             rows.hashes[range.clone()].iter().zip(&rows.keys[range]).zip(&mut ahead.probes)
         {
@@ -118,27 +108,19 @@ impl Partition {
     }
 
     /// Asks for the lines of leaves that a stage will touch, and for the index lines of what it will evict.
-    fn prefetch_leaves(&self, keys: &[Key], ahead: &mut Ahead) {
+    fn prefetch_leaves(&self, keys: &[Key], ahead: &Ahead) {
         let full = self.hard.is_full();
-        let mut evictions = 2 * STAGE;
-        for ((key, probe), leaf) in keys.iter().zip(&ahead.probes).zip(&mut ahead.leaves) {
-            *leaf = match *probe {
+        let mut evictions = STAGE;
+        for (key, probe) in keys.iter().zip(&ahead.probes) {
+            match *probe {
                 // It may be another sample with the same fingerprint: then this costs a line for nothing.
-                Probe::Perhaps(slot) => self.hard.prefetch_move(slot, *key).unwrap_or(NONE),
+                Probe::Perhaps(slot) => self.hard.prefetch_move(slot, *key),
                 _ if full && !self.hard.is_surely_too_easy(*key) => {
                     self.hard.prefetch_victim_line(evictions);
                     evictions += 1;
-                    NONE
                 }
-                _ => NONE,
-            };
-        }
-    }
-
-    /// Asks for the samples that take the places in leaves that a stage leaves empty.
-    fn prefetch_last(&self, ahead: &Ahead) {
-        for leaf in ahead.leaves.iter().filter(|leaf| **leaf != NONE) {
-            self.hard.prefetch_last(*leaf);
+                _ => {}
+            }
         }
     }
 
@@ -154,8 +136,8 @@ impl Partition {
     ) {
         let Numbers { row, id, hash, .. } = numbers;
         let found = self.hard.resolve(ahead.probes[at], hash, id);
-        let stale = |stamp: u32| terms.refuse_stale && (stamp.wrapping_sub(terms.stamp) as i32) > 0;
-        if found.is_some_and(|slot| stale(self.hard.slots.get(slot).stamp)) {
+        let stale = |stamp: u32| (stamp.wrapping_sub(terms.stamp) as i32) > 0;
+        if terms.refuse_stale && found.is_some_and(|slot| stale(self.hard.slots.get(slot).stamp)) {
             counts.stale += 1;
             return;
         }

@@ -11,7 +11,7 @@ impl Buckets {
     #[inline(always)]
     pub(crate) fn enter(&mut self, slots: &mut Slots, slot: u32, hash: u64, sample: Slot) {
         self.reach(slots, sample.key);
-        let leaf = self.count_in(&sample, hash);
+        let leaf = self.count_in(self.node_of(sample.key), &sample, hash);
         let position = self.append_active(slots, leaf, slot);
         *slots.get_mut(slot) = Slot { position, ..sample };
         self.len += 1;
@@ -20,10 +20,9 @@ impl Buckets {
         }
     }
 
-    /// Counts a sample in on the way to its leaf, which is made if it is not there.
+    /// Counts a sample in on the way from a node down to its leaf, which is made if it is not there.
     #[inline(always)]
-    fn count_in(&mut self, sample: &Slot, hash: u64) -> u32 {
-        let mut node = self.node_of(sample.key);
+    fn count_in(&mut self, mut node: Node, sample: &Slot, hash: u64) -> u32 {
         loop {
             node = match node.kind() {
                 Kind::Leaf(leaf) => return leaf,
@@ -98,44 +97,88 @@ impl Buckets {
     /// Takes a slot out of its leaf.
     pub(crate) fn unlink(&mut self, slots: &mut Slots, slot: u32, hash: u64) {
         let s = *slots.get(slot);
-        if let Some((leaf, _)) = self.leaf_of_both(&s, None, hash) {
-            self.take(slots, &s, hash, leaf);
-        }
+        self.take(slots, &s, hash);
     }
 
     /// Gives a linked slot another key, score and stamp, in its leaf or in another. `old` is what the slot holds.
     #[inline(always)]
     pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, hash: u64, old: &Slot, new: Slot) {
-        match self.leaf_of_both(old, Some(&new), hash) {
-            Some((leaf, false)) => {
-                self.take(slots, old, hash, leaf);
-                self.enter(slots, slot, hash, new);
+        if self.is_same_root(old.key, new.key) {
+            let mut node = self.node_of(old.key);
+            let stays = loop {
+                match node.kind() {
+                    Kind::Leaf(_) | Kind::None => break true,
+                    Kind::Table(number) => {
+                        let table = self.tables.get(number);
+                        let (from, to) = (table.child_of(old.key), table.child_of(new.key));
+                        if from != to {
+                            return self.cross(slots, slot, hash, old, new, (number, from, to));
+                        }
+                        node = table.children[from];
+                    }
+                    Kind::Cuts(number) => {
+                        break self.leaf_of_part(old, hash, number) == self.leaf_of_part(&new, hash, number);
+                    }
+                }
+            };
+            if stays {
+                *slots.get_mut(slot) = Slot { position: old.position, ..new };
+                return;
             }
-            _ => *slots.get_mut(slot) = Slot { position: old.position, ..new },
+        }
+        self.take(slots, old, hash);
+        self.enter(slots, slot, hash, new);
+    }
+
+    /// Relocates a slot from one child of a table to another. What the table holds, and those above it, stays as much as it was.
+    #[inline(always)]
+    fn cross(
+        &mut self,
+        slots: &mut Slots,
+        slot: u32,
+        hash: u64,
+        old: &Slot,
+        new: Slot,
+        (table, from, to): (u32, usize, usize),
+    ) {
+        let t = self.tables.get_mut(table);
+        let (below, above) = (t.children[from], t.children[to]);
+        let leaf = match self.leaf_of(below, old, hash) {
+            Some(leaf) if self.leaves.get(leaf).resting == 0 => leaf,
+            // It may rest, and then it wakes.
+            _ => {
+                self.take(slots, old, hash);
+                return self.enter(slots, slot, hash, new);
+            }
+        };
+        let t = self.tables.get_mut(table);
+        t.active[from] -= 1;
+        t.active[to] += 1;
+        let into = self.count_in(above, &new, hash);
+        let position = self.append_active(slots, into, slot);
+        *slots.get_mut(slot) = Slot { position, ..new };
+        self.swap_remove(slots, leaf, old.position);
+        let left = self.leaves.get(leaf).len();
+        if self.count_out(below, old, hash, false, left) || left == 0 {
+            self.shrink(slots, old, leaf);
+        }
+        if self.leaves.get(into).len() > LEAF_MAX {
+            self.divide(slots, slot);
         }
     }
 
-    /// The leaf that a linked slot is in, and whether `new` belongs there too. Every linked slot is in the leaf of its key and rank
-    /// (`check`), so there is one.
+    /// The leaf below a node that a linked slot is in. Every linked slot is in the leaf of its key and rank (`check`), so there is one.
     #[inline(always)]
-    fn leaf_of_both(&self, old: &Slot, new: Option<&Slot>, hash: u64) -> Option<(u32, bool)> {
-        let mut node = self.node_of(old.key);
-        let mut stays = new.is_some_and(|new| self.is_same_root(old.key, new.key));
+    fn leaf_of(&self, mut node: Node, s: &Slot, hash: u64) -> Option<u32> {
         loop {
             node = match node.kind() {
-                Kind::Leaf(leaf) => return Some((leaf, stays)),
+                Kind::Leaf(leaf) => return Some(leaf),
                 Kind::None => return None,
                 Kind::Table(number) => {
                     let table = self.tables.get(number);
-                    let child = table.child_of(old.key);
-                    stays &= new.is_some_and(|new| child == table.child_of(new.key));
-                    table.children[child]
+                    table.children[table.child_of(s.key)]
                 }
-                Kind::Cuts(number) => {
-                    let leaf = self.leaf_of_part(old, hash, number);
-                    let is_it = |new: &Slot| leaf == self.leaf_of_part(new, hash, number);
-                    return Some((leaf, stays && new.is_some_and(is_it)));
-                }
+                Kind::Cuts(number) => return Some(self.leaf_of_part(s, hash, number)),
             };
         }
     }
@@ -146,21 +189,25 @@ impl Buckets {
         cuts.parts[cuts.part_of(&self.rank(sample, hash))].leaf
     }
 
-    /// Takes a slot out of the leaf it is in.
+    /// Takes a slot, which holds `s`, out of the leaf it is in.
     #[inline(always)]
-    fn take(&mut self, slots: &mut Slots, s: &Slot, hash: u64, leaf: u32) {
+    fn take(&mut self, slots: &mut Slots, s: &Slot, hash: u64) {
+        let node = self.node_of(s.key);
+        let Some(leaf) = self.leaf_of(node, s, hash) else {
+            return;
+        };
         let rested = self.swap_remove(slots, leaf, s.position);
         self.len -= 1;
         let left = self.leaves.get(leaf).len();
-        if self.count_out(s, hash, rested, left) || left == 0 {
+        if self.count_out(node, s, hash, rested, left) || left == 0 {
             self.shrink(slots, s, leaf);
         }
     }
 
-    /// Counts a sample out on the way to its leaf, which has `left` members now; whether something there has become small.
+    /// Counts a sample out on the way from a node down to its leaf, which has `left` members now; whether something there has become
+    /// small.
     #[inline(always)]
-    fn count_out(&mut self, s: &Slot, hash: u64, rested: bool, left: u32) -> bool {
-        let mut node = self.node_of(s.key);
+    fn count_out(&mut self, mut node: Node, s: &Slot, hash: u64, rested: bool, left: u32) -> bool {
         let mut is_small = false;
         loop {
             match node.kind() {

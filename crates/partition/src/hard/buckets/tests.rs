@@ -24,7 +24,7 @@ impl Buckets {
                     assert_eq!(s.position as usize, position);
                     let place = slots.place(slot, self.lower_is_harder);
                     assert!(place.compare(&low).is_ge() && place.compare(&high).is_le());
-                    assert_eq!(self.leaf_of(s.key, s.score, s.id), Some(leaf), "it is found where it stands");
+                    assert_eq!(self.leaf_at(s.key, s.score, s.id), Some(leaf), "it is found where it stands");
                     assert!(seen.insert(slot));
                 }
             },

@@ -57,7 +57,7 @@ impl Buckets {
 
     /// The leaf that a sample of this key, score and id is in.
     #[cfg(test)]
-    pub(super) fn leaf_of(&self, key: Key, score: f32, id: u64) -> Option<u32> {
+    pub(super) fn leaf_at(&self, key: Key, score: f32, id: u64) -> Option<u32> {
         let mut node = self.node_of(key);
         loop {
             match node.kind() {
@@ -90,34 +90,29 @@ impl Buckets {
         }
     }
 
-    /// Starts loading the lines of a leaf that taking a linked slot out of it will touch; the leaf, where the key alone tells.
+    /// Starts loading what taking a linked slot out of its leaf will touch, where the key alone tells the leaf.
     #[inline]
-    pub(crate) fn prefetch_take(&self, s: &Slot) -> Option<u32> {
-        let leaf = self.leaf_below(self.node_of(s.key), s.key)?;
-        let list = &self.leaves.get(leaf).list;
-        list.prefetch(&self.arena, s.position);
-        list.prefetch(&self.arena, list.len().wrapping_sub(1));
-        Some(leaf)
+    pub(crate) fn prefetch_take(&self, slots: &Slots, s: &Slot) {
+        self.prefetch_below(self.node_of(s.key), slots, s);
     }
 
-    /// Starts loading the lines of leaves that moving a linked slot to `key` will touch; the leaf that it leaves, if it does.
+    /// Starts loading what moving a linked slot to `key` will touch in the leaf that it leaves, if it does.
     #[inline]
-    pub(crate) fn prefetch_move(&self, s: &Slot, key: Key) -> Option<u32> {
+    pub(crate) fn prefetch_move(&self, slots: &Slots, s: &Slot, key: Key) {
         let from = self.node_of(s.key);
-        if (s.key.0 ^ key.0) >> FINE_BITS == 0 && matches!(from.kind(), Kind::Leaf(_)) {
-            return None;
+        if (s.key.0 ^ key.0) >> FINE_BITS != 0 || !matches!(from.kind(), Kind::Leaf(_)) {
+            self.prefetch_below(from, slots, s);
         }
-        let leaf = self.leaf_below(from, s.key)?;
-        let list = &self.leaves.get(leaf).list;
-        list.prefetch(&self.arena, s.position);
-        list.prefetch(&self.arena, list.len().wrapping_sub(1));
-        Some(leaf)
     }
 
-    /// Starts loading the last slot of a leaf: it takes the place of one that leaves.
     #[inline]
-    pub(crate) fn prefetch_last(&self, slots: &Slots, leaf: u32) {
+    fn prefetch_below(&self, node: Node, slots: &Slots, s: &Slot) {
+        let Some(leaf) = self.leaf_below(node, s.key) else {
+            return;
+        };
         let list = &self.leaves.get(leaf).list;
+        list.prefetch(&self.arena, s.position);
+        // The last takes the place of the one that leaves. Where it stands has most likely been touched a moment ago.
         if list.len() > 0 {
             slots.prefetch(list.get(&self.arena, list.len() - 1));
         }

@@ -375,4 +375,6 @@ mod partition_tests;
 #[cfg(test)]
 mod quota_tests;
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ mod anchors;
 mod queue;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 mod work;
 

@@ -16,16 +16,17 @@ impl LocalStore {
             of_partitions[number] = partition.census();
         });
         // In order of the partitions, whichever was free first: the same seed draws the same batch.
-        let buckets = of_partitions.iter().enumerate().flat_map(|(number, census)| {
-            census.buckets.iter().map(move |bucket| BucketCount {
+        let mut buckets = Vec::with_capacity(of_partitions.iter().map(|census| census.buckets.len()).sum());
+        for (number, census) in of_partitions.iter().enumerate() {
+            buckets.extend(census.buckets.iter().map(|bucket| BucketCount {
                 partition: number as u16,
                 bucket: bucket.handle,
                 low: bucket.low,
                 high: bucket.high,
                 count: bucket.count,
                 resting: bucket.resting,
-            })
-        });
+            }));
+        }
         let background = match self.spec.background {
             BackgroundSpec::Dense { ids } => BackgroundCount::Dense {
                 ids,
@@ -36,7 +37,7 @@ impl LocalStore {
             }
         };
         Census {
-            buckets: buckets.collect(),
+            buckets,
             hard: of_partitions.iter().map(|census| census.hard).sum(),
             leased: of_partitions.iter().map(|census| census.leased).sum(),
             background,
@@ -122,11 +123,17 @@ impl LocalStore {
         }
         let mut best: Vec<(Place, Row)> = Vec::new();
         let share = scan_limit.div_ceil(self.cells.len());
+        let harder = |a: &(Place, Row), b: &(Place, Row)| b.0.compare(&a.0);
         each_of(&self.cells, 0..self.cells.len(), |_, partition| {
-            best.extend(partition.top(n, penalty, share));
+            // What is below the n-th of the partitions read so far is not wanted.
+            let floor = best.get(n - 1).map(|row| row.0);
+            best.extend(partition.top(n, penalty, share, floor));
+            if best.len() >= n {
+                best.select_nth_unstable_by(n - 1, harder);
+                best.truncate(n);
+            }
         });
-        best.sort_unstable_by(|a, b| b.0.compare(&a.0));
-        best.truncate(n);
+        best.sort_unstable_by(harder);
         best.into_iter().map(|(_, row)| row).collect()
     }
 

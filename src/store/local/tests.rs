@@ -200,12 +200,10 @@ fn places_of(census: &Census) -> Vec<Address> {
 }
 
 /// Changes of all partitions by position.
-type Recorded = Vec<(u64, Vec<Option<Change>>)>;
+pub(crate) type Recorded = Vec<(u64, Vec<Option<Change>>)>;
 
-/// What 8 threads report while 4 draw and serve is recorded; replayed on one thread, and on another store whose threads take other
-/// turns, it leaves the same bytes and draws the same samples.
-#[test]
-fn a_recorded_log_replays_to_the_same_bytes() {
+/// A store that 8 threads reported to while 4 drew, served, released and removed, with the log of it.
+pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
     let log: Arc<Mutex<Recorded>> = Arc::default();
     let recorded = log.clone();
     let store = LocalStore::new(spec(3_000, 4, 600)).unwrap();
@@ -248,35 +246,55 @@ fn a_recorded_log_replays_to_the_same_bytes() {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    let expected = store.images();
     let log = std::mem::take(&mut *log.lock());
     assert!(log.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "positions have no gaps");
-    for threads in [1, 3] {
-        let replayed = LocalStore::new(spec(3_000, 4, 600)).unwrap();
-        std::thread::scope(|scope| {
-            for thread in 0..threads {
-                let (log, cells) = (&log, &replayed.cells);
-                scope.spawn(move || {
-                    for (number, cell) in
-                        cells.iter().enumerate().filter(|(number, _)| number % threads == thread)
-                    {
-                        for (position, changes) in log {
-                            if let Some(change) = &changes[number] {
-                                let op =
-                                    hardneg_partition::Op { position: *position, change: change.clone() };
-                                cell.state.lock().apply(op);
-                            }
+    (store, log)
+}
+
+/// Another store to which some threads apply the changes of a log, each those of its own partitions.
+pub(crate) fn replayed(log: &Recorded, threads: usize) -> LocalStore {
+    let replayed = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let cells = &replayed.cells;
+            scope.spawn(move || {
+                let own = cells.iter().enumerate().filter(|(number, _)| number % threads == thread);
+                for (number, cell) in own {
+                    for (position, changes) in log {
+                        if let Some(change) = &changes[number] {
+                            let op = hardneg_partition::Op { position: *position, change: change.clone() };
+                            cell.state.lock().apply(op);
                         }
                     }
-                });
-            }
-        });
+                }
+            });
+        }
+    });
+    replayed
+}
+
+/// A store whose partitions are loaded from the images of another.
+pub(crate) fn loaded(store: &LocalStore) -> LocalStore {
+    let loaded = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+    for (cell, image) in loaded.cells.iter().zip(store.images()) {
+        *cell.state.lock() = hardneg_partition::Partition::load(&image).expect("an image");
+    }
+    loaded
+}
+
+#[test]
+fn a_recorded_log_replays_to_the_same_bytes() {
+    let (store, log) = recorded();
+    let expected = store.images();
+    for threads in [1, 3] {
+        let replayed = replayed(&log, threads);
         assert!(replayed.images() == expected, "{threads} threads");
         let census = replayed.count();
         assert_eq!(census.background, store.count().background);
         let (all, same) = (places_of(&census), places_of(&store.count()));
         assert_eq!(replayed.rows_at(&all), store.rows_at(&same), "the same places hold the same samples");
     }
+    assert!(loaded(&store).images() == expected, "what is loaded from images saves the same images");
 }
 
 #[test]

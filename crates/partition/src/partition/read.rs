@@ -64,9 +64,15 @@ impl Partition {
     }
 
     /// The `n` hard rows with the highest places once `penalty` is taken off their keys, with those places, the hardest first.
-    /// Those that rest are left out. Reads whole leaves until `scan_limit` rows are read.
+    /// Those that rest are left out, and those with a key below the floor's. Reads whole leaves until `scan_limit` rows are read.
     #[must_use]
-    pub fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Vec<(Place, Row)> {
+    pub fn top(
+        &self,
+        n: usize,
+        penalty: ServePenalty,
+        scan_limit: usize,
+        floor: Option<Place>,
+    ) -> Vec<(Place, Row)> {
         if n == 0 {
             return Vec::new();
         }
@@ -81,6 +87,9 @@ impl Partition {
         let place = |(key, _, slot): (Key, u32, u32)| Place { key, rank: rank(slot) };
         let mut read = 0;
         self.hard.buckets.descend(|leaf, highest| {
+            if floor.is_some_and(|floor| highest.compare(&floor).is_lt()) {
+                return false;
+            }
             if best.len() >= n {
                 best.select_nth_unstable_by(n - 1, harder);
                 best.truncate(n);
@@ -95,8 +104,10 @@ impl Partition {
                 }
                 let s = self.hard.slots.get(slot);
                 let key = s.key.plus(-penalty.units(self.hard.slots.serves(slot)));
-                best.push((key, ordered_score(s.score, lower), slot));
                 read += 1;
+                if floor.is_none_or(|floor| key.since(floor.key) >= 0) {
+                    best.push((key, ordered_score(s.score, lower), slot));
+                }
             }
             true
         });

@@ -215,8 +215,13 @@ fn specs() -> impl Strategy<Value = PartitionSpec> {
 /// The two hold the same of every id, in the same order.
 fn agree(real: &Partition, naive: &Naive) {
     let order: Vec<u64> = naive.order().into_iter().filter(|id| !naive.leases.contains_key(id)).collect();
-    let top = real.top(order.len() + 1, ServePenalty::default(), usize::MAX);
+    let top = real.top(order.len() + 1, ServePenalty::default(), usize::MAX, None);
     assert_eq!(top.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), order);
+    if let Some((floor, _)) = top.get(order.len() / 2) {
+        let above = real.top(order.len() + 1, ServePenalty::default(), usize::MAX, Some(*floor));
+        let with_its_key = top.iter().filter(|(place, _)| place.key.since(floor.key) >= 0);
+        assert!(above.iter().eq(with_its_key), "what is below a floor is left out, and nothing else");
+    }
     assert_eq!(real.hard_len(), naive.hard.len() as u64);
     let all = real.scan(None, usize::MAX).rows;
     assert_eq!(all.iter().map(|row| row.id).collect::<BTreeSet<_>>(), naive.hard.keys().copied().collect());
@@ -327,7 +332,7 @@ fn a_full_store_holds_the_hardest_whatever_the_scores() {
         let mut places: Vec<Place> =
             (0..60_000).map(|id| Place::of(hardness.key(law(id), DAY).0, law(id), id, false)).collect();
         places.sort_by(|a, b| b.compare(a));
-        let top = partition.top(20_000, ServePenalty::default(), usize::MAX);
+        let top = partition.top(20_000, ServePenalty::default(), usize::MAX, None);
         assert!(top.iter().map(|(place, _)| *place).eq(places[..20_000].iter().copied()), "{name}");
         assert_eq!(partition.census().floor, Some(places[19_999]), "{name}");
     }
@@ -355,12 +360,12 @@ fn half_lives_of_a_millisecond_go_around_the_circle_of_keys() {
     }
     partition.check();
     assert_eq!(partition.hard_len(), 2000);
-    let top = partition.top(7, ServePenalty::default(), usize::MAX);
+    let top = partition.top(7, ServePenalty::default(), usize::MAX, None);
     let newest: Vec<u64> = (0..7).rev().map(|i| (1_999 * 7 + i) % 3000).collect();
     assert_eq!(top.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), newest);
     assert_eq!(top[6].0.key, hardness.key(1.0, decay_units).0, "fresh ones are where a fresh pool has them");
     // What was folded is there still, in order of its scores.
-    let all = partition.top(2000, ServePenalty::default(), usize::MAX);
+    let all = partition.top(2000, ServePenalty::default(), usize::MAX, None);
     let folded: Vec<f32> = all[14..].iter().map(|(_, row)| row.score).collect();
     assert!(folded.windows(2).all(|pair| pair[0] >= pair[1]));
     assert!(all[14..].iter().all(|(place, _)| place.key == all[14].0.key), "of one key");

@@ -281,7 +281,7 @@ fn read(partition: &Partition, random: &mut SplitMix) {
         assert_eq!(partition.hard_at(bucket.handle, members), None);
     }
     let penalty = ServePenalty { units_per_serve: 100, units_max: 1 << 19 };
-    let top = partition.top(10, penalty, usize::MAX);
+    let top = partition.top(10, penalty, usize::MAX, None);
     assert!(top.windows(2).all(|pair| pair[0].0.compare(&pair[1].0).is_ge()));
     let first = partition.scan(None, 5);
     if let Some(below) = first.below {

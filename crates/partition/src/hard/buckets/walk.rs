@@ -1,7 +1,7 @@
 //! Finding leaves: by key and rank, by handle and ordinal, and in order.
 
 use super::roots::FINE_BITS;
-use super::{Buckets, CENSUS_MAX, Kind, Node, Parent, highest_place};
+use super::{Buckets, CENSUS_MAX, CHILDREN, Kind, Node, Parent, highest_place};
 use crate::hard::slots::{Slot, Slots};
 use crate::key::Key;
 use crate::place::{Place, Rank};
@@ -258,9 +258,11 @@ impl Buckets {
     /// The occupied buckets, the hardest first: roots, and the parts of those that hold many samples compared with what is above
     /// them.
     pub(crate) fn census(&self) -> Vec<Bucket> {
-        let mut buckets = Vec::with_capacity(128);
+        let roots = self.roots();
+        // The hardest of the roots are most often divided.
+        let mut buckets = Vec::with_capacity(roots + 2 * CHILDREN);
         let mut above = 0;
-        let mut spare = CENSUS_MAX.saturating_sub(self.roots());
+        let mut spare = CENSUS_MAX.saturating_sub(roots);
         self.roots_down(|root, node| {
             self.count(node, root.low(), root.bits(), &mut above, &mut spare, &mut buckets);
             true
@@ -294,7 +296,7 @@ impl Buckets {
             }
         }
         *above += u64::from(total);
-        let high = highest_place(low, bits).key;
+        let high = low.plus((1 << bits) - 1);
         buckets.push(Bucket { handle: node.0, low, high, count: total - resting, resting });
     }
 }

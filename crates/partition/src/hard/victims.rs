@@ -1,22 +1,20 @@
 //! Who goes first when the store is full: the samples with the lowest places.
 //!
-//! A cache of every sample up to a bound, in two parts. The lowest, the near ones, are in order, so that the next is at hand; the far
-//! ones are in no order, so that one more costs little. Which samples go first is a matter of their places alone: no answer depends on
-//! what is cached.
+//! A cache of every sample up to a bound, made of the lowest leaf. The near ones are exact; those further away may have left or moved
+//! since, which shows when their turn comes. Which samples go first is a matter of their places alone: no answer depends on what is
+//! cached.
 
 use super::buckets::Buckets;
 use super::slots::{Slots, VACANT};
 use crate::key::Key;
 use crate::place::{Place, Rank};
 
-/// Samples taken from the lowest leaf at once, at most.
-const QUEUED: usize = 2048;
-/// Far samples, at most; then all are let go, and the near ones are all there is.
-const FAR_MAX: usize = 2 * QUEUED;
-/// Samples put in order at once, at most.
+/// Samples that become near at once, at most.
 const NEAR: usize = 512;
-/// Near samples, at most; then the upper half is far.
+/// Near samples, at most; then the upper half is far again.
 const NEAR_MAX: usize = 2 * NEAR;
+/// Late samples, at most; then they are let go with the far ones, and the near ones are all there is.
+const LATE_MAX: usize = 2048;
 
 /// A sample and its place. Compared by two numbers, for most of the time goes into sorting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,9 +32,11 @@ pub(crate) struct Victims {
     near: Vec<Victim>,
     /// While any sample is near.
     near_bound: Place,
-    /// Every other sample up to `bound`. Some may have left or moved since: each is looked at before it becomes a near one.
+    /// Those above that were in the leaf when it was read, the lowest last.
     far: Vec<Victim>,
-    /// While any sample is near or far.
+    /// Those that came since, in no order.
+    late: Vec<Victim>,
+    /// Every sample above `near_bound` up to this is far or late. While any is near, far or late.
     bound: Place,
     /// Keys are counted from here, so that they compare as numbers. Changes only while nothing is queued.
     anchor: Key,
@@ -45,7 +45,7 @@ pub(crate) struct Victims {
 impl Victims {
     #[inline]
     fn is_empty(&self) -> bool {
-        self.near.is_empty() && self.far.is_empty()
+        self.near.is_empty() && self.far.is_empty() && self.late.is_empty()
     }
 
     fn victim(&self, place: &Place, slot: u32) -> Victim {
@@ -97,17 +97,17 @@ impl Victims {
     #[cold]
     fn refill(&mut self, buckets: &Buckets, slots: &Slots, lower_is_harder: bool) {
         while self.near.is_empty() {
-            if self.far.is_empty() {
+            if self.is_empty() {
                 self.take_leaf(buckets, slots, lower_is_harder);
             }
-            if self.far.is_empty() {
+            if self.is_empty() {
                 return;
             }
             self.approach(slots, lower_is_harder);
         }
     }
 
-    /// Queues the lowest of the lowest leaf.
+    /// Queues the lowest leaf.
     fn take_leaf(&mut self, buckets: &Buckets, slots: &Slots, lower_is_harder: bool) {
         const AHEAD: usize = 16;
         let Some(leaf) = buckets.lowest_leaf() else {
@@ -123,29 +123,29 @@ impl Victims {
             let victim = self.victim(&slots.place(*slot, lower_is_harder), *slot);
             self.far.push(victim);
         }
-        if self.far.len() > QUEUED {
-            self.far.select_nth_unstable(QUEUED - 1);
-            self.far.truncate(QUEUED);
-        }
-        if let Some(highest) = self.far.iter().max() {
+        self.far.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(highest) = self.far.first() {
             self.bound = self.place(highest);
         }
-        // A leaf may hold thousands more.
-        self.far.shrink_to(FAR_MAX);
     }
 
-    /// The lowest of the far ones become near ones.
+    /// The lowest of the far and late ones become near ones.
     fn approach(&mut self, slots: &Slots, lower_is_harder: bool) {
         let above = self.far.len().saturating_sub(NEAR);
-        if above > 0 {
-            self.far.select_nth_unstable_by(above, |a, b| b.cmp(a));
-        }
         self.near.extend(self.far.drain(above..));
+        self.near_bound = self.bound;
+        if above > 0 {
+            self.near_bound = self.place(&self.near[0]);
+        }
         self.near.iter().for_each(|victim| slots.prefetch(victim.slot));
-        self.near.sort_unstable_by(|a, b| b.cmp(a));
+        let bound = self.victim(&self.near_bound, u32::MAX);
+        let known = self.near.len();
+        self.near.extend(self.late.extract_if(.., |victim| *victim <= bound));
+        if self.near.len() > known {
+            self.near.sort_unstable_by(|a, b| b.cmp(a));
+        }
         // One that left and came back to its place.
         self.near.dedup();
-        self.near_bound = if above > 0 { self.place(&self.near[0]) } else { self.bound };
         let anchor = self.anchor;
         self.near.retain(|victim| {
             let s = slots.get(victim.slot);
@@ -175,9 +175,10 @@ impl Victims {
         }
         let victim = self.victim(place, slot);
         if self.near.is_empty() || place.compare(&self.near_bound).is_gt() {
-            self.far.push(victim);
-            if self.far.len() > FAR_MAX {
+            self.late.push(victim);
+            if self.late.len() > LATE_MAX {
                 self.far.clear();
+                self.late.clear();
                 self.bound = self.near_bound;
             }
             return;
@@ -185,6 +186,7 @@ impl Victims {
         let at = self.near.partition_point(|queued| *queued > victim);
         self.near.insert(at, victim);
         if self.near.len() > NEAR_MAX {
+            // They are below all that is far.
             self.far.extend(self.near.drain(..NEAR));
             self.near_bound = self.place(&self.near[0]);
         }
@@ -202,14 +204,14 @@ impl Victims {
     fn dequeue(&mut self, place: &Place) {
         let victim = self.victim(place, 0);
         let wanted = (victim.order, victim.id);
-        // A far one is forgotten when its turn comes.
+        // One further away is forgotten when its turn comes.
         if let Ok(at) = self.near.binary_search_by(|queued| wanted.cmp(&(queued.order, queued.id))) {
             self.near.remove(at);
         }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.near.capacity() + self.far.capacity()) * size_of::<Victim>()
+        (self.near.capacity() + self.far.capacity() + self.late.capacity()) * size_of::<Victim>()
     }
 
     /// The queue has the lowest part of the order, whole; the near ones are the lowest of it.
@@ -232,7 +234,8 @@ impl Victims {
             assert_eq!(up_to(&self.near_bound), self.near);
         }
         for victim in up_to(&self.bound) {
-            assert!(self.near.contains(&victim) || self.far.contains(&victim), "every sample is queued");
+            let is_queued = [&self.near, &self.far, &self.late].iter().any(|part| part.contains(&victim));
+            assert!(is_queued, "every sample up to the bound is queued");
         }
     }
 }

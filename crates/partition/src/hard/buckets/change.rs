@@ -221,7 +221,9 @@ impl Buckets {
                     node = table.children[child];
                 }
                 Kind::Cuts(number) => {
-                    return self.count_out_of_part(s, hash, rested, number) || is_small || left < PART_MIN;
+                    // A neighbour may be too large to join yet: it is looked at again now and then.
+                    let is_small_part = left < PART_MIN && left.is_multiple_of(PART_MIN / 16);
+                    return self.count_out_of_part(s, hash, rested, number) || is_small || is_small_part;
                 }
             }
         }

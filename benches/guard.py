@@ -36,7 +36,7 @@ VALUE_LIMITS = {"bytes_per_entry/10000000": 35.0}
 
 BENCHES = ("store", "mining", "service")
 # What a build is made from: if one of these differs from HEAD, HEAD is the base.
-SOURCES = ("src", "proto", "benches", "build.rs", "Cargo.toml", "Cargo.lock")
+SOURCES = ("src", "crates", "proto", "benches", "build.rs", "Cargo.toml", "Cargo.lock")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -4,7 +4,7 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench bench-guard ghz python browser-test compose-test deploy-test
+.PHONY: help build demo test lint bench bench-guard fuzz ghz python browser-test compose-test deploy-test
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ bench: ## A partition alone, the store beside an ordered tree, mining beside ing
 
 bench-guard: ## Is this tree slower than BASE (HEAD~1; HEAD if files differ from it)? RUNS=5 pairs of runs; REPORT=1 never fails
 	python3 benches/guard.py --runs $(or $(RUNS),5) $(if $(BASE),--base $(BASE)) $(if $(filter-out 0,$(REPORT)),--report-only)
+
+fuzz: ## Bytes that might be an image of a partition, for SECONDS=60, led by the code they reach (cargo-fuzz and a nightly compiler)
+	HARDNEG_SEEDS=$(CURDIR)/crates/partition/fuzz/seeds cargo test --locked -p hardneg-partition --test mutations the_images_of_the_corpus
+	cd crates/partition && mkdir -p fuzz/corpus/load && cargo +nightly fuzz run load fuzz/corpus/load fuzz/seeds -- -max_total_time=$(or $(SECONDS),60)
 
 ghz: build python ## Load with ghz at rising concurrency: ReportScores, StreamScores, MineBatch; a report in target/ghz
 	PYTHON=$(PY) deploy/ghz/run --bin $(BIN) --out $(TARGET)/ghz

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check
+rustfmt --edition 2024 --check crates/partition/fuzz/load.rs
 cargo clippy --locked --workspace --all-targets -- -D warnings
 # The thin client must build alone, with few dependencies.
 cargo clippy --locked --no-default-features --features client -- -D warnings

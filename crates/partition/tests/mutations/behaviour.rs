@@ -1,0 +1,149 @@
+//! What a partition does, whatever image it was loaded from.
+
+use hardneg_partition::hash::placement_hash;
+use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
+use hardneg_partition::{Change, Columns, Op, Partition, ScoreUpdate, ServeMark, ServePenalty, Terms};
+use std::sync::Arc;
+
+use crate::random::SplitMix;
+
+/// A partition that was loaded can be saved, loaded and used as any other.
+pub(crate) fn behaves(mut partition: Partition, random: &mut SplitMix) {
+    let image = partition.save();
+    let mut again = Partition::load(&image).expect("the image of a partition that was loaded");
+    assert_eq!(again.save(), image, "what was loaded twice");
+    let seed = random.next();
+    if partition.spec().capacity > 1 << 20 && !seed.is_multiple_of(32) {
+        // Its next stage has hundreds of megabytes, which takes long to touch.
+        return read(&partition, random);
+    }
+    use_it(&mut partition, &mut SplitMix(seed));
+    let image = partition.save();
+    if seed.is_multiple_of(4) {
+        use_it(&mut again, &mut SplitMix(seed));
+        assert_eq!(again.save(), image, "an image is all that answers depend on");
+    }
+    let third = Partition::load(&image).expect("the image of a partition that was used");
+    assert_eq!(third.save(), image, "what was used");
+}
+
+/// Every operation and every read.
+fn use_it(partition: &mut Partition, random: &mut SplitMix) {
+    let spec = *partition.spec();
+    let census = partition.census();
+    // Where a host's clock would be: not far from the highest key.
+    let mut decay_units = match (partition.folded_units(), census.buckets.first()) {
+        (_, Some(bucket)) => u64::from(bucket.high.0),
+        (Some(floor), None) => floor.wrapping_add(FOLD_BELOW_UNITS),
+        (None, None) => 1 << 42,
+    };
+    let known: Vec<u64> = partition.scan(None, 8).rows.iter().take(8).map(|row| row.id).collect();
+    let members = (0..4).filter_map(|ordinal| partition.background_id(ordinal));
+    let mut ids: Vec<u64> =
+        known.iter().copied().chain(members).chain((0..6).map(|_| random.below(500))).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.sort_by_key(|id| placement_hash(*id ^ random.0));
+    let mut position = partition.position();
+    let mut apply = |partition: &mut Partition, change: Change| {
+        position = position.wrapping_add(1);
+        partition.apply(Op { position, change })
+    };
+    let mark = |count, lease_until| ServeMark { count, max_serves: u16::MAX, lease_until };
+    for round in 0..2 {
+        let rows = Arc::new(columns(&ids, &spec, decay_units, random));
+        let range = 0..rows.ids.len();
+        let update = random.choose(&[ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }]);
+        let stamp = random.next() as u32;
+        let terms = Terms {
+            decay_units,
+            stamp,
+            refuse_stale: random.below(2) == 0,
+            model_version: stamp % 3,
+            update,
+            renew_after_rows: 1,
+        };
+        apply(partition, Change::Report { rows, range, terms });
+        let lease_until = [None, Some(random.below(1 << 20)), Some(u64::MAX)][random.below(3) as usize];
+        apply(partition, Change::Serve { ids: ids.clone(), mark: mark(true, lease_until) });
+        apply(partition, Change::Serve { ids: known.clone(), mark: mark(false, None) });
+        read(partition, random);
+        apply(partition, Change::Release { ids: ids[..ids.len() / 3].to_vec() });
+        apply(partition, Change::Remove { ids: ids[ids.len() / 2..].to_vec() });
+        apply(partition, Change::Expire { now_millis: random.below(1 << 21) });
+        decay_units = decay_units.wrapping_add(random.choose(&[0, 1 << 16, ADVANCE_MAX_UNITS]));
+        if round == 0 || random.below(2) == 0 {
+            let floor_units = decay_units.wrapping_sub(FOLD_BELOW_UNITS);
+            apply(partition, Change::Fold { floor_units });
+        }
+    }
+    read(partition, random);
+}
+
+fn columns(
+    ids: &[u64],
+    spec: &hardneg_partition::PartitionSpec,
+    decay_units: u64,
+    random: &mut SplitMix,
+) -> Columns {
+    let scores = ids.iter().map(|_| random.below(1 << 16) as f32 / 1024.0).collect();
+    let mut columns = Columns::plain(ids.to_vec(), scores, &spec.hardness, decay_units);
+    if spec.named {
+        columns.names = ids.iter().map(|id| format!("{id}").into()).collect();
+    }
+    if random.below(3) == 0 {
+        columns.payloads = ids.iter().map(|id| vec![7; (*id % 3) as usize].into()).collect();
+    }
+    if random.below(3) == 0 {
+        columns.strata = ids.iter().map(|id| (*id % 5) as u32).collect();
+        columns.groups = ids.iter().map(|id| *id % 7).collect();
+    }
+    columns
+}
+
+fn read(partition: &Partition, random: &mut SplitMix) {
+    let census = partition.census();
+    assert!(census.buckets.len() <= 1500);
+    let counted: u64 = census.buckets.iter().map(|b| u64::from(b.count) + u64::from(b.resting)).sum();
+    assert_eq!(counted, census.hard);
+    assert!(census.hard <= partition.spec().capacity as u64);
+    for bucket in census.buckets.iter().take(8) {
+        let members = bucket.count + bucket.resting;
+        for ordinal in [0, random.below(u64::from(members)) as u32, members - 1] {
+            let row = partition.hard_at(bucket.handle, ordinal).expect("a member");
+            let key = row.hard_key.expect("the key of a hard row");
+            assert!(key.since(bucket.low) >= 0 && key.since(bucket.high) <= 0);
+            assert_eq!(row.leased, ordinal >= bucket.count);
+            assert_eq!(partition.row(row.id), Some(row));
+        }
+        assert_eq!(partition.hard_at(bucket.handle, members), None);
+    }
+    let penalty = ServePenalty { units_per_serve: 100, units_max: 1 << 19 };
+    let top = partition.top(10, penalty, usize::MAX, None);
+    assert!(top.windows(2).all(|pair| pair[0].0.compare(&pair[1].0).is_ge()));
+    let first = partition.scan(None, 5);
+    if let Some(below) = first.below {
+        let _ = partition.scan(Some(below), 5);
+    }
+    if let (Some(high), Some(low)) = (census.buckets.first(), census.buckets.last()) {
+        let spans = partition.spans(Key(low.low.0), high.high);
+        let members: u64 = spans.iter().map(|span| u64::from(span.members)).sum();
+        assert_eq!(members, census.hard);
+        if let Some(span) = spans.get(spans.len() / 2) {
+            assert!(partition.places(span.low, span.high).len() >= span.members as usize);
+        }
+    }
+    for stratum in partition.strata() {
+        if stratum.stratum != 0 {
+            assert_eq!(partition.of_stratum(stratum.stratum).len() as u64, stratum.hard);
+        }
+    }
+    assert!(census.background.leased_outside_members <= census.background.leased_outside);
+    for ordinal in [0, census.background.members / 2] {
+        if let Some(id) = partition.background_id(ordinal) {
+            let _ = (partition.row(id), partition.lease_end(id), partition.first_lease_end());
+        }
+    }
+    let stats = partition.stats();
+    assert_eq!(stats.hard, census.hard);
+}

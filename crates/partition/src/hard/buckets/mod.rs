@@ -166,7 +166,11 @@ struct Part {
 impl Cuts {
     #[inline]
     fn part_of(&self, rank: &Rank) -> usize {
-        self.parts.partition_point(|part| part.from <= *rank).saturating_sub(1)
+        // The lowest leave a full store all the time, and stand in the first part.
+        match self.parts.get(1) {
+            Some(second) if second.from > *rank => 0,
+            _ => self.parts.partition_point(|part| part.from <= *rank).saturating_sub(1),
+        }
     }
 }
 

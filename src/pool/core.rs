@@ -19,6 +19,7 @@ use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
 use super::quarantine::{Quarantine, QuarantineRule};
 use super::report::Ids;
+use super::resends::UnderWay;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
 use crate::store::{Engine, ScoreUpdate, Store};
@@ -59,6 +60,7 @@ pub struct Pool {
     /// Of an anchored pool.
     pub(super) anchored: Option<Anchored>,
     pub(super) ledger: Ledger,
+    pub(super) under_way: UnderWay,
     pub(super) house: Arc<House>,
     pub(super) counters: Counters,
     pub(super) filtered: FilterTotals,
@@ -101,6 +103,7 @@ impl Pool {
             store,
             anchored,
             ledger: Ledger::new(limits.max_workers_per_pool),
+            under_way: UnderWay::default(),
             house,
             counters: Counters::default(),
             filtered: FilterTotals::default(),

@@ -81,19 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Enters a batch; false when it had been entered before. Sequence 0 always enters.
-    #[must_use]
-    pub(super) fn enter(&self, sender: &Sender) -> bool {
-        if sender.sequence == 0 {
-            return true;
-        }
-        let key = (sender.worker_id.clone(), sender.epoch);
-        let worker = self.workers.get_with(key, Arc::default);
-        let mut worker = worker.lock();
-        worker.seen.enter(sender.sequence)
-    }
-
-    /// Whether a batch has been entered.
+    /// Whether a batch has been applied. One of sequence 0 never has.
     #[must_use]
     pub(super) fn has(&self, sender: &Sender) -> bool {
         sender.sequence != 0
@@ -103,11 +91,14 @@ impl Ledger {
                 .is_some_and(|worker| worker.lock().seen.has(sender.sequence))
     }
 
-    /// Notes an applied batch.
+    /// Enters an applied batch, so that a resend of it is told.
     pub(super) fn deliver(&self, sender: &Sender, delivery: Delivery) {
         let key = (sender.worker_id.clone(), sender.epoch);
         let worker = self.workers.get_with(key, Arc::default);
         let mut worker = worker.lock();
+        if sender.sequence != 0 {
+            worker.seen.enter(sender.sequence);
+        }
         let heard = worker.heard.get_or_insert(Heard {
             at_millis: delivery.now_millis,
             rows: 0,
@@ -154,13 +145,6 @@ impl Ledger {
         workers.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
         workers
     }
-
-    /// Takes an entry back, for a batch that could not be applied after all.
-    pub(super) fn forget(&self, sender: &Sender) {
-        if let Some(worker) = self.workers.get(&(sender.worker_id.clone(), sender.epoch)) {
-            worker.lock().seen.forget(sender.sequence);
-        }
-    }
 }
 
 impl Heard {
@@ -181,7 +165,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn enter(&mut self, sequence: u64) -> bool {
+    fn enter(&mut self, sequence: u64) {
         if sequence > self.highest {
             // The places between are now in the window and were not entered.
             let fresh = (sequence - self.highest).min(WINDOW);
@@ -189,21 +173,14 @@ impl Seen {
                 self.clear(s);
             }
             self.highest = sequence;
-        } else if self.has(sequence) {
-            return false;
         }
-        self.bits[Self::word(sequence)] |= Self::bit(sequence);
-        true
+        if self.highest - sequence < WINDOW {
+            self.bits[Self::word(sequence)] |= Self::bit(sequence);
+        }
     }
 
     fn has(&self, sequence: u64) -> bool {
         sequence <= self.highest && (self.highest - sequence >= WINDOW || self.is_set(sequence))
-    }
-
-    fn forget(&mut self, sequence: u64) {
-        if sequence <= self.highest && self.highest - sequence < WINDOW {
-            self.clear(sequence);
-        }
     }
 
     fn is_set(&self, sequence: u64) -> bool {
@@ -233,27 +210,29 @@ mod tests {
         Sender { worker_id: "w".into(), epoch: 7, sequence }
     }
 
+    fn delivery(now_millis: u64) -> Delivery {
+        Delivery { now_millis, rows: 100, step: now_millis, model_version: 3 }
+    }
+
     #[test]
-    fn a_forgotten_batch_may_come_again() {
+    fn another_process_of_a_worker_counts_anew() {
         let ledger = Ledger::new(10);
-        assert!(ledger.enter(&sender(3)));
-        assert!(!ledger.enter(&sender(3)));
-        ledger.forget(&sender(3));
-        assert!(ledger.enter(&sender(3)));
-        assert!(ledger.enter(&Sender { epoch: 8, ..sender(3) }), "another process counts anew");
+        ledger.deliver(&sender(3), delivery(0));
+        assert!(ledger.has(&sender(3)) && !ledger.has(&sender(2)));
+        assert!(!ledger.has(&Sender { epoch: 8, ..sender(3) }));
+        ledger.deliver(&sender(0), delivery(0));
+        assert!(!ledger.has(&sender(0)), "never taken for a resend");
     }
 
     #[test]
     fn a_worker_is_known_by_its_latest_process_and_its_rate() {
         let ledger = Ledger::new(10);
-        let delivery = |now_millis| Delivery { now_millis, rows: 100, step: now_millis, model_version: 3 };
         // 1,000 rows a second for a minute, then silence.
         for tenth in 0..600 {
             ledger.deliver(&sender(0), delivery(tenth * 100));
         }
         ledger.deliver(&Sender { epoch: 8, ..sender(0) }, delivery(60_000));
         ledger.deliver(&Sender { worker_id: "old".into(), ..sender(0) }, delivery(0));
-        assert!(ledger.enter(&Sender { worker_id: "entered, not applied".into(), ..sender(1) }));
         let workers = ledger.workers(61_000, 30.0);
         assert_eq!(workers.len(), 1, "{workers:?}");
         assert_eq!(
@@ -276,7 +255,8 @@ mod tests {
             let mut highest = 0;
             for s in sequences {
                 let expected = s + WINDOW > highest && !seen.contains(&s);
-                prop_assert_eq!(ledger.enter(&sender(s)), expected);
+                prop_assert_eq!(!ledger.has(&sender(s)), expected);
+                ledger.deliver(&sender(s), delivery(0));
                 seen.insert(s);
                 highest = highest.max(s);
             }

@@ -22,6 +22,9 @@ pub mod registry;
 mod replay;
 pub mod report;
 mod reporting;
+mod resends;
+#[cfg(test)]
+mod resends_tests;
 pub mod rounds;
 mod sampler;
 pub mod samples;

@@ -36,7 +36,7 @@ impl Default for Ids {
 }
 
 /// Who sent a batch, so that a resend can be told (DECISIONS 19).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// The worker's name; may be empty.
     pub worker_id: String,

@@ -13,6 +13,7 @@ use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, su
 use super::ledger::Delivery;
 use super::quarantine;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
+use super::resends::Turn;
 use super::spans;
 use super::stats::Counters;
 use crate::store::ReportBatch;
@@ -37,11 +38,37 @@ impl Pool {
         pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
     }
 
-    /// The second half: applies the batch. What has begun is to be finished, and counted.
+    /// The second half: applies the batch. What has begun is to be finished, and counted. A resend of a batch that is being applied
+    /// gets its answer, or its error.
     ///
     /// # Errors
     /// As of [`report`](Self::report).
     pub(crate) async fn report_ready(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
+        if report.sender.sequence == 0 {
+            return self.apply_counted(report, pass).await;
+        }
+        loop {
+            match self.under_way.enter(&report.sender) {
+                Turn::First(ticket) => {
+                    let outcome = self.apply_counted(report, pass).await;
+                    ticket.finish(&outcome);
+                    return outcome;
+                }
+                Turn::Resend(first) => {
+                    if let Some(outcome) = first.outcome().await {
+                        match outcome {
+                            Ok(_) => Counters::add(&self.counters.duplicate_batches, 1),
+                            Err(_) => self.count_rejected(),
+                        }
+                        return outcome;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies a batch and counts it.
+    async fn apply_counted(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
         let rows = report.ids.len();
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
@@ -91,7 +118,7 @@ impl Pool {
         let mut raw = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
         let (ids, names) = self.resolve(&spec, report.ids, "batch.ids")?;
         let moment = self.clock.report(report.step)?;
-        if !self.ledger.enter(&report.sender) {
+        if self.ledger.has(&report.sender) {
             Counters::add(&self.counters.duplicate_batches, 1);
             let floor = self.store.level().await?.floor;
             return Ok(self.ack(AckStatus::Duplicate, ReportCounts::default(), floor, moment));
@@ -123,20 +150,8 @@ impl Pool {
             &mut batch,
             &mut raw,
         );
-        let applied = match self.store.apply(batch).instrument(spans::apply(spec.shards)).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                self.ledger.forget(&report.sender);
-                return Err(error.into());
-            }
-        };
-        let settled = match self.quarantine(&spec, passage, screened, scored, &applied).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                self.ledger.forget(&report.sender);
-                return Err(error);
-            }
-        };
+        let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
+        let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;
         let mut counts = merge(&applied.counts, non_finite, out_of_range);
         counts.quarantined = settled.quarantined;
         counts.coalesced += settled.coalesced;

@@ -36,17 +36,11 @@ impl Pool {
         let (sender, step, model_version) = (report.sender.clone(), report.step, report.model_version);
         let columns = self.columns(&spec, report)?;
         let moment = self.clock.report(step)?;
-        if !self.ledger.enter(&sender) {
+        if self.ledger.has(&sender) {
             Counters::add(&self.counters.duplicate_batches, 1);
             return Ok(ack(AckStatus::Duplicate, ReportCounts::default(), 0));
         }
-        let (counts, position) = match self.apply_columns(anchored, &spec, columns, moment).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                self.ledger.forget(&sender);
-                return Err(error);
-            }
-        };
+        let (counts, position) = self.apply_columns(anchored, &spec, columns, moment).await?;
         Counters::add(&self.counters.reported_rows, rows);
         Counters::add(&self.counters.reported_batches, 1);
         self.ledger

@@ -1,0 +1,133 @@
+//! A batch that is held up in front of the store while a copy of it arrives.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::clock::TimeSource;
+use super::core::Pool;
+use super::error::PoolError;
+use super::registry::Registry;
+use super::report::{Ack, AckStatus, Ids, Report, Sender};
+use super::spec::{Limits, PoolSpec};
+use crate::store::wrapped::{Wrapped, WrappingEngine};
+use crate::store::{Applied, ReportBatch, ScoreUpdate, Store, StoreError};
+
+const SAMPLE: u64 = 5;
+
+/// Each batch waits for a permit; the first ones fail.
+struct Parked {
+    inner: Arc<dyn Store>,
+    go_on: Arc<Semaphore>,
+    failures: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Wrapped for Parked {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
+        self.go_on.acquire().await.unwrap().forget();
+        let left = |left: u64| left.checked_sub(1);
+        match self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
+            Ok(_) => Err(StoreError::Unavailable("the disk is full".into())),
+            Err(_) => self.inner.apply(batch).await,
+        }
+    }
+}
+
+/// A pool that averages (so that a batch applied twice shows), its permits, and how many batches are to fail.
+async fn parked(failures: u64) -> (Arc<Pool>, Arc<Semaphore>) {
+    let go_on = Arc::new(Semaphore::new(0));
+    let permits = go_on.clone();
+    let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
+        let failures = Arc::new(AtomicU64::new(failures));
+        Arc::new(Parked { inner, go_on: permits.clone(), failures })
+    }));
+    let registry = Registry::new(engine, Limits::default(), TimeSource::Manual(Arc::default()));
+    let spec =
+        PoolSpec { score_update: ScoreUpdate::Ema { weight: 0.5 }, ..PoolSpec::defaults(&Limits::default()) };
+    (registry.create("parked", spec).await.unwrap().0, go_on)
+}
+
+fn batch(sequence: u64, score: f32) -> Report {
+    Report {
+        ids: Ids::U64(vec![SAMPLE]),
+        scores: vec![score],
+        sender: Sender { worker_id: "w".into(), epoch: 7, sequence },
+        ..Report::default()
+    }
+}
+
+async fn score(pool: &Pool) -> Option<f32> {
+    pool.store.get(&[SAMPLE]).await.unwrap().remove(0).map(|row| row.score)
+}
+
+/// Sends a batch, and says when it is on its way.
+async fn send(pool: &Arc<Pool>, report: Report) -> tokio::task::JoinHandle<Result<Ack, PoolError>> {
+    let pool = pool.clone();
+    let sent = tokio::spawn(async move { pool.report(report).await });
+    // It goes as far as it can without a permit.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_resend_gets_the_error_of_the_copy_that_it_waited_for() {
+    let (pool, go_on) = parked(1).await;
+    let (first, resend) = (send(&pool, batch(1, 8.0)).await, send(&pool, batch(1, 8.0)).await);
+    assert!(!first.is_finished() && !resend.is_finished(), "nothing is known yet");
+    go_on.add_permits(1);
+    for sent in [first, resend] {
+        let error = timeout(Duration::from_secs(10), sent).await.unwrap().unwrap().unwrap_err();
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+    }
+    assert_eq!(score(&pool).await, None);
+    // The third copy applies, once, and the fourth is told so.
+    go_on.add_permits(2);
+    assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Applied);
+    assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Duplicate);
+    assert_eq!(pool.report(batch(2, 4.0)).await.unwrap().status, AckStatus::Applied);
+    assert_eq!(score(&pool).await, Some(6.0));
+}
+
+#[tokio::test]
+async fn a_resend_gets_the_answer_of_the_copy_that_it_waited_for() {
+    let (pool, go_on) = parked(0).await;
+    go_on.add_permits(1);
+    pool.report(batch(1, 8.0)).await.unwrap();
+    let (first, resend) = (send(&pool, batch(2, 4.0)).await, send(&pool, batch(2, 4.0)).await);
+    // Another batch of the same worker is another matter.
+    let other = send(&pool, batch(3, 6.0)).await;
+    assert!(!first.is_finished() && !resend.is_finished());
+    go_on.add_permits(2);
+    for sent in [first, resend, other] {
+        let ack = timeout(Duration::from_secs(10), sent).await.unwrap().unwrap().unwrap();
+        assert_eq!((ack.status, ack.counts.updated), (AckStatus::Applied, 1));
+    }
+    // 8, then the mean with 4, then that with 6; once each.
+    assert_eq!(score(&pool).await, Some(6.0));
+    assert_eq!(pool.counters().duplicate_batches, 1);
+}
+
+#[tokio::test]
+async fn a_resend_takes_over_from_a_copy_whose_caller_went_away() {
+    let (pool, go_on) = parked(0).await;
+    let (first, resend) = (send(&pool, batch(1, 8.0)).await, send(&pool, batch(1, 8.0)).await);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    go_on.add_permits(1);
+    let ack = timeout(Duration::from_secs(10), resend).await.unwrap().unwrap().unwrap();
+    assert_eq!(ack.status, AckStatus::Applied);
+    assert_eq!(score(&pool).await, Some(8.0));
+}

@@ -50,6 +50,7 @@ impl Memory {
             hardness: weight.hardness(),
             named: false,
             salt_seed: 1,
+            workers: 64,
         };
         Self(LocalStore::new(spec).expect("memory"))
     }

@@ -104,7 +104,7 @@ pub(super) fn csv_text(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Resul
 }
 
 /// The counts of reported rows, none left out.
-pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 11] {
+pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 12] {
     [
         ("inserted", counts.inserted),
         ("updated", counts.updated),
@@ -112,6 +112,7 @@ pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 11] {
         ("dropped", counts.dropped),
         ("non_finite", counts.non_finite),
         ("coalesced", counts.coalesced),
+        ("duplicate", counts.duplicate),
         ("stale", counts.stale),
         ("out_of_range", counts.out_of_range),
         ("anchor_limit", counts.anchor_limit),

@@ -378,6 +378,10 @@ pub(super) fn add_counts(sum: &mut pb::ReportCounts, counts: &pb::ReportCounts) 
     sum.dropped += counts.dropped;
     sum.non_finite += counts.non_finite;
     sum.coalesced += counts.coalesced;
+    sum.duplicate += counts.duplicate;
     sum.stale += counts.stale;
     sum.out_of_range += counts.out_of_range;
+    sum.quarantined += counts.quarantined;
+    sum.anchor_limit += counts.anchor_limit;
+    sum.not_negative += counts.not_negative;
 }

@@ -86,7 +86,7 @@ impl Pool {
         house: Arc<House>,
     ) -> Result<Arc<Self>, PoolError> {
         let uid = rand::random::<u64>() | 1;
-        let store = engine.open(&flat_store(&spec, uid)).await?;
+        let store = engine.open(&flat_store(&spec, uid, limits.max_workers_per_pool)).await?;
         let anchored = match &spec.anchored {
             None => None,
             Some(of_anchors) => Some(Anchored::new(engine.open_anchors(&of_anchors.store(&spec)).await?)),

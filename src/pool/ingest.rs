@@ -50,6 +50,7 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
         background_only: applied.background_only,
         dropped: applied.dropped,
         coalesced: applied.coalesced,
+        duplicate: applied.duplicate,
         stale: applied.stale,
         non_finite,
         out_of_range,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Sample ids of either kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,13 @@ pub struct Sender {
     pub sequence: u64,
 }
 
+impl From<&Sender> for crate::store::Sender {
+    fn from(sender: &Sender) -> Self {
+        let worker = xxh3_128(sender.worker_id.as_bytes());
+        Self { worker, epoch: sender.epoch, sequence: sender.sequence }
+    }
+}
+
 /// A batch of reported scores: columns of equal length, already checked to be so.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -86,8 +94,10 @@ pub struct ReportCounts {
     pub dropped: u64,
     /// NaN or infinite.
     pub non_finite: u64,
-    /// Repeated in the batch.
+    /// Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools: superseded by a later row.
     pub coalesced: u64,
+    /// Applied before: the batch is a resend.
+    pub duplicate: u64,
     /// Older than what is stored.
     pub stale: u64,
     /// Outside the dense id space.

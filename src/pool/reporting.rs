@@ -16,8 +16,8 @@ use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
 use super::resends::Turn;
 use super::spans;
 use super::stats::Counters;
-use crate::store::ReportBatch;
 use crate::store::key::Key;
+use crate::store::{self, ReportBatch};
 
 impl Pool {
     /// Applies a batch of scores.
@@ -121,7 +121,8 @@ impl Pool {
         if self.ledger.has(&report.sender) {
             Counters::add(&self.counters.duplicate_batches, 1);
             let floor = self.store.level().await?.floor;
-            return Ok(self.ack(AckStatus::Duplicate, ReportCounts::default(), floor, moment));
+            let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
+            return Ok(self.ack(AckStatus::Duplicate, counts, floor, moment));
         }
         let mut batch = ReportBatch {
             ids,
@@ -136,6 +137,7 @@ impl Pool {
             model_version: report.model_version,
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
+            sender: Some(&report.sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
         };
         let scored = quarantine::Report {
             moment,
@@ -151,8 +153,13 @@ impl Pool {
             &mut raw,
         );
         let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
-        let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;
         let mut counts = merge(&applied.counts, non_finite, out_of_range);
+        if applied.counts.duplicate > 0 && applied.counts.duplicate == applied.counts.rows() {
+            // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
+            Counters::add(&self.counters.duplicate_batches, 1);
+            return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
+        }
+        let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;
         counts.quarantined = settled.quarantined;
         counts.coalesced += settled.coalesced;
         counts.stale += settled.stale;

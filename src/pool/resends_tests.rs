@@ -21,11 +21,12 @@ use crate::store::{Applied, ReportBatch, ScoreUpdate, Store, StoreError};
 
 const SAMPLE: u64 = 5;
 
-/// Each batch waits for a permit; the first ones fail.
+/// Each batch waits for a permit; the first ones fail, before or after they were applied.
 struct Parked {
     inner: Arc<dyn Store>,
     go_on: Arc<Semaphore>,
     failures: Arc<AtomicU64>,
+    is_applied: bool,
 }
 
 #[async_trait]
@@ -38,19 +39,24 @@ impl Wrapped for Parked {
         self.go_on.acquire().await.unwrap().forget();
         let left = |left: u64| left.checked_sub(1);
         match self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left) {
-            Ok(_) => Err(StoreError::Unavailable("the disk is full".into())),
+            Ok(_) => {
+                if self.is_applied {
+                    self.inner.apply(batch).await?;
+                }
+                Err(StoreError::Unavailable("the disk is full".into()))
+            }
             Err(_) => self.inner.apply(batch).await,
         }
     }
 }
 
-/// A pool that averages (so that a batch applied twice shows), its permits, and how many batches are to fail.
-async fn parked(failures: u64) -> (Arc<Pool>, Arc<Semaphore>) {
+/// A pool that averages (so that a batch applied twice shows), with its permits; `failures` batches fail, `is_applied` says when.
+async fn parked(failures: u64, is_applied: bool) -> (Arc<Pool>, Arc<Semaphore>) {
     let go_on = Arc::new(Semaphore::new(0));
     let permits = go_on.clone();
     let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
         let failures = Arc::new(AtomicU64::new(failures));
-        Arc::new(Parked { inner, go_on: permits.clone(), failures })
+        Arc::new(Parked { inner, go_on: permits.clone(), failures, is_applied })
     }));
     let registry = Registry::new(engine, Limits::default(), TimeSource::Manual(Arc::default()));
     let spec =
@@ -84,7 +90,7 @@ async fn send(pool: &Arc<Pool>, report: Report) -> tokio::task::JoinHandle<Resul
 
 #[tokio::test]
 async fn a_resend_gets_the_error_of_the_copy_that_it_waited_for() {
-    let (pool, go_on) = parked(1).await;
+    let (pool, go_on) = parked(1, false).await;
     let (first, resend) = (send(&pool, batch(1, 8.0)).await, send(&pool, batch(1, 8.0)).await);
     assert!(!first.is_finished() && !resend.is_finished(), "nothing is known yet");
     go_on.add_permits(1);
@@ -103,7 +109,7 @@ async fn a_resend_gets_the_error_of_the_copy_that_it_waited_for() {
 
 #[tokio::test]
 async fn a_resend_gets_the_answer_of_the_copy_that_it_waited_for() {
-    let (pool, go_on) = parked(0).await;
+    let (pool, go_on) = parked(0, false).await;
     go_on.add_permits(1);
     pool.report(batch(1, 8.0)).await.unwrap();
     let (first, resend) = (send(&pool, batch(2, 4.0)).await, send(&pool, batch(2, 4.0)).await);
@@ -122,7 +128,7 @@ async fn a_resend_gets_the_answer_of_the_copy_that_it_waited_for() {
 
 #[tokio::test]
 async fn a_resend_takes_over_from_a_copy_whose_caller_went_away() {
-    let (pool, go_on) = parked(0).await;
+    let (pool, go_on) = parked(0, false).await;
     let (first, resend) = (send(&pool, batch(1, 8.0)).await, send(&pool, batch(1, 8.0)).await);
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
@@ -130,4 +136,18 @@ async fn a_resend_takes_over_from_a_copy_whose_caller_went_away() {
     let ack = timeout(Duration::from_secs(10), resend).await.unwrap().unwrap().unwrap();
     assert_eq!(ack.status, AckStatus::Applied);
     assert_eq!(score(&pool).await, Some(8.0));
+}
+
+/// The partitions know what they have applied, though whoever sent it was told otherwise.
+#[tokio::test]
+async fn a_batch_whose_answer_was_lost_is_not_applied_again() {
+    let (pool, go_on) = parked(1, true).await;
+    go_on.add_permits(3);
+    pool.report(batch(1, 8.0)).await.unwrap_err();
+    assert_eq!(score(&pool).await, Some(8.0), "it was applied");
+    let ack = pool.report(batch(1, 4.0)).await.unwrap();
+    assert_eq!((ack.status, ack.counts.duplicate), (AckStatus::Duplicate, 1));
+    assert_eq!(score(&pool).await, Some(8.0));
+    assert_eq!(pool.report(batch(2, 4.0)).await.unwrap().status, AckStatus::Applied);
+    assert_eq!(score(&pool).await, Some(6.0));
 }

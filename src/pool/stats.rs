@@ -49,6 +49,8 @@ counters! {
     non_finite,
     /// Repeated in a batch.
     coalesced,
+    /// Applied before, of batches that had not been applied whole.
+    duplicate,
     /// Older than what is stored.
     stale,
     /// Outside the dense id space.
@@ -118,6 +120,7 @@ impl Counters {
         Self::add(&self.dropped, counts.dropped);
         Self::add(&self.non_finite, counts.non_finite);
         Self::add(&self.coalesced, counts.coalesced);
+        Self::add(&self.duplicate, counts.duplicate);
         Self::add(&self.stale, counts.stale);
         Self::add(&self.out_of_range, counts.out_of_range);
         Self::add(&self.quarantined, counts.quarantined);

@@ -12,6 +12,8 @@ pub mod layout;
 pub mod local;
 #[cfg(test)]
 pub mod naive;
+#[cfg(test)]
+pub(crate) mod recorded;
 mod select;
 #[cfg(test)]
 pub(crate) mod wrapped;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 
 pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
-    ApplyCounts, BackgroundSpec, ScoreUpdate, ServeMark, ServePenalty, hash, key, place,
+    ApplyCounts, BackgroundSpec, ScoreUpdate, Sender, ServeMark, ServePenalty, hash, key, place,
 };
 
 use anchored::{AnchorStore, AnchorStoreSpec};
@@ -46,7 +48,13 @@ pub struct StoreSpec {
     pub named: bool,
     /// Seeds the background's salts, so that pools differ and tests repeat.
     pub salt_seed: u64,
+    /// Processes of workers whose batches are remembered, so that a resend of one is told. At most [`WORKERS_MAX`] over all
+    /// partitions, whatever is asked.
+    pub workers: usize,
 }
+
+/// Processes of workers remembered by a pool's partitions, each counted once a partition.
+pub const WORKERS_MAX: usize = 1 << 20;
 
 impl StoreSpec {
     /// Samples that one partition keeps: its even share of the capacity and six standard deviations of what hashing deals it, so that
@@ -85,6 +93,8 @@ pub struct ReportBatch {
     pub update: ScoreUpdate,
     /// Rows applied to the pool since its background was last renewed, after which it is renewed again; `None`: never.
     pub renew_after_rows: Option<u64>,
+    /// Who sent it: each partition that has applied it counts its rows as `duplicate`. `None`: nobody who sends again.
+    pub sender: Option<Sender>,
 }
 
 /// The outcome of [`Store::apply`].

@@ -13,8 +13,8 @@ use super::key::Key;
 use super::layout::partition_of;
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Engine,
-    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, ServeMark, ServePenalty,
-    Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
+    ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
 
 /// Buckets of 1/8 octave.
@@ -51,6 +51,8 @@ struct State {
     leases: HashMap<u64, u64>,
     /// Those of samples that were outside the hard store.
     outside: HashSet<u64>,
+    /// Batches that partitions have applied, all that ever were.
+    applied: HashSet<(u16, Sender)>,
     position: u64,
 }
 
@@ -139,14 +141,18 @@ impl Store for NaiveStore {
         let mut state = self.state.lock();
         let state = &mut *state;
         let mut counts = ApplyCounts::default();
-        let mut last: HashMap<u64, usize> = HashMap::new();
-        for (i, id) in batch.ids.iter().enumerate() {
-            counts.coalesced += u64::from(last.insert(*id, i).is_some());
-        }
+        let (mut earlier, mut entered) = (HashSet::new(), HashSet::new());
         for (i, &id) in batch.ids.iter().enumerate() {
-            if last[&id] != i {
-                continue;
+            // A partition without rows of a batch does not hear of it.
+            let applied = batch.sender.filter(|sender| sender.sequence != 0);
+            if let Some(sender) = applied.map(|sender| (self.partition(id), sender)) {
+                if state.applied.contains(&sender) {
+                    counts.duplicate += 1;
+                    continue;
+                }
+                entered.insert(sender);
             }
+            let is_repeat = !earlier.insert(id);
             let old = state.row(id);
             let stale = old
                 .and_then(|o| o.stamp)
@@ -225,12 +231,14 @@ impl Store for NaiveStore {
                 }
             }
             match (updated, kept, in_background) {
+                _ if is_repeat => counts.coalesced += 1,
                 (true, _, _) => counts.updated += 1,
                 (_, true, _) => counts.inserted += 1,
                 (_, _, true) => counts.background_only += 1,
                 _ => counts.dropped += 1,
             }
         }
+        state.applied.extend(entered);
         state.position += 1;
         Ok(Applied { counts, floor: None, position: state.position })
     }

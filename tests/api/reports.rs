@@ -176,7 +176,9 @@ async fn a_resend_is_counted_once() {
     };
     let status = async |batch| send(&client, batch).await.unwrap().status();
     assert_eq!(status(numbered("w", 1, 1)).await, pb::AckStatus::Applied);
-    assert_eq!(status(numbered("w", 1, 1)).await, pb::AckStatus::Duplicate);
+    let resend = send(&client, numbered("w", 1, 1)).await.unwrap();
+    assert_eq!(resend.status(), pb::AckStatus::Duplicate);
+    assert_eq!(resend.counts.unwrap(), pb::ReportCounts { duplicate: 2, ..Default::default() }, "both rows");
     assert_eq!(status(numbered("w", 2, 1)).await, pb::AckStatus::Applied, "a restarted worker");
     assert_eq!(status(numbered("v", 1, 1)).await, pb::AckStatus::Applied, "another worker");
     assert_eq!(status(numbered("w", 1, 0)).await, pb::AckStatus::Applied, "0 is never a resend");
@@ -187,6 +189,41 @@ async fn a_resend_is_counted_once() {
     assert_eq!(status(numbered("w", 1, 2)).await, pb::AckStatus::Applied);
     let stats = figures(&client, "p").await;
     assert_eq!((stats.reported_batches, stats.duplicate_batches), (6, 1));
+}
+
+#[tokio::test]
+async fn rows_of_one_sample_apply_in_order_under_every_rule() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let rules = [
+        (pb::ScoreUpdateRule::Last, 0.0, 4.0),
+        (pb::ScoreUpdateRule::Max, 0.0, 8.0),
+        // 8, then the mean with 2, then that with 4.
+        (pb::ScoreUpdateRule::Ema, 0.5, 4.5),
+    ];
+    for (rule, ema_weight, expected) in rules {
+        let update = pb::ScoreUpdate { rule: rule.into(), ema_weight };
+        for (pool, batches) in
+            [("one", vec![vec![8.0, 2.0, 4.0]]), ("three", vec![vec![8.0], vec![2.0], vec![4.0]])]
+        {
+            let pool = format!("{pool}-{}", rule as i32);
+            client
+                .create_pool(&pool, pb::PoolSpec { score_update: Some(update), ..plain(10) })
+                .await
+                .unwrap();
+            let mut counts = pb::ReportCounts::default();
+            for scores in &batches {
+                let ack = client.report(&pool, &vec![7; scores.len()], scores).await.unwrap().counts.unwrap();
+                counts.inserted += ack.inserted;
+                counts.updated += ack.updated;
+                counts.coalesced += ack.coalesced;
+            }
+            let repeats = 3 - batches.len() as u64;
+            assert_eq!((counts.inserted, counts.updated, counts.coalesced), (1, 2 - repeats, repeats));
+            let batch = client.mine(MineRequest::new(&pool, 1).random_fraction(0.0)).await.unwrap();
+            assert_eq!(batch.scores, [expected], "{rule:?} in {} batches", batches.len());
+        }
+    }
 }
 
 #[tokio::test]

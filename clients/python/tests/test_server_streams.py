@@ -95,6 +95,7 @@ def test_a_unary_report_whose_answer_was_lost_counts_once(real: hardneg.Client, 
             proxy.cut()
             ack = answer.result(20)
     assert ack.status is hardneg.AckStatus.DUPLICATE
+    assert ack.counts.duplicate == ack.counts.total > 0
     assert pool.stats().reported_rows == 3
 
 

@@ -42,6 +42,7 @@ impl Pool {
                 named: false,
                 salt_seed: number as u64,
                 unstored_serves: 1,
+                workers: 0,
             })
         };
         Self { partitions: (0..PARTITIONS).map(partition).collect(), position: 0, hardness }
@@ -62,7 +63,10 @@ impl Pool {
             let range = 0..ids.len();
             let rows = Arc::new(Columns::plain(ids, scores, &self.hardness, D));
             let terms = Terms { decay_units: D, ..Terms::default() };
-            partition.apply(Op { position: self.position, change: Change::Report { rows, range, terms } });
+            partition.apply(Op {
+                position: self.position,
+                change: Change::Report { rows, range, terms, sender: None },
+            });
         }
         begun.elapsed().as_nanos() as f64 / ids.len() as f64
     }

@@ -88,6 +88,7 @@ fn spec(capacity: usize) -> PartitionSpec {
         named: false,
         salt_seed: 7,
         unstored_serves: 1 << 16,
+        workers: 0,
     }
 }
 
@@ -98,7 +99,10 @@ fn ops(law: Law, rows: u64) -> Vec<Op> {
             let scores = ids.iter().map(|id| (law.1)(*id, rows)).collect();
             let rows = Columns::plain(ids, scores, &Hardness::default(), DAY);
             let (range, terms) = (0..rows.ids.len(), Terms { decay_units: DAY, ..Terms::default() });
-            Op { position: at + 1, change: Change::Report { rows: Arc::new(rows), range, terms } }
+            Op {
+                position: at + 1,
+                change: Change::Report { rows: Arc::new(rows), range, terms, sender: None },
+            }
         })
         .collect()
 }

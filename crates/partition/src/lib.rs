@@ -8,9 +8,11 @@
 //! What a partition holds:
 //! - the **hard store** (`hard/`): the samples with the highest places ([`place`]), found by id, by order and by bucket;
 //! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
-//! - leases, strata, names and payloads of both.
+//! - leases, strata, names and payloads of both;
+//! - which reports of which worker were applied (`dedupe/`), so that a resend does nothing.
 
 mod background;
+mod dedupe;
 mod hard;
 pub mod hash;
 pub mod id_map;
@@ -27,6 +29,6 @@ mod strata;
 
 pub use hard::hint;
 pub use image::ImageError;
-pub use op::{ApplyCounts, Change, Columns, Op, Reply, ScoreUpdate, ServeMark, Terms};
+pub use op::{ApplyCounts, Change, Columns, Op, Reply, ScoreUpdate, Sender, ServeMark, Terms};
 pub use partition::{Job, Partition, ServePenalty, updated_score};
 pub use spec::{BackgroundSpec, PartitionSpec};

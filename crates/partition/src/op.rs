@@ -24,10 +24,12 @@ pub enum Change {
     Report {
         /// Columns that hold this partition's rows, and perhaps others'.
         rows: Arc<Columns>,
-        /// Which of them are this partition's. No id occurs twice.
+        /// Which of them are this partition's. They apply one by one, in order: an id may occur twice.
         range: Range<usize>,
         /// How they are applied.
         terms: Terms,
+        /// Whose report it is: one that this partition has applied before is a resend, and does nothing. `None`: it is applied.
+        sender: Option<Sender>,
     },
     /// Samples were served.
     Serve {
@@ -135,6 +137,20 @@ impl Default for Terms {
     }
 }
 
+/// Whose report it is, and which of theirs.
+///
+/// The partition remembers the highest sequence of each epoch of a worker, and which of the 1,023 before that it has applied. A
+/// sequence further back is taken for a resend. A worker may begin at any number and leave numbers out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sender {
+    /// xxh3-128 of the worker's name.
+    pub worker: u128,
+    /// Which process of the worker: each counts its sequences for itself.
+    pub epoch: u64,
+    /// Number of the report among those of the process. 0: it has none, and is applied whenever it comes.
+    pub sequence: u64,
+}
+
 /// What a re-report does to the stored score.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum ScoreUpdate {
@@ -172,10 +188,12 @@ pub struct ApplyCounts {
     pub background_only: u64,
     /// Below the floor and outside the background.
     pub dropped: u64,
-    /// An earlier duplicate in the same batch: the last one counts.
+    /// Its id stands in an earlier row of the report. It is applied as any other.
     pub coalesced: u64,
     /// Older than what is stored.
     pub stale: u64,
+    /// Of a report that was applied before: nothing was done.
+    pub duplicate: u64,
     /// (Not part of the sum.) Entries that harder ones pushed out.
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
@@ -183,6 +201,18 @@ pub struct ApplyCounts {
 }
 
 impl ApplyCounts {
+    /// Rows of the report, whatever became of them.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.inserted
+            + self.updated
+            + self.background_only
+            + self.dropped
+            + self.coalesced
+            + self.stale
+            + self.duplicate
+    }
+
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
         self.inserted += more.inserted;
@@ -191,6 +221,7 @@ impl ApplyCounts {
         self.dropped += more.dropped;
         self.coalesced += more.coalesced;
         self.stale += more.stale;
+        self.duplicate += more.duplicate;
         self.evicted += more.evicted;
         self.clamped += more.clamped;
     }

@@ -163,6 +163,8 @@ pub struct PartitionStats {
     pub witness: u64,
     /// Those of them that the generation that fills has not seen.
     pub witness_pending: u64,
+    /// Processes of workers whose reports are remembered.
+    pub workers: u64,
     /// As in [`Census::floor`].
     pub floor: Option<Place>,
     /// Bytes of the index, of slots with their side columns, of buckets, and of the background with all else.

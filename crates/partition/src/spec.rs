@@ -17,6 +17,9 @@ pub struct PartitionSpec {
     pub salt_seed: u64,
     /// Serves remembered of ids that are stored nowhere.
     pub unstored_serves: usize,
+    /// Processes of workers that are remembered at most, so that resends of their reports do nothing. 0 ..= 2^20; 0: every report is
+    /// applied.
+    pub workers: usize,
 }
 
 /// Where background samples come from.

@@ -16,6 +16,7 @@ fn filled(score: impl Fn(u64) -> f32, renew_after_rows: u64) -> Partition {
         named: false,
         salt_seed: 7,
         unstored_serves: 1 << 16,
+        workers: 0,
     };
     let mut partition = Partition::new(spec);
     for from in (0..ROWS).step_by(4096) {
@@ -24,7 +25,10 @@ fn filled(score: impl Fn(u64) -> f32, renew_after_rows: u64) -> Partition {
         let rows = Columns::plain(ids, scores, &spec.hardness, DAY);
         let (range, terms) =
             (0..rows.ids.len(), Terms { decay_units: DAY, renew_after_rows, ..Terms::default() });
-        partition.apply(Op { position: from, change: Change::Report { rows: Arc::new(rows), range, terms } });
+        partition.apply(Op {
+            position: from,
+            change: Change::Report { rows: Arc::new(rows), range, terms, sender: None },
+        });
     }
     assert_eq!(partition.hard_len(), ROWS);
     partition

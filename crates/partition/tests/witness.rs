@@ -62,7 +62,7 @@ struct Watched {
     scores: fn(u64) -> f32,
     renew_after_rows: u64,
     generations: u64,
-    salt: u64,
+    serving: u64,
     /// The number of the last report of each id, and of the report after which the last generation began.
     reported: Vec<u64>,
     began: u64,
@@ -80,14 +80,14 @@ impl Watched {
             named: false,
             salt_seed: background_hash(seed, 77),
             unstored_serves: 0,
+            workers: 0,
         });
-        let salt = partition.census().background.salt;
         Self {
             partition,
             scores: |_| 1.0,
             renew_after_rows,
             generations: 1,
-            salt,
+            serving: 0,
             reported: Vec::new(),
             began: 0,
             reports: 0,
@@ -100,31 +100,31 @@ impl Watched {
         self.partition.apply(Op { position, change })
     }
 
+    /// Reports ids one by one: a generation begins after a row, and here it is to be known after which.
     fn report(&mut self, ids: &[u64]) {
         let scores = ids.iter().map(|id| (self.scores)(*id)).collect();
-        let rows = Columns::plain(ids.to_vec(), scores, &self.partition.spec().hardness, DAY);
+        let rows = Arc::new(Columns::plain(ids.to_vec(), scores, &self.partition.spec().hardness, DAY));
         let renew_after_rows = self.renew_after_rows;
         let terms = Terms { decay_units: DAY, renew_after_rows, ..Terms::default() };
-        self.apply(Change::Report { rows: Arc::new(rows), range: 0..ids.len(), terms });
-        self.reports += 1;
-        for id in ids {
+        for (row, id) in ids.iter().enumerate() {
+            self.apply(Change::Report { rows: rows.clone(), range: row..row + 1, terms, sender: None });
+            self.reports += 1;
             let at = *id as usize;
             if self.reported.len() <= at {
                 self.reported.resize(at + 1, 0);
             }
             self.reported[at] = self.reports;
+            self.look();
         }
-        self.look();
     }
 
     /// What became of the generations.
     fn look(&mut self) {
-        let salt = self.partition.census().background.salt;
-        if salt != self.salt {
-            self.salt = salt;
+        let (serving, generations) = self.partition.generations();
+        if serving != self.serving {
+            self.serving = serving;
             self.missing.push((self.living() - self.reported_since_began()) as f64);
         }
-        let generations = self.partition.stats().generations;
         if generations != self.generations {
             self.generations = generations;
             self.began = self.reports;
@@ -155,7 +155,7 @@ impl Watched {
     }
 
     fn fills(&self) -> bool {
-        self.partition.stats().generations > 1 + self.missing.len() as u64
+        self.partition.generations().1 > 1 + self.missing.len() as u64
     }
 }
 

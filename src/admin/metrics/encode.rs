@@ -208,6 +208,7 @@ impl Snapshot {
                     ("dropped", c.dropped),
                     ("non_finite", c.non_finite),
                     ("coalesced", c.coalesced),
+                    ("duplicate", c.duplicate),
                     ("stale", c.stale),
                     ("out_of_range", c.out_of_range),
                     ("quarantined", c.quarantined),

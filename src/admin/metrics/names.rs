@@ -80,7 +80,7 @@ metrics! {
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
         "Batches that were resent and had been applied before";
     POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
-        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, stale, out_of_range, quarantined";
+        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined";
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
         "Samples that harder ones pushed out of the hard store";
     POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed by RemoveSamples";

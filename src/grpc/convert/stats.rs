@@ -25,6 +25,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             dropped: counters.dropped,
             non_finite: counters.non_finite,
             coalesced: counters.coalesced,
+            duplicate: counters.duplicate,
             stale: counters.stale,
             out_of_range: counters.out_of_range,
             quarantined: counters.quarantined,

@@ -130,6 +130,7 @@ mod tests {
             hardness: Hardness::default(),
             named: false,
             salt_seed: 1,
+            workers: 64,
         };
         let handle = Handle::default();
         *handle.change.lock() = Some(Box::new(move |addresses, rows| {

@@ -38,7 +38,8 @@ impl Pool {
         let moment = self.clock.report(step)?;
         if self.ledger.has(&sender) {
             Counters::add(&self.counters.duplicate_batches, 1);
-            return Ok(ack(AckStatus::Duplicate, ReportCounts::default(), 0));
+            let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
+            return Ok(ack(AckStatus::Duplicate, counts, 0));
         }
         let (counts, position) = self.apply_columns(anchored, &spec, columns, moment).await?;
         Counters::add(&self.counters.reported_rows, rows);
@@ -163,6 +164,8 @@ impl Pool {
             model_version: batch.model_version,
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
+            // The arrays of anchors cannot tell a resend: the pool's ledger does.
+            sender: None,
         }
     }
 }

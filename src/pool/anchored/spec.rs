@@ -108,7 +108,7 @@ impl AnchoredSpec {
 }
 
 /// What the flat store behind a pool must know: of an anchored pool it holds the background.
-pub(in crate::pool) fn flat_store(spec: &PoolSpec, salt_seed: u64) -> StoreSpec {
+pub(in crate::pool) fn flat_store(spec: &PoolSpec, salt_seed: u64, workers: usize) -> StoreSpec {
     StoreSpec {
         capacity: if spec.anchored.is_some() { HARDEST } else { spec.capacity as usize },
         // Of the draws of anchors every member of the background has the same rate, so it must have one p.
@@ -117,6 +117,7 @@ pub(in crate::pool) fn flat_store(spec: &PoolSpec, salt_seed: u64) -> StoreSpec 
         hardness: spec.hardness,
         named: spec.id_kind == IdKind::Name,
         salt_seed,
+        workers,
     }
 }
 

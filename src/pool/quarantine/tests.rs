@@ -93,10 +93,13 @@ impl Model {
     fn report(&mut self, step: u64, rows: &[(u64, f32)], is_above: impl Fn(f32) -> bool) -> (u64, u64, u64) {
         let mut counts = (0, 0, 0);
         for (i, (id, score)) in rows.iter().enumerate() {
-            if rows[i + 1..].iter().any(|later| later.0 == *id) {
-                counts.2 += 1;
-            } else if let Some(held) = self.held.get_mut(id) {
-                if held.0 > step {
+            let has_same = |rows: &[(u64, f32)]| rows.iter().any(|row| row.0 == *id);
+            let is_last = !has_same(&rows[i + 1..]);
+            if let Some(held) = self.held.get_mut(id) {
+                // Of one that is set aside only the last row counts.
+                if !is_last {
+                    counts.2 += 1;
+                } else if held.0 > step {
                     counts.1 += 1;
                 } else {
                     (held.0, held.1) = (step, *score);
@@ -105,8 +108,11 @@ impl Model {
             } else if self.stored.get(id).is_some_and(|stored| stored.0 > step) {
                 counts.1 += 1;
             } else {
-                self.stored.insert(*id, (step, *score));
-                self.count(*id, step, *score, is_above(*score));
+                counts.2 += u64::from(has_same(&rows[..i]));
+                if is_last {
+                    self.stored.insert(*id, (step, *score));
+                    self.count(*id, step, *score, is_above(*score));
+                }
             }
         }
         counts

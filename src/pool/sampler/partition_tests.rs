@@ -28,6 +28,7 @@ async fn store(salt_seed: u64) -> NaiveStore {
         hardness: Hardness::default(),
         named: false,
         salt_seed,
+        workers: 64,
     };
     let store = NaiveStore::new(spec);
     let ids: Vec<u64> = (0..IDS).collect();

@@ -30,6 +30,7 @@ async fn pool(background: BackgroundSpec, salt_seed: u64) -> NaiveStore {
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
         salt_seed,
+        workers: 64,
     });
     let batch = ReportBatch {
         ids: (0..N).collect(),

@@ -5,7 +5,7 @@ use super::tests::context_of;
 use super::*;
 use crate::pool::balance::Balance;
 use crate::pool::policy::{Normalization, Window};
-use crate::store::local::tests::{loaded, recorded, replayed};
+use crate::store::recorded::store_and_copies;
 
 fn policies() -> Vec<Policy> {
     let all = [Strategy::Top, Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Stalest];
@@ -27,8 +27,8 @@ fn policies() -> Vec<Policy> {
 
 #[tokio::test]
 async fn a_seed_draws_the_same_from_a_replayed_log_and_from_an_image() {
-    let (store, log) = recorded();
-    let (others, mut last) = ([replayed(&log, 1), replayed(&log, 3), loaded(&store)], Vec::new());
+    let (store, copies) = store_and_copies();
+    let mut last = Vec::new();
     for policy in policies() {
         for seed in 0..20 {
             let draw =
@@ -37,8 +37,8 @@ async fn a_seed_draws_the_same_from_a_replayed_log_and_from_an_image() {
             assert_eq!(batch.ids.len(), 64);
             // NaN is a value here: all that a batch says is compared as it is written.
             let expected = format!("{batch:?}");
-            for other in &others {
-                assert_eq!(format!("{:?}", draw(other).await), expected, "{policy:?}, seed {seed}");
+            for copy in &copies {
+                assert_eq!(format!("{:?}", draw(&**copy).await), expected, "{policy:?}, seed {seed}");
             }
             if policy.strategy == Strategy::Proportional {
                 assert_ne!(batch.ids, last, "another seed draws another batch");

@@ -26,6 +26,7 @@ pub(super) async fn pool(
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
         salt_seed,
+        workers: 64,
     });
     store
         .apply(ReportBatch {

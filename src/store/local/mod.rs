@@ -20,6 +20,7 @@ use super::layout::{Layout, partition_of};
 use super::{
     Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
     ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    WORKERS_MAX,
 };
 use anchors::Anchors;
 use queue::{Cell, Finish, each_of};
@@ -207,6 +208,7 @@ fn partition_spec(spec: &StoreSpec, number: usize) -> PartitionSpec {
         named: spec.named,
         salt_seed: background_hash(number as u64, spec.salt_seed),
         unstored_serves: (UNSTORED_SERVES / spec.partitions).max(1),
+        workers: spec.workers.min(WORKERS_MAX / spec.partitions),
     }
 }
 
@@ -226,7 +228,8 @@ impl Store for LocalStore {
         let rows = Arc::new(layout.columns);
         let part = |range: &[usize]| {
             let range = range[0]..range[1];
-            (!range.is_empty()).then(|| Change::Report { rows: rows.clone(), range, terms })
+            let sender = batch.sender;
+            (!range.is_empty()).then(|| Change::Report { rows: rows.clone(), range, terms, sender })
         };
         let changes = layout.offsets.windows(2).map(part).collect();
         let (fold, work, position) = self.enqueue_report(batch.decay_units, changes);
@@ -234,8 +237,7 @@ impl Store for LocalStore {
             self.complete(&fold).await;
         }
         self.complete(&work).await;
-        let mut counts =
-            ApplyCounts { coalesced: layout.coalesced, clamped: layout.clamped, ..ApplyCounts::default() };
+        let mut counts = ApplyCounts { clamped: layout.clamped, ..ApplyCounts::default() };
         for (_, reply) in work.replies() {
             if let Reply::Reported(of_partition) = reply {
                 counts.add(&of_partition);

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
-use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate};
+use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate, Sender};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,6 +16,7 @@ fn spec(capacity: usize, partitions: usize, background: usize) -> StoreSpec {
         hardness: Hardness { function: HardnessFunction::Power { offset: 1e-3 }, lower_is_harder: false },
         named: false,
         salt_seed: 77,
+        workers: 64,
     }
 }
 
@@ -35,7 +36,14 @@ async fn contents(store: &dyn Store) -> BTreeMap<u64, Row> {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Apply { rows: Vec<(u64, f32)>, update: u8, stamp: u32, octaves: u16, attributes: Option<u32> },
+    Apply {
+        rows: Vec<(u64, f32)>,
+        update: u8,
+        stamp: u32,
+        octaves: u16,
+        attributes: Option<u32>,
+        sequence: u64,
+    },
     Remove(Vec<u64>),
     Serve(Vec<u64>, Option<u64>),
     Expire(u64),
@@ -54,8 +62,10 @@ fn ids() -> impl Strategy<Value = Vec<u64>> {
 fn op() -> impl Strategy<Value = Op> {
     let rows = proptest::collection::vec((0u64..120, score(100)), 0..60);
     prop_oneof![
-        4 => (rows, 0u8..3, 0u32..50, 0u16..400, proptest::option::of(0u32..5)).prop_map(
-            |(rows, update, stamp, octaves, attributes)| Op::Apply { rows, update, stamp, octaves, attributes }
+        4 => (rows, 0u8..3, 0u32..50, 0u16..400, proptest::option::of(0u32..5), 0u64..16).prop_map(
+            |(rows, update, stamp, octaves, attributes, sequence)| {
+                Op::Apply { rows, update, stamp, octaves, attributes, sequence }
+            }
         ),
         1 => ids().prop_map(Op::Remove),
         // Leases end at whole ticks, as those of the naive store do.
@@ -77,7 +87,7 @@ proptest! {
             let mut octaves_now = 1u64 << 20;
             for op in ops {
                 match op {
-                    Op::Apply { rows, update, stamp, octaves, attributes } => {
+                    Op::Apply { rows, update, stamp, octaves, attributes, sequence } => {
                         octaves_now += u64::from(octaves);
                         let batch = ReportBatch {
                             ids: rows.iter().map(|r| r.0).collect(),
@@ -88,6 +98,8 @@ proptest! {
                             stamp,
                             refuse_stale: true,
                             decay_units: octaves_now * UNITS_PER_OCTAVE as u64,
+                            // Some are sent again, with other rows or without a number.
+                            sender: Some(Sender { worker: 1, epoch: 2, sequence }),
                             ..ReportBatch::default()
                         };
                         let a = memory.apply(batch.clone()).await.unwrap();

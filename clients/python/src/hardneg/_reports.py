@@ -20,7 +20,9 @@ class ReportCounts:
         background_only: Too easy for the hard store, kept in the background.
         dropped: Too easy for the hard store, and not in the background's sample.
         non_finite: NaN or infinite, never stored.
-        coalesced: Repeated in the batch; the last one counts.
+        coalesced: Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools:
+            superseded by a later row of the same anchor and negative.
+        duplicate: Applied before: the batch is a resend.
         stale: Older, by step, than what is stored.
         out_of_range: Outside the pool's dense id space.
         quarantined: Of samples in quarantine: kept there, not served.
@@ -34,6 +36,7 @@ class ReportCounts:
     dropped: int = 0
     non_finite: int = 0
     coalesced: int = 0
+    duplicate: int = 0
     stale: int = 0
     out_of_range: int = 0
     quarantined: int = 0
@@ -60,7 +63,7 @@ class Ack:
 
     Attributes:
         status: APPLIED or DUPLICATE (a harmless resend); a refusal is an exception.
-        counts: What became of the rows; zeros for a duplicate.
+        counts: What became of the rows; of a resend all are `duplicate`.
         floor_log2: The pool's lowest priority as log2 of its weight now; None while there is room. New samples
             below it need not be reported.
         position: Opaque place in the pool's order; 0 when the pool is not journalled.

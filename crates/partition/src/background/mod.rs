@@ -109,34 +109,47 @@ impl Background {
         self.samples_mut().fold(false, |was, sample| sample.remove(id) | was)
     }
 
-    /// After a report of `rows` rows: a generation begins, or takes over, if it is time. Whether another one serves now.
+    /// After `rows` reported rows: a generation begins, or takes over, if it is time. Whether a generation or a witness began.
+    #[inline]
     pub(crate) fn renew(&mut self, rows: u64, renew_after_rows: u64) -> bool {
         self.rows = self.rows.saturating_add(rows);
         // While every id is a member there is nothing to renew.
-        if self.serving.threshold().is_none() {
-            return false;
-        }
-        if self.witness.len() < WITNESS / 2 && self.witness.is_thin() && self.next_witness.is_none() {
+        let is_quiet = self.filling.is_none()
+            && self.rows < renew_after_rows
+            && !self.is_worn()
+            && self.witness.len() >= WITNESS / 2;
+        self.serving.threshold().is_some() && !is_quiet && self.renew_now(renew_after_rows)
+    }
+
+    /// Whether removals have left too few members.
+    #[inline]
+    fn is_worn(&self) -> bool {
+        self.serving.len() < self.size_max / 2
+    }
+
+    fn renew_now(&mut self, renew_after_rows: u64) -> bool {
+        let needs_witness =
+            self.witness.len() < WITNESS / 2 && self.witness.is_thin() && self.next_witness.is_none();
+        if needs_witness {
             let witness = self.begin_witness();
             self.next_witness = Some(NextWitness { witness, from_generation: self.generations });
         }
-        let is_worn = self.serving.len() < self.size_max / 2;
-        match &self.filling {
-            None if self.rows >= renew_after_rows || is_worn => {
-                self.begin_filling();
-                false
-            }
-            None => false,
+        let begins = match &self.filling {
+            None => self.rows >= renew_after_rows || self.is_worn(),
             Some(filling) => match self.is_complete(filling.number) {
-                Some(true) => self.take_over(),
-                Some(false) => false,
-                // Whoever could tell has gone: it begins again, under the next witness.
-                None => {
-                    self.begin_filling();
+                Some(true) => {
+                    self.take_over();
                     false
                 }
+                Some(false) => false,
+                // Whoever could tell has gone: it begins again, under the next witness.
+                None => true,
             },
+        };
+        if begins {
+            self.begin_filling();
         }
+        needs_witness || begins
     }
 
     fn begin_filling(&mut self) {
@@ -156,9 +169,9 @@ impl Background {
         Some(next.witness.len() > 0 && next.witness.pending() == 0)
     }
 
-    fn take_over(&mut self) -> bool {
+    fn take_over(&mut self) {
         let Some(filling) = self.filling.take() else {
-            return false;
+            return;
         };
         self.serving = filling;
         self.rows = 0;
@@ -166,7 +179,6 @@ impl Background {
         if let Some(next) = self.next_witness.take_if(|next| self.serving.number >= next.from_generation) {
             self.witness = next.witness;
         }
-        true
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

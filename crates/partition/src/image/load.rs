@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{ImageError, Reader};
 use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness};
+use crate::dedupe::{Seen, WORDS};
 use crate::hard::BLOCK;
 use crate::hard::buckets::{LeafShape, NodeShape};
 use crate::hard::slots::{Attachment, Attributes, Slot};
@@ -27,6 +28,10 @@ const ROOTS_MAX: usize = 1 << 12;
 const BEGUN_MAX: u64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
 const MEMBER_BYTES: usize = 35;
+/// Workers that a partition may remember, at most.
+const WORKERS_MAX: u64 = 1 << 20;
+/// Bytes of a worker without a gap: two halves of its hash, epoch, highest sequence, length of the run.
+const WORKER_BYTES: usize = 34;
 
 fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
     Err(ImageError::Contradiction(what))
@@ -60,6 +65,7 @@ impl Partition {
             }
             partition.unstored_order.push_back(id);
         }
+        partition.read_dedupe(body)?;
         Ok(partition)
     }
 
@@ -189,6 +195,33 @@ impl Partition {
         }
         Ok(())
     }
+
+    fn read_dedupe(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
+        let workers = body.count(WORKER_BYTES)?;
+        if workers > self.spec.workers {
+            return contradiction("more workers than are remembered");
+        }
+        self.dedupe.reserve(workers);
+        for _ in 0..workers {
+            let worker = u128::from(body.u64()?) | u128::from(body.u64()?) << 64;
+            let (epoch, highest, run) = (body.u64()?, body.u64()?, body.u16()?);
+            let seen = match run {
+                0 => {
+                    let mut words = [0; WORDS];
+                    words.iter_mut().zip(body.column(WORDS)?).for_each(|(word, bits)| *word = bits);
+                    Seen::of_window(highest, words)
+                }
+                _ => Seen::of_run(highest, run),
+            };
+            let Some(seen) = seen else {
+                return contradiction("sequences of a worker that do not fit their highest");
+            };
+            if !self.dedupe.restore(worker, epoch, seen) {
+                return contradiction("a worker twice");
+            }
+        }
+        Ok(())
+    }
 }
 
 fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
@@ -210,7 +243,8 @@ fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
     };
     let hardness = Hardness { function, lower_is_harder: body.flag()? };
     let (named, salt_seed, unstored) = (body.flag()?, body.u64()?, body.u64()?);
-    if !(1..=1 << 31).contains(&capacity) || unstored > 1 << 24 {
+    let workers = body.u64()?;
+    if !(1..=1 << 31).contains(&capacity) || unstored > 1 << 24 || workers > WORKERS_MAX {
         return contradiction("a capacity out of range");
     }
     Ok(PartitionSpec {
@@ -220,6 +254,7 @@ fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
         named,
         salt_seed,
         unstored_serves: unstored as usize,
+        workers: workers as usize,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::Writer;
 use crate::background::{Background, Sample, Witness};
+use crate::dedupe::{Dedupe, Recent};
 use crate::hard::buckets::NodeShape;
 use crate::hard::slots::{Attachment, Slots};
 use crate::key::{Hardness, HardnessFunction};
@@ -40,6 +41,7 @@ impl Partition {
             out.u64(*id);
             out.u16(self.unstored_serves.get(id).copied().unwrap_or(0));
         }
+        write_dedupe(out, &self.dedupe);
     }
 
     fn write_hard(&self, out: &mut Writer) {
@@ -102,6 +104,7 @@ fn write_spec(out: &mut Writer, spec: &PartitionSpec) {
     out.flag(spec.named);
     out.u64(spec.salt_seed);
     out.u64(spec.unstored_serves as u64);
+    out.u64(spec.workers as u64);
 }
 
 fn write_hardness(out: &mut Writer, hardness: &Hardness) {
@@ -214,5 +217,23 @@ fn write_witness(out: &mut Writer, witness: &Witness) {
     for (id, reported) in witness.members() {
         out.u64(id);
         out.flag(reported);
+    }
+}
+
+/// Of each worker what was applied up to the highest sequence: the length of the run, or 0 and a window.
+fn write_dedupe(out: &mut Writer, dedupe: &Dedupe) {
+    out.u64(dedupe.len() as u64);
+    for (worker, epoch, seen) in dedupe.all() {
+        out.u64(worker as u64);
+        out.u64((worker >> 64) as u64);
+        out.u64(epoch);
+        out.u64(seen.highest());
+        match seen.recent() {
+            Recent::Run(run) => out.u16(*run),
+            Recent::Window(window) => {
+                out.u16(0);
+                out.column(window.words());
+            }
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use super::Partition;
 use crate::background::{Offer, Taken};
-use crate::op::Terms;
 
 impl Partition {
     /// Shows a row to the background.
     #[inline]
-    pub(super) fn offer(&mut self, id: u64, of_witness: bool, offer: Offer<'_>) -> Taken {
+    pub(super) fn offer(&mut self, id: u64, offer: Offer<'_>) -> Taken {
         match &mut self.background {
             None => {
                 self.renew_dense(id);
@@ -15,9 +14,7 @@ impl Partition {
                 Taken::Outside
             }
             Some(background) => {
-                if of_witness {
-                    background.witness(id);
-                }
+                background.witness(id);
                 self.offer_to_samples(offer)
             }
         }
@@ -54,11 +51,11 @@ impl Partition {
         taken
     }
 
-    /// After the last row of a report.
-    pub(super) fn end_report(&mut self, rows: u64, terms: &Terms) {
-        if let Some(background) = &mut self.background {
-            background.renew(rows, terms.renew_after_rows);
-        }
+    /// After each row of a report, so that it makes no difference into which batches rows are divided. Whether a generation or a
+    /// witness began, which any id may enter.
+    #[inline]
+    pub(super) fn end_row(&mut self, renew_after_rows: u64) -> bool {
+        self.background.as_mut().is_some_and(|background| background.renew(1, renew_after_rows))
     }
 
     /// After the last id of a removal. A generation that has to begin begins here, so that it sees all that is reported from now on.

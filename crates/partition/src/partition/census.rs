@@ -20,6 +20,14 @@ impl Partition {
         }
     }
 
+    /// The number of the serving generation of the background, from 0, and how many began so far; zeros in a dense id space.
+    #[must_use]
+    pub fn generations(&self) -> (u64, u64) {
+        self.background
+            .as_ref()
+            .map_or((0, 0), |background| (background.serving.number, background.generations))
+    }
+
     fn count_background(&self) -> BackgroundCount {
         let Some(serving) = self.serving() else {
             let leased = self.leases.len() as u64;
@@ -66,6 +74,7 @@ impl Partition {
             generations: background.map_or(0, |b| b.generations),
             witness: background.map_or(0, |b| b.witness.len() as u64),
             witness_pending: background.map_or(0, |b| b.witness.pending() as u64),
+            workers: self.dedupe.len() as u64,
             floor: self.floor(),
             memory_bytes: self.memory_bytes(),
         }
@@ -92,7 +101,8 @@ impl Partition {
                 + self.removed.serialized_size()
                 + self.unstored_serves.allocation_size()
                 + self.leases.memory_bytes()
-                + self.hard.strata.memory_bytes(),
+                + self.hard.strata.memory_bytes()
+                + self.dedupe.memory_bytes(),
         ]
     }
 }

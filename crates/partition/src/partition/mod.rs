@@ -5,6 +5,7 @@ mod census;
 #[cfg(test)]
 mod naive;
 mod read;
+mod repeats;
 mod report;
 mod serve;
 #[cfg(test)]
@@ -14,15 +15,18 @@ use roaring::RoaringTreemap;
 use std::collections::VecDeque;
 
 use crate::background::{Background, Sample, WITNESS};
+use crate::dedupe::Dedupe;
 use crate::hard::Hard;
 use crate::hard::slots::Slot;
 use crate::hash::placement_hash;
 use crate::id_map::IdMap;
 use crate::key::{Hardness, Key};
 use crate::leases::Leases;
-use crate::op::{ApplyCounts, Change, Op, Reply, ScoreUpdate};
+use crate::op::{ApplyCounts, Change, Op, Reply, ScoreUpdate, Sender};
 use crate::place::ordered_score;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use repeats::Repeats;
+use report::Batch;
 
 /// One partition of a pool.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Partition {
     pub(crate) unstored_serves: IdMap<u16>,
     pub(crate) unstored_order: VecDeque<u64>,
     pub(crate) leases: Leases,
+    /// Reports that were applied, by sender.
+    pub(crate) dedupe: Dedupe,
     /// Some report had strata or groups.
     pub(crate) has_attributes: bool,
     /// The floor of the last fold, in key units: no key is below.
@@ -49,6 +55,10 @@ pub struct Job {
     op: Op,
     /// Rows done.
     done: usize,
+    /// It is a report that was applied before. As no other operation runs before its last step, what is so at its begin stays so.
+    is_resend: bool,
+    /// Which rows of a report repeat an id.
+    repeats: Repeats,
     reply: Reply,
 }
 
@@ -106,6 +116,7 @@ impl Partition {
             unstored_serves: IdMap::default(),
             unstored_order: VecDeque::new(),
             leases: Leases::new(spec.capacity + members + spec.unstored_serves),
+            dedupe: Dedupe::new(spec.workers),
             has_attributes: false,
             folded_units: None,
             spec,
@@ -137,7 +148,7 @@ impl Partition {
         }
     }
 
-    /// Begins an operation; the one before is completed.
+    /// Begins an operation; the one before is completed. Whether a report is a resend is decided here.
     #[must_use]
     pub fn begin(&self, op: Op) -> Job {
         let reply = match &op.change {
@@ -147,22 +158,42 @@ impl Partition {
             Change::Remove { .. } => Reply::Removed(0),
             Change::Expire { .. } | Change::Fold { .. } => Reply::Done,
         };
-        Job { op, done: 0, reply }
+        let is_resend = match &op.change {
+            Change::Report { sender: Some(sender), .. } => self.dedupe.has(sender),
+            _ => false,
+        };
+        let repeats = match &op.change {
+            Change::Report { rows, range, .. } if !is_resend => {
+                Repeats::of(&rows.hashes[range.clone()], &rows.ids[range.clone()])
+            }
+            _ => Repeats::default(),
+        };
+        Job { op, done: 0, is_resend, repeats, reply }
     }
 
     /// Goes on with an operation for at most `rows` rows (at least one); the reply comes with the last step. Where it is
     /// divided makes no difference to the state. Reads may run between two steps, other operations and [`Self::save`] may not.
+    ///
+    /// A resend is done with its first step: its rows are counted as duplicate, and none is looked at. It changes the position, and its
+    /// worker was heard, so that a worker is not forgotten while it asks for an answer. Nothing else changes.
     pub fn step(&mut self, job: &mut Job, rows: usize) -> Option<Reply> {
         let rows = rows.max(1);
         let from = job.done;
         let is_done = match (&job.op.change, &mut job.reply) {
-            (Change::Report { rows: columns, range, terms }, Reply::Reported(counts)) => {
+            (Change::Report { range, sender, .. }, Reply::Reported(counts)) if job.is_resend => {
+                counts.duplicate = range.len() as u64;
+                job.done = range.len();
+                self.remember(*sender);
+                true
+            }
+            (Change::Report { rows: columns, range, terms, sender }, Reply::Reported(counts)) => {
                 let to = from.saturating_add(rows).min(range.len());
-                self.report(columns, range.start + from..range.start + to, terms, counts);
+                let batch = Batch { rows: columns, first: range.start, repeats: &job.repeats, terms };
+                self.report(&batch, range.start + from..range.start + to, counts);
                 job.done = to;
                 let is_done = to == range.len();
                 if is_done {
-                    self.end_report(range.len() as u64, terms);
+                    self.remember(*sender);
                 }
                 is_done
             }
@@ -222,6 +253,13 @@ impl Partition {
             if let Some(reply) = self.step(&mut job, usize::MAX) {
                 return reply;
             }
+        }
+    }
+
+    /// After a report, be it a resend: the sender's next resend of it does nothing.
+    fn remember(&mut self, sender: Option<Sender>) {
+        if let Some(sender) = sender {
+            self.dedupe.enter(&sender);
         }
     }
 

@@ -1,11 +1,11 @@
 //! The plainest partition that keeps the promises: maps that are sorted when somebody asks. The real one is tested against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::background::WITNESS;
 use crate::hash::background_hash;
 use crate::key::Key;
-use crate::op::{ApplyCounts, Change, Columns, Op, Reply, ServeMark, Terms};
+use crate::op::{ApplyCounts, Change, Columns, Op, Reply, Sender, ServeMark, Terms};
 use crate::partition::updated_score;
 use crate::place::Place;
 use crate::row::Served;
@@ -45,6 +45,8 @@ pub(crate) struct Naive {
     unstored: Vec<(u64, u16)>,
     pub(crate) removed: Vec<u64>,
     floor: Option<Key>,
+    /// Every sequence of each process that is remembered, the one that was not heard for the longest first.
+    pub(crate) workers: Vec<((u128, u64), BTreeSet<u64>)>,
 }
 
 impl Naive {
@@ -64,6 +66,7 @@ impl Naive {
             unstored: Vec::new(),
             removed: Vec::new(),
             floor: None,
+            workers: Vec::new(),
         }
     }
 
@@ -98,11 +101,23 @@ impl Naive {
 
     pub(crate) fn apply(&mut self, op: &Op) -> Reply {
         match &op.change {
-            Change::Report { rows, range, terms } => {
+            Change::Report { rows, range, terms, sender } => {
                 let mut counts = ApplyCounts::default();
-                range.clone().for_each(|row| self.report(rows, row, terms, &mut counts));
-                if !self.dense() {
-                    self.renew(range.len() as u64, terms.renew_after_rows);
+                if sender.is_some_and(|sender| self.hear(sender)) {
+                    counts.duplicate = range.len() as u64;
+                    return Reply::Reported(counts);
+                }
+                for row in range.clone() {
+                    let mut of_row = ApplyCounts::default();
+                    self.report(rows, row, terms, &mut of_row);
+                    if rows.ids[range.start..row].contains(&rows.ids[row]) && of_row.stale == 0 {
+                        of_row =
+                            ApplyCounts { coalesced: 1, evicted: of_row.evicted, ..ApplyCounts::default() };
+                    }
+                    counts.add(&of_row);
+                    if !self.dense() {
+                        self.renew(1, terms.renew_after_rows);
+                    }
                 }
                 Reply::Reported(counts)
             }
@@ -132,6 +147,34 @@ impl Naive {
                 Reply::Done
             }
         }
+    }
+
+    /// Whether a report was applied, or is too old to tell.
+    pub(crate) fn has(&self, Sender { worker, epoch, sequence }: Sender) -> bool {
+        let known = self.workers.iter().find(|(name, _)| *name == (worker, epoch));
+        known.is_some_and(|(_, applied)| {
+            let highest = applied.last().copied().unwrap_or(0);
+            sequence != 0 && (applied.contains(&sequence) || highest.saturating_sub(sequence) >= 1024)
+        })
+    }
+
+    /// Notes a report with its sender; whether it is a resend.
+    fn hear(&mut self, sender: Sender) -> bool {
+        if sender.sequence == 0 {
+            return false;
+        }
+        let is_resend = self.has(sender);
+        let name = (sender.worker, sender.epoch);
+        let known = self.workers.iter().position(|(known, _)| *known == name);
+        let mut applied = known.map(|at| self.workers.remove(at).1).unwrap_or_default();
+        if !is_resend {
+            applied.insert(sender.sequence);
+        }
+        self.workers.push((name, applied));
+        if self.workers.len() > self.spec.workers {
+            self.workers.remove(0);
+        }
+        is_resend
     }
 
     fn report(&mut self, rows: &Columns, row: usize, terms: &Terms, counts: &mut ApplyCounts) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::repeats::Repeats;
 use super::{Partition, updated_score};
 use crate::background::{Offer, Taken};
 use crate::hard::Probe;
@@ -25,9 +26,18 @@ struct Ahead {
     /// Where members of the background most likely stand.
     members: [u32; STAGE],
     /// Bit i: row i may be of the witness, or of a generation of the background. Their thresholds never rise, so no other row can
-    /// have come to be.
+    /// have come to be, unless a generation or a witness began in between.
     of_witness: u32,
     of_background: u32,
+}
+
+/// A report under way.
+pub(super) struct Batch<'a> {
+    pub(super) rows: &'a Columns,
+    /// The first row of the operation.
+    pub(super) first: usize,
+    pub(super) repeats: &'a Repeats,
+    pub(super) terms: &'a Terms,
 }
 
 /// The numbers of a row.
@@ -53,14 +63,9 @@ fn numbers(rows: &Columns, range: Range<usize>) -> impl Iterator<Item = Numbers>
 }
 
 impl Partition {
-    /// Applies some rows of a report.
-    pub(super) fn report(
-        &mut self,
-        rows: &Columns,
-        range: Range<usize>,
-        terms: &Terms,
-        counts: &mut ApplyCounts,
-    ) {
+    /// Applies some rows of a report, one by one and in order.
+    pub(super) fn report(&mut self, batch: &Batch<'_>, range: Range<usize>, counts: &mut ApplyCounts) {
+        let rows = batch.rows;
         self.has_attributes |= !rows.strata.is_empty() || !rows.groups.is_empty();
         let (from, to) = (range.start, range.end);
         let stage = |i: usize| (from + i * STAGE).min(to)..(from + (i + 1) * STAGE).min(to);
@@ -71,9 +76,18 @@ impl Partition {
         for i in 0..stages + STAGES_AHEAD {
             rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
             if i >= 3 {
-                let ahead = &ahead[(i - 3) % STAGES_AHEAD];
+                let of_stage = &mut ahead[(i - 3) % STAGES_AHEAD];
+                let mut has_begun = false;
                 for (at, numbers) in numbers(rows, stage(i - 3)).enumerate() {
-                    self.upsert(rows, numbers, ahead, at, terms, counts);
+                    self.upsert(batch, numbers, of_stage, at, counts);
+                    if self.end_row(batch.terms.renew_after_rows) {
+                        of_stage.of_background = u32::MAX;
+                        has_begun = true;
+                    }
+                }
+                if has_begun {
+                    // Any id may enter what began, and these rows were looked at before.
+                    ahead.iter_mut().for_each(|stage| stage.of_background = u32::MAX);
                 }
             }
             if i >= 2 {
@@ -127,15 +141,21 @@ impl Partition {
     /// Applies one row, the `at`-th of its stage.
     fn upsert(
         &mut self,
-        rows: &Columns,
+        batch: &Batch<'_>,
         numbers: Numbers,
         ahead: &Ahead,
         at: usize,
-        terms: &Terms,
         counts: &mut ApplyCounts,
     ) {
         let Numbers { row, id, hash, .. } = numbers;
-        let found = self.hard.resolve(ahead.probes[at], hash, id);
+        let (rows, terms) = (batch.rows, batch.terms);
+        let is_repeat = batch.repeats.has(row - batch.first);
+        let found = if is_repeat {
+            // Its probe is older than the row that it repeats.
+            self.hard.find(hash, id)
+        } else {
+            self.hard.resolve(ahead.probes[at], hash, id)
+        };
         let stale = |stamp: u32| (stamp.wrapping_sub(terms.stamp) as i32) > 0;
         if terms.refuse_stale && found.is_some_and(|slot| stale(self.hard.slots.get(slot).stamp)) {
             counts.stale += 1;
@@ -145,7 +165,7 @@ impl Partition {
         let mut taken = Taken::Outside;
         if (ahead.of_witness | ahead.of_background) >> at & 1 != 0 {
             let offer = Offer { rows, row, terms, attributes, hint: ahead.members[at] };
-            taken = self.offer(id, ahead.of_witness >> at & 1 != 0, offer);
+            taken = self.offer(id, offer);
             if taken == Taken::Stale {
                 counts.stale += 1;
                 return;
@@ -154,18 +174,21 @@ impl Partition {
         if !self.leases.is_empty() {
             self.end_lease(id, found);
         }
-        match found {
+        let outcome = match found {
             Some(slot) => {
                 self.update(slot, rows, numbers, terms);
                 if let Some(attributes) = attributes {
                     self.hard.set_attributes(slot, attributes);
                 }
-                counts.updated += 1;
+                &mut counts.updated
             }
-            None if self.insert(rows, numbers, terms, attributes, counts) => counts.inserted += 1,
-            None if taken == Taken::Member => counts.background_only += 1,
-            None => counts.dropped += 1,
-        }
+            None if self.insert(rows, numbers, terms, attributes, &mut counts.evicted) => {
+                &mut counts.inserted
+            }
+            None if taken == Taken::Member => &mut counts.background_only,
+            None => &mut counts.dropped,
+        };
+        *(if is_repeat { &mut counts.coalesced } else { outcome }) += 1;
     }
 
     /// The attributes that a row leaves its sample with; `None`: as they are, which for a new one is none.
@@ -216,7 +239,7 @@ impl Partition {
         numbers: Numbers,
         terms: &Terms,
         attributes: Option<Attributes>,
-        counts: &mut ApplyCounts,
+        evicted: &mut u64,
     ) -> bool {
         let Numbers { row, id, hash, key, score } = numbers;
         let key = self.lifted(key);
@@ -228,7 +251,7 @@ impl Partition {
                 Some((lowest, _)) if key.since(lowest.key) < 0 => return false,
                 Some((lowest, _)) if Place { key, rank: rank() }.compare(&lowest).is_gt() => {
                     self.hard.evict_lowest();
-                    counts.evicted += 1;
+                    *evicted += 1;
                 }
                 _ => return false,
             }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::naive::{Entry, Naive};
 use super::*;
 use crate::key::{HardnessFunction, UNITS_PER_OCTAVE};
-use crate::op::{Columns, ServeMark, Terms};
+use crate::op::{Columns, Sender, ServeMark, Terms};
 use crate::place::Place;
 
 impl Partition {
     /// Every invariant that can be looked up.
     pub(crate) fn check(&self) {
         self.hard.check();
+        self.dedupe.check();
         assert!(self.hard.len() <= self.spec.capacity);
         for slot in 0..self.hard.slots.touched() {
             let s = self.hard.slots.get(slot);
@@ -39,12 +40,13 @@ pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec
         named: false,
         salt_seed: 7,
         unstored_serves: 1 << 16,
+        workers: 3,
     }
 }
 
 fn report(position: u64, columns: Columns, terms: Terms) -> Op {
     let range = 0..columns.ids.len();
-    Op { position, change: Change::Report { rows: Arc::new(columns), range, terms } }
+    Op { position, change: Change::Report { rows: Arc::new(columns), range, terms, sender: None } }
 }
 
 /// What a pool may send, in small.
@@ -58,6 +60,7 @@ enum Step {
         update: ScoreUpdate,
         columns: u8,
         renew: u64,
+        sender: Option<Sender>,
     },
     Serve {
         ids: Vec<u64>,
@@ -89,6 +92,16 @@ fn ids(end: u64, most: usize) -> impl Strategy<Value = Vec<u64>> {
     })
 }
 
+/// Whose report it is: of more processes than are remembered, each at the numbers that workers begin with, or somewhere else.
+fn sender() -> impl Strategy<Value = Option<Sender>> {
+    let sequence = prop_oneof![8 => 0_u64..12, 2 => 1000_u64..1040, 1 => 0_u64..3000];
+    let sender = (0_u128..3, 0_u64..2, sequence).prop_map(|(worker, epoch, sequence)| {
+        // Hashes of names that differ in one half only.
+        Sender { worker: worker << 63, epoch, sequence }
+    });
+    proptest::option::weighted(0.8, sender)
+}
+
 fn step(end: u64) -> impl Strategy<Value = Step> {
     let update = prop_oneof![
         3 => Just(ScoreUpdate::Last),
@@ -96,16 +109,17 @@ fn step(end: u64) -> impl Strategy<Value = Step> {
         1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
     ];
     let reports = (
-        ids(end, 60),
+        // Some have ids more than once.
+        prop_oneof![ids(end, 60), proptest::collection::vec(0..end, 0..60)],
         any::<u64>(),
         proptest::collection::vec(score(), 60),
         0_u32..40,
         0_u64..9000,
         update,
         0_u8..16,
-        1_u64..400,
+        (1_u64..400, sender()),
     )
-        .prop_map(|(ids, _, scores, stamp, octaves, update, columns, renew)| Step::Report {
+        .prop_map(|(ids, _, scores, stamp, octaves, update, columns, (renew, sender))| Step::Report {
             scores: scores[..ids.len()].to_vec(),
             ids,
             stamp,
@@ -113,6 +127,7 @@ fn step(end: u64) -> impl Strategy<Value = Step> {
             update,
             columns,
             renew,
+            sender,
         });
     prop_oneof![
         8 => reports,
@@ -131,7 +146,7 @@ fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
     for step in steps {
         position += 1;
         let change = match step {
-            Step::Report { ids, scores, stamp, octaves, update, columns, renew } => {
+            Step::Report { ids, scores, stamp, octaves, update, columns, renew, sender } => {
                 // Mostly a little later, sometimes by thousands of half-lives.
                 decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
                 if decay_units >= folded + crate::key::FOLD_EVERY_UNITS {
@@ -163,7 +178,7 @@ fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                     update,
                     renew_after_rows: renew,
                 };
-                Change::Report { rows: Arc::new(plain), range: 0..n, terms }
+                Change::Report { rows: Arc::new(plain), range: 0..n, terms, sender }
             }
             Step::Serve { ids, count, max_serves, lease } => {
                 Change::Serve { ids, mark: ServeMark { count, max_serves, lease_until: lease } }
@@ -203,10 +218,11 @@ fn specs() -> impl Strategy<Value = PartitionSpec> {
         (1_usize..60).prop_map(|size| BackgroundSpec::Sampled { size }),
         Just(BackgroundSpec::Dense { ids: 120 }),
     ];
-    (1_usize..120, background, hardness(), any::<bool>()).prop_map(
-        |(capacity, background, hardness, named)| PartitionSpec {
+    (1_usize..120, background, hardness(), any::<bool>(), 0_usize..7).prop_map(
+        |(capacity, background, hardness, named, workers)| PartitionSpec {
             hardness,
             named,
+            workers,
             ..spec(capacity, background)
         },
     )
@@ -247,6 +263,13 @@ fn agree(real: &Partition, naive: &Naive) {
         if let Some(hard) = naive.hard.get(&id) {
             assert_eq!(row.and_then(|row| row.hard_key), Some(hard.0));
         }
+    }
+    let workers: Vec<(u128, u64)> = real.dedupe.all().map(|(worker, epoch, _)| (worker, epoch)).collect();
+    assert_eq!(workers, naive.workers.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (worker, epoch) in workers {
+        let naive = |sequence| naive.has(Sender { worker, epoch, sequence });
+        let real = |sequence| real.dedupe.has(&Sender { worker, epoch, sequence });
+        assert!((0..3010).all(|sequence| real(sequence) == naive(sequence)), "{worker:x}, {epoch}");
     }
     let census = real.census();
     assert_eq!(census.leased, naive.leases.len() as u64);
@@ -340,6 +363,46 @@ fn a_full_store_holds_the_hardest_whatever_the_scores() {
 
 /// A pool whose half-life is a millisecond and that is told something every 16 seconds: D rises as far as it may with each operation,
 /// 33 million half-lives in all and many times around the circle of keys, and nothing wraps.
+/// Rows apply one by one, so it makes no difference to the state into which reports they are divided.
+#[test]
+fn any_division_into_reports_gives_the_same_state() {
+    const ROWS: usize = 100_000;
+    let mut x = 3;
+    let mut next = |end: u64| {
+        x = crate::hash::background_hash(x, 8);
+        x % end
+    };
+    let ids: Vec<u64> = (0..ROWS).map(|row| if row % 3 == 0 { next(40) } else { next(3_000) }).collect();
+    let scores: Vec<f32> = ids.iter().map(|_| next(4_000) as f32 / 100.0).collect();
+    let divisions: [Vec<usize>; 3] =
+        [vec![ROWS], vec![1; ROWS], (0..ROWS).map(|_| 1 + next(700) as usize).collect()];
+    for update in [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.3 }] {
+        let images = divisions.each_ref().map(|division| {
+            let mut partition = Partition::new(spec(1_000, BackgroundSpec::Sampled { size: 300 }));
+            let (mut from, mut coalesced) = (0, 0);
+            for rows in division {
+                let to = (from + rows).min(ROWS);
+                let (ids, scores) = (ids[from..to].to_vec(), scores[from..to].to_vec());
+                let columns = Columns::plain(ids, scores, &partition.spec().hardness, DAY);
+                let terms = Terms { decay_units: DAY, update, renew_after_rows: 5_000, ..Terms::default() };
+                let Reply::Reported(counts) = partition.apply(report(to as u64, columns, terms)) else {
+                    panic!("a report");
+                };
+                coalesced += counts.coalesced;
+                from = to;
+                if to == ROWS {
+                    break;
+                }
+            }
+            partition.check();
+            assert!(partition.background.as_ref().is_some_and(|background| background.generations > 2));
+            (coalesced, partition.save())
+        });
+        assert_eq!((images[0].0, images[1].0), (ROWS as u64 - 3_000, 0), "{update:?}");
+        assert!(images[0].1 == images[1].1 && images[0].1 == images[2].1, "{update:?}");
+    }
+}
+
 #[test]
 fn half_lives_of_a_millisecond_go_around_the_circle_of_keys() {
     let mut partition = Partition::new(spec(2000, BackgroundSpec::Sampled { size: 100 }));

@@ -2,7 +2,9 @@
 
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
-use hardneg_partition::{Change, Columns, Op, Partition, ScoreUpdate, ServeMark, ServePenalty, Terms};
+use hardneg_partition::{
+    ApplyCounts, Change, Columns, Op, Partition, Reply, ScoreUpdate, Sender, ServeMark, ServePenalty, Terms,
+};
 use std::sync::Arc;
 
 use crate::random::SplitMix;
@@ -63,7 +65,13 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
             update,
             renew_after_rows: 1,
         };
-        apply(partition, Change::Report { rows, range, terms });
+        let sender = Some(sender(random));
+        let report = Change::Report { rows, range, terms, sender };
+        let counts = counts(&apply(partition, report.clone()), ids.len());
+        assert!(counts.duplicate == 0 || counts.duplicate == ids.len() as u64);
+        if spec.workers > 0 && random.below(8) == 0 {
+            resend(partition, report, ids.len());
+        }
         let lease_until = [None, Some(random.below(1 << 20)), Some(u64::MAX)][random.below(3) as usize];
         apply(partition, Change::Serve { ids: ids.clone(), mark: mark(true, lease_until) });
         apply(partition, Change::Serve { ids: known.clone(), mark: mark(false, None) });
@@ -78,6 +86,37 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         }
     }
     read(partition, random);
+}
+
+/// One of those that are in images of the corpus, or another.
+fn sender(random: &mut SplitMix) -> Sender {
+    let worker = random.choose(&[1, 2, 3, 1 << 64, 1 << 63]);
+    let sequence = match random.below(4) {
+        0 | 1 => random.below(8),
+        2 => 990 + random.below(50),
+        _ => u64::MAX - random.below(2000),
+    };
+    Sender { worker, epoch: random.below(2), sequence }
+}
+
+/// What became of so many rows.
+fn counts(reply: &Reply, rows: usize) -> ApplyCounts {
+    let Reply::Reported(counts) = reply else { panic!("{reply:?}") };
+    let ApplyCounts { inserted, updated, background_only, dropped, coalesced, stale, duplicate, .. } = counts;
+    let all = inserted + updated + background_only + dropped + coalesced + stale + duplicate;
+    assert_eq!(all, rows as u64, "{counts:?}");
+    *counts
+}
+
+/// The report that was the last operation comes again, as at the same position: nothing changes.
+fn resend(partition: &mut Partition, report: Change, rows: usize) {
+    let Change::Report { sender: Some(Sender { sequence: 1.., .. }), .. } = report else {
+        return;
+    };
+    let image = partition.save();
+    let reply = partition.apply(Op { position: partition.position(), change: report });
+    assert_eq!(counts(&reply, rows).duplicate, rows as u64);
+    assert_eq!(partition.save(), image, "a resend changed something");
 }
 
 fn columns(

@@ -2,7 +2,7 @@
 
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, ScoreUpdate, ServeMark, Terms,
+    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, ScoreUpdate, Sender, ServeMark, Terms,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec
         named: false,
         salt_seed: 7,
         unstored_serves: 100,
+        workers: 8,
     }
 }
 
@@ -41,7 +42,17 @@ impl Told {
 
     fn report(&mut self, rows: Columns, terms: Terms) {
         let range = 0..rows.ids.len();
-        self.apply(Change::Report { rows: Arc::new(rows), range, terms });
+        self.apply(Change::Report { rows: Arc::new(rows), range, terms, sender: None });
+    }
+
+    /// A worker reports a sample under each of some sequences.
+    fn hears(&mut self, worker: u128, epoch: u64, sequences: impl IntoIterator<Item = u64>) {
+        for sequence in sequences {
+            let rows = Arc::new(self.columns(0..1, score));
+            let terms = Terms { decay_units: DAY, ..Terms::default() };
+            let sender = Some(Sender { worker, epoch, sequence });
+            self.apply(Change::Report { rows, range: 0..1, terms, sender });
+        }
     }
 
     /// Reports ids at the clock `DAY`.
@@ -87,6 +98,8 @@ pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
         ("folded", folded()),
         ("deep tables", tables()),
         ("cuts", cuts()),
+        ("workers without gaps", workers()),
+        ("workers with windows", windows()),
     ];
     images.extend(crafted::small());
     images
@@ -197,5 +210,26 @@ fn cuts() -> Vec<u8> {
     let mut told = Told::new(spec(1 << 14, sampled(4)));
     told.scores(0..9000, |_| 0.5);
     told.remove(2100..9000);
+    told.image()
+}
+
+/// As many as are remembered: some from their first sequence on, some from another, one for longer than a window.
+fn workers() -> Vec<u8> {
+    let mut told = Told::new(spec(4, sampled(2)));
+    for worker in 0..9 {
+        told.hears(worker << 63, worker as u64 % 2, 1 + worker as u64 * 300..4 + worker as u64 * 300);
+    }
+    told.hears(2 << 63, 0, 604..1700);
+    assert_eq!(told.0.stats().workers, 8);
+    told.image()
+}
+
+/// Gaps near the first sequence, in the midst, and across the end of the bits; a worker without any between them.
+fn windows() -> Vec<u8> {
+    let mut told = Told::new(spec(4, BackgroundSpec::Dense { ids: 100 }));
+    told.hears(1, 0, [1, 2, 5, 6]);
+    told.hears(2, 0, [1, 2, 3]);
+    told.hears(1 << 64, 1, [1000, 1020, 1022, 1025, 1030, 2100]);
+    told.hears(3, 7, [u64::MAX - 2, u64::MAX]);
     told.image()
 }

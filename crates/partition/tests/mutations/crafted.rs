@@ -2,7 +2,7 @@
 
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::place::ordered_score;
-use hardneg_partition::{BackgroundSpec, Partition};
+use hardneg_partition::{BackgroundSpec, ImageError, Partition};
 
 /// Keys of the highest octave begin here.
 const TOP: u32 = 500 << 16;
@@ -40,8 +40,8 @@ impl Body {
             BackgroundSpec::Sampled { size } => body.u8(0).u64(size as u64),
             BackgroundSpec::Dense { ids } => body.u8(1).u64(ids),
         };
-        // Hardness, names, seed of salts, serves that are remembered of ids that are stored nowhere.
-        body.u8(0).u32(1e-3_f32.to_bits()).u8(0).u8(named.into()).u64(7).u64(1 << 24);
+        // Hardness, names, seed of salts, serves that are remembered of ids that are stored nowhere, workers that are remembered.
+        body.u8(0).u32(1e-3_f32.to_bits()).u8(0).u8(named.into()).u64(7).u64(1 << 24).u64(1 << 20);
         // Position, no fold, no attributes.
         body.u64(1).u8(0).u8(0);
         body
@@ -127,8 +127,8 @@ impl Body {
     }
 
     fn done(&mut self) -> Vec<u8> {
-        // No serves of ids that are stored nowhere.
-        self.u64(0).sealed()
+        // No serves of ids that are stored nowhere, and no workers.
+        self.u64(0).u64(0).sealed()
     }
 
     fn sealed(&mut self) -> Vec<u8> {
@@ -231,6 +231,30 @@ fn dense(after: impl FnOnce(&mut Body)) -> Vec<u8> {
     let mut body = Body::new(1 << 30, DENSE, false);
     body.hard(&[], &[]).no_side_columns();
     after(&mut body);
+    // No workers.
+    body.u64(0).sealed()
+}
+
+/// What a worker had applied, the first of it the highest sequence.
+enum Applied {
+    Run(u64, u16),
+    Window(u64, [u64; 16]),
+}
+
+/// The image of workers, each with a name in both halves, in a partition that holds nothing else.
+fn workers(workers: impl ExactSizeIterator<Item = (u64, Applied)>) -> Vec<u8> {
+    let mut body = Body::new(1 << 30, DENSE, false);
+    body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).u64(workers.len() as u64);
+    for (name, applied) in workers {
+        body.u64(name).u64(name).u64(1);
+        match applied {
+            Applied::Run(highest, run) => _ = body.u64(highest).put(&run.to_le_bytes()),
+            Applied::Window(highest, words) => {
+                body.u64(highest).put(&[0, 0]);
+                words.iter().for_each(|word| _ = body.u64(*word));
+            }
+        }
+    }
     body.sealed()
 }
 
@@ -330,7 +354,58 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
                 (0..n).for_each(|id| _ = out.u64(id).put(&[1, 0]));
             }),
         ),
+        (
+            "workers without gaps",
+            2.0,
+            workers((0..n as u32).map(|name| (name.into(), Applied::Run(5000, 7)))),
+        ),
+        (
+            "workers with windows",
+            1.25,
+            workers((0..n as u32).map(|name| (name.into(), Applied::Window(1024, [5; 16])))),
+        ),
     ]
+}
+
+/// Workers that no reports lead to.
+fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
+    let one = |applied| workers([(3, applied)].into_iter());
+    let window = |highest, first, others| {
+        let mut words = [others; 16];
+        words[0] = first;
+        one(Applied::Window(highest, words))
+    };
+    let two = || workers([(3, Applied::Run(5, 1)), (4, Applied::Run(5, 1))].into_iter());
+    // The last number of the spec.
+    let remembered = |most: u64| {
+        let mut image = two();
+        image[64..72].copy_from_slice(&most.to_le_bytes());
+        Partition::reseal(&mut image);
+        image
+    };
+    assert!(Partition::load(&remembered(2)).is_ok_and(|partition| partition.spec().workers == 2));
+    let wrong = vec![
+        ("more workers than are remembered", remembered(1)),
+        ("more workers remembered than may be", remembered(1 << 21)),
+        ("a worker twice", workers([(3, Applied::Run(5, 1)), (3, Applied::Run(6, 1))].into_iter())),
+        ("a run longer than its highest", one(Applied::Run(5, 6))),
+        ("a run longer than a window", one(Applied::Run(5000, 1025))),
+        ("a run up to no sequence", one(Applied::Run(0, 1))),
+        ("a window of a run", window(5, 0b11_1000, 0)),
+        ("a window of one sequence", window(5, 0b10_0000, 0)),
+        ("a full window", window(5000, u64::MAX, u64::MAX)),
+        ("a window without its highest", window(5, 0b1010, 0)),
+        ("a window with bits beyond its highest", window(5, 0b110_1000, 0)),
+        ("a window with a bit for 0", window(5, 0b10_1001, 0)),
+        ("a window of nothing", window(5, 0, 0)),
+    ];
+    for (name, image) in &wrong {
+        let error = Partition::load(image).err();
+        let of_it = |what: &str| what.contains("worker") || what.contains("capacity");
+        let is_refused = matches!(error, Some(ImageError::Contradiction(what)) if of_it(what));
+        assert!(is_refused, "{name}: {error:?}");
+    }
+    wrong
 }
 
 /// Images with right checksums that no operations lead to.
@@ -363,7 +438,7 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         let rows: Vec<Row> = (0..).zip(keys).map(|(id, key)| Row { id, key }).collect();
         hard(&roots, &rows)
     };
-    vec![
+    let mut wrong = vec![
         ("chains of tables of nothing", chains(0)),
         ("chains of tables of a sample each", chains(1)),
         ("tables of a bit each", hard(&[(7, long)], &rows)),
@@ -373,5 +448,7 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         ("empty cuts", hard(&[(7, Node::Cuts(vec![]))], &[])),
         ("no serves of an id", zero),
         ("generations without number", generations),
-    ]
+    ];
+    wrong.extend(wrong_workers());
+    wrong
 }

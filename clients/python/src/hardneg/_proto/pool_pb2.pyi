@@ -372,7 +372,7 @@ class PoolSizes(_message.Message):
     def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ...) -> None: ...
 
 class ReportCounts(_message.Message):
-    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative")
+    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative", "duplicate")
     INSERTED_FIELD_NUMBER: _ClassVar[int]
     UPDATED_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_ONLY_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +384,7 @@ class ReportCounts(_message.Message):
     QUARANTINED_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_LIMIT_FIELD_NUMBER: _ClassVar[int]
     NOT_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     inserted: int
     updated: int
     background_only: int
@@ -395,4 +396,5 @@ class ReportCounts(_message.Message):
     quarantined: int
     anchor_limit: int
     not_negative: int
-    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ..., quarantined: _Optional[int] = ..., anchor_limit: _Optional[int] = ..., not_negative: _Optional[int] = ...) -> None: ...
+    duplicate: int
+    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ..., quarantined: _Optional[int] = ..., anchor_limit: _Optional[int] = ..., not_negative: _Optional[int] = ..., duplicate: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,14 @@
+//! For tests of what depends on a store's state alone: a store that many threads used at once, and copies of it.
+
+use std::sync::Arc;
+
+use super::Store;
+use super::local::tests::{loaded, recorded, replayed};
+
+/// The store, and its copies: its log replayed on one thread and on three, and its images loaded.
+pub(crate) fn store_and_copies() -> (Arc<dyn Store>, [Arc<dyn Store>; 3]) {
+    let (store, log) = recorded();
+    let copies: [Arc<dyn Store>; 3] =
+        [Arc::new(replayed(&log, 1)), Arc::new(replayed(&log, 3)), Arc::new(loaded(&store))];
+    (store, copies)
+}

@@ -48,7 +48,7 @@ pub struct StreamSummary {
     pub duplicates: u64,
     /// Times the stream was opened again.
     pub reconnects: u64,
-    /// What became of the rows; those of duplicates are not in it.
+    /// What became of the acknowledged rows; those of resends are `duplicate`.
     pub counts: pb::ReportCounts,
     /// The pool's floor in the last ack.
     pub floor_log2: Option<f32>,
@@ -308,11 +308,8 @@ impl Driver {
                 self.summary.first_rejection.get_or_insert_with(|| error.to_string());
                 Err(error)
             }
-            pb::AckStatus::Duplicate => {
-                self.summary.duplicates += 1;
-                Ok(ack)
-            }
-            pb::AckStatus::Applied | pb::AckStatus::Unspecified => {
+            status => {
+                self.summary.duplicates += u64::from(status == pb::AckStatus::Duplicate);
                 if let Some(counts) = &ack.counts {
                     add_counts(&mut self.summary.counts, counts);
                 }

@@ -50,7 +50,7 @@ impl Pool {
         loop {
             match self.under_way.enter(&report.sender) {
                 Turn::First(ticket) => {
-                    let outcome = self.apply_counted(report, pass).await;
+                    let outcome = self.apply_admitted(report, pass).await;
                     ticket.finish(&outcome);
                     return outcome;
                 }
@@ -65,6 +65,19 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Applies a batch, with a pass of its own if it came without one. A resend may, because its first copy was on the way; then that
+    /// copy failed.
+    async fn apply_admitted(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
+        let pass = match pass {
+            Some(pass) => Some(pass),
+            None => {
+                let admitted = pin!(self.admit(&report)).await;
+                admitted.inspect_err(|_| self.count_rejected())?
+            }
+        };
+        self.apply_counted(report, pass).await
     }
 
     /// Applies a batch and counts it.
@@ -88,10 +101,15 @@ impl Pool {
     /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
     /// that a report that is refused may be sent again.
     async fn wait_for_miners(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
+        // A resend of what is being applied gets that copy's answer.
+        if self.under_way.has(&report.sender) { Ok(None) } else { self.admit(report).await }
+    }
+
+    /// The pass of a report in a pool with a flow; none for a resend, which changes nothing.
+    async fn admit(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
         let spec = self.spec();
         let Some(flow) = spec.flow else { return Ok(None) };
         if self.ledger.has(&report.sender) {
-            // A resend changes nothing.
             return Ok(None);
         }
         check_payloads(&spec, report)?;
@@ -157,6 +175,9 @@ impl Pool {
         if applied.counts.duplicate > 0 && applied.counts.duplicate == applied.counts.rows() {
             // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
             Counters::add(&self.counters.duplicate_batches, 1);
+            // Those of samples in quarantine, which never reached the store, too.
+            counts.coalesced = 0;
+            counts.duplicate = rows - non_finite - out_of_range;
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
         let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;

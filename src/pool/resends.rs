@@ -25,6 +25,11 @@ pub(super) enum Turn<'a> {
 }
 
 impl UnderWay {
+    /// Whether a batch is being applied.
+    pub(super) fn has(&self, sender: &Sender) -> bool {
+        self.batches.lock().contains_key(sender)
+    }
+
     /// Enters a batch, until its ticket goes.
     pub(super) fn enter(&self, sender: &Sender) -> Turn<'_> {
         let mut batches = self.batches.lock();

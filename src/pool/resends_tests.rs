@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::clock::TimeSource;
 use super::core::Pool;
 use super::error::PoolError;
+use super::flow::Flow;
 use super::registry::Registry;
 use super::report::{Ack, AckStatus, Ids, Report, Sender};
 use super::spec::{Limits, PoolSpec};
@@ -52,6 +53,10 @@ impl Wrapped for Parked {
 
 /// A pool that averages (so that a batch applied twice shows), with its permits; `failures` batches fail, `is_applied` says when.
 async fn parked(failures: u64, is_applied: bool) -> (Arc<Pool>, Arc<Semaphore>) {
+    parked_with(failures, is_applied, None).await
+}
+
+async fn parked_with(failures: u64, is_applied: bool, flow: Option<Flow>) -> (Arc<Pool>, Arc<Semaphore>) {
     let go_on = Arc::new(Semaphore::new(0));
     let permits = go_on.clone();
     let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
@@ -59,8 +64,8 @@ async fn parked(failures: u64, is_applied: bool) -> (Arc<Pool>, Arc<Semaphore>) 
         Arc::new(Parked { inner, go_on: permits.clone(), failures, is_applied })
     }));
     let registry = Registry::new(engine, Limits::default(), TimeSource::Manual(Arc::default()));
-    let spec =
-        PoolSpec { score_update: ScoreUpdate::Ema { weight: 0.5 }, ..PoolSpec::defaults(&Limits::default()) };
+    let score_update = ScoreUpdate::Ema { weight: 0.5 };
+    let spec = PoolSpec { score_update, flow, ..PoolSpec::defaults(&Limits::default()) };
     (registry.create("parked", spec).await.unwrap().0, go_on)
 }
 
@@ -150,4 +155,39 @@ async fn a_batch_whose_answer_was_lost_is_not_applied_again() {
     assert_eq!(score(&pool).await, Some(8.0));
     assert_eq!(pool.report(batch(2, 4.0)).await.unwrap().status, AckStatus::Applied);
     assert_eq!(score(&pool).await, Some(6.0));
+}
+
+#[tokio::test]
+async fn a_resend_of_what_is_being_applied_does_not_wait_for_miners() {
+    let max_wait = Duration::from_millis(50);
+    let flow = Flow { mined_per_reported: 1.0, error_buffer: 1.0, min_reported: 1, max_wait };
+    let (pool, go_on) = parked_with(0, false, Some(flow)).await;
+    go_on.add_permits(1);
+    pool.report(batch(1, 8.0)).await.unwrap();
+    let (first, resend) = (send(&pool, batch(2, 4.0)).await, send(&pool, batch(2, 4.0)).await);
+    // The first copy has taken the last place in the buffer: another batch is refused, after its wait.
+    let refused = pool.report(batch(3, 6.0)).await.unwrap_err();
+    assert!(matches!(refused, PoolError::Exhausted { .. }), "{refused}");
+    assert!(!first.is_finished() && !resend.is_finished());
+    go_on.add_permits(1);
+    for sent in [first, resend] {
+        let ack = timeout(Duration::from_secs(10), sent).await.unwrap().unwrap().unwrap();
+        assert_eq!(ack.status, AckStatus::Applied);
+    }
+}
+
+/// A resend that went without a pass, because its first copy had one, takes one when that copy fails: its rows count.
+#[tokio::test]
+async fn a_resend_that_takes_over_counts_in_the_flow() {
+    let flow = Flow { mined_per_reported: 1.0, error_buffer: 8.0, min_reported: 1, max_wait: Duration::ZERO };
+    let (pool, go_on) = parked_with(0, false, Some(flow)).await;
+    go_on.add_permits(1);
+    pool.report(batch(1, 8.0)).await.unwrap();
+    let (first, resend) = (send(&pool, batch(2, 4.0)).await, send(&pool, batch(2, 4.0)).await);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    go_on.add_permits(1);
+    let ack = timeout(Duration::from_secs(10), resend).await.unwrap().unwrap().unwrap();
+    assert_eq!(ack.status, AckStatus::Applied);
+    assert_eq!(pool.flow.balance(), Some(1.0));
 }

@@ -1,8 +1,8 @@
 //! The binary logarithm of a weight, with the same bits on every machine and fast enough for every row of every report.
 //!
 //! A table brings the number close to 1 and a short series does the rest (Tang 1990, "Table-driven implementation of the logarithm
-//! function"). Only additions and multiplications are used, which IEEE 754 rounds in one way. The error is below 10^-15, and keys are
-//! counted in units of 2^-16 after 4,096 has been added, which is where anything below 10^-12 is lost.
+//! function"). Only additions and multiplications are used, which IEEE 754 rounds in one way. The error is below 10^-15 before the
+//! exponent is added, and keys are counted in units of 2^-16 after 4,096 has been added, which is where anything below 10^-12 is lost.
 
 /// Mantissa bits that choose an entry of the table.
 const INDEX_BITS: u32 = 7;

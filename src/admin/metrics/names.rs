@@ -78,7 +78,7 @@ metrics! {
     POOL_REPORTED_BATCHES Counter "hardneg_pool_reported_batches_total" ["pool"] "Accepted batches";
     POOL_REJECTED_BATCHES Counter "hardneg_pool_rejected_batches_total" ["pool"] "Batches refused as a whole";
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
-        "Batches that were resent and had been applied before";
+        "Batches that were resent and had been applied before, or were being applied";
     POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
         "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined";
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]

@@ -38,6 +38,32 @@ pub(crate) struct Background {
 pub(crate) struct NextWitness {
     pub(crate) witness: Witness,
     pub(crate) from_generation: u64,
+    /// The first generation that it can decide on alone: at its begin it was a sample of at least half of the ids. What it met only since
+    /// tells nothing, for the generation has met the same. `u64::MAX`: none yet.
+    pub(crate) decides_from: u64,
+    /// Rows reported since it began.
+    pub(crate) rows: u64,
+}
+
+/// Rows after which a witness that is not full yet is as full as it will be: so few ids are reported.
+const FILLED_ROWS: u64 = 16 * WITNESS as u64;
+
+/// About how many ids there are of which `members` have hashes below a threshold; `None`: all have.
+fn distinct(members: usize, threshold: Option<u64>) -> u128 {
+    let members = members as u128;
+    threshold.map_or(members, |threshold| (members << 64) / u128::from(threshold.max(1)))
+}
+
+impl NextWitness {
+    /// Whether it has met enough ids to be full, if there are so many.
+    fn is_full(&self) -> bool {
+        self.witness.is_thin() || self.rows >= FILLED_ROWS
+    }
+
+    /// Whether all of it was removed, and too little of what is reported can enter it.
+    fn is_gone(&self) -> bool {
+        self.witness.len() == 0 && self.witness.is_thin()
+    }
 }
 
 impl Background {
@@ -118,7 +144,7 @@ impl Background {
             && self.rows < renew_after_rows
             && !self.is_worn()
             && self.witness.len() >= WITNESS / 2;
-        self.serving.threshold().is_some() && !is_quiet && self.renew_now(renew_after_rows)
+        self.serving.threshold().is_some() && !is_quiet && self.renew_now(rows, renew_after_rows)
     }
 
     /// Whether removals have left too few members.
@@ -127,12 +153,17 @@ impl Background {
         self.serving.len() < self.size_max / 2
     }
 
-    fn renew_now(&mut self, renew_after_rows: u64) -> bool {
-        let needs_witness =
-            self.witness.len() < WITNESS / 2 && self.witness.is_thin() && self.next_witness.is_none();
+    fn renew_now(&mut self, rows: u64, renew_after_rows: u64) -> bool {
+        if let Some(next) = &mut self.next_witness {
+            next.rows = next.rows.saturating_add(rows);
+        }
+        let needs_witness = self.witness.len() < WITNESS / 2
+            && self.witness.is_thin()
+            && self.next_witness.as_ref().is_none_or(NextWitness::is_gone);
         if needs_witness {
-            let witness = self.begin_witness();
-            self.next_witness = Some(NextWitness { witness, from_generation: self.generations });
+            let (witness, from_generation) = (self.begin_witness(), self.generations);
+            self.next_witness =
+                Some(NextWitness { witness, from_generation, decides_from: u64::MAX, rows: 0 });
         }
         let begins = match &self.filling {
             None => self.rows >= renew_after_rows || self.is_worn(),
@@ -153,20 +184,39 @@ impl Background {
     }
 
     fn begin_filling(&mut self) {
+        let (number, can_decide) = (self.generations, self.can_next_decide());
         self.filling = Some(self.begin());
         self.witness.forget_reports();
         if let Some(next) = &mut self.next_witness {
+            if can_decide {
+                next.decides_from = next.decides_from.min(number);
+            }
             next.witness.forget_reports();
         }
     }
 
-    /// Whether a generation has seen all there is to see; `None`: nobody can tell.
+    /// Whether the next witness could decide alone on a generation that begins now: it is full, and has met at least half of the ids that
+    /// live, so that half of it stays, whoever comes.
+    fn can_next_decide(&self) -> bool {
+        let living = distinct(self.serving.len(), self.serving.threshold());
+        let can = |next: &NextWitness| {
+            let met = distinct(next.witness.len(), next.witness.threshold);
+            next.witness.len() > 0 && next.is_full() && 2 * met >= living
+        };
+        self.next_witness.as_ref().is_some_and(can)
+    }
+
+    /// Whether a generation has seen all there is to see; `None`: nobody can tell, now or later.
     fn is_complete(&self, generation: u64) -> Option<bool> {
         if self.witness.len() > 0 {
             return Some(self.witness.pending() == 0);
         }
-        let next = self.next_witness.as_ref().filter(|next| generation >= next.from_generation)?;
-        Some(next.witness.len() > 0 && next.witness.pending() == 0)
+        let next = self.next_witness.as_ref()?;
+        if generation >= next.decides_from {
+            return Some(next.witness.len() > 0 && next.witness.pending() == 0);
+        }
+        // It waits until the next witness can decide on one that begins then.
+        if self.can_next_decide() { None } else { Some(false) }
     }
 
     fn take_over(&mut self) {

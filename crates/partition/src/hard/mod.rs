@@ -72,8 +72,8 @@ impl Hard {
         self.index.probe(hash)
     }
 
-    /// The slot of an id, given what its home line said: nothing can have entered it since, for no two rows of one report have
-    /// the same id.
+    /// The slot of an id, given what its home line said before other rows of the report were applied. None of them may have had the same
+    /// id: only that one can have entered it.
     #[inline]
     pub(crate) fn resolve(&self, probe: Probe, hash: u64, id: u64) -> Option<u32> {
         match probe {

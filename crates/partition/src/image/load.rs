@@ -338,7 +338,10 @@ fn read_background(
     background.filling = if body.flag()? { Some(read_sample(body, size, spec.named)?) } else { None };
     background.witness = read_witness(body)?;
     background.next_witness = match body.option()? {
-        Some(from_generation) => Some(NextWitness { witness: read_witness(body)?, from_generation }),
+        Some(from_generation) => {
+            let (decides_from, rows) = (body.u64()?, body.u64()?);
+            Some(NextWitness { witness: read_witness(body)?, from_generation, decides_from, rows })
+        }
         None => None,
     };
     if background.generations.max(background.witnesses) > BEGUN_MAX {

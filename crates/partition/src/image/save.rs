@@ -190,7 +190,11 @@ fn write_background(out: &mut Writer, background: &Background) {
     background.filling.iter().for_each(|filling| write_sample(out, filling));
     write_witness(out, &background.witness);
     out.option(background.next_witness.as_ref().map(|next| next.from_generation));
-    background.next_witness.iter().for_each(|next| write_witness(out, &next.witness));
+    if let Some(next) = &background.next_witness {
+        out.u64(next.decides_from);
+        out.u64(next.rows);
+        write_witness(out, &next.witness);
+    }
 }
 
 fn write_sample(out: &mut Writer, sample: &Sample) {

@@ -93,9 +93,13 @@ impl Partition {
             if best.len() >= n {
                 best.select_nth_unstable_by(n - 1, harder);
                 best.truncate(n);
-                if highest.compare(&place(best[n - 1])).is_lt() || read >= scan_limit {
+                if highest.compare(&place(best[n - 1])).is_lt() {
                     return false;
                 }
+            }
+            // Whatever the floor: the limit falls on the same leaf.
+            if read >= n.max(scan_limit) {
+                return false;
             }
             let mut ahead = self.hard.buckets.active_members(leaf).skip(16);
             for slot in self.hard.buckets.active_members(leaf) {

@@ -13,7 +13,7 @@ use crate::place::{Place, Rank, ordered_score};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
-/// Stages between the first look at a row and the row's turn.
+/// Stages between the first look at a row and the row's turn: its index line, its slot, its leaf.
 const STAGES_AHEAD: usize = 3;
 /// No member.
 const NONE: u32 = u32::MAX;
@@ -75,10 +75,10 @@ impl Partition {
         let mut ahead = [nothing; STAGES_AHEAD];
         for i in 0..stages + STAGES_AHEAD {
             rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
-            if i >= 3 {
-                let of_stage = &mut ahead[(i - 3) % STAGES_AHEAD];
+            if i >= STAGES_AHEAD {
+                let of_stage = &mut ahead[(i - STAGES_AHEAD) % STAGES_AHEAD];
                 let mut has_begun = false;
-                for (at, numbers) in numbers(rows, stage(i - 3)).enumerate() {
+                for (at, numbers) in numbers(rows, stage(i - STAGES_AHEAD)).enumerate() {
                     self.upsert(batch, numbers, of_stage, at, counts);
                     if self.end_row(batch.terms.renew_after_rows) {
                         of_stage.of_background = u32::MAX;

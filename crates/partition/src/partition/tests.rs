@@ -361,8 +361,6 @@ fn a_full_store_holds_the_hardest_whatever_the_scores() {
     }
 }
 
-/// A pool whose half-life is a millisecond and that is told something every 16 seconds: D rises as far as it may with each operation,
-/// 33 million half-lives in all and many times around the circle of keys, and nothing wraps.
 /// Rows apply one by one, so it makes no difference to the state into which reports they are divided.
 #[test]
 fn any_division_into_reports_gives_the_same_state() {
@@ -403,6 +401,8 @@ fn any_division_into_reports_gives_the_same_state() {
     }
 }
 
+/// A pool whose half-life is a millisecond and that is told something every 16 seconds: D rises as far as it may with each operation,
+/// 33 million half-lives in all and many times around the circle of keys, and nothing wraps.
 #[test]
 fn half_lives_of_a_millisecond_go_around_the_circle_of_keys() {
     let mut partition = Partition::new(spec(2000, BackgroundSpec::Sampled { size: 100 }));
@@ -439,4 +439,74 @@ fn an_empty_partition_of_a_default_pool_is_small() {
     let partition = Partition::new(spec(1 << 18, BackgroundSpec::Sampled { size: 1 << 14 }));
     let bytes: usize = partition.stats().memory_bytes.iter().sum();
     assert!(bytes < 10_000, "{bytes}");
+}
+
+/// All witnesses are removed at once: the next one, which has met nobody yet, cannot tell when a generation has seen everything.
+#[test]
+fn a_generation_waits_for_a_witness_that_was_there_before_it() {
+    const KEPT: u64 = 2_000;
+    for seed in 0..20 {
+        let background = BackgroundSpec::Sampled { size: 300 };
+        let mut partition = Partition::new(PartitionSpec { salt_seed: seed, ..spec(30_000, background) });
+        let mut position = 0;
+        let mut send = |partition: &mut Partition, ids: Vec<u64>| {
+            position += 1;
+            let scores = vec![1.0; ids.len()];
+            let columns = Columns::plain(ids, scores, &partition.spec().hardness, DAY);
+            let terms = Terms { decay_units: DAY, ..Terms::default() };
+            partition.apply(report(position, columns, terms));
+        };
+        send(&mut partition, (0..20_000).collect());
+        let witness: BTreeSet<u64> = partition
+            .background
+            .as_ref()
+            .map(|b| b.witness.members().map(|(id, _)| id).collect())
+            .expect("one");
+        let kept: Vec<u64> = (0..20_000).filter(|id| !witness.contains(id)).take(KEPT as usize).collect();
+        let gone = (0..20_000).filter(|id| witness.contains(id) || *id > kept[KEPT as usize - 1]).collect();
+        partition.apply(Op { position: 1, change: Change::Remove { ids: gone } });
+        assert!(partition.background.as_ref().is_some_and(|b| b.witness.len() == 0 && b.filling.is_some()));
+        let (mut reported, mut began, mut generations) = (BTreeSet::new(), 0, partition.generations());
+        let mut x = seed;
+        for row in 0.. {
+            x = crate::hash::background_hash(x, 12);
+            let id = kept[(x % KEPT) as usize];
+            send(&mut partition, vec![id]);
+            reported.insert(id);
+            let now = partition.generations();
+            if now.0 != generations.0 {
+                break;
+            }
+            if now.1 != generations.1 {
+                (began, generations) = (row, now);
+                reported.clear();
+            }
+        }
+        // About half of the 256 witnesses stay, and leave 1 in 129 out: more than a tenth with a chance of one in a million.
+        assert!(began > 500, "a generation began when there was a witness: row {began}");
+        assert!(reported.len() as u64 > KEPT * 9 / 10, "{} of {KEPT}", reported.len());
+        let image = partition.save();
+        assert!(Partition::load(&image).is_ok_and(|loaded| loaded.save() == image));
+    }
+}
+
+/// What a limit cuts off does not depend on a floor, which depends on who was asked first.
+#[test]
+fn a_floor_does_not_widen_the_limit_of_a_scan() {
+    let mut partition = Partition::new(spec(30_000, BackgroundSpec::Sampled { size: 16 }));
+    let scores = (0..20_000).map(|id| 100.0 + id as f32 / 200.0).chain([60.0]).collect();
+    let columns = Columns::plain((0..=20_000).collect(), scores, &partition.spec().hardness, DAY);
+    partition.apply(report(1, columns, Terms { decay_units: DAY, ..Terms::default() }));
+    let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: None };
+    partition.apply(Op { position: 2, change: Change::Serve { ids: (0..20_000).collect(), mark } });
+    let penalty = ServePenalty { units_per_serve: 4 << 16, units_max: 8 << 16 };
+    let place_of = |score| Place::of(Hardness::default().key(score, DAY).0, score, 0, false);
+    let floor = place_of(50.0);
+    let ids = |limit, floor| -> Vec<u64> {
+        partition.top(10, penalty, limit, floor).iter().map(|(_, row)| row.id).collect()
+    };
+    assert_eq!(ids(usize::MAX, None)[0], 20_000, "the one that was not served is the hardest");
+    assert_eq!(ids(usize::MAX, Some(floor)), [20_000]);
+    assert!(!ids(100, None).contains(&20_000), "it stands behind the limit");
+    assert!(ids(100, Some(floor)).is_empty());
 }

@@ -24,7 +24,7 @@ pub(crate) use shape::{LeafShape, NodeShape};
 
 /// Members of a leaf, at most.
 pub(crate) const LEAF_MAX: u32 = 8192;
-/// A table or cuts of fewer members become one leaf again.
+/// A table or cuts of fewer members become one leaf again, when one of them leaves their part of the tree.
 const JOIN_BELOW: u32 = 2048;
 /// Roots that are joined become one leaf in any case where they have no more members than this; every table has more.
 pub(crate) const TABLE_OVER: u32 = 64;
@@ -32,7 +32,7 @@ pub(crate) const TABLE_OVER: u32 = 64;
 const PART_MIN: u32 = 1024;
 /// Key bits that a table divides by, at most.
 const TABLE_BITS: u32 = 6;
-/// Entries of a census, at most. The roots alone are fewer.
+/// Entries of a census, at most. While keys span no more than 16,384 octaves, as folds see to, the roots alone are fewer.
 pub(crate) const CENSUS_MAX: usize = 1500;
 
 /// A leaf, a table, cuts, or nothing, in one word.

@@ -135,16 +135,24 @@ impl Background {
         self.samples_mut().fold(false, |was, sample| sample.remove(id) | was)
     }
 
-    /// After `rows` reported rows: a generation begins, or takes over, if it is time. Whether a generation or a witness began.
-    #[inline]
-    pub(crate) fn renew(&mut self, rows: u64, renew_after_rows: u64) -> bool {
+    /// How many reported rows there will surely be before [`Self::renew`] has anything to do. Reports take no witnesses or members away.
+    pub(crate) fn quiet_rows(&self, renew_after_rows: u64) -> u64 {
+        let has_witness = self.witness.len() >= WITNESS / 2 || !self.witness.is_thin();
+        let is_quiet =
+            self.filling.is_none() && has_witness && (self.serving.threshold().is_none() || !self.is_worn());
+        if is_quiet { renew_after_rows.saturating_sub(self.rows).saturating_sub(1) } else { 0 }
+    }
+
+    /// Counts reported rows, as many as are quiet at most.
+    pub(crate) fn count_rows(&mut self, rows: u64) {
         self.rows = self.rows.saturating_add(rows);
+    }
+
+    /// After `rows` reported rows: a generation begins, or takes over, if it is time. Whether a generation or a witness began.
+    pub(crate) fn renew(&mut self, rows: u64, renew_after_rows: u64) -> bool {
+        self.count_rows(rows);
         // While every id is a member there is nothing to renew.
-        let is_quiet = self.filling.is_none()
-            && self.rows < renew_after_rows
-            && !self.is_worn()
-            && self.witness.len() >= WITNESS / 2;
-        self.serving.threshold().is_some() && !is_quiet && self.renew_now(rows, renew_after_rows)
+        self.serving.threshold().is_some() && self.renew_now(rows, renew_after_rows)
     }
 
     /// Whether removals have left too few members.

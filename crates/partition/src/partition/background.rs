@@ -51,9 +51,20 @@ impl Partition {
         taken
     }
 
-    /// After each row of a report, so that it makes no difference into which batches rows are divided. Whether a generation or a
-    /// witness began, which any id may enter.
-    #[inline]
+    /// Rows of a report after which there is surely nothing to renew.
+    pub(super) fn quiet_rows(&self, renew_after_rows: u64) -> u64 {
+        self.background.as_ref().map_or(u64::MAX, |background| background.quiet_rows(renew_after_rows))
+    }
+
+    /// Counts rows that were quiet.
+    pub(super) fn end_quiet_rows(&mut self, rows: u64) {
+        if let Some(background) = &mut self.background {
+            background.count_rows(rows);
+        }
+    }
+
+    /// After a row of a report that may not be quiet. Renewal looks at each, so that it makes no difference into which batches rows are
+    /// divided. Whether a generation or a witness began, which any id may enter.
     pub(super) fn end_row(&mut self, renew_after_rows: u64) -> bool {
         self.background.as_mut().is_some_and(|background| background.renew(1, renew_after_rows))
     }

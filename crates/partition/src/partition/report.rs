@@ -73,6 +73,8 @@ impl Partition {
         let nothing =
             Ahead { probes: [Probe::Absent; STAGE], members: [NONE; STAGE], of_witness: 0, of_background: 0 };
         let mut ahead = [nothing; STAGES_AHEAD];
+        let renew_after_rows = batch.terms.renew_after_rows;
+        let (mut quiet_rows, mut done_quietly) = (self.quiet_rows(renew_after_rows), 0);
         for i in 0..stages + STAGES_AHEAD {
             rows.hashes[stage(i)].iter().for_each(|hash| self.hard.prefetch_line(*hash));
             if i >= STAGES_AHEAD {
@@ -80,10 +82,16 @@ impl Partition {
                 let mut has_begun = false;
                 for (at, numbers) in numbers(rows, stage(i - STAGES_AHEAD)).enumerate() {
                     self.upsert(batch, numbers, of_stage, at, counts);
-                    if self.end_row(batch.terms.renew_after_rows) {
+                    if done_quietly < quiet_rows {
+                        done_quietly += 1;
+                        continue;
+                    }
+                    self.end_quiet_rows(done_quietly);
+                    if self.end_row(renew_after_rows) {
                         of_stage.of_background = u32::MAX;
                         has_begun = true;
                     }
+                    (quiet_rows, done_quietly) = (self.quiet_rows(renew_after_rows), 0);
                 }
                 if has_begun {
                     // Any id may enter what began, and these rows were looked at before.
@@ -97,6 +105,7 @@ impl Partition {
                 self.probe(rows, stage(i - 1), &mut ahead[(i - 1) % STAGES_AHEAD]);
             }
         }
+        self.end_quiet_rows(done_quietly);
     }
 
     /// Reads the index lines of a stage and asks for the slots they name, for those that may be evicted, and for members of the

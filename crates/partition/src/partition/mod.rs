@@ -5,6 +5,8 @@ mod census;
 #[cfg(test)]
 mod naive;
 mod read;
+#[cfg(test)]
+mod renewal_tests;
 mod repeats;
 mod report;
 mod serve;

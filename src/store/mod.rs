@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
-    ApplyCounts, BackgroundSpec, ScoreUpdate, Sender, ServeMark, ServePenalty, hash, key, place,
+    ApplyCounts, BackgroundSpec, ScoreUpdate, Sender, ServeMark, ServePenalty, hash, id_map, key, place,
 };
 
 use anchored::{AnchorStore, AnchorStoreSpec};

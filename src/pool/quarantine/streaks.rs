@@ -1,32 +1,13 @@
 //! How often in a row each suspect was above the quantile. Bounded: of two generations of entries the older is forgotten when
 //! the newer is full, so what goes first was not reported for longest.
 
-use hashbrown::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashSet;
+use std::hash::BuildHasherDefault;
 
-use crate::store::hash::placement_hash;
+use crate::store::id_map::IdHasher;
+pub(super) use crate::store::id_map::IdMap;
 
-/// Mixes ids, so that sequential ones spread.
-#[derive(Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = placement_hash(id);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-pub(super) type IdMap<V> = HashMap<u64, V, BuildHasherDefault<IdHasher>>;
+/// A set of ids.
 pub(super) type IdSet = HashSet<u64, BuildHasherDefault<IdHasher>>;
 
 /// Reports in a row above the quantile.

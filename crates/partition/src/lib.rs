@@ -10,7 +10,10 @@
 //! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
 //! - leases, strata, names and payloads of both;
 //! - which reports of which worker were applied (`dedupe/`), so that a resend does nothing.
+//!
+//! The anchors of a pool are in partitions of their own kind ([`anchors`]).
 
+pub mod anchors;
 mod background;
 mod dedupe;
 mod hard;

@@ -5,6 +5,8 @@
 //! applied. It remembers a bounded number of such processes, and forgets the one that it has not heard for the longest. Time is told
 //! by the order of the operations that named a sender, so that the same operations always leave the same memory.
 
+#[cfg(test)]
+pub(crate) mod naive;
 mod seen;
 #[cfg(test)]
 mod tests;

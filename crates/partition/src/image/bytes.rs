@@ -6,27 +6,27 @@ use super::ImageError;
 use crate::hard::hint::huge_pages;
 
 /// Bytes that grow.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     /// Zeros from `len` on.
     out: Vec<u8>,
     len: usize,
 }
 
 impl Writer {
-    pub(super) fn new(estimate: usize) -> Self {
+    pub(crate) fn new(estimate: usize) -> Self {
         // Zeroed pages cost nothing until they are touched, and then less in large ones.
         let out = vec![0; estimate];
         huge_pages(&out);
         Self { out, len: 0 }
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.out.truncate(self.len);
         self.out
     }
 
     /// The next `len` bytes, zeros, for whoever writes them.
-    pub(super) fn next(&mut self, len: usize) -> &mut [u8] {
+    pub(crate) fn next(&mut self, len: usize) -> &mut [u8] {
         let from = self.len;
         self.len += len;
         if self.out.len() < self.len {
@@ -35,32 +35,32 @@ impl Writer {
         &mut self.out[from..self.len]
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.next(bytes.len()).copy_from_slice(bytes);
     }
 
-    pub(super) fn u8(&mut self, value: u8) {
+    pub(crate) fn u8(&mut self, value: u8) {
         self.bytes(&[value]);
     }
 
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn flag(&mut self, value: bool) {
+    pub(crate) fn flag(&mut self, value: bool) {
         self.u8(value.into());
     }
 
     /// A number that may be absent.
-    pub(super) fn option(&mut self, value: Option<u64>) {
+    pub(crate) fn option(&mut self, value: Option<u64>) {
         self.flag(value.is_some());
         if let Some(value) = value {
             self.u64(value);
@@ -68,13 +68,13 @@ impl Writer {
     }
 
     /// Bytes with their number.
-    pub(super) fn counted(&mut self, bytes: &[u8]) {
+    pub(crate) fn counted(&mut self, bytes: &[u8]) {
         self.u32(bytes.len() as u32);
         self.bytes(bytes);
     }
 
     /// A column; its length is known from elsewhere.
-    pub(super) fn column<T: Pod + LittleEndian>(&mut self, values: &[T]) {
+    pub(crate) fn column<T: Pod + LittleEndian>(&mut self, values: &[T]) {
         if cfg!(target_endian = "little") {
             self.bytes(bytemuck::cast_slice(values));
         } else {
@@ -84,20 +84,20 @@ impl Writer {
 }
 
 /// Bytes that are read from the front.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     left: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { left: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
 
-    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], ImageError> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], ImageError> {
         let Some((bytes, left)) = self.left.split_at_checked(len) else {
             return Err(ImageError::Contradiction("it ends within a value"));
         };
@@ -111,23 +111,23 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, ImageError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, ImageError> {
         Ok(self.array::<1>()?[0])
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, ImageError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, ImageError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, ImageError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, ImageError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, ImageError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, ImageError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, ImageError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, ImageError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -135,17 +135,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn option(&mut self) -> Result<Option<u64>, ImageError> {
+    pub(crate) fn option(&mut self) -> Result<Option<u64>, ImageError> {
         Ok(if self.flag()? { Some(self.u64()?) } else { None })
     }
 
-    pub(super) fn counted(&mut self) -> Result<&'a [u8], ImageError> {
+    pub(crate) fn counted(&mut self) -> Result<&'a [u8], ImageError> {
         let len = self.u32()?;
         self.bytes(len as usize)
     }
 
     /// A count of things of which each takes at least `bytes_each` of what is left: no memory is taken for things that are not there.
-    pub(super) fn count(&mut self, bytes_each: usize) -> Result<usize, ImageError> {
+    pub(crate) fn count(&mut self, bytes_each: usize) -> Result<usize, ImageError> {
         let count = self.u64()?;
         match usize::try_from(count) {
             Ok(count) if count <= self.left.len() / bytes_each => Ok(count),
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A column of `len` values, as an iterator.
-    pub(super) fn column<T: Pod + LittleEndian>(
+    pub(crate) fn column<T: Pod + LittleEndian>(
         &mut self,
         len: usize,
     ) -> Result<impl Iterator<Item = T> + Clone + use<'a, T>, ImageError> {
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Numbers as their little-endian bytes.
-pub(super) trait LittleEndian: Sized {
+pub(crate) trait LittleEndian: Sized {
     /// `bytes` has the size of the number.
     fn from_little(bytes: &[u8]) -> Self;
     fn little(self) -> impl AsRef<[u8]>;

@@ -3,14 +3,13 @@
 use ::bytes::Bytes;
 use std::sync::Arc;
 
-use super::{ImageError, Reader};
+use super::{ImageError, Reader, WORKERS_MAX, read_dedupe, read_hardness};
 use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness};
-use crate::dedupe::{Seen, WORDS};
 use crate::hard::BLOCK;
 use crate::hard::buckets::{LeafShape, NodeShape};
 use crate::hard::slots::{Attachment, Attributes, Slot};
 use crate::hash::placement_hash;
-use crate::key::{Hardness, HardnessFunction, Key};
+use crate::key::Key;
 use crate::leases::Membership;
 use crate::partition::Partition;
 use crate::place::Rank;
@@ -28,10 +27,6 @@ const ROOTS_MAX: usize = 1 << 12;
 const BEGUN_MAX: u64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
 const MEMBER_BYTES: usize = 35;
-/// Workers that a partition may remember, at most.
-const WORKERS_MAX: u64 = 1 << 20;
-/// Bytes of a worker without a gap: two halves of its hash, epoch, highest sequence, length of the run.
-const WORKER_BYTES: usize = 34;
 
 fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
     Err(ImageError::Contradiction(what))
@@ -65,7 +60,7 @@ impl Partition {
             }
             partition.unstored_order.push_back(id);
         }
-        partition.read_dedupe(body)?;
+        read_dedupe(body, &mut partition.dedupe, spec.workers)?;
         Ok(partition)
     }
 
@@ -195,33 +190,6 @@ impl Partition {
         }
         Ok(())
     }
-
-    fn read_dedupe(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
-        let workers = body.count(WORKER_BYTES)?;
-        if workers > self.spec.workers {
-            return contradiction("more workers than are remembered");
-        }
-        self.dedupe.reserve(workers);
-        for _ in 0..workers {
-            let worker = u128::from(body.u64()?) | u128::from(body.u64()?) << 64;
-            let (epoch, highest, run) = (body.u64()?, body.u64()?, body.u16()?);
-            let seen = match run {
-                0 => {
-                    let mut words = [0; WORDS];
-                    words.iter_mut().zip(body.column(WORDS)?).for_each(|(word, bits)| *word = bits);
-                    Seen::of_window(highest, words)
-                }
-                _ => Seen::of_run(highest, run),
-            };
-            let Some(seen) = seen else {
-                return contradiction("sequences of a worker that do not fit their highest");
-            };
-            if !self.dedupe.restore(worker, epoch, seen) {
-                return contradiction("a worker twice");
-            }
-        }
-        Ok(())
-    }
 }
 
 fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
@@ -232,16 +200,7 @@ fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
         1 if (1..=1 << 40).contains(&size) => BackgroundSpec::Dense { ids: size },
         _ => return contradiction("a background of no kind, or out of range"),
     };
-    let (kind, parameter) = (body.u8()?, f32::from_bits(body.u32()?));
-    let function = match kind {
-        _ if !(parameter.is_finite() && parameter > 0.0) => {
-            return contradiction("a hardness whose parameter is out of range");
-        }
-        0 => HardnessFunction::Power { offset: parameter },
-        1 => HardnessFunction::Exponential { temperature: parameter },
-        _ => return contradiction("a hardness of no kind"),
-    };
-    let hardness = Hardness { function, lower_is_harder: body.flag()? };
+    let hardness = read_hardness(body)?;
     let (named, salt_seed, unstored) = (body.flag()?, body.u64()?, body.u64()?);
     let workers = body.u64()?;
     if !(1..=1 << 31).contains(&capacity) || unstored > 1 << 24 || workers > WORKERS_MAX {

@@ -10,20 +10,20 @@
 //! first. Slot numbers, the index, and the queue of victims are not in it: no answer depends on them.
 
 mod bytes;
+mod envelope;
 mod load;
 mod save;
+mod shared;
 #[cfg(test)]
 mod tests;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use crate::partition::Partition;
-use bytes::{Reader, Writer};
+pub(crate) use bytes::{Reader, Writer};
+pub(crate) use envelope::Envelope;
+pub(crate) use shared::{WORKERS_MAX, read_dedupe, read_hardness, write_dedupe, write_hardness};
 
 /// The first bytes of an image; the last one is the version of the format.
 const MAGIC: [u8; 8] = *b"HNPART\0\x01";
-/// Magic, length and checksum.
-const HEADER: usize = 24;
 
 /// Why bytes are no image of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,16 +43,7 @@ impl Partition {
     /// The image of a partition. Call it between two operations, not within one.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let mut out = Writer::new(HEADER + self.image_estimate());
-        out.bytes(&MAGIC);
-        out.u64(0);
-        out.u64(0);
-        self.write(&mut out);
-        let mut image = out.finish();
-        let (length, checksum) = ((image.len() - HEADER) as u64, xxh3_64(&image[HEADER..]));
-        image[8..16].copy_from_slice(&length.to_le_bytes());
-        image[16..24].copy_from_slice(&checksum.to_le_bytes());
-        image
+        Envelope(MAGIC).save(self.image_estimate(), |out| self.write(out))
     }
 
     /// The partition of an image.
@@ -66,28 +57,12 @@ impl Partition {
     /// (4.5 times), leases (7.5), leaves of a sample each (7.6, which no operations make), a stratum for each sample (11), ids removed
     /// from a dense space that are further than 2^16 apart (16).
     pub fn load(image: &[u8]) -> Result<Self, ImageError> {
-        let Some((header, body)) = image.split_at_checked(HEADER) else {
-            return Err(ImageError::Magic);
-        };
-        if header[..8] != MAGIC {
-            return Err(ImageError::Magic);
-        }
-        let mut header = Reader::new(&header[8..]);
-        if header.u64()? != body.len() as u64 || header.u64()? != xxh3_64(body) {
-            return Err(ImageError::Damaged);
-        }
-        let mut body = Reader::new(body);
-        let partition = Self::read(&mut body)?;
-        if body.is_empty() { Ok(partition) } else { Err(ImageError::Contradiction("bytes are left over")) }
+        Envelope(MAGIC).load(image, Self::read)
     }
 
     /// The same image with the right length and checksum over a body that a test has changed.
     #[doc(hidden)]
     pub fn reseal(image: &mut [u8]) {
-        if image.len() >= HEADER {
-            let (length, checksum) = ((image.len() - HEADER) as u64, xxh3_64(&image[HEADER..]));
-            image[8..16].copy_from_slice(&length.to_le_bytes());
-            image[16..24].copy_from_slice(&checksum.to_le_bytes());
-        }
+        envelope::reseal(image);
     }
 }

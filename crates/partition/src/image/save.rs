@@ -1,11 +1,9 @@
 //! Writes the body of an image.
 
-use super::Writer;
+use super::{Writer, write_dedupe, write_hardness};
 use crate::background::{Background, Sample, Witness};
-use crate::dedupe::{Dedupe, Recent};
 use crate::hard::buckets::NodeShape;
 use crate::hard::slots::{Attachment, Slots};
-use crate::key::{Hardness, HardnessFunction};
 use crate::partition::Partition;
 use crate::place::Rank;
 use crate::spec::{BackgroundSpec, PartitionSpec};
@@ -105,16 +103,6 @@ fn write_spec(out: &mut Writer, spec: &PartitionSpec) {
     out.u64(spec.salt_seed);
     out.u64(spec.unstored_serves as u64);
     out.u64(spec.workers as u64);
-}
-
-fn write_hardness(out: &mut Writer, hardness: &Hardness) {
-    let (kind, parameter) = match hardness.function {
-        HardnessFunction::Power { offset } => (0, offset),
-        HardnessFunction::Exponential { temperature } => (1, temperature),
-    };
-    out.u8(kind);
-    out.u32(parameter.to_bits());
-    out.flag(hardness.lower_is_harder);
 }
 
 fn write_shape(out: &mut Writer, shape: &NodeShape) {
@@ -221,23 +209,5 @@ fn write_witness(out: &mut Writer, witness: &Witness) {
     for (id, reported) in witness.members() {
         out.u64(id);
         out.flag(reported);
-    }
-}
-
-/// Of each worker what was applied up to the highest sequence: the length of the run, or 0 and a window.
-fn write_dedupe(out: &mut Writer, dedupe: &Dedupe) {
-    out.u64(dedupe.len() as u64);
-    for (worker, epoch, seen) in dedupe.all() {
-        out.u64(worker as u64);
-        out.u64((worker >> 64) as u64);
-        out.u64(epoch);
-        out.u64(seen.highest());
-        match seen.recent() {
-            Recent::Run(run) => out.u16(*run),
-            Recent::Window(window) => {
-                out.u16(0);
-                out.column(window.words());
-            }
-        }
     }
 }

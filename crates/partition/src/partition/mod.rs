@@ -27,7 +27,7 @@ use crate::leases::Leases;
 use crate::op::{ApplyCounts, Change, Op, Reply, ScoreUpdate, Sender};
 use crate::place::ordered_score;
 use crate::spec::{BackgroundSpec, PartitionSpec};
-use repeats::Repeats;
+pub(crate) use repeats::Repeats;
 use report::Batch;
 
 /// One partition of a pool.

@@ -1,11 +1,12 @@
 //! The plainest partition that keeps the promises: maps that are sorted when somebody asks. The real one is tested against it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::background::WITNESS;
+use crate::dedupe::naive::Senders;
 use crate::hash::background_hash;
 use crate::key::Key;
-use crate::op::{ApplyCounts, Change, Columns, Op, Reply, Sender, ServeMark, Terms};
+use crate::op::{ApplyCounts, Change, Columns, Op, Reply, ServeMark, Terms};
 use crate::partition::updated_score;
 use crate::place::Place;
 use crate::row::Served;
@@ -45,8 +46,7 @@ pub(crate) struct Naive {
     unstored: Vec<(u64, u16)>,
     pub(crate) removed: Vec<u64>,
     floor: Option<Key>,
-    /// Every sequence of each process that is remembered, the one that was not heard for the longest first.
-    pub(crate) workers: Vec<((u128, u64), BTreeSet<u64>)>,
+    pub(crate) senders: Senders,
 }
 
 impl Naive {
@@ -66,7 +66,7 @@ impl Naive {
             unstored: Vec::new(),
             removed: Vec::new(),
             floor: None,
-            workers: Vec::new(),
+            senders: Senders::new(spec.workers),
         }
     }
 
@@ -103,7 +103,7 @@ impl Naive {
         match &op.change {
             Change::Report { rows, range, terms, sender } => {
                 let mut counts = ApplyCounts::default();
-                if sender.is_some_and(|sender| self.hear(sender)) {
+                if sender.is_some_and(|sender| self.senders.hear(sender)) {
                     counts.duplicate = range.len() as u64;
                     return Reply::Reported(counts);
                 }
@@ -147,34 +147,6 @@ impl Naive {
                 Reply::Done
             }
         }
-    }
-
-    /// Whether a report was applied, or is too old to tell.
-    pub(crate) fn has(&self, Sender { worker, epoch, sequence }: Sender) -> bool {
-        let known = self.workers.iter().find(|(name, _)| *name == (worker, epoch));
-        known.is_some_and(|(_, applied)| {
-            let highest = applied.last().copied().unwrap_or(0);
-            sequence != 0 && (applied.contains(&sequence) || highest.saturating_sub(sequence) >= 1024)
-        })
-    }
-
-    /// Notes a report with its sender; whether it is a resend.
-    fn hear(&mut self, sender: Sender) -> bool {
-        if sender.sequence == 0 {
-            return false;
-        }
-        let is_resend = self.has(sender);
-        let name = (sender.worker, sender.epoch);
-        let known = self.workers.iter().position(|(known, _)| *known == name);
-        let mut applied = known.map(|at| self.workers.remove(at).1).unwrap_or_default();
-        if !is_resend {
-            applied.insert(sender.sequence);
-        }
-        self.workers.push((name, applied));
-        if self.workers.len() > self.spec.workers {
-            self.workers.remove(0);
-        }
-        is_resend
     }
 
     fn report(&mut self, rows: &Columns, row: usize, terms: &Terms, counts: &mut ApplyCounts) {

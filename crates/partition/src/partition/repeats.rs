@@ -9,20 +9,30 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// Of ids with their placement hashes.
     pub(crate) fn of(hashes: &[u64], ids: &[u64]) -> Self {
+        Self::by(hashes.iter().copied(), |a, b| ids[a] == ids[b])
+    }
+
+    /// Of rows with their hashes; two rows of equal hashes may be the `same`.
+    #[inline]
+    pub(crate) fn by(
+        hashes: impl ExactSizeIterator<Item = u64>,
+        same: impl Fn(usize, usize) -> bool,
+    ) -> Self {
         // Open addressing over row numbers + 1; half empty, so that a search is short.
-        let mask = (ids.len() * 2).next_power_of_two() - 1;
+        let rows = hashes.len();
+        let mask = (rows * 2).next_power_of_two() - 1;
         let mut table = vec![0_u32; mask + 1];
         let mut repeats = Self::default();
-        for (row, (hash, id)) in hashes.iter().zip(ids).enumerate() {
-            let mut at = *hash as usize & mask;
+        for (row, hash) in hashes.enumerate() {
+            let mut at = hash as usize & mask;
             loop {
                 match table[at] as usize {
                     0 => {
                         table[at] = row as u32 + 1;
                         break;
                     }
-                    there if ids[there - 1] == *id => {
-                        repeats.bits.resize(ids.len().div_ceil(64), 0);
+                    there if same(there - 1, row) => {
+                        repeats.bits.resize(rows.div_ceil(64), 0);
                         repeats.bits[row / 64] |= 1 << (row % 64);
                         break;
                     }

@@ -74,7 +74,7 @@ enum Step {
 }
 
 /// From integers: proptest's ranges of floats fail an assertion of their own now and then.
-fn score() -> impl Strategy<Value = f32> {
+pub(crate) fn score() -> impl Strategy<Value = f32> {
     prop_oneof![
         4 => (0_u32..2000).prop_map(|s| s as f32 / 100.0),
         2 => (0_u32..3).prop_map(|s| s as f32),
@@ -93,7 +93,7 @@ fn ids(end: u64, most: usize) -> impl Strategy<Value = Vec<u64>> {
 }
 
 /// Whose report it is: of more processes than are remembered, each at the numbers that workers begin with, or somewhere else.
-fn sender() -> impl Strategy<Value = Option<Sender>> {
+pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     let sequence = prop_oneof![8 => 0_u64..12, 2 => 1000_u64..1040, 1 => 0_u64..3000];
     let sender = (0_u128..3, 0_u64..2, sequence).prop_map(|(worker, epoch, sequence)| {
         // Hashes of names that differ in one half only.
@@ -204,7 +204,7 @@ fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
     }
 }
 
-fn hardness() -> impl Strategy<Value = Hardness> {
+pub(crate) fn hardness() -> impl Strategy<Value = Hardness> {
     let function = prop_oneof![
         Just(HardnessFunction::Power { offset: 1e-3 }),
         Just(HardnessFunction::Exponential { temperature: 0.01 }),
@@ -264,13 +264,7 @@ fn agree(real: &Partition, naive: &Naive) {
             assert_eq!(row.and_then(|row| row.hard_key), Some(hard.0));
         }
     }
-    let workers: Vec<(u128, u64)> = real.dedupe.all().map(|(worker, epoch, _)| (worker, epoch)).collect();
-    assert_eq!(workers, naive.workers.iter().map(|(name, _)| *name).collect::<Vec<_>>());
-    for (worker, epoch) in workers {
-        let naive = |sequence| naive.has(Sender { worker, epoch, sequence });
-        let real = |sequence| real.dedupe.has(&Sender { worker, epoch, sequence });
-        assert!((0..3010).all(|sequence| real(sequence) == naive(sequence)), "{worker:x}, {epoch}");
-    }
+    naive.senders.agree(&real.dedupe);
     let census = real.census();
     assert_eq!(census.leased, naive.leases.len() as u64);
     let background = &real.background;

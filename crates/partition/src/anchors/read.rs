@@ -1,0 +1,180 @@
+//! What a partition of anchors tells. Nothing of it changes the partition.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::anchor::Anchor;
+use super::negative::Negative;
+use super::op::NotNegative;
+use super::{AnchorPartition, Sizes};
+use crate::hard::hint::prefetch;
+use crate::hash::placement_hash;
+
+/// What is stored of one anchor, as places in the columns of [`AnchorRows`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnchorRow {
+    /// Whether the anchor is known.
+    pub known: bool,
+    /// The positive score that margins are measured from; NaN: none.
+    pub positive: f32,
+    /// Its label; 0: none.
+    pub label: u32,
+    /// Its negatives, the hardest first.
+    pub negatives: Range<usize>,
+    /// Its known positives, in order of id.
+    pub positives: Range<usize>,
+    /// Its vetoes, in order of id.
+    pub vetoes: Range<usize>,
+}
+
+impl AnchorRow {
+    /// Of an anchor that is not known.
+    pub const UNKNOWN: Self =
+        Self { known: false, positive: f32::NAN, label: 0, negatives: 0..0, positives: 0..0, vetoes: 0..0 };
+}
+
+/// What is stored of some anchors.
+#[derive(Clone, Debug, Default)]
+pub struct AnchorRows {
+    /// One an anchor, in the order asked for.
+    pub anchors: Vec<AnchorRow>,
+    /// Negatives of all of them.
+    pub negatives: Vec<Negative>,
+    /// Groups of the negatives: one each, or none where no anchor has any.
+    pub groups: Vec<u64>,
+    /// Labels of the negatives: one each, or none where no anchor has any.
+    pub labels: Vec<u32>,
+    /// String keys of the negatives, in a `named` pool.
+    pub names: Vec<Arc<str>>,
+    /// Known positives and vetoes of all of them.
+    pub not_negative: Vec<u64>,
+}
+
+impl AnchorRows {
+    /// For so many anchors, none of which has been read.
+    #[must_use]
+    pub fn unread(anchors: usize) -> Self {
+        Self { anchors: vec![AnchorRow::UNKNOWN; anchors], ..Self::default() }
+    }
+
+    /// Once all are read: columns that exist have a value for each negative.
+    pub fn complete(&mut self) {
+        complete(&mut self.groups, self.negatives.len());
+        complete(&mut self.labels, self.negatives.len());
+    }
+}
+
+fn complete<T: Copy + Default>(column: &mut Vec<T>, rows: usize) {
+    if !column.is_empty() {
+        column.resize(rows, T::default());
+    }
+}
+
+/// Appends to a column that has none for some of the `before` rows.
+fn append<T: Copy + Default>(column: &mut Vec<T>, values: &[T], before: usize) {
+    if !values.is_empty() {
+        column.resize(before, T::default());
+        column.extend_from_slice(values);
+    }
+}
+
+/// Sizes of a partition of anchors now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnchorStats {
+    /// Anchors.
+    pub anchors: u64,
+    /// Negatives of all anchors.
+    pub negatives: u64,
+    /// Known positives of all anchors.
+    pub positives: u64,
+    /// Vetoes of all anchors.
+    pub vetoes: u64,
+    /// Processes of workers whose reports are remembered.
+    pub workers: u64,
+    /// Bytes held.
+    pub memory_bytes: usize,
+}
+
+impl AnchorPartition {
+    /// Reads the anchors at these places of `anchors` into their places in `out`, asking for memory before it is needed.
+    pub fn fetch(&self, anchors: &[u64], places: &[usize], out: &mut AnchorRows) {
+        let find = |&i: &usize| self.find(placement_hash(anchors[i]), anchors[i]);
+        let found: Vec<Option<usize>> = places.iter().map(find).collect();
+        found.iter().flatten().for_each(|at| prefetch(&self.anchors, *at));
+        for at in found.iter().flatten() {
+            let negatives = self.anchors[*at].negatives();
+            // 64 bytes hold two and a half; the processor goes on by itself from a few lines in a row.
+            (0..negatives.len().min(16)).step_by(2).for_each(|i| prefetch(negatives, i));
+        }
+        for (&i, at) in places.iter().zip(found) {
+            if let Some(at) = at {
+                out.anchors[i] = self.row_of(&self.anchors[at], out);
+            }
+        }
+    }
+
+    fn row_of(&self, anchor: &Anchor, out: &mut AnchorRows) -> AnchorRow {
+        let start = out.negatives.len();
+        append(&mut out.groups, anchor.groups(), start);
+        append(&mut out.labels, anchor.labels(), start);
+        out.negatives.extend_from_slice(anchor.negatives());
+        if self.spec.named {
+            // Every negative has one while its anchor has it.
+            let name = |negative: &Negative| self.names.get(negative.id).cloned().unwrap_or_default();
+            out.names.extend(anchor.negatives().iter().map(name));
+        }
+        let mut listed = |why| {
+            let from = out.not_negative.len();
+            out.not_negative.extend_from_slice(anchor.not_negative(why));
+            from..out.not_negative.len()
+        };
+        let (positives, vetoes) = (listed(NotNegative::Positive), listed(NotNegative::Vetoed));
+        AnchorRow {
+            known: true,
+            positive: anchor.positive(self.spec.hardness.lower_is_harder),
+            label: anchor.label,
+            negatives: start..out.negatives.len(),
+            positives,
+            vetoes,
+        }
+    }
+
+    /// Anchors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.anchors.len()
+    }
+
+    /// Whether there is no anchor.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.anchors.is_empty()
+    }
+
+    /// The negatives of the `number`-th anchor in the order in which they came, the hardest first; none past the end.
+    #[must_use]
+    pub fn negatives_of(&self, number: usize) -> &[Negative] {
+        self.anchors.get(number).map_or(&[], Anchor::negatives)
+    }
+
+    /// The `number`-th anchor in the order in which they came.
+    #[must_use]
+    pub fn anchor_at(&self, number: usize) -> Option<u64> {
+        self.anchors.get(number).map(|anchor| anchor.id)
+    }
+
+    /// Sizes now.
+    #[must_use]
+    pub fn stats(&self) -> AnchorStats {
+        let Sizes { negatives, positives, vetoes, heap_bytes } = self.sizes;
+        let anchors = self.anchors.capacity() * size_of::<Anchor>() + self.index.allocation_size();
+        AnchorStats {
+            anchors: self.anchors.len() as u64,
+            negatives,
+            positives,
+            vetoes,
+            workers: self.dedupe.len() as u64,
+            memory_bytes: anchors + heap_bytes + self.names.memory_bytes() + self.dedupe.memory_bytes(),
+        }
+    }
+}

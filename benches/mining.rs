@@ -107,7 +107,7 @@ fn single_threaded() -> Runtime {
 }
 
 /// Scores a second that two threads apply.
-fn peak(pool: &Pool) -> f64 {
+fn peak(pool: &Arc<Pool>) -> f64 {
     let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -122,7 +122,7 @@ fn peak(pool: &Pool) -> f64 {
 }
 
 /// Reports random ids, at a rate or as fast as it goes, until told to stop.
-fn ingest(pool: &Pool, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &AtomicU64) {
+fn ingest(pool: &Arc<Pool>, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &AtomicU64) {
     let runtime = single_threaded();
     let mut rng = SmallRng::seed_from_u64(seed);
     let batches: Vec<Report> = (0..256)

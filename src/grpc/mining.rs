@@ -1,7 +1,6 @@
 //! The data path: scores in, mined batches out.
 
 use tonic::{Request, Response, Status, Streaming};
-use tracing::Instrument as _;
 
 use super::convert::{anchored, batch, negatives, report, samples};
 use super::{Answers, Context, batch_stream, score_stream};
@@ -71,9 +70,7 @@ impl MiningService for Mining {
         let request = request.into_inner();
         let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
         let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
-        // Finished even if the caller goes away meanwhile.
-        let removing = tokio::spawn(async move { pool.remove(ids).await }.in_current_span());
-        let (removed_count, position) = removing.await.map_err(|_| PoolError::Internal("removal"))??;
+        let (removed_count, position) = pool.remove(ids).await?;
         Ok(Response::new(pb::RemoveSamplesResponse { removed_count, position }))
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use tracing::Instrument as _;
 
 use super::convert::{bias, quarantine, report, spec, stats};
 use super::{Answers, pool_id, stats_stream};
@@ -149,10 +148,7 @@ impl PoolService for Pools {
             Some(ids) => Some(report::decode_ids(Some(ids), "ids", self.rows_max)?),
             None => None,
         };
-        // Finished even if the caller goes away meanwhile.
-        let releasing =
-            tokio::spawn(async move { pool.release_quarantined(ids, request.trust).await }.in_current_span());
-        let released_count = releasing.await.map_err(|_| PoolError::Internal("release"))??;
+        let released_count = pool.release_quarantined(ids, request.trust).await?;
         Ok(Response::new(pb::ReleaseQuarantinedResponse { released_count }))
     }
 }

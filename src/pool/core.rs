@@ -12,6 +12,7 @@ use super::anchored::{Anchored, spec::flat_store};
 use super::batch::PoolSizes;
 use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
+use super::executor;
 use super::filtered::FilterTotals;
 use super::flow::{Flow, Gate};
 use super::house::House;
@@ -275,7 +276,12 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` naming `ids`.
-    pub async fn remove(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
+    pub async fn remove(self: &Arc<Self>, ids: Ids) -> Result<(u64, u64), PoolError> {
+        let pool = self.clone();
+        executor::finish("removal", async move { pool.remove_now(ids).await }).await
+    }
+
+    async fn remove_now(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
         let removed = match &self.anchored {
             None => self.remove_everywhere(&ids).await?,
@@ -289,10 +295,14 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` naming `ids`.
-    pub async fn release_lease(&self, ids: Ids) -> Result<u64, PoolError> {
+    pub async fn release_lease(self: &Arc<Self>, ids: Ids) -> Result<u64, PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
-        self.store.expire(self.clock.now_millis()).await?;
-        Ok(self.store.release(&ids).await?)
+        let pool = self.clone();
+        let releasing = async move {
+            pool.store.expire(pool.clock.now_millis()).await?;
+            Ok(pool.store.release(&ids).await?)
+        };
+        executor::finish("release of leases", releasing).await
     }
 
     /// The pool's figures now.

@@ -11,6 +11,7 @@ use super::control::is_control;
 use super::core::Pool;
 use super::curriculum::{self, Applied};
 use super::error::{PoolError, Violation};
+use super::executor;
 use super::flow::{Pass, Side, Told};
 use super::policy::Shortfall;
 use super::rounds;
@@ -41,6 +42,7 @@ impl Pool {
         self.check_flat("MineBatch", "use MineNegatives")?;
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
+        let request = Arc::new(request);
         if let Some(round) = &request.round {
             let span = spans::mine(&self.id, &request);
             return pin!(self.mine_share(&request, round, patience)).instrument(span).await.map(Arc::new);
@@ -110,9 +112,9 @@ impl Pool {
 
     /// One draw; in a round, that of all ranks.
     pub(super) async fn mine_once(
-        &self,
+        self: &Arc<Self>,
         spec: &PoolSpec,
-        request: &MineRequest,
+        request: &Arc<MineRequest>,
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
@@ -121,7 +123,6 @@ impl Pool {
             Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
             None => false,
         };
-        let asked = request.draw_size();
         let pass = match pin!(self.wait_for_reports(spec, request, called)).await? {
             Some((pass, ended)) => {
                 timed_out |= ended;
@@ -129,7 +130,24 @@ impl Pool {
             }
             None => None,
         };
-        let _place = self.house.admission.mine(patience).await?;
+        let place = self.house.admission.mine(patience).await?;
+        let (pool, request) = (self.clone(), request.clone());
+        let drawing = async move {
+            let _place = place;
+            pin!(pool.draw(&request, excluded, pass, timed_out)).await
+        };
+        executor::finish("mining", drawing).await
+    }
+
+    /// Draws a batch and counts it. `excluded`: the samples of the request's exclude list.
+    async fn draw(
+        &self,
+        request: &MineRequest,
+        excluded: Vec<u64>,
+        pass: Option<Pass>,
+        timed_out: bool,
+    ) -> Result<MinedBatch, PoolError> {
+        let asked = request.draw_size();
         // The pool may have been changed while the request waited.
         let spec = &*self.spec();
         let begun = Instant::now();

@@ -10,6 +10,7 @@ mod control;
 pub mod core;
 pub mod curriculum;
 pub mod error;
+mod executor;
 pub mod filtered;
 pub mod flow;
 mod house;

@@ -1,6 +1,7 @@
 //! Reports in: checks, the decay clock, resends, the store, the ack.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
@@ -8,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::clock::Moment;
 use super::core::Pool;
 use super::error::PoolError;
+use super::executor;
 use super::flow::{Pass, Side, Told};
 use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
@@ -24,7 +26,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` naming the column, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
-    pub async fn report(&self, report: Report) -> Result<Ack, PoolError> {
+    pub async fn report(self: &Arc<Self>, report: Report) -> Result<Ack, PoolError> {
         let pass = self.ready_for(&report).await?;
         self.report_ready(report, pass).await
     }
@@ -38,12 +40,21 @@ impl Pool {
         pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
     }
 
-    /// The second half: applies the batch. What has begun is to be finished, and counted. A resend of a batch that is being applied
-    /// gets its answer, or its error.
+    /// The second half: applies the batch, and counts it. A resend of a batch that is being applied gets its answer, or its error.
     ///
     /// # Errors
     /// As of [`report`](Self::report).
-    pub(crate) async fn report_ready(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
+    pub(crate) async fn report_ready(
+        self: &Arc<Self>,
+        report: Report,
+        pass: Option<Pass>,
+    ) -> Result<Ack, PoolError> {
+        let pool = self.clone();
+        executor::finish("report", async move { pin!(pool.apply_or_follow(report, pass)).await }).await
+    }
+
+    /// Applies a batch that is the first of its sender and sequence, or waits for the first to be applied.
+    async fn apply_or_follow(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
         if report.sender.sequence == 0 {
             return self.apply_counted(report, pass).await;
         }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::admission::Patience;
 use super::batch::{MineRequest, MinedBatch, Round};
 use super::core::Pool;
 use super::error::{PoolError, Violation};
+use super::executor;
 use super::sampler::Draws;
 use super::spec::Limits;
 use super::stats::Counters;
@@ -295,7 +295,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    async fn draw(mut self, request: MineRequest, round: Round, patience: Patience) {
+    async fn draw(mut self, request: Arc<MineRequest>, round: Round, patience: Patience) {
         let drawn = self.pool.mine_once(&self.pool.spec(), &request, patience).await;
         let outcome = drawn.map(|batch| {
             Counters::add(&self.pool.counters.rounds, 1);
@@ -339,7 +339,7 @@ impl Pool {
     /// `ROUND_EXPIRED` where the round has been forgotten.
     pub(super) async fn mine_share(
         self: &Arc<Self>,
-        request: &MineRequest,
+        request: &Arc<MineRequest>,
         round: &Round,
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
@@ -356,7 +356,7 @@ impl Pool {
                     let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
                     let drawing = Drawing { pool: self.clone(), key, done, kept: false };
                     let drawing = drawing.draw(request.clone(), round.clone(), patience);
-                    tokio::spawn(drawing.in_current_span());
+                    executor::begin(drawing);
                     (outcome, true, None)
                 }
             };

@@ -97,7 +97,7 @@ pub(super) fn encode_figures(figures: &AnchoredFigures, refused: u64, stats: pb:
     }
 }
 
-/// Remembers known positives. What has begun is finished, even if the caller goes away meanwhile.
+/// Remembers known positives.
 ///
 /// # Errors
 /// As of [`crate::pool::core::Pool::add_positives`].
@@ -113,13 +113,11 @@ pub(in crate::grpc) async fn add_positives(
         Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
         some => columns::decode_floats(some).map_err(column("scores"))?,
     };
-    let adding = tokio::spawn(async move { pool.add_positives(anchors, positives, scores).await });
-    let MarkCounts { added, removed } =
-        adding.await.map_err(|_| PoolError::Internal("adding positives"))??;
+    let MarkCounts { added, removed } = pool.add_positives(anchors, positives, scores).await?;
     Ok(pb::AddPositivesResponse { added_count: added, removed_count: removed })
 }
 
-/// Remembers vetoes. What has begun is finished, even if the caller goes away meanwhile.
+/// Remembers vetoes.
 ///
 /// # Errors
 /// As of [`crate::pool::core::Pool::reject_negatives`].
@@ -130,7 +128,6 @@ pub(in crate::grpc) async fn reject_negatives(
     let pool = context.pool("pool", &message.pool, message.pool_uid)?;
     let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
     let negatives = decode_ids(message.negatives, "negatives", context.rows_max)?;
-    let vetoing = tokio::spawn(async move { pool.reject_negatives(anchors, negatives).await });
-    let MarkCounts { added, removed } = vetoing.await.map_err(|_| PoolError::Internal("vetoing"))??;
+    let MarkCounts { added, removed } = pool.reject_negatives(anchors, negatives).await?;
     Ok(pb::RejectNegativesResponse { added_count: added, removed_count: removed })
 }

@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tracing::{Instrument as _, Span};
-
 use crate::grpc::Context;
 use crate::pool::error::PoolError;
 use crate::pool::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
@@ -14,7 +12,7 @@ use crate::proto::v1 as pb;
 /// Longest name of a worker, bytes (the contract's limit).
 const WORKER_ID_BYTES_MAX: usize = 128;
 
-/// Applies one batch. What has begun is finished and counted, even if the caller goes away meanwhile.
+/// Applies one batch.
 ///
 /// # Errors
 /// As of [`crate::pool::core::Pool::report`], and `Invalid` for columns that cannot be read.
@@ -28,9 +26,7 @@ pub(in crate::grpc) async fn apply(
     let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
     let uid = pool.uid();
     let pass = pin!(pool.ready_for(&report)).await?;
-    let span = Span::current();
-    let applying = tokio::spawn(async move { pin!(pool.report_ready(report, pass)).instrument(span).await });
-    let ack = applying.await.map_err(|_| PoolError::Internal("report"))??;
+    let ack = pin!(pool.report_ready(report, pass)).await?;
     Ok(encode(sequence, uid, &ack))
 }
 

@@ -1,10 +1,12 @@
 //! What is known to be no negative of an anchor (positives, vetoes), and samples that are to be forgotten altogether.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::Anchored;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
+use crate::pool::executor;
 use crate::pool::report::Ids;
 use crate::store::BackgroundSpec;
 use crate::store::anchored::{NotNegative, Pairs};
@@ -25,7 +27,7 @@ impl Pool {
     /// `Invalid` naming the field, `Exhausted` naming the limit of the pool, `FailedPrecondition` of a flat pool; nothing is
     /// remembered then.
     pub async fn add_positives(
-        &self,
+        self: &Arc<Self>,
         anchors: Ids,
         positives: Ids,
         mut scores: Vec<f32>,
@@ -44,13 +46,17 @@ impl Pool {
     ///
     /// # Errors
     /// As of [`Pool::add_positives`].
-    pub async fn reject_negatives(&self, anchors: Ids, negatives: Ids) -> Result<MarkCounts, PoolError> {
+    pub async fn reject_negatives(
+        self: &Arc<Self>,
+        anchors: Ids,
+        negatives: Ids,
+    ) -> Result<MarkCounts, PoolError> {
         self.as_anchored("RejectNegatives")?;
         self.mark(anchors, negatives, "negatives", Vec::new(), NotNegative::Vetoed).await
     }
 
     async fn mark(
-        &self,
+        self: &Arc<Self>,
         anchors: Ids,
         ids: Ids,
         field: &str,
@@ -74,7 +80,9 @@ impl Pool {
             scores,
             stamp: self.clock.now().stamp,
         };
-        let marked = anchored.store.mark(pairs, why).await?;
+        let store = anchored.store.clone();
+        let marking = async move { Ok(store.mark(pairs, why).await?) };
+        let marked = executor::finish("marking of pairs", marking).await?;
         Ok(MarkCounts { added: marked.added, removed: marked.removed })
     }
 

@@ -8,6 +8,7 @@ use super::{Passage, Quarantined, Report, Screened, Settled, TRUSTED_MAX};
 use crate::pool::clock::ADVANCE_MAX_UNITS;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
+use crate::pool::executor;
 use crate::pool::report::Ids;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
@@ -87,7 +88,16 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` naming `ids`; `Exhausted` when there would be more than [`TRUSTED_MAX`] trusted samples.
-    pub async fn release_quarantined(&self, ids: Option<Ids>, trust: bool) -> Result<u64, PoolError> {
+    pub async fn release_quarantined(
+        self: &Arc<Self>,
+        ids: Option<Ids>,
+        trust: bool,
+    ) -> Result<u64, PoolError> {
+        let pool = self.clone();
+        executor::finish("release", async move { pool.release_quarantined_now(ids, trust).await }).await
+    }
+
+    async fn release_quarantined_now(&self, ids: Option<Ids>, trust: bool) -> Result<u64, PoolError> {
         let mut ids = match ids {
             Some(ids) => self.resolve(&self.spec(), ids, "ids")?.0,
             None => self.quarantine.ids(),

@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// The same seed on the same state gives the same negatives
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Print the labels of anchors and negatives too
+    #[arg(long)]
+    show_labels: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -148,6 +151,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             sources: true,
             ages: true,
             positive_scores: true,
+            labels: args.show_labels,
         });
     if let Some(seed) = args.seed {
         request = request.seed(seed);
@@ -155,10 +159,10 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let negatives = client.mine_negatives(request).await?;
     match args.format {
         Format::Table => {
-            print(&table(&HEADER, rows(&args.anchors, &negatives), &[0, 1, 2, 3, 4, 6]))?;
+            print(&table(&header(&negatives), rows(&args.anchors, &negatives), &[0, 1, 2, 3, 4, 6, 7, 8]))?;
             note(&summary(&negatives));
         }
-        Format::Csv => print(&csv_text(&HEADER, rows(&args.anchors, &negatives))?)?,
+        Format::Csv => print(&csv_text(&header(&negatives), rows(&args.anchors, &negatives))?)?,
         Format::Json => print_json(&negatives_json(&args.anchors, &negatives))?,
     }
     Ok(())
@@ -166,6 +170,12 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
 
 const HEADER: [&str; 7] =
     ["anchor", "positive_score", "id", "score", "inclusion_probability", "source", "age"];
+
+/// The columns that there are: labels where they were asked for.
+fn header(negatives: &Negatives) -> Vec<&'static str> {
+    let labels = if negatives.anchor_labels.is_empty() { &[][..] } else { &["anchor_label", "label"] };
+    [&HEADER[..], labels].concat()
+}
 
 fn rows(anchors: &[String], negatives: &Negatives) -> Vec<Vec<String>> {
     let float = |column: &[f32], row: usize| {
@@ -175,7 +185,7 @@ fn rows(anchors: &[String], negatives: &Negatives) -> Vec<Vec<String>> {
         let positive = float(&negatives.positive_scores, i);
         let anchor = anchor.clone();
         negatives.rows(i).map(move |row| {
-            vec![
+            let mut cells = vec![
                 anchor.clone(),
                 positive.clone(),
                 key(&negatives.ids, row),
@@ -183,7 +193,14 @@ fn rows(anchors: &[String], negatives: &Negatives) -> Vec<Vec<String>> {
                 float(&negatives.inclusion_probabilities, row),
                 negatives.sources.get(row).map_or_else(String::new, source_name),
                 float(&negatives.ages, row),
-            ]
+            ];
+            if let Some(label) = negatives.anchor_labels.get(i) {
+                cells.extend([
+                    label.to_string(),
+                    negatives.labels.get(row).map_or_else(String::new, ToString::to_string),
+                ]);
+            }
+            cells
         })
     };
     anchors.iter().enumerate().flat_map(of_anchor).collect()
@@ -218,6 +235,8 @@ fn negatives_json(anchors: &[String], negatives: &Negatives) -> Value {
         "sources": negatives.sources.iter().map(source_name).collect::<Vec<_>>(),
         "ages": floats_json(&negatives.ages),
         "positive_scores": floats_json(&negatives.positive_scores),
+        "labels": negatives.labels,
+        "anchor_labels": negatives.anchor_labels,
         "seed": info.seed.to_string(),
         "shortfall_count": info.shortfall_count,
         "unknown_anchor_count": info.unknown_anchor_count,

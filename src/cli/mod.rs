@@ -115,7 +115,7 @@ enum Command {
         command: quarantine::QuarantineCommand,
     },
     /// Report the scores of a file (CSV, npy or Parquet)
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Mine one batch
     Mine(Box<mine::Args>),
     /// Mine negatives of anchors
@@ -162,7 +162,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve(_) => Ok(()),
             Command::Pool { command } => pool::run(&cli.connection, *command).await,
             Command::Quarantine { command } => quarantine::run(&cli.connection, command).await,
-            Command::Report(args) => report::run(&cli.connection, args).await,
+            Command::Report(args) => report::run(&cli.connection, *args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,
             Command::MineNegatives(args) => mine_negatives::run(&cli.connection, *args).await,
             Command::Load(args) => load::run(&cli.connection, *args).await,

@@ -206,6 +206,7 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
             "max_anchors": anchored.max_anchors,
             "max_positives_per_anchor": anchored.max_positives_per_anchor,
             "max_vetoes_per_anchor": anchored.max_vetoes_per_anchor,
+            "max_pairs": anchored.max_pairs,
             "absolute_margin": anchored.absolute_margin.map(number),
             "relative_margin": anchored.relative_margin.map(number),
             "anchor_id_kind": short_name(anchored.anchor_id_kind().as_str_name(), "ID_KIND_"),

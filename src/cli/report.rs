@@ -24,7 +24,7 @@ Examples:
   hardneg report scores.csv --pool faces            columns id,score and optionally step
   hardneg report scores.npy --pool faces            structured array with id and score, or N x 2 floats
   hardneg report scores.parquet --pool faces --model-version 3 --strata class --groups image
-  hardneg report pairs.parquet --pool queries --anchors query --positive-scores positive
+  hardneg report pairs.parquet --pool queries --anchors query --positive-scores positive --labels document
   score-my-model | hardneg report - --pool faces    CSV from standard input";
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +73,12 @@ struct Columns {
     /// The score of that anchor's positive; may be empty or NaN
     #[arg(long, value_name = "COLUMN")]
     positive_scores: Option<String>,
+    /// Each sample's label: a number, 0 is none (anchored pools)
+    #[arg(long, value_name = "COLUMN")]
+    labels: Option<String>,
+    /// Each anchor's label, likewise
+    #[arg(long, value_name = "COLUMN")]
+    anchor_labels: Option<String>,
     /// The score by a reference model, which is subtracted; may be empty
     #[arg(long, value_name = "COLUMN")]
     reference_scores: Option<String>,
@@ -86,6 +92,8 @@ impl Columns {
             (Extra::Anchors, &self.anchors),
             (Extra::PositiveScores, &self.positive_scores),
             (Extra::ReferenceScores, &self.reference_scores),
+            (Extra::Labels, &self.labels),
+            (Extra::AnchorLabels, &self.anchor_labels),
         ];
         let anchor_kind = spec.anchored.as_ref().map(pb::AnchoredSpec::anchor_id_kind);
         Wanted {
@@ -172,6 +180,12 @@ fn to_batch(args: &Args, chunk: Chunk, pool_uid: u64, by_steps: bool) -> anyhow:
     }
     if !extras.positive_scores.is_empty() {
         batch = batch.positive_scores(&extras.positive_scores)?;
+    }
+    if !extras.labels.is_empty() {
+        batch = batch.labels(extras.labels)?;
+    }
+    if !extras.anchor_labels.is_empty() {
+        batch = batch.anchor_labels(extras.anchor_labels)?;
     }
     if !extras.reference_scores.is_empty() {
         batch = batch.reference_scores(&extras.reference_scores)?;

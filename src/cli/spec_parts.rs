@@ -23,6 +23,9 @@ pub(super) struct AnchoredArgs {
     /// Vetoed negatives remembered of an anchor [default: 256]
     #[arg(long, value_name = "N", requires = "anchored")]
     max_vetoes_per_anchor: Option<u32>,
+    /// Known positives and vetoes of all anchors together [default: 16 for each of max-anchors]
+    #[arg(long, value_parser = count, value_name = "N", requires = "anchored")]
+    max_pairs: Option<u64>,
     /// Negatives are easier than the positive by this at least, where a request does not say
     #[arg(long, value_name = "X", requires = "anchored")]
     absolute_margin: Option<f32>,
@@ -44,6 +47,7 @@ impl AnchoredArgs {
             max_anchors: self.max_anchors.unwrap_or_default(),
             max_positives_per_anchor: self.max_positives_per_anchor.unwrap_or_default(),
             max_vetoes_per_anchor: self.max_vetoes_per_anchor.unwrap_or_default(),
+            max_pairs: self.max_pairs.unwrap_or_default(),
             absolute_margin: self.absolute_margin,
             relative_margin: self.relative_margin,
             ..Default::default()
@@ -207,12 +211,13 @@ mod tests {
     #[test]
     fn flags_become_parts_of_a_spec() {
         let given = spec(
-            "--anchored 32 --max-anchors 10k --relative-margin 0.05 --anchor-id-kind string \
+            "--anchored 32 --max-anchors 10k --max-pairs 1M --relative-margin 0.05 --anchor-id-kind string \
              --flow-ratio 0.5 --flow-buffer 100 --flow-max-wait 2s --control-fraction 0.1",
         );
         assert_eq!(given.kind(), pb::PoolKind::Anchored);
         let anchored = given.anchored.unwrap();
         assert_eq!((anchored.negatives_per_anchor, anchored.max_anchors), (32, 10_000));
+        assert_eq!(anchored.max_pairs, 1_000_000);
         assert_eq!((anchored.relative_margin, anchored.absolute_margin), (Some(0.05), None));
         assert_eq!(anchored.anchor_id_kind(), pb::IdKind::String);
         let flow = given.flow.unwrap();

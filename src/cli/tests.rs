@@ -128,13 +128,15 @@ fn further_columns_of_a_file_are_reported() {
     hardneg(&address, &create).unwrap();
     let spec = fake.pool.lock().clone().unwrap().spec.unwrap();
     assert_eq!(spec.serve_limits.unwrap().lease.unwrap().seconds, 300);
-    let file = csv("id,score,class,image,query,positive\n1,0.5,7,9,q,0.75\n2,0.25,0,0,r,\n");
+    let file = csv("id,score,class,image,query,positive,topic\n1,0.5,7,9,q,0.75,5\n2,0.25,0,0,r,,6\n");
     let path = file.path().to_str().unwrap();
     let columns =
         ["--strata", "class", "--groups", "image", "--anchors", "query", "--positive-scores", "positive"];
-    hardneg(&address, &[&["report", path, "--pool", "p"][..], &columns].concat()).unwrap();
+    let labels = ["--labels", "topic", "--anchor-labels", "class"];
+    hardneg(&address, &[&["report", path, "--pool", "p"][..], &columns, &labels].concat()).unwrap();
     let last = fake.last.lock().clone().unwrap();
     assert_eq!(last.strata, [7, 0]);
+    assert_eq!((&last.labels[..], &last.anchor_labels[..]), (&[5, 6][..], &[7, 0][..]));
     assert_eq!(crate::proto::columns::decode_keys(last.anchors).unwrap(), ["q", "r"]);
     assert_eq!(crate::proto::columns::id_rows(last.groups.as_ref()), Ok(2));
     assert_eq!(last.positive_scores.unwrap().present, [0b01].as_slice());

@@ -225,7 +225,7 @@ impl MiningService for Service {
         let request = request.into_inner();
         let added_count = id_rows(request.positives.as_ref()).unwrap() as u64;
         let removed_count = request.scores.map_or(0, |scores| scores.present.len() as u64);
-        Ok(Response::new(pb::AddPositivesResponse { added_count, removed_count }))
+        Ok(Response::new(pb::AddPositivesResponse { added_count, removed_count, refused: None }))
     }
 
     async fn reject_negatives(
@@ -233,7 +233,7 @@ impl MiningService for Service {
         request: Request<pb::RejectNegativesRequest>,
     ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
         let added_count = id_rows(request.into_inner().negatives.as_ref()).unwrap() as u64;
-        Ok(Response::new(pb::RejectNegativesResponse { added_count, removed_count: 0 }))
+        Ok(Response::new(pb::RejectNegativesResponse { added_count, removed_count: 0, refused: None }))
     }
 }
 

@@ -130,6 +130,10 @@ pub struct Negatives {
     pub ages: Vec<f32>,
     /// One an anchor; NaN where none is known.
     pub positive_scores: Vec<f32>,
+    /// Labels of the negatives; 0 is none.
+    pub labels: Vec<u32>,
+    /// Labels of the anchors, one an anchor; 0 is none.
+    pub anchor_labels: Vec<u32>,
     /// Everything else the server said. Its columns are empty.
     pub info: pb::MineNegativesResponse,
 }
@@ -184,6 +188,8 @@ impl TryFrom<pb::MineNegativesResponse> for Negatives {
             )?,
             ages: floats("ages", answer.ages.take())?,
             positive_scores: floats("positive_scores", answer.positive_scores.take())?,
+            labels: std::mem::take(&mut answer.labels),
+            anchor_labels: std::mem::take(&mut answer.anchor_labels),
             sources,
             offsets,
             ids,
@@ -196,6 +202,8 @@ impl TryFrom<pb::MineNegativesResponse> for Negatives {
             ("sources", negatives.sources.len(), rows),
             ("ages", negatives.ages.len(), rows),
             ("positive_scores", negatives.positive_scores.len(), negatives.len()),
+            ("labels", negatives.labels.len(), rows),
+            ("anchor_labels", negatives.anchor_labels.len(), negatives.len()),
         ];
         match lengths.iter().find(|(_, len, expected)| *len != 0 && len != expected) {
             None => Ok(negatives),
@@ -222,8 +230,9 @@ impl Client {
         Negatives::try_from(answer)
     }
 
-    /// Names known positives of anchors, pair by pair; `scores` may be empty, or hold NaN where unknown. At most 65,536
-    /// rows; how many were new, and how many stored negatives went.
+    /// Names known positives of anchors, pair by pair; `scores` may be empty, or hold NaN where unknown: of each positive the one told
+    /// last counts. At most 65,536 rows; how many were new, and how many stored negatives went. What the pool has no room for
+    /// is not an error: the answer's `refused` names it.
     ///
     /// # Errors
     /// [`Error::Rows`] for columns of different lengths, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in a flat pool.
@@ -244,6 +253,7 @@ impl Client {
             anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
             positives: Some(positives.into_column(ColumnEncoding::LittleEndian)),
             scores: (!scores.is_empty()).then(|| sparse_scores(scores)),
+            model_version: 0,
         };
         // A second arrival changes nothing but the counts of its answer.
         self.unary(Retry::Safe, request, async |client, request| {
@@ -252,7 +262,8 @@ impl Client {
         .await
     }
 
-    /// Vetoes negatives of anchors, pair by pair: never served for them again. At most 65,536 rows.
+    /// Vetoes negatives of anchors, pair by pair: never served for them again. At most 65,536 rows; `refused` as of
+    /// [`Client::add_positives`].
     ///
     /// # Errors
     /// As [`Client::add_positives`].

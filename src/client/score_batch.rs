@@ -137,6 +137,26 @@ impl ScoreBatch {
         Ok(self)
     }
 
+    /// Each sample's label (a class, a document), of an anchored pool; 0 is none.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn labels(mut self, labels: Vec<u32>) -> Result<Self, Error> {
+        self.check_rows("labels", labels.len())?;
+        self.message.labels = labels;
+        Ok(self)
+    }
+
+    /// Each anchor's label; 0 is none.
+    ///
+    /// # Errors
+    /// [`Error::Rows`].
+    pub fn anchor_labels(mut self, labels: Vec<u32>) -> Result<Self, Error> {
+        self.check_rows("anchor_labels", labels.len())?;
+        self.message.anchor_labels = labels;
+        Ok(self)
+    }
+
     /// The scores of a reference model (an irreducible loss): what is stored is score - reference. 0 is none; NaN
     /// drops the row, which is counted.
     ///

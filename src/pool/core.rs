@@ -90,7 +90,10 @@ impl Pool {
         let store = engine.open(&flat_store(&spec, uid, limits.max_workers_per_pool)).await?;
         let anchored = match &spec.anchored {
             None => None,
-            Some(of_anchors) => Some(Anchored::new(engine.open_anchors(&of_anchors.store(&spec)).await?)),
+            Some(of_anchors) => {
+                let of_store = of_anchors.store(&spec, limits.max_workers_per_pool);
+                Some(Anchored::new(engine.open_anchors(&of_store).await?))
+            }
         };
         let quarantine = Quarantine::default();
         quarantine.configure(spec.quarantine.as_ref());

@@ -98,7 +98,6 @@ impl From<StoreError> for PoolError {
         match error {
             StoreError::Exhausted(what) => Self::Exhausted { what, limit: "memory", retry_after: None },
             StoreError::Unavailable(what) => Self::Unavailable(what),
-            StoreError::Limit { what, limit } => Self::Exhausted { what, limit, retry_after: None },
         }
     }
 }

@@ -14,9 +14,12 @@ use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 /// # Errors
 /// `Invalid` naming the column.
 pub(super) fn check_flat_columns(report: &Report) -> Result<(), PoolError> {
-    for (set, column) in
-        [(report.anchors.is_some(), "anchors"), (!report.positive_scores.is_empty(), "positive_scores")]
-    {
+    for (set, column) in [
+        (report.anchors.is_some(), "anchors"),
+        (!report.positive_scores.is_empty(), "positive_scores"),
+        (!report.labels.is_empty(), "labels"),
+        (!report.anchor_labels.is_empty(), "anchor_labels"),
+    ] {
         if set {
             return Err(PoolError::invalid(
                 format!("batch.{column}"),

@@ -69,6 +69,10 @@ pub struct Report {
     pub anchors: Option<Ids>,
     /// Anchored pools: the anchors' positive scores, one a row or empty; NaN: none.
     pub positive_scores: Vec<f32>,
+    /// Anchored pools: labels of the samples, one a row, or empty; 0: none.
+    pub labels: Vec<u32>,
+    /// Anchored pools: labels of the anchors, one a row, or empty; 0: none.
+    pub anchor_labels: Vec<u32>,
     /// Strata, one a row, or empty.
     pub strata: Vec<u32>,
     /// Groups, one a row, or empty; 0 and the empty name: none.
@@ -94,7 +98,7 @@ pub struct ReportCounts {
     pub dropped: u64,
     /// NaN or infinite.
     pub non_finite: u64,
-    /// Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools: superseded by a later row.
+    /// Their id (anchored pools: anchor and id) stands in an earlier row of the batch; they are applied as all others.
     pub coalesced: u64,
     /// Applied before: the batch is a resend.
     pub duplicate: u64,

@@ -65,6 +65,8 @@ counters! {
     anchor_limit,
     /// Known positives or vetoed negatives of their anchor.
     not_negative,
+    /// Known positives and vetoes that were not remembered, because a limit was reached.
+    pairs_refused,
     /// Pushed out by harder ones.
     evicted,
     /// log2 weights clamped.

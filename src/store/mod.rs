@@ -61,9 +61,15 @@ impl StoreSpec {
     /// the pool holds every one of its `capacity` hardest.
     #[must_use]
     pub fn partition_capacity(&self) -> usize {
-        let even = self.capacity.div_ceil(self.partitions);
-        if self.partitions == 1 { even } else { even + (6.0 * (even as f64).sqrt()) as usize }
+        share_of(self.capacity as u64, self.partitions) as usize
     }
+}
+
+/// What each partition must have room for, so that a pool has room for all of `capacity` whatever hashing deals it: an even share and
+/// six standard deviations.
+fn share_of(capacity: u64, partitions: usize) -> u64 {
+    let even = capacity.div_ceil(partitions as u64);
+    if partitions == 1 { even } else { even + (6.0 * (even as f64).sqrt()) as u64 }
 }
 
 /// A batch of reports: owned columns of equal length, scores finite, ids in range.
@@ -313,14 +319,6 @@ pub enum StoreError {
     /// The engine behind the store is not reachable.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// A limit of the pool is reached; nothing was applied.
-    #[error("{what}")]
-    Limit {
-        /// What ran out, with its limit.
-        what: String,
-        /// The limit's name.
-        limit: &'static str,
-    },
 }
 
 /// Where the samples of one pool live. Async, fallible, batched.

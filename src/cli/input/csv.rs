@@ -140,8 +140,8 @@ mod tests {
     }
     #[test]
     fn further_columns_are_read_by_name() {
-        let text = "id,score,strata,groups,anchors,positive_scores,reference_scores,other\n\
-                    1,0.5,7,9,q,0.75,,x\n2,0.25,0,0,r,,0.5,y\n";
+        let text = "id,score,strata,groups,anchors,positive_scores,reference_scores,labels,anchor_labels,other\n\
+                    1,0.5,7,9,q,0.75,,3,4,x\n2,0.25,0,0,r,,0.5,0,4,y\n";
         let mut reader = CsvReader::new(text.as_bytes(), Wanted::everything()).unwrap();
         let chunk = reader.next_chunk(10).unwrap().unwrap();
         let extras = chunk.extras;
@@ -151,6 +151,7 @@ mod tests {
         assert_eq!(extras.positive_scores[0], 0.75);
         assert!(extras.positive_scores[1].is_nan());
         assert_eq!(extras.reference_scores, [0.0, 0.5]);
+        assert_eq!((extras.labels, extras.anchor_labels), (vec![3, 0], vec![4, 4]));
 
         let problem = |text: &str| {
             let read = CsvReader::new(text.as_bytes(), Wanted::everything())
@@ -158,13 +159,13 @@ mod tests {
             format!("{:#}", read.unwrap_err())
         };
         assert_eq!(problem("id,score\n"), "line 1: no column `strata` in the header `id,score`");
-        let header = "id,score,strata,groups,anchors,positive_scores,reference_scores\n";
+        let header = "id,score,strata,groups,anchors,positive_scores,reference_scores,labels,anchor_labels\n";
         assert_eq!(
-            problem(&format!("{header}1,1,4294967296,0,q,1,1\n")),
+            problem(&format!("{header}1,1,4294967296,0,q,1,1,0,0\n")),
             "line 2: strata 4294967296 is over 2^32-1"
         );
         assert_eq!(
-            problem(&format!("{header}1,1,1,g,q,1,1\n")),
+            problem(&format!("{header}1,1,1,g,q,1,1,0,0\n")),
             "line 2: groups \"g\" is not an unsigned integer"
         );
     }

@@ -99,6 +99,12 @@ enum Scalar {
 
 impl Scalar {
     /// As an id, or another whole number that `name` stands for.
+    /// A number of 32 bits: a stratum or a label.
+    fn into_u32(self, name: &str) -> Result<u32, String> {
+        let value = self.into_u64(name)?;
+        u32::try_from(value).map_err(|_| format!("{name} {value} is over 2^32-1"))
+    }
+
     fn into_u64(self, name: &str) -> Result<u64, String> {
         match self {
             Self::Unsigned(value) => Ok(value),

@@ -260,15 +260,17 @@ mod tests {
             data.extend(*b"q1");
             data.extend(f32::NAN.to_le_bytes());
             data.extend(0.25_f32.to_le_bytes());
+            data.extend([7_u32, 8].map(u32::to_le_bytes).concat());
         }
         let descr = "[('id', '<u8'), ('score', '<f4'), ('strata', '<u4'), ('groups', '<u8'), ('anchors', '|S2'), \
-                     ('positive_scores', '<f4'), ('reference_scores', '<f4')]";
+                     ('positive_scores', '<f4'), ('reference_scores', '<f4'), ('labels', '<u4'), ('anchor_labels', '<u4')]";
         let chunks = read_file(&npy(descr, "(2,)", &data), Wanted::everything()).unwrap();
         let extras = &chunks[0].extras;
         assert_eq!((&extras.strata[..], &extras.groups), (&[3, 4][..], &Some(Ids::U64(vec![9, 0]))));
         assert_eq!(extras.anchors, Some(Ids::Keys(vec!["q1".into(), "q1".into()])));
         assert!(extras.positive_scores[0].is_nan());
         assert_eq!(extras.reference_scores, [0.25, 0.25]);
+        assert_eq!((&extras.labels[..], &extras.anchor_labels[..]), (&[7, 7][..], &[8, 8][..]));
         let missing = read_file(&npy("'<f8'", "(1, 2)", &[0; 16]), Wanted::everything()).unwrap_err();
         assert_eq!(missing.to_string(), "the array has no field `strata`");
     }

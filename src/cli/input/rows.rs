@@ -11,6 +11,8 @@ pub(in crate::cli) enum Extra {
     Anchors,
     PositiveScores,
     ReferenceScores,
+    Labels,
+    AnchorLabels,
 }
 
 /// What to read of a file.
@@ -28,6 +30,8 @@ pub(in crate::cli) struct Wanted {
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::cli) struct Extras {
     pub strata: Vec<u32>,
+    pub labels: Vec<u32>,
+    pub anchor_labels: Vec<u32>,
     pub groups: Option<Ids>,
     pub anchors: Option<Ids>,
     pub positive_scores: Vec<f32>,
@@ -73,12 +77,9 @@ impl<'a> RowsBuilder<'a> {
         self.scores.push(score);
         for ((extra, name), value) in self.wanted.extras.iter().zip(extras) {
             match extra {
-                Extra::Strata => {
-                    let stratum = value.into_u64(name)?;
-                    let stratum =
-                        u32::try_from(stratum).map_err(|_| format!("{name} {stratum} is over 2^32-1"))?;
-                    self.extras.strata.push(stratum);
-                }
+                Extra::Strata => self.extras.strata.push(value.into_u32(name)?),
+                Extra::Labels => self.extras.labels.push(value.into_u32(name)?),
+                Extra::AnchorLabels => self.extras.anchor_labels.push(value.into_u32(name)?),
                 // As ids, whichever the pool has: "7" and 7 are two groups. An empty string is none.
                 Extra::Groups => {
                     match self.groups.get_or_insert_with(|| IdsBuilder::new(self.wanted.string_keys)) {
@@ -159,6 +160,8 @@ impl Wanted {
             (Extra::Anchors, "anchors"),
             (Extra::PositiveScores, "positive_scores"),
             (Extra::ReferenceScores, "reference_scores"),
+            (Extra::Labels, "labels"),
+            (Extra::AnchorLabels, "anchor_labels"),
         ];
         Self {
             string_anchors: true,

@@ -5,9 +5,10 @@ use super::stats::encode_filtered;
 use super::variant;
 use crate::grpc::Context;
 use crate::pool::anchored::spec::{AnchoredSpec, NO_USE};
-use crate::pool::anchored::{AnchoredFigures, MarkCounts};
+use crate::pool::anchored::{AnchoredFigures, MarkCounts, Positives, ReachedLimit};
 use crate::pool::error::{PoolError, Violation};
 use crate::pool::spec::{IdKind, Limits};
+use crate::pool::stats::CounterValues;
 use crate::proto::columns;
 use crate::proto::v1 as pb;
 use crate::store::anchored::Margins;
@@ -52,6 +53,11 @@ pub(super) fn decode_spec(
         max_anchors: if given.max_anchors == 0 { defaults.max_anchors } else { given.max_anchors },
         max_positives_per_anchor: or(given.max_positives_per_anchor, defaults.max_positives_per_anchor),
         max_vetoes_per_anchor: or(given.max_vetoes_per_anchor, defaults.max_vetoes_per_anchor),
+        max_pairs: match (given.max_pairs, given.max_anchors) {
+            (0, 0) => defaults.max_pairs,
+            (0, anchors) => AnchoredSpec::default_pairs(anchors),
+            (pairs, _) => pairs,
+        },
         margins: Margins { absolute: given.absolute_margin, relative: given.relative_margin },
         anchor_id_kind: match variant("pool.spec.anchored.anchor_id_kind", given.anchor_id_kind)? {
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
@@ -72,6 +78,7 @@ pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::Po
             max_vetoes_per_anchor: spec.max_vetoes_per_anchor,
             absolute_margin: spec.margins.absolute,
             relative_margin: spec.margins.relative,
+            max_pairs: spec.max_pairs,
             anchor_id_kind: match spec.anchor_id_kind {
                 IdKind::U64 => pb::IdKind::U64,
                 IdKind::Name => pb::IdKind::String,
@@ -83,14 +90,19 @@ pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::Po
 }
 
 /// What a pool's anchors hold, and what its filters did.
-pub(super) fn encode_figures(figures: &AnchoredFigures, refused: u64, stats: pb::PoolStats) -> pb::PoolStats {
+pub(super) fn encode_figures(
+    figures: &AnchoredFigures,
+    counters: &CounterValues,
+    stats: pb::PoolStats,
+) -> pb::PoolStats {
     pb::PoolStats {
         anchored: Some(pb::AnchoredStats {
             anchors: figures.store.anchors,
             negatives: figures.store.negatives,
             positives: figures.store.positives,
             vetoes: figures.store.vetoes,
-            anchors_refused: refused,
+            anchors_refused: counters.anchor_limit,
+            pairs_refused: counters.pairs_refused,
         }),
         filtered: Some(encode_filtered(&figures.filtered)),
         ..stats
@@ -113,8 +125,13 @@ pub(in crate::grpc) async fn add_positives(
         Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
         some => columns::decode_floats(some).map_err(column("scores"))?,
     };
-    let MarkCounts { added, removed } = pool.add_positives(anchors, positives, scores).await?;
-    Ok(pb::AddPositivesResponse { added_count: added, removed_count: removed })
+    let request = Positives { anchors, positives, scores, model_version: message.model_version };
+    let counts = pool.add_positives(request).await?;
+    Ok(pb::AddPositivesResponse {
+        added_count: counts.added,
+        removed_count: counts.removed,
+        refused: encode_refused(counts),
+    })
 }
 
 /// Remembers vetoes.
@@ -128,6 +145,23 @@ pub(in crate::grpc) async fn reject_negatives(
     let pool = context.pool("pool", &message.pool, message.pool_uid)?;
     let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
     let negatives = decode_ids(message.negatives, "negatives", context.rows_max)?;
-    let MarkCounts { added, removed } = pool.reject_negatives(anchors, negatives).await?;
-    Ok(pb::RejectNegativesResponse { added_count: added, removed_count: removed })
+    let counts = pool.reject_negatives(anchors, negatives).await?;
+    Ok(pb::RejectNegativesResponse {
+        added_count: counts.added,
+        removed_count: counts.removed,
+        refused: encode_refused(counts),
+    })
+}
+
+/// What was not remembered, if anything.
+fn encode_refused(counts: MarkCounts) -> Option<pb::RefusedPairs> {
+    let limit = |reached: ReachedLimit| pb::ReachedLimit {
+        row: reached.row,
+        limit: reached.limit.to_owned(),
+        max: reached.max,
+    };
+    (!counts.refused.is_empty()).then(|| pb::RefusedPairs {
+        rows: counts.refused,
+        limits: counts.limits.into_iter().map(limit).collect(),
+    })
 }

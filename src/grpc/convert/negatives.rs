@@ -43,6 +43,7 @@ pub(in crate::grpc) async fn mine(
         policy: decode_policy(message.policy)?,
         exclude,
         seed: message.seed,
+        labels: message.fields.is_some_and(|fields| fields.labels),
     };
     let encoding = variant("encoding", message.encoding)?;
     let fields = message.fields.unwrap_or(pb::NegativeFields {
@@ -138,7 +139,10 @@ fn encode(
         None => columns::encode_ids(mined.ids, encoding),
         Some(names) => columns::encode_keys(names.iter().map(|name| name.as_ref().to_owned()).collect()),
     };
+    let labels = mined.labels.unwrap_or_default();
     pb::MineNegativesResponse {
+        labels: labels.negatives,
+        anchor_labels: labels.anchors,
         offsets: mined.offsets,
         ids: Some(ids),
         scores: sparse(fields.scores, mined.scores),

@@ -57,6 +57,8 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
         ("batch.scores", scores, true),
         ("batch.payloads", batch.payloads.len(), false),
         ("batch.strata", batch.strata.len(), false),
+        ("batch.labels", batch.labels.len(), false),
+        ("batch.anchor_labels", batch.anchor_labels.len(), false),
         ("batch.anchors", of_ids(&anchors, "batch.anchors")?, anchors.is_some()),
         (
             "batch.positive_scores",
@@ -85,6 +87,8 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
             Some(scores) => columns::decode_floats(Some(scores)).map_err(column("batch.positive_scores"))?,
             None => Vec::new(),
         },
+        labels: batch.labels,
+        anchor_labels: batch.anchor_labels,
         strata: batch.strata,
         groups: match groups {
             None => Ids::default(),

@@ -63,7 +63,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
     };
     match &stats.anchored {
         None => figures,
-        Some(anchored) => anchored::encode_figures(anchored, counters.anchor_limit, figures),
+        Some(anchored) => anchored::encode_figures(anchored, counters, figures),
     }
 }
 

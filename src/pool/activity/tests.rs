@@ -19,15 +19,9 @@ fn report(worker: &str, ids: std::ops::Range<u64>, scale: f32) -> Report {
     Report {
         scores: ids.clone().map(|id| id as f32 * scale).collect(),
         ids: Ids::U64(ids.collect()),
-        reference_scores: Vec::new(),
-        payloads: Vec::new(),
-        anchors: None,
-        positive_scores: Vec::new(),
-        strata: Vec::new(),
-        groups: Ids::default(),
-        step: 0,
         model_version: 7,
         sender: Sender { worker_id: worker.into(), epoch: 1, sequence: 0 },
+        ..Report::default()
     }
 }
 

@@ -42,6 +42,7 @@ async fn mine(
         policy,
         exclude: Ids::U64(exclude),
         seed: Some(11),
+        labels: false,
     };
     pool.mine_negatives(request, Patience::Refuse).await
 }

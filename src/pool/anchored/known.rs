@@ -4,42 +4,92 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Anchored;
+use super::spec::AnchoredSpec;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::executor;
 use crate::pool::report::Ids;
+use crate::pool::stats::Counters;
 use crate::store::BackgroundSpec;
-use crate::store::anchored::{NotNegative, Pairs};
+use crate::store::anchored::{NotNegative, PairLimit, Pairs, Refusal};
+
+/// Scores of positives, and who computed them.
+#[derive(Default)]
+struct Scores {
+    scores: Vec<f32>,
+    model_version: u32,
+}
 
 /// What became of pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarkCounts {
     /// Pairs that were not known before.
     pub added: u64,
     /// Stored negatives that went.
     pub removed: u64,
+    /// Rows of which nothing was remembered, in order.
+    pub refused: Vec<u32>,
+    /// Why, in order of their rows: at least one for each part of the pool that refused its rows.
+    pub limits: Vec<ReachedLimit>,
+}
+
+/// A limit of the pool that pairs would have gone over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachedLimit {
+    /// The first row of the anchor that would have had too many, or the first one for which there was no place.
+    pub row: u32,
+    /// The limit's name.
+    pub limit: &'static str,
+    /// Its value.
+    pub max: u64,
+}
+
+impl ReachedLimit {
+    fn of(refusal: &Refusal, spec: &AnchoredSpec) -> Self {
+        let (limit, max) = match refusal.limit {
+            PairLimit::PositivesPerAnchor => {
+                ("max_positives_per_anchor", spec.max_positives_per_anchor.into())
+            }
+            PairLimit::VetoesPerAnchor => ("max_vetoes_per_anchor", spec.max_vetoes_per_anchor.into()),
+            PairLimit::Anchors => ("max_anchors", spec.max_anchors),
+            PairLimit::Pairs => ("max_pairs", spec.max_pairs),
+        };
+        Self { row: refusal.row, limit, max }
+    }
+}
+
+/// Positives of anchors: columns of equal length.
+#[derive(Clone, Debug, Default)]
+pub struct Positives {
+    /// The anchor of each row.
+    pub anchors: Ids,
+    /// The positive of each row.
+    pub positives: Ids,
+    /// Its score for the anchor, one a row or empty; NaN: not told, and what was told before stays.
+    pub scores: Vec<f32>,
+    /// Version of the model that computed the scores.
+    pub model_version: u32,
 }
 
 impl Pool {
-    /// Remembers known positives of anchors. `scores`: one a row or empty, NaN: none.
+    /// Remembers known positives of anchors, with their scores: of each the score told last counts.
+    ///
+    /// The pool is in parts, by the anchor's hash. A part remembers all of its pairs, or none where one of its anchors would have too
+    /// many; the answer names what was refused.
     ///
     /// # Errors
-    /// `Invalid` naming the field, `Exhausted` naming the limit of the pool, `FailedPrecondition` of a flat pool; nothing is
-    /// remembered then.
-    pub async fn add_positives(
-        self: &Arc<Self>,
-        anchors: Ids,
-        positives: Ids,
-        mut scores: Vec<f32>,
-    ) -> Result<MarkCounts, PoolError> {
+    /// `Invalid` naming the field, `FailedPrecondition` of a flat pool; nothing is remembered then.
+    pub async fn add_positives(self: &Arc<Self>, request: Positives) -> Result<MarkCounts, PoolError> {
         self.as_anchored("AddPositives")?;
+        let Positives { anchors, positives, mut scores, model_version } = request;
         if let Some(i) = scores.iter().position(|s| s.is_infinite()) {
             return Err(PoolError::invalid("scores", format!("row {i} is infinite")));
         }
         if scores.iter().all(|score| score.is_nan()) {
             scores.clear();
         }
-        self.mark(anchors, positives, "positives", scores, NotNegative::Positive).await
+        let of_scores = Scores { scores, model_version };
+        self.mark(anchors, positives, "positives", of_scores, NotNegative::Positive).await
     }
 
     /// Remembers vetoed negatives of anchors.
@@ -52,7 +102,7 @@ impl Pool {
         negatives: Ids,
     ) -> Result<MarkCounts, PoolError> {
         self.as_anchored("RejectNegatives")?;
-        self.mark(anchors, negatives, "negatives", Vec::new(), NotNegative::Vetoed).await
+        self.mark(anchors, negatives, "negatives", Scores::default(), NotNegative::Vetoed).await
     }
 
     async fn mark(
@@ -60,7 +110,7 @@ impl Pool {
         anchors: Ids,
         ids: Ids,
         field: &str,
-        scores: Vec<f32>,
+        Scores { scores, model_version }: Scores,
         why: NotNegative,
     ) -> Result<MarkCounts, PoolError> {
         let anchored = self.as_anchored("it")?;
@@ -79,11 +129,21 @@ impl Pool {
             ids: self.resolve(&spec, ids, field)?.0,
             scores,
             stamp: self.clock.now().stamp,
+            model_version,
         };
-        let store = anchored.store.clone();
-        let marking = async move { Ok(store.mark(pairs, why).await?) };
+        let (pool, store) = (self.clone(), anchored.store.clone());
+        let marking = async move {
+            let marked = store.mark(pairs, why).await?;
+            Counters::add(&pool.counters.pairs_refused, marked.refused.len() as u64);
+            Ok(marked)
+        };
         let marked = executor::finish("marking of pairs", marking).await?;
-        Ok(MarkCounts { added: marked.added, removed: marked.removed })
+        Ok(MarkCounts {
+            added: marked.added,
+            removed: marked.removed,
+            refused: marked.refused,
+            limits: marked.refusals.iter().map(|refusal| ReachedLimit::of(refusal, of_anchors)).collect(),
+        })
     }
 
     /// Removes samples from every anchor and from the background; how many were stored, and the position.

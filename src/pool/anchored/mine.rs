@@ -10,7 +10,7 @@ use super::draw::{Draw, Progress};
 use super::filter::{Filter, View};
 use super::members::Members;
 use super::negatives::{
-    ANCHORS_MAX, EXCLUDE_MAX, MinedNegatives, NUM_NEGATIVES_MAX, NegativesRequest, ROWS_MAX,
+    ANCHORS_MAX, EXCLUDE_MAX, Labels, MinedNegatives, NUM_NEGATIVES_MAX, NegativesRequest, ROWS_MAX,
 };
 use super::policy::{NegativePolicy, NegativeStrategy};
 use super::strategy::{self, Scene};
@@ -36,6 +36,8 @@ use crate::store::{ServeMark, Store};
 /// their turn.
 const ANCHORS_PER_PIECE: usize = 1_024;
 const NEGATIVES_PER_PIECE: usize = 16_384;
+/// Samples of the background whose labels are read at a time.
+const IDS_PER_LOOK: usize = 16_384;
 /// Arrivals looked at before others get their turn, about.
 const STEPS_PER_YIELD: u64 = 32_768;
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
@@ -57,6 +59,7 @@ struct Request<'a> {
     by_steps: bool,
     named: bool,
     named_anchors: bool,
+    labelled: bool,
     seed: u64,
 }
 
@@ -113,6 +116,7 @@ impl Pool {
             by_steps: spec.decay.by_steps(),
             named: spec.id_kind == IdKind::Name,
             named_anchors: of_anchors.anchor_id_kind == IdKind::Name,
+            labelled: request.labels,
             seed: request.seed.unwrap_or_else(rand::random),
         }
         .mine(self.limits.scan_limit as u64)
@@ -187,6 +191,7 @@ impl Request<'_> {
         }
         mined.filtered = tally.filtered;
         self.name_background(&mut mined).await?;
+        self.label_background(&mut mined).await?;
         Ok(Some(mined))
     }
 
@@ -286,13 +291,19 @@ impl Request<'_> {
             if let Some(probabilities) = &mut mined.inclusion_probabilities {
                 probabilities.push(pick.inclusion as f32);
             }
+            let at = pick.own.map(|at| draw.view.row.negatives.start + at);
+            if let Some(labels) = &mut mined.labels {
+                labels.negatives.push(at.and_then(|at| rows.labels.get(at)).copied().unwrap_or(0));
+            }
             if let Some(names) = &mut mined.names {
-                let at = pick.own.map(|at| draw.view.row.negatives.start + at);
                 names.push(at.and_then(|at| rows.names.get(at)).cloned().unwrap_or_default());
             }
         }
         mined.offsets.push(mined.ids.len() as u32);
         mined.positive_scores.push(draw.view.row.positive);
+        if let Some(labels) = &mut mined.labels {
+            labels.anchors.push(draw.view.row.label);
+        }
         mined.shortfall_count += (self.wanted - draw.picks.len()) as u32;
         mined.unknown_anchor_count += u32::from(!draw.view.row.known);
     }
@@ -324,6 +335,22 @@ impl Request<'_> {
         Ok(())
     }
 
+    /// Labels what came from the background, where labels are told. What has left it meanwhile has none.
+    async fn label_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
+        let Some(labels) = &mut mined.labels else {
+            return Ok(());
+        };
+        // A negative of the anchor's own is one by its score.
+        let unlabelled: Vec<usize> = (0..mined.ids.len()).filter(|i| mined.scores[*i].is_nan()).collect();
+        for rows in unlabelled.chunks(IDS_PER_LOOK) {
+            let ids: Vec<u64> = rows.iter().map(|i| mined.ids[*i]).collect();
+            for (i, row) in rows.iter().zip(self.store.get(&ids).await?) {
+                labels.negatives[*i] = row.map_or(0, |row| row.stratum);
+            }
+        }
+        Ok(())
+    }
+
     fn empty(&self) -> MinedNegatives {
         let weighed = self.policy.strategy != NegativeStrategy::Top;
         MinedNegatives {
@@ -335,6 +362,7 @@ impl Request<'_> {
             sources: Vec::new(),
             ages: Vec::new(),
             positive_scores: Vec::new(),
+            labels: self.labelled.then(Labels::default),
             policy: self.policy.clone(),
             seed: self.seed,
             shortfall_count: 0,
@@ -362,6 +390,7 @@ impl MinedNegatives {
         column(&mut self.sources, kept);
         column(&mut self.ages, kept);
         self.names.iter_mut().for_each(|names| column(names, kept));
+        self.labels.iter_mut().for_each(|labels| column(&mut labels.negatives, kept));
         self.inclusion_probabilities.iter_mut().for_each(|p| column(p, kept));
     }
 }

@@ -25,7 +25,7 @@ mod tests;
 mod wanted;
 
 pub use figures::AnchoredFigures;
-pub use known::MarkCounts;
+pub use known::{MarkCounts, Positives, ReachedLimit};
 
 use parking_lot::Mutex;
 use std::sync::Arc;

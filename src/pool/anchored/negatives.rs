@@ -29,6 +29,8 @@ pub struct NegativesRequest {
     pub exclude: Ids,
     /// `None`: one is drawn.
     pub seed: Option<u64>,
+    /// Whether to tell labels.
+    pub labels: bool,
 }
 
 /// Negatives anchor by anchor (compressed sparse rows): columns of `offsets[anchors]` rows.
@@ -50,6 +52,8 @@ pub struct MinedNegatives {
     pub ages: Vec<f32>,
     /// One an anchor; NaN: none.
     pub positive_scores: Vec<f32>,
+    /// Where they were asked for.
+    pub labels: Option<Labels>,
     /// As applied.
     pub policy: NegativePolicy,
     /// As applied.
@@ -60,6 +64,15 @@ pub struct MinedNegatives {
     pub unknown_anchor_count: u32,
     /// What each filter turned away.
     pub filtered: FilterCounts,
+}
+
+/// Labels of negatives and of their anchors; 0: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// One a row.
+    pub negatives: Vec<u32>,
+    /// One an anchor.
+    pub anchors: Vec<u32>,
 }
 
 impl MinedNegatives {

@@ -14,8 +14,8 @@ use crate::pool::reporting::group_numbers;
 use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
-use crate::store::anchored::{AnchorApplied, AnchorBatch, least_alike};
-use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
+use crate::store::anchored::{AnchorApplied, AnchorBatch};
+use crate::store::{self, ApplyCounts, BackgroundSpec, ReportBatch};
 
 /// The columns of a report, and what of it never reaches a store.
 struct Columns {
@@ -41,14 +41,20 @@ impl Pool {
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
             return Ok(ack(AckStatus::Duplicate, counts, 0));
         }
-        let (counts, position) = self.apply_columns(anchored, &spec, columns, moment).await?;
-        Counters::add(&self.counters.reported_rows, rows);
-        Counters::add(&self.counters.reported_batches, 1);
+        let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
+        let (counts, evicted, position) = self.apply_columns(anchored, &spec, columns, moment).await?;
+        // Of positions only a journal makes use, and there is none.
+        let _ = position;
+        if counts.duplicate > 0 && counts.duplicate == kept {
+            // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
+            Counters::add(&self.counters.duplicate_batches, 1);
+            debug_assert_eq!(counts.duplicate + unusable, rows);
+            return Ok(ack(AckStatus::Duplicate, counts, 0));
+        }
+        self.counters.count_report(rows, &counts, &evicted);
         self.ledger
             .deliver(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
-        // Of positions only a journal makes use, and there is none.
-        let _ = position;
         Ok(ack(AckStatus::Applied, counts, 0))
     }
 
@@ -61,16 +67,13 @@ impl Pool {
                 format!("are missing: pool `{}` is anchored", self.id),
             ));
         };
-        for (set, column) in [
-            (!report.payloads.is_empty(), "payloads"),
-            (!report.strata.is_empty(), "strata"),
-            (!report.reference_scores.is_empty(), "reference_scores"),
+        for (set, column, why) in [
+            (!report.payloads.is_empty(), "payloads", "are not kept in an anchored pool"),
+            (!report.strata.is_empty(), "strata", "are not kept in an anchored pool: send labels"),
+            (!report.reference_scores.is_empty(), "reference_scores", "are not kept in an anchored pool"),
         ] {
             if set {
-                return Err(PoolError::invalid(
-                    format!("batch.{column}"),
-                    "are not kept in an anchored pool",
-                ));
+                return Err(PoolError::invalid(format!("batch.{column}"), why));
             }
         }
         let (ids, names) = self.resolve(spec, report.ids, "batch.ids")?;
@@ -81,7 +84,10 @@ impl Pool {
             scores: report.scores,
             positive_scores: report.positive_scores,
             groups: group_numbers(report.groups),
+            labels: report.labels,
+            anchor_labels: report.anchor_labels,
             model_version: report.model_version,
+            sender: Some(&report.sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
             ..AnchorBatch::default()
         };
         // Infinite is no better than absent.
@@ -95,13 +101,15 @@ impl Pool {
         let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
         let dropped = keep.iter().filter(|keep| !**keep).count() as u64;
         if dropped > 0 {
-            keep_positives(&mut batch, &keep, spec.hardness.lower_is_harder);
+            hand_over_positives(&mut batch, &keep);
             retain(&mut batch.anchors, &keep);
             retain(&mut batch.ids, &keep);
             retain::<Arc<str>>(&mut batch.names, &keep);
             retain(&mut batch.scores, &keep);
             retain(&mut batch.positive_scores, &keep);
             retain(&mut batch.groups, &keep);
+            retain(&mut batch.labels, &keep);
+            retain(&mut batch.anchor_labels, &keep);
         }
         Ok(Columns { batch, non_finite, out_of_range: dropped - non_finite })
     }
@@ -113,7 +121,7 @@ impl Pool {
         spec: &PoolSpec,
         columns: Columns,
         moment: Moment,
-    ) -> Result<(ReportCounts, u64), PoolError> {
+    ) -> Result<(ReportCounts, ApplyCounts, u64), PoolError> {
         let Columns { mut batch, non_finite, out_of_range } = columns;
         batch.decay_units = moment.decay_units;
         batch.stamp = moment.stamp;
@@ -131,6 +139,7 @@ impl Pool {
             coalesced: applied.counts.coalesced,
             anchor_limit: applied.counts.anchor_limit,
             not_negative: applied.counts.not_negative,
+            duplicate: applied.counts.duplicate,
             non_finite,
             out_of_range,
             ..ReportCounts::default()
@@ -146,8 +155,7 @@ impl Pool {
             clamped: applied.counts.clamped,
             ..ApplyCounts::default()
         };
-        self.counters.count_rows(&counts, &evicted);
-        Ok((counts, applied.position))
+        Ok((counts, evicted, applied.position))
     }
 
     fn flat_columns(&self, spec: &PoolSpec, batch: &AnchorBatch, moment: Moment) -> ReportBatch {
@@ -156,7 +164,8 @@ impl Pool {
             scores: batch.scores.clone(),
             names: batch.names.clone(),
             payloads: Vec::new(),
-            strata: Vec::new(),
+            // A sample of the background has its label where a sample of a flat pool has its stratum.
+            strata: batch.labels.clone(),
             groups: batch.groups.clone(),
             decay_units: moment.decay_units,
             stamp: moment.stamp,
@@ -164,43 +173,86 @@ impl Pool {
             model_version: batch.model_version,
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
-            // The arrays of anchors cannot tell a resend: the pool's ledger does.
-            sender: None,
+            sender: batch.sender,
         }
     }
 }
 
-/// Hands the positive scores of rows that are dropped to the rows of the same anchors that are kept.
-fn keep_positives(batch: &mut AnchorBatch, keep: &[bool], lower_is_harder: bool) {
-    let mut lost: HashMap<u64, f32> = HashMap::new();
-    let rows = batch.anchors.iter().zip(&mut batch.positive_scores).zip(keep);
-    for ((anchor, positive), _) in rows.filter(|(_, keep)| !**keep) {
-        let least = lost.entry(*anchor).or_insert(f32::NAN);
-        *least = least_alike(lower_is_harder, *least, *positive);
+/// Hands the positive scores of rows that are dropped to rows of the same anchors that are kept, so that the one told last stays the
+/// last: to the next of them, unless that tells one itself, else to the last one.
+fn hand_over_positives(batch: &mut AnchorBatch, keep: &[bool]) {
+    if batch.positive_scores.is_empty() {
+        return;
     }
-    for (anchor, positive) in batch.anchors.iter().zip(&mut batch.positive_scores) {
-        if let Some(least) = lost.get(anchor) {
-            *positive = least_alike(lower_is_harder, *positive, *least);
+    let mut lost: HashMap<u64, f32> = HashMap::new();
+    for (row, kept) in keep.iter().enumerate() {
+        let (anchor, score) = (batch.anchors[row], &mut batch.positive_scores[row]);
+        match kept {
+            false if !score.is_nan() => _ = lost.insert(anchor, *score),
+            false => {}
+            true => {
+                let handed = lost.remove(&anchor).filter(|_| score.is_nan());
+                *score = handed.unwrap_or(*score);
+            }
+        }
+    }
+    for row in (0..keep.len()).rev().filter(|row| keep[*row]) {
+        if let Some(score) = lost.remove(&batch.anchors[row]) {
+            batch.positive_scores[row] = score;
         }
     }
 }
 
 /// The rows of a batch that are negatives.
 fn pick(mut flat: ReportBatch, applied: &AnchorApplied) -> ReportBatch {
-    let rows = applied.kept.len() + applied.too_easy.len();
-    if rows == flat.ids.len() {
+    if applied.negatives.len() == flat.ids.len() {
         return flat;
     }
     let mut keep = vec![false; flat.ids.len()];
-    applied.kept.iter().chain(&applied.too_easy).for_each(|row| keep[*row as usize] = true);
+    applied.negatives.iter().for_each(|row| keep[*row as usize] = true);
     retain(&mut flat.ids, &keep);
     retain(&mut flat.scores, &keep);
     retain(&mut flat.names, &keep);
     retain(&mut flat.groups, &keep);
+    retain(&mut flat.strata, &keep);
     flat
 }
 
 /// No floor is told: each anchor has its own.
 fn ack(status: AckStatus, counts: ReportCounts, position: u64) -> Ack {
     Ack { status, counts, floor_log2: None, position, durable_position: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is dropped, an anchor with a row that is kept ends with the score that was told last of it.
+    #[test]
+    fn the_positive_score_told_last_survives_the_rows_that_are_dropped() {
+        const NONE: f32 = f32::NAN;
+        for (rows, expected) in [
+            (vec![(1, 0.5, false), (1, NONE, true)], vec![0.5]),
+            (vec![(1, 0.5, false), (1, 0.6, true)], vec![0.6]),
+            (vec![(1, 0.6, true), (1, NONE, true), (1, 0.5, false)], vec![0.6, 0.5]),
+            (vec![(1, 0.1, false), (2, NONE, true), (1, 0.2, false), (1, NONE, true)], vec![NONE, 0.2]),
+            (vec![(1, NONE, false), (1, 0.3, true)], vec![0.3]),
+            (vec![(1, 0.4, false), (2, 0.3, true)], vec![0.3]),
+        ] {
+            let keep: Vec<bool> = rows.iter().map(|row| row.2).collect();
+            let mut batch = AnchorBatch {
+                anchors: rows.iter().map(|row| row.0).collect(),
+                positive_scores: rows.iter().map(|row| row.1).collect(),
+                ..AnchorBatch::default()
+            };
+            hand_over_positives(&mut batch, &keep);
+            retain(&mut batch.positive_scores, &keep);
+            let same = |a: &f32, b: &f32| a == b || (a.is_nan() && b.is_nan());
+            let got = &batch.positive_scores;
+            assert!(
+                got.len() == expected.len() && got.iter().zip(&expected).all(|(a, b)| same(a, b)),
+                "{rows:?}: {got:?}"
+            );
+        }
+    }
 }

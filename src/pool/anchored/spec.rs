@@ -18,6 +18,14 @@ pub const DEFAULT_MAX_POSITIVES: u32 = 64;
 pub const DEFAULT_MAX_VETOES: u32 = 256;
 /// Most known positives, or vetoes, that an anchor may have.
 pub const NOT_NEGATIVE_MAX: u32 = 4_096;
+/// Known positives and vetoes of all anchors by default: so many an anchor on average, and at least so many.
+pub const DEFAULT_PAIRS_PER_ANCHOR: u64 = 16;
+/// See [`DEFAULT_PAIRS_PER_ANCHOR`].
+pub const DEFAULT_PAIRS_MIN: u64 = 1 << 16;
+/// Most known positives and vetoes of all anchors.
+pub const PAIRS_MAX: u64 = 1 << 32;
+/// Anchors that a partition should have room for at least: a pool of few has one partition.
+const PARTITION_ANCHORS_MIN: u64 = 1 << 16;
 /// Samples in the hard store of the flat store that an anchored pool has for its background: what the dashboard shows as
 /// the hardest.
 const HARDEST: usize = 1_024;
@@ -33,6 +41,8 @@ pub struct AnchoredSpec {
     pub max_positives_per_anchor: u32,
     /// Vetoes remembered of an anchor.
     pub max_vetoes_per_anchor: u32,
+    /// Known positives and vetoes remembered of all anchors together.
+    pub max_pairs: u64,
     /// Of requests that give none, and of what goes first when an anchor has too many.
     pub margins: Margins,
     /// Integer or string anchors.
@@ -43,14 +53,22 @@ impl AnchoredSpec {
     /// The default on a server with these limits.
     #[must_use]
     pub fn defaults(limits: &Limits) -> Self {
+        let max_anchors = DEFAULT_MAX_ANCHORS.min(limits.max_pool_capacity);
         Self {
             negatives_per_anchor: DEFAULT_NEGATIVES_PER_ANCHOR,
-            max_anchors: DEFAULT_MAX_ANCHORS.min(limits.max_pool_capacity),
+            max_anchors,
+            max_pairs: Self::default_pairs(max_anchors),
             max_positives_per_anchor: DEFAULT_MAX_POSITIVES,
             max_vetoes_per_anchor: DEFAULT_MAX_VETOES,
             margins: Margins::default(),
             anchor_id_kind: IdKind::U64,
         }
+    }
+
+    /// Known positives and vetoes that a pool of so many anchors remembers by default.
+    #[must_use]
+    pub fn default_pairs(max_anchors: u64) -> u64 {
+        max_anchors.saturating_mul(DEFAULT_PAIRS_PER_ANCHOR).clamp(DEFAULT_PAIRS_MIN, PAIRS_MAX)
     }
 
     /// Negatives that the pool may hold.
@@ -76,6 +94,7 @@ impl AnchoredSpec {
         let most = NOT_NEGATIVE_MAX.into();
         ranged(self.max_positives_per_anchor.into(), "max_positives_per_anchor", most, "");
         ranged(self.max_vetoes_per_anchor.into(), "max_vetoes_per_anchor", most, "");
+        ranged(self.max_pairs, "max_pairs", PAIRS_MAX, "");
         bad.extend(margin_violations("pool.spec.anchored", self.margins));
         for (used, field) in [
             (spec.default_policy != PolicyOverrides::default(), "default_policy"),
@@ -92,17 +111,21 @@ impl AnchoredSpec {
         bad
     }
 
-    /// What the store of the anchors must know.
-    pub(in crate::pool) fn store(&self, spec: &PoolSpec) -> AnchorStoreSpec {
+    /// What the store of the anchors must know. Fewer anchors than several partitions are worth are in one, which has exactly the limits
+    /// of the pool; else each has its share of `max_anchors` and `max_pairs`, and a little more.
+    pub(in crate::pool) fn store(&self, spec: &PoolSpec, workers: usize) -> AnchorStoreSpec {
+        let partitions = (self.max_anchors / PARTITION_ANCHORS_MIN).clamp(1, spec.shards.max(1).into());
         AnchorStoreSpec {
             negatives_per_anchor: self.negatives_per_anchor as usize,
             max_anchors: self.max_anchors,
             max_positives_per_anchor: self.max_positives_per_anchor as usize,
             max_vetoes_per_anchor: self.max_vetoes_per_anchor as usize,
+            max_pairs: self.max_pairs,
             margins: self.margins,
-            shards: spec.shards as usize,
+            partitions: partitions as usize,
             hardness: spec.hardness,
             named: spec.id_kind == IdKind::Name,
+            workers,
         }
     }
 }

@@ -71,6 +71,7 @@ async fn draws(
         policy,
         exclude: Ids::default(),
         seed: Some(3),
+        labels: false,
     };
     let mined = pool.mine_negatives(request, Patience::Refuse).await.unwrap();
     by_draw(mined)
@@ -212,6 +213,7 @@ async fn an_anchors_draw_ends_when_it_has_ended() {
             },
             exclude: Ids::U64(excluded.clone()),
             seed: Some(5),
+            labels: false,
         };
         let one = pool.mine_negatives(request(0..1), Patience::Refuse).await.unwrap();
         let all = pool.mine_negatives(request(0..32), Patience::Refuse).await.unwrap();

@@ -1,6 +1,8 @@
 //! The default host: the partitions of a pool in one machine's memory, each behind a lock, operations queued in order.
 
 mod anchors;
+mod cells;
+mod machine;
 mod queue;
 mod read;
 #[cfg(test)]
@@ -10,12 +12,10 @@ mod work;
 
 use async_trait::async_trait;
 use hardneg_partition::{Change, Partition, PartitionSpec, Reply, Terms};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
-use super::key::{FOLD_BELOW_UNITS, FOLD_EVERY_UNITS};
 use super::layout::{Layout, partition_of};
 use super::{
     Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
@@ -23,9 +23,10 @@ use super::{
     WORKERS_MAX,
 };
 use anchors::Anchors;
-use queue::{Cell, Finish, each_of};
+use cells::Cells;
+pub use cells::Log;
+use queue::each_of;
 use view::Views;
-use work::Work;
 
 /// Serves of ids that are stored nowhere, remembered over all partitions (DECISIONS 17).
 const UNSTORED_SERVES: usize = 65_536;
@@ -53,26 +54,11 @@ impl Engine for LocalEngine {
     }
 }
 
-/// Is told of every change of every partition, in order, before it is queued.
-pub type Log = Box<dyn Fn(u64, &[Option<Change>]) + Send + Sync>;
-
 /// One pool in memory.
 pub struct LocalStore {
     spec: StoreSpec,
-    cells: Vec<Cell<Partition, Work>>,
+    cells: Cells<Partition>,
     views: Views,
-    /// Held while a change is queued everywhere, so that queues agree on the order.
-    order: Mutex<Order>,
-    log: Option<Log>,
-}
-
-/// What is known of the changes so far.
-#[derive(Debug)]
-struct Order {
-    /// The last position given out.
-    position: u64,
-    /// D of the last fold, or of the first report; `None` before it.
-    folded_at_units: Option<u64>,
 }
 
 impl LocalStore {
@@ -85,28 +71,21 @@ impl LocalStore {
         if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
             return Err(StoreError::Exhausted(format!("no memory for {} samples", spec.capacity)));
         }
-        let cells =
-            (0..spec.partitions).map(|number| Cell::new(Partition::new(partition_spec(&spec, number))));
-        Ok(Self {
-            cells: cells.collect(),
-            views: Views::new(spec.partitions),
-            order: Mutex::new(Order { position: 0, folded_at_units: None }),
-            log: None,
-            spec,
-        })
+        let partitions = (0..spec.partitions).map(|number| Partition::new(partition_spec(&spec, number)));
+        Ok(Self { cells: Cells::new(partitions), views: Views::new(spec.partitions), spec })
     }
 
     /// The same store, whose changes are told to a log.
     #[must_use]
-    pub fn with_log(mut self, log: Log) -> Self {
-        self.log = Some(log);
+    pub fn with_log(mut self, log: Log<Change>) -> Self {
+        self.cells.set_log(log);
         self
     }
 
     /// The image of each partition; call it while nothing is under way.
     #[must_use]
     pub fn images(&self) -> Vec<Vec<u8>> {
-        self.cells.iter().map(|cell| cell.state.lock().save()).collect()
+        self.cells.images()
     }
 
     /// Bytes held by index, slots with side columns, buckets, and background with all else.
@@ -121,64 +100,13 @@ impl LocalStore {
         sum
     }
 
-    /// Queues changes in every partition they concern, at the next position.
-    fn enqueue(&self, order: &mut Order, changes: Vec<Option<Change>>) -> (Arc<Work>, u64) {
-        order.position += 1;
-        if let Some(log) = &self.log {
-            log(order.position, &changes);
-        }
-        let work = Work::new(order.position, changes);
-        for (number, cell) in self.cells.iter().enumerate() {
-            if queue::Task::concerns(&*work, number) {
-                cell.push(work.clone());
-            }
-        }
-        (work, order.position)
-    }
-
     /// Applies changes: their replies, and the position.
     async fn change(&self, changes: Vec<Option<Change>>) -> (Vec<(usize, Reply)>, u64) {
-        let (work, position) = self.enqueue(&mut self.order.lock(), changes);
-        self.complete(&work).await;
-        (work.replies(), position)
-    }
-
-    async fn complete(&self, work: &Arc<Work>) {
-        Finish::new(&self.cells, work, |number, partition| self.views.publish(number, partition)).run().await;
-    }
-
-    /// Folds, if D has moved far since the last time; and then queues a report, so that no other comes between.
-    fn enqueue_report(
-        &self,
-        decay_units: u64,
-        changes: Vec<Option<Change>>,
-    ) -> (Option<Arc<Work>>, Arc<Work>, u64) {
-        let mut order = self.order.lock();
-        let folded = *order.folded_at_units.get_or_insert(decay_units);
-        let mut fold = None;
-        if decay_units >= folded.saturating_add(FOLD_EVERY_UNITS) {
-            order.folded_at_units = Some(decay_units);
-            let floor_units = decay_units - FOLD_BELOW_UNITS;
-            let folds = vec![Some(Change::Fold { floor_units }); self.cells.len()];
-            fold = Some(self.enqueue(&mut order, folds).0);
-        }
-        let (work, position) = self.enqueue(&mut order, changes);
-        (fold, work, position)
+        self.cells.change(changes, |number, partition| self.views.publish(number, partition)).await
     }
 
     fn partition_of(&self, id: u64) -> usize {
         partition_of(placement_hash(id), self.cells.len())
-    }
-
-    /// Items by partition: their places in `items`.
-    fn by_partition<T>(&self, items: &[T], partition_of: impl Fn(&T) -> usize) -> Vec<Vec<usize>> {
-        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.cells.len()];
-        for (i, item) in items.iter().enumerate() {
-            if let Some(group) = groups.get_mut(partition_of(item)) {
-                group.push(i);
-            }
-        }
-        groups
     }
 
     /// A change of ids for each partition that has any, and where the ids of each come from.
@@ -187,7 +115,7 @@ impl LocalStore {
         ids: &[u64],
         change: impl Fn(Vec<u64>) -> Change,
     ) -> (Vec<Option<Change>>, Vec<Vec<usize>>) {
-        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         let of_group =
             |group: &Vec<usize>| (!group.is_empty()).then(|| change(group.iter().map(|i| ids[*i]).collect()));
         (groups.iter().map(of_group).collect(), groups)
@@ -232,13 +160,10 @@ impl Store for LocalStore {
             (!range.is_empty()).then(|| Change::Report { rows: rows.clone(), range, terms, sender })
         };
         let changes = layout.offsets.windows(2).map(part).collect();
-        let (fold, work, position) = self.enqueue_report(batch.decay_units, changes);
-        if let Some(fold) = fold {
-            self.complete(&fold).await;
-        }
-        self.complete(&work).await;
+        let after = |number, partition: &Partition| self.views.publish(number, partition);
+        let (replies, position) = self.cells.report(batch.decay_units, changes, after).await;
         let mut counts = ApplyCounts { clamped: layout.clamped, ..ApplyCounts::default() };
-        for (_, reply) in work.replies() {
+        for (_, reply) in replies {
             if let Reply::Reported(of_partition) = reply {
                 counts.add(&of_partition);
             }

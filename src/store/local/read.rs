@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::concerned;
 use super::{LocalStore, each_of, view};
 use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
@@ -48,7 +49,7 @@ impl LocalStore {
     pub(super) fn rows_at(&self, addresses: &[Address]) -> Vec<Option<Row>> {
         let mut rows = vec![None; addresses.len()];
         let dense = matches!(self.spec.background, BackgroundSpec::Dense { .. });
-        let groups = self.by_partition(addresses, |address| match *address {
+        let groups = self.cells.by_partition(addresses, |address| match *address {
             Address::Hard { partition, .. } => partition.into(),
             Address::Background { ordinal, .. } if dense => self.partition_of(ordinal),
             Address::Background { partition, .. } => partition.into(),
@@ -86,7 +87,7 @@ impl LocalStore {
 
     pub(super) fn rows_of(&self, ids: &[u64]) -> Vec<Option<Row>> {
         let mut rows = vec![None; ids.len()];
-        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         each_of(&self.cells, concerned(&groups), |number, partition| {
             groups[number].iter().for_each(|&i| partition.prefetch(ids[i]));
             for &i in &groups[number] {
@@ -98,7 +99,7 @@ impl LocalStore {
 
     pub(super) fn look(&self, ids: &[u64], mark: ServeMark) -> Vec<Option<Served>> {
         let mut served = vec![None; ids.len()];
-        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         each_of(&self.cells, concerned(&groups), |number, partition| {
             groups[number].iter().for_each(|&i| partition.prefetch(ids[i]));
             for &i in &groups[number] {
@@ -110,7 +111,7 @@ impl LocalStore {
 
     pub(super) fn lease_ends(&self, ids: &[u64]) -> Vec<Option<u64>> {
         let mut ends = vec![None; ids.len()];
-        let groups = self.by_partition(ids, |id| self.partition_of(*id));
+        let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         each_of(&self.cells, concerned(&groups), |number, partition| {
             groups[number].iter().for_each(|&i| ends[i] = partition.lease_end(ids[i]));
         });
@@ -235,9 +236,4 @@ fn partition_background(census: &hardneg_partition::row::Census) -> PartitionBac
         leased_outside: background.leased_outside,
         leased_outside_members: background.leased_outside_members,
     }
-}
-
-/// The partitions that have anything to do.
-fn concerned(groups: &[Vec<usize>]) -> impl Iterator<Item = usize> + '_ {
-    (0..groups.len()).filter(|number| !groups[*number].is_empty())
 }

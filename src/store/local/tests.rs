@@ -5,6 +5,7 @@ use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate, Sender};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,56 +1,58 @@
 //! An operation on the partitions of a pool: what each has to do, and what it replied.
 
-use hardneg_partition::{Change, Job, Op, Partition, Reply};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::machine::Machine;
 use super::queue::{ROWS_PER_LOCK, Task};
 
 /// Changes of partitions at one position.
-#[derive(Debug)]
-pub(super) struct Work {
-    parts: Vec<Option<Part>>,
+pub(super) struct Work<M: Machine> {
+    position: u64,
+    parts: Vec<Option<Part<M>>>,
 }
 
 /// What one partition has to do.
-#[derive(Debug)]
-struct Part {
-    state: Mutex<State>,
+struct Part<M: Machine> {
+    state: Mutex<State<M>>,
     is_done: AtomicBool,
 }
 
-#[derive(Debug)]
-enum State {
-    Queued(Op),
-    Running(Job),
-    Done(Reply),
+enum State<M: Machine> {
+    Queued(M::Change),
+    Running(M::Job),
+    Done(M::Reply),
+    /// Between two of these, and once the reply was taken.
+    Empty,
 }
 
-impl Work {
+impl<M: Machine> State<M> {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Empty)
+    }
+}
+
+impl<M: Machine> Work<M> {
     /// One change for each partition that has any.
-    pub(super) fn new(position: u64, changes: Vec<Option<Change>>) -> Arc<Self> {
-        let part = |change| Part {
-            state: Mutex::new(State::Queued(Op { position, change })),
-            is_done: AtomicBool::new(false),
-        };
-        Arc::new(Self { parts: changes.into_iter().map(|change| change.map(part)).collect() })
+    pub(super) fn new(position: u64, changes: Vec<Option<M::Change>>) -> Arc<Self> {
+        let part =
+            |change| Part { state: Mutex::new(State::Queued(change)), is_done: AtomicBool::new(false) };
+        let parts = changes.into_iter().map(|change| change.map(part)).collect();
+        Arc::new(Self { position, parts })
     }
 
     /// The replies of the partitions that it concerned, once it is done.
-    pub(super) fn replies(&self) -> Vec<(usize, Reply)> {
-        let reply = |(number, part): (usize, &Option<Part>)| {
-            let mut state = part.as_ref()?.state.lock();
-            match std::mem::replace(&mut *state, State::Done(Reply::Done)) {
-                State::Done(reply) => Some((number, reply)),
-                State::Queued(_) | State::Running(_) => None,
-            }
+    pub(super) fn replies(&self) -> Vec<(usize, M::Reply)> {
+        let reply = |(number, part): (usize, &Option<Part<M>>)| match part.as_ref()?.state.lock().take() {
+            State::Done(reply) => Some((number, reply)),
+            State::Queued(_) | State::Running(_) | State::Empty => None,
         };
         self.parts.iter().enumerate().filter_map(reply).collect()
     }
 }
 
-impl Task<Partition> for Work {
+impl<M: Machine> Task<M> for Work<M> {
     fn concerns(&self, number: usize) -> bool {
         self.parts[number].is_some()
     }
@@ -59,22 +61,22 @@ impl Task<Partition> for Work {
         self.parts[number].as_ref().is_none_or(|part| part.is_done.load(Ordering::Acquire))
     }
 
-    fn advance(&self, number: usize, partition: &mut Partition) -> usize {
+    fn advance(&self, number: usize, partition: &mut M) -> usize {
         let Some(part) = &self.parts[number] else {
             return 0;
         };
         let mut state = part.state.lock();
-        let mut job = match std::mem::replace(&mut *state, State::Done(Reply::Done)) {
-            State::Queued(op) => partition.begin(op),
+        let mut job = match state.take() {
+            State::Queued(change) => partition.begin(self.position, change),
             State::Running(job) => job,
-            State::Done(reply) => {
-                *state = State::Done(reply);
+            done => {
+                *state = done;
                 return 0;
             }
         };
-        let before = job.done();
+        let before = M::done(&job);
         let reply = partition.step(&mut job, ROWS_PER_LOCK);
-        let rows = job.done() - before;
+        let rows = M::done(&job) - before;
         *state = match reply {
             Some(reply) => {
                 part.is_done.store(true, Ordering::Release);

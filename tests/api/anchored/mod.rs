@@ -1,7 +1,10 @@
 //! Anchored pools: reports with anchors, MineNegatives, AddPositives, RejectNegatives.
 
+mod labels;
 mod never;
+mod positives;
 mod refused;
+mod resends;
 mod selection;
 
 use super::*;
@@ -142,6 +145,7 @@ async fn the_hardest_of_each_anchor_come_back_in_the_order_asked() {
             ages: true,
             positive_scores: true,
             inclusion_probabilities: true,
+            labels: false,
         }),
         ..request([8, 7, 99, 7], 2, short(Strategy::Top))
     };
@@ -152,7 +156,7 @@ async fn the_hardest_of_each_anchor_come_back_in_the_order_asked() {
         assert_eq!(by_anchor(&answer), [vec![1], vec![2, 3], vec![], vec![2, 3]]);
         assert_eq!(decode_floats(answer.scores.clone()).unwrap(), [0.9, 0.7, 0.6, 0.7, 0.6]);
         let positives = decode_floats(answer.positive_scores.clone()).unwrap();
-        assert_eq!((positives[0], positives[1]), (0.8, 0.9), "the lowest of a batch's rows counts");
+        assert_eq!((positives[0], positives[1]), (0.8, 0.95), "the last of a batch's rows that tell one");
         assert!(positives[2].is_nan());
         assert_eq!(answer.inclusion_probabilities, None, "TOP has none");
         assert_eq!(answer.sources, vec![pb::Source::Hard as u8; 5]);
@@ -303,7 +307,8 @@ async fn a_dropped_rows_positive_score_is_not_dropped() {
         hardness: Some(pb::Hardness { lower_is_harder, ..Default::default() }),
         ..spec(4)
     };
-    for (pool, lower_is_harder, expected) in [("p", false, [0.5, 0.6]), ("distances", true, [0.9, 0.8])] {
+    // The score that was told last stays the last, whether its row is dropped or not.
+    for (pool, lower_is_harder, expected) in [("p", false, [0.9, 0.6]), ("distances", true, [0.9, 0.6])] {
         client.create_pool(pool, dense(lower_is_harder)).await.unwrap();
         // Anchor 1 loses a NaN, anchor 2 an id out of range, anchor 3 all it has.
         let rows = rows(&[

@@ -84,6 +84,8 @@ async fn a_wrong_request_names_its_field() {
         ("batch.groups", pb::ScoreBatch { groups: u64s([1]), ..good() }),
         ("batch.payloads", pb::ScoreBatch { payloads: vec!["x".into(), "y".into()], ..good() }),
         ("batch.strata", pb::ScoreBatch { strata: vec![1, 2], ..good() }),
+        ("batch.labels", pb::ScoreBatch { labels: vec![1], ..good() }),
+        ("batch.anchor_labels", pb::ScoreBatch { anchor_labels: vec![1, 2, 3], ..good() }),
         ("batch.ids", pb::ScoreBatch { ids: strings(&["a", "b"]), ..good() }),
     ];
     for (field, batch) in cases {
@@ -128,6 +130,7 @@ async fn a_spec_says_what_it_is_and_nothing_beside() {
         ("anchored.max_anchors", with_anchored(4, |a| a.max_anchors = 1 << 40)),
         ("anchored.max_positives_per_anchor", with_anchored(4, |a| a.max_positives_per_anchor = 4_097)),
         ("anchored.max_vetoes_per_anchor", with_anchored(4, |a| a.max_vetoes_per_anchor = 4_097)),
+        ("anchored.max_pairs", with_anchored(4, |a| a.max_pairs = (1 << 32) + 1)),
         ("anchored.absolute_margin", with_anchored(4, |a| a.absolute_margin = Some(-1.0))),
         ("anchored.relative_margin", with_anchored(4, |a| a.relative_margin = Some(f32::INFINITY))),
         ("anchored.anchor_id_kind", with_anchored(4, |a| a.anchor_id_kind = 9)),
@@ -144,9 +147,10 @@ async fn a_spec_says_what_it_is_and_nothing_beside() {
             anchored.negatives_per_anchor,
             anchored.max_anchors,
             anchored.max_positives_per_anchor,
-            anchored.max_vetoes_per_anchor
+            anchored.max_vetoes_per_anchor,
+            anchored.max_pairs
         ),
-        (16, 1 << 20, 64, 256)
+        (16, 1 << 20, 64, 256, 1 << 24)
     );
     let (_, created) = client.create_pool("p", described).await.unwrap();
     assert!(!created, "what it describes is what it is");
@@ -178,24 +182,32 @@ async fn limits_are_named_and_nothing_is_half_done() {
     let server = TestServer::start().await;
     let client = server.client().await;
     let limits = |a: &mut pb::AnchoredSpec| {
-        (a.max_anchors, a.max_positives_per_anchor, a.max_vetoes_per_anchor) = (2, 2, 1);
+        (a.max_anchors, a.max_positives_per_anchor, a.max_vetoes_per_anchor, a.max_pairs) = (2, 2, 1, 3);
     };
     client.create_pool("p", with_anchored(4, limits)).await.unwrap();
     let counts =
         report(&client, rows(&[(1, 1, 0.5), (2, 1, 0.5), (3, 1, 0.5), (3, 2, f32::NAN)])).await.unwrap();
     assert_eq!((counts.inserted, counts.anchor_limit, counts.non_finite), (2, 1, 1));
-    let limit = |error: Error| (error.code(), error.to_string());
-    let (code, text) =
-        limit(add_positives(&client, &[(2, 9), (1, 7), (1, 8), (1, 9)], &[]).await.unwrap_err());
-    assert_eq!(code, Code::ResourceExhausted);
-    assert!(text.contains("max_positives_per_anchor 2") && text.contains("anchors[1] "), "{text}");
-    let (_, text) = limit(reject(&client, &[(2, 1), (1, 8), (1, 9)]).await.unwrap_err());
-    assert!(text.contains("max_vetoes_per_anchor 1") && text.contains("anchors[1] "), "{text}");
-    let (_, text) = limit(add_positives(&client, &[(1, 7), (9, 7)], &[]).await.unwrap_err());
-    assert!(text.contains("max_anchors 2"), "{text}");
+    // Few anchors are in one part, which remembers all pairs of a call or none.
+    let named = |refused: Option<pb::RefusedPairs>| {
+        let refused = refused.expect("refused");
+        let limits: Vec<_> = refused.limits.into_iter().map(|l| (l.row, l.limit, l.max)).collect();
+        (refused.rows, limits)
+    };
+    let limit = |row, name: &str, max| (row, name.to_owned(), max);
+    let answer = add_positives(&client, &[(2, 9), (1, 7), (1, 8), (1, 9)], &[]).await.unwrap();
+    assert_eq!((answer.added_count, answer.removed_count), (0, 0));
+    let expected = vec![limit(0, "max_pairs", 3), limit(1, "max_positives_per_anchor", 2)];
+    assert_eq!(named(answer.refused), (vec![0, 1, 2, 3], expected));
+    let answer = reject(&client, &[(2, 1), (1, 8), (1, 9)]).await.unwrap();
+    assert_eq!(named(answer.refused), (vec![0, 1, 2], vec![limit(1, "max_vetoes_per_anchor", 1)]));
+    let answer = add_positives(&client, &[(1, 7), (9, 7)], &[]).await.unwrap();
+    assert_eq!(named(answer.refused), (vec![0, 1], vec![limit(1, "max_anchors", 2)]));
     let anchored = figures(&client, "p").await.anchored.unwrap();
     assert_eq!((anchored.anchors, anchored.positives, anchored.vetoes, anchored.negatives), (2, 0, 0, 2));
-    assert_eq!(anchored.anchors_refused, 1);
+    assert_eq!((anchored.anchors_refused, anchored.pairs_refused), (1, 9));
+    let answer = add_positives(&client, &[(1, 7), (1, 8), (2, 9)], &[]).await.unwrap();
+    assert_eq!((answer.added_count, answer.refused), (3, None), "up to the limit there is room");
     // An answer that no message could hold.
     let limits = Limits { max_message_bytes: 1 << 20, ..Limits::default() };
     let small = TestServer::start_with(Config { limits, ..Config::default() }).await;

@@ -255,7 +255,7 @@ async fn margins_of_distances_are_above_the_positive() {
     let distance = pb::Hardness { lower_is_harder: true, ..Default::default() };
     client.create_pool("p", pb::PoolSpec { hardness: Some(distance), ..spec(8) }).await.unwrap();
     let list: Vec<_> = (0..8).map(|i| (1, i, (i + 1) as f32 / 8.0)).collect();
-    // The positive least like the anchor is the farthest.
+    // The last of the rows counts.
     report(
         &client,
         pb::ScoreBatch {

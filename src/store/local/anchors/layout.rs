@@ -1,147 +1,143 @@
-//! The rows of a change in the order in which they are applied: by shard, anchor and id.
+//! Rows about anchors, laid out by partition: one pass, before any lock.
 
-use crate::store::anchored::least_alike;
+use hardneg_partition::anchors::{AnchorColumns, PairColumns};
+use std::ops::Range;
+
+use crate::store::anchored::{AnchorBatch, Pairs};
 use crate::store::hash::placement_hash;
+use crate::store::key::Hardness;
 use crate::store::layout::partition_of;
 
-/// A row of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row {
-    pub(super) anchor: u64,
-    pub(super) id: u64,
-    /// Its number in the caller's columns.
-    pub(super) row: u32,
+/// Which rows are whose: those of one partition one after another, in the order of the batch.
+#[derive(Debug)]
+pub(super) struct Deal {
+    /// `offsets[p]..offsets[p + 1]` are the rows of partition p.
+    offsets: Vec<usize>,
+    /// The caller's number of each; empty where there is one partition, which has all rows as they are.
+    order: Vec<u32>,
 }
 
-/// Rows by shard, anchor and id; of two rows of one anchor and id the later is left.
-#[derive(Debug, Default)]
-pub(super) struct Layout {
-    /// `offsets[s]..offsets[s + 1]` are the rows of shard s.
-    pub(super) offsets: Vec<usize>,
-    pub(super) rows: Vec<Row>,
-    /// Of each row the positive score that the change has for its anchor (NaN: none); or empty.
-    pub(super) positives: Vec<f32>,
-    /// Rows left out.
-    pub(super) coalesced: u64,
-}
-
-/// The shard of an anchor.
-pub(super) fn shard_of(anchor: u64, shards: usize) -> usize {
-    partition_of(placement_hash(anchor), shards)
-}
-
-impl Layout {
-    pub(super) fn new(
-        anchors: &[u64],
-        ids: &[u64],
-        positive_scores: &[f32],
-        lower_is_harder: bool,
-        shards: usize,
-    ) -> Self {
-        let mut offsets = vec![0usize; shards + 1];
-        let places: Vec<u16> = anchors.iter().map(|a| shard_of(*a, shards) as u16).collect();
-        for place in &places {
-            offsets[usize::from(*place) + 1] += 1;
+impl Deal {
+    /// Of anchors with these placement hashes.
+    fn new(hashes: &[u64], partitions: usize) -> Self {
+        if partitions == 1 {
+            return Self { offsets: vec![0, hashes.len()], order: Vec::new() };
         }
-        for s in 0..shards {
-            offsets[s + 1] += offsets[s];
+        let mut offsets = vec![0; partitions + 1];
+        let numbers: Vec<u16> = hashes.iter().map(|hash| partition_of(*hash, partitions) as u16).collect();
+        numbers.iter().for_each(|number| offsets[usize::from(*number) + 1] += 1);
+        for p in 0..partitions {
+            offsets[p + 1] += offsets[p];
         }
-        let mut next = offsets.clone();
-        let mut rows = vec![Row { anchor: 0, id: 0, row: 0 }; anchors.len()];
-        for (row, place) in places.iter().enumerate() {
-            let at = &mut next[usize::from(*place)];
-            rows[*at] = Row { anchor: anchors[row], id: ids[row], row: row as u32 };
+        let (mut next, mut order) = (offsets.clone(), vec![0; hashes.len()]);
+        for (row, number) in numbers.into_iter().enumerate() {
+            let at = &mut next[usize::from(number)];
+            order[*at] = row as u32;
             *at += 1;
         }
-        for s in 0..shards {
-            rows[offsets[s]..offsets[s + 1]].sort_unstable();
-        }
-        let mut layout = Self { offsets, rows, positives: Vec::new(), coalesced: 0 };
-        if !positive_scores.is_empty() {
-            layout.positives = positives(&layout.rows, positive_scores, lower_is_harder);
-        }
-        layout.coalesce();
-        layout
+        Self { offsets, order }
     }
 
-    /// Leaves the last of the rows of one anchor and id, which are neighbours.
-    fn coalesce(&mut self) {
-        let superseded = |i: usize, rows: &[Row]| {
-            rows.get(i + 1).is_some_and(|next| (next.anchor, next.id) == (rows[i].anchor, rows[i].id))
-        };
-        let (mut left, mut shard) = (0, 1);
-        let total = self.rows.len();
-        for i in 0..total {
-            while self.offsets[shard] <= i {
-                self.offsets[shard] = left;
-                shard += 1;
-            }
-            if !superseded(i, &self.rows) {
-                self.rows[left] = self.rows[i];
-                if let Some(positive) = self.positives.get(i).copied() {
-                    self.positives[left] = positive;
-                }
-                left += 1;
-            }
+    /// Rows of each partition.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.offsets.windows(2).map(|pair| pair[0]..pair[1])
+    }
+
+    /// Rows of one partition.
+    pub(super) fn range(&self, number: usize) -> Range<usize> {
+        self.offsets[number]..self.offsets[number + 1]
+    }
+
+    /// The caller's number of a row.
+    pub(super) fn row(&self, at: u32) -> u32 {
+        self.order.get(at as usize).copied().unwrap_or(at)
+    }
+
+    /// A column in this order.
+    fn laid<T: Clone>(&self, column: Vec<T>) -> Vec<T> {
+        if self.order.is_empty() || column.is_empty() {
+            return column;
         }
-        self.offsets[shard..].fill(left);
-        self.rows.truncate(left);
-        self.positives.truncate(left);
-        self.coalesced = (total - left) as u64;
+        self.order.iter().map(|row| column[*row as usize].clone()).collect()
     }
 }
 
-/// The least alike of each anchor's positive scores, at each of its rows.
-fn positives(rows: &[Row], scores: &[f32], lower_is_harder: bool) -> Vec<f32> {
-    rows.chunk_by(|a, b| a.anchor == b.anchor)
-        .flat_map(|of_anchor| {
-            let least = of_anchor
-                .iter()
-                .map(|row| scores[row.row as usize])
-                .fold(f32::NAN, |a, b| least_alike(lower_is_harder, a, b));
-            std::iter::repeat_n(least, of_anchor.len())
-        })
-        .collect()
+/// A batch of reports, laid out; and how many keys' log2 weight was clamped.
+pub(super) fn reports(
+    batch: AnchorBatch,
+    hardness: &Hardness,
+    partitions: usize,
+) -> (Deal, AnchorColumns, u64) {
+    let hashes: Vec<u64> = batch.anchors.iter().map(|anchor| placement_hash(*anchor)).collect();
+    let deal = Deal::new(&hashes, partitions);
+    let scores = deal.laid(batch.scores);
+    let mut clamped_keys = 0;
+    let mut key = |score: &f32| {
+        let (key, clamped) = hardness.key(*score, batch.decay_units);
+        clamped_keys += u64::from(clamped);
+        key
+    };
+    let keys = scores.iter().map(&mut key).collect();
+    let columns = AnchorColumns {
+        hashes: deal.laid(hashes),
+        anchors: deal.laid(batch.anchors),
+        ids: deal.laid(batch.ids),
+        keys,
+        scores,
+        positive_scores: deal.laid(batch.positive_scores),
+        groups: deal.laid(batch.groups),
+        labels: deal.laid(batch.labels),
+        anchor_labels: deal.laid(batch.anchor_labels),
+        names: deal.laid(batch.names),
+    };
+    (deal, columns, clamped_keys)
+}
+
+/// Pairs, laid out.
+pub(super) fn pairs(pairs: Pairs, partitions: usize) -> (Deal, PairColumns) {
+    let hashes: Vec<u64> = pairs.anchors.iter().map(|anchor| placement_hash(*anchor)).collect();
+    let deal = Deal::new(&hashes, partitions);
+    let columns = PairColumns {
+        anchors: deal.laid(pairs.anchors),
+        ids: deal.laid(pairs.ids),
+        scores: deal.laid(pairs.scores),
+    };
+    (deal, columns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     proptest! {
         #[test]
-        fn keeps_the_last_row_of_each_pair_in_its_shard(
-            pairs in proptest::collection::vec((0u64..20, 0u64..10, 0u32..100), 0..200),
-            shards in 1usize..9,
+        fn every_row_is_in_its_partition_and_in_order(
+            rows in proptest::collection::vec((0u64..50, 0u64..9, 0.0f32..10.0), 0..200),
+            partitions in 1usize..9,
         ) {
-            let anchors: Vec<u64> = pairs.iter().map(|p| p.0).collect();
-            let ids: Vec<u64> = pairs.iter().map(|p| p.1).collect();
-            let scores: Vec<f32> = pairs.iter().map(|p| if p.2 < 30 { f32::NAN } else { p.2 as f32 }).collect();
-            let layout = Layout::new(&anchors, &ids, &scores, false, shards);
-            let mut last = BTreeMap::new();
-            let mut lowest: BTreeMap<u64, f32> = BTreeMap::new();
-            for (row, pair) in pairs.iter().enumerate() {
-                last.insert((pair.0, pair.1), row as u32);
-                let low = lowest.entry(pair.0).or_insert(f32::NAN);
-                *low = low.min(scores[row]);
-            }
-            let got: BTreeMap<(u64, u64), u32> =
-                layout.rows.iter().map(|r| ((r.anchor, r.id), r.row)).collect();
-            prop_assert_eq!(layout.rows.len(), got.len());
-            prop_assert_eq!(layout.coalesced as usize + got.len(), pairs.len());
-            prop_assert_eq!(got, last);
-            prop_assert_eq!(layout.offsets[shards], layout.rows.len());
-            for s in 0..shards {
-                let part = layout.offsets[s]..layout.offsets[s + 1];
-                prop_assert!(layout.rows[part.clone()].is_sorted());
-                for i in part {
-                    prop_assert_eq!(shard_of(layout.rows[i].anchor, shards), s);
-                    let (a, b) = (layout.positives[i], lowest[&layout.rows[i].anchor]);
-                    prop_assert!(a == b || (a.is_nan() && b.is_nan()));
+            let batch = AnchorBatch {
+                anchors: rows.iter().map(|r| r.0).collect(),
+                ids: rows.iter().map(|r| r.1).collect(),
+                scores: rows.iter().map(|r| r.2).collect(),
+                labels: rows.iter().map(|r| r.1 as u32).collect(),
+                ..AnchorBatch::default()
+            };
+            let hardness = Hardness::default();
+            let (deal, columns, _) = reports(batch, &hardness, partitions);
+            prop_assert_eq!(deal.ranges().map(|range| range.len()).sum::<usize>(), rows.len());
+            for (p, range) in deal.ranges().enumerate() {
+                let got: Vec<_> = range.clone().map(|at| (columns.anchors[at], columns.ids[at], columns.scores[at])).collect();
+                let of = |row: &&(u64, u64, f32)| partition_of(placement_hash(row.0), partitions) == p;
+                prop_assert_eq!(got, rows.iter().filter(of).copied().collect::<Vec<_>>());
+                for at in range {
+                    let row = rows[deal.row(at as u32) as usize];
+                    prop_assert_eq!((columns.anchors[at], columns.labels[at]), (row.0, row.1 as u32));
+                    prop_assert_eq!(columns.hashes[at], placement_hash(row.0));
+                    prop_assert_eq!(columns.keys[at], hardness.key(row.2, 0).0);
                 }
             }
+            prop_assert!(columns.groups.is_empty());
         }
     }
 }

@@ -84,6 +84,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         self.mine_requests: list[mining_service_pb2.MineBatchRequest] = []
         self.requests: list[Any] = []  # of the calls about single samples, anchors and the quarantine
         self.known: dict[str, set[tuple[Any, Any]]] = {}  # positives and vetoes, pairs of anchor and sample
+        self.max_pairs = 1 << 32
         self.leased: dict[str, set[Any]] = {}
         self.quarantined: dict[str, list[pool_service_pb2.QuarantinedSample]] = {}
         self.batches_sent = 0
@@ -246,21 +247,25 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         return answer
 
     def AddPositives(self, request: Any, context: Any) -> Any:
-        added, removed = self._forbid(request, request.positives, context)
-        return mining_service_pb2.AddPositivesResponse(added_count=added, removed_count=removed)
+        return self._forbid(request, request.positives, context, mining_service_pb2.AddPositivesResponse())
 
     def RejectNegatives(self, request: Any, context: Any) -> Any:
-        added, removed = self._forbid(request, request.negatives, context)
-        return mining_service_pb2.RejectNegativesResponse(added_count=added, removed_count=removed)
+        return self._forbid(request, request.negatives, context, mining_service_pb2.RejectNegativesResponse())
 
-    def _forbid(self, request: Any, others: Any, context: Any) -> tuple[int, int]:
+    def _forbid(self, request: Any, others: Any, context: Any, answer: Any) -> Any:
         self.requests.append(request)
         name = self._pool(request.pool, context).name
         known = self.known.setdefault(name, set())
-        pairs = set(zip(ids_of(request.anchors), ids_of(others), strict=True))
-        added = len(pairs - known)
-        known |= pairs
-        return added, sum(self.samples[name].pop(pair, None) is not None for pair in pairs)
+        for row, pair in enumerate(zip(ids_of(request.anchors), ids_of(others), strict=True)):
+            if pair not in known and len(known) >= self.max_pairs:
+                answer.refused.rows.append(row)
+                if not answer.refused.limits:
+                    answer.refused.limits.add(row=row, limit="max_pairs", max=self.max_pairs)
+                continue
+            answer.added_count += pair not in known
+            known.add(pair)
+            answer.removed_count += self.samples[name].pop(pair, None) is not None
+        return answer
 
     # The data path.
 

@@ -24,6 +24,8 @@ def test_columns_of_a_report(server: FakeServer, pool: hardneg.Pool, stream: boo
         "anchors": ["q1", "q1", "q2"],
         "positive_scores": [0.75, NAN, 0.5],
         "reference_scores": np.array([0.25, 0.5, NAN]),  # counted by the service, not taken for 0
+        "labels": [3, 0, 2**32 - 1],
+        "anchor_labels": np.array([1, 1, 2], dtype=np.uint8),
     }
     if stream:
         with pool.score_stream() as scores:
@@ -32,6 +34,7 @@ def test_columns_of_a_report(server: FakeServer, pool: hardneg.Pool, stream: boo
         pool.report([1, 2, 3], [0.5, 1.0, 2.0], step=4, **columns)
     (batch,) = server.applied
     assert list(batch.strata) == [7, 0, 2**32 - 1]
+    assert (list(batch.labels), list(batch.anchor_labels)) == ([3, 0, 2**32 - 1], [1, 1, 2])
     assert ids_of(batch.groups) == [5, 0, 2**64 - 1]
     assert list(batch.anchors.strings.values) == ["q1", "q1", "q2"]
     for name, expected, present in (
@@ -58,7 +61,9 @@ def test_a_stream_keeps_rows_and_columns_together(server: FakeServer, pool: hard
     assert not server.applied[-1].strata
 
 
-@pytest.mark.parametrize("name", ["strata", "groups", "anchors", "positive_scores", "reference_scores"])
+@pytest.mark.parametrize(
+    "name", ["strata", "groups", "anchors", "positive_scores", "reference_scores", "labels", "anchor_labels"]
+)
 def test_a_column_of_another_length_is_named(pool: hardneg.Pool, name: str) -> None:
     with pytest.raises(ValueError, match=name), pool.score_stream() as stream:
         stream.report([1, 2], [0.5, 0.5], **{name: [1]})  # type: ignore[arg-type]
@@ -72,6 +77,8 @@ def test_a_column_of_another_length_is_named(pool: hardneg.Pool, name: str) -> N
         ({"strata": [-1, 0]}, ValueError),
         ({"strata": [0, 2**32]}, ValueError),
         ({"strata": [0.5, 1.5]}, TypeError),
+        ({"labels": [-1, 0]}, ValueError),
+        ({"anchor_labels": [0, 2**32]}, ValueError),
         ({"groups": ["x" * 257, "a"]}, ValueError),
         ({"anchors": ["", "a"]}, ValueError),
         ({"anchors": ["a", 1]}, TypeError),

@@ -59,7 +59,14 @@ def test_mine_negatives(server: FakeServer, client: hardneg.Client) -> None:
         "shortfall": "SHORTFALL_SHORT",
     }
     assert (ids_of(request.anchors), ids_of(request.exclude_ids), request.seed) == ([10, 20, 30], [99], 7)
-    assert set(wire(request.fields)) == {"scores", "inclusion_probabilities", "sources", "ages", "positive_scores"}
+    assert set(wire(request.fields)) == {
+        "scores",
+        "inclusion_probabilities",
+        "sources",
+        "ages",
+        "positive_scores",
+        "labels",
+    }
     assert (mined.offsets.tolist(), mined.offsets.dtype) == ([0, 2, 3, 3], np.int64)
     assert (len(mined), mined.counts.tolist()) == (3, [2, 1, 0])
     assert [list(negatives.ids) for negatives in mined] == [[2, 3], [4], []]
@@ -138,3 +145,52 @@ def test_positives_and_vetoes(server: FakeServer, client: hardneg.Client) -> Non
         pool.reject_negatives([1], [3, 4])
     with pytest.raises(ValueError, match="scores"):
         pool.add_positives([1], [3], scores=[0.5, 0.5])
+
+
+def test_refused_pairs_are_an_error_that_names_them(server: FakeServer, client: hardneg.Client) -> None:
+    pool = client.create_pool("queries")
+    server.max_pairs = 2
+    with pytest.raises(hardneg.PairsRefused, match="3 pairs were refused: max_pairs 2 at row 2") as refused:
+        pool.add_positives([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], model_version=7)
+    assert server.requests[-1].model_version == 7
+    error = refused.value
+    assert isinstance(error, hardneg.ResourceExhausted)
+    assert (error.counts, error.rows.tolist(), error.rows.dtype) == (hardneg.PairCounts(2, 0), [2, 3, 4], np.int64)
+    assert error.limits == (hardneg.ReachedLimit(2, "max_pairs", 2),)
+    # Of several calls the rows are those of the whole.
+    server.max_pairs = 2 + 65_536
+    with pytest.raises(hardneg.PairsRefused) as refused:
+        pool.reject_negatives(np.full(65_539, 9), np.arange(65_539) + 100)
+    assert refused.value.rows.tolist() == [65_536, 65_537, 65_538]
+    assert refused.value.limits[0].row == 65_536
+    assert refused.value.counts.added_count == 65_536
+
+
+def test_labels_of_negatives_and_anchors() -> None:
+    ids = columns_pb2.IdColumn(u64s=columns_pb2.U64s(values=[1, 2, 3]))
+    message = mining_service_pb2.MineNegativesResponse(
+        offsets=[0, 2, 3], ids=ids, labels=[7, 0, 9], anchor_labels=[5, 0]
+    )
+    mined = MinedNegatives.from_proto(message, 2)
+    assert mined.labels is not None
+    assert mined.anchor_labels is not None
+    assert (mined.labels.dtype, mined.labels.tolist(), mined.anchor_labels.tolist()) == (np.uint32, [7, 0, 9], [5, 0])
+    first = mined[0]
+    assert first.labels is not None
+    assert (first.labels.tolist(), first.label) == ([7, 0], 5)
+    labels, _ = mined.dense("labels", fill=1)
+    assert labels.tolist() == [[7, 0], [9, 1]]
+    # Asked for, and no negatives: there are labels of the anchors only.
+    none = MinedNegatives.from_proto(
+        mining_service_pb2.MineNegativesResponse(
+            offsets=[0, 0], ids=columns_pb2.IdColumn(u64s=columns_pb2.U64s()), anchor_labels=[5]
+        ),
+        2,
+    )
+    assert none.labels is not None
+    assert (none.labels.size, none[0].label) == (0, 5)
+    bare = MinedNegatives.from_proto(mining_service_pb2.MineNegativesResponse(offsets=[0, 3], ids=ids), 3)
+    assert (bare.labels, bare.anchor_labels, bare[0].label) == (None, None, None)
+    del message.labels[0]
+    with pytest.raises(hardneg.HardnegError, match="labels"):
+        MinedNegatives.from_proto(message, 2)

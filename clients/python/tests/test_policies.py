@@ -317,7 +317,17 @@ def test_an_anchored_pool_from_end_to_end(real: hardneg.Client, name: str) -> No
     assert ((full.inclusion_probabilities > 0) & (full.inclusion_probabilities <= 1)).all()
     stats = pool.stats().anchored
     assert stats is not None
-    assert (stats.anchors, stats.positives, stats.vetoes) == (2, 2, 1)
+    assert (stats.anchors, stats.positives, stats.vetoes, stats.pairs_refused) == (2, 2, 1, 0)
+    pool.report([12, 13], [0.65, 0.75], anchors=[1, 1], labels=[5, 6], anchor_labels=[9, 9])
+    labelled = pool.mine_negatives([1], 3, shortfall="short", fields=["labels"])
+    assert labelled.labels is not None
+    assert (list(labelled[0].ids), labelled[0].labels.tolist(), labelled[0].label) == ([13, 12], [6, 5], 9)
+    with pytest.raises(hardneg.PairsRefused, match="max_positives_per_anchor 64 at row 0") as refused:
+        pool.add_positives(np.full(65, 3), np.arange(65) + 1000)
+    assert refused.value.rows.tolist() == list(range(65))
+    # A positive is scored as it was told last: the margin moves with it.
+    pool.add_positives([2], [200], scores=[0.9], model_version=2)
+    assert list(pool.mine_negatives([2], 4, shortfall="short")[0].ids) == [20, 21, 22]
     with pytest.raises(hardneg.FailedPrecondition):
         pool.mine_negatives([1], 4, shortfall="error")
 

@@ -21,7 +21,7 @@ from ._activity import (
     VersionCount,
     WorkerActivity,
 )
-from ._anchored import PairCounts
+from ._anchored import PairCounts, PairsRefused, ReachedLimit
 from ._anchors import Anchored, DistanceWeighting, NegativePolicy
 from ._balance import Balance
 from ._batches import BatchStream
@@ -125,6 +125,7 @@ __all__ = [
     "Normalization",
     "NotFound",
     "PairCounts",
+    "PairsRefused",
     "PermissionDenied",
     "Pool",
     "PoolActivity",
@@ -137,6 +138,7 @@ __all__ = [
     "QuarantinedSample",
     "QueueFull",
     "RankWindow",
+    "ReachedLimit",
     "Rejection",
     "ReportCounts",
     "ResourceExhausted",

@@ -6,10 +6,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import grpc
+import numpy as np
+import numpy.typing as npt
+
 from . import _columns
 from ._anchors import DistanceWeighting, NegativePolicy
 from ._choices import NegativeStrategy, Shortfall
 from ._columns import FloatsLike, Ids, IdsLike
+from ._errors import ResourceExhausted
 from ._handle import Handle
 from ._negatives import NEGATIVE_FIELDS, MinedNegatives, NegativeField
 from ._policy import AgeWindow, VersionWindow
@@ -27,6 +32,47 @@ class PairCounts:
 
     added_count: int = 0
     removed_count: int = 0
+
+
+@dataclass(frozen=True)
+class ReachedLimit:
+    """A limit of the pool that pairs would have gone over.
+
+    Attributes:
+        row: The first row of the anchor that would have had too many, or the first row for which there was no place.
+        limit: A field of `Anchored`: ``"max_positives_per_anchor"``, ``"max_vetoes_per_anchor"``, ``"max_anchors"`` or
+            ``"max_pairs"``.
+        max: Its value.
+    """
+
+    row: int
+    limit: str
+    max: int
+
+
+class PairsRefused(ResourceExhausted):
+    """The pool has no room for some pairs: they are not known, and may be served as negatives. All others are known.
+
+    A large pool is in parts, by the anchor's hash: each remembers all of its pairs of a call, or none where one of its
+    anchors would have too many. So a pair may be refused for the sake of another: send the rest again.
+
+    Attributes:
+        counts: What became of the others.
+        rows: int64, the rows that were refused, in order.
+        limits: Why, in order of their rows.
+    """
+
+    def __init__(self, counts: PairCounts, rows: npt.NDArray[np.int64], limits: tuple[ReachedLimit, ...]) -> None:
+        why = ", ".join(f"{reached.limit} {reached.max} at row {reached.row}" for reached in limits[:3])
+        more = f" and {len(limits) - 3} more" if len(limits) > 3 else ""
+        super().__init__(
+            f"{len(rows)} pairs were refused: {why}{more}",
+            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+            reason="PAIRS_REFUSED",
+        )
+        self.counts = counts
+        self.rows = rows
+        self.limits = limits
 
 
 class PoolAnchors(Handle):
@@ -138,6 +184,7 @@ class PoolAnchors(Handle):
         positives: IdsLike,
         scores: FloatsLike | None = None,
         *,
+        model_version: int = 0,
         timeout: float | None = None,
     ) -> PairCounts:
         """Names known positives of anchors: never served as their negatives.
@@ -145,13 +192,18 @@ class PoolAnchors(Handle):
         Args:
             anchors: Shape (n,); an anchor may be in several rows. More than 65,536 rows are sent in several calls.
             positives: The positive of each row.
-            scores: Their scores, NaN where unknown: the lowest of an anchor counts for margins.
+            scores: Their scores, NaN where unknown. Of each positive the one told last is kept, and of an anchor the
+                lowest counts for margins (the highest where lower is harder).
+            model_version: Version of the model that computed the scores.
             timeout: Seconds a call.
+
+        Raises:
+            PairsRefused: There is no room for some of them; it names the rows. All others are known from now on.
 
         Example:
             >>> pool.add_positives([1, 1, 2], [10, 11, 20], scores=[0.9, 0.8, 0.95])
         """
-        counts = PairCounts()
+        marked = _Marked()
         known, others = _pairs(anchors, positives, "positives")
         values = None if scores is None else _columns.normalize_floats(scores, len(known))
         for rows in _slices(len(known)):
@@ -161,9 +213,10 @@ class PoolAnchors(Handle):
                 anchors=_columns.encode_ids(known[rows]),
                 positives=_columns.encode_ids(others[rows]),
                 scores=None if values is None else _columns.encode_floats(values[rows], absent=True),
+                model_version=model_version,
             )
-            counts = _sum(counts, self._transport.call("mining", "AddPositives", request, timeout=timeout))
-        return counts
+            marked.add(self._transport.call("mining", "AddPositives", request, timeout=timeout), rows.start)
+        return marked.counts()
 
     def reject_negatives(self, anchors: IdsLike, negatives: IdsLike, *, timeout: float | None = None) -> PairCounts:
         """Vetoes negatives of anchors, by a cross-encoder's or a person's verdict: never served for them again.
@@ -173,13 +226,16 @@ class PoolAnchors(Handle):
             negatives: The vetoed negative of each row.
             timeout: Seconds a call.
 
+        Raises:
+            PairsRefused: As of `add_positives`.
+
         Example:
             >>> mined = pool.mine_negatives(queries, 7)
             >>> anchor_of_row = np.repeat(queries, mined.counts)
             >>> false = cross_encoder(anchor_of_row, mined.ids) > 0.5
             >>> pool.reject_negatives(anchor_of_row[false], mined.ids[false])
         """
-        counts = PairCounts()
+        marked = _Marked()
         known, others = _pairs(anchors, negatives, "negatives")
         for rows in _slices(len(known)):
             request = mining_service_pb2.RejectNegativesRequest(
@@ -188,8 +244,8 @@ class PoolAnchors(Handle):
                 anchors=_columns.encode_ids(known[rows]),
                 negatives=_columns.encode_ids(others[rows]),
             )
-            counts = _sum(counts, self._transport.call("mining", "RejectNegatives", request, timeout=timeout))
-        return counts
+            marked.add(self._transport.call("mining", "RejectNegatives", request, timeout=timeout), rows.start)
+        return marked.counts()
 
 
 def _pairs(anchors: IdsLike, others: IdsLike, name: str) -> tuple[Ids, Ids]:
@@ -203,8 +259,34 @@ def _slices(rows: int) -> Iterator[slice]:
     return (slice(start, start + _columns.ROWS_MAX) for start in range(0, rows, _columns.ROWS_MAX))
 
 
-def _sum(
-    counts: PairCounts,
-    answer: mining_service_pb2.AddPositivesResponse | mining_service_pb2.RejectNegativesResponse,
-) -> PairCounts:
-    return PairCounts(counts.added_count + answer.added_count, counts.removed_count + answer.removed_count)
+class _Marked:
+    """What became of the pairs of several calls."""
+
+    def __init__(self) -> None:
+        self.added = self.removed = 0
+        self.rows: list[int] = []
+        self.limits: list[ReachedLimit] = []
+
+    def add(
+        self,
+        answer: mining_service_pb2.AddPositivesResponse | mining_service_pb2.RejectNegativesResponse,
+        first: int,
+    ) -> None:
+        """The answer to the rows from `first` on."""
+        self.added += answer.added_count
+        self.removed += answer.removed_count
+        self.rows += [first + row for row in answer.refused.rows]
+        self.limits += [
+            ReachedLimit(first + reached.row, reached.limit, reached.max) for reached in answer.refused.limits
+        ]
+
+    def counts(self) -> PairCounts:
+        """The sums.
+
+        Raises:
+            PairsRefused: Some were refused.
+        """
+        counts = PairCounts(self.added, self.removed)
+        if self.rows:
+            raise PairsRefused(counts, np.array(self.rows, dtype=np.int64), tuple(self.limits))
+        return counts

@@ -19,6 +19,7 @@ class Anchored:
         max_anchors: Anchors; default 1,048,576. Rows of further ones are dropped and counted.
         max_positives_per_anchor: Known positives remembered; default 64.
         max_vetoes_per_anchor: Vetoed negatives remembered; default 256.
+        max_pairs: Known positives and vetoes of all anchors together; default 16 for each of max_anchors.
         absolute_margin: Of requests that give none. When an anchor has too many negatives, those that fail it go first.
         relative_margin: Likewise. 0.05 is NV-Retriever's: a negative scores at most 95 % of the positive.
         anchor_id_kind: ``"u64"`` or ``"string"``.
@@ -31,6 +32,7 @@ class Anchored:
     max_anchors: int | None = None
     max_positives_per_anchor: int | None = None
     max_vetoes_per_anchor: int | None = None
+    max_pairs: int | None = None
     absolute_margin: float | None = None
     relative_margin: float | None = None
     anchor_id_kind: IdKind | str = IdKind.U64
@@ -62,7 +64,7 @@ class Anchored:
         )
 
 
-_SIZES = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor")
+_SIZES = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "max_pairs")
 _MARGINS = ("absolute_margin", "relative_margin")
 
 

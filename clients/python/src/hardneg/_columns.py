@@ -112,15 +112,15 @@ def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> li
     return listed
 
 
-def normalize_strata(values: IntsLike, rows: int) -> npt.NDArray[np.uint32]:
-    """Strata as a uint32 array of `rows` rows that shares no memory with the input."""
+def normalize_numbers(values: IntsLike, rows: int, *, name: str) -> npt.NDArray[np.uint32]:
+    """Strata or labels as a uint32 array of `rows` rows that shares no memory with the input."""
     array = np.asarray(_array(values))
     if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"strata must be integers, not {array.dtype}")
+        raise TypeError(f"{name} must be integers, not {array.dtype}")
     if array.shape != (rows,):
-        raise ValueError(f"strata must have shape ({rows},), one per id, not {array.shape}")
+        raise ValueError(f"{name} must have shape ({rows},), one per id, not {array.shape}")
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < 2**32):
-        raise ValueError("strata must be from 0 to 2^32-1")
+        raise ValueError(f"{name} must be from 0 to 2^32-1")
     return np.array(array, dtype=np.uint32)
 
 

@@ -18,19 +18,23 @@ from ._proto import mining_service_pb2
 from ._stats import FilterCounts
 
 #: Columns that negatives may carry beside their ids.
-NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources", "ages", "positive_scores"]
+NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "labels"]
 NEGATIVE_FIELDS: tuple[NegativeField, ...] = (
     "scores",
     "inclusion_probabilities",
     "sources",
     "ages",
     "positive_scores",
+    "labels",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class AnchorNegatives:
-    """The negatives of one anchor. ``len(negatives)`` is their number; columns as in `MinedNegatives`."""
+    """The negatives of one anchor. ``len(negatives)`` is their number; columns as in `MinedNegatives`.
+
+    `label` is the anchor's own, `labels` are those of its negatives.
+    """
 
     ids: Ids
     scores: npt.NDArray[np.float32] | None
@@ -38,6 +42,8 @@ class AnchorNegatives:
     sources: npt.NDArray[np.uint8] | None
     ages: npt.NDArray[np.float32] | None
     positive_score: float | None
+    labels: npt.NDArray[np.uint32] | None = None
+    label: int | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +66,8 @@ class MinedNegatives:
         sources: uint8 (rows,), values of `Source`; None if not asked for.
         ages: float32 (rows,), seconds or steps; NaN where the score is; None if not asked for.
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
+        labels: uint32 (rows,), 0 where the negative has none; None if not asked for (``fields=["labels"]``).
+        anchor_labels: uint32 (n,), 0 where the anchor has none; None if `labels` were not asked for.
         num_negatives: As asked for.
         policy: As applied, every default filled in.
         seed: As applied.
@@ -85,6 +93,8 @@ class MinedNegatives:
     background_count: int
     filtered: FilterCounts
     pool_uid: int
+    labels: npt.NDArray[np.uint32] | None = None
+    anchor_labels: npt.NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -106,6 +116,8 @@ class MinedNegatives:
             sources=cut(self.sources),
             ages=cut(self.ages),
             positive_score=None if self.positive_scores is None else float(self.positive_scores[anchor]),
+            labels=cut(self.labels),
+            label=None if self.anchor_labels is None else int(self.anchor_labels[anchor]),
         )
 
     def __iter__(self) -> Iterator[AnchorNegatives]:
@@ -130,7 +142,7 @@ class MinedNegatives:
 
     def dense(
         self,
-        column: Literal["ids", "scores", "inclusion_probabilities", "sources", "ages"] = "ids",
+        column: Literal["ids", "scores", "inclusion_probabilities", "sources", "ages", "labels"] = "ids",
         *,
         fill: Any = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -193,6 +205,13 @@ class MinedNegatives:
         def floats(name: str, length: int = rows) -> npt.NDArray[np.float32] | None:
             return _columns.decode_floats(getattr(message, name), length, name=name)
 
+        def labels(name: str, length: int) -> npt.NDArray[np.uint32] | None:
+            column = np.array(getattr(message, name), dtype=np.uint32)
+            if len(column) not in (0, length):
+                raise HardnegError(f"malformed answer: column {name} has {len(column)} rows, not {length}")
+            # An answer without rows has none to show; whoever asked for labels has those of the anchors.
+            return column if len(message.anchor_labels) else None
+
         sources = np.frombuffer(message.sources, dtype=np.uint8)
         if len(sources) not in (0, rows):
             raise HardnegError(f"malformed answer: column sources has {len(sources)} rows, ids have {rows}")
@@ -212,4 +231,6 @@ class MinedNegatives:
             background_count=message.background_count,
             filtered=FilterCounts.from_proto(message.filtered),
             pool_uid=message.pool_uid,
+            labels=labels("labels", rows),
+            anchor_labels=labels("anchor_labels", len(offsets) - 1),
         )

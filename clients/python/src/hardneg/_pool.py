@@ -71,6 +71,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
         anchors: IdsLike | None = None,
         positive_scores: FloatsLike | None = None,
         reference_scores: FloatsLike | None = None,
+        labels: IntsLike | None = None,
+        anchor_labels: IntsLike | None = None,
         timeout: float | None = None,
     ) -> Ack:
         """Reports scores in one call and waits for the answer. For training loops see `score_stream`.
@@ -88,9 +90,12 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             groups: Each sample's image, clip or the like, integers (0: none) or strings (empty: none), for
                 `Balance.max_per_group`.
             anchors: The anchor that each sample is a negative of; required in an anchored pool.
-            positive_scores: The score of that anchor's positive, NaN where unknown, for margins.
+            positive_scores: The score of that anchor's positive, NaN where unknown, for margins: the last one told
+                counts, beside those that `add_positives` tells by name.
             reference_scores: The score by a reference model (an irreducible loss), 0 where there is none: what is
                 stored is score - reference. Mindermann et al. 2022.
+            labels: Anchored pools: each sample's label (a class, a document), 0 to 2^32-1; 0 is none.
+            anchor_labels: Each anchor's label, likewise.
             timeout: Seconds a batch; default the client's.
 
         Raises:
@@ -111,6 +116,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             anchors=anchors,
             positive_scores=positive_scores,
             reference_scores=reference_scores,
+            labels=labels,
+            anchor_labels=anchor_labels,
         )
         ack: Ack | None = None
         size = columns.rows_a_message

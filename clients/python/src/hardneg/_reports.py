@@ -21,7 +21,7 @@ class ReportCounts:
         dropped: Too easy for the hard store, and not in the background's sample.
         non_finite: NaN or infinite, never stored.
         coalesced: Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools:
-            superseded by a later row of the same anchor and negative.
+            their anchor and id stand in an earlier row.
         duplicate: Applied before: the batch is a resend.
         stale: Older, by step, than what is stored.
         out_of_range: Outside the pool's dense id space.

@@ -16,6 +16,7 @@ from ._proto import mining_service_pb2
 
 _ID_COLUMNS = ("ids", "anchors", "groups")
 _FLOAT_COLUMNS = ("scores", "positive_scores", "reference_scores")
+_NUMBER_COLUMNS = ("strata", "labels", "anchor_labels")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Rows:
     strata: npt.NDArray[np.uint32] | None = None
     groups: Ids | None = None
     reference_scores: npt.NDArray[np.float32] | None = None
+    labels: npt.NDArray[np.uint32] | None = None
+    anchor_labels: npt.NDArray[np.uint32] | None = None
 
     @classmethod
     def of(
@@ -43,6 +46,8 @@ class Rows:
         strata: IntsLike | None,
         groups: IdsLike | None,
         reference_scores: FloatsLike | None,
+        labels: IntsLike | None,
+        anchor_labels: IntsLike | None,
     ) -> Rows:
         """What a caller gave, copied and checked.
 
@@ -64,15 +69,20 @@ class Rows:
         def floats(values: FloatsLike | None, name: str) -> npt.NDArray[np.float32] | None:
             return None if values is None else _columns.normalize_floats(values, n, name=name)
 
+        def numbers(values: IntsLike | None, name: str) -> npt.NDArray[np.uint32] | None:
+            return None if values is None else _columns.normalize_numbers(values, n, name=name)
+
         return cls(
             ids=known,
             scores=_columns.normalize_floats(scores, n),
             payloads=_columns.normalize_payloads(payloads, n),
             anchors=keys(anchors, "anchors"),
             positive_scores=floats(positive_scores, "positive_scores"),
-            strata=None if strata is None else _columns.normalize_strata(strata, n),
+            strata=numbers(strata, "strata"),
             groups=keys(groups, "groups", empty=True),
             reference_scores=floats(reference_scores, "reference_scores"),
+            labels=numbers(labels, "labels"),
+            anchor_labels=numbers(anchor_labels, "anchor_labels"),
         )
 
     def __len__(self) -> int:
@@ -111,7 +121,7 @@ class Rows:
     def rows_a_message(self) -> int:
         """How many of these rows fit into one message, whichever they are."""
         widths = [_columns.width(getattr(self, name)) for name in (*_ID_COLUMNS, "payloads")]
-        widths += [4 for name in (*_FLOAT_COLUMNS, "strata") if getattr(self, name) is not None]
+        widths += [4 for name in (*_FLOAT_COLUMNS, *_NUMBER_COLUMNS) if getattr(self, name) is not None]
         return _columns.rows_of_width(sum(widths))
 
     def write(self, batch: mining_service_pb2.ScoreBatch) -> None:
@@ -124,8 +134,9 @@ class Rows:
             batch.anchors.CopyFrom(_columns.encode_ids(self.anchors))
         if self.positive_scores is not None:
             batch.positive_scores.CopyFrom(_columns.encode_floats(self.positive_scores, absent=True))
-        if self.strata is not None:
-            batch.strata.extend(self.strata.tolist())
+        for name in _NUMBER_COLUMNS:
+            if (numbers := getattr(self, name)) is not None:
+                getattr(batch, name).extend(numbers.tolist())
         if self.groups is not None:
             batch.groups.CopyFrom(_columns.encode_ids(self.groups))
         if self.reference_scores is not None:

@@ -132,6 +132,7 @@ class AnchoredStats:
         positives: Their known positives.
         vetoes: Their vetoes.
         anchors_refused: Rows dropped because their anchor was one too many.
+        pairs_refused: Known positives and vetoes that were not remembered, because a limit was reached.
     """
 
     anchors: int = 0
@@ -139,6 +140,7 @@ class AnchoredStats:
     positives: int = 0
     vetoes: int = 0
     anchors_refused: int = 0
+    pairs_refused: int = 0
 
     @classmethod
     def from_proto(cls, message: pool_pb2.AnchoredStats) -> AnchoredStats:

@@ -199,6 +199,8 @@ class ScoreStream:
         anchors: IdsLike | None = None,
         positive_scores: FloatsLike | None = None,
         reference_scores: FloatsLike | None = None,
+        labels: IntsLike | None = None,
+        anchor_labels: IntsLike | None = None,
         timeout: float | None = _BLOCK_S,
     ) -> int:
         """Queues scores for sending and returns; the arrays are copied and may be reused at once.
@@ -214,6 +216,8 @@ class ScoreStream:
             anchors: See `Pool.report`.
             positive_scores: See `Pool.report`.
             reference_scores: See `Pool.report`.
+            labels: See `Pool.report`.
+            anchor_labels: See `Pool.report`.
             timeout: With ``on_full="block"``: seconds to wait for room. None is 30 s: there is no endless wait.
 
         Returns:
@@ -233,6 +237,8 @@ class ScoreStream:
             anchors=anchors,
             positive_scores=positive_scores,
             reference_scores=reference_scores,
+            labels=labels,
+            anchor_labels=anchor_labels,
         )
         if not 0 <= step < 2**64:
             raise ValueError("step must be from 0 to 2^64-1")

@@ -89,7 +89,7 @@ NEGATIVE_STRATEGY_SEMI_HARD: NegativeStrategy
 NEGATIVE_STRATEGY_DISTANCE_WEIGHTED: NegativeStrategy
 
 class ScoreBatch(_message.Message):
-    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups", "reference_scores")
+    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups", "reference_scores", "labels", "anchor_labels")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,8 @@ class ScoreBatch(_message.Message):
     STRATA_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_LABELS_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     worker_id: str
@@ -120,7 +122,9 @@ class ScoreBatch(_message.Message):
     strata: _containers.RepeatedScalarFieldContainer[int]
     groups: _columns_pb2.IdColumn
     reference_scores: _columns_pb2.FloatColumn
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[int]
+    anchor_labels: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ScoreAck(_message.Message):
     __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid")
@@ -481,21 +485,23 @@ class DistanceWeighting(_message.Message):
     def __init__(self, dimension: _Optional[int] = ..., cutoff: _Optional[float] = ..., max_distance: _Optional[float] = ...) -> None: ...
 
 class NegativeFields(_message.Message):
-    __slots__ = ("scores", "inclusion_probabilities", "sources", "ages", "positive_scores")
+    __slots__ = ("scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "labels")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     AGES_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     scores: bool
     inclusion_probabilities: bool
     sources: bool
     ages: bool
     positive_scores: bool
-    def __init__(self, scores: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., positive_scores: bool = ...) -> None: ...
+    labels: bool
+    def __init__(self, scores: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., positive_scores: bool = ..., labels: bool = ...) -> None: ...
 
 class MineNegativesResponse(_message.Message):
-    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid")
+    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid", "labels", "anchor_labels")
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +516,8 @@ class MineNegativesResponse(_message.Message):
     BACKGROUND_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTERED_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_LABELS_FIELD_NUMBER: _ClassVar[int]
     offsets: _containers.RepeatedScalarFieldContainer[int]
     ids: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
@@ -524,29 +532,53 @@ class MineNegativesResponse(_message.Message):
     background_count: int
     filtered: _pool_pb2.FilterCounts
     pool_uid: int
-    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[int]
+    anchor_labels: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AddPositivesRequest(_message.Message):
-    __slots__ = ("pool", "pool_uid", "anchors", "positives", "scores")
+    __slots__ = ("pool", "pool_uid", "anchors", "positives", "scores", "model_version")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     ANCHORS_FIELD_NUMBER: _ClassVar[int]
     POSITIVES_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     anchors: _columns_pb2.IdColumn
     positives: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positives: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ...) -> None: ...
+    model_version: int
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positives: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_version: _Optional[int] = ...) -> None: ...
 
 class AddPositivesResponse(_message.Message):
-    __slots__ = ("added_count", "removed_count")
+    __slots__ = ("added_count", "removed_count", "refused")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     added_count: int
     removed_count: int
-    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...
+    refused: RefusedPairs
+    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., refused: _Optional[_Union[RefusedPairs, _Mapping[str, object]]] = ...) -> None: ...
+
+class RefusedPairs(_message.Message):
+    __slots__ = ("rows", "limits")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    limits: _containers.RepeatedCompositeFieldContainer[ReachedLimit]
+    def __init__(self, rows: _Optional[_Iterable[int]] = ..., limits: _Optional[_Iterable[_Union[ReachedLimit, _Mapping[str, object]]]] = ...) -> None: ...
+
+class ReachedLimit(_message.Message):
+    __slots__ = ("row", "limit", "max")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    limit: str
+    max: int
+    def __init__(self, row: _Optional[int] = ..., limit: _Optional[str] = ..., max: _Optional[int] = ...) -> None: ...
 
 class RejectNegativesRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "anchors", "negatives")
@@ -561,9 +593,11 @@ class RejectNegativesRequest(_message.Message):
     def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., negatives: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ...) -> None: ...
 
 class RejectNegativesResponse(_message.Message):
-    __slots__ = ("added_count", "removed_count")
+    __slots__ = ("added_count", "removed_count", "refused")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     added_count: int
     removed_count: int
-    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...
+    refused: RefusedPairs
+    def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., refused: _Optional[_Union[RefusedPairs, _Mapping[str, object]]] = ...) -> None: ...

@@ -152,8 +152,8 @@ class MiningServiceServicer(object):
 
     def AddPositives(self, request, context):
         """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
-        any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
-        RESOURCE_EXHAUSTED names the limit.
+        any request that begins after the answer. Anchors need not have been reported. Pairs for which there is no room are not
+        remembered, and named in the answer (`refused`): look at it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -308,8 +308,8 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
 
     AddPositives: _MiningServiceAddPositivesType
     """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
-    any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
-    RESOURCE_EXHAUSTED names the limit.
+    any request that begins after the answer. Anchors need not have been reported. Pairs for which there is no room are not
+    remembered, and named in the answer (`refused`): look at it.
     """
 
     RejectNegatives: _MiningServiceRejectNegativesType
@@ -438,8 +438,8 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[mining_service_pb2.AddPositivesResponse, collections.abc.Awaitable[mining_service_pb2.AddPositivesResponse]]:
         """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
-        any request that begins after the answer. Anchors need not have been reported. All pairs are remembered, or none:
-        RESOURCE_EXHAUSTED names the limit.
+        any request that begins after the answer. Anchors need not have been reported. Pairs for which there is no room are not
+        remembered, and named in the answer (`refused`): look at it.
         """
 
     @abc.abstractmethod

@@ -116,7 +116,7 @@ class PoolSpec(_message.Message):
     def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping[str, object]]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping[str, object]]] = ..., decay: _Optional[_Union[Decay, _Mapping[str, object]]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping[str, object]]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping[str, object]]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ..., anchored: _Optional[_Union[AnchoredSpec, _Mapping[str, object]]] = ..., quarantine: _Optional[_Union[Quarantine, _Mapping[str, object]]] = ..., flow: _Optional[_Union[Flow, _Mapping[str, object]]] = ..., control_fraction: _Optional[float] = ...) -> None: ...
 
 class AnchoredSpec(_message.Message):
-    __slots__ = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "absolute_margin", "relative_margin", "anchor_id_kind")
+    __slots__ = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "absolute_margin", "relative_margin", "anchor_id_kind", "max_pairs")
     NEGATIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
     MAX_ANCHORS_FIELD_NUMBER: _ClassVar[int]
     MAX_POSITIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class AnchoredSpec(_message.Message):
     ABSOLUTE_MARGIN_FIELD_NUMBER: _ClassVar[int]
     RELATIVE_MARGIN_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_ID_KIND_FIELD_NUMBER: _ClassVar[int]
+    MAX_PAIRS_FIELD_NUMBER: _ClassVar[int]
     negatives_per_anchor: int
     max_anchors: int
     max_positives_per_anchor: int
@@ -131,7 +132,8 @@ class AnchoredSpec(_message.Message):
     absolute_margin: float
     relative_margin: float
     anchor_id_kind: IdKind
-    def __init__(self, negatives_per_anchor: _Optional[int] = ..., max_anchors: _Optional[int] = ..., max_positives_per_anchor: _Optional[int] = ..., max_vetoes_per_anchor: _Optional[int] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., anchor_id_kind: _Optional[_Union[IdKind, str]] = ...) -> None: ...
+    max_pairs: int
+    def __init__(self, negatives_per_anchor: _Optional[int] = ..., max_anchors: _Optional[int] = ..., max_positives_per_anchor: _Optional[int] = ..., max_vetoes_per_anchor: _Optional[int] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., anchor_id_kind: _Optional[_Union[IdKind, str]] = ..., max_pairs: _Optional[int] = ...) -> None: ...
 
 class Quarantine(_message.Message):
     __slots__ = ("quantile", "reports", "capacity")
@@ -344,18 +346,20 @@ class StratumShare(_message.Message):
     def __init__(self, stratum: _Optional[int] = ..., reported: _Optional[float] = ..., served: _Optional[float] = ...) -> None: ...
 
 class AnchoredStats(_message.Message):
-    __slots__ = ("anchors", "negatives", "positives", "vetoes", "anchors_refused")
+    __slots__ = ("anchors", "negatives", "positives", "vetoes", "anchors_refused", "pairs_refused")
     ANCHORS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVES_FIELD_NUMBER: _ClassVar[int]
     POSITIVES_FIELD_NUMBER: _ClassVar[int]
     VETOES_FIELD_NUMBER: _ClassVar[int]
     ANCHORS_REFUSED_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_REFUSED_FIELD_NUMBER: _ClassVar[int]
     anchors: int
     negatives: int
     positives: int
     vetoes: int
     anchors_refused: int
-    def __init__(self, anchors: _Optional[int] = ..., negatives: _Optional[int] = ..., positives: _Optional[int] = ..., vetoes: _Optional[int] = ..., anchors_refused: _Optional[int] = ...) -> None: ...
+    pairs_refused: int
+    def __init__(self, anchors: _Optional[int] = ..., negatives: _Optional[int] = ..., positives: _Optional[int] = ..., vetoes: _Optional[int] = ..., anchors_refused: _Optional[int] = ..., pairs_refused: _Optional[int] = ...) -> None: ...
 
 class PoolSizes(_message.Message):
     __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")

@@ -488,7 +488,7 @@ WORKERS = [
         "Steps a second",
         "How fast the clock of step pools goes. Healthy: your training's steps a second; 0 stops scores from ageing.",
         "short",
-        (f"deriv(hardneg_pool_step{POOL}[5m])", "{{pool}}"),
+        (f"deriv(hardneg_pool_tick{POOL}[5m])", "{{pool}}"),
     ),
 ]
 

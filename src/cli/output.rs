@@ -142,6 +142,7 @@ pub(super) fn pool_json(pool: &pb::Pool) -> Value {
         "etag": pool.etag,
         "create_time": create_time,
         "spec": pool.spec.as_ref().map(spec_json),
+        "run": pool.run.as_ref().map(run_json),
     })
 }
 
@@ -324,6 +325,11 @@ pub(super) fn sizes_json(sizes: &pb::PoolSizes) -> Value {
     })
 }
 
+/// A pool's current run as JSON.
+pub(super) fn run_json(run: &pb::Run) -> Value {
+    json!({ "run_id": run.run_id, "first_step": run.first_step, "step": run.step, "tick": run.tick })
+}
+
 /// A pool's figures as JSON.
 pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
     let mut value = json!({
@@ -331,7 +337,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
         "uid": stats.uid.to_string(),
         "sizes": stats.sizes.as_ref().map(sizes_json),
         "counts": counts_json(&stats.counts.unwrap_or_default()),
-        "step": stats.step,
+        "run": stats.run.as_ref().map(run_json),
         "filtered": stats.filtered.as_ref().map(filtered_json),
     });
     for (name, count) in stats_counters(stats) {

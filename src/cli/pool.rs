@@ -246,9 +246,20 @@ fn describe(pool: &pb::Pool) -> String {
                 )
             }),
         ),
+        (
+            "run",
+            pool.run.as_ref().map_or("none".to_owned(), |run| {
+                format!("{}, step {}, tick {}", run_text(run), grouped(run.step), grouped(run.tick))
+            }),
+        ),
         ("payloads", format!("up to {} bytes", spec.max_payload_bytes)),
         ("durability", short_name(spec.durability().as_str_name(), "DURABILITY_")),
     ])
+}
+
+/// The run's name, in words where it has none.
+fn run_text(run: &pb::Run) -> String {
+    if run.run_id.is_empty() { "without a name".to_owned() } else { run.run_id.clone() }
 }
 
 fn describe_stats(stats: &pb::PoolStats) -> String {
@@ -264,8 +275,8 @@ fn describe_stats(stats: &pb::PoolStats) -> String {
             sizes.floor_log2.map_or("none: there is room".to_owned(), |floor| format!("{floor:.3}")),
         ),
     ];
-    if let Some(step) = stats.step {
-        rows.push(("step", grouped(step)));
+    if let Some(run) = &stats.run {
+        rows.extend([("run", run_text(run)), ("step", grouped(run.step)), ("tick", grouped(run.tick))]);
     }
     let reported = stats.counts.unwrap_or_default();
     rows.extend(counts(&reported).map(|(name, count)| (name, grouped(count))));

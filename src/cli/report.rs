@@ -24,6 +24,7 @@ Examples:
   hardneg report scores.csv --pool faces            columns id,score and optionally step
   hardneg report scores.npy --pool faces            structured array with id and score, or N x 2 floats
   hardneg report scores.parquet --pool faces --model-version 3 --strata class --groups image
+  hardneg report scores.csv --pool faces --run-id retrain-7
   hardneg report pairs.parquet --pool queries --anchors query --positive-scores positive --labels document
   score-my-model | hardneg report - --pool faces    CSV from standard input";
 
@@ -44,6 +45,10 @@ pub(super) struct Args {
     /// The training step of rows without a step column
     #[arg(long, value_name = "N")]
     step: Option<u64>,
+    /// The training run that counts the steps, in a pool that ages by steps: the same for all workers, another when a training starts
+    /// again or resumes [default: by torchrun's variables]
+    #[arg(long, value_name = "TEXT")]
+    run_id: Option<String>,
     /// The version of the model that computed the scores
     #[arg(long, value_name = "N", default_value_t = 0)]
     model_version: u32,
@@ -107,6 +112,7 @@ impl Columns {
 pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let mut options = connection.options();
     options.worker_id.clone_from(&args.worker_id);
+    options.run_id.clone_from(&args.run_id);
     let client = crate::client::Client::connect_with(&connection.server, options).await?;
     let pool = client.get_pool(&args.pool).await?;
     let spec = pool.spec.unwrap_or_default();
@@ -151,6 +157,12 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     }
     match (problem, summary.first_rejection) {
         (Some(problem), _) => Err(problem),
+        (None, None) if summary.stale > 0 => anyhow::bail!(
+            "{} of {} batches were stale: over half of their rows are older than what is stored; a training that starts again or \
+             resumes needs a new --run-id",
+            summary.stale,
+            summary.batches
+        ),
         (None, None) => Ok(()),
         (None, Some(first)) => anyhow::bail!(
             "{} of {} batches were rejected; the first: {first}",
@@ -235,6 +247,7 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
             "batches": summary.batches,
             "rejected_batches": summary.rejected,
             "duplicate_batches": summary.duplicates,
+            "stale_batches": summary.stale,
             "reconnects": summary.reconnects,
             "counts": counts_json(&summary.counts),
         }));
@@ -243,6 +256,7 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
     let optional = [
         ("rejected_batches", summary.rejected),
         ("duplicate_batches", summary.duplicates),
+        ("stale_batches", summary.stale),
         ("reconnects", summary.reconnects),
     ];
     for (name, count) in optional.into_iter().chain(counts(&summary.counts)) {

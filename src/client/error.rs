@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::options::root_cause;
+use super::pb;
 use crate::proto::columns::ColumnError;
 
 /// Any failure of a client call.
@@ -41,6 +42,16 @@ pub enum Error {
         sequence: u64,
         /// Why, as in a unary call.
         status: Box<Status>,
+    },
+    /// A batch was applied, but over half of its rows were stale: what is stored is of later steps. The worker is behind, or has
+    /// started again without a new run_id. Whoever expects that reads the ack and goes on.
+    #[error(
+        "batch {} was stale: {} of its rows are older than what is stored; a run that starts again or resumes needs a new run_id",
+        ack.sequence, ack.counts.unwrap_or_default().stale
+    )]
+    Stale {
+        /// What became of the rows.
+        ack: Box<pb::ScoreAck>,
     },
     /// Columns of different lengths were given.
     #[error("{ids} ids but {scores} scores")]
@@ -113,7 +124,8 @@ impl Error {
         }
     }
 
-    /// The gRPC code; UNAVAILABLE when no connection came about, INTERNAL for a malformed answer.
+    /// The gRPC code; UNAVAILABLE when no connection came about, INTERNAL for a malformed answer, FAILED_PRECONDITION for a
+    /// stale batch.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -124,6 +136,7 @@ impl Error {
             | Self::ColumnLength { .. }
             | Self::Offsets { .. }
             | Self::Protocol { .. } => Code::Internal,
+            Self::Stale { .. } => Code::FailedPrecondition,
             Self::Closed => Code::Cancelled,
         }
     }

@@ -21,6 +21,7 @@ mod mine;
 mod negatives;
 mod options;
 mod retry;
+mod run;
 mod samples;
 mod score_batch;
 mod score_stream;
@@ -48,6 +49,7 @@ pub use error::Error;
 pub use mine::MineRequest;
 pub use negatives::{Negatives, NegativesRequest};
 pub use options::{ClientOptions, Headers};
+pub use run::run_id_from_env;
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
 
@@ -70,6 +72,7 @@ struct Inner {
     next_channel: AtomicUsize,
     options: ClientOptions,
     worker_id: String,
+    run_id: String,
     /// Random, so that a restarted worker may count its batches from 1 again. Never 0.
     worker_epoch: u64,
     next_sequence: AtomicU64,
@@ -114,12 +117,14 @@ impl Client {
     /// Over channels made elsewhere (an in-memory transport, a balanced channel); at least one.
     fn over(channels: Vec<Channel>, options: ClientOptions) -> Self {
         let worker_id = options.worker_id.clone().unwrap_or_default();
+        let run_id = options.run_id.clone().or_else(run_id_from_env).unwrap_or_default();
         Self {
             inner: Arc::new(Inner {
                 channels,
                 next_channel: AtomicUsize::new(0),
                 options,
                 worker_id,
+                run_id,
                 worker_epoch: new_epoch(),
                 next_sequence: AtomicU64::new(1),
             }),
@@ -325,18 +330,19 @@ impl Client {
     /// Reports one batch. A resend after a broken connection carries the same sequence: it counts once.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` naming the column, `NOT_FOUND`, `RESOURCE_EXHAUSTED` with a retry delay.
+    /// `INVALID_ARGUMENT` naming the column, `NOT_FOUND`, `RESOURCE_EXHAUSTED` with a retry delay, `FAILED_PRECONDITION` with the
+    /// reason RUN_ENDED, RUN_MISSING or STEP_BEHIND; [`Error::Stale`], whose ack tells what was applied.
     pub async fn report_batch(&self, batch: ScoreBatch) -> Result<pb::ScoreAck, Error> {
         let inner = &self.inner;
         let sequence = inner.next_sequence.fetch_add(1, Ordering::Relaxed);
-        let batch = batch.into_message(&inner.worker_id, inner.worker_epoch, sequence);
+        let batch = batch.of_run(&inner.run_id).into_message(&inner.worker_id, inner.worker_epoch, sequence);
         let request = pb::ReportScoresRequest { batch: Some(batch) };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
                 client.mining_service().report_scores(request).await
             })
             .await?;
-        required(answer.ack, "ack")
+        fresh(required(answer.ack, "ack")?)
     }
 
     /// Mines one batch. Its deadline is the client's timeout plus the request's wait.
@@ -468,6 +474,11 @@ fn expired(timeout: Duration) -> Error {
 
 fn new_epoch() -> u64 {
     rand::random::<u64>().max(1)
+}
+
+/// The ack of a batch, unless most of it was stale.
+fn fresh(ack: pb::ScoreAck) -> Result<pb::ScoreAck, Error> {
+    if ack.status() == pb::AckStatus::Stale { Err(Error::Stale { ack: Box::new(ack) }) } else { Ok(ack) }
 }
 
 fn required<T>(field: Option<T>, name: &'static str) -> Result<T, Error> {

@@ -27,6 +27,9 @@ pub struct ClientOptions {
     pub retries: u32,
     /// Names this worker in its reports; 0 to 128 bytes. Default: none.
     pub worker_id: Option<String>,
+    /// Names the training run whose steps the reports carry, for pools that age by steps: 0 to 128 bytes, the same for all workers
+    /// of a run, another when it starts again or resumes. Default: [`run_id_from_env`](super::run_id_from_env); empty is none.
+    pub run_id: Option<String>,
     /// Headers added to every call and to every stream when it is opened, for example the `traceparent` of the caller's
     /// span, so that the server's spans are its children, or an `x-request-id`. Default: none.
     pub headers: Option<Headers>,
@@ -61,6 +64,7 @@ impl Default for ClientOptions {
             keepalive_timeout: Duration::from_secs(10),
             retries: 2,
             worker_id: None,
+            run_id: None,
             headers: None,
         }
     }

@@ -76,6 +76,13 @@ impl ScoreBatch {
         self
     }
 
+    /// The training run that counts the step, instead of the client's.
+    #[must_use]
+    pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
+        self.message.run_id = run_id.into();
+        self
+    }
+
     /// The version of the model that computed the scores.
     #[must_use]
     pub fn model_version(mut self, version: u32) -> Self {
@@ -180,6 +187,14 @@ impl ScoreBatch {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The batch in this run, where it names none itself.
+    pub(crate) fn of_run(mut self, run_id: &str) -> Self {
+        if self.message.run_id.is_empty() {
+            run_id.clone_into(&mut self.message.run_id);
+        }
+        self
     }
 
     /// The message as sent by this worker.

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::{
-    Client, Error, ScoreBatch, new_epoch, pb,
+    Client, Error, ScoreBatch, fresh, new_epoch, pb,
     retry::{backoff, is_transient},
 };
 
@@ -46,6 +46,8 @@ pub struct StreamSummary {
     pub rejected: u64,
     /// Batches that a resend had brought twice: applied once.
     pub duplicates: u64,
+    /// Batches over half of whose rows were stale.
+    pub stale: u64,
     /// Times the stream was opened again.
     pub reconnects: u64,
     /// What became of the acknowledged rows; those of resends are `duplicate`.
@@ -67,6 +69,7 @@ pub struct ScoreStream {
     /// Why the stream ended. Set once, by the driver.
     failure: Arc<OnceLock<Status>>,
     worker_id: String,
+    run_id: String,
     worker_epoch: u64,
     next_sequence: u64,
 }
@@ -91,7 +94,8 @@ impl IntoFuture for PendingAck {
     type Output = Result<pb::ScoreAck, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// The ack: [`Error::Rejected`] when this batch failed alone, another error when the stream did.
+    /// The ack: [`Error::Rejected`] when this batch failed alone, [`Error::Stale`] when most of it changed nothing, another error when
+    /// the stream failed.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             match self.receiver.await {
@@ -109,6 +113,7 @@ impl ScoreStream {
         let (outgoing, incoming) = mpsc::channel(1);
         let failure = Arc::new(OnceLock::new());
         let worker_id = client.inner.worker_id.clone();
+        let run_id = client.inner.run_id.clone();
         let driver = Driver {
             client,
             incoming,
@@ -123,6 +128,7 @@ impl ScoreStream {
             driver: tokio::spawn(driver.run()),
             failure,
             worker_id,
+            run_id,
             // Its own epoch: two streams that shared a sequence could fall 1,024 apart, and one would lose batches.
             worker_epoch: new_epoch(),
             next_sequence: 1,
@@ -135,7 +141,7 @@ impl ScoreStream {
     /// The error that ended the stream.
     pub async fn send(&mut self, batch: ScoreBatch) -> Result<PendingAck, Error> {
         let sequence = self.next_sequence;
-        let batch = batch.into_message(&self.worker_id, self.worker_epoch, sequence);
+        let batch = batch.of_run(&self.run_id).into_message(&self.worker_id, self.worker_epoch, sequence);
         let (reply, receiver) = oneshot::channel();
         if self.outgoing.send(Outgoing { batch, reply }).await.is_err() {
             return Err(closed(&self.failure));
@@ -147,7 +153,7 @@ impl ScoreStream {
     /// Ends the stream when every batch has its ack.
     ///
     /// # Errors
-    /// The error that ended the stream. Rejected batches are no error here: see the summary.
+    /// The error that ended the stream. Rejected and stale batches are no error here: see the summary.
     pub async fn finish(self) -> Result<StreamSummary, Error> {
         drop(self.outgoing);
         let summary = self.driver.await.map_err(|_| Error::Closed)?;
@@ -310,10 +316,11 @@ impl Driver {
             }
             status => {
                 self.summary.duplicates += u64::from(status == pb::AckStatus::Duplicate);
+                self.summary.stale += u64::from(status == pb::AckStatus::Stale);
                 if let Some(counts) = &ack.counts {
                     add_counts(&mut self.summary.counts, counts);
                 }
-                Ok(ack)
+                fresh(ack)
             }
         };
         // A caller that dropped the ack learns it from the summary.

@@ -175,5 +175,6 @@ fn describe(pool: &Pool) -> pb::Pool {
         spec: Some(spec::encode(&pool.spec())),
         create_time: Some(pool.create_time().into()),
         etag: pool.etag(),
+        run: pool.run().as_ref().map(stats::encode_run),
     }
 }

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::pool::error::PoolError;
+use crate::pool::runs::RunError;
 
 /// The domain of every ErrorInfo.
 const DOMAIN: &str = "hardneg";
@@ -25,6 +26,23 @@ fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
     let metadata: HashMap<String, String> =
         metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+/// What a program sees of a report that the current run does not take.
+fn of_run(error: &RunError) -> ErrorDetails {
+    match error {
+        RunError::Ended { run_id, current } => {
+            details("RUN_ENDED", &[("run_id", run_id), ("current_run_id", current)])
+        }
+        RunError::Missing { current } => details("RUN_MISSING", &[("current_run_id", current)]),
+        RunError::StepBehind { step, highest, current } => {
+            let (step, highest) = (step.to_string(), highest.to_string());
+            details(
+                "STEP_BEHIND",
+                &[("step", &step), ("highest_step", &highest), ("current_run_id", current)],
+            )
+        }
+    }
 }
 
 impl From<PoolError> for Status {
@@ -55,6 +73,7 @@ impl From<PoolError> for Status {
                 (Code::ResourceExhausted, details)
             }
             PoolError::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, details(reason, &[])),
+            PoolError::Run(error) => (Code::FailedPrecondition, of_run(&error)),
             PoolError::Aborted(_) => (Code::Aborted, details("ETAG_MISMATCH", &[])),
             PoolError::Unimplemented(field) => {
                 let mut details = details("NOT_IN_THIS_VERSION", &[("field", &field)]);

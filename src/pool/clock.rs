@@ -1,4 +1,5 @@
-//! The decay clock (DECISIONS 13): D, half-lives elapsed, and the stamps that report ages are read from.
+//! The decay clock (DECISIONS 13): D, half-lives elapsed, and the stamps that report ages are read from. It goes by wall time, or by
+//! the ticks that the pool's runs count.
 //!
 //! Changing the half-life changes D's slope from now on and nothing else, so the order of keys never changes.
 
@@ -9,12 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use super::error::PoolError;
+use super::runs::{Entry, Rules, RunError, RunState, Runs, Ticket};
 use super::spec::Decay;
 use crate::store::key::{self, Key, UNITS_PER_OCTAVE};
 
 /// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
 pub const STAMPS_PER_SECOND: f64 = 16.0;
-/// Where D starts, so that steps before the first one seen stay above 0.
+/// Where D starts, so that what is reported for steps before a run's first stays above 0.
 const ORIGIN_UNITS: f64 = (1u64 << 42) as f64;
 
 /// Unix milliseconds that never go back.
@@ -64,15 +66,12 @@ impl TimeSource {
 /// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
 pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
 
-/// A step further than this behind the highest is refused: stamps, which are steps mod 2^32, would take it for a later one.
-const STEP_LAG_MAX: u64 = 1 << 31;
-
 /// A moment in a pool's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     /// D in key units.
     pub decay_units: u64,
-    /// Report time, mod 2^32: sixteenths of a second, or steps.
+    /// Report time, mod 2^32: sixteenths of a second, or ticks.
     pub stamp: u32,
 }
 
@@ -96,12 +95,12 @@ struct State {
     decay: Decay,
     /// D at `anchor`, in key units.
     units_at_anchor: f64,
-    /// Seconds or steps.
+    /// Seconds or ticks.
     anchor: f64,
     /// The highest D of a report.
     units_reported: f64,
-    /// Highest step accepted.
-    step: Option<u64>,
+    /// Those of a pool that ages by steps.
+    runs: Runs,
 }
 
 impl State {
@@ -127,12 +126,53 @@ impl State {
         self.units_reported = self.units_reported.max(units);
         units
     }
+
+    /// Of a pool that ages by steps.
+    fn rules(&self) -> Option<Rules> {
+        match self.decay {
+            Decay::Steps { half_life, max_step_jump } => Some(Rules { half_life, max_step_jump }),
+            Decay::Time { .. } | Decay::Disabled => None,
+        }
+    }
+
+    fn moment_of_tick(&self, tick: i64) -> Moment {
+        Moment { decay_units: self.units(tick as f64) as u64, stamp: tick as u32 }
+    }
+}
+
+/// A report that the clock admitted. Dropped without having been applied, it leaves no trace.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// When the report is.
+    pub moment: Moment,
+    clock: &'a Clock,
+    /// Of a pool that ages by steps.
+    ticket: Option<Ticket>,
+}
+
+impl Admission<'_> {
+    /// The report was applied: its step counts, and its run has begun.
+    pub fn applied(mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let mut state = self.clock.state.lock();
+            state.runs.settle(&ticket, true);
+            state.advance(ticket.tick as f64);
+        }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            self.clock.state.lock().runs.settle(ticket, false);
+        }
+    }
 }
 
 impl Clock {
-    /// A clock that starts now, at step 0.
+    /// A clock that starts now, at tick 0. Of a run it remembers at most `processes_max` processes.
     #[must_use]
-    pub fn new(decay: Decay, time: TimeSource) -> Self {
+    pub fn new(decay: Decay, time: TimeSource, processes_max: usize) -> Self {
         let anchor = if decay.by_steps() { 0.0 } else { seconds(&time) };
         Self {
             time,
@@ -141,7 +181,7 @@ impl Clock {
                 units_at_anchor: ORIGIN_UNITS,
                 anchor,
                 units_reported: ORIGIN_UNITS,
-                step: None,
+                runs: Runs::new(processes_max),
             }),
         }
     }
@@ -158,80 +198,72 @@ impl Clock {
         self.time.end_millis(duration)
     }
 
-    /// Now: wall time, or the highest step reported.
+    /// Now: wall time, or the highest tick.
     #[must_use]
     pub fn now(&self) -> Moment {
         let state = self.state.lock();
-        let (now, stamp) = if state.decay.by_steps() {
-            let step = state.step.unwrap_or(0);
-            (step as f64, step as u32)
+        if state.decay.by_steps() {
+            state.moment_of_tick(state.runs.tick().unwrap_or(0))
         } else {
             let now = seconds(&self.time);
-            (now, (now * STAMPS_PER_SECOND) as u64 as u32)
-        };
-        Moment { decay_units: state.units(now) as u64, stamp }
+            Moment { decay_units: state.units(now) as u64, stamp: (now * STAMPS_PER_SECOND) as u64 as u32 }
+        }
     }
 
-    /// The moment of a report at `step`, which a step clock advances to.
+    /// Admits a report; in a pool that ages by steps its run begins if that is an unseen one.
     ///
     /// # Errors
-    /// `Invalid` naming `batch.step` when a step clock would jump further than `max_step_jump`, when the step is 0 though
-    /// training has begun, and when it is too far behind.
-    pub fn report(&self, step: u64) -> Result<Moment, PoolError> {
+    /// `Run`, and `Invalid` naming `batch.step`, in a pool that ages by steps: see [`RunError`]; where the step is over
+    /// `max_step_jump` ahead, 0 though training has begun, or too far behind.
+    pub fn admit(&self, entry: Entry<'_>) -> Result<Admission<'_>, PoolError> {
         let mut state = self.state.lock();
-        let Decay::Steps { max_step_jump, .. } = state.decay else {
+        let Some(rules) = state.rules() else {
             let now = seconds(&self.time);
-            return Ok(Moment {
-                decay_units: state.advance(now) as u64,
-                stamp: (now * STAMPS_PER_SECOND) as u64 as u32,
-            });
+            let decay_units = state.advance(now) as u64;
+            let moment = Moment { decay_units, stamp: (now * STAMPS_PER_SECOND) as u64 as u32 };
+            return Ok(Admission { moment, clock: self, ticket: None });
         };
-        if let Some(highest) = state.step
-            && step > highest.saturating_add(max_step_jump)
-        {
-            return Err(PoolError::invalid(
-                "batch.step",
-                format!(
-                    "step {step} is more than max_step_jump {max_step_jump} ahead of the highest seen, {highest}"
-                ),
-            ));
-        }
-        if let Some(highest) = state.step.filter(|highest| *highest > 0) {
-            let problem = match step {
-                0 => Some("is 0: this pool ages by steps, and training has begun".to_owned()),
-                _ if highest.saturating_sub(step) >= STEP_LAG_MAX => {
-                    Some(format!("step {step} is 2^31 or more behind the highest seen, {highest}"))
-                }
-                _ => None,
-            };
-            if let Some(problem) = problem {
-                return Err(PoolError::invalid("batch.step", problem));
-            }
-        }
-        if state.step.is_none() {
-            // A training that goes on at step 5,000,000 is not five million steps old.
-            state.anchor = step as f64;
-        }
-        state.step = Some(state.step.map_or(step, |highest| highest.max(step)));
-        Ok(Moment { decay_units: state.advance(step as f64) as u64, stamp: step as u32 })
+        let ticket = state.runs.admit(entry, rules)?;
+        Ok(Admission { moment: state.moment_of_tick(ticket.tick), clock: self, ticket: Some(ticket) })
     }
 
-    /// The highest step reported, of a step clock.
+    /// Whether a report would be admitted now.
+    ///
+    /// # Errors
+    /// As of [`Self::admit`].
+    pub fn check(&self, entry: Entry<'_>) -> Result<(), PoolError> {
+        let state = self.state.lock();
+        match state.rules() {
+            Some(rules) => state.runs.check(entry, rules).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a run has not ended, in a pool that ages by steps.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`].
+    pub fn check_not_ended(&self, run_id: &str) -> Result<(), RunError> {
+        self.state.lock().runs.check_not_ended(run_id)
+    }
+
+    /// The current run of a pool that ages by steps; `None` before its first report.
     #[must_use]
-    pub fn step(&self) -> Option<u64> {
-        self.state.lock().step
+    pub fn run(&self) -> Option<RunState> {
+        self.state.lock().runs.current()
     }
 
     /// Changes the slope of D from now on.
     pub fn set_decay(&self, decay: Decay) {
         let mut state = self.state.lock();
-        let now = if state.decay.by_steps() { state.step.unwrap_or(0) as f64 } else { seconds(&self.time) };
+        let by_steps = state.decay.by_steps();
+        let now = if by_steps { state.runs.tick().unwrap_or(0) as f64 } else { seconds(&self.time) };
         state.units_at_anchor = state.units(now);
         state.anchor = now;
         state.decay = decay;
     }
 
-    /// How long ago `stamp` was at `now`: seconds or steps.
+    /// How long ago `stamp` was at `now`: seconds or ticks.
     #[must_use]
     pub fn age(now: u32, stamp: u32, by_steps: bool) -> f64 {
         let elapsed = f64::from((now.wrapping_sub(stamp) as i32).max(0));
@@ -246,6 +278,15 @@ fn seconds(time: &TimeSource) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::report::Sender;
+
+    /// An applied report.
+    fn report(clock: &Clock, run_id: &str, step: u64) -> Result<Moment, PoolError> {
+        let admission = clock.admit(Entry { run_id, step, sender: &Sender::default() })?;
+        let moment = admission.moment;
+        admission.applied();
+        Ok(moment)
+    }
 
     fn manual() -> (Arc<AtomicU64>, TimeSource) {
         let millis = Arc::new(AtomicU64::new(0));
@@ -256,7 +297,7 @@ mod tests {
     fn one_half_life_is_one_octave_and_a_new_slope_keeps_the_past() {
         let (millis, time) = manual();
         let minute = Duration::from_secs(60);
-        let clock = Clock::new(Decay::Time { half_life: minute }, time);
+        let clock = Clock::new(Decay::Time { half_life: minute }, time, 1);
         let start = clock.now().decay_units;
         millis.store(60_000, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 65_536);
@@ -287,35 +328,60 @@ mod tests {
     #[test]
     fn an_idle_pool_ages_no_further_than_its_keys_can_tell() {
         let (millis, time) = manual();
-        let clock = Clock::new(Decay::Time { half_life: Duration::from_millis(1) }, time);
-        let start = clock.report(0).unwrap().decay_units;
+        let clock = Clock::new(Decay::Time { half_life: Duration::from_millis(1) }, time, 1);
+        let start = report(&clock, "", 0).unwrap().decay_units;
         millis.store(1 << 40, Ordering::Relaxed);
         assert_eq!(clock.now().decay_units - start, 1 << 30);
-        assert_eq!(clock.report(0).unwrap().decay_units - start, 1 << 30);
+        assert_eq!(report(&clock, "", 0).unwrap().decay_units - start, 1 << 30);
         millis.fetch_add(1, Ordering::Relaxed);
-        let octave = clock.report(0).unwrap().decay_units - start - (1 << 30);
+        let octave = report(&clock, "", 0).unwrap().decay_units - start - (1 << 30);
         assert!((65_472..=65_536).contains(&octave), "{octave}");
     }
 
     #[test]
     fn steps_never_go_back_and_never_jump() {
         let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 100 }, time);
-        let first = clock.report(5_000_000).expect("the first step may be any");
-        assert!(clock.report(5_000_101).is_err());
-        assert_eq!(clock.report(5_000_010).unwrap().decay_units - first.decay_units, 65_536);
-        assert_eq!(first.decay_units - clock.report(4_999_990).unwrap().decay_units, 65_536);
-        assert_eq!(clock.step(), Some(5_000_010));
-        assert!(clock.report(0).is_err(), "a forgotten step");
+        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 100 }, time, 1);
+        let first = report(&clock, "", 5_000_000).expect("the first step may be any");
+        assert!(report(&clock, "", 5_000_101).is_err());
+        assert_eq!(report(&clock, "", 5_000_010).unwrap().decay_units - first.decay_units, 65_536);
+        assert_eq!(first.decay_units - report(&clock, "", 4_999_990).unwrap().decay_units, 65_536);
+        assert_eq!(clock.run().map(|run| (run.step, run.tick)), Some((5_000_010, 10)));
+        assert!(report(&clock, "", 0).is_err(), "a forgotten step");
     }
 
     #[test]
     fn an_old_step_is_old_however_short_the_half_life() {
         let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time);
-        let new = clock.report(1 << 40).unwrap().decay_units;
-        let old = clock.report((1 << 40) - 1_000_000).unwrap().decay_units;
+        let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time, 1);
+        let new = report(&clock, "", 1 << 40).unwrap().decay_units;
+        let old = report(&clock, "", (1 << 40) - 1_000_000).unwrap().decay_units;
         assert_eq!(new - old, 1 << 30, "2^14 half-lives and no more, or keys would wrap");
-        assert!(clock.report(1 << 30).is_err());
+        assert!(report(&clock, "", 1 << 30).is_err());
+    }
+
+    #[test]
+    fn nothing_ages_over_a_resume() {
+        let (_, time) = manual();
+        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 1_000 }, time, 1);
+        report(&clock, "a", 1_000).unwrap();
+        let last = report(&clock, "a", 1_500).unwrap();
+        assert_eq!(report(&clock, "b", 7).unwrap(), last, "an older step, or any");
+        assert_eq!(clock.now(), last);
+        assert_eq!(report(&clock, "b", 17).unwrap().decay_units - last.decay_units, 65_536);
+        assert_eq!(report(&clock, "c", 1 << 50).unwrap().decay_units - last.decay_units, 65_536);
+    }
+
+    #[test]
+    fn what_is_not_applied_does_not_move_the_clock() {
+        let (_, time) = manual();
+        let clock = Clock::new(Decay::Steps { half_life: 1e-6, max_step_jump: u64::MAX }, time, 1);
+        let first = report(&clock, "", 1).unwrap();
+        let sender = Sender::default();
+        let far = clock.admit(Entry { run_id: "", step: 1 << 30, sender: &sender }).unwrap();
+        assert_eq!(far.moment.decay_units - first.decay_units, 1 << 30);
+        drop(far);
+        assert_eq!((clock.now(), clock.run().unwrap().step), (first, 1));
+        assert_eq!(report(&clock, "", 1).unwrap(), first);
     }
 }

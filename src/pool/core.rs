@@ -21,6 +21,7 @@ use super::policy::PolicyOverrides;
 use super::quarantine::{Quarantine, QuarantineRule};
 use super::report::Ids;
 use super::resends::UnderWay;
+use super::runs::RunState;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
 use crate::store::{Engine, ScoreUpdate, Store};
@@ -101,7 +102,7 @@ impl Pool {
             id: id.to_owned(),
             uid,
             create_time: SystemTime::now(),
-            clock: Clock::new(spec.decay, time),
+            clock: Clock::new(spec.decay, time, limits.max_workers_per_pool),
             flow: Gate::new(spec.flow),
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
@@ -152,6 +153,12 @@ impl Pool {
     /// Resolves when the pool is deleted.
     pub async fn closed(&self) {
         self.closed.cancelled().await;
+    }
+
+    /// Its current run, where it ages by steps; `None` before the first report.
+    #[must_use]
+    pub fn run(&self) -> Option<RunState> {
+        self.clock.run()
     }
 
     /// Counted since it was created.
@@ -336,7 +343,7 @@ impl Pool {
                     .and_then(|rule| self.quarantine.threshold(&rule, spec.hardness.lower_is_harder)),
             },
             store,
-            step: self.clock.step(),
+            run: self.clock.run(),
             flow_balance: self.flow.balance(),
             anchored: None,
         };

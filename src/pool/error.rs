@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::runs::RunError;
 use crate::store::StoreError;
 
 /// A request field at fault.
@@ -55,6 +56,9 @@ pub enum PoolError {
         /// For people.
         message: String,
     },
+    /// The pool's current run does not take the report.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The pool changed since the caller read it.
     #[error("{0}")]
     Aborted(String),

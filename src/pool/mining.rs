@@ -32,7 +32,7 @@ impl Pool {
     /// Mines one batch.
     ///
     /// # Errors
-    /// `Invalid` naming the field, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
+    /// `Invalid` naming the field, `Run` where the round's has ended, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
     /// while the server mines all that it may at once.
     pub async fn mine(
         self: &Arc<Self>,
@@ -44,6 +44,7 @@ impl Pool {
         self.check_mine(&spec, &request)?;
         let request = Arc::new(request);
         if let Some(round) = &request.round {
+            self.clock.check_not_ended(&round.run_id)?;
             let span = spans::mine(&self.id, &request);
             return pin!(self.mine_share(&request, round, patience)).instrument(span).await.map(Arc::new);
         }
@@ -154,7 +155,7 @@ impl Pool {
         let now = self.clock.now();
         self.store.expire(self.clock.now_millis()).await?;
         let lease = request.lease.unwrap_or(spec.serve_limits.lease);
-        let step = request.step.or_else(|| self.clock.step());
+        let step = request.step.or_else(|| self.clock.run().map(|run| run.step));
         let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
         else {
             return Err(PoolError::Invalid(vec![step_missing()]));

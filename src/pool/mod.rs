@@ -27,6 +27,7 @@ mod resends;
 #[cfg(test)]
 mod resends_tests;
 pub mod rounds;
+pub mod runs;
 mod sampler;
 pub mod samples;
 mod spans;

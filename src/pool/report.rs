@@ -4,6 +4,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::runs::Entry;
+
 /// Sample ids of either kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ids {
@@ -77,12 +79,22 @@ pub struct Report {
     pub strata: Vec<u32>,
     /// Groups, one a row, or empty; 0 and the empty name: none.
     pub groups: Ids,
-    /// Training step; used where the pool ages by steps.
+    /// The training run; empty: none. Used where the pool ages by steps, as the step is.
+    pub run_id: String,
+    /// Training step of the run.
     pub step: u64,
     /// Version of the model.
     pub model_version: u32,
     /// Who sent it.
     pub sender: Sender,
+}
+
+impl Report {
+    /// What the pool's runs are told of it.
+    #[must_use]
+    pub fn entry(&self) -> Entry<'_> {
+        Entry { run_id: &self.run_id, step: self.step, sender: &self.sender }
+    }
 }
 
 /// What became of the rows; sums to the batch's rows.
@@ -114,11 +126,22 @@ pub struct ReportCounts {
     pub not_negative: u64,
 }
 
+impl ReportCounts {
+    /// Of a batch of `rows` that was applied: whether over half of the rows that could be stored at all were stale.
+    #[must_use]
+    pub fn applied_status(&self, rows: u64) -> AckStatus {
+        let storable = rows.saturating_sub(self.non_finite + self.out_of_range);
+        if 2 * self.stale > storable { AckStatus::Stale } else { AckStatus::Applied }
+    }
+}
+
 /// Whether a batch was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckStatus {
     /// Applied.
     Applied,
+    /// Applied, but over half of the rows were older than what is stored, and changed nothing.
+    Stale,
     /// A resend of an applied batch: nothing done.
     Duplicate,
 }

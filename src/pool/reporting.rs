@@ -6,7 +6,7 @@ use std::time::Instant;
 use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::clock::Moment;
+use super::clock::{Admission, Moment};
 use super::core::Pool;
 use super::error::PoolError;
 use super::executor;
@@ -14,8 +14,9 @@ use super::flow::{Pass, Side, Told};
 use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
 use super::quarantine;
-use super::report::{Ack, AckStatus, Ids, Report, ReportCounts};
+use super::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
 use super::resends::Turn;
+use super::runs::Entry;
 use super::spans;
 use super::stats::Counters;
 use crate::store::key::Key;
@@ -25,7 +26,7 @@ impl Pool {
     /// Applies a batch of scores.
     ///
     /// # Errors
-    /// `Invalid` naming the column, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
+    /// `Invalid` naming the column, `Run`, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
     pub async fn report(self: &Arc<Self>, report: Report) -> Result<Ack, PoolError> {
         let pass = self.ready_for(&report).await?;
         self.report_ready(report, pass).await
@@ -100,7 +101,7 @@ impl Pool {
         match &result {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());
-                if let Some(pass) = pass.filter(|_| ack.status == AckStatus::Applied) {
+                if let Some(pass) = pass.filter(|_| ack.status != AckStatus::Duplicate) {
                     pass.settle(rows as u64);
                 }
             }
@@ -124,6 +125,10 @@ impl Pool {
             return Ok(None);
         }
         check_payloads(&spec, report)?;
+        // Before the wait: who is of a run that has ended need not wait to be told.
+        if let Err(error) = self.clock.check(report.entry()) {
+            return self.unless_applied(&report.sender, error).await.map(|()| None);
+        }
         let rows = report.ids.len() as u64;
         if let Some(fault) = flow.fault(Side::Report, rows, "batch.ids") {
             return Err(PoolError::Invalid(vec![fault]));
@@ -143,16 +148,17 @@ impl Pool {
         let spec = self.spec();
         check_payloads(&spec, &report)?;
         let rows = report.ids.len() as u64;
+        let (sender, run_id, step) = (report.sender, report.run_id, report.step);
         let mut scores = report.scores;
         let mut raw = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
         let (ids, names) = self.resolve(&spec, report.ids, "batch.ids")?;
-        let moment = self.clock.report(report.step)?;
-        if self.ledger.has(&report.sender) {
-            Counters::add(&self.counters.duplicate_batches, 1);
-            let floor = self.store.level().await?.floor;
-            let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
-            return Ok(self.ack(AckStatus::Duplicate, counts, floor, moment));
+        if self.ledger.has(&sender) {
+            return self.resent(rows).await;
         }
+        let Some(admission) = self.enter_run(Entry { run_id: &run_id, step, sender: &sender }).await? else {
+            return self.resent(rows).await;
+        };
+        let moment = admission.moment;
         let mut batch = ReportBatch {
             ids,
             scores,
@@ -166,7 +172,7 @@ impl Pool {
             model_version: report.model_version,
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
-            sender: Some(&report.sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
+            sender: Some(&sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
         };
         let scored = quarantine::Report {
             moment,
@@ -191,6 +197,7 @@ impl Pool {
             counts.duplicate = rows - non_finite - out_of_range;
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
+        admission.applied();
         let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;
         counts.quarantined = settled.quarantined;
         counts.coalesced += settled.coalesced;
@@ -199,12 +206,38 @@ impl Pool {
         let delivery = Delivery {
             now_millis: self.clock.now_millis(),
             rows,
-            step: report.step,
+            step,
             model_version: report.model_version,
         };
-        self.ledger.deliver(&report.sender, delivery);
+        self.ledger.deliver(&sender, delivery);
         self.grown.notify_waiters();
-        Ok(self.ack(AckStatus::Applied, counts, applied.floor, moment))
+        Ok(self.ack(counts.applied_status(rows), counts, applied.floor, moment))
+    }
+
+    /// Takes a report into its run; `None` where the run does not take it because the batch is a resend: it has been applied, and
+    /// its sender is to learn that.
+    ///
+    /// # Errors
+    /// As of [`Clock::admit`](super::clock::Clock::admit).
+    pub(super) async fn enter_run(&self, entry: Entry<'_>) -> Result<Option<Admission<'_>>, PoolError> {
+        match self.clock.admit(entry) {
+            Ok(admission) => Ok(Some(admission)),
+            Err(error) => self.unless_applied(entry.sender, error).await.map(|()| None),
+        }
+    }
+
+    /// The error, unless the batch is a resend of one that was applied.
+    async fn unless_applied(&self, sender: &Sender, error: PoolError) -> Result<(), PoolError> {
+        let may_be_resent = matches!(error, PoolError::Run(_)) && sender.sequence != 0;
+        if may_be_resent && self.store.has_applied(&sender.into()).await? { Ok(()) } else { Err(error) }
+    }
+
+    /// The answer to a resend.
+    async fn resent(&self, rows: u64) -> Result<Ack, PoolError> {
+        Counters::add(&self.counters.duplicate_batches, 1);
+        let floor = self.store.level().await?.floor;
+        let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
+        Ok(self.ack(AckStatus::Duplicate, counts, floor, self.clock.now()))
     }
 
     fn ack(&self, status: AckStatus, counts: ReportCounts, floor: Option<Key>, now: Moment) -> Ack {

@@ -17,6 +17,7 @@ use super::batch::{MineRequest, MinedBatch, Round};
 use super::core::Pool;
 use super::error::{PoolError, Violation};
 use super::executor;
+use super::runs::{RUN_ID_BYTES_MAX, run_id_violation};
 use super::sampler::Draws;
 use super::spec::Limits;
 use super::stats::Counters;
@@ -25,8 +26,6 @@ use super::stats::Counters;
 pub const WORLD_SIZE_MAX: u32 = 65_536;
 /// Most samples of a round, over all ranks.
 pub const ROUND_SIZE_MAX: u64 = 1 << 20;
-/// Longest run_id, bytes.
-pub const RUN_ID_BYTES_MAX: usize = 64;
 /// Runs of a pool whose forgotten rounds are remembered; the one unused for longest is forgotten first.
 const RUNS_PER_POOL_MAX: usize = 1024;
 
@@ -399,9 +398,7 @@ pub(super) fn violations(request: &MineRequest, round: &Round) -> Vec<Violation>
             ),
         ));
     }
-    if run_id.len() > RUN_ID_BYTES_MAX {
-        bad.push(Violation::new("round.run_id", format!("{} bytes, over {RUN_ID_BYTES_MAX}", run_id.len())));
-    }
+    bad.extend(run_id_violation("round.run_id", run_id));
     if !request.request_id.is_empty() {
         bad.push(Violation::new("request_id", "must be empty in a round, which remembers its batch itself"));
     }

@@ -6,6 +6,7 @@ pub use super::anchored::AnchoredFigures;
 use super::batch::{MinedBatch, PoolSizes, Source};
 use super::filtered::FilterCounts;
 use super::report::ReportCounts;
+use super::runs::RunState;
 use crate::store::{ApplyCounts, StoreStats};
 
 macro_rules! counters {
@@ -168,8 +169,8 @@ pub struct PoolStats {
     pub store: StoreStats,
     /// The quarantine.
     pub quarantine: QuarantineStats,
-    /// Step clock: the highest step.
-    pub step: Option<u64>,
+    /// Of a pool that ages by steps: its current run.
+    pub run: Option<RunState>,
     /// With a flow: its balance, samples.
     pub flow_balance: Option<f64>,
     /// Of an anchored pool.

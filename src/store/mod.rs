@@ -328,6 +328,8 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Applies a batch. Batches take effect in the order of their positions, in every partition.
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError>;
+    /// Whether a batch of this sender was applied, in any partition, or is so old that it is taken for a resend.
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError>;
     /// Counts the buckets and the background.
     async fn census(&self) -> Result<Census, StoreError>;
     /// Reads rows by place; one answer an address.

@@ -387,6 +387,10 @@ impl Store for NaiveStore {
         Ok(ids.iter().filter(|id| state.leases.remove(id).is_some()).count() as u64)
     }
 
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError> {
+        Ok(self.state.lock().applied.iter().any(|(_, applied)| applied == sender))
+    }
+
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
         let state = self.state.lock();
         Ok(ids.iter().map(|id| state.leases.get(id).copied()).collect())

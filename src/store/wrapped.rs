@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::naive::NaiveEngine;
 use super::{
-    Address, Applied, Census, Cursor, Engine, Level, Place, ReportBatch, Row, ScanPage, ServeMark,
+    Address, Applied, Census, Cursor, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender, ServeMark,
     ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
 
@@ -37,6 +37,9 @@ pub(crate) trait Wrapped: Send + Sync {
 impl<W: Wrapped + 'static> Store for W {
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
         Wrapped::apply(self, batch).await
+    }
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError> {
+        self.inner().has_applied(sender).await
     }
     async fn census(&self) -> Result<Census, StoreError> {
         Wrapped::census(self).await

@@ -16,6 +16,7 @@ mod pools;
 mod quarantine;
 mod reports;
 mod rounds;
+mod runs;
 mod samples;
 mod streams;
 

@@ -237,9 +237,10 @@ async fn steps_refuse_what_is_stale_and_what_jumps() {
     at(50, 1).await.unwrap();
     assert_invalid(at(151, 1).await, "batch.step");
     assert_invalid(at(0, 1).await, "batch.step");
-    assert_eq!(at(40, 1).await.unwrap().counts.unwrap().stale, 1);
+    let Err(Error::Stale { ack }) = at(40, 1).await else { panic!("all of its rows were stale") };
+    assert_eq!((ack.counts.unwrap().stale, ack.pool_uid != 0), (1, true));
     assert_eq!(at(40, 2).await.unwrap().counts.unwrap().inserted, 1, "an old step of a new id keeps its own");
-    assert_eq!(figures(&client, "p").await.step, Some(50));
+    assert_eq!(figures(&client, "p").await.run.map(|run| (run.step, run.tick)), Some((50, 0)));
     let fields = pb::BatchFields { ages: true, scores: true, ..Default::default() };
     let oldest = MineRequest::new("p", 2).strategy(pb::Strategy::Stalest).random_fraction(0.0).fields(fields);
     let batch = client.mine(oldest).await.unwrap();

@@ -221,7 +221,7 @@ async fn a_wrong_round_names_its_field() {
         ("round.world_size", share("p", 1, round(0, 0, 0))),
         ("round.world_size", share("p", 1, round(0, 0, 65_537))),
         ("round.world_size", share("p", 65_536, round(0, 0, 17))),
-        ("round.run_id", share("p", 1, pb::Round { run_id: "r".repeat(65), ..round(0, 0, 1) })),
+        ("round.run_id", share("p", 1, pb::Round { run_id: "r".repeat(129), ..round(0, 0, 1) })),
         ("request_id", pb::MineBatchRequest { request_id: "r".into(), ..share("p", 1, round(0, 0, 1)) }),
         ("dry_run", pb::MineBatchRequest { dry_run: true, ..share("p", 1, round(0, 0, 1)) }),
         ("batch_size", share("p", 0, round(0, 0, 1))),

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use crate::pool::activity::{HardSample, PoolActivity, Tick};
 use crate::pool::core::Pool;
+use crate::pool::stats::PoolStats;
 use crate::units;
 
 /// A worker silent for longer than this is shown as such.
@@ -92,7 +93,7 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
         (
             "Memory",
             units::bytes(stats.store.memory_bytes),
-            stats.step.map_or_else(|| "ages by time".to_owned(), |step| format!("step {step}")),
+            clock(stats),
         ),
     ];
     // One in a thousand, as the alert HardnegNonFiniteScores has it: a diverged loss is seen at once.
@@ -103,6 +104,15 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
                 div.late[diverged && *name == NOT_FINITE] { dt { (name) } dd { (value) } dd.note { (note) } }
             }
         }
+    }
+}
+
+/// What the pool ages by.
+fn clock(stats: &PoolStats) -> String {
+    match &stats.run {
+        None => "ages by time".to_owned(),
+        Some(run) if run.run_id.is_empty() => format!("step {}", run.step),
+        Some(run) => format!("step {} of run {}", run.step, run.run_id),
     }
 }
 

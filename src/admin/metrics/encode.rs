@@ -170,7 +170,8 @@ impl Snapshot {
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
         self.each(encoder, &m::POOL_QUARANTINED_SAMPLES, |p| Some(p.stats.quarantine.samples as f64))?;
         self.each(encoder, &m::POOL_QUARANTINE_THRESHOLD, |p| p.stats.quarantine.threshold.map(f64::from))?;
-        self.each(encoder, &m::POOL_STEP, |p| p.stats.step.map(|step| step as f64))?;
+        self.each(encoder, &m::POOL_STEP, |p| p.stats.run.as_ref().map(|run| run.step as f64))?;
+        self.each(encoder, &m::POOL_TICK, |p| p.stats.run.as_ref().map(|run| run.tick as f64))?;
         self.each(encoder, &m::POOL_FLOW_BALANCE, |p| p.stats.flow_balance)?;
         self.each(encoder, &m::POOL_WORKERS, |p| Some(p.reporting as f64))?;
         self.each(encoder, &m::POOL_WORKER_LAG_SECONDS, |p| p.lag_seconds)

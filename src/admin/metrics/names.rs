@@ -66,7 +66,8 @@ metrics! {
     POOL_QUARANTINED_SAMPLES Gauge "hardneg_pool_quarantined_samples" ["pool"] "Samples in quarantine";
     POOL_QUARANTINE_THRESHOLD Gauge "hardneg_pool_quarantine_threshold" ["pool"]
         "The quantile that raw scores are held against; absent without the rule, or before 1,000 rows";
-    POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step reported; absent in pools that age by time";
+    POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step of the current training run; absent in pools that age by time";
+    POOL_TICK Gauge "hardneg_pool_tick" ["pool"] "Training steps by which the pool has aged, over all runs; absent in pools that age by time";
     POOL_FLOW_BALANCE Gauge "hardneg_pool_flow_balance_samples" ["pool"]
         "reported x mined_per_reported - mined; absent without a flow";
     POOL_WORKERS Gauge "hardneg_pool_workers" ["pool"] "Workers that reported in the last minute";

@@ -25,7 +25,8 @@ pub(super) fn write(args: &Args, folder: &Path) -> anyhow::Result<()> {
         let batches = batches::make(&args.pool, args.ids, rows, Ids::Random, seed, args.encoding.into())?;
         let clean = batches
             .into_iter()
-            .map(|batch| pb::ReportScoresRequest { batch: Some(batch.into_message("load", 0, 0)) })
+            .map(|batch| batch.of_run(args.run_id.as_deref().unwrap_or_default()).into_message("load", 0, 0))
+            .map(|batch| pb::ReportScoresRequest { batch: Some(batch) })
             .filter(|report| !report.encode_to_vec().windows(TEMPLATE.len()).any(|bytes| bytes == TEMPLATE));
         reports.extend(clean.take(REPORTS - reports.len()));
         if reports.len() == REPORTS {

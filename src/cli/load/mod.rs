@@ -73,6 +73,9 @@ pub(super) struct Args {
     /// How columns travel
     #[arg(long, value_enum, default_value_t = Encoding::Bytes)]
     encoding: Encoding,
+    /// The training run that the reports name, in a pool that ages by steps [default: by torchrun's variables]
+    #[arg(long, value_name = "TEXT")]
+    run_id: Option<String>,
     /// First report every id once
     #[arg(long)]
     fill: bool,
@@ -104,6 +107,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let mut options = connection.options();
     options.channels = args.connections.into();
     options.worker_id = Some("load".to_owned());
+    options.run_id.clone_from(&args.run_id);
     let client = Client::connect_with(&connection.server, options).await?;
     prepare(&client, &args).await?;
     if args.fill {

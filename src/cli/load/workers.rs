@@ -75,7 +75,7 @@ async fn collect(mut acks: mpsc::Receiver<Sent>, shared: Arc<Shared>) -> Result<
                     record(&mut histogram, due.elapsed());
                 }
             }
-            Err(error @ Error::Rejected { .. }) => shared.fail(&error),
+            Err(error @ (Error::Rejected { .. } | Error::Stale { .. })) => shared.fail(&error),
             Err(error) => return Err(error),
         }
     }

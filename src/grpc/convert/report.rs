@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::grpc::Context;
 use crate::pool::error::PoolError;
 use crate::pool::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
+use crate::pool::runs::run_id_violation;
 use crate::proto::columns::{self, ColumnError};
 use crate::proto::v1 as pb;
 
@@ -37,6 +38,9 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
             "batch.worker_id",
             format!("{} bytes, over {WORKER_ID_BYTES_MAX}", batch.worker_id.len()),
         ));
+    }
+    if let Some(violation) = run_id_violation("batch.run_id", &batch.run_id) {
+        return Err(PoolError::Invalid(vec![violation]));
     }
     let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
     check_rows("batch.ids", rows, rows_max)?;
@@ -94,6 +98,7 @@ fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
             None => Ids::default(),
             some => decode_ids(some, "batch.groups", rows_max)?,
         },
+        run_id: batch.run_id,
         step: batch.step,
         model_version: batch.model_version,
         sender: Sender { worker_id: batch.worker_id, epoch: batch.worker_epoch, sequence: batch.sequence },
@@ -155,6 +160,7 @@ pub(super) fn column(field: &str) -> impl Fn(ColumnError) -> PoolError + '_ {
 fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
     let status = match ack.status {
         AckStatus::Applied => pb::AckStatus::Applied,
+        AckStatus::Stale => pb::AckStatus::Stale,
         AckStatus::Duplicate => pb::AckStatus::Duplicate,
     };
     pb::ScoreAck {

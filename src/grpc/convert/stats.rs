@@ -6,6 +6,7 @@ use crate::pool::batch::PoolSizes;
 use crate::pool::core::Pool;
 use crate::pool::filtered::FilterCounts;
 use crate::pool::report::ReportCounts;
+use crate::pool::runs::RunState;
 use crate::pool::stats::PoolStats;
 use crate::proto::v1 as pb;
 
@@ -42,7 +43,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         rejected_batches: counters.rejected_batches,
         duplicate_batches: counters.duplicate_batches,
         memory_bytes: stats.store.memory_bytes,
-        step: stats.step,
+        run: stats.run.as_ref().map(encode_run),
         background_generations: stats.store.generations,
         clamped: counters.clamped,
         leased: stats.store.leased,
@@ -64,6 +65,16 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
     match &stats.anchored {
         None => figures,
         Some(anchored) => anchored::encode_figures(anchored, counters, figures),
+    }
+}
+
+/// The current run of a pool.
+pub(in crate::grpc) fn encode_run(run: &RunState) -> pb::Run {
+    pb::Run {
+        run_id: run.run_id.as_ref().to_owned(),
+        first_step: run.first_step,
+        step: run.step,
+        tick: run.tick,
     }
 }
 

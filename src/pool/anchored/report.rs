@@ -11,6 +11,7 @@ use crate::pool::ingest::retain;
 use crate::pool::ledger::Delivery;
 use crate::pool::report::{Ack, AckStatus, Report, ReportCounts};
 use crate::pool::reporting::group_numbers;
+use crate::pool::runs::Entry;
 use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
@@ -33,16 +34,23 @@ impl Pool {
     ) -> Result<Ack, PoolError> {
         let spec = self.spec();
         let rows = report.ids.len() as u64;
-        let (sender, step, model_version) = (report.sender.clone(), report.step, report.model_version);
+        let (sender, run_id) = (report.sender.clone(), report.run_id.clone());
+        let (step, model_version) = (report.step, report.model_version);
         let columns = self.columns(&spec, report)?;
-        let moment = self.clock.report(step)?;
-        if self.ledger.has(&sender) {
+        let resent = || {
             Counters::add(&self.counters.duplicate_batches, 1);
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
-            return Ok(ack(AckStatus::Duplicate, counts, 0));
+            Ok(ack(AckStatus::Duplicate, counts, 0))
+        };
+        if self.ledger.has(&sender) {
+            return resent();
         }
+        let Some(admission) = self.enter_run(Entry { run_id: &run_id, step, sender: &sender }).await? else {
+            return resent();
+        };
         let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
-        let (counts, evicted, position) = self.apply_columns(anchored, &spec, columns, moment).await?;
+        let (counts, evicted, position) =
+            self.apply_columns(anchored, &spec, columns, admission.moment).await?;
         // Of positions only a journal makes use, and there is none.
         let _ = position;
         if counts.duplicate > 0 && counts.duplicate == kept {
@@ -51,11 +59,12 @@ impl Pool {
             debug_assert_eq!(counts.duplicate + unusable, rows);
             return Ok(ack(AckStatus::Duplicate, counts, 0));
         }
+        admission.applied();
         self.counters.count_report(rows, &counts, &evicted);
         self.ledger
             .deliver(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
-        Ok(ack(AckStatus::Applied, counts, 0))
+        Ok(ack(counts.applied_status(rows), counts, 0))
     }
 
     /// Reads the columns and takes out the rows that can never be stored.

@@ -19,7 +19,7 @@ use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::{
     Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
-    ScanPage, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
     WORKERS_MAX,
 };
 use anchors::Anchors;
@@ -169,6 +169,10 @@ impl Store for LocalStore {
             }
         }
         Ok(Applied { counts, floor: self.views.level().floor, position })
+    }
+
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError> {
+        Ok(self.is_applied(sender))
     }
 
     async fn census(&self) -> Result<Census, StoreError> {

@@ -7,7 +7,7 @@ use super::{LocalStore, each_of, view};
 use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
     Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, PartitionBackground, Place, Row,
-    ScanPage, ServeMark, ServePenalty, Served, StoreStats, StratumCount,
+    ScanPage, Sender, ServeMark, ServePenalty, Served, StoreStats, StratumCount,
 };
 
 impl LocalStore {
@@ -107,6 +107,14 @@ impl LocalStore {
             }
         });
         served
+    }
+
+    pub(super) fn is_applied(&self, sender: &Sender) -> bool {
+        let mut is_applied = false;
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
+            is_applied |= partition.has_applied(sender);
+        });
+        is_applied
     }
 
     pub(super) fn lease_ends(&self, ids: &[u64]) -> Vec<Option<u64>> {

@@ -3,10 +3,17 @@
 use super::{Partition, ServePenalty};
 use crate::hash::placement_hash;
 use crate::key::Key;
+use crate::op::Sender;
 use crate::place::{Place, ordered_score};
 use crate::row::{Row, ScanPage, Span};
 
 impl Partition {
+    /// Whether a report of this sender was applied, or is so old that it is taken for a resend. One of sequence 0 never was.
+    #[must_use]
+    pub fn has_applied(&self, sender: &Sender) -> bool {
+        self.dedupe.has(sender)
+    }
+
     /// The member of a bucket of the census.
     #[must_use]
     pub fn hard_at(&self, handle: u32, ordinal: u32) -> Option<Row> {

@@ -20,6 +20,7 @@ class AckStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACK_STATUS_APPLIED: _ClassVar[AckStatus]
     ACK_STATUS_DUPLICATE: _ClassVar[AckStatus]
     ACK_STATUS_REJECTED: _ClassVar[AckStatus]
+    ACK_STATUS_STALE: _ClassVar[AckStatus]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -63,6 +64,7 @@ ACK_STATUS_UNSPECIFIED: AckStatus
 ACK_STATUS_APPLIED: AckStatus
 ACK_STATUS_DUPLICATE: AckStatus
 ACK_STATUS_REJECTED: AckStatus
+ACK_STATUS_STALE: AckStatus
 SOURCE_UNSPECIFIED: Source
 SOURCE_HARD: Source
 SOURCE_BACKGROUND: Source
@@ -89,7 +91,7 @@ NEGATIVE_STRATEGY_SEMI_HARD: NegativeStrategy
 NEGATIVE_STRATEGY_DISTANCE_WEIGHTED: NegativeStrategy
 
 class ScoreBatch(_message.Message):
-    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups", "reference_scores", "labels", "anchor_labels")
+    __slots__ = ("pool", "pool_uid", "worker_id", "worker_epoch", "sequence", "step", "model_version", "ids", "scores", "payloads", "anchors", "positive_scores", "strata", "groups", "reference_scores", "labels", "anchor_labels", "run_id")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +109,7 @@ class ScoreBatch(_message.Message):
     REFERENCE_SCORES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_LABELS_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     worker_id: str
@@ -124,7 +127,8 @@ class ScoreBatch(_message.Message):
     reference_scores: _columns_pb2.FloatColumn
     labels: _containers.RepeatedScalarFieldContainer[int]
     anchor_labels: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ...) -> None: ...
+    run_id: str
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class ScoreAck(_message.Message):
     __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid")

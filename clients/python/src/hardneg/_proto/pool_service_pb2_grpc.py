@@ -89,7 +89,8 @@ class PoolServiceServicer(object):
     """
 
     def CreatePool(self, request, context):
-        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry). With another: ALREADY_EXISTS.
+        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
+        ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -255,7 +255,9 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreatePool: _PoolServiceCreatePoolType
-    """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry). With another: ALREADY_EXISTS."""
+    """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
+    ALREADY_EXISTS.
+    """
 
     GetPool: _PoolServiceGetPoolType
     """Gets a pool. NOT_FOUND when there is none."""
@@ -338,7 +340,9 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.CreatePoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.CreatePoolResponse, collections.abc.Awaitable[pool_service_pb2.CreatePoolResponse]]:
-        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry). With another: ALREADY_EXISTS."""
+        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
+        ALREADY_EXISTS.
+        """
 
     @abc.abstractmethod
     def GetPool(

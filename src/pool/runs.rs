@@ -1,0 +1,318 @@
+//! Training runs of a pool that ages by steps, and the ticks that the pool counts (PARTITIONS, "Runs").
+//!
+//! A run counts its steps anew, or goes on from those of a checkpoint; the ages of what is stored must not. So the pool counts
+//! ticks: a step of the current run is the tick t0 + step - s0, with t0 the pool's highest tick when the run began and s0 the
+//! run's first step. Nothing that an earlier run reported is later than a run's first step, and nothing ages while none is running.
+//!
+//! A pool has one current run. A report that names an unseen one begins it and ends the run before, whose later reports are refused.
+//! A report is admitted before it is applied, and what it changed here is undone where it fails: a run that no report of was
+//! applied has never begun.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::error::{PoolError, Violation};
+use super::report::Sender;
+
+/// Longest run_id, bytes.
+pub const RUN_ID_BYTES_MAX: usize = 128;
+/// Ended runs whose ids are remembered; the one that ended first is forgotten first.
+const ENDED_MAX: usize = 1024;
+/// A tick further than this behind the highest is refused: stamps, which are ticks mod 2^32, would take it for a later one.
+const TICK_LAG_MAX: i64 = 1 << 31;
+
+/// Why the current run of a pool does not take a report. Nothing of the report was applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// Another run began after it.
+    #[error(
+        "run `{run_id}` has ended: the pool's current run is `{current}`. A run that starts again or resumes needs a new run_id"
+    )]
+    Ended {
+        /// The run that was named.
+        run_id: Arc<str>,
+        /// The current one.
+        current: Arc<str>,
+    },
+    /// The current run has a name, and none was given.
+    #[error("the report has no run_id, and the pool's current run is `{current}`: name it, or a new one")]
+    Missing {
+        /// The current one.
+        current: Arc<str>,
+    },
+    /// The first step of a process is more than a half-life behind.
+    #[error(
+        "the first step of this process is {step}, more than a half-life behind the current run's highest step {highest}: a run \
+         that starts again or resumes from an older step needs a new run_id"
+    )]
+    StepBehind {
+        /// The step of the report.
+        step: u64,
+        /// The run's highest.
+        highest: u64,
+        /// The current run; empty where it has no name.
+        current: Arc<str>,
+    },
+}
+
+/// Whether this may be a run's id; `field` names it.
+#[must_use]
+pub fn run_id_violation(field: &str, run_id: &str) -> Option<Violation> {
+    let problem = if run_id.len() > RUN_ID_BYTES_MAX {
+        format!("{} bytes, over {RUN_ID_BYTES_MAX}", run_id.len())
+    } else if run_id.chars().any(char::is_control) {
+        "has control characters".to_owned()
+    } else {
+        return None;
+    };
+    Some(Violation::new(field, problem))
+}
+
+/// The current run of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunState {
+    /// As its reports name it; empty: they name none.
+    pub run_id: Arc<str>,
+    /// Its first step.
+    pub first_step: u64,
+    /// Its highest step.
+    pub step: u64,
+    /// The pool's highest tick.
+    pub tick: u64,
+}
+
+/// What the runs are told of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Empty: none.
+    pub run_id: &'a str,
+    /// Its step in the run.
+    pub step: u64,
+    /// Who sent it.
+    pub sender: &'a Sender,
+}
+
+impl Entry<'_> {
+    /// The process that sent it, as a hash.
+    fn process(&self) -> u64 {
+        xxh3_64_with_seed(self.sender.worker_id.as_bytes(), self.sender.epoch)
+    }
+}
+
+/// What the pool's spec says of steps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Steps; > 0.
+    pub(super) half_life: f64,
+    /// A step further ahead of the run's highest is refused.
+    pub(super) max_step_jump: u64,
+}
+
+/// A report that was admitted: it is under way until it is settled.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    run_id: Arc<str>,
+    step: u64,
+    process: u64,
+    /// When it is, for the pool.
+    pub(super) tick: i64,
+}
+
+/// The runs of one pool. Bounded: ids of ended runs, processes of the current one, and reports that are under way.
+#[derive(Debug)]
+pub(super) struct Runs {
+    /// The last is the current one. Those below it come back if no report of it is applied.
+    runs: Vec<Run>,
+    /// Ids of runs that have ended for good, the first ended first.
+    ended: VecDeque<Arc<str>>,
+    /// Processes of a run that are remembered.
+    processes_max: usize,
+}
+
+#[derive(Debug)]
+struct Run {
+    id: Arc<str>,
+    /// s0.
+    first_step: u64,
+    /// t0.
+    first_tick: i64,
+    /// The highest step of the reports that were applied.
+    applied: Option<u64>,
+    /// How many reports of each step are under way.
+    under_way: BTreeMap<u64, u32>,
+    processes: Processes,
+}
+
+impl Runs {
+    /// No run yet. Remembers at most `processes_max` processes of a run.
+    pub(super) fn new(processes_max: usize) -> Self {
+        Self { runs: Vec::new(), ended: VecDeque::new(), processes_max }
+    }
+
+    /// The pool's highest tick; `None` before the first report.
+    pub(super) fn tick(&self) -> Option<i64> {
+        self.runs.last().map(Run::highest_tick)
+    }
+
+    /// The current run; `None` before the first report.
+    pub(super) fn current(&self) -> Option<RunState> {
+        let run = self.runs.last()?;
+        Some(RunState {
+            run_id: run.id.clone(),
+            first_step: run.first_step,
+            step: run.highest(),
+            tick: run.highest_tick().unsigned_abs(),
+        })
+    }
+
+    /// Checks that a run has not ended.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`].
+    pub(super) fn check_not_ended(&self, run_id: &str) -> Result<(), RunError> {
+        let Some((current, below)) = self.runs.split_last() else { return Ok(()) };
+        if *current.id == *run_id {
+            return Ok(());
+        }
+        match below.iter().map(|run| &run.id).chain(&self.ended).find(|id| ***id == *run_id) {
+            Some(id) => Err(RunError::Ended { run_id: id.clone(), current: current.id.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The tick of a report that the current run takes, or that would begin a run; `None`: it would begin one.
+    ///
+    /// # Errors
+    /// As of [`Self::admit`].
+    pub(super) fn check(&self, entry: Entry<'_>, rules: Rules) -> Result<Option<i64>, PoolError> {
+        let Entry { run_id, step, .. } = entry;
+        let Some(run) = self.runs.last() else { return Ok(None) };
+        if *run.id != *run_id {
+            if run_id.is_empty() {
+                return Err(RunError::Missing { current: run.id.clone() }.into());
+            }
+            self.check_not_ended(run_id)?;
+            return Ok(None);
+        }
+        let highest = run.highest();
+        let invalid = |problem: String| Err(PoolError::invalid("batch.step", problem));
+        if step > highest.saturating_add(rules.max_step_jump) {
+            return invalid(format!(
+                "step {step} is more than max_step_jump {} ahead of the run's highest, {highest}",
+                rules.max_step_jump
+            ));
+        }
+        if step == 0 && highest > 0 && run_id.is_empty() {
+            return invalid("is 0: this pool ages by steps, and training has begun".to_owned());
+        }
+        let is_behind = highest.saturating_sub(step) as f64 > rules.half_life;
+        if is_behind && !run.processes.have(entry.process()) {
+            return Err(RunError::StepBehind { step, highest, current: run.id.clone() }.into());
+        }
+        let tick = run.tick_of(step);
+        if run.highest_tick().saturating_sub(tick) >= TICK_LAG_MAX {
+            return invalid(format!("step {step} is 2^31 or more behind the run's highest, {highest}"));
+        }
+        Ok(Some(tick))
+    }
+
+    /// Takes a report in, which begins its run if that is an unseen one. It is to be settled.
+    ///
+    /// # Errors
+    /// `Run`; `Invalid` naming `batch.step` where it jumps, is 0 though training has begun (in a run without a name), or is 2^31
+    /// ticks behind. Nothing has changed then.
+    pub(super) fn admit(&mut self, entry: Entry<'_>, rules: Rules) -> Result<Ticket, PoolError> {
+        let tick = match self.check(entry, rules)? {
+            Some(tick) => tick,
+            None => {
+                let first_tick = self.tick().unwrap_or(0);
+                self.runs.push(Run::new(entry.run_id, entry.step, first_tick));
+                first_tick
+            }
+        };
+        let run = self.runs.last_mut().ok_or(PoolError::Internal("the run of a report"))?;
+        *run.under_way.entry(entry.step).or_default() += 1;
+        Ok(Ticket { run_id: run.id.clone(), step: entry.step, process: entry.process(), tick })
+    }
+
+    /// Settles a report. If it was applied, its run has begun for good, and its step counts; if not, it leaves no trace.
+    pub(super) fn settle(&mut self, ticket: &Ticket, is_applied: bool) {
+        // A run that has ended for good meanwhile is not there: nothing of it counts any more.
+        let Some(place) = self.runs.iter().position(|run| run.id == ticket.run_id) else { return };
+        let run = &mut self.runs[place];
+        if let Some(reports) = run.under_way.get_mut(&ticket.step) {
+            *reports -= 1;
+            if *reports == 0 {
+                run.under_way.remove(&ticket.step);
+            }
+        }
+        if is_applied {
+            run.applied = run.applied.max(Some(ticket.step));
+            run.processes.enter(ticket.process, self.processes_max);
+            self.ended.extend(self.runs.drain(..place).map(|run| run.id).filter(|id| !id.is_empty()));
+            self.ended.drain(..self.ended.len().saturating_sub(ENDED_MAX));
+        } else if run.applied.is_none() && run.under_way.is_empty() {
+            self.runs.remove(place);
+        }
+    }
+}
+
+impl Run {
+    fn new(id: &str, first_step: u64, first_tick: i64) -> Self {
+        Self {
+            id: id.into(),
+            first_step,
+            first_tick,
+            applied: None,
+            under_way: BTreeMap::new(),
+            processes: Processes::default(),
+        }
+    }
+
+    /// The highest step that was applied or is under way.
+    fn highest(&self) -> u64 {
+        let under_way = self.under_way.last_key_value().map(|(step, _)| *step);
+        under_way.max(self.applied).unwrap_or(self.first_step)
+    }
+
+    /// t0 + step - s0.
+    fn tick_of(&self, step: u64) -> i64 {
+        let tick = i128::from(self.first_tick) + i128::from(step) - i128::from(self.first_step);
+        tick.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// That of the highest step, and no less than when the run began.
+    fn highest_tick(&self) -> i64 {
+        self.tick_of(self.highest()).max(self.first_tick)
+    }
+}
+
+/// Processes that a run has heard, as hashes; the one that was heard first is forgotten first.
+#[derive(Debug, Default)]
+struct Processes {
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Processes {
+    fn have(&self, process: u64) -> bool {
+        self.known.contains(&process)
+    }
+
+    fn enter(&mut self, process: u64, most: usize) {
+        if self.known.insert(process) {
+            self.order.push_back(process);
+            if self.order.len() > most
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "runs_tests.rs"]
+mod tests;

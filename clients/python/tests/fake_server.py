@@ -40,6 +40,11 @@ def not_found(name: str) -> status_pb2.Status:
     return status(code_pb2.NOT_FOUND, f"no pool {name}", info)
 
 
+def run_error(reason: str, **metadata: str) -> status_pb2.Status:
+    info = error_details_pb2.ErrorInfo(reason=reason, domain="hardneg", metadata=metadata)
+    return status(code_pb2.FAILED_PRECONDITION, f"{reason}: {metadata}", info)
+
+
 def bad_field(field: str, why: str) -> status_pb2.Status:
     violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=why)
     return status(
@@ -96,6 +101,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         self.hold_acks = threading.Event()  # cleared: acks wait
         self.hold_acks.set()
         self.reject: dict[int, status_pb2.Status] = {}  # by sequence
+        self.stale: set[int] = set()  # sequences
         self.fail_next: list[status_pb2.Status] = []  # for unary calls, one each
         self.fail_streams: list[status_pb2.Status] = []  # for opening streams, one each
         self.forget_answers = 0  # apply so many unary calls, but answer UNAVAILABLE
@@ -402,6 +408,9 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
                 ack.counts.inserted += sample not in samples
                 samples[sample] = score
             ack.status = mining_service_pb2.ACK_STATUS_APPLIED
+            if batch.sequence in self.stale:
+                ack.status = mining_service_pb2.ACK_STATUS_STALE
+                ack.counts.CopyFrom(pool_pb2.ReportCounts(stale=len(ids)))
             ack.floor_log2 = -3.5
             return ack
 

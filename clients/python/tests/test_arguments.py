@@ -360,7 +360,7 @@ def test_defaults_of_a_spec_stay_off(server: FakeServer, client: hardneg.Client)
         lambda: hardneg.Balance(stratum_caps={1: -1}),
         lambda: hardneg.linear(0, 1, 5, 5),
         lambda: hardneg.Round(0, 2, 2),
-        lambda: hardneg.Round(0, 0, 1, "x" * 65),
+        lambda: hardneg.Round(0, 0, 1, "x" * 129),
         lambda: hardneg.NegativeRatio(-1),
         lambda: hardneg.NegativeRatio(1, 0.0),
         lambda: hardneg.Quarantine(reports=0),

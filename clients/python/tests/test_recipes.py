@@ -16,7 +16,7 @@ RECIPES = re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", PAGE
 
 
 def test_every_block_is_a_recipe_of_its_own() -> None:
-    assert len(RECIPES) == PAGE.read_text().count("```python") == 7
+    assert len(RECIPES) == PAGE.read_text().count("```python") == 8
     links = re.findall(r"^- \[([^\]]+)\]\(#([^)]+)\)$", PAGE.read_text(), flags=re.M)
     assert [title for title, _ in links] == [title for title, _ in RECIPES]
     for title, anchor in links:

@@ -137,7 +137,9 @@ def test_rows_that_cannot_be_used_are_counted(real: hardneg.Client, name: str) -
     pool = real.create_pool(name, half_life=hardneg.Steps(5))
     counts = pool.report([1, 2, 3, 4, 4], [np.nan, np.inf, 1.0, 0.1, 0.2], step=9).counts
     assert (counts.non_finite, counts.coalesced, counts.inserted, counts.total) == (2, 1, 2, 5)
-    assert pool.report([3], [5.0], step=8).counts.stale == 1
+    with pytest.raises(hardneg.StaleScores) as stale:
+        pool.report([3], [5.0], step=8)
+    assert (stale.value.counts.stale, stale.value.batches) == (1, 1)
     scores = pool.mine(2, strategy="top", random_fraction=0).scores
     assert scores is not None
     assert scores.tolist() == pytest.approx([1.0, 0.2])
@@ -250,7 +252,7 @@ def test_stats(real: hardneg.Client, name: str) -> None:
     pool.mine(100)
     pool.remove(range(5))
     stats = pool.stats()
-    assert (stats.name, stats.uid, stats.step) == (name, pool.uid, 5)
+    assert (stats.name, stats.uid, stats.run) == (name, pool.uid, hardneg.Run("", first_step=4, step=5, tick=1))
     assert (stats.reported_rows, stats.reported_batches) == (75, 2)
     assert (stats.counts.inserted, stats.counts.updated) == (50, 25)
     assert (stats.sizes.hard, stats.removed) == (45, 5)

@@ -23,7 +23,7 @@ def test_a_stream_of_scores(real: hardneg.Client, name: str) -> None:
     assert stats.reported_rows == stats.acked_rows == stats.counts.inserted == 20 * 777
     assert (stats.reconnects, stats.rejected_rows, stats.lost_rows) == (0, 0, 0)
     assert pool.stats().reported_rows == 20 * 777
-    assert pool.stats().step == 20
+    assert pool.stats().run == hardneg.Run("", first_step=1, step=20, tick=19)
 
 
 def test_a_bad_batch_fails_alone(real: hardneg.Client, name: str) -> None:

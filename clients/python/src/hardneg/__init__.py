@@ -55,6 +55,10 @@ from ._errors import (
     PermissionDenied,
     QueueFull,
     ResourceExhausted,
+    RunEnded,
+    RunMissing,
+    StaleScores,
+    StepBehind,
     StreamClosed,
     Unauthenticated,
     Unavailable,
@@ -77,6 +81,7 @@ from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
 from ._quarantine import Quarantine, QuarantinedSample, Sample
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
 from ._rounds import NegativeRatio, Round
+from ._runs import Run, run_id_from_env
 from ._stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats, StratumShare
 from ._stream import ScoreStream
 
@@ -143,6 +148,9 @@ __all__ = [
     "ReportCounts",
     "ResourceExhausted",
     "Round",
+    "Run",
+    "RunEnded",
+    "RunMissing",
     "Sample",
     "SampleHistogram",
     "SamplePlace",
@@ -153,6 +161,8 @@ __all__ = [
     "ScoreWindow",
     "Shortfall",
     "Source",
+    "StaleScores",
+    "StepBehind",
     "Steps",
     "Strategy",
     "StratumShare",
@@ -167,5 +177,6 @@ __all__ = [
     "WorkerActivity",
     "__version__",
     "linear",
+    "run_id_from_env",
     "sqrt",
 ]

@@ -136,6 +136,8 @@ class AckStatus(Choice):
     #: It had been applied before: a resend, which did nothing.
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
+    #: Applied, but over half of the rows were older than what is stored.
+    STALE = "stale"
 
 
 class HardnessFunction(Choice):

@@ -15,6 +15,7 @@ from ._pool import Pool
 from ._pools import HalfLife, PoolInfo
 from ._proto import pool_pb2, pool_service_pb2
 from ._quarantine import Quarantine
+from ._runs import Run
 from ._transport import TIMEOUT_S, Transport
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class Client:
         control_fraction: float | None = None,
         timeout: float | None = None,
     ) -> Pool:
-        """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one.
+        """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one, and
+        `Pool.created` and `Pool.run_before` tell so.
 
         Args:
             name: 1 to 63 of ``[a-z0-9_-]``, starting with a letter or digit.
@@ -189,7 +191,8 @@ class Client:
         )
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)
-        return Pool(self._transport, name, uid=answer.pool.uid)
+        run = Run.from_proto(answer.pool.run) if answer.pool.HasField("run") else None
+        return Pool(self._transport, name, uid=answer.pool.uid, created=answer.created, run_before=run)
 
     def pool(self, name: str) -> Pool:
         """A handle of a pool, without asking the server whether it exists."""

@@ -9,7 +9,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 if TYPE_CHECKING:
-    from ._reports import Rejection
+    from ._reports import Rejection, ReportCounts
 
 __all__ = [
     "Aborted",
@@ -23,6 +23,10 @@ __all__ = [
     "PermissionDenied",
     "QueueFull",
     "ResourceExhausted",
+    "RunEnded",
+    "RunMissing",
+    "StaleScores",
+    "StepBehind",
     "StreamClosed",
     "Unauthenticated",
     "Unavailable",
@@ -86,6 +90,25 @@ class FailedPrecondition(HardnegError):
     """The pool is not in a state for it: too few samples with ``shortfall="error"``, or another pool's uid."""
 
 
+class RunEnded(FailedPrecondition):
+    """Another training run began in the pool, and ended the one that the report names. It never begins again.
+
+    `metadata` has ``run_id`` and ``current_run_id``. A training that resumes needs a new ``run_id``.
+    """
+
+
+class RunMissing(FailedPrecondition):
+    """The pool's current run has a name, ``metadata["current_run_id"]``, and the report has no ``run_id``."""
+
+
+class StepBehind(FailedPrecondition):
+    """The first step of this process is more than a half-life behind the current run's highest.
+
+    `metadata` has ``step``, ``highest_step`` and ``current_run_id``. A training that starts again, or resumes from an
+    older step, needs a new ``run_id``.
+    """
+
+
 class Aborted(HardnegError):
     """Somebody else changed the pool in between (its etag differs): read it again and retry."""
 
@@ -112,6 +135,26 @@ class PermissionDenied(HardnegError):
 
 class Unimplemented(HardnegError):
     """The server's version does not have this; `field` says what was asked for."""
+
+
+class StaleScores(HardnegError):
+    """Over half of the rows of a batch were stale: what is stored is of later steps. The rest of it was applied.
+
+    The worker is behind the others, or has started again without a new ``run_id``. A worker that is meant to lag
+    catches this and goes on: nothing is left undone.
+
+    Attributes:
+        counts: What became of the rows of the stale batches.
+        batches: How many batches were stale.
+    """
+
+    def __init__(self, counts: ReportCounts, batches: int = 1) -> None:
+        self.counts = counts
+        self.batches = batches
+        super().__init__(
+            f"{counts.stale} of {counts.total} rows in {batches} batch(es) are older than what is stored: a training "
+            "that starts again, or resumes from an older step, needs a new run_id"
+        )
 
 
 class QueueFull(HardnegError):
@@ -165,6 +208,11 @@ _CLASSES: dict[grpc.StatusCode, type[HardnegError]] = {
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
 }
+_BY_REASON: dict[str, type[HardnegError]] = {
+    "RUN_ENDED": RunEnded,
+    "RUN_MISSING": RunMissing,
+    "STEP_BEHIND": StepBehind,
+}
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 _M = TypeVar("_M", error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
@@ -185,10 +233,11 @@ def from_status(status: status_pb2.Status) -> HardnegError:
     info = _detail(status, error_details_pb2.ErrorInfo)
     bad = _detail(status, error_details_pb2.BadRequest)
     retry = _detail(status, error_details_pb2.RetryInfo)
-    return _CLASSES.get(code, HardnegError)(
+    reason = info.reason if info else ""
+    return (_BY_REASON.get(reason) or _CLASSES.get(code, HardnegError))(
         status.message or code.name,
         code=code,
-        reason=info.reason if info else "",
+        reason=reason,
         violations=[(v.field, v.description) for v in bad.field_violations] if bad else (),
         retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         metadata=dict(info.metadata) if info else None,

@@ -17,18 +17,19 @@ from ._admin import PoolAdmin
 from ._anchored import PoolAnchors
 from ._balance import Balance
 from ._batches import BatchStream
-from ._choices import Normalization, Shortfall, Strategy
+from ._choices import AckStatus, Normalization, Shortfall, Strategy
 from ._columns import FloatsLike, IdsLike, IntsLike
 from ._curriculum import Curriculum
-from ._errors import DeadlineExceeded, Unavailable
+from ._errors import DeadlineExceeded, StaleScores, Unavailable
 from ._flow import Span
 from ._mined import MinedBatch
 from ._policy import MiningPolicy, Wait, Window
 from ._proto import mining_service_pb2
-from ._reports import Ack, Rejection
+from ._reports import Ack, Rejection, ReportCounts
 from ._requests import Field, OnUnavailable
 from ._rounds import NegativeRatio, Round
 from ._rows import Rows
+from ._runs import Run, named
 from ._samples import PoolSamples
 from ._stream import OnFull, ScoreStream
 from ._transport import Transport
@@ -42,10 +43,26 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
 
     A handle from `create_pool` means that very pool: once it was deleted and made anew, calls raise
     `FailedPrecondition` or `NotFound` instead of mixing two runs. A handle from `Client.pool` means the name.
+
+    Attributes:
+        created: Whether `Client.create_pool` made the pool; False where it was there. None in a handle from
+            `Client.pool`.
+        run_before: The pool's current training run when `Client.create_pool` found it; None where there was none, and
+            in pools that do not age by steps.
     """
 
-    def __init__(self, transport: Transport, name: str, *, uid: int = 0) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        name: str,
+        *,
+        uid: int = 0,
+        created: bool | None = None,
+        run_before: Run | None = None,
+    ) -> None:
         super().__init__(transport, name, uid)
+        self.created = created
+        self.run_before = run_before
         # Unary reports are numbered too, so that a retry after a lost answer counts once.
         self._worker = f"unary-{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch = secrets.randbits(64)
@@ -64,6 +81,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
         scores: FloatsLike,
         *,
         step: int = 0,
+        run_id: str | None = None,
         model_version: int = 0,
         payloads: Iterable[bytes | None] | None = None,
         strata: IntsLike | None = None,
@@ -84,6 +102,9 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             ids: Integers 0 to 2^64-1 or strings, shape (n,).
             scores: Shape (n,); NaN and infinite ones are dropped and counted.
             step: Training step of the scores; required in a pool that ages by steps.
+            run_id: Names the training run that counts the steps, the same for all workers of it, at most 128 bytes; a
+                run that starts again, or resumes from a checkpoint, needs a new one. Default that of
+                `run_id_from_env`; ``""`` is none. Ignored in a pool that does not age by steps.
             model_version: Version of the model that computed them.
             payloads: Bytes to keep with each sample (None or empty: keep what is stored).
             strata: Each sample's class, source or the like, 0 to 2^32-1, for `Balance`.
@@ -102,6 +123,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             ValueError: A column has another length than `ids`; the text names it.
             NotFound: There is no such pool.
             InvalidArgument: A value that the pool refuses; `field` says which. The batch did nothing.
+            RunEnded, RunMissing, StepBehind: It is not of the pool's current run. The batch did nothing.
+            StaleScores: Over half of the rows of a batch were older than what is stored; the rest was applied.
 
         Example:
             >>> ack = pool.report(window_ids, losses, step=step)
@@ -119,7 +142,9 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             labels=labels,
             anchor_labels=anchor_labels,
         )
+        run = named(run_id)
         ack: Ack | None = None
+        stale: list[ReportCounts] = []
         size = columns.rows_a_message
         for start in range(0, max(len(columns), 1), size):
             with self._lock:
@@ -132,13 +157,18 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
                 worker_epoch=self._epoch,
                 sequence=sequence,
                 step=step,
+                run_id=run,
                 model_version=model_version,
             )
             columns[start : start + size].write(batch)
             request = mining_service_pb2.ReportScoresRequest(batch=batch)
             answer = self._transport.call("mining", "ReportScores", request, timeout=timeout)
             part = Ack.from_proto(answer.ack)
+            if part.status is AckStatus.STALE:
+                stale.append(part.counts)
             ack = part if ack is None else Ack(**{**vars(part), "counts": ack.counts + part.counts})
+        if stale:
+            raise StaleScores(sum(stale, ReportCounts()), len(stale))
         assert ack is not None  # the loop runs at least once
         return ack
 
@@ -146,6 +176,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
         self,
         *,
         worker_id: str | None = None,
+        run_id: str | None = None,
         batch_size: int = 4096,
         max_pending: int = 262_144,
         linger: float = 0.2,
@@ -160,6 +191,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
 
         Args:
             worker_id: Names this worker; default is the host's process id. Two streams may share one.
+            run_id: As in `report`, for all that the stream sends. Once that run has ended the stream fails: no report
+                of it will be taken any more.
             batch_size: Rows sent together, 1 to 65,536.
             max_pending: Rows that may wait for an ack before `on_full` applies.
             linger: Seconds after which an incomplete batch is sent anyway.
@@ -179,6 +212,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             self._resource,
             pool_uid=self.uid,
             worker_id=worker_id or f"pid-{os.getpid()}",
+            run_id=named(run_id),
             batch_size=batch_size,
             max_pending=max_pending,
             linger=linger,
@@ -230,7 +264,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             lease: A served sample rests for so many seconds (or a timedelta), until it is reported again; 0 is not.
             round: This rank's share of a training step that all ranks mine together; `Round.from_env` knows which. It
                 is its own retry key: no request_id goes with it.
-            step: The training step, for the curriculum; default the highest reported, where the pool ages by steps.
+            step: The training step, for the curriculum; default the highest of the current run, where the pool ages
+                by steps.
             negative_ratio: Instead of `batch_size`: as many as the positives of the step ask for.
             exclude_ids: Never these; at most 65,536.
             seed: The same seed on the same state gives the same batch.

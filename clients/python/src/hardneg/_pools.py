@@ -15,6 +15,7 @@ from ._policy import MiningPolicy
 from ._proto import pool_pb2
 from ._quarantine import Quarantine
 from ._reports import ReportCounts
+from ._runs import Run
 from ._stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats
 
 
@@ -111,7 +112,7 @@ class PoolStats:
     """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
 
     `leased` and `quarantined` are samples now; `rounds` were mined, `round_replays` answered from one mined before;
-    `anchored` is None for a flat pool.
+    `anchored` is None for a flat pool, `run` for one that does not age by steps or has had no report.
     """
 
     name: str
@@ -130,7 +131,7 @@ class PoolStats:
     shortfalls: int
     proposals: int
     memory_bytes: int
-    step: int | None
+    run: Run | None
     background_generations: int
     clamped: int
     leased: int
@@ -150,7 +151,7 @@ class PoolStats:
         special: dict[str, Any] = {
             "sizes": PoolSizes.from_proto(message.sizes),
             "counts": ReportCounts.from_proto(message.counts),
-            "step": message.step if message.HasField("step") else None,
+            "run": Run.from_proto(message.run) if message.HasField("run") else None,
             "name": message.name.removeprefix("pools/"),
             "filtered": FilterCounts.from_proto(message.filtered),
             "flow": FlowStats.from_proto(message.flow),
@@ -180,7 +181,7 @@ class PoolInfo:
         offset: Of POWER; None with EXPONENTIAL.
         temperature: Of EXPONENTIAL; None with POWER.
         half_life: How priorities age.
-        max_step_jump: A report further ahead is refused; None where the pool does not age by steps.
+        max_step_jump: A report further ahead of its run is refused; None where the pool does not age by steps.
         score_update: What a new report of a known id does.
         ema_weight: Weight of the new score with EMA; None with another rule.
         default_policy: Of mining requests that do not give their own.
@@ -193,6 +194,7 @@ class PoolInfo:
         flow: How much is mined for each reported sample; None: uncoupled.
         control_fraction: Share of rounds that get a uniform batch.
         lease: How long a served sample rests; None: it does not.
+        run: The current training run; None where the pool does not age by steps, and before its first report.
     """
 
     name: str
@@ -222,6 +224,7 @@ class PoolInfo:
     flow: Flow | None
     control_fraction: float
     lease: datetime.timedelta | None
+    run: Run | None
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
@@ -260,4 +263,5 @@ class PoolInfo:
             flow=Flow.from_proto(spec.flow) if spec.HasField("flow") else None,
             control_fraction=spec.control_fraction,
             lease=lease or None,
+            run=Run.from_proto(message.run) if message.HasField("run") else None,
         )

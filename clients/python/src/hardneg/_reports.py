@@ -23,7 +23,7 @@ class ReportCounts:
         coalesced: Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools:
             their anchor and id stand in an earlier row.
         duplicate: Applied before: the batch is a resend.
-        stale: Older, by step, than what is stored.
+        stale: Older, by step of the current run or one before, than what is stored.
         out_of_range: Outside the pool's dense id space.
         quarantined: Of samples in quarantine: kept there, not served.
         anchor_limit: Anchored pools: of anchors beyond `max_anchors`.
@@ -62,7 +62,7 @@ class Ack:
     """The service's answer to one reported batch.
 
     Attributes:
-        status: APPLIED or DUPLICATE (a harmless resend); a refusal is an exception.
+        status: APPLIED, or DUPLICATE (a harmless resend); a refusal is an exception, and so is a STALE batch.
         counts: What became of the rows; of a resend all are `duplicate`.
         floor_log2: The pool's lowest priority as log2 of its weight now; None while there is room. New samples
             below it need not be reported.
@@ -126,6 +126,7 @@ class StreamStats:
         acked_rows: Rows of acknowledged batches.
         acked_batches: Acknowledged batches.
         duplicate_batches: Of these, resends that the service had applied already.
+        stale_batches: Of these, those over half of whose rows were stale.
         resent_batches: Batches sent again after a reconnect.
         rejected_rows: Rows of batches that the service refused.
         rejected_batches: Batches that the service refused.
@@ -143,6 +144,7 @@ class StreamStats:
     acked_rows: int
     acked_batches: int
     duplicate_batches: int
+    stale_batches: int
     resent_batches: int
     rejected_rows: int
     rejected_batches: int

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ._proto import mining_service_pb2
+from ._runs import named, run_id_from_env
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Round:
         number: The round: the training step, the same on every rank.
         rank: This rank, from 0.
         world_size: Number of ranks; ``batch_size * world_size`` is at most 1,048,576.
-        run_id: Names the training run, at most 64 bytes: one that starts again needs another name, since the rounds of
+        run_id: Names the training run, at most 128 bytes: one that starts again needs another name, since the rounds of
             the old one are over.
 
     Example:
@@ -40,18 +41,17 @@ class Round:
             raise ValueError(f"world_size must be 1 to 65,536, not {self.world_size}")
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank must be 0 to {self.world_size - 1}, not {self.rank}")
-        if len(self.run_id.encode()) > 64:
-            raise ValueError("run_id must have at most 64 bytes")
+        named(self.run_id)
 
     @classmethod
-    def from_env(cls, number: int, *, run_id: str = "", environ: Mapping[str, str] | None = None) -> Round:
+    def from_env(cls, number: int, *, run_id: str | None = None, environ: Mapping[str, str] | None = None) -> Round:
         """This process's share of a round, by ``RANK`` and ``WORLD_SIZE`` as torchrun, accelerate and others set them.
 
         Without both it is the only rank: the same program runs on one device.
 
         Args:
             number: The round, the same on every rank: the training step.
-            run_id: As the attribute.
+            run_id: As the attribute; default that of `run_id_from_env`.
             environ: Default ``os.environ``.
 
         Raises:
@@ -59,9 +59,10 @@ class Round:
 
         Example:
             >>> for step, positives in enumerate(loader):
-            ...     batch = pool.mine(32, round=hardneg.Round.from_env(step, run_id="run-7"))
+            ...     batch = pool.mine(32, round=hardneg.Round.from_env(step))
         """
         found = os.environ if environ is None else environ
+        run_id = run_id_from_env(found) if run_id is None else run_id
         rank, world_size = found.get("RANK"), found.get("WORLD_SIZE")
         if rank is None and world_size is None:
             return cls(number, 0, 1, run_id)

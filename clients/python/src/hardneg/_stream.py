@@ -26,6 +26,9 @@ from ._errors import (
     NotFound,
     PermissionDenied,
     QueueFull,
+    RunEnded,
+    RunMissing,
+    StaleScores,
     StreamClosed,
     Unauthenticated,
     Unimplemented,
@@ -49,8 +52,10 @@ _IN_FLIGHT_MAX = 256
 _WATCH_S = 1.0
 # A timeout of None. There is no endless wait.
 _BLOCK_S = 30.0
+# Refusals of one batch that all later ones of the stream would meet too: its run is over.
+_FATAL_TO_A_BATCH = (RunEnded, RunMissing)
 # Errors of the stream as a whole that trying again does not cure.
-_FATAL = (InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented)
+_FATAL = (InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented, *_FATAL_TO_A_BATCH)
 
 
 class ScoreStream:
@@ -69,6 +74,7 @@ class ScoreStream:
         *,
         pool_uid: int,
         worker_id: str,
+        run_id: str,
         batch_size: int,
         max_pending: int,
         linger: float,
@@ -102,7 +108,7 @@ class ScoreStream:
         # One lock for all state below; it is never held over a call to gRPC or to the caller's code.
         self._changed = threading.Condition()
         every = mining_service_pb2.ScoreBatch(
-            pool=resource, pool_uid=pool_uid, worker_id=worker_id, worker_epoch=self.worker_epoch
+            pool=resource, pool_uid=pool_uid, worker_id=worker_id, worker_epoch=self.worker_epoch, run_id=run_id
         )
         self._gatherer = Gatherer(every, batch_size)
         self._queue: deque[Sealed] = deque()  # sealed, unacknowledged, in order
@@ -116,6 +122,7 @@ class ScoreStream:
         self._stopped = False  # threads must end
         self._fatal: HardnegError | None = None
         self._rejections: list[Rejection] = []
+        self._stale = (ReportCounts(), 0)  # of the stale batches since the last flush: their rows, and how many
         self._floor: float | None = None
         self._position = 0
         self._durable_position = 0
@@ -123,7 +130,14 @@ class ScoreStream:
         self._connected = False
         self._last_error: HardnegError | None = None
         names = ("reported", "acked", "rejected", "dropped", "lost")
-        batches = ("acked_batches", "rejected_batches", "duplicate_batches", "resent_batches", "reconnects")
+        batches = (
+            "acked_batches",
+            "rejected_batches",
+            "duplicate_batches",
+            "stale_batches",
+            "resent_batches",
+            "reconnects",
+        )
         self._numbers = dict.fromkeys((*(f"{name}_rows" for name in names), *batches), 0)
         self._threads = [
             threading.Thread(target=self._run, name="hardneg-stream", daemon=True),
@@ -225,7 +239,8 @@ class ScoreStream:
 
         Raises:
             QueueFull: No room; `accepted_rows` says how many of the first rows were queued.
-            StreamClosed: The stream is closed or has failed for good.
+            StreamClosed: The stream is closed or has failed for good, as when its training run has ended (`RunEnded`,
+                the cause).
         """
         self._check_process()
         columns = Rows.of(
@@ -275,6 +290,7 @@ class ScoreStream:
         Raises:
             DeadlineExceeded: Not within `timeout` seconds. The rows are still queued; flush again.
             BatchesRejected: The service refused batches since the last flush (and there is no `on_rejected`).
+            StaleScores: Over half of the rows of batches since the last flush were older than what is stored.
             StreamClosed: The stream has failed for good; pending rows are lost.
         """
         self._check_process()
@@ -295,15 +311,18 @@ class ScoreStream:
             if self._acked_sequence < target:
                 raise StreamClosed(f"the stream was closed; {self._numbers['lost_rows']} rows are lost")
             rejections, self._rejections = self._rejections, []
+            (counts, stale), self._stale = self._stale, (ReportCounts(), 0)
         if rejections:
             raise BatchesRejected(rejections)
+        if stale:
+            raise StaleScores(counts, stale)
 
     def close(self, timeout: float = 30.0) -> None:
         """Flushes, then ends the stream. Closing twice is harmless.
 
         Raises:
             DeadlineExceeded: Rows were not acknowledged in time; they are lost, `stats.lost_rows` says how many.
-            BatchesRejected: As in `flush`.
+            BatchesRejected, StaleScores: As in `flush`.
             StreamClosed: The stream had failed before, with rows pending.
         """
         if os.getpid() != self._pid:
@@ -516,6 +535,9 @@ class ScoreStream:
                 self._numbers["acked_batches"] += 1
                 self._numbers["acked_rows"] += batch.rows
                 self._numbers["duplicate_batches"] += ack.status is AckStatus.DUPLICATE
+                if ack.status is AckStatus.STALE:
+                    self._numbers["stale_batches"] += 1
+                    self._stale = (self._stale[0] + ack.counts, self._stale[1] + 1)
                 self._counts = self._counts + ack.counts
                 self._floor = ack.floor_log2
                 self._position = max(self._position, ack.position)
@@ -528,4 +550,6 @@ class ScoreStream:
         with self._changed:
             # After the callback, so that a flush that returns has seen it.
             self._acked_sequence = message.sequence
+            if rejection is not None and isinstance(rejection.error, _FATAL_TO_A_BATCH):
+                raise rejection.error  # before the flush wakes: all that follows would be refused as well
             self._changed.notify_all()

@@ -117,6 +117,10 @@ fn a_pool_that_ages_by_steps_wants_them() {
     hardneg(&address, &["report", path, "--pool", "p", "--step", "9"]).unwrap();
     let last = fake.last.lock().clone().unwrap();
     assert_eq!(last.step, 9);
+    let stale = ["report", path, "--pool", "p", "--step", "9", "--run-id", "r", "--model-version", "14"];
+    let error = hardneg(&address, &stale).unwrap_err();
+    assert!(one_line(&error).contains("1 of 1 batches were stale"), "{error:#}");
+    assert_eq!(fake.last.lock().as_ref().unwrap().run_id, "r");
     let keys = crate::proto::columns::decode_keys(last.ids).unwrap();
     assert_eq!(keys, ["a"]);
 }

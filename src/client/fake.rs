@@ -66,6 +66,9 @@ impl Fake {
                 message: "unlucky".into(),
                 details: Vec::new(),
             });
+        } else if new && batch.model_version == 14 {
+            ack.set_status(pb::AckStatus::Stale);
+            ack.counts = Some(pb::ReportCounts { stale: rows, ..Default::default() });
         } else if new {
             ack.set_status(pb::AckStatus::Applied);
             ack.counts = Some(pb::ReportCounts { inserted: rows, ..Default::default() });

@@ -56,6 +56,30 @@ async fn a_stream_that_breaks_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_names_its_run_and_is_an_error_when_it_is_stale() {
+    let fake = Arc::new(Fake { acks_per_stream: 100, ..Default::default() });
+    let run_id = || fake.last.lock().as_ref().unwrap().run_id.clone();
+    let options = ClientOptions { run_id: Some("a".into()), ..Default::default() };
+    let client = client_of(&fake, options).await;
+    client.report_batch(batch(1)).await.unwrap();
+    assert_eq!(run_id(), "a");
+    client.report_batch(batch(1).run_id("b")).await.unwrap();
+    assert_eq!(run_id(), "b");
+    let stale = client.report_batch(batch(1).model_version(14)).await.unwrap_err();
+    assert_eq!(stale.code(), Code::FailedPrecondition);
+    assert!(stale.to_string().contains("2 of its rows are older"), "{stale}");
+    let Error::Stale { ack } = stale else { panic!("{stale}") };
+    assert_eq!(ack.counts.unwrap().stale, 2);
+    let mut stream = client.score_stream(ScoreStreamOptions::default());
+    let sent = stream.send(batch(2).model_version(14)).await.unwrap();
+    assert!(matches!(sent.await, Err(Error::Stale { .. })));
+    stream.send(batch(3)).await.unwrap().await.unwrap();
+    assert_eq!(run_id(), "a");
+    let summary = stream.finish().await.unwrap();
+    assert_eq!((summary.batches, summary.stale, summary.rejected, summary.counts.stale), (2, 1, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_window_bounds_what_is_unacknowledged() {
     // A server that acknowledges nothing: the first stream stays open without an ack.
     let fake = Arc::new(Fake::default());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use super::error::PoolError;
-use super::runs::{Entry, Rules, RunError, RunState, Runs, Ticket};
+use super::runs::{Entry, Rules, RunError, RunLandmarks, RunState, Runs, Ticket};
 use super::spec::Decay;
 use crate::store::key::{self, Key, UNITS_PER_OCTAVE};
 
@@ -41,6 +41,22 @@ impl TimeSource {
         Self::Monotonic { start: Instant::now(), unix_millis: unix.as_millis() as u64 }
     }
 
+    /// The same source, that is at `unix_millis` at least.
+    #[must_use]
+    pub fn not_before(self, unix_millis: u64) -> Self {
+        match self {
+            Self::Monotonic { start, unix_millis: begun } if self.now_millis() < unix_millis => {
+                let elapsed = start.elapsed().as_millis() as u64;
+                Self::Monotonic { start, unix_millis: unix_millis.saturating_sub(elapsed).max(begun) }
+            }
+            Self::Manual(millis) => {
+                millis.fetch_max(unix_millis, Ordering::Relaxed);
+                Self::Manual(millis)
+            }
+            source @ Self::Monotonic { .. } => source,
+        }
+    }
+
     /// Unix milliseconds now.
     #[must_use]
     pub fn now_millis(&self) -> u64 {
@@ -65,6 +81,9 @@ impl TimeSource {
 /// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
 /// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
 pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
+
+/// No clock comes so far: 2^63 is beyond what a key's serial order could ever have gone through.
+const UNITS_MAX: f64 = (1u64 << 63) as f64;
 
 /// A moment in a pool's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,6 +159,21 @@ impl State {
     }
 }
 
+/// What is kept of a pool's clock when the pool is saved. A clock that is restored from it goes on where this one was.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Landmarks {
+    /// When it was saved, Unix milliseconds.
+    pub unix_millis: u64,
+    /// D then, in key units.
+    pub decay_units: f64,
+    /// The slope: key units a second, or a tick; 0 where scores do not age.
+    pub units_per_age: f64,
+    /// The highest D of a report, in key units.
+    pub units_reported: f64,
+    /// Of a pool that ages by steps: its runs, and with them the ticks.
+    pub runs: RunLandmarks,
+}
+
 /// A report that the clock admitted. Dropped without having been applied, it leaves no trace.
 #[derive(Debug)]
 pub struct Admission<'a> {
@@ -184,6 +218,55 @@ impl Clock {
                 runs: Runs::new(processes_max),
             }),
         }
+    }
+
+    /// What is settled of the clock, to be saved. Reports that are under way are no part of it.
+    #[must_use]
+    pub fn landmarks(&self) -> Landmarks {
+        let state = self.state.lock();
+        let unix_millis = self.time.now_millis();
+        let runs = state.runs.landmarks();
+        let now = match &runs.current {
+            Some(run) => run.tick() as f64,
+            None if state.decay.by_steps() => 0.0,
+            None => Duration::from_millis(unix_millis).as_secs_f64(),
+        };
+        Landmarks {
+            unix_millis,
+            decay_units: state.units(now),
+            units_per_age: state.decay.units_per_age(),
+            units_reported: state.units_reported,
+            runs,
+        }
+    }
+
+    /// A clock that goes on from landmarks. The time that has gone by since they were saved counts, and if the wall clock has been
+    /// set back meanwhile the clock stands where it was: nothing is younger than it was. `None`: they cannot have been saved of a
+    /// pool that ages like this.
+    #[must_use]
+    pub fn restore(
+        decay: Decay,
+        time: TimeSource,
+        processes_max: usize,
+        landmarks: &Landmarks,
+    ) -> Option<Self> {
+        let Landmarks { unix_millis, decay_units, units_per_age, units_reported, ref runs } = *landmarks;
+        let in_range = |units: f64| (0.0..UNITS_MAX).contains(&units);
+        let is_sound = in_range(decay_units)
+            && in_range(units_reported)
+            && units_per_age == decay.units_per_age()
+            && (decay.by_steps() || *runs == RunLandmarks::default());
+        if !is_sound {
+            return None;
+        }
+        let runs = Runs::restore(runs, processes_max)?;
+        let anchor = if decay.by_steps() {
+            runs.tick().unwrap_or(0) as f64
+        } else {
+            Duration::from_millis(unix_millis).as_secs_f64()
+        };
+        let state = State { decay, units_at_anchor: decay_units, anchor, units_reported, runs };
+        Some(Self { time: time.not_before(unix_millis), state: Mutex::new(state) })
     }
 
     /// Milliseconds of the underlying time source.
@@ -276,112 +359,5 @@ fn seconds(time: &TimeSource) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pool::report::Sender;
-
-    /// An applied report.
-    fn report(clock: &Clock, run_id: &str, step: u64) -> Result<Moment, PoolError> {
-        let admission = clock.admit(Entry { run_id, step, sender: &Sender::default() })?;
-        let moment = admission.moment;
-        admission.applied();
-        Ok(moment)
-    }
-
-    fn manual() -> (Arc<AtomicU64>, TimeSource) {
-        let millis = Arc::new(AtomicU64::new(0));
-        (millis.clone(), TimeSource::Manual(millis))
-    }
-
-    #[test]
-    fn one_half_life_is_one_octave_and_a_new_slope_keeps_the_past() {
-        let (millis, time) = manual();
-        let minute = Duration::from_secs(60);
-        let clock = Clock::new(Decay::Time { half_life: minute }, time, 1);
-        let start = clock.now().decay_units;
-        millis.store(60_000, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 65_536);
-        clock.set_decay(Decay::Time { half_life: 2 * minute });
-        assert_eq!(clock.now().decay_units - start, 65_536);
-        millis.store(180_000, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 131_072);
-    }
-
-    #[test]
-    fn a_duration_is_never_over_too_soon() {
-        let time = TimeSource::monotonic();
-        for round in 0..40 {
-            // So that it begins anywhere within a millisecond.
-            std::thread::sleep(Duration::from_micros(37 * round));
-            let (begun, duration) = (Instant::now(), Duration::from_micros(2000 + 10 * round));
-            let end = time.end_millis(duration);
-            while time.now_millis() < end {
-                std::hint::spin_loop();
-            }
-            assert!(begun.elapsed() >= duration, "{:?} of {duration:?}", begun.elapsed());
-        }
-        let (millis, time) = manual();
-        millis.store(5, Ordering::Relaxed);
-        assert_eq!(time.end_millis(Duration::from_micros(1001)), 7);
-    }
-
-    #[test]
-    fn an_idle_pool_ages_no_further_than_its_keys_can_tell() {
-        let (millis, time) = manual();
-        let clock = Clock::new(Decay::Time { half_life: Duration::from_millis(1) }, time, 1);
-        let start = report(&clock, "", 0).unwrap().decay_units;
-        millis.store(1 << 40, Ordering::Relaxed);
-        assert_eq!(clock.now().decay_units - start, 1 << 30);
-        assert_eq!(report(&clock, "", 0).unwrap().decay_units - start, 1 << 30);
-        millis.fetch_add(1, Ordering::Relaxed);
-        let octave = report(&clock, "", 0).unwrap().decay_units - start - (1 << 30);
-        assert!((65_472..=65_536).contains(&octave), "{octave}");
-    }
-
-    #[test]
-    fn steps_never_go_back_and_never_jump() {
-        let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 100 }, time, 1);
-        let first = report(&clock, "", 5_000_000).expect("the first step may be any");
-        assert!(report(&clock, "", 5_000_101).is_err());
-        assert_eq!(report(&clock, "", 5_000_010).unwrap().decay_units - first.decay_units, 65_536);
-        assert_eq!(first.decay_units - report(&clock, "", 4_999_990).unwrap().decay_units, 65_536);
-        assert_eq!(clock.run().map(|run| (run.step, run.tick)), Some((5_000_010, 10)));
-        assert!(report(&clock, "", 0).is_err(), "a forgotten step");
-    }
-
-    #[test]
-    fn an_old_step_is_old_however_short_the_half_life() {
-        let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time, 1);
-        let new = report(&clock, "", 1 << 40).unwrap().decay_units;
-        let old = report(&clock, "", (1 << 40) - 1_000_000).unwrap().decay_units;
-        assert_eq!(new - old, 1 << 30, "2^14 half-lives and no more, or keys would wrap");
-        assert!(report(&clock, "", 1 << 30).is_err());
-    }
-
-    #[test]
-    fn nothing_ages_over_a_resume() {
-        let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 1_000 }, time, 1);
-        report(&clock, "a", 1_000).unwrap();
-        let last = report(&clock, "a", 1_500).unwrap();
-        assert_eq!(report(&clock, "b", 7).unwrap(), last, "an older step, or any");
-        assert_eq!(clock.now(), last);
-        assert_eq!(report(&clock, "b", 17).unwrap().decay_units - last.decay_units, 65_536);
-        assert_eq!(report(&clock, "c", 1 << 50).unwrap().decay_units - last.decay_units, 65_536);
-    }
-
-    #[test]
-    fn what_is_not_applied_does_not_move_the_clock() {
-        let (_, time) = manual();
-        let clock = Clock::new(Decay::Steps { half_life: 1e-6, max_step_jump: u64::MAX }, time, 1);
-        let first = report(&clock, "", 1).unwrap();
-        let sender = Sender::default();
-        let far = clock.admit(Entry { run_id: "", step: 1 << 30, sender: &sender }).unwrap();
-        assert_eq!(far.moment.decay_units - first.decay_units, 1 << 30);
-        drop(far);
-        assert_eq!((clock.now(), clock.run().unwrap().step), (first, 1));
-        assert_eq!(report(&clock, "", 1).unwrap(), first);
-    }
-}
+#[path = "clock_tests.rs"]
+mod tests;

@@ -203,12 +203,8 @@ impl Pool {
         counts.coalesced += settled.coalesced;
         counts.stale += settled.stale;
         self.counters.count_report(rows, &counts, &applied.counts);
-        let delivery = Delivery {
-            now_millis: self.clock.now_millis(),
-            rows,
-            step,
-            model_version: report.model_version,
-        };
+        let delivery =
+            Delivery { now_millis: self.clock.now_millis(), rows, step, model_version: report.model_version };
         self.ledger.deliver(&sender, delivery);
         self.grown.notify_waiters();
         Ok(self.ack(counts.applied_status(rows), counts, applied.floor, moment))

@@ -23,6 +23,28 @@ const ENDED_MAX: usize = 1024;
 /// A tick further than this behind the highest is refused: stamps, which are ticks mod 2^32, would take it for a later one.
 const TICK_LAG_MAX: i64 = 1 << 31;
 
+/// What is kept of the runs of a pool when it is saved: nothing of reports that are under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunLandmarks {
+    /// The current run; `None` before the first report.
+    pub current: Option<RunLandmark>,
+    /// Ids of the runs that have ended, the first ended first; at most 1,024.
+    pub ended: Vec<String>,
+}
+
+/// The current run, as it is saved. The processes that it has heard are not kept: each is new to a restored run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunLandmark {
+    /// As its reports name it; empty: they name none.
+    pub run_id: String,
+    /// s0, its first step.
+    pub first_step: u64,
+    /// t0, the tick of that step.
+    pub first_tick: i64,
+    /// Its highest step.
+    pub step: u64,
+}
+
 /// Why the current run of a pool does not take a report. Nothing of the report was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
@@ -151,6 +173,43 @@ impl Runs {
         Self { runs: Vec::new(), ended: VecDeque::new(), processes_max }
     }
 
+    /// What is settled of the runs, to be saved.
+    pub(super) fn landmarks(&self) -> RunLandmarks {
+        // A run above it, of which nothing was applied, may turn out never to have begun.
+        let settled = self.runs.iter().rev().find_map(|run| run.applied.map(|step| (run, step)));
+        RunLandmarks {
+            current: settled.map(|(run, step)| RunLandmark {
+                run_id: run.id.to_string(),
+                first_step: run.first_step,
+                first_tick: run.first_tick,
+                step,
+            }),
+            ended: self.ended.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The runs as they were saved; `None` where they cannot have been.
+    pub(super) fn restore(landmarks: &RunLandmarks, processes_max: usize) -> Option<Self> {
+        let RunLandmarks { current, ended } = landmarks;
+        let is_id = |id: &str| run_id_violation("", id).is_none();
+        let current_id = current.as_ref().map(|run| run.run_id.as_str());
+        let distinct: HashSet<&str> = ended.iter().map(String::as_str).chain(current_id).collect();
+        let is_sound = ended.len() <= ENDED_MAX
+            && ended.iter().all(|id| is_id(id) && !id.is_empty())
+            && current_id.is_none_or(is_id)
+            && (current.is_some() || ended.is_empty())
+            && distinct.len() == ended.len() + usize::from(current.is_some());
+        let restored = |run: &RunLandmark| {
+            let applied = Some(run.step);
+            Run { applied, ..Run::new(&run.run_id, run.first_step, run.first_tick) }
+        };
+        is_sound.then(|| Self {
+            runs: current.iter().map(restored).collect(),
+            ended: ended.iter().map(|id| id.as_str().into()).collect(),
+            processes_max,
+        })
+    }
+
     /// The pool's highest tick; `None` before the first report.
     pub(super) fn tick(&self) -> Option<i64> {
         self.runs.last().map(Run::highest_tick)
@@ -259,6 +318,20 @@ impl Runs {
     }
 }
 
+impl RunLandmark {
+    /// The pool's highest tick.
+    #[must_use]
+    pub fn tick(&self) -> i64 {
+        tick_of(self.first_tick, self.first_step, self.step).max(self.first_tick)
+    }
+}
+
+/// t0 + step - s0.
+fn tick_of(first_tick: i64, first_step: u64, step: u64) -> i64 {
+    let tick = i128::from(first_tick) + i128::from(step) - i128::from(first_step);
+    tick.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
 impl Run {
     fn new(id: &str, first_step: u64, first_tick: i64) -> Self {
         Self {
@@ -277,10 +350,8 @@ impl Run {
         under_way.max(self.applied).unwrap_or(self.first_step)
     }
 
-    /// t0 + step - s0.
     fn tick_of(&self, step: u64) -> i64 {
-        let tick = i128::from(self.first_tick) + i128::from(step) - i128::from(self.first_step);
-        tick.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+        tick_of(self.first_tick, self.first_step, step)
     }
 
     /// That of the highest step, and no less than when the run began.

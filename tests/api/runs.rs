@@ -43,7 +43,11 @@ fn run(run_id: &str, first_step: u64, step: u64, tick: u64) -> pb::Run {
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>, reason: &str) -> Vec<(String, String)> {
     let error = result.expect_err("a refusal");
-    assert_eq!((error.code(), error.reason().as_deref()), (Code::FailedPrecondition, Some(reason)), "{error}");
+    assert_eq!(
+        (error.code(), error.reason().as_deref()),
+        (Code::FailedPrecondition, Some(reason)),
+        "{error}"
+    );
     let info = tonic_types::StatusExt::get_details_error_info(error.status().unwrap()).unwrap();
     let mut metadata: Vec<(String, String)> = info.metadata.into_iter().collect();
     metadata.sort();
@@ -57,7 +61,8 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 /// Ids and ages of all that is stored, the longest unreported first.
 async fn stalest(client: &Client, n: u32) -> Vec<(u64, f32)> {
     let fields = pb::BatchFields { ages: true, ..Default::default() };
-    let request = MineRequest::new("p", n).strategy(pb::Strategy::Stalest).random_fraction(0.0).fields(fields);
+    let request =
+        MineRequest::new("p", n).strategy(pb::Strategy::Stalest).random_fraction(0.0).fields(fields);
     let batch = client.mine(request).await.unwrap();
     integers(&batch.ids).iter().copied().zip(batch.ages).collect()
 }
@@ -74,7 +79,7 @@ async fn the_same_training_twice_is_mined_twice() {
         for step in 1..=100 {
             // Half of the ids are of both runs.
             let ids: Vec<u64> = (0..32).map(|i| (500 * turn as u64 + 32 * step + i) % 4_000).collect();
-            let batch = ScoreBatch::new("p", &ids, &vec![1.0 + turn as f32; 32]).unwrap();
+            let batch = ScoreBatch::new("p", &ids, &[1.0 + turn as f32; 32]).unwrap();
             stream.send(batch.step(step)).await.unwrap();
         }
         let summary = stream.finish().await.unwrap();
@@ -120,7 +125,8 @@ async fn a_resume_from_an_older_step_needs_a_run_id_and_ages_nothing() {
     let ack = report(&resumed, 2_500, [2_000]).await.unwrap();
     assert_eq!((ack.status(), ack.counts.unwrap().updated), (pb::AckStatus::Applied, 1));
     let after = client.get_samples("p", Ids::U64(vec![2_000, 3_000, 4_000])).await.unwrap();
-    let weight = |samples: &[pb::Sample], at: usize| (samples[at].weight_log2.unwrap(), samples[at].age.unwrap());
+    let weight =
+        |samples: &[pb::Sample], at: usize| (samples[at].weight_log2.unwrap(), samples[at].age.unwrap());
     assert_eq!(weight(&after, 2), weight(&before, 2));
     assert_eq!((weight(&after, 0), weight(&after, 1).1), (weight(&before, 2), 500.0));
     assert_eq!(run_of(&client).await, run("resumed", 2_500, 2_500, 2_000));
@@ -275,13 +281,13 @@ async fn ages_go_on_in_ticks_across_a_resume() {
     for step in [1_050, 1_049, 1_100] {
         report(&new, step, [10 * step]).await.unwrap();
     }
-    let expected = [(1_000, 250.0), (1_100, 150.0), (10_490, 51.0), (1_200, 50.0), (10_500, 50.0), (11_000, 0.0)];
+    let expected =
+        [(1_000, 250.0), (1_100, 150.0), (10_490, 51.0), (1_200, 50.0), (10_500, 50.0), (11_000, 0.0)];
     let mut stalest = stalest(&old, 6).await;
     stalest[3..5].sort_by_key(|row| row.0); // as old as each other
     assert_eq!(stalest, expected);
-    let window = pb::Window {
-        kind: Some(pb::window::Kind::Age(pb::AgeWindow { min: 50.0, max: Some(150.0) })),
-    };
+    let window =
+        pb::Window { kind: Some(pb::window::Kind::Age(pb::AgeWindow { min: 50.0, max: Some(150.0) })) };
     let policy = pb::MiningPolicy { windows: vec![window], random_fraction: Some(0.0), ..Default::default() };
     let batch = old.mine(MineRequest::new("p", 6).policy(policy)).await.unwrap();
     let mut ids = integers(&batch.ids).to_vec();

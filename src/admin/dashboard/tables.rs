@@ -90,11 +90,7 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
             units::count(counters.non_finite as f64),
             format!("scores dropped; {} batches refused", units::count(counters.rejected_batches as f64)),
         ),
-        (
-            "Memory",
-            units::bytes(stats.store.memory_bytes),
-            clock(stats),
-        ),
+        ("Memory", units::bytes(stats.store.memory_bytes), clock(stats)),
     ];
     // One in a thousand, as the alert HardnegNonFiniteScores has it: a diverged loss is seen at once.
     let diverged = counters.non_finite.saturating_mul(1000) > counters.reported_rows;

@@ -19,8 +19,8 @@ use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::{
     Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
-    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
-    WORKERS_MAX,
+    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    StratumCount, WORKERS_MAX,
 };
 use anchors::Anchors;
 use cells::Cells;

@@ -191,7 +191,12 @@ fn the_command_line_does_the_whole_job() {
     ]);
     assert!(load.contains("10,000 hard") && load.contains("ns/score"), "{load}");
     assert!(call(&["pool", "list"]).contains("faces"));
-    call(&["pool", "delete", "faces"]);
+    let pool: serde_json::Value = serde_json::from_str(&call(&["pool", "get", "faces", "--json"])).unwrap();
+    let other = ["--server", &server.address, "pool", "delete", "faces", "--uid", "1"];
+    let (code, _, stderr) = hardneg(&other);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("deleted and created again"), "{stderr}");
+    call(&["pool", "delete", "faces", "--uid", pool["uid"].as_str().unwrap()]);
     let (code, _, stderr) = hardneg(&["--server", &server.address, "mine", "--pool", "faces"]);
     assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("NOT_FOUND") && stderr.contains("`faces`"), "{stderr}");

@@ -16,6 +16,7 @@ mod mine;
 mod mine_negatives;
 mod output;
 mod pool;
+mod pool_arg;
 mod quarantine;
 mod report;
 mod serve;

@@ -8,6 +8,7 @@ use super::{
         counts, duration_text, grouped, pool_json, print, print_json, properties, stats_counters, stats_json,
         table,
     },
+    pool_arg::PoolArg,
     spec::{FixedArgs, LiveArgs},
     values::short_name,
 };
@@ -20,7 +21,8 @@ Examples:
   hardneg pool create queries --anchored 32 --relative-margin 0.05 --hardness exponential --temperature 0.05
   hardneg pool create crops --lease 5m --control-fraction 0.05 --max-per-group 2
   hardneg pool update faces --half-life 10m --strategy rank
-  hardneg pool stats faces --json";
+  hardneg pool stats faces --json
+  hardneg pool delete faces --uid 1234605616436508553";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
@@ -45,16 +47,16 @@ pub(super) enum PoolCommand {
     },
     /// Show a pool's spec
     Get {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Change a live pool; what is not given stays
     Update {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         #[command(flatten)]
         live: Box<LiveArgs>,
         /// Print JSON
@@ -63,16 +65,16 @@ pub(super) enum PoolCommand {
     },
     /// Show a pool's figures
     Stats {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// Delete a pool and its samples
     Delete {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// A missing pool is no error
         #[arg(long)]
         allow_missing: bool,
@@ -111,33 +113,33 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
             print(&table(&header, rows, &[1]))?;
         }
         PoolCommand::Get { pool, json } => {
-            let pool = client.get_pool(&pool).await?;
+            let pool = client.get_pool(pool.reference()).await?;
             if json {
                 return print_json(&pool_json(&pool));
             }
             print(&describe(&pool))?;
         }
         PoolCommand::Update { pool, live, json } => {
-            let current = client.get_pool(&pool).await?;
-            let mut spec = current.spec.unwrap_or_default();
+            let current = client.get_pool(pool.reference()).await?;
+            let mut spec = current.spec.clone().unwrap_or_default();
             let paths = live.apply(&mut spec);
             // The etag: another's change between the two calls would otherwise be undone.
-            let changed = client.update_pool(&pool, spec, &paths, Some(&current.etag)).await?;
+            let changed = client.update_pool(&current, spec, &paths, Some(&current.etag)).await?;
             if json {
                 return print_json(&pool_json(&changed));
             }
             print(&describe(&changed))?;
         }
         PoolCommand::Stats { pool, json } => {
-            let stats = client.pool_stats(&pool).await?;
+            let stats = client.pool_stats(pool.reference()).await?;
             if json {
                 return print_json(&stats_json(&stats));
             }
             print(&describe_stats(&stats))?;
         }
         PoolCommand::Delete { pool, allow_missing } => {
-            client.delete_pool(&pool, allow_missing).await?;
-            print(&format!("{}: deleted\n", pool_id_of(&pool)))?;
+            client.delete_pool(pool.reference(), allow_missing).await?;
+            print(&format!("{}: deleted\n", pool_id_of(&pool.pool)))?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     Connection,
     output::{csv_text, grouped, note, number, print, print_json, table},
+    pool_arg::PoolArg,
     values::ids_of_kind,
 };
 use crate::client::{pb, pool_id_of};
@@ -28,24 +29,24 @@ const LISTED_MAX: usize = 100;
 pub(super) enum QuarantineCommand {
     /// Show the samples in quarantine, the first hundred by id
     List {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// Print JSON, and all of them
         #[arg(long)]
         json: bool,
     },
     /// Write all samples in quarantine as CSV
     Export {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// The file [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
     /// Put samples back
     Release {
-        /// The pool
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArg,
         /// These ids (or keys), separated by commas
         #[arg(long, value_delimiter = ',', value_name = "ID,…", required_unless_present = "all")]
         ids: Vec<String>,
@@ -62,7 +63,7 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
     let client = connection.connect().await?;
     match command {
         QuarantineCommand::List { pool, json } => {
-            let samples = client.list_quarantined(&pool).await?;
+            let samples = client.list_quarantined(pool.reference()).await?;
             if json {
                 return print_json(&samples.iter().map(sample_json).collect());
             }
@@ -71,7 +72,7 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
             note(&format!("{} in quarantine", grouped(samples.len() as u64)));
         }
         QuarantineCommand::Export { pool, output } => {
-            let text = csv(&client.list_quarantined(&pool).await?)?;
+            let text = csv(&client.list_quarantined(pool.reference()).await?)?;
             match output {
                 Some(path) => {
                     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -83,11 +84,11 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
             let ids = if all {
                 None
             } else {
-                let spec = client.get_pool(&pool).await?.spec.unwrap_or_default();
+                let spec = client.get_pool(pool.reference()).await?.spec.unwrap_or_default();
                 Some(ids_of_kind(spec.id_kind(), ids)?)
             };
-            let released = client.release_quarantined(&pool, ids, trust).await?;
-            print(&format!("{}: released {}\n", pool_id_of(&pool), grouped(released)))?;
+            let released = client.release_quarantined(pool.reference(), ids, trust).await?;
+            print(&format!("{}: released {}\n", pool_id_of(&pool.pool), grouped(released)))?;
         }
     }
     Ok(())

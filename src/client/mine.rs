@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Ids, pb, pool_name};
+use super::{Ids, PoolRef, pb};
 use pb::{ColumnEncoding, window};
 
 /// What the server waits when a wait gives no timeout.
@@ -17,10 +17,12 @@ pub struct MineRequest {
 impl MineRequest {
     /// `batch_size` samples, 1 to 65,536, of `pool` (with or without `pools/`).
     #[must_use]
-    pub fn new(pool: impl AsRef<str>, batch_size: u32) -> Self {
+    pub fn new(pool: impl Into<PoolRef>, batch_size: u32) -> Self {
+        let PoolRef { name, uid } = pool.into();
         Self {
             message: pb::MineBatchRequest {
-                pool: pool_name(pool.as_ref()),
+                pool: name,
+                pool_uid: uid,
                 batch_size,
                 encoding: ColumnEncoding::LittleEndian.into(),
                 ..Default::default()

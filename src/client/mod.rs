@@ -20,6 +20,7 @@ pub(crate) mod fake;
 mod mine;
 mod negatives;
 mod options;
+mod pool_ref;
 mod retry;
 mod run;
 mod samples;
@@ -50,6 +51,7 @@ pub use mine::MineRequest;
 pub use negatives::{Negatives, NegativesRequest};
 pub use options::{ClientOptions, Headers};
 pub use run::run_id_from_env;
+pub use pool_ref::PoolRef;
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
 
@@ -188,8 +190,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`.
-    pub async fn get_pool(&self, pool: impl AsRef<str>) -> Result<pb::Pool, Error> {
-        let request = pb::GetPoolRequest { name: pool_name(pool.as_ref()) };
+    pub async fn get_pool(&self, pool: impl Into<PoolRef>) -> Result<pb::Pool, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let request = pb::GetPoolRequest { name, pool_uid: uid };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
                 client.pool_service().get_pool(request).await
@@ -227,14 +230,16 @@ impl Client {
     /// `INVALID_ARGUMENT` for a path that may not change, `ABORTED` for an old etag, `NOT_FOUND`.
     pub async fn update_pool(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         spec: pb::PoolSpec,
         paths: &[&str],
         etag: Option<&str>,
     ) -> Result<pb::Pool, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::UpdatePoolRequest {
             pool: Some(pb::Pool {
-                name: pool_name(pool.as_ref()),
+                name,
+                uid,
                 spec: Some(spec),
                 etag: etag.unwrap_or_default().to_owned(),
                 ..Default::default()
@@ -254,10 +259,11 @@ impl Client {
     /// Deletes a pool and its samples.
     ///
     /// # Errors
-    /// `NOT_FOUND` unless `allow_missing`.
-    pub async fn delete_pool(&self, pool: impl AsRef<str>, allow_missing: bool) -> Result<(), Error> {
-        let request =
-            pb::DeletePoolRequest { name: pool_name(pool.as_ref()), etag: String::new(), allow_missing };
+    /// `NOT_FOUND` unless `allow_missing`; `FAILED_PRECONDITION` (`POOL_RECREATED`), whatever `allow_missing`, where [`PoolRef`] means
+    /// a pool that another has replaced under its name.
+    pub async fn delete_pool(&self, pool: impl Into<PoolRef>, allow_missing: bool) -> Result<(), Error> {
+        let PoolRef { name, uid } = pool.into();
+        let request = pb::DeletePoolRequest { name, pool_uid: uid, etag: String::new(), allow_missing };
         self.unary(Retry::Never, request, async |client, request| {
             client.pool_service().delete_pool(request).await
         })
@@ -269,8 +275,9 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`.
-    pub async fn pool_stats(&self, pool: impl AsRef<str>) -> Result<pb::PoolStats, Error> {
-        let request = pb::GetPoolStatsRequest { name: pool_name(pool.as_ref()) };
+    pub async fn pool_stats(&self, pool: impl Into<PoolRef>) -> Result<pb::PoolStats, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let request = pb::GetPoolStatsRequest { name, pool_uid: uid };
         let answer = self
             .unary(Retry::Safe, request, async |client, request| {
                 client.pool_service().get_pool_stats(request).await
@@ -287,11 +294,13 @@ impl Client {
     /// `NOT_FOUND`; `RESOURCE_EXHAUSTED` when too many are watching.
     pub async fn watch_pool_stats(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         interval: Duration,
     ) -> Result<PoolWatch, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::WatchPoolStatsRequest {
-            name: pool_name(pool.as_ref()),
+            name,
+            pool_uid: uid,
             interval: Some(prost_types::Duration {
                 seconds: interval.as_secs() as i64,
                 nanos: interval.subsec_nanos() as i32,
@@ -307,7 +316,7 @@ impl Client {
     /// As [`Client::report_batch`].
     pub async fn report(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         ids: &[u64],
         scores: &[f32],
     ) -> Result<pb::ScoreAck, Error> {
@@ -320,7 +329,7 @@ impl Client {
     /// As [`Client::report_batch`].
     pub async fn report_keys<K: Into<String>>(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         keys: impl IntoIterator<Item = K>,
         scores: &[f32],
     ) -> Result<pb::ScoreAck, Error> {
@@ -365,7 +374,7 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.
-    pub async fn remove(&self, pool: impl AsRef<str>, ids: &[u64]) -> Result<u64, Error> {
+    pub async fn remove(&self, pool: impl Into<PoolRef>, ids: &[u64]) -> Result<u64, Error> {
         self.remove_ids(pool, Ids::U64(ids.to_vec())).await
     }
 
@@ -373,10 +382,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::remove`].
-    pub async fn remove_ids(&self, pool: impl AsRef<str>, ids: Ids) -> Result<u64, Error> {
+    pub async fn remove_ids(&self, pool: impl Into<PoolRef>, ids: Ids) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::RemoveSamplesRequest {
-            pool: pool_name(pool.as_ref()),
-            pool_uid: 0,
+            pool: name,
+            pool_uid: uid,
             ids: Some(ids.into_column(pb::ColumnEncoding::LittleEndian)),
         };
         // Not retried: the second answer would count nothing.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Client, Error, Ids, batch::floats, pb, pool_name, retry::Retry, score_batch::sparse_scores};
+use super::{Client, Error, Ids, PoolRef, batch::floats, pb, retry::Retry, score_batch::sparse_scores};
 use crate::proto::columns::decode_ids;
 use pb::ColumnEncoding;
 
@@ -15,10 +15,12 @@ pub struct NegativesRequest {
 impl NegativesRequest {
     /// `num_negatives` for each of `anchors`, 1 to 1,024 and at most 65,536 anchors.
     #[must_use]
-    pub fn new(pool: impl AsRef<str>, anchors: Ids, num_negatives: u32) -> Self {
+    pub fn new(pool: impl Into<PoolRef>, anchors: Ids, num_negatives: u32) -> Self {
+        let PoolRef { name, uid } = pool.into();
         Self {
             message: pb::MineNegativesRequest {
-                pool: pool_name(pool.as_ref()),
+                pool: name,
+                pool_uid: uid,
                 anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
                 num_negatives,
                 encoding: ColumnEncoding::LittleEndian.into(),
@@ -238,7 +240,7 @@ impl Client {
     /// [`Error::Rows`] for columns of different lengths, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in a flat pool.
     pub async fn add_positives(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         anchors: Ids,
         positives: Ids,
         scores: &[f32],
@@ -247,9 +249,10 @@ impl Client {
         if !scores.is_empty() {
             same_rows("scores", anchors.len(), scores.len())?;
         }
+        let PoolRef { name, uid } = pool.into();
         let request = pb::AddPositivesRequest {
-            pool: pool_name(pool.as_ref()),
-            pool_uid: 0,
+            pool: name,
+            pool_uid: uid,
             anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
             positives: Some(positives.into_column(ColumnEncoding::LittleEndian)),
             scores: (!scores.is_empty()).then(|| sparse_scores(scores)),
@@ -269,14 +272,15 @@ impl Client {
     /// As [`Client::add_positives`].
     pub async fn reject_negatives(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         anchors: Ids,
         negatives: Ids,
     ) -> Result<pb::RejectNegativesResponse, Error> {
         same_rows("negatives", anchors.len(), negatives.len())?;
+        let PoolRef { name, uid } = pool.into();
         let request = pb::RejectNegativesRequest {
-            pool: pool_name(pool.as_ref()),
-            pool_uid: 0,
+            pool: name,
+            pool_uid: uid,
             anchors: Some(anchors.into_column(ColumnEncoding::LittleEndian)),
             negatives: Some(negatives.into_column(ColumnEncoding::LittleEndian)),
         };
@@ -290,10 +294,11 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.
-    pub async fn release_lease(&self, pool: impl AsRef<str>, ids: Ids) -> Result<u64, Error> {
+    pub async fn release_lease(&self, pool: impl Into<PoolRef>, ids: Ids) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::ReleaseLeaseRequest {
-            pool: pool_name(pool.as_ref()),
-            pool_uid: 0,
+            pool: name,
+            pool_uid: uid,
             ids: Some(ids.into_column(ColumnEncoding::LittleEndian)),
         };
         // Not retried: the second answer would count nothing.

@@ -1,19 +1,24 @@
 //! Single samples: looked up, listed in quarantine, released from it.
 
 use super::retry::Retry;
-use super::{Client, Error, Ids, pb, pool_name};
+use super::{Client, Error, Ids, PoolRef, pb};
 
 impl Client {
     /// Every sample in quarantine, in order of id, over as many pages as it takes.
     ///
     /// # Errors
     /// `NOT_FOUND`.
-    pub async fn list_quarantined(&self, pool: impl AsRef<str>) -> Result<Vec<pb::QuarantinedSample>, Error> {
+    pub async fn list_quarantined(
+        &self,
+        pool: impl Into<PoolRef>,
+    ) -> Result<Vec<pb::QuarantinedSample>, Error> {
+        let pool = pool.into();
         let mut samples = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = pb::ListQuarantinedRequest {
-                name: pool_name(pool.as_ref()),
+                name: pool.name.clone(),
+                pool_uid: pool.uid,
                 page_size: 65_536,
                 page_token: std::mem::take(&mut page_token),
             };
@@ -36,12 +41,14 @@ impl Client {
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be trusted.
     pub async fn release_quarantined(
         &self,
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         ids: Option<Ids>,
         trust: bool,
     ) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::ReleaseQuarantinedRequest {
-            name: pool_name(pool.as_ref()),
+            name,
+            pool_uid: uid,
             ids: ids.map(|ids| ids.into_column(pb::ColumnEncoding::LittleEndian)),
             trust,
         };
@@ -58,10 +65,11 @@ impl Client {
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.
-    pub async fn get_samples(&self, pool: impl AsRef<str>, ids: Ids) -> Result<Vec<pb::Sample>, Error> {
+    pub async fn get_samples(&self, pool: impl Into<PoolRef>, ids: Ids) -> Result<Vec<pb::Sample>, Error> {
+        let PoolRef { name, uid } = pool.into();
         let request = pb::GetSamplesRequest {
-            pool: pool_name(pool.as_ref()),
-            pool_uid: 0,
+            pool: name,
+            pool_uid: uid,
             ids: Some(ids.into_column(pb::ColumnEncoding::LittleEndian)),
         };
         let answer = self

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, Ids, pb, pool_name};
+use super::{Error, Ids, PoolRef, pb};
 use crate::proto::columns::{encode_floats, encode_ids, encode_keys, f32s_le, u64s_le};
 use pb::{ColumnEncoding, float_column, id_column};
 
@@ -18,7 +18,7 @@ impl ScoreBatch {
     ///
     /// # Errors
     /// [`Error::Mismatch`].
-    pub fn new(pool: impl AsRef<str>, ids: &[u64], scores: &[f32]) -> Result<Self, Error> {
+    pub fn new(pool: impl Into<PoolRef>, ids: &[u64], scores: &[f32]) -> Result<Self, Error> {
         same_rows(ids.len(), scores.len())?;
         let ids = pb::IdColumn { encoding: Some(id_column::Encoding::U64Le(u64s_le(ids))) };
         Ok(Self::from_columns(pool, ids, raw_scores(scores), scores.len()))
@@ -29,7 +29,7 @@ impl ScoreBatch {
     /// # Errors
     /// [`Error::Mismatch`].
     pub fn with_keys<K: Into<String>>(
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         keys: impl IntoIterator<Item = K>,
         scores: &[f32],
     ) -> Result<Self, Error> {
@@ -43,7 +43,7 @@ impl ScoreBatch {
     /// # Errors
     /// [`Error::Mismatch`].
     pub fn with_encoding(
-        pool: impl AsRef<str>,
+        pool: impl Into<PoolRef>,
         ids: Ids,
         scores: Vec<f32>,
         encoding: pb::ColumnEncoding,
@@ -57,10 +57,17 @@ impl ScoreBatch {
         Ok(Self::from_columns(pool, ids, encode_floats(scores, encoding), rows))
     }
 
-    fn from_columns(pool: impl AsRef<str>, ids: pb::IdColumn, scores: pb::FloatColumn, rows: usize) -> Self {
+    fn from_columns(
+        pool: impl Into<PoolRef>,
+        ids: pb::IdColumn,
+        scores: pb::FloatColumn,
+        rows: usize,
+    ) -> Self {
+        let PoolRef { name, uid } = pool.into();
         Self {
             message: pb::ScoreBatch {
-                pool: pool_name(pool.as_ref()),
+                pool: name,
+                pool_uid: uid,
                 ids: Some(ids),
                 scores: Some(scores),
                 ..Default::default()

@@ -56,7 +56,8 @@ impl PoolService for Pools {
         &self,
         request: Request<pb::GetPoolRequest>,
     ) -> Result<Response<pb::GetPoolResponse>, Status> {
-        let pool = self.named(&request.into_inner().name)?;
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
         Ok(Response::new(pb::GetPoolResponse { pool: Some(describe(&pool)) }))
     }
 
@@ -88,7 +89,7 @@ impl PoolService for Pools {
         let current = self.registry.get(id, pool.uid)?;
         let paths = request.update_mask.unwrap_or_default().paths;
         let change = spec::decode_change(&pool.spec.unwrap_or_default(), &paths, &current.spec())?;
-        let updated = self.registry.update(id, &pool.etag, change)?;
+        let updated = self.registry.update(id, pool.uid, &pool.etag, change)?;
         Ok(Response::new(pb::UpdatePoolResponse { pool: Some(describe(&updated)) }))
     }
 
@@ -97,7 +98,8 @@ impl PoolService for Pools {
         request: Request<pb::DeletePoolRequest>,
     ) -> Result<Response<pb::DeletePoolResponse>, Status> {
         let request = request.into_inner();
-        self.registry.delete(pool_id("name", &request.name)?, &request.etag, request.allow_missing)?;
+        let id = pool_id("name", &request.name)?;
+        self.registry.delete(id, request.pool_uid, &request.etag, request.allow_missing)?;
         Ok(Response::new(pb::DeletePoolResponse {}))
     }
 
@@ -105,7 +107,8 @@ impl PoolService for Pools {
         &self,
         request: Request<pb::GetPoolStatsRequest>,
     ) -> Result<Response<pb::GetPoolStatsResponse>, Status> {
-        let pool = self.named(&request.into_inner().name)?;
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
         let bias = Some(bias::encode(&pool.bias().await?));
         let figures = pb::PoolStats { bias, ..stats::encode(&pool, &pool.stats().await?) };
         Ok(Response::new(pb::GetPoolStatsResponse { stats: Some(figures) }))
@@ -117,7 +120,7 @@ impl PoolService for Pools {
     ) -> Result<Response<Self::WatchPoolStatsStream>, Status> {
         let request = request.into_inner();
         let interval = stats_stream::interval_of(request.interval)?;
-        let pool = self.named(&request.name)?;
+        let pool = self.pool(&request.name, request.pool_uid)?;
         let place = self.watches.try_take().ok_or_else(|| PoolError::Exhausted {
             what: format!("all {} places of max_watches are taken", self.watches.max()),
             limit: "max_watches",
@@ -131,7 +134,7 @@ impl PoolService for Pools {
         request: Request<pb::ListQuarantinedRequest>,
     ) -> Result<Response<pb::ListQuarantinedResponse>, Status> {
         let request = request.into_inner();
-        let pool = self.named(&request.name)?;
+        let pool = self.pool(&request.name, request.pool_uid)?;
         let size = page_size(request.page_size, QUARANTINED_PAGE_SIZE, QUARANTINED_PAGE_SIZE_MAX)?;
         let after = quarantine::decode_token(&request.page_token)?;
         let page = pool.list_quarantined(after, size);
@@ -143,7 +146,7 @@ impl PoolService for Pools {
         request: Request<pb::ReleaseQuarantinedRequest>,
     ) -> Result<Response<pb::ReleaseQuarantinedResponse>, Status> {
         let request = request.into_inner();
-        let pool = self.named(&request.name)?;
+        let pool = self.pool(&request.name, request.pool_uid)?;
         let ids = match request.ids {
             Some(ids) => Some(report::decode_ids(Some(ids), "ids", self.rows_max)?),
             None => None,
@@ -154,8 +157,9 @@ impl PoolService for Pools {
 }
 
 impl Pools {
-    fn named(&self, name: &str) -> Result<Arc<Pool>, PoolError> {
-        self.registry.get(pool_id("name", name)?, 0)
+    /// The pool of this name; with a `uid` other than 0 it must be that one.
+    fn pool(&self, name: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
+        self.registry.get(pool_id("name", name)?, uid)
     }
 }
 

@@ -147,7 +147,7 @@ impl Pool {
     /// Changes with every update.
     #[must_use]
     pub fn etag(&self) -> String {
-        format!("{:016x}-{}", self.uid, self.spec.read().1)
+        self.etag_of(self.spec.read().1)
     }
 
     /// Resolves when the pool is deleted.
@@ -188,12 +188,26 @@ impl Pool {
         Counters::add(&self.counters.rejected_batches, 1);
     }
 
+    /// Checks that an etag, unless empty, is the pool's.
+    pub(super) fn check_etag(&self, etag: &str) -> Result<(), PoolError> {
+        self.check_revision(etag, self.spec.read().1)
+    }
+
+    fn check_revision(&self, etag: &str, revision: u64) -> Result<(), PoolError> {
+        if etag.is_empty() || etag == self.etag_of(revision) {
+            return Ok(());
+        }
+        Err(PoolError::Aborted(format!("pool `{}` changed: its etag is another", self.id)))
+    }
+
+    fn etag_of(&self, revision: u64) -> String {
+        format!("{:016x}-{revision}", self.uid)
+    }
+
     /// Changes the live spec, all of it or nothing.
     pub(super) fn update(&self, etag: &str, change: SpecChange, limits: &Limits) -> Result<(), PoolError> {
         let mut guard = self.spec.write();
-        if !etag.is_empty() && etag != format!("{:016x}-{}", self.uid, guard.1) {
-            return Err(PoolError::Aborted(format!("pool `{}` changed: its etag is another", self.id)));
-        }
+        self.check_revision(etag, guard.1)?;
         let mut spec = (*guard.0).clone();
         if let Some(decay) = change.decay {
             if decay.by_steps() != spec.decay.by_steps() {

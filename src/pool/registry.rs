@@ -85,15 +85,7 @@ impl Registry {
     /// `NotFound`; `FailedPrecondition` when the pool was recreated.
     pub fn get(&self, id: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
         let pool = self.lookup(id).ok_or_else(|| PoolError::NotFound(id.to_owned()))?;
-        if uid != 0 && uid != pool.uid() {
-            return Err(PoolError::FailedPrecondition {
-                reason: "POOL_RECREATED",
-                message: format!(
-                    "pool `{id}` has uid {}, not {uid}: it was deleted and created again",
-                    pool.uid()
-                ),
-            });
-        }
+        check_uid(&pool, uid)?;
         Ok(pool)
     }
 
@@ -124,39 +116,58 @@ impl Registry {
         self.house.admission.occupancy()
     }
 
-    /// Changes a live pool.
+    /// Changes a live pool; with a `uid` other than 0 it must be that one.
     ///
     /// # Errors
-    /// `NotFound`, `Aborted` when `etag` is given and is not the pool's, `Invalid`.
-    pub fn update(&self, id: &str, etag: &str, change: SpecChange) -> Result<Arc<Pool>, PoolError> {
-        let pool = self.get(id, 0)?;
+    /// Those of [`Self::get`], `Aborted` when `etag` is given and is not the pool's, `Invalid`.
+    pub fn update(&self, id: &str, uid: u64, etag: &str, change: SpecChange) -> Result<Arc<Pool>, PoolError> {
+        let pool = self.get(id, uid)?;
         pool.update(etag, change, &self.limits)?;
         Ok(pool)
     }
 
-    /// Deletes a pool.
+    /// Deletes a pool; with a `uid` other than 0 it must be that one.
     ///
     /// # Errors
-    /// `NotFound` unless `allow_missing`; `Aborted` when `etag` is given and is not the pool's.
-    pub fn delete(&self, id: &str, etag: &str, allow_missing: bool) -> Result<(), PoolError> {
-        let removed = self.pools.remove_if(id, |_, pool| etag.is_empty() || pool.etag() == etag);
-        match removed {
-            Some((_, pool)) => {
+    /// `NotFound` unless `allow_missing`; `FailedPrecondition` when the pool was recreated; `Aborted` when `etag` is given and is not
+    /// the pool's.
+    pub fn delete(&self, id: &str, uid: u64, etag: &str, allow_missing: bool) -> Result<(), PoolError> {
+        // Looked at and removed under one lock, so that no other pool of the name comes between.
+        let mut refused = None;
+        let removed = self.pools.remove_if(id, |_, pool| {
+            refused = check_uid(pool, uid).and_then(|()| pool.check_etag(etag)).err();
+            refused.is_none()
+        });
+        match (removed, refused) {
+            (Some((_, pool)), _) => {
                 pool.close();
-                tracing::info!(pool = id, "pool deleted");
+                tracing::info!(pool = id, uid = pool.uid(), "pool deleted");
                 Ok(())
             }
-            None if self.pools.contains_key(id) => {
-                Err(PoolError::Aborted(format!("pool `{id}` changed: its etag is another")))
-            }
-            None if allow_missing => Ok(()),
-            None => Err(PoolError::NotFound(id.to_owned())),
+            (None, Some(error)) => Err(error),
+            (None, None) if allow_missing => Ok(()),
+            (None, None) => Err(PoolError::NotFound(id.to_owned())),
         }
     }
 
     fn lookup(&self, id: &str) -> Option<Arc<Pool>> {
         self.pools.get(id).map(|entry| entry.value().clone())
     }
+}
+
+/// Checks that the pool is the one that was asked for, unless any will do (0).
+fn check_uid(pool: &Pool, uid: u64) -> Result<(), PoolError> {
+    if uid == 0 || uid == pool.uid() {
+        return Ok(());
+    }
+    Err(PoolError::FailedPrecondition {
+        reason: "POOL_RECREATED",
+        message: format!(
+            "pool `{}` has uid {}, not {uid}: it was deleted and created again",
+            pool.id(),
+            pool.uid()
+        ),
+    })
 }
 
 /// Checks a pool id: 1 to 63 of [a-z0-9_-], first a letter or digit.

@@ -98,7 +98,7 @@ async fn many_runs_and_a_deleted_pool_leave_nothing_behind() {
     }
     // A run that is in use is not the one to go.
     assert_eq!(pool.house.rounds.state.lock().pools[&pool.uid].runs.len(), RUNS_PER_POOL_MAX);
-    registry.delete("p", "", false).unwrap();
+    registry.delete("p", 0, "", false).unwrap();
     assert_eq!(mine(&pool, "late", 0, 0).await, Err("NOT_FOUND"));
     let state = pool.house.rounds.state.lock();
     assert_eq!((state.bytes, state.kept.len(), state.pools.len()), (0, 0, 0));

@@ -3,6 +3,7 @@ use common::TestServer;
 use hardneg::config::{Config, Limits};
 use pb::decay::HalfLife;
 use pb::pool_spec::Background;
+use std::time::Duration;
 use tonic::Request;
 
 #[tokio::test]
@@ -47,7 +48,8 @@ async fn a_pool_is_created_once_listed_changed_and_deleted() {
     assert_invalid(client.update_pool("faces", by_steps, &["spec.decay"], None).await, "pool.spec.decay");
 
     let mut service = client.pool_service();
-    let stale = pb::DeletePoolRequest { name: "pools/faces".into(), etag: pool.etag, allow_missing: false };
+    let stale =
+        pb::DeletePoolRequest { name: "pools/faces".into(), etag: pool.etag.clone(), ..Default::default() };
     assert_eq!(service.delete_pool(stale).await.unwrap_err().code(), Code::Aborted);
     client.delete_pool("faces", false).await.unwrap();
     assert_eq!(told(client.delete_pool("faces", false).await).1, "POOL_NOT_FOUND");
@@ -167,7 +169,7 @@ async fn a_wrong_spec_names_its_field() {
         let status = client.pool_service().create_pool(Request::new(request)).await.unwrap_err();
         assert_invalid::<()>(Err(status.into()), "pool_id");
     }
-    let bare = pb::GetPoolRequest { name: "faces".into() };
+    let bare = pb::GetPoolRequest { name: "faces".into(), pool_uid: 0 };
     let status = client.pool_service().get_pool(bare).await.unwrap_err();
     assert_invalid::<()>(Err(status.into()), "name");
     assert!(client.list_pools().await.unwrap().is_empty(), "nothing was created");
@@ -199,6 +201,46 @@ async fn a_handle_of_a_pool_does_not_reach_its_successor() {
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "POOL_RECREATED"));
     let request = hardneg::client::MineRequest::new("run", 1).pool_uid(first.uid);
     assert_eq!(told(client.mine(request).await).1, "POOL_RECREATED");
+}
+
+#[tokio::test]
+async fn the_administration_of_a_pool_does_not_reach_its_successor() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let (old, _) = client.create_pool("run", plain(10)).await.unwrap();
+    client.delete_pool(&old, false).await.unwrap();
+    let (new, _) = client.create_pool("run", plain(10)).await.unwrap();
+    client.report(&new, &[1, 2], &[1.0, 2.0]).await.unwrap();
+
+    fn refused<T>(call: &str, outcome: Result<T, Error>, uids: [u64; 2]) {
+        let error = outcome.err().unwrap_or_else(|| panic!("{call} reached the new pool"));
+        let told = (error.code(), error.reason().unwrap());
+        assert_eq!(told, (Code::FailedPrecondition, "POOL_RECREATED".to_owned()), "{call}");
+        assert!(uids.iter().all(|uid| error.to_string().contains(&uid.to_string())), "{call}: {error}");
+    }
+    let uids = [old.uid, new.uid];
+    let slower = pb::Decay { half_life: Some(HalfLife::HalfLifeTime(seconds(60))), max_step_jump: 0 };
+    let change = pb::PoolSpec { decay: Some(slower), ..Default::default() };
+    refused("GetPool", client.get_pool(&old).await, uids);
+    refused("UpdatePool", client.update_pool(&old, change, &["spec.decay"], None).await, uids);
+    refused("GetPoolStats", client.pool_stats(&old).await, uids);
+    refused("WatchPoolStats", client.watch_pool_stats(&old, Duration::from_secs(1)).await, uids);
+    refused("ListQuarantined", client.list_quarantined(&old).await, uids);
+    refused("ReleaseQuarantined", client.release_quarantined(&old, None, false).await, uids);
+    refused("RemoveSamples", client.remove(&old, &[1]).await, uids);
+    refused("ReleaseLease", client.release_lease(&old, Ids::U64(vec![1])).await, uids);
+    refused("GetSamples", client.get_samples(&old, Ids::U64(vec![1])).await, uids);
+    for allow_missing in [false, true] {
+        refused("DeletePool", client.delete_pool(&old, allow_missing).await, uids);
+    }
+
+    assert_eq!(client.get_pool(&new).await.unwrap(), new, "nothing of it changed");
+    assert_eq!(client.pool_stats(&new).await.unwrap().sizes.unwrap().hard, 2);
+    client.delete_pool(&new, false).await.unwrap();
+    for gone in [&old, &new] {
+        assert_eq!(told(client.delete_pool(gone, false).await).1, "POOL_NOT_FOUND");
+        client.delete_pool(gone, true).await.unwrap();
+    }
 }
 
 #[tokio::test]

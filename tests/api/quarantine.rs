@@ -161,8 +161,12 @@ async fn pages_are_in_order_of_id() {
         client.report("p", &noisy, &[97.0; 25]).await.unwrap();
     }
     let page = async |page_size: i32, page_token: &str| {
-        let request =
-            pb::ListQuarantinedRequest { name: "pools/p".into(), page_size, page_token: page_token.into() };
+        let request = pb::ListQuarantinedRequest {
+            name: "pools/p".into(),
+            page_size,
+            page_token: page_token.into(),
+            pool_uid: 0,
+        };
         let answer = client.pool_service().list_quarantined(request).await;
         answer.map(tonic::Response::into_inner).map_err(Error::from)
     };

@@ -3,6 +3,7 @@ what mining means is tested against the real server (test_server.py)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -106,6 +107,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         self.fail_streams: list[status_pb2.Status] = []  # for opening streams, one each
         self.forget_answers = 0  # apply so many unary calls, but answer UNAVAILABLE
         self.port = 0
+        self._uids = itertools.count(1)
         self._server: grpc.Server | None = None
 
     def start(self) -> FakeServer:
@@ -139,14 +141,14 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             if old.spec != request.pool.spec:
                 abort(context, status(code_pb2.ALREADY_EXISTS, f"{name} exists with another spec"))
             return pool_service_pb2.CreatePoolResponse(pool=old, created=False)
-        pool = pool_pb2.Pool(name=name, uid=len(self.pools) + 1, spec=request.pool.spec, etag="1")
+        pool = pool_pb2.Pool(name=name, uid=next(self._uids), spec=request.pool.spec, etag="1")
         pool.create_time.GetCurrentTime()
         self.pools[name], self.samples[name] = pool, {}
         return pool_service_pb2.CreatePoolResponse(pool=pool, created=True)
 
     def GetPool(self, request: Any, context: Any) -> Any:
         self._fault(context)
-        return pool_service_pb2.GetPoolResponse(pool=self._pool(request.name, context))
+        return pool_service_pb2.GetPoolResponse(pool=self._pool(request.name, context, request.pool_uid))
 
     def ListPools(self, request: Any, context: Any) -> Any:
         names = sorted(self.pools)
@@ -158,7 +160,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         )
 
     def UpdatePool(self, request: Any, context: Any) -> Any:
-        pool = self._pool(request.pool.name, context)
+        pool = self._pool(request.pool.name, context, request.pool.uid)
         if request.pool.etag and request.pool.etag != pool.etag:
             abort(context, status(code_pb2.ABORTED, "etag"))
         for path in request.update_mask.paths:
@@ -173,13 +175,16 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         return pool_service_pb2.UpdatePoolResponse(pool=pool)
 
     def DeletePool(self, request: Any, context: Any) -> Any:
-        if self.pools.pop(request.name, None) is None and not request.allow_missing:
+        if request.name in self.pools:
+            self._pool(request.name, context, request.pool_uid)
+            del self.pools[request.name]
+        elif not request.allow_missing:
             abort(context, not_found(request.name))
         self._forget(context)
         return pool_service_pb2.DeletePoolResponse()
 
     def GetPoolStats(self, request: Any, context: Any) -> Any:
-        pool = self._pool(request.name, context)
+        pool = self._pool(request.name, context, request.pool_uid)
         stats = pool_pb2.PoolStats(name=pool.name, uid=pool.uid, reported_batches=len(self.applied))
         stats.sizes.CopyFrom(self._sizes(pool.name))
         return pool_service_pb2.GetPoolStatsResponse(stats=stats)
@@ -202,7 +207,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
 
     def ListQuarantined(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        samples = self.quarantined.get(self._pool(request.name, context).name, [])
+        samples = self.quarantined.get(self._pool(request.name, context, request.pool_uid).name, [])
         start = int(request.page_token or 0)
         end = start + (request.page_size or 1000)
         return pool_service_pb2.ListQuarantinedResponse(
@@ -213,7 +218,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
 
     def ReleaseQuarantined(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
-        samples = self.quarantined.get(self._pool(request.name, context).name, [])
+        samples = self.quarantined.get(self._pool(request.name, context, request.pool_uid).name, [])
         wanted = set(ids_of(request.ids)) if request.HasField("ids") else None
         kept = [sample for sample in samples if wanted is not None and (sample.name or sample.id) not in wanted]
         self.quarantined[request.name] = kept
@@ -369,10 +374,14 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             self.forget_answers -= 1
             abort(context, status(code_pb2.UNAVAILABLE, "answer lost on purpose"))
 
-    def _pool(self, name: str, context: Any) -> pool_pb2.Pool:
+    def _pool(self, name: str, context: Any, uid: int = 0) -> pool_pb2.Pool:
         if name not in self.pools:
             abort(context, not_found(name))
-        return self.pools[name]
+        pool = self.pools[name]
+        if uid not in (0, pool.uid):
+            info = error_details_pb2.ErrorInfo(reason="POOL_RECREATED", domain="hardneg")
+            abort(context, status(code_pb2.FAILED_PRECONDITION, f"{name} has uid {pool.uid}, not {uid}", info))
+        return pool
 
     def _sizes(self, name: str) -> pool_pb2.PoolSizes:
         n = len(self.samples[name])

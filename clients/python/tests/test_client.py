@@ -155,6 +155,30 @@ def test_a_delete_whose_answer_was_lost_is_no_error(server: FakeServer, pool: ha
     assert not server.pools
 
 
+def test_an_old_handle_leaves_the_next_pool_alone(client: hardneg.Client, pool: hardneg.Pool) -> None:
+    pool.delete()
+    new = client.create_pool(pool.name)
+    for call in (
+        pool.stats,
+        pool.info,
+        pool.delete,
+        lambda: pool.delete(missing_ok=True),
+        lambda: pool.update(half_life=5),
+        lambda: next(pool.watch()),
+        lambda: list(pool.quarantined()),
+        pool.release_quarantined,
+    ):
+        with pytest.raises(hardneg.FailedPrecondition) as old:
+            call()
+        assert old.value.reason == "POOL_RECREATED"
+    assert new.exists() and not pool.exists()
+    assert client.pool(pool.name).info().uid == new.uid
+    same = client.pool(pool.name, uid=new.uid)
+    assert (same.stats().uid, same.exists()) == (new.uid, True)
+    same.delete()
+    assert not new.exists()
+
+
 def test_errors_carry_the_details(server: FakeServer, client: hardneg.Client, pool: hardneg.Pool) -> None:
     with pytest.raises(hardneg.NotFound) as missing:
         client.pool("nowhere").info()

@@ -292,6 +292,27 @@ def test_list_update_delete(real: hardneg.Client, name: str) -> None:
         real.pool(each).delete()
 
 
+def test_an_old_run_cannot_delete_the_pool_of_the_next(real: hardneg.Client, name: str) -> None:
+    old = real.create_pool(name)
+    old.delete()
+    new = real.create_pool(name)
+    for call in (
+        old.delete,
+        old.stats,
+        old.info,
+        lambda: old.update(half_life=5),
+        lambda: next(old.watch()),
+        lambda: list(old.quarantined()),
+        old.release_quarantined,
+    ):
+        with pytest.raises(hardneg.FailedPrecondition) as refused:
+            call()
+        assert refused.value.reason == "POOL_RECREATED"
+        assert str(new.uid) in str(refused.value)
+    assert new.exists() and not old.exists()
+    new.delete()
+
+
 def test_info_has_every_default(real: hardneg.Client, name: str) -> None:
     info = real.create_pool(name).info()
     assert (info.name, info.capacity, info.background_size, info.dense_ids) == (name, 1_048_576, 65_536, None)

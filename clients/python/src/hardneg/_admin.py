@@ -8,7 +8,7 @@ from typing import Any
 from . import _requests
 from ._activity import PoolView
 from ._choices import ScoreUpdate
-from ._errors import NotFound, Unavailable
+from ._errors import POOL_RECREATED, FailedPrecondition, NotFound, Unavailable
 from ._flow import Flow, Span
 from ._handle import Handle
 from ._policy import MiningPolicy
@@ -22,7 +22,7 @@ class PoolAdmin(Handle):
 
     def stats(self, *, timeout: float | None = None) -> PoolStats:
         """The pool's figures now."""
-        request = pool_service_pb2.GetPoolStatsRequest(name=self._resource)
+        request = pool_service_pb2.GetPoolStatsRequest(name=self._resource, pool_uid=self.uid)
         return PoolStats.from_proto(self._transport.call("pools", "GetPoolStats", request, timeout=timeout).stats)
 
     def watch(self, *, interval: float = 1.0) -> Iterator[PoolView]:
@@ -40,7 +40,7 @@ class PoolAdmin(Handle):
             >>> for view in pool.watch(interval=5):
             ...     print(view.stats.sizes.hard, view.stats.bias.lift, [s.id for s in view.activity.suspects])
         """
-        request = pool_service_pb2.WatchPoolStatsRequest(name=self._resource)
+        request = pool_service_pb2.WatchPoolStatsRequest(name=self._resource, pool_uid=self.uid)
         request.interval.FromNanoseconds(int(interval * 1e9))
         # No deadline: a watch has no end. A server that has gone is noticed by keepalive.
         for answer in self._transport.stream("pools", "WatchPoolStats", request):
@@ -51,7 +51,7 @@ class PoolAdmin(Handle):
         return PoolInfo.from_proto(self._get(timeout))
 
     def _get(self, timeout: float | None) -> pool_pb2.Pool:
-        request = pool_service_pb2.GetPoolRequest(name=self._resource)
+        request = pool_service_pb2.GetPoolRequest(name=self._resource, pool_uid=self.uid)
         pool: pool_pb2.Pool = self._transport.call("pools", "GetPool", request, timeout=timeout).pool
         return pool
 
@@ -113,24 +113,37 @@ class PoolAdmin(Handle):
         return PoolInfo.from_proto(answer.pool)
 
     def delete(self, *, missing_ok: bool = False, timeout: float | None = None) -> None:
-        """Deletes the pool of this name and its samples.
+        """Deletes the pool and its samples.
 
         Raises:
             NotFound: There is none, unless `missing_ok`.
+            FailedPrecondition: The handle is from `create_pool`, and another pool has taken the name since
+                (``reason == "POOL_RECREATED"``): that one is left alone, and `missing_ok` makes no difference.
         """
-        request = pool_service_pb2.DeletePoolRequest(name=self._resource, allow_missing=missing_ok)
+        request = pool_service_pb2.DeletePoolRequest(
+            name=self._resource, pool_uid=self.uid, allow_missing=missing_ok
+        )
         try:
             self._transport.call("pools", "DeletePool", request, timeout=timeout, retries=0)
         except Unavailable:
             # It may have happened: a second try must not call that an error.
             request.allow_missing = True
-            self._transport.call("pools", "DeletePool", request, timeout=timeout)
+            try:
+                self._transport.call("pools", "DeletePool", request, timeout=timeout)
+            except FailedPrecondition as error:
+                # It did happen: the name has gone to another pool since.
+                if error.reason != POOL_RECREATED:
+                    raise
 
     def exists(self, *, timeout: float | None = None) -> bool:
-        """Whether there is a pool of this name."""
+        """Whether there is a pool of this name; of a handle from `create_pool`: whether that very pool is still there."""
         try:
             self._get(timeout)
         except NotFound:
+            return False
+        except FailedPrecondition as error:
+            if error.reason != POOL_RECREATED:
+                raise
             return False
         return True
 

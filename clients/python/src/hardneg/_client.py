@@ -194,9 +194,15 @@ class Client:
         run = Run.from_proto(answer.pool.run) if answer.pool.HasField("run") else None
         return Pool(self._transport, name, uid=answer.pool.uid, created=answer.created, run_before=run)
 
-    def pool(self, name: str) -> Pool:
-        """A handle of a pool, without asking the server whether it exists."""
-        return Pool(self._transport, name)
+    def pool(self, name: str, *, uid: int = 0) -> Pool:
+        """A handle of a pool, without asking the server whether it exists.
+
+        Args:
+            name: The pool's name.
+            uid: Of the pool meant, as `Pool.uid` of another process's handle from `create_pool`: calls fail once
+                another pool has taken the name. 0: whichever pool has the name.
+        """
+        return Pool(self._transport, name, uid=uid)
 
     def list_pools(self, *, page_size: int = 100, timeout: float | None = None) -> Iterator[PoolInfo]:
         """Every pool, in order of name; pages are fetched as they are needed.

@@ -33,6 +33,9 @@ __all__ = [
     "Unimplemented",
 ]
 
+# The reason of `FailedPrecondition` where another pool has taken the name of the pool meant.
+POOL_RECREATED = "POOL_RECREATED"
+
 
 class HardnegError(Exception):
     """Base of everything that the client raises because of the service.

@@ -86,7 +86,7 @@ class PoolSamples(Handle):
         token = ""
         while True:
             request = pool_service_pb2.ListQuarantinedRequest(
-                name=self._resource, page_size=page_size, page_token=token
+                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
             )
             answer = self._transport.call("pools", "ListQuarantined", request, timeout=timeout)
             yield from map(QuarantinedSample.from_proto, answer.samples)
@@ -109,7 +109,9 @@ class PoolSamples(Handle):
         """
         released = 0
         for column in [None] if ids is None else _parts(ids):
-            request = pool_service_pb2.ReleaseQuarantinedRequest(name=self._resource, ids=column, trust=trust)
+            request = pool_service_pb2.ReleaseQuarantinedRequest(
+                name=self._resource, pool_uid=self.uid, ids=column, trust=trust
+            )
             released += self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout).released_count
         return released
 

@@ -30,7 +30,7 @@ from . import columns_pb2 as hardneg_dot_v1_dot_columns__pb2
 from . import pool_pb2 as hardneg_dot_v1_dot_pool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhardneg/v1/pool_service.proto\x12\nhardneg.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19hardneg/v1/activity.proto\x1a\x18hardneg/v1/columns.proto\x1a\x15hardneg/v1/pool.proto\"D\n\x11\x43reatePoolRequest\x12\x0f\n\x07pool_id\x18\x01 \x01(\t\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.hardneg.v1.Pool\"E\n\x12\x43reatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x1e\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x0fGetPoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListPoolsResponse\x12\x1f\n\x05pools\x18\x01 \x03(\x0b\x32\x10.hardneg.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x11UpdatePoolRequest\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"4\n\x12UpdatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"F\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"\x14\n\x12\x44\x65letePoolResponse\"#\n\x13GetPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x14GetPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\"R\n\x15WatchPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"j\n\x16WatchPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\x12*\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x18.hardneg.v1.PoolActivity\"M\n\x16ListQuarantinedRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"q\n\x17ListQuarantinedResponse\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.hardneg.v1.QuarantinedSample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\"\xbd\x01\n\x11QuarantinedSample\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12\x0f\n\x07reports\x18\x05 \x01(\r\x12\x33\n\x0fquarantine_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmodel_version\x18\x07 \x01(\r\x12\x0f\n\x07stratum\x18\x08 \x01(\r\"[\n\x19ReleaseQuarantinedRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x03ids\x18\x02 \x01(\x0b\x32\x14.hardneg.v1.IdColumn\x12\r\n\x05trust\x18\x03 \x01(\x08\"4\n\x1aReleaseQuarantinedResponse\x12\x16\n\x0ereleased_count\x18\x01 \x01(\x04\x32\xf1\x05\n\x0bPoolService\x12K\n\nCreatePool\x12\x1d.hardneg.v1.CreatePoolRequest\x1a\x1e.hardneg.v1.CreatePoolResponse\x12\x42\n\x07GetPool\x12\x1a.hardneg.v1.GetPoolRequest\x1a\x1b.hardneg.v1.GetPoolResponse\x12H\n\tListPools\x12\x1c.hardneg.v1.ListPoolsRequest\x1a\x1d.hardneg.v1.ListPoolsResponse\x12K\n\nUpdatePool\x12\x1d.hardneg.v1.UpdatePoolRequest\x1a\x1e.hardneg.v1.UpdatePoolResponse\x12K\n\nDeletePool\x12\x1d.hardneg.v1.DeletePoolRequest\x1a\x1e.hardneg.v1.DeletePoolResponse\x12Q\n\x0cGetPoolStats\x12\x1f.hardneg.v1.GetPoolStatsRequest\x1a .hardneg.v1.GetPoolStatsResponse\x12Y\n\x0eWatchPoolStats\x12!.hardneg.v1.WatchPoolStatsRequest\x1a\".hardneg.v1.WatchPoolStatsResponse0\x01\x12Z\n\x0fListQuarantined\x12\".hardneg.v1.ListQuarantinedRequest\x1a#.hardneg.v1.ListQuarantinedResponse\x12\x63\n\x12ReleaseQuarantined\x12%.hardneg.v1.ReleaseQuarantinedRequest\x1a&.hardneg.v1.ReleaseQuarantinedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhardneg/v1/pool_service.proto\x12\nhardneg.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19hardneg/v1/activity.proto\x1a\x18hardneg/v1/columns.proto\x1a\x15hardneg/v1/pool.proto\"D\n\x11\x43reatePoolRequest\x12\x0f\n\x07pool_id\x18\x01 \x01(\t\x12\x1e\n\x04pool\x18\x02 \x01(\x0b\x32\x10.hardneg.v1.Pool\"E\n\x12\x43reatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"0\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08pool_uid\x18\x02 \x01(\x06\"1\n\x0fGetPoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"M\n\x11ListPoolsResponse\x12\x1f\n\x05pools\x18\x01 \x03(\x0b\x32\x10.hardneg.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x11UpdatePoolRequest\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"4\n\x12UpdatePoolResponse\x12\x1e\n\x04pool\x18\x01 \x01(\x0b\x32\x10.hardneg.v1.Pool\"X\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\x12\x10\n\x08pool_uid\x18\x04 \x01(\x06\"\x14\n\x12\x44\x65letePoolResponse\"5\n\x13GetPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08pool_uid\x18\x02 \x01(\x06\"<\n\x14GetPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\"d\n\x15WatchPoolStatsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08pool_uid\x18\x03 \x01(\x06\"j\n\x16WatchPoolStatsResponse\x12$\n\x05stats\x18\x01 \x01(\x0b\x32\x15.hardneg.v1.PoolStats\x12*\n\x08\x61\x63tivity\x18\x02 \x01(\x0b\x32\x18.hardneg.v1.PoolActivity\"_\n\x16ListQuarantinedRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08pool_uid\x18\x04 \x01(\x06\"q\n\x17ListQuarantinedResponse\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.hardneg.v1.QuarantinedSample\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x04\"\xbd\x01\n\x11QuarantinedSample\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x11\n\tthreshold\x18\x04 \x01(\x02\x12\x0f\n\x07reports\x18\x05 \x01(\r\x12\x33\n\x0fquarantine_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmodel_version\x18\x07 \x01(\r\x12\x0f\n\x07stratum\x18\x08 \x01(\r\"m\n\x19ReleaseQuarantinedRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x03ids\x18\x02 \x01(\x0b\x32\x14.hardneg.v1.IdColumn\x12\r\n\x05trust\x18\x03 \x01(\x08\x12\x10\n\x08pool_uid\x18\x04 \x01(\x06\"4\n\x1aReleaseQuarantinedResponse\x12\x16\n\x0ereleased_count\x18\x01 \x01(\x04\x32\xf1\x05\n\x0bPoolService\x12K\n\nCreatePool\x12\x1d.hardneg.v1.CreatePoolRequest\x1a\x1e.hardneg.v1.CreatePoolResponse\x12\x42\n\x07GetPool\x12\x1a.hardneg.v1.GetPoolRequest\x1a\x1b.hardneg.v1.GetPoolResponse\x12H\n\tListPools\x12\x1c.hardneg.v1.ListPoolsRequest\x1a\x1d.hardneg.v1.ListPoolsResponse\x12K\n\nUpdatePool\x12\x1d.hardneg.v1.UpdatePoolRequest\x1a\x1e.hardneg.v1.UpdatePoolResponse\x12K\n\nDeletePool\x12\x1d.hardneg.v1.DeletePoolRequest\x1a\x1e.hardneg.v1.DeletePoolResponse\x12Q\n\x0cGetPoolStats\x12\x1f.hardneg.v1.GetPoolStatsRequest\x1a .hardneg.v1.GetPoolStatsResponse\x12Y\n\x0eWatchPoolStats\x12!.hardneg.v1.WatchPoolStatsRequest\x1a\".hardneg.v1.WatchPoolStatsResponse0\x01\x12Z\n\x0fListQuarantined\x12\".hardneg.v1.ListQuarantinedRequest\x1a#.hardneg.v1.ListQuarantinedResponse\x12\x63\n\x12ReleaseQuarantined\x12%.hardneg.v1.ReleaseQuarantinedRequest\x1a&.hardneg.v1.ReleaseQuarantinedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,39 +42,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPOOLRESPONSE']._serialized_start=290
   _globals['_CREATEPOOLRESPONSE']._serialized_end=359
   _globals['_GETPOOLREQUEST']._serialized_start=361
-  _globals['_GETPOOLREQUEST']._serialized_end=391
-  _globals['_GETPOOLRESPONSE']._serialized_start=393
-  _globals['_GETPOOLRESPONSE']._serialized_end=442
-  _globals['_LISTPOOLSREQUEST']._serialized_start=444
-  _globals['_LISTPOOLSREQUEST']._serialized_end=501
-  _globals['_LISTPOOLSRESPONSE']._serialized_start=503
-  _globals['_LISTPOOLSRESPONSE']._serialized_end=580
-  _globals['_UPDATEPOOLREQUEST']._serialized_start=582
-  _globals['_UPDATEPOOLREQUEST']._serialized_end=682
-  _globals['_UPDATEPOOLRESPONSE']._serialized_start=684
-  _globals['_UPDATEPOOLRESPONSE']._serialized_end=736
-  _globals['_DELETEPOOLREQUEST']._serialized_start=738
-  _globals['_DELETEPOOLREQUEST']._serialized_end=808
-  _globals['_DELETEPOOLRESPONSE']._serialized_start=810
-  _globals['_DELETEPOOLRESPONSE']._serialized_end=830
-  _globals['_GETPOOLSTATSREQUEST']._serialized_start=832
-  _globals['_GETPOOLSTATSREQUEST']._serialized_end=867
-  _globals['_GETPOOLSTATSRESPONSE']._serialized_start=869
-  _globals['_GETPOOLSTATSRESPONSE']._serialized_end=929
-  _globals['_WATCHPOOLSTATSREQUEST']._serialized_start=931
-  _globals['_WATCHPOOLSTATSREQUEST']._serialized_end=1013
-  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_start=1015
-  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_end=1121
-  _globals['_LISTQUARANTINEDREQUEST']._serialized_start=1123
-  _globals['_LISTQUARANTINEDREQUEST']._serialized_end=1200
-  _globals['_LISTQUARANTINEDRESPONSE']._serialized_start=1202
-  _globals['_LISTQUARANTINEDRESPONSE']._serialized_end=1315
-  _globals['_QUARANTINEDSAMPLE']._serialized_start=1318
-  _globals['_QUARANTINEDSAMPLE']._serialized_end=1507
-  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_start=1509
-  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_end=1600
-  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_start=1602
-  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_end=1654
-  _globals['_POOLSERVICE']._serialized_start=1657
-  _globals['_POOLSERVICE']._serialized_end=2410
+  _globals['_GETPOOLREQUEST']._serialized_end=409
+  _globals['_GETPOOLRESPONSE']._serialized_start=411
+  _globals['_GETPOOLRESPONSE']._serialized_end=460
+  _globals['_LISTPOOLSREQUEST']._serialized_start=462
+  _globals['_LISTPOOLSREQUEST']._serialized_end=519
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=521
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=598
+  _globals['_UPDATEPOOLREQUEST']._serialized_start=600
+  _globals['_UPDATEPOOLREQUEST']._serialized_end=700
+  _globals['_UPDATEPOOLRESPONSE']._serialized_start=702
+  _globals['_UPDATEPOOLRESPONSE']._serialized_end=754
+  _globals['_DELETEPOOLREQUEST']._serialized_start=756
+  _globals['_DELETEPOOLREQUEST']._serialized_end=844
+  _globals['_DELETEPOOLRESPONSE']._serialized_start=846
+  _globals['_DELETEPOOLRESPONSE']._serialized_end=866
+  _globals['_GETPOOLSTATSREQUEST']._serialized_start=868
+  _globals['_GETPOOLSTATSREQUEST']._serialized_end=921
+  _globals['_GETPOOLSTATSRESPONSE']._serialized_start=923
+  _globals['_GETPOOLSTATSRESPONSE']._serialized_end=983
+  _globals['_WATCHPOOLSTATSREQUEST']._serialized_start=985
+  _globals['_WATCHPOOLSTATSREQUEST']._serialized_end=1085
+  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_start=1087
+  _globals['_WATCHPOOLSTATSRESPONSE']._serialized_end=1193
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_start=1195
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_end=1290
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_start=1292
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_end=1405
+  _globals['_QUARANTINEDSAMPLE']._serialized_start=1408
+  _globals['_QUARANTINEDSAMPLE']._serialized_end=1597
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_start=1599
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_end=1708
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_start=1710
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_end=1762
+  _globals['_POOLSERVICE']._serialized_start=1765
+  _globals['_POOLSERVICE']._serialized_end=2518
 # @@protoc_insertion_point(module_scope)

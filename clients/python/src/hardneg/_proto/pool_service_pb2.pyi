@@ -31,10 +31,12 @@ class CreatePoolResponse(_message.Message):
     def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ..., created: bool = ...) -> None: ...
 
 class GetPoolRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class GetPoolResponse(_message.Message):
     __slots__ = ("pool",)
@@ -73,24 +75,28 @@ class UpdatePoolResponse(_message.Message):
     def __init__(self, pool: _Optional[_Union[_pool_pb2.Pool, _Mapping[str, object]]] = ...) -> None: ...
 
 class DeletePoolRequest(_message.Message):
-    __slots__ = ("name", "etag", "allow_missing")
+    __slots__ = ("name", "etag", "allow_missing", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
     etag: str
     allow_missing: bool
-    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., allow_missing: bool = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., allow_missing: bool = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class DeletePoolResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetPoolStatsRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class GetPoolStatsResponse(_message.Message):
     __slots__ = ("stats",)
@@ -99,12 +105,14 @@ class GetPoolStatsResponse(_message.Message):
     def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ...) -> None: ...
 
 class WatchPoolStatsRequest(_message.Message):
-    __slots__ = ("name", "interval")
+    __slots__ = ("name", "interval", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
     interval: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class WatchPoolStatsResponse(_message.Message):
     __slots__ = ("stats", "activity")
@@ -115,14 +123,16 @@ class WatchPoolStatsResponse(_message.Message):
     def __init__(self, stats: _Optional[_Union[_pool_pb2.PoolStats, _Mapping[str, object]]] = ..., activity: _Optional[_Union[_activity_pb2.PoolActivity, _Mapping[str, object]]] = ...) -> None: ...
 
 class ListQuarantinedRequest(_message.Message):
-    __slots__ = ("name", "page_size", "page_token")
+    __slots__ = ("name", "page_size", "page_token", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
     page_size: int
     page_token: str
-    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class ListQuarantinedResponse(_message.Message):
     __slots__ = ("samples", "next_page_token", "total")
@@ -155,14 +165,16 @@ class QuarantinedSample(_message.Message):
     def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., reports: _Optional[int] = ..., quarantine_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., model_version: _Optional[int] = ..., stratum: _Optional[int] = ...) -> None: ...
 
 class ReleaseQuarantinedRequest(_message.Message):
-    __slots__ = ("name", "ids", "trust")
+    __slots__ = ("name", "ids", "trust", "pool_uid")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
     name: str
     ids: _columns_pb2.IdColumn
     trust: bool
-    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., trust: bool = ...) -> None: ...
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., trust: bool = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class ReleaseQuarantinedResponse(_message.Message):
     __slots__ = ("released_count",)

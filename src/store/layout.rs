@@ -3,16 +3,10 @@
 use bytes::Bytes;
 use hardneg_partition::Columns;
 
+pub use super::hash::partition_of;
 use super::hash::placement_hash;
 use super::key::Key;
 use super::{ReportBatch, StoreSpec};
-
-/// Which partition a placement hash belongs to: by its high 32 bits.
-#[inline]
-#[must_use]
-pub fn partition_of(hash: u64, partitions: usize) -> usize {
-    (((hash >> 32) * partitions as u64) >> 32) as usize
-}
 
 /// Rows ordered by partition, those of one in the order of the batch.
 #[derive(Debug, Default)]

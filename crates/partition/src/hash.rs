@@ -10,6 +10,14 @@ pub fn placement_hash(id: u64) -> u64 {
     )
 }
 
+/// Which partition of a pool a placement hash belongs to: by its high 32 bits. In a pool of twice as many, what was in partition p is in
+/// 2p or 2p + 1.
+#[inline]
+#[must_use]
+pub fn partition_of(hash: u64, partitions: usize) -> usize {
+    (((hash >> 32) * partitions as u64) >> 32) as usize
+}
+
 /// Whether an id is in the background: uniform on 0..2^64, independent of [`placement_hash`] and between salts.
 #[inline]
 #[must_use]

@@ -33,5 +33,5 @@ mod strata;
 pub use hard::hint;
 pub use image::ImageError;
 pub use op::{ApplyCounts, Change, Columns, Op, Reply, ScoreUpdate, Sender, ServeMark, Terms};
-pub use partition::{Job, Partition, ServePenalty, updated_score};
+pub use partition::{HalfLimits, Job, Partition, ServePenalty, updated_score};
 pub use spec::{BackgroundSpec, PartitionSpec};

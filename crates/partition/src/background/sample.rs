@@ -242,6 +242,26 @@ impl Sample {
         hash < self.limit && self.take_out(hash)
     }
 
+    /// Forgets all members but some; the threshold stays.
+    pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
+        let gone: Vec<u64> = self.members.iter().map(|member| member.id).filter(|id| !stays(*id)).collect();
+        for id in gone {
+            self.remove(id);
+        }
+    }
+
+    /// Keeps at most so many members from now on: the smallest hashes, and the next is the threshold.
+    pub(crate) fn limit_to(&mut self, size_max: usize) {
+        self.size_max = size_max;
+        while self.members.len() > size_max
+            && let Some(largest) = self.largest_member()
+        {
+            self.limit = largest;
+            self.largest.pop();
+            self.take_out(largest);
+        }
+    }
+
     fn take_out(&mut self, hash: u64) -> bool {
         let (members, salt) = (&self.members, self.salt);
         let of = |at: u32| background_hash(members[at as usize].id, salt);

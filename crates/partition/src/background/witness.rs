@@ -79,6 +79,12 @@ impl Witness {
         }
     }
 
+    /// Forgets all members but some; the threshold stays.
+    pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
+        self.members.retain(|_, (id, _)| stays(*id));
+        self.pending = self.members.values().filter(|(_, reported)| !reported).count();
+    }
+
     /// A generation begins: what was reported before does not count for it.
     pub(crate) fn forget_reports(&mut self) {
         self.members.values_mut().for_each(|member| member.1 = false);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Dedupe;
 use crate::op::Sender;
 
+#[derive(Clone)]
 pub(crate) struct Senders {
     /// Every sequence of each process that is remembered, the one that was not heard for the longest first.
     pub(crate) workers: Vec<((u128, u64), BTreeSet<u64>)>,
@@ -42,6 +43,12 @@ impl Senders {
             self.workers.remove(0);
         }
         is_resend
+    }
+
+    /// Remembers at most so many from now on: those that were heard last.
+    pub(crate) fn limit(&mut self, most: usize) {
+        self.most = most;
+        self.workers.drain(..self.workers.len().saturating_sub(most));
     }
 
     /// Both remember the same of the same.

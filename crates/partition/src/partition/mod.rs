@@ -10,6 +10,9 @@ mod renewal_tests;
 mod repeats;
 mod report;
 mod serve;
+mod split;
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -29,6 +32,7 @@ use crate::place::ordered_score;
 use crate::spec::{BackgroundSpec, PartitionSpec};
 pub(crate) use repeats::Repeats;
 use report::Batch;
+pub use split::HalfLimits;
 
 /// One partition of a pool.
 #[derive(Debug)]

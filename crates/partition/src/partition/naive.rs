@@ -7,7 +7,7 @@ use crate::dedupe::naive::Senders;
 use crate::hash::background_hash;
 use crate::key::Key;
 use crate::op::{ApplyCounts, Change, Columns, Op, Reply, ServeMark, Terms};
-use crate::partition::updated_score;
+use crate::partition::{HalfLimits, updated_score};
 use crate::place::Place;
 use crate::row::Served;
 use crate::spec::{BackgroundSpec, PartitionSpec};
@@ -32,6 +32,7 @@ pub(crate) struct Generation {
     pub(crate) threshold: Option<u64>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Naive {
     spec: PartitionSpec,
     pub(crate) hard: BTreeMap<u64, (Key, Entry)>,
@@ -80,6 +81,35 @@ impl Naive {
         let mut ids: Vec<u64> = self.hard.keys().copied().collect();
         ids.sort_by(|a, b| self.place(*b).compare(&self.place(*a)));
         ids
+    }
+
+    /// What is left of it without the ids of the other half.
+    pub(crate) fn half(mut self, limits: HalfLimits, stays: impl Fn(u64) -> bool) -> Self {
+        let HalfLimits { capacity, background_size: size, workers } = limits;
+        if !self.dense() {
+            self.spec.background = BackgroundSpec::Sampled { size };
+        }
+        (self.spec.capacity, self.spec.workers) = (capacity, workers);
+        self.hard.retain(|id, _| stays(*id));
+        let order = self.order();
+        order.iter().skip(capacity).for_each(|id| _ = self.hard.remove(id));
+        for generation in std::iter::once(&mut self.serving).chain(&mut self.filling) {
+            generation.members.retain(|id, _| stays(*id));
+            let mut hashes: Vec<u64> =
+                generation.members.keys().map(|id| background_hash(*id, generation.salt)).collect();
+            hashes.sort_unstable();
+            if let Some(next) = hashes.get(size).copied() {
+                generation.threshold = Some(next);
+                generation.members.retain(|id, _| background_hash(*id, generation.salt) < next);
+            }
+        }
+        self.rows /= 2;
+        self.witness.retain(|_, (id, _)| stays(*id));
+        self.leases.retain(|id, _| stays(*id));
+        self.unstored.retain(|(id, _)| stays(*id));
+        self.removed.retain(|id| stays(*id));
+        self.senders.limit(workers);
+        self
     }
 
     fn size(&self) -> usize {

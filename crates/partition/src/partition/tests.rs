@@ -51,7 +51,7 @@ pub(super) fn report(position: u64, columns: Columns, terms: Terms) -> Op {
 
 /// What a pool may send, in small.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Report {
         ids: Vec<u64>,
         scores: Vec<f32>,
@@ -102,7 +102,7 @@ pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     proptest::option::weighted(0.8, sender)
 }
 
-fn step(end: u64) -> impl Strategy<Value = Step> {
+pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
     let update = prop_oneof![
         3 => Just(ScoreUpdate::Last),
         1 => Just(ScoreUpdate::Max),
@@ -140,7 +140,7 @@ fn step(end: u64) -> impl Strategy<Value = Step> {
 }
 
 /// The operations of some steps, with the folds that a host would send.
-fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
+pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
     let octave = UNITS_PER_OCTAVE as u64;
     let (mut ops, mut position, mut decay_units, mut folded) = (Vec::new(), 0, DAY, DAY);
     for step in steps {
@@ -213,7 +213,7 @@ pub(crate) fn hardness() -> impl Strategy<Value = Hardness> {
     (function, any::<bool>()).prop_map(|(function, lower_is_harder)| Hardness { function, lower_is_harder })
 }
 
-fn specs() -> impl Strategy<Value = PartitionSpec> {
+pub(super) fn specs() -> impl Strategy<Value = PartitionSpec> {
     let background = prop_oneof![
         (1_usize..60).prop_map(|size| BackgroundSpec::Sampled { size }),
         Just(BackgroundSpec::Dense { ids: 120 }),
@@ -229,7 +229,7 @@ fn specs() -> impl Strategy<Value = PartitionSpec> {
 }
 
 /// The two hold the same of every id, in the same order.
-fn agree(real: &Partition, naive: &Naive) {
+pub(super) fn agree(real: &Partition, naive: &Naive) {
     let order: Vec<u64> = naive.order().into_iter().filter(|id| !naive.leases.contains_key(id)).collect();
     let top = real.top(order.len() + 1, ServePenalty::default(), usize::MAX, None);
     assert_eq!(top.iter().map(|(_, row)| row.id).collect::<Vec<_>>(), order);

@@ -407,7 +407,7 @@ impl MiningService for Sink {
             }
             let ack = pb::ScoreAck {
                 status: pb::AckStatus::Applied.into(),
-                position: u64::from(total),
+                sequence: u64::from(total),
                 ..Default::default()
             };
             Ok(pb::StreamScoresResponse { ack: Some(ack) })

@@ -347,7 +347,7 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 20] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -356,6 +356,7 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 20]
         ("evicted", stats.evicted),
         ("removed", stats.removed),
         ("clamped", stats.clamped),
+        ("floored", stats.floored),
         ("in_quarantine", stats.quarantined),
         ("quarantine_overflows", stats.quarantine_overflows),
         ("mined_batches", stats.mined_batches),

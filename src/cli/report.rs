@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     Connection, Usage,
     input::{self, Chunk, Extra, Format, Wanted},
-    output::{counts, counts_json, grouped, print, print_json, properties},
+    output::{counts, counts_json, grouped, note, print, print_json, properties},
 };
 use crate::client::{ScoreBatch, ScoreStreamOptions, StreamSummary, pb};
 
@@ -250,6 +250,8 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
             "stale_batches": summary.stale,
             "reconnects": summary.reconnects,
             "counts": counts_json(&summary.counts),
+            "clamped": summary.clamped,
+            "floored": summary.floored,
         }));
     }
     let mut lines = vec![("rows", grouped(rows)), ("batches", grouped(summary.batches))];
@@ -259,10 +261,17 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
         ("stale_batches", summary.stale),
         ("reconnects", summary.reconnects),
     ];
-    for (name, count) in optional.into_iter().chain(counts(&summary.counts)) {
+    let weights = [("clamped", summary.clamped), ("floored", summary.floored)];
+    for (name, count) in optional.into_iter().chain(counts(&summary.counts)).chain(weights) {
         if count > 0 {
             lines.push((name, grouped(count)));
         }
     }
-    Ok(print(&properties(&lines))?)
+    print(&properties(&lines))?;
+    if summary.floored > 0 {
+        note(
+            "floored: scores below 0 all weigh the same in this pool; --hardness exponential tells them apart",
+        );
+    }
+    Ok(())
 }

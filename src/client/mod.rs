@@ -50,8 +50,8 @@ pub use error::Error;
 pub use mine::MineRequest;
 pub use negatives::{Negatives, NegativesRequest};
 pub use options::{ClientOptions, Headers};
-pub use run::run_id_from_env;
 pub use pool_ref::PoolRef;
+pub use run::run_id_from_env;
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
 

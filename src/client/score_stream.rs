@@ -52,6 +52,10 @@ pub struct StreamSummary {
     pub reconnects: u64,
     /// What became of the acknowledged rows; those of resends are `duplicate`.
     pub counts: pb::ReportCounts,
+    /// Rows whose log2 weight was clamped.
+    pub clamped: u64,
+    /// Rows whose score is below 0 where hardness is POWER: all of them weigh the same.
+    pub floored: u64,
     /// The pool's floor in the last ack.
     pub floor_log2: Option<f32>,
     /// The first rejection.
@@ -320,6 +324,8 @@ impl Driver {
                 if let Some(counts) = &ack.counts {
                     add_counts(&mut self.summary.counts, counts);
                 }
+                self.summary.clamped += ack.clamped;
+                self.summary.floored += ack.floored;
                 fresh(ack)
             }
         };

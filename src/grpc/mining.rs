@@ -70,8 +70,8 @@ impl MiningService for Mining {
         let request = request.into_inner();
         let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
         let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
-        let (removed_count, position) = pool.remove(ids).await?;
-        Ok(Response::new(pb::RemoveSamplesResponse { removed_count, position }))
+        let removed_count = pool.remove(ids).await?;
+        Ok(Response::new(pb::RemoveSamplesResponse { removed_count, position: None }))
     }
 
     async fn release_lease(

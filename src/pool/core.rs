@@ -24,6 +24,7 @@ use super::resends::UnderWay;
 use super::runs::RunState;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
+use super::weight_warnings::WeightWarnings;
 use crate::store::{Engine, ScoreUpdate, Store};
 
 /// Longest string key, bytes.
@@ -66,6 +67,7 @@ pub struct Pool {
     pub(super) house: Arc<House>,
     pub(super) counters: Counters,
     pub(super) filtered: FilterTotals,
+    pub(super) weight_warnings: WeightWarnings,
     pub(super) recorder: Recorder,
     /// The balance of reports and mines.
     pub(super) flow: Arc<Gate>,
@@ -112,6 +114,7 @@ impl Pool {
             house,
             counters: Counters::default(),
             filtered: FilterTotals::default(),
+            weight_warnings: WeightWarnings::default(),
             recorder: Recorder::default(),
             quarantine,
             limits: limits.clone(),
@@ -296,23 +299,23 @@ impl Pool {
         }
     }
 
-    /// Removes samples; how many were stored, and the position.
+    /// Removes samples; how many were stored.
     ///
     /// # Errors
     /// `Invalid` naming `ids`.
-    pub async fn remove(self: &Arc<Self>, ids: Ids) -> Result<(u64, u64), PoolError> {
+    pub async fn remove(self: &Arc<Self>, ids: Ids) -> Result<u64, PoolError> {
         let pool = self.clone();
         executor::finish("removal", async move { pool.remove_now(ids).await }).await
     }
 
-    async fn remove_now(&self, ids: Ids) -> Result<(u64, u64), PoolError> {
+    async fn remove_now(&self, ids: Ids) -> Result<u64, PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
         let removed = match &self.anchored {
             None => self.remove_everywhere(&ids).await?,
-            Some(anchored) => self.remove_negatives(anchored, &ids).await?.0,
+            Some(anchored) => self.remove_negatives(anchored, &ids).await?,
         };
         Counters::add(&self.counters.removed, removed);
-        Ok((removed, 0))
+        Ok(removed)
     }
 
     /// Ends leases before their time; how many samples rested.

@@ -33,3 +33,4 @@ pub mod samples;
 mod spans;
 pub mod spec;
 pub mod stats;
+mod weight_warnings;

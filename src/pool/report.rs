@@ -153,10 +153,10 @@ pub struct Ack {
     pub status: AckStatus,
     /// What became of the rows.
     pub counts: ReportCounts,
+    /// Rows whose log2 weight was clamped.
+    pub clamped: u64,
+    /// Rows whose score is below the one from which on scores differ in weight.
+    pub floored: u64,
     /// log2 of the lowest weight in a full hard store, now.
     pub floor_log2: Option<f32>,
-    /// Position in a journal; 0: not journalled.
-    pub position: u64,
-    /// Highest durable position; 0: none.
-    pub durable_position: u64,
 }

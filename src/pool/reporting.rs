@@ -20,7 +20,7 @@ use super::runs::Entry;
 use super::spans;
 use super::stats::Counters;
 use crate::store::key::Key;
-use crate::store::{self, ReportBatch};
+use crate::store::{self, ApplyCounts, ReportBatch};
 
 impl Pool {
     /// Applies a batch of scores.
@@ -207,7 +207,10 @@ impl Pool {
             Delivery { now_millis: self.clock.now_millis(), rows, step, model_version: report.model_version };
         self.ledger.deliver(&sender, delivery);
         self.grown.notify_waiters();
-        Ok(self.ack(counts.applied_status(rows), counts, applied.floor, moment))
+        let ApplyCounts { clamped, floored, .. } = applied.counts;
+        self.weight_warnings.look(&self.id, rows, clamped, floored);
+        let ack = self.ack(counts.applied_status(rows), counts, applied.floor, moment);
+        Ok(Ack { clamped, floored, ..ack })
     }
 
     /// Takes a report into its run; `None` where the run does not take it because the batch is a resend: it has been applied, and
@@ -237,13 +240,7 @@ impl Pool {
     }
 
     fn ack(&self, status: AckStatus, counts: ReportCounts, floor: Option<Key>, now: Moment) -> Ack {
-        Ack {
-            status,
-            counts,
-            floor_log2: floor.map(|key| now.log2_weight(key)),
-            position: 0,
-            durable_position: 0,
-        }
+        Ack { status, counts, clamped: 0, floored: 0, floor_log2: floor.map(|key| now.log2_weight(key)) }
     }
 }
 

@@ -72,6 +72,8 @@ counters! {
     evicted,
     /// log2 weights clamped.
     clamped,
+    /// Scores below the one from which on they differ in weight.
+    floored,
     /// Removed on request.
     removed,
     /// Mined batches.
@@ -131,6 +133,7 @@ impl Counters {
         Self::add(&self.not_negative, counts.not_negative);
         Self::add(&self.evicted, applied.evicted);
         Self::add(&self.clamped, applied.clamped);
+        Self::add(&self.floored, applied.floored);
     }
 
     /// Counts a mined batch.

@@ -17,6 +17,8 @@ pub struct Layout {
     pub columns: Columns,
     /// Keys whose log2 weight was clamped.
     pub clamped: u64,
+    /// Scores below the one from which on they differ in weight.
+    pub floored: u64,
 }
 
 impl Layout {
@@ -48,7 +50,8 @@ impl Layout {
             order.resize(rows, 0);
         }
         let mut next = offsets.clone();
-        let mut clamped_keys = 0;
+        let floor_score = spec.hardness.floor_score();
+        let (mut clamped_keys, mut floored) = (0, 0);
         for (row, hash) in hashes.iter().enumerate() {
             let place = &mut next[partition_of(*hash, spec.partitions)];
             let at = *place;
@@ -59,6 +62,7 @@ impl Layout {
             columns.keys[at] = key;
             columns.scores[at] = batch.scores[row];
             clamped_keys += u64::from(clamped);
+            floored += u64::from(batch.scores[row] < floor_score);
             if attached {
                 order[at] = row;
             }
@@ -77,7 +81,7 @@ impl Layout {
         if !batch.groups.is_empty() {
             columns.groups = order.iter().map(|&row| batch.groups[row]).collect();
         }
-        Self { offsets, columns, clamped: clamped_keys }
+        Self { offsets, columns, clamped: clamped_keys, floored }
     }
 }
 

@@ -175,6 +175,7 @@ impl Store for NaiveStore {
             }
             let (key, clamped) = self.spec.hardness.key(score, batch.decay_units);
             counts.clamped += u64::from(clamped);
+            counts.floored += u64::from(batch.scores[i] < self.spec.hardness.floor_score());
             let known = state.entry(id).cloned();
             let payload = batch.payloads.get(i).filter(|p| !p.is_empty()).cloned();
             let entry = Entry {

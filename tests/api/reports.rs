@@ -286,3 +286,52 @@ async fn removed_samples_are_gone_from_both_sources() {
     assert_eq!(integers(&batch.ids), [4]);
     assert!(batch.scores[0].is_nan(), "never reported");
 }
+
+/// Scores that weigh alike are counted in the ack, in the figures and in the metrics; a resend and rows that never reached the store are
+/// not among them.
+#[tokio::test]
+async fn scores_whose_weights_do_not_tell_them_apart_are_told() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let hardness = |function: pb::HardnessFunction, temperature| {
+        Some(pb::Hardness { function: function.into(), temperature, ..Default::default() })
+    };
+    let power = hardness(pb::HardnessFunction::Power, 0.0);
+    let exponential = hardness(pb::HardnessFunction::Exponential, 0.001);
+    let scores = [-3.0, -0.5, 0.0, 0.25, f32::NAN, 5.0];
+    let cases = [("power", power, (0, 2)), ("exponential", exponential, (2, 0))];
+    for (pool, hardness, expected) in cases {
+        client.create_pool(pool, pb::PoolSpec { hardness, ..plain(10) }).await.unwrap();
+        let batch = pb::ScoreBatch {
+            pool: format!("pools/{pool}"),
+            worker_id: "w".into(),
+            worker_epoch: 1,
+            sequence: 1,
+            ids: u64s((0..6).collect()),
+            scores: floats(scores.to_vec()),
+            ..Default::default()
+        };
+        let ack = send(&client, batch.clone()).await.unwrap();
+        assert_eq!((ack.clamped, ack.floored), expected, "{pool}");
+        let resent = send(&client, batch).await.unwrap();
+        assert_eq!((resent.status(), resent.clamped, resent.floored), (pb::AckStatus::Duplicate, 0, 0));
+        let figures = figures(&client, pool).await;
+        assert_eq!((figures.clamped, figures.floored), expected, "{pool}");
+    }
+    let of_anchors = pb::PoolSpec {
+        kind: pb::PoolKind::Anchored.into(),
+        anchored: Some(pb::AnchoredSpec { negatives_per_anchor: 4, ..Default::default() }),
+        ..plain(10)
+    };
+    client.create_pool("anchored", of_anchors).await.unwrap();
+    let batch = pb::ScoreBatch {
+        pool: "pools/anchored".into(),
+        ids: u64s((0..6).collect()),
+        anchors: u64s(vec![1; 6]),
+        scores: floats(scores.to_vec()),
+        ..Default::default()
+    };
+    let ack = send(&client, batch).await.unwrap();
+    assert_eq!((ack.clamped, ack.floored), (0, 2));
+    assert_eq!(figures(&client, "anchored").await.floored, 2);
+}

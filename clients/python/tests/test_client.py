@@ -171,7 +171,8 @@ def test_an_old_handle_leaves_the_next_pool_alone(client: hardneg.Client, pool: 
         with pytest.raises(hardneg.FailedPrecondition) as old:
             call()
         assert old.value.reason == "POOL_RECREATED"
-    assert new.exists() and not pool.exists()
+    assert new.exists()
+    assert not pool.exists()
     assert client.pool(pool.name).info().uid == new.uid
     same = client.pool(pool.name, uid=new.uid)
     assert (same.stats().uid, same.exists()) == (new.uid, True)

@@ -309,8 +309,23 @@ def test_an_old_run_cannot_delete_the_pool_of_the_next(real: hardneg.Client, nam
             call()
         assert refused.value.reason == "POOL_RECREATED"
         assert str(new.uid) in str(refused.value)
-    assert new.exists() and not old.exists()
+    assert new.exists()
+    assert not old.exists()
     new.delete()
+
+
+def test_scores_that_weigh_alike_are_told(real: hardneg.Client, name: str) -> None:
+    pool = real.create_pool(name)
+    ack = pool.report([1, 2, 3], [-1.0, -2.0, 0.5])
+    assert (ack.floored, ack.clamped, ack.counts.total) == (2, 0, 3)
+    assert (ack.position, ack.durable_position) == (None, None), "nothing is journalled"
+    with pool.score_stream() as stream:
+        stream.report(np.arange(70_000), np.full(70_000, -1.0))
+        stream.flush()
+        assert (stream.stats.floored, stream.stats.clamped, stream.position) == (70_000, 0, None)
+    assert pool.report(np.arange(70_000), np.full(70_000, -1.0)).floored == 70_000, "over all batches"
+    assert pool.stats().floored == 140_002
+    assert pool.mine(1).position is None
 
 
 def test_info_has_every_default(real: hardneg.Client, name: str) -> None:

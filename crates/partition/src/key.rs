@@ -96,6 +96,16 @@ impl Hardness {
         if self.lower_is_harder { -log2 } else { log2 }
     }
 
+    /// The score below which all scores weigh the same as it: 0 of POWER; minus infinity where every score has a weight of its own.
+    #[inline]
+    #[must_use]
+    pub fn floor_score(&self) -> f32 {
+        match self.function {
+            HardnessFunction::Power { .. } => 0.0,
+            HardnessFunction::Exponential { .. } => f32::NEG_INFINITY,
+        }
+    }
+
     /// The key of a score reported when the decay clock stood at `decay_units`, and whether log2 b was clamped.
     #[inline]
     #[must_use]
@@ -130,6 +140,22 @@ mod tests {
         assert_eq!(two.since(one), UNITS_PER_OCTAVE);
         let lower = Hardness { lower_is_harder: true, ..hardness };
         assert_eq!(lower.key(2.0, 0).0.since(lower.key(1.0, 0).0), -UNITS_PER_OCTAVE);
+    }
+
+    #[test]
+    fn scores_below_the_floor_weigh_the_same_and_no_others_do() {
+        let functions =
+            [HardnessFunction::Power { offset: 1e-3 }, HardnessFunction::Exponential { temperature: 0.5 }];
+        for function in functions {
+            for lower_is_harder in [false, true] {
+                let hardness = Hardness { function, lower_is_harder };
+                let scores = [-3.0_f32, -1.0, -0.125, 0.0, 0.125, 1.0];
+                for pair in scores.windows(2) {
+                    let alike = hardness.key(pair[0], 0).0 == hardness.key(pair[1], 0).0;
+                    assert_eq!(alike, pair[0] < hardness.floor_score(), "{hardness:?} at {pair:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -198,6 +198,8 @@ pub struct ApplyCounts {
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
     pub clamped: u64,
+    /// (Not part of the sum.) Scores below [`Hardness::floor_score`].
+    pub floored: u64,
 }
 
 impl ApplyCounts {
@@ -224,6 +226,7 @@ impl ApplyCounts {
         self.duplicate += more.duplicate;
         self.evicted += more.evicted;
         self.clamped += more.clamped;
+        self.floored += more.floored;
     }
 }
 

@@ -189,6 +189,7 @@ impl Snapshot {
             (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
             (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.quarantine.overflows),
             (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
+            (&m::POOL_FLOORED_SCORES, |p| p.stats.counters.floored),
             (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
             (&m::POOL_SHORT_BATCHES, |p| p.stats.counters.shortfalls),
             (&m::POOL_PROPOSALS, |p| p.stats.counters.proposals),

@@ -91,6 +91,8 @@ metrics! {
         "Samples that were to be set aside while the quarantine was full";
     POOL_CLAMPED_SCORES Counter "hardneg_pool_clamped_scores_total" ["pool"]
         "Scores whose log2 weight was clamped to +-4,096 octaves";
+    POOL_FLOORED_SCORES Counter "hardneg_pool_floored_scores_total" ["pool"]
+        "Scores below 0 in a pool of POWER hardness, which all weigh the same";
     POOL_MINED_BATCHES Counter "hardneg_pool_mined_batches_total" ["pool"] "Mined batches";
     POOL_SERVED_SAMPLES Counter "hardneg_pool_served_samples_total" ["pool", "source"]
         "Samples of mined batches by source: hard or background";

@@ -168,7 +168,8 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         timed_out: batch.timed_out,
         sizes: Some(stats::encode_sizes(&batch.sizes)),
         pool_uid: pool.uid(),
-        position: 0,
+        // Nothing is journalled yet.
+        position: None,
         round: batch.round.as_ref().map(round::encode),
         control: batch.control,
         warmup: batch.warmup,

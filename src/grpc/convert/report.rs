@@ -169,9 +169,12 @@ fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
         error: None,
         counts: Some(encode_counts(&ack.counts)),
         floor_log2: ack.floor_log2,
-        position: ack.position,
-        durable_position: ack.durable_position,
+        // Nothing is journalled yet.
+        position: None,
+        durable_position: None,
         pool_uid,
+        clamped: ack.clamped,
+        floored: ack.floored,
     }
 }
 

@@ -46,6 +46,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         run: stats.run.as_ref().map(encode_run),
         background_generations: stats.store.generations,
         clamped: counters.clamped,
+        floored: counters.floored,
         leased: stats.store.leased,
         filtered: Some(encode_filtered(&stats.filtered)),
         rounds: counters.rounds,

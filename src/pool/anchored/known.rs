@@ -146,15 +146,15 @@ impl Pool {
         })
     }
 
-    /// Removes samples from every anchor and from the background; how many were stored, and the position.
+    /// Removes samples from every anchor and from the background; how many were stored.
     pub(in crate::pool) async fn remove_negatives(
         &self,
         anchored: &Anchored,
         ids: &[u64],
-    ) -> Result<(u64, u64), PoolError> {
+    ) -> Result<u64, PoolError> {
         let background: Vec<u64> =
             self.store.get(ids).await?.into_iter().flatten().map(|row| row.id).collect();
-        let (of_background, position) = self.store.remove(ids).await?;
+        let (of_background, _) = self.store.remove(ids).await?;
         let (of_anchors, _) = anchored.store.remove(ids).await?;
         let removed = match self.spec().background {
             // Every id of the space could be drawn.
@@ -163,6 +163,6 @@ impl Pool {
                 of_anchors.into_iter().chain(background).collect::<HashSet<_>>().len() as u64
             }
         };
-        Ok((removed, position))
+        Ok(removed)
     }
 }

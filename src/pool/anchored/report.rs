@@ -40,7 +40,7 @@ impl Pool {
         let resent = || {
             Counters::add(&self.counters.duplicate_batches, 1);
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
-            Ok(ack(AckStatus::Duplicate, counts, 0))
+            Ok(ack(AckStatus::Duplicate, counts))
         };
         if self.ledger.has(&sender) {
             return resent();
@@ -49,22 +49,21 @@ impl Pool {
             return resent();
         };
         let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
-        let (counts, evicted, position) =
-            self.apply_columns(anchored, &spec, columns, admission.moment).await?;
-        // Of positions only a journal makes use, and there is none.
-        let _ = position;
+        let (counts, applied) = self.apply_columns(anchored, &spec, columns, admission.moment).await?;
         if counts.duplicate > 0 && counts.duplicate == kept {
             // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
             Counters::add(&self.counters.duplicate_batches, 1);
             debug_assert_eq!(counts.duplicate + unusable, rows);
-            return Ok(ack(AckStatus::Duplicate, counts, 0));
+            return Ok(ack(AckStatus::Duplicate, counts));
         }
         admission.applied();
-        self.counters.count_report(rows, &counts, &evicted);
+        self.counters.count_report(rows, &counts, &applied);
         self.ledger
             .deliver(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
-        Ok(ack(counts.applied_status(rows), counts, 0))
+        let ApplyCounts { clamped, floored, .. } = applied;
+        self.weight_warnings.look(&self.id, rows, clamped, floored);
+        Ok(Ack { clamped, floored, ..ack(counts.applied_status(rows), counts) })
     }
 
     /// Reads the columns and takes out the rows that can never be stored.
@@ -130,7 +129,7 @@ impl Pool {
         spec: &PoolSpec,
         columns: Columns,
         moment: Moment,
-    ) -> Result<(ReportCounts, ApplyCounts, u64), PoolError> {
+    ) -> Result<(ReportCounts, ApplyCounts), PoolError> {
         let Columns { mut batch, non_finite, out_of_range } = columns;
         batch.decay_units = moment.decay_units;
         batch.stamp = moment.stamp;
@@ -162,9 +161,10 @@ impl Pool {
         let evicted = ApplyCounts {
             evicted: applied.counts.evicted,
             clamped: applied.counts.clamped,
+            floored: applied.counts.floored,
             ..ApplyCounts::default()
         };
-        Ok((counts, evicted, applied.position))
+        Ok((counts, evicted))
     }
 
     fn flat_columns(&self, spec: &PoolSpec, batch: &AnchorBatch, moment: Moment) -> ReportBatch {
@@ -228,8 +228,8 @@ fn pick(mut flat: ReportBatch, applied: &AnchorApplied) -> ReportBatch {
 }
 
 /// No floor is told: each anchor has its own.
-fn ack(status: AckStatus, counts: ReportCounts, position: u64) -> Ack {
-    Ack { status, counts, floor_log2: None, position, durable_position: 0 }
+fn ack(status: AckStatus, counts: ReportCounts) -> Ack {
+    Ack { status, counts, clamped: 0, floored: 0, floor_log2: None }
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ proptest! {
                     Change::Remove(mut ids) => {
                         ids.sort_unstable();
                         ids.dedup();
-                        let removed = pool.remove(Ids::U64(ids.clone())).await.unwrap().0;
+                        let removed = pool.remove(Ids::U64(ids.clone())).await.unwrap();
                         assert_eq!(removed, ids.iter().map(|id| model.remove(*id)).sum::<u64>());
                     }
                 }

@@ -162,7 +162,8 @@ impl Store for LocalStore {
         let changes = layout.offsets.windows(2).map(part).collect();
         let after = |number, partition: &Partition| self.views.publish(number, partition);
         let (replies, position) = self.cells.report(batch.decay_units, changes, after).await;
-        let mut counts = ApplyCounts { clamped: layout.clamped, ..ApplyCounts::default() };
+        let (clamped, floored) = (layout.clamped, layout.floored);
+        let mut counts = ApplyCounts { clamped, floored, ..ApplyCounts::default() };
         for (_, reply) in replies {
             if let Reply::Reported(of_partition) = reply {
                 counts.add(&of_partition);

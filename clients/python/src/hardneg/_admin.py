@@ -120,9 +120,7 @@ class PoolAdmin(Handle):
             FailedPrecondition: The handle is from `create_pool`, and another pool has taken the name since
                 (``reason == "POOL_RECREATED"``): that one is left alone, and `missing_ok` makes no difference.
         """
-        request = pool_service_pb2.DeletePoolRequest(
-            name=self._resource, pool_uid=self.uid, allow_missing=missing_ok
-        )
+        request = pool_service_pb2.DeletePoolRequest(name=self._resource, pool_uid=self.uid, allow_missing=missing_ok)
         try:
             self._transport.call("pools", "DeletePool", request, timeout=timeout, retries=0)
         except Unavailable:
@@ -136,7 +134,7 @@ class PoolAdmin(Handle):
                     raise
 
     def exists(self, *, timeout: float | None = None) -> bool:
-        """Whether there is a pool of this name; of a handle from `create_pool`: whether that very pool is still there."""
+        """Whether there is a pool of this name; of a handle from `create_pool`, whether that one still exists."""
         try:
             self._get(timeout)
         except NotFound:

@@ -134,7 +134,8 @@ class Client:
                 background then draws from all of them, reported or not.
             shards: Locks of the store; default 4 x the server's cores.
             id_kind: ``"u64"`` or ``"string"``.
-            hardness: ``"power"`` for losses and probabilities, ``"exponential"`` for similarities and logits.
+            hardness: ``"power"`` for losses and probabilities, ``"exponential"`` for similarities and logits. With
+                ``"power"`` all scores below 0 weigh the same; acks and stats count them as `floored`.
             lower_is_harder: Set it for distances.
             offset: Of POWER, added to the score; default 0.001.
             temperature: Of EXPONENTIAL; default 1.

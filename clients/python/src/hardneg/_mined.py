@@ -45,7 +45,7 @@ class MinedBatch:
         timed_out: The wait ended before the pool was large enough.
         sizes: The pool's sizes when it was mined; None in a degraded batch.
         pool_uid: The pool.
-        position: Opaque position in the pool's order; 0 when it is not journalled.
+        position: The pool's state that it was mined from; None when the pool is not journalled. Opaque.
         degraded: Drawn here, uniformly, because the service was away (`on_unavailable="uniform"`).
         strata: uint32 (n,); None if not asked for.
         groups: uint64 (n,), of a group named by a string its 64-bit hash, 0: none; None if not asked for.
@@ -75,7 +75,7 @@ class MinedBatch:
     timed_out: bool
     sizes: PoolSizes | None
     pool_uid: int
-    position: int
+    position: bytes | None
     degraded: bool = False
     strata: npt.NDArray[np.uint32] | None = None
     groups: Ids | None = None
@@ -149,7 +149,7 @@ class MinedBatch:
             timed_out=message.timed_out,
             sizes=PoolSizes.from_proto(message.sizes),
             pool_uid=message.pool_uid,
-            position=message.position,
+            position=message.position.token or None,
             strata=integers("strata"),
             groups=_checked(groups, n, "groups") if groups is not None and len(groups) else None,
             round=Round.from_proto(message.round) if message.HasField("round") else None,
@@ -220,7 +220,7 @@ class MinedBatch:
             timed_out=False,
             sizes=None,
             pool_uid=0,
-            position=0,
+            position=None,
             degraded=True,
             round=round,
         )

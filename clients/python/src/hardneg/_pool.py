@@ -166,7 +166,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             part = Ack.from_proto(answer.ack)
             if part.status is AckStatus.STALE:
                 stale.append(part.counts)
-            ack = part if ack is None else Ack(**{**vars(part), "counts": ack.counts + part.counts})
+            ack = part if ack is None else part.after(ack)
         if stale:
             raise StaleScores(sum(stale, ReportCounts()), len(stale))
         assert ack is not None  # the loop runs at least once

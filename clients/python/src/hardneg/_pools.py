@@ -111,8 +111,9 @@ class PoolSizes:
 class PoolStats:
     """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
 
-    `leased` and `quarantined` are samples now; `rounds` were mined, `round_replays` answered from one mined before;
-    `anchored` is None for a flat pool, `run` for one that does not age by steps or has had no report.
+    `clamped` and `floored` are scores whose weights do not tell them apart: beyond 2^±4,096, and below 0 where hardness
+    is POWER. `leased` and `quarantined` are samples now; `rounds` were mined, `round_replays` answered from one mined
+    before; `anchored` is None for a flat pool, `run` for one that does not age by steps or has had no report.
     """
 
     name: str
@@ -134,6 +135,7 @@ class PoolStats:
     run: Run | None
     background_generations: int
     clamped: int
+    floored: int
     leased: int
     quarantined: int
     quarantine_overflows: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._choices import AckStatus, from_enum
 from ._columns import Ids
@@ -66,17 +66,23 @@ class Ack:
         counts: What became of the rows; of a resend all are `duplicate`.
         floor_log2: The pool's lowest priority as log2 of its weight now; None while there is room. New samples
             below it need not be reported.
-        position: Opaque place in the pool's order; 0 when the pool is not journalled.
-        durable_position: Batches up to this one survive a crash of the server; 0: none.
+        position: The pool's state once the batch was applied; None when the pool is not journalled. Opaque: compare for
+            equality only.
+        durable_position: All that stands before it survives a crash of the server; None: nothing does.
         pool_uid: The pool.
+        clamped: Rows whose log2 weight was clamped to ±4,096 octaves: all beyond weigh the same.
+        floored: Rows whose score, less its reference, is below 0 where hardness is POWER: all of them weigh the same.
+            Use ``hardness="exponential"`` for scores that may be negative.
     """
 
     status: AckStatus
     counts: ReportCounts
     floor_log2: float | None
-    position: int
-    durable_position: int
+    position: bytes | None
+    durable_position: bytes | None
     pool_uid: int
+    clamped: int
+    floored: int
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.ScoreAck) -> Ack:
@@ -85,9 +91,20 @@ class Ack:
             status=from_enum(AckStatus, mining_service_pb2.AckStatus, message.status) or AckStatus.REJECTED,
             counts=ReportCounts.from_proto(message.counts),
             floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
-            position=message.position,
-            durable_position=message.durable_position,
+            position=message.position.token or None,
+            durable_position=message.durable_position.token or None,
             pool_uid=message.pool_uid,
+            clamped=message.clamped,
+            floored=message.floored,
+        )
+
+    def after(self, earlier: Ack) -> Ack:
+        """This ack for the rows of an earlier one as well: counts are summed, all else is as it is now."""
+        return replace(
+            self,
+            counts=earlier.counts + self.counts,
+            clamped=earlier.clamped + self.clamped,
+            floored=earlier.floored + self.floored,
         )
 
 
@@ -135,6 +152,8 @@ class StreamStats:
         reconnects: Connections after the first.
         connected: An answer has come on the present connection.
         counts: What became of acknowledged rows, summed.
+        clamped: Acknowledged rows whose log2 weight was clamped.
+        floored: Acknowledged rows whose score is below 0 where hardness is POWER: all of them weigh the same.
         last_error: The error that broke the last connection.
     """
 
@@ -153,4 +172,6 @@ class StreamStats:
     reconnects: int
     connected: bool
     counts: ReportCounts
+    clamped: int
+    floored: int
     last_error: HardnegError | None

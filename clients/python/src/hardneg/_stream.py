@@ -124,8 +124,8 @@ class ScoreStream:
         self._rejections: list[Rejection] = []
         self._stale = (ReportCounts(), 0)  # of the stale batches since the last flush: their rows, and how many
         self._floor: float | None = None
-        self._position = 0
-        self._durable_position = 0
+        self._position: bytes | None = None
+        self._durable_position: bytes | None = None
         self._counts = ReportCounts()
         self._connected = False
         self._last_error: HardnegError | None = None
@@ -138,7 +138,8 @@ class ScoreStream:
             "resent_batches",
             "reconnects",
         )
-        self._numbers = dict.fromkeys((*(f"{name}_rows" for name in names), *batches), 0)
+        weights = ("clamped", "floored")
+        self._numbers = dict.fromkeys((*(f"{name}_rows" for name in names), *batches, *weights), 0)
         self._threads = [
             threading.Thread(target=self._run, name="hardneg-stream", daemon=True),
             threading.Thread(target=self._tick, name="hardneg-stream-clock", daemon=True),
@@ -176,14 +177,14 @@ class ScoreStream:
             return self._floor
 
     @property
-    def position(self) -> int:
-        """Opaque place, in the pool's order, of the last batch acknowledged; 0: none, or not journalled."""
+    def position(self) -> bytes | None:
+        """The pool's state as of the last ack; None before one, and where the pool is not journalled. Opaque."""
         with self._changed:
             return self._position
 
     @property
-    def durable_position(self) -> int:
-        """Batches up to this position survive a crash of the server; 0: none, or not journalled."""
+    def durable_position(self) -> bytes | None:
+        """As of the last ack: all that stands before it survives a crash of the server. None: nothing does. Opaque."""
         with self._changed:
             return self._durable_position
 
@@ -539,9 +540,12 @@ class ScoreStream:
                     self._numbers["stale_batches"] += 1
                     self._stale = (self._stale[0] + ack.counts, self._stale[1] + 1)
                 self._counts = self._counts + ack.counts
+                self._numbers["clamped"] += ack.clamped
+                self._numbers["floored"] += ack.floored
                 self._floor = ack.floor_log2
-                self._position = max(self._position, ack.position)
-                self._durable_position = max(self._durable_position, ack.durable_position)
+                # Acks come in the order of the batches: the last is the newest.
+                self._position = ack.position
+                self._durable_position = ack.durable_position
         if rejection is not None and self._on_rejected is not None:
             try:
                 self._on_rejected(rejection)

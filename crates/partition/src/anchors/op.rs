@@ -144,6 +144,8 @@ pub struct AnchorCounts {
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
     pub clamped: u64,
+    /// (Not part of the sum.) Scores below [`Hardness::floor_score`](crate::key::Hardness::floor_score).
+    pub floored: u64,
 }
 
 impl AnchorCounts {
@@ -172,6 +174,7 @@ impl AnchorCounts {
         self.duplicate += more.duplicate;
         self.evicted += more.evicted;
         self.clamped += more.clamped;
+        self.floored += more.floored;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows about anchors, laid out by partition: one pass, before any lock.
 
-use hardneg_partition::anchors::{AnchorColumns, PairColumns};
+use hardneg_partition::anchors::{AnchorColumns, AnchorCounts, PairColumns};
 use std::ops::Range;
 
 use crate::store::anchored::{AnchorBatch, Pairs};
@@ -62,19 +62,21 @@ impl Deal {
     }
 }
 
-/// A batch of reports, laid out; and how many keys' log2 weight was clamped.
+/// A batch of reports, laid out; and what of its weights is counted: `clamped` and `floored`.
 pub(super) fn reports(
     batch: AnchorBatch,
     hardness: &Hardness,
     partitions: usize,
-) -> (Deal, AnchorColumns, u64) {
+) -> (Deal, AnchorColumns, AnchorCounts) {
     let hashes: Vec<u64> = batch.anchors.iter().map(|anchor| placement_hash(*anchor)).collect();
     let deal = Deal::new(&hashes, partitions);
     let scores = deal.laid(batch.scores);
-    let mut clamped_keys = 0;
+    let floor_score = hardness.floor_score();
+    let mut counts = AnchorCounts::default();
     let mut key = |score: &f32| {
         let (key, clamped) = hardness.key(*score, batch.decay_units);
-        clamped_keys += u64::from(clamped);
+        counts.clamped += u64::from(clamped);
+        counts.floored += u64::from(*score < floor_score);
         key
     };
     let keys = scores.iter().map(&mut key).collect();
@@ -90,7 +92,7 @@ pub(super) fn reports(
         anchor_labels: deal.laid(batch.anchor_labels),
         names: deal.laid(batch.names),
     };
-    (deal, columns, clamped_keys)
+    (deal, columns, counts)
 }
 
 /// Pairs, laid out.

@@ -64,15 +64,14 @@ impl AnchorStore for Anchors {
             update: batch.update,
             ..Terms::default()
         };
-        let (deal, columns, clamped) = layout::reports(batch, &self.spec.hardness, self.cells.len());
+        let (deal, columns, counts) = layout::reports(batch, &self.spec.hardness, self.cells.len());
         let rows = Arc::new(columns);
         let change = |range: std::ops::Range<usize>| {
             (!range.is_empty()).then(|| AnchorChange::Report { rows: rows.clone(), range, terms, sender })
         };
         let changes = deal.ranges().map(change).collect();
         let (replies, position) = self.cells.report(decay_units, changes, |_, _| ()).await;
-        let mut applied = AnchorApplied { position, ..AnchorApplied::default() };
-        applied.counts.clamped = clamped;
+        let mut applied = AnchorApplied { position, counts, ..AnchorApplied::default() };
         for (number, reply) in replies {
             let AnchorReply::Reported(mut reported) = reply else { continue };
             applied.counts.add(&reported.counts);

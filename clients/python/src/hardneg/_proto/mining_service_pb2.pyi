@@ -131,7 +131,7 @@ class ScoreBatch(_message.Message):
     def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., worker_id: _Optional[str] = ..., worker_epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., step: _Optional[int] = ..., model_version: _Optional[int] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class ScoreAck(_message.Message):
-    __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid")
+    __slots__ = ("sequence", "status", "error", "counts", "floor_log2", "position", "durable_position", "pool_uid", "clamped", "floored")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -140,15 +140,19 @@ class ScoreAck(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     DURABLE_POSITION_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    CLAMPED_FIELD_NUMBER: _ClassVar[int]
+    FLOORED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     status: AckStatus
     error: _status_pb2.Status
     counts: _pool_pb2.ReportCounts
     floor_log2: float
-    position: int
-    durable_position: int
+    position: _pool_pb2.Position
+    durable_position: _pool_pb2.Position
     pool_uid: int
-    def __init__(self, sequence: _Optional[int] = ..., status: _Optional[_Union[AckStatus, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping[str, object]]] = ..., counts: _Optional[_Union[_pool_pb2.ReportCounts, _Mapping[str, object]]] = ..., floor_log2: _Optional[float] = ..., position: _Optional[int] = ..., durable_position: _Optional[int] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+    clamped: int
+    floored: int
+    def __init__(self, sequence: _Optional[int] = ..., status: _Optional[_Union[AckStatus, str]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping[str, object]]] = ..., counts: _Optional[_Union[_pool_pb2.ReportCounts, _Mapping[str, object]]] = ..., floor_log2: _Optional[float] = ..., position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ..., durable_position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., clamped: _Optional[int] = ..., floored: _Optional[int] = ...) -> None: ...
 
 class StreamScoresRequest(_message.Message):
     __slots__ = ("batch",)
@@ -310,7 +314,7 @@ class MinedBatch(_message.Message):
     timed_out: bool
     sizes: _pool_pb2.PoolSizes
     pool_uid: int
-    position: int
+    position: _pool_pb2.Position
     round: Round
     strata: _containers.RepeatedScalarFieldContainer[int]
     groups: _columns_pb2.IdColumn
@@ -318,7 +322,7 @@ class MinedBatch(_message.Message):
     warmup: bool
     approximations: _containers.RepeatedScalarFieldContainer[Approximation]
     filtered: _pool_pb2.FilterCounts
-    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[int] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., control: bool = ..., warmup: bool = ..., approximations: _Optional[_Iterable[_Union[Approximation, str]]] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., control: bool = ..., warmup: bool = ..., approximations: _Optional[_Iterable[_Union[Approximation, str]]] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ...) -> None: ...
 
 class MineBatchResponse(_message.Message):
     __slots__ = ("batch",)
@@ -363,8 +367,8 @@ class RemoveSamplesResponse(_message.Message):
     REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     removed_count: int
-    position: int
-    def __init__(self, removed_count: _Optional[int] = ..., position: _Optional[int] = ...) -> None: ...
+    position: _pool_pb2.Position
+    def __init__(self, removed_count: _Optional[int] = ..., position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ...) -> None: ...
 
 class ReleaseLeaseRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "ids")

@@ -222,7 +222,7 @@ class ServeLimits(_message.Message):
     def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class PoolStats(_message.Message):
-    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run")
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +252,7 @@ class PoolStats(_message.Message):
     BIAS_FIELD_NUMBER: _ClassVar[int]
     ANCHORED_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    FLOORED_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: int
     sizes: PoolSizes
@@ -281,7 +282,8 @@ class PoolStats(_message.Message):
     bias: BiasFigures
     anchored: AnchoredStats
     run: Run
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ...) -> None: ...
+    floored: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ...) -> None: ...
 
 class FilterCounts(_message.Message):
     __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed")
@@ -374,6 +376,12 @@ class AnchoredStats(_message.Message):
     anchors_refused: int
     pairs_refused: int
     def __init__(self, anchors: _Optional[int] = ..., negatives: _Optional[int] = ..., positives: _Optional[int] = ..., vetoes: _Optional[int] = ..., anchors_refused: _Optional[int] = ..., pairs_refused: _Optional[int] = ...) -> None: ...
+
+class Position(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: bytes
+    def __init__(self, token: _Optional[bytes] = ...) -> None: ...
 
 class PoolSizes(_message.Message):
     __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")

@@ -123,7 +123,8 @@ fn age(seconds_or_steps: f64, by_steps: bool) -> String {
 
 /// Who reports, and how far behind.
 pub(super) fn workers(activity: &PoolActivity, by_steps: bool) -> Markup {
-    let newest_step = activity.workers.iter().map(|w| w.step).max().unwrap_or(0);
+    // Of the current run: workers of the one before may have come further.
+    let newest_step = activity.stats.run.as_ref().map_or(0, |run| run.step);
     let newest = activity.workers.iter().map(|w| w.model_version).max().unwrap_or(0);
     html! {
         @if activity.workers.is_empty() {
@@ -142,7 +143,7 @@ pub(super) fn workers(activity: &PoolActivity, by_steps: bool) -> Markup {
                             td.number { (units::span(worker.silent_seconds)) }
                             td.number { (units::count(worker.rows_per_second)) }
                             td.number { (units::count(worker.rows as f64)) }
-                            @if by_steps { td.number { (worker.step) } td.number { (newest_step - worker.step) } }
+                            @if by_steps { td.number { (worker.step) } td.number { (newest_step.saturating_sub(worker.step)) } }
                             td.number { (worker.model_version) }
                             td.number { (newest - worker.model_version) }
                         }

@@ -321,6 +321,7 @@ pub(super) fn sizes_json(sizes: &pb::PoolSizes) -> Value {
         "background": sizes.background,
         "distinct": sizes.distinct,
         "background_probability": sizes.background_probability,
+        "closed_loop_ratio": sizes.closed_loop_ratio,
         "floor_log2": sizes.floor_log2.map(number),
     })
 }

@@ -272,6 +272,7 @@ fn describe_stats(stats: &pb::PoolStats) -> String {
         ("background", grouped(sizes.background)),
         ("distinct", format!("{:.0}", sizes.distinct)),
         ("background_probability", format!("{:.6}", sizes.background_probability)),
+        ("closed_loop_ratio", format!("{:.4}", sizes.closed_loop_ratio)),
         (
             "floor_log2",
             sizes.floor_log2.map_or("none: there is room".to_owned(), |floor| format!("{floor:.3}")),

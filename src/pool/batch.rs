@@ -76,14 +76,7 @@ pub struct Wait {
     pub timeout: Duration,
 }
 
-/// Where a sample was drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The hard store.
-    Hard,
-    /// The background.
-    Background,
-}
+pub use crate::store::Source;
 
 /// What mean(w f) over a batch estimates (DECISIONS 1, 4, 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +102,8 @@ pub enum Approximation {
     MinPerStratum,
     /// Members of the background were left out because they were served before, who knows how many.
     ServedBefore,
+    /// Who is in the hard store depends on who is in the background, by more than chance.
+    ClosedLoop,
 }
 
 /// Sizes of a pool at one moment.
@@ -122,6 +117,8 @@ pub struct PoolSizes {
     pub distinct: f64,
     /// p.
     pub background_probability: f64,
+    /// (|H| + |R outside H|/p)/N, H the hard store: 1 but for chance where H does not depend on R (ESTIMATORS 3).
+    pub closed_loop_ratio: f64,
     /// log2 of the lowest weight in a full hard store.
     pub floor_log2: Option<f32>,
 }

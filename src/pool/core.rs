@@ -348,6 +348,7 @@ impl Pool {
                 background: store.background,
                 distinct: store.distinct,
                 background_probability: store.background_probability(),
+                closed_loop_ratio: store.loop_ratio.ratio,
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
             counters: self.counters.values(),

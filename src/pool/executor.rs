@@ -38,7 +38,7 @@ mod tests {
     use crate::pool::report::{Ids, Report};
     use crate::pool::spec::{Limits, PoolSpec};
     use crate::store::wrapped::{Wrapped, WrappingEngine};
-    use crate::store::{ServeMark, Served, Store, StoreError};
+    use crate::store::{Drawn, ServeMark, Served, Store, StoreError};
     use async_trait::async_trait;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,10 +58,10 @@ mod tests {
             &*self.inner
         }
 
-        async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
             self.begun.notify_one();
             self.go_on.acquire().await.unwrap().forget();
-            self.inner.serve(ids, mark).await
+            self.inner.serve(drawn, mark).await
         }
     }
 

@@ -33,4 +33,6 @@ pub mod samples;
 mod spans;
 pub mod spec;
 pub mod stats;
+#[cfg(test)]
+mod wall_clock_tests;
 mod weight_warnings;

@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
-    ApplyCounts, BackgroundSpec, ScoreUpdate, Sender, ServeMark, ServePenalty, hash, id_map, key, place,
+    ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, hash, id_map,
+    key, place,
 };
 
 use anchored::{AnchorStore, AnchorStoreSpec};
@@ -154,10 +155,14 @@ pub struct PartitionBackground {
     pub hard: u64,
     /// Samples of the partition under a lease.
     pub leased: u64,
-    /// Those that were outside the hard store when their lease started.
+    /// Those that did not stand for themselves when their lease started: outside the hard store, or by their own keys.
     pub leased_outside: u64,
     /// Those of these that are still members.
     pub leased_outside_members: u64,
+    /// Members that are in the hard store.
+    pub in_hard: u64,
+    /// Those of these that stand for themselves ([`Row::own_key`]).
+    pub own: u64,
 }
 
 impl PartitionBackground {
@@ -171,6 +176,55 @@ impl PartitionBackground {
     #[must_use]
     pub fn distinct(&self) -> f64 {
         self.members as f64 / self.probability()
+    }
+
+    /// Samples that stand for themselves: the hard store without the members that by their own keys would not be in it (ESTIMATORS 3).
+    #[must_use]
+    pub fn standing(&self) -> u64 {
+        (self.hard + self.own).saturating_sub(self.in_hard)
+    }
+}
+
+/// What the hard store and the background together say of how many ids there are, over what the background alone says:
+/// (|H| + sum of |R_s outside H|/p_s)/N (ESTIMATORS 3). 1, but for chance, where H does not depend on R.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoopRatio {
+    /// The ratio.
+    pub ratio: f64,
+    /// Its standard error at rest: that of |H| by the members of R that are in it.
+    pub error: f64,
+}
+
+impl Default for LoopRatio {
+    fn default() -> Self {
+        Self { ratio: 1.0, error: 0.0 }
+    }
+}
+
+impl LoopRatio {
+    /// Standard errors off 1 that are no accident: once in 16,000 pools at rest.
+    const OFF: f64 = 4.0;
+
+    /// Of partitions.
+    pub fn of<'a>(partitions: impl Iterator<Item = &'a PartitionBackground>) -> Self {
+        let (mut excess, mut variance, mut distinct) = (0.0, 0.0, 0.0);
+        for partition in partitions {
+            let p = partition.probability();
+            excess += partition.standing() as f64 - partition.own as f64 / p;
+            variance += partition.standing() as f64 * (1.0 - p) / p;
+            distinct += partition.distinct();
+        }
+        if distinct > 0.0 {
+            Self { ratio: 1.0 + excess / distinct, error: variance.sqrt() / distinct }
+        } else {
+            Self::default()
+        }
+    }
+
+    /// Whether it is further off 1 than chance can be.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        (self.ratio - 1.0).abs() > Self::OFF * self.error
     }
 }
 
@@ -204,6 +258,15 @@ impl BackgroundCount {
         match self {
             Self::Sampled(partitions) => partitions.iter().map(PartitionBackground::distinct).sum(),
             Self::Dense { .. } => self.members() as f64,
+        }
+    }
+
+    /// Whether H depends on R; of a dense id space it does not matter.
+    #[must_use]
+    pub fn loop_ratio(&self) -> LoopRatio {
+        match self {
+            Self::Sampled(partitions) => LoopRatio::of(partitions.iter()),
+            Self::Dense { .. } => LoopRatio::default(),
         }
     }
 
@@ -292,6 +355,8 @@ pub struct StoreStats {
     pub background: u64,
     /// N, or its estimate.
     pub distinct: f64,
+    /// (|H| + |R outside H|/p)/N.
+    pub loop_ratio: LoopRatio,
     /// Samples under a lease.
     pub leased: u64,
     /// Bytes held.
@@ -345,7 +410,12 @@ pub trait Store: Send + Sync + 'static {
     /// A page of about `limit` hard rows. Rows that move meanwhile may be missed or repeated.
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError>;
     /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves` or a lease, or gone.
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
+    /// What goes with samples, without marking them; `None`: gone.
+    async fn attachments(&self, ids: &[u64]) -> Result<Vec<Option<Served>>, StoreError> {
+        let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
+        self.serve(&Drawn::all(ids, Source::Hard), look).await
+    }
     /// Ends the leases that are over by `now_millis` (Unix); a report of a sample ends its lease as well.
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError>;
     /// Ends leases before their time; how many there were.

@@ -12,9 +12,9 @@ use super::hash::{background_hash, placement_hash};
 use super::key::Key;
 use super::layout::partition_of;
 use super::{
-    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Engine,
-    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
-    ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
+    Engine, Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
+    ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
 
 /// Buckets of 1/8 octave.
@@ -51,6 +51,8 @@ struct State {
     leases: HashMap<u64, u64>,
     /// Those of samples that were outside the hard store.
     outside: HashSet<u64>,
+    /// Own keys of members of the background, and whether each owes its last serve to that.
+    own: HashMap<u64, (Key, bool)>,
     /// Batches that partitions have applied, all that ever were.
     applied: HashSet<(u16, Sender)>,
     position: u64,
@@ -107,6 +109,8 @@ impl NaiveStore {
             leased: of(&mut state.leases.keys()),
             leased_outside: of(&mut outside()),
             leased_outside_members: of(&mut outside().filter(is_member)),
+            in_hard: of(&mut state.hard.keys().filter(is_member)),
+            own: of(&mut state.hard.keys().filter(is_member)),
         }
     }
 
@@ -129,9 +133,12 @@ impl State {
         self.hard.get_mut(&id).or(self.background.get_mut(&id))
     }
 
+    /// Nobody asks this store for its floor, and so no own key is below it.
     fn row(&self, id: u64) -> Option<Row> {
         let row = self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)?;
-        Some(Row { leased: self.leases.contains_key(&id), ..row })
+        let own = self.own.get(&id).filter(|_| self.background.contains_key(&id)).map(|(key, _)| *key);
+        let own_key = row.hard_key.map(|key| own.unwrap_or(key));
+        Some(Row { leased: self.leases.contains_key(&id), own_key, ..row })
     }
 }
 
@@ -182,6 +189,7 @@ impl Store for NaiveStore {
                 row: Row {
                     id,
                     hard_key: Some(key),
+                    own_key: None,
                     score,
                     stamp: Some(batch.stamp),
                     model_version: batch.model_version,
@@ -203,6 +211,11 @@ impl Store for NaiveStore {
                 if in_background {
                     let mut entry = entry.clone();
                     entry.row.hard_key = None;
+                    let own = state.own.entry(id).or_insert((key, false));
+                    if !state.background.contains_key(&id) || !own.1 {
+                        *own = (key, false);
+                    }
+                    own.1 = false;
                     state.background.insert(id, entry);
                     let members: Vec<u64> = state
                         .background
@@ -340,11 +353,11 @@ impl Store for NaiveStore {
         Ok(ScanPage { next: below.map(|below| Cursor { partition: 0, below: Some(below) }), rows })
     }
 
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         let mut state = self.state.lock();
-        Ok(ids
+        Ok(drawn
             .iter()
-            .map(|id| {
+            .map(|Drawn { id, source }| {
                 if mark.count && state.leases.contains_key(id) {
                     return None;
                 }
@@ -359,11 +372,16 @@ impl Store for NaiveStore {
                     return None;
                 }
                 entry.row.serves += u16::from(mark.count);
+                let is_hard = entry.row.hard_key.is_some();
                 let served = Served {
                     serves: entry.row.serves,
                     name: entry.name.clone(),
                     payload: entry.payload.clone(),
                 };
+                let is_by_chance = state.thresholds.contains_key(&self.partition(*id));
+                if let Some(own) = state.own.get_mut(id).filter(|_| mark.count && is_by_chance) {
+                    own.1 = *source == Source::Background || !is_hard;
+                }
                 if let Some(until) = lease {
                     state.leases.insert(*id, until);
                     let outside = !state.hard.contains_key(id);
@@ -423,6 +441,7 @@ impl Store for NaiveStore {
             state.leases.remove(id);
             let hard = state.hard.remove(id).is_some();
             let background = state.background.remove(id).is_some();
+            state.own.remove(id);
             let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids)
                 && state.removed.insert(*id);
             removed += u64::from(hard || background || dense);
@@ -442,6 +461,7 @@ impl Store for NaiveStore {
             hard: census.hard,
             background: census.background.members(),
             distinct: census.background.distinct(),
+            loop_ratio: census.background.loop_ratio(),
             leased: census.leased,
             ..StoreStats::default()
         })

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::naive::NaiveEngine;
 use super::{
-    Address, Applied, Census, Cursor, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender, ServeMark,
-    ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    Address, Applied, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender,
+    ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
 };
 
 /// What a test may change; what it leaves is the inner store's.
@@ -28,8 +28,8 @@ pub(crate) trait Wrapped: Send + Sync {
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
         self.inner().at_ranks(ranks).await
     }
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
-        self.inner().serve(ids, mark).await
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        self.inner().serve(drawn, mark).await
     }
 }
 
@@ -47,8 +47,8 @@ impl<W: Wrapped + 'static> Store for W {
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
         Wrapped::fetch(self, addresses).await
     }
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
-        Wrapped::serve(self, ids, mark).await
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        Wrapped::serve(self, drawn, mark).await
     }
     async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError> {
         self.inner().get(ids).await

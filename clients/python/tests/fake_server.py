@@ -385,7 +385,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
 
     def _sizes(self, name: str) -> pool_pb2.PoolSizes:
         n = len(self.samples[name])
-        return pool_pb2.PoolSizes(hard=n, background=n, distinct=n, background_probability=1)
+        return pool_pb2.PoolSizes(hard=n, background=n, distinct=n, background_probability=1, closed_loop_ratio=1)
 
     def _apply(self, batch: Any) -> mining_service_pb2.ScoreAck:
         with self.lock:

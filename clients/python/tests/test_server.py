@@ -162,6 +162,7 @@ def test_a_small_pool_keeps_the_hardest(real: hardneg.Client, name: str) -> None
     stats = pool.stats()
     assert (stats.sizes.hard, stats.reported_rows, stats.reported_batches) == (100, 10_000, 1)
     assert stats.sizes.background_probability < 1
+    assert abs(stats.sizes.closed_loop_ratio - 1) < 0.3
     # The store promises the hardest to an eighth of an octave.
     assert min(ids_of(pool.mine(100, strategy="top", random_fraction=0))) >= 10_000 / 2 ** (1 / 8) - 1
 

@@ -19,7 +19,7 @@ pub(crate) struct Membership {
     pub(crate) generation: u64,
     /// By which it leaves that generation, when the threshold falls.
     pub(crate) hash: u64,
-    /// It was outside the hard store.
+    /// It was outside the hard store, or by its own key would have been.
     pub(crate) outside: bool,
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct Membership {
 pub(crate) struct LeasedMembers {
     /// In the serving generation.
     pub(crate) members: u64,
-    /// Of these, outside the hard store.
+    /// Of these, those that were outside.
     pub(crate) outside: u64,
-    /// Outside the hard store, those included that have left the generation or were in an earlier one.
+    /// Outside, those included that have left the generation or were in an earlier one.
     pub(crate) outside_ever: u64,
 }
 

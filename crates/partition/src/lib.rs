@@ -32,6 +32,6 @@ mod strata;
 
 pub use hard::hint;
 pub use image::ImageError;
-pub use op::{ApplyCounts, Change, Columns, Op, Reply, ScoreUpdate, Sender, ServeMark, Terms};
+pub use op::{ApplyCounts, Change, Columns, Drawn, Op, Reply, ScoreUpdate, Sender, ServeMark, Source, Terms};
 pub use partition::{HalfLimits, Job, Partition, ServePenalty, updated_score};
 pub use spec::{BackgroundSpec, PartitionSpec};

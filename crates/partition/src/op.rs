@@ -33,8 +33,8 @@ pub enum Change {
     },
     /// Samples were served.
     Serve {
-        /// Ids, each of which is marked if it may be served.
-        ids: Vec<u64>,
+        /// Samples, each of which is marked if it may be served.
+        drawn: Vec<Drawn>,
         /// How they are marked.
         mark: ServeMark,
     },
@@ -66,7 +66,8 @@ impl Change {
     pub fn rows(&self) -> usize {
         match self {
             Self::Report { range, .. } => range.len(),
-            Self::Serve { ids, .. } | Self::Release { ids } | Self::Remove { ids } => ids.len(),
+            Self::Serve { drawn, .. } => drawn.len(),
+            Self::Release { ids } | Self::Remove { ids } => ids.len(),
             Self::Expire { .. } | Self::Fold { .. } => 0,
         }
     }
@@ -164,6 +165,32 @@ pub enum ScoreUpdate {
         /// In (0, 1].
         weight: f32,
     },
+}
+
+/// Where a sample is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The hard store.
+    Hard,
+    /// The background.
+    Background,
+}
+
+/// A sample that is to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The sample.
+    pub id: u64,
+    /// What it owes the serve to. `Background`: the answer does not write its own key (ESTIMATORS 3).
+    pub source: Source,
+}
+
+impl Drawn {
+    /// Samples drawn from one source.
+    #[must_use]
+    pub fn all(ids: &[u64], source: Source) -> Vec<Self> {
+        ids.iter().map(|id| Self { id: *id, source }).collect()
+    }
 }
 
 /// How to mark served samples.

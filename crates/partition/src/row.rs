@@ -13,6 +13,9 @@ pub struct Row {
     pub id: u64,
     /// Its key without serve penalty, if it is in the hard store.
     pub hard_key: Option<Key>,
+    /// The key by which it stands for itself in estimates (ESTIMATORS 3): of a member of the serving background that it would have if
+    /// it had never been served as one, of all others `hard_key`. `None`: it is not in the hard store, or by that key would not be.
+    pub own_key: Option<Key>,
     /// Raw score; NaN for a dense id that was never reported.
     pub score: f32,
     /// Stamp of the last report; `None` for a dense id that was never reported or is not kept.
@@ -36,6 +39,7 @@ impl Row {
         Self {
             id,
             hard_key: None,
+            own_key: None,
             score: f32::NAN,
             stamp: None,
             model_version: 0,
@@ -107,10 +111,14 @@ pub struct BackgroundCount {
     pub removed: u64,
     /// Members under a lease.
     pub leased: u64,
-    /// Samples under a lease that were outside the hard store when it started (dense: 0).
+    /// Samples under a lease that did not stand for themselves when it started: outside the hard store, or by their own keys (dense: 0).
     pub leased_outside: u64,
     /// Those of these that are still members.
     pub leased_outside_members: u64,
+    /// Members that are in the hard store (dense: 0).
+    pub in_hard: u64,
+    /// Those of these that stand for themselves ([`Row::own_key`]).
+    pub own: u64,
 }
 
 /// Samples of one stratum.
@@ -153,6 +161,10 @@ pub struct PartitionStats {
     pub background: u64,
     /// 2^64 x p of the serving background; `None` while p is 1.
     pub threshold: Option<u64>,
+    /// As in [`BackgroundCount::in_hard`].
+    pub in_hard: u64,
+    /// As in [`BackgroundCount::own`].
+    pub own: u64,
     /// Ids of a dense space that were removed.
     pub removed: u64,
     /// Samples under a lease.

@@ -6,7 +6,7 @@
 use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::Hardness;
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Reply, ServeMark, Terms,
+    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, Reply, ServeMark, Source, Terms,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -345,7 +345,8 @@ impl Loop {
         let id = |ordinal: &u64| self.pool.partition.background_id(*ordinal).expect("a member");
         let mut ids: Vec<u64> = ordinals.iter().map(id).collect();
         let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: None };
-        let reply = self.pool.apply(Change::Serve { ids: ids.clone(), mark });
+        let drawn = Drawn::all(&ids, Source::Background);
+        let reply = self.pool.apply(Change::Serve { drawn, mark });
         assert!(matches!(reply, Reply::Served(served) if served.iter().all(Option::is_some)));
         self.pool.report(&ids);
         if self.organic > 0 {

@@ -165,6 +165,7 @@ impl Snapshot {
         self.each(encoder, &m::POOL_CAPACITY_SAMPLES, |p| Some(p.capacity as f64))?;
         self.each(encoder, &m::POOL_BACKGROUND_SAMPLES, |p| Some(sizes(p).background as f64))?;
         self.each(encoder, &m::POOL_DISTINCT_SAMPLES, |p| Some(sizes(p).distinct))?;
+        self.each(encoder, &m::POOL_CLOSED_LOOP_RATIO, |p| Some(sizes(p).closed_loop_ratio))?;
         self.each(encoder, &m::POOL_LEASED_SAMPLES, |p| Some(p.stats.store.leased as f64))?;
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;

@@ -60,6 +60,8 @@ metrics! {
     POOL_LEASED_SAMPLES Gauge "hardneg_pool_leased_samples" ["pool"] "Samples that rest under a lease";
     POOL_DISTINCT_SAMPLES Gauge "hardneg_pool_distinct_samples" ["pool"]
         "Distinct ids reported; an estimate once they outnumber the background";
+    POOL_CLOSED_LOOP_RATIO Gauge "hardneg_pool_closed_loop_ratio" ["pool"]
+        "How many ids the hard store and the background together stand for, over the distinct ids; off 1 where the hard store depends on the background";
     POOL_MEMORY_BYTES Gauge "hardneg_pool_memory_bytes" ["pool"] "Bytes of the store and the quarantine, index and free room included";
     POOL_FLOOR_LOG2 Gauge "hardneg_pool_floor_log2" ["pool"]
         "log2 of the lowest weight in a full hard store; absent while there is room";

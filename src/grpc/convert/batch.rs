@@ -180,6 +180,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
                 Approximation::ScanLimit => pb::Approximation::ScanLimit.into(),
                 Approximation::MinPerStratum => pb::Approximation::MinPerStratum.into(),
                 Approximation::ServedBefore => pb::Approximation::ServedBefore.into(),
+                Approximation::ClosedLoop => pb::Approximation::ClosedLoop.into(),
             })
             .collect(),
         filtered: Some(stats::encode_filtered(&batch.filtered)),

@@ -86,6 +86,7 @@ pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
         background: sizes.background,
         distinct: sizes.distinct,
         background_probability: sizes.background_probability,
+        closed_loop_ratio: sizes.closed_loop_ratio,
         floor_log2: sizes.floor_log2,
     }
 }

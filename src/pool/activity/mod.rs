@@ -30,7 +30,7 @@ use super::core::Pool;
 use super::error::PoolError;
 use super::spec::IdKind;
 use super::stats::PoolStats;
-use crate::store::{ServeMark, ServePenalty, Store};
+use crate::store::{ServePenalty, Store};
 use history::{History, Now};
 use served::Served;
 use suspects::Suspects;
@@ -261,8 +261,7 @@ async fn names(store: &dyn Store, named: bool, ids: Vec<u64>) -> Result<Vec<Opti
     if !named {
         return Ok(vec![None; ids.len()]);
     }
-    let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
-    let served = store.serve(&ids, look).await?;
+    let served = store.attachments(&ids).await?;
     Ok(served.into_iter().map(|served| served.and_then(|served| served.name)).collect())
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use crate::store::wrapped::{Wrapped, WrappingEngine};
-use crate::store::{Address, Engine, Row, ServeMark, Served, Store, StoreError};
+use crate::store::{Address, Drawn, Engine, Row, ServeMark, Served, Store, StoreError};
 
 /// Changes the answer to a fetch.
 pub(super) type Change = Box<dyn FnMut(&[Address], &mut Vec<Option<Row>>) + Send>;
@@ -49,10 +49,10 @@ impl Wrapped for FakeStore {
         Ok(rows)
     }
 
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         if self.handle.all_gone.load(Ordering::Relaxed) {
-            return Ok(vec![None; ids.len()]);
+            return Ok(vec![None; drawn.len()]);
         }
-        self.inner.serve(ids, mark).await
+        self.inner.serve(drawn, mark).await
     }
 }

@@ -25,6 +25,8 @@ impl Pool {
         let store = anchored.store.stats().await?;
         stats.sizes.hard = store.negatives;
         stats.sizes.floor_log2 = None;
+        // Of the background's own top, which nothing is drawn from as hard.
+        stats.sizes.closed_loop_ratio = 1.0;
         stats.store.hard = store.negatives;
         stats.store.floor = None;
         stats.store.memory_bytes += store.memory_bytes;

@@ -27,10 +27,10 @@ use crate::pool::report::Ids;
 use crate::pool::sampler::background::Background;
 use crate::pool::spans;
 use crate::pool::spec::{IdKind, PoolSpec};
+use crate::store::Store;
 use crate::store::anchored::AnchorRows;
 use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Key;
-use crate::store::{ServeMark, Store};
 
 /// Anchors drawn for at a time, at most, and stored negatives read for them, about: a millisecond's work before others get
 /// their turn.
@@ -315,8 +315,7 @@ impl Request<'_> {
         };
         let unnamed: Vec<usize> = (0..names.len()).filter(|i| names[*i].is_empty()).collect();
         let ids: Vec<u64> = unnamed.iter().map(|i| mined.ids[*i]).collect();
-        let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
-        let answers = self.store.serve(&ids, look).await?;
+        let answers = self.store.attachments(&ids).await?;
         for (i, answer) in unnamed.into_iter().zip(answers) {
             if let Some(name) = answer.and_then(|a| a.name) {
                 names[i] = name;

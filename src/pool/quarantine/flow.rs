@@ -12,7 +12,7 @@ use crate::pool::executor;
 use crate::pool::report::Ids;
 use crate::pool::spec::PoolSpec;
 use crate::pool::stats::Counters;
-use crate::store::{Applied, ReportBatch, ScoreUpdate, ServeMark};
+use crate::store::{Applied, ReportBatch, ScoreUpdate};
 
 /// Samples released at a time, while no report passes.
 const RELEASED_AT_A_TIME: usize = 1_024;
@@ -53,8 +53,7 @@ impl Pool {
             self.quarantine.characterise(row);
         }
         if spec.max_payload_bytes > 0 {
-            let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
-            let served = self.store.serve(&settled.set_aside, look).await?;
+            let served = self.store.attachments(&settled.set_aside).await?;
             for (id, served) in settled.set_aside.iter().zip(served) {
                 if let Some(payload) = served.and_then(|served| served.payload) {
                     self.quarantine.attach(*id, payload);

@@ -11,7 +11,7 @@ pub(in crate::pool) struct Background<'a> {
     pub(in crate::pool) size: f64,
     /// N, or its estimate: the sum of |R_s|/p_s.
     distinct: f64,
-    /// Of ids that do not rest the probability to be in R is this times p: of any, and of one outside the hard store.
+    /// Of ids that do not rest the probability to be in R is this times p: of any, and of one that does not stand for itself.
     awake: f64,
     awake_outside: f64,
     /// Members that rest.
@@ -55,8 +55,10 @@ impl<'a> Background<'a> {
             sum(|p| p.leased as f64),
         );
         self.awake_outside = awake_share(
-            sum(|p| (p.members as f64 - p.leased_outside_members as f64) / p.probability() - p.hard as f64),
-            self.distinct - sum(|p| (p.hard + p.leased_outside) as f64),
+            sum(|p| {
+                (p.members as f64 - p.leased_outside_members as f64) / p.probability() - p.standing() as f64
+            }),
+            self.distinct - sum(|p| (p.standing() + p.leased_outside) as f64),
             sum(|p| p.leased_outside as f64),
         );
     }
@@ -103,7 +105,7 @@ impl<'a> Background<'a> {
     /// The probability that a sample which can be drawn only as a member of R, and does not rest, is in R. `alone`: nothing is
     /// drawn but from R.
     pub(super) fn probability_of(&self, row: &Row, alone: bool) -> f64 {
-        let awake = match row.hard_key {
+        let awake = match row.own_key {
             _ if alone => self.awake,
             Some(_) => 1.0,
             None => self.awake_outside,
@@ -114,7 +116,7 @@ impl<'a> Background<'a> {
     /// Whether that is exact. Of the samples in the hard store that rest nobody knows which were served as members of R, and so
     /// how many of those that could not have been served otherwise are left in it.
     pub(super) fn is_exact_for(&self, row: &Row, alone: bool) -> bool {
-        alone || row.hard_key.is_none() || !self.hard_rests || self.probability(row.id) >= 1.0
+        alone || row.own_key.is_none() || !self.hard_rests || self.probability(row.id) >= 1.0
     }
 
     /// N, or its estimate.
@@ -205,13 +207,17 @@ mod tests {
             leased_members: leased_outside_members,
             leased_outside,
             leased_outside_members,
+            // An eighth of the hard store is in R.
+            in_hard: 25,
+            own: 25,
         }
     }
 
     #[test]
     fn what_rests_makes_the_others_stand_for_more() {
         let outside = Row::unreported(1);
-        let hard = Row { hard_key: Some(crate::store::key::Key(1)), ..outside };
+        let key = Some(crate::store::key::Key(1));
+        let hard = Row { hard_key: key, own_key: key, ..outside };
         let probability = |census: &Census, row, alone| Background::of(census).probability_of(row, alone);
         assert_eq!(probability(&census(vec![one(0, 0)]), &outside, false), 0.125);
         // Outside are 1,000, of which 125 in R; 25 rest.
@@ -238,7 +244,8 @@ mod tests {
         };
         let (outside, some) = (Row::unreported(1), census(vec![of_hard]));
         let background = Background::of(&some);
-        let hard = Row { hard_key: Some(crate::store::key::Key(1)), ..outside };
+        let key = Some(crate::store::key::Key(1));
+        let hard = Row { hard_key: key, own_key: key, ..outside };
         assert!(background.is_exact_for(&outside, false) && background.is_exact_for(&hard, true));
         assert!(!background.is_exact_for(&hard, false));
         let whole = census(vec![PartitionBackground { threshold: None, ..of_hard }]);

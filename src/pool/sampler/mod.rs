@@ -24,7 +24,7 @@ use super::batch::{Approximation, Estimand, MinedBatch, Source};
 use super::error::PoolError;
 use super::policy::{self, Policy, Shortfall, Strategy};
 use crate::store::key::{Hardness, Key};
-use crate::store::{Cursor, Row, ServeMark, ServePenalty, Served, Store};
+use crate::store::{Cursor, Drawn, Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
 use filter::Filter;
 use mass::Mass;
@@ -187,9 +187,9 @@ async fn raced(
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
             let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
-            let probability =
-                if arrival.hard_mass > 0.0 { 1.0 } else { background.probability_of(&arrival.row, alone) };
-            guessed |= arrival.hard_mass <= 0.0 && !background.is_exact_for(&arrival.row, alone);
+            let stands = race.stands(arrival);
+            let probability = if stands { 1.0 } else { background.probability_of(&arrival.row, alone) };
+            guessed |= !stands && !background.is_exact_for(&arrival.row, alone);
             Chosen {
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },
@@ -198,7 +198,9 @@ async fn raced(
             }
         })
         .collect();
-    let approximations = approximations(&race, guessed);
+    // Where all is drawn from one source H does not matter.
+    let looped = random_fraction > 0.0 && !alone && field.census.background.loop_ratio().is_off();
+    let approximations = approximations(&race, guessed, looped);
     let estimand = if !approximations.is_empty() {
         Estimand::Approximate
     } else if field.filter.removes_items()
@@ -254,13 +256,14 @@ fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Op
     Quota::new(&policy.balance, sizes, field.strata, with_background)
 }
 
-/// Why the weights are no more than approximate. `guessed`: for how many some of the background stand.
-fn approximations(race: &Race<'_>, guessed: bool) -> Vec<Approximation> {
+/// Why the weights are no more than approximate. `guessed`: for how many some of the background stand. `looped`: H depends on R.
+fn approximations(race: &Race<'_>, guessed: bool, looped: bool) -> Vec<Approximation> {
     let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
     [
         (race.approximate, Approximation::ScanLimit),
         (reserves, Approximation::MinPerStratum),
         (guessed, Approximation::ServedBefore),
+        (looped, Approximation::ClosedLoop),
     ]
     .into_iter()
     .filter_map(|(holds, approximation)| holds.then_some(approximation))
@@ -333,13 +336,17 @@ async fn serve_first(
     loop {
         race.run_to(size + 1).await?;
         let first = &race.arrivals[..size.min(race.arrivals.len())];
-        let ids: Vec<u64> = first.iter().map(|a| a.row.id).filter(|id| !served.contains_key(id)).collect();
-        if ids.is_empty() {
+        let drawn: Vec<Drawn> = first
+            .iter()
+            .map(|a| Drawn { id: a.row.id, source: a.owed_to })
+            .filter(|drawn| !served.contains_key(&drawn.id))
+            .collect();
+        if drawn.is_empty() {
             return Ok(first.iter().filter_map(|a| served.remove(&a.row.id)).collect());
         }
-        let answers = context.store.serve(&ids, context.mark).await?;
+        let answers = context.store.serve(&drawn, context.mark).await?;
         let mut refused = HashSet::new();
-        for (id, answer) in ids.into_iter().zip(answers) {
+        for (Drawn { id, .. }, answer) in drawn.into_iter().zip(answers) {
             match answer {
                 Some(answer) => {
                     served.insert(id, answer);
@@ -356,10 +363,15 @@ async fn serve_first(
     }
 }
 
-/// Marks rows as served; those refused are left out.
-async fn serve_rows(context: &MineContext<'_>, rows: Vec<Row>) -> Result<Vec<(Row, Served)>, PoolError> {
-    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
-    let answers = context.store.serve(&ids, context.mark).await?;
+/// Marks rows of the hard store as served; those refused are left out. `is_own`: which do not owe that to their being in R.
+async fn serve_rows(
+    context: &MineContext<'_>,
+    rows: Vec<Row>,
+    is_own: impl Fn(&Row) -> bool,
+) -> Result<Vec<(Row, Served)>, PoolError> {
+    let source = |row: &Row| if is_own(row) { Source::Hard } else { Source::Background };
+    let drawn: Vec<Drawn> = rows.iter().map(|row| Drawn { id: row.id, source: source(row) }).collect();
+    let answers = context.store.serve(&drawn, context.mark).await?;
     Ok(rows.into_iter().zip(answers).filter_map(|(row, answer)| Some((row, answer?))).collect())
 }
 
@@ -368,6 +380,8 @@ fn unweighed(row: Row, served: Served, source: Source) -> Chosen {
     Chosen { row, source, served, weighed: None }
 }
 
+#[cfg(test)]
+mod online_loop_tests;
 #[cfg(test)]
 mod overtaken_tests;
 #[cfg(test)]

@@ -87,6 +87,7 @@ pub(super) fn batch(
             background: background.size as u64,
             distinct: background.distinct(),
             background_probability: background.mean_probability(),
+            closed_loop_ratio: census.background.loop_ratio().ratio,
             floor_log2: census.floor.map(|key| now.log2_weight(key)),
         },
         proposals: account.proposals,

@@ -252,7 +252,7 @@ async fn the_mixture_comes_out_as_asked_under_limits_and_leases() {
                 let everyone = Policy { random_fraction: 1.0, ..Policy::default() };
                 let rests = mine(context_of(&store, 100, everyone, salt + 2)).await.unwrap().ids;
                 let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: Some(1 << 40) };
-                store.serve(&rests, mark).await.unwrap();
+                store.serve(&Drawn::all(&rests, Source::Hard), mark).await.unwrap();
                 let batch = mine(context_of(&store, 40, policy, salt + 3)).await.unwrap();
                 shares[1] += batch.realized_random_fraction / 200.0;
             }

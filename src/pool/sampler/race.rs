@@ -24,7 +24,7 @@ use super::rng::Draws;
 use super::tiers::Tiers;
 use crate::pool::error::PoolError;
 use crate::pool::filtered::{FilterCounts, Reason};
-use crate::store::{Address, Census, Row, ServePenalty, Store, StratumCount};
+use crate::store::{Address, Census, Row, ServePenalty, Source, Store, StratumCount};
 
 /// Proposals in a round, at least and at most.
 const ROUND_MIN: usize = 16;
@@ -62,8 +62,12 @@ pub(super) struct Arrival {
     pub(super) time: f64,
     /// Which source brought it.
     pub(super) from_background: bool,
-    /// u_i > 0: it is in H (DECISIONS 1).
+    /// u_i.
     pub(super) hard_mass: f64,
+    /// u_i by its own key. > 0: it is in H (DECISIONS 1, ESTIMATORS 3).
+    pub(super) own_mass: f64,
+    /// What it owes the serve to: also a hard sample may owe it to answers to earlier serves from the background.
+    pub(super) owed_to: Source,
 }
 
 /// Members that share a bound.
@@ -341,6 +345,30 @@ impl<'a> Race<'a> {
         self.lanes.iter().map(|l| l.remaining as f64 * l.bound).sum()
     }
 
+    /// u_i by the own key of a row whose u_i is `hard_mass`: what it would be if the row were not in R. A row that the hard store does not
+    /// hold, or that is filtered, has none by either.
+    fn own_mass(&self, row: &Row, hard_mass: f64) -> f64 {
+        if hard_mass <= 0.0 || row.own_key == row.hard_key {
+            return hard_mass;
+        }
+        self.hard_mass(&Row { hard_key: row.own_key, ..*row })
+    }
+
+    /// What a row owes its serve to. One of H that arrives more often than it would outside R owes the rest of its serves to being in R:
+    /// the answers to as many write its own key as come of ids outside R.
+    fn owed_to(&mut self, from_background: bool, hard_mass: f64, own_mass: f64) -> Source {
+        if from_background || (own_mass < hard_mass && self.draws.unit() * hard_mass >= own_mass) {
+            Source::Background
+        } else {
+            Source::Hard
+        }
+    }
+
+    /// Whether an arrival stands for itself: where nothing is drawn from R, all of the hard store does.
+    pub(super) fn stands(&self, arrival: &Arrival) -> bool {
+        arrival.hard_mass > 0.0 && (arrival.own_mass > 0.0 || self.background_rate == 0.0)
+    }
+
     /// u_i: 0 outside H.
     fn hard_mass(&self, row: &Row) -> f64 {
         self.judge_mass(row).unwrap_or(0.0)
@@ -485,7 +513,9 @@ impl<'a> Race<'a> {
 
     fn accept(&mut self, row: &Row, time: f64, from_background: bool, hard_mass: f64) {
         self.taken.insert(row.id);
-        let arrival = Arrival { row: *row, time, from_background, hard_mass };
+        let own_mass = self.own_mass(row, hard_mass);
+        let owed_to = self.owed_to(from_background, hard_mass, own_mass);
+        let arrival = Arrival { row: *row, time, from_background, hard_mass, own_mass, owed_to };
         if let Some(quota) = self.quota.as_mut()
             && let Err(full) = quota.admit(row, time)
         {

@@ -15,6 +15,7 @@ use crate::pool::clock::Clock;
 use crate::pool::error::PoolError;
 use crate::pool::filtered::{FilterCounts, Reason};
 use crate::store::hash::placement_hash;
+use crate::store::key::Key;
 use crate::store::layout::partition_of;
 use crate::store::{Row, Served};
 
@@ -34,8 +35,10 @@ pub(super) async fn top(
         size = shortened(context, found as u64, hard_wanted as u64)?;
     }
     let limited = hardest.quota.is_some();
+    let lowest = lowest_key(field, &hardest.rows);
+    let stands = |row: &Row| lowest.is_none_or(|lowest| stands(field, row, lowest));
     let (served, mut random) =
-        with_background(context, field, hardest.rows, size, hardest.quota, draws).await?;
+        with_background(context, field, hardest.rows, stands, size, hardest.quota, draws).await?;
     random.filtered.add(&hardest.filtered);
     // Of those that the ranks could not share equally only the background can be left out without a bias.
     let cut = context.ranks.is_some() && served.len() < found;
@@ -46,9 +49,14 @@ pub(super) async fn top(
     let mut guessed = random.wears_out && !field.background.is_whole();
     let mut chosen: Vec<Chosen> = served
         .into_iter()
-        .map(|(row, served)| Chosen {
-            weighed: weighed.then(|| (1.0, weights::weight(n, population, 1.0, 1.0))),
-            ..unweighed(row, served, Source::Hard)
+        .map(|(row, served)| {
+            let stands = stands(&row);
+            let probability = if stands { 1.0 } else { field.background.probability_of(&row, false) };
+            guessed |= !stands && !field.background.is_exact_for(&row, false);
+            Chosen {
+                weighed: weighed.then(|| (1.0, weights::weight(n, population, probability, 1.0))),
+                ..unweighed(row, served, Source::Hard)
+            }
         })
         .collect();
     chosen.extend(random.chosen.into_iter().map(|(mut c, inclusion)| {
@@ -63,6 +71,9 @@ pub(super) async fn top(
     }
     if guessed {
         approximations.push(Approximation::ServedBefore);
+    }
+    if hard_wanted > 0 && field.census.background.loop_ratio().is_off() {
+        approximations.push(Approximation::ClosedLoop);
     }
     let estimand = if !weighed {
         approximations.clear();
@@ -107,7 +118,7 @@ pub(super) async fn stalest(
     if rows.len() < hard_wanted {
         size = shortened(context, rows.len() as u64, hard_wanted as u64)?;
     }
-    let (served, random) = with_background(context, field, rows, size, places, draws).await?;
+    let (served, random) = with_background(context, field, rows, |_| true, size, places, draws).await?;
     proposals += random.proposals;
     filtered.add(&random.filtered);
     let mut chosen: Vec<Chosen> =
@@ -128,6 +139,23 @@ fn hard_share(context: &MineContext<'_>) -> (usize, usize) {
     let size = context.batch_size;
     let random = (context.policy.random_fraction * size as f64).round() as usize;
     (size - random.min(size), size)
+}
+
+/// The key of the lowest of the hardest samples, its penalty taken off.
+fn lowest_key(field: &Field<'_>, hardest: &[Row]) -> Option<Key> {
+    let keys = hardest.iter().filter_map(|row| penalised(field, row, row.hard_key));
+    keys.reduce(|a, b| if b.since(a) < 0 { b } else { a })
+}
+
+/// Whether a sample would be one of the hardest, of which the lowest has the key `lowest`, if it were not in R (ESTIMATORS 3).
+fn stands(field: &Field<'_>, row: &Row, lowest: Key) -> bool {
+    let is_eligible = || field.filter.admits_hard(&Row { hard_key: row.own_key, ..*row });
+    row.own_key == row.hard_key
+        || (penalised(field, row, row.own_key).is_some_and(|key| key.since(lowest) >= 0) && is_eligible())
+}
+
+fn penalised(field: &Field<'_>, row: &Row, key: Option<Key>) -> Option<Key> {
+    key.map(|key| key.plus(-field.penalty.units(row.serves)))
 }
 
 /// Background samples wanted beside `hard` hard ones. At random_fraction 0 the background fills nothing.
@@ -151,7 +179,14 @@ fn with_a_place(
             && let Err(full) = quota.admit(&row, order as f64)
         {
             filtered.count(full.into());
-            quota.remember(Arrival { row, time: order as f64, from_background: false, hard_mass: 0.0 });
+            quota.remember(Arrival {
+                row,
+                time: order as f64,
+                from_background: false,
+                hard_mass: 0.0,
+                own_mass: 0.0,
+                owed_to: Source::Hard,
+            });
             continue;
         }
         chosen.push(row);
@@ -216,11 +251,12 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
     }
 }
 
-/// Marks `rows` as served and fills up from the background: `size` in all, or as many as the ranks can share equally.
+/// Marks `rows` as served, those that do not stand for themselves as of the background, and fills up from the background: `size` in all, or as many as the ranks can share equally.
 async fn with_background(
     context: &MineContext<'_>,
     field: &Field<'_>,
     mut rows: Vec<Row>,
+    stands: impl Fn(&Row) -> bool,
     size: usize,
     quota: Option<Quota>,
     draws: &mut Draws,
@@ -236,7 +272,7 @@ async fn with_background(
     rows.truncate(total);
     // Before the mark: another request may take the last serve of one meanwhile, which is missing then.
     let random = total - rows.len();
-    let served = serve_rows(context, rows).await?;
+    let served = serve_rows(context, rows, stands).await?;
     let uniform = uniform_background(context, field, &taken, race, random).await?;
     Ok((served, uniform))
 }
@@ -282,7 +318,7 @@ async fn uniform_background(
         chosen,
         proposals: race.proposals,
         filtered: race.filtered,
-        approximations: approximations(&race, false),
+        approximations: approximations(&race, false, false),
         wears_out: race.wears_out,
     })
 }

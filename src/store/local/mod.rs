@@ -18,8 +18,8 @@ use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Engine, Level, Place, ReportBatch, Row,
-    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch,
+    Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
     StratumCount, WORKERS_MAX,
 };
 use anchors::Anchors;
@@ -109,16 +109,12 @@ impl LocalStore {
         partition_of(placement_hash(id), self.cells.len())
     }
 
-    /// A change of ids for each partition that has any, and where the ids of each come from.
-    fn changes_of(
-        &self,
-        ids: &[u64],
-        change: impl Fn(Vec<u64>) -> Change,
-    ) -> (Vec<Option<Change>>, Vec<Vec<usize>>) {
+    /// A change of ids for each partition that has any.
+    fn changes_of(&self, ids: &[u64], change: impl Fn(Vec<u64>) -> Change) -> Vec<Option<Change>> {
         let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         let of_group =
             |group: &Vec<usize>| (!group.is_empty()).then(|| change(group.iter().map(|i| ids[*i]).collect()));
-        (groups.iter().map(of_group).collect(), groups)
+        groups.iter().map(of_group).collect()
     }
 }
 
@@ -207,13 +203,17 @@ impl Store for LocalStore {
         Ok(self.page(cursor, limit))
     }
 
-    async fn serve(&self, ids: &[u64], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         if !mark.count {
-            return Ok(self.look(ids, mark));
+            return Ok(self.look(drawn, mark));
         }
-        let (changes, groups) = self.changes_of(ids, |ids| Change::Serve { ids, mark });
-        let (replies, _) = self.change(changes).await;
-        let mut served = vec![None; ids.len()];
+        let groups = self.cells.by_partition(drawn, |drawn| self.partition_of(drawn.id));
+        let of_group = |group: &Vec<usize>| {
+            let drawn = || group.iter().map(|i| drawn[*i]).collect();
+            (!group.is_empty()).then(|| Change::Serve { drawn: drawn(), mark })
+        };
+        let (replies, _) = self.change(groups.iter().map(of_group).collect()).await;
+        let mut served = vec![None; drawn.len()];
         for (number, reply) in replies {
             if let Reply::Served(of_partition) = reply {
                 for (i, answer) in groups[number].iter().zip(of_partition) {
@@ -235,7 +235,7 @@ impl Store for LocalStore {
     }
 
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
-        let (changes, _) = self.changes_of(ids, |ids| Change::Release { ids });
+        let changes = self.changes_of(ids, |ids| Change::Release { ids });
         let (replies, _) = self.change(changes).await;
         let released = |(_, reply)| if let Reply::Released(released) = reply { released } else { 0 };
         Ok(replies.into_iter().map(released).sum())
@@ -254,7 +254,7 @@ impl Store for LocalStore {
     }
 
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
-        let (changes, _) = self.changes_of(ids, |ids| Change::Remove { ids });
+        let changes = self.changes_of(ids, |ids| Change::Remove { ids });
         let (replies, position) = self.change(changes).await;
         let removed = |(_, reply)| if let Reply::Removed(removed) = reply { removed } else { 0 };
         Ok((replies.into_iter().map(removed).sum(), position))

@@ -6,8 +6,9 @@ use super::cells::concerned;
 use super::{LocalStore, each_of, view};
 use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
-    Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, PartitionBackground, Place, Row,
-    ScanPage, Sender, ServeMark, ServePenalty, Served, StoreStats, StratumCount,
+    Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn, LoopRatio,
+    PartitionBackground, Place, Row, ScanPage, Sender, ServeMark, ServePenalty, Served, StoreStats,
+    StratumCount,
 };
 
 impl LocalStore {
@@ -97,13 +98,13 @@ impl LocalStore {
         rows
     }
 
-    pub(super) fn look(&self, ids: &[u64], mark: ServeMark) -> Vec<Option<Served>> {
-        let mut served = vec![None; ids.len()];
-        let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
+    pub(super) fn look(&self, drawn: &[Drawn], mark: ServeMark) -> Vec<Option<Served>> {
+        let mut served = vec![None; drawn.len()];
+        let groups = self.cells.by_partition(drawn, |drawn| self.partition_of(drawn.id));
         each_of(&self.cells, concerned(&groups), |number, partition| {
-            groups[number].iter().for_each(|&i| partition.prefetch(ids[i]));
+            groups[number].iter().for_each(|&i| partition.prefetch(drawn[i].id));
             for &i in &groups[number] {
-                served[i] = partition.look(ids[i], mark);
+                served[i] = partition.look(drawn[i].id, mark);
             }
         });
         served
@@ -206,7 +207,7 @@ impl LocalStore {
 
     pub(super) fn sizes(&self) -> StoreStats {
         let mut stats = StoreStats::default();
-        let (mut removed, mut distinct) = (0, 0.0);
+        let (mut removed, mut backgrounds) = (0, Vec::with_capacity(self.cells.len()));
         each_of(&self.cells, 0..self.cells.len(), |_, partition| {
             let of_partition = partition.stats();
             stats.hard += of_partition.hard;
@@ -215,17 +216,21 @@ impl LocalStore {
             stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
             stats.generations = stats.generations.max(of_partition.generations);
             removed += of_partition.removed;
-            distinct += PartitionBackground {
+            backgrounds.push(PartitionBackground {
                 threshold: of_partition.threshold,
                 members: of_partition.background,
+                hard: of_partition.hard,
+                in_hard: of_partition.in_hard,
+                own: of_partition.own,
                 ..PartitionBackground::default()
-            }
-            .distinct();
+            });
         });
-        stats.distinct = distinct;
+        stats.distinct = backgrounds.iter().map(PartitionBackground::distinct).sum();
+        stats.loop_ratio = LoopRatio::of(backgrounds.iter());
         if let BackgroundSpec::Dense { ids } = self.spec.background {
             stats.background = ids - removed;
             stats.distinct = stats.background as f64;
+            stats.loop_ratio = LoopRatio::default();
         }
         stats.floor = self.views.level().floor;
         stats
@@ -243,5 +248,7 @@ fn partition_background(census: &hardneg_partition::row::Census) -> PartitionBac
         leased: census.leased,
         leased_outside: background.leased_outside,
         leased_outside_members: background.leased_outside_members,
+        in_hard: background.in_hard,
+        own: background.own,
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::store::hash::background_hash;
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::naive::NaiveStore;
-use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate, Sender};
+use crate::store::{BackgroundCount, BucketCount, PartitionBackground, ScoreUpdate, Sender, Source};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -115,7 +115,10 @@ proptest! {
                     Op::Serve(ids, lease_until) => {
                         let mark = ServeMark { count: true, max_serves: 3, lease_until };
                         let ids: Vec<u64> = ids.into_iter().filter(|id| *id < 120).collect();
-                        assert_eq!(memory.serve(&ids, mark).await.unwrap(), naive.serve(&ids, mark).await.unwrap());
+                        let source = |id: u64| if id.is_multiple_of(3) { Source::Background } else { Source::Hard };
+                        let drawn: Vec<Drawn> = ids.iter().map(|id| Drawn { id: *id, source: source(*id) }).collect();
+                        let served = memory.serve(&drawn, mark).await.unwrap();
+                        assert_eq!(served, naive.serve(&drawn, mark).await.unwrap());
                         assert_eq!(memory.leases(&ids).await.unwrap(), naive.leases(&ids).await.unwrap());
                     }
                     Op::Expire(now) => {
@@ -246,7 +249,8 @@ pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
                         let ids: Vec<u64> = (0..40).map(|_| next() % 9_000).collect();
                         let mark =
                             ServeMark { count: true, max_serves: 4, lease_until: Some(round * 10 + 30) };
-                        runtime.block_on(store.serve(&ids, mark)).unwrap();
+                        let source = if round % 2 == 0 { Source::Hard } else { Source::Background };
+                        runtime.block_on(store.serve(&Drawn::all(&ids, source), mark)).unwrap();
                         runtime.block_on(store.expire(round * 10)).unwrap();
                         runtime.block_on(store.census()).unwrap();
                         if round % 9 == 0 {
@@ -364,7 +368,7 @@ async fn names_and_payloads_go_with_their_sample() {
     report.payloads = vec![bytes::Bytes::from_static(b"x"), bytes::Bytes::new()];
     store.apply(report).await.unwrap();
     let mark = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
-    let served = store.serve(&[1], mark).await.unwrap()[0].clone().unwrap();
+    let served = store.serve(&Drawn::all(&[1], Source::Hard), mark).await.unwrap()[0].clone().unwrap();
     assert_eq!((served.name.as_deref(), served.payload.as_deref()), (Some("one"), Some(b"x".as_slice())));
     // A report without a payload keeps it; a harder newcomer frees it with its sample, but the background has it still.
     let mut again = batch(vec![1], vec![0.5]);
@@ -374,10 +378,10 @@ async fn names_and_payloads_go_with_their_sample() {
     third.names = vec!["three".into()];
     store.apply(third).await.unwrap();
     assert!(contents(&store).await.keys().eq([2u64, 3].iter()));
-    let served = store.serve(&[1], mark).await.unwrap()[0].clone().unwrap();
+    let served = store.serve(&Drawn::all(&[1], Source::Hard), mark).await.unwrap()[0].clone().unwrap();
     assert_eq!(served.payload.as_deref(), Some(b"x".as_slice()));
     store.remove(&[1]).await.unwrap();
-    assert_eq!(store.serve(&[1], mark).await.unwrap(), [None]);
+    assert_eq!(store.serve(&Drawn::all(&[1], Source::Hard), mark).await.unwrap(), [None]);
 }
 
 #[tokio::test]
@@ -394,13 +398,16 @@ async fn a_dense_space_is_all_background() {
     assert!(store.fetch(&[at(99)]).await.unwrap()[0].is_none());
     assert_eq!(store.stats().await.unwrap().background, 98);
     let mark = ServeMark { count: true, max_serves: 2, lease_until: None };
-    let serves = store.serve(&[7, 7, 7], mark).await.unwrap();
+    let serves = store.serve(&Drawn::all(&[7, 7, 7], Source::Hard), mark).await.unwrap();
     assert_eq!(
         serves.iter().map(|s| s.as_ref().map(|s| s.serves)).collect::<Vec<_>>(),
         [Some(1), Some(2), None]
     );
     store.apply(batch(vec![7, 99], vec![0.0, 0.0])).await.unwrap();
-    assert!(store.serve(&[7, 99], mark).await.unwrap().iter().all(Option::is_some), "a report starts anew");
+    assert!(
+        store.serve(&Drawn::all(&[7, 99], Source::Hard), mark).await.unwrap().iter().all(Option::is_some),
+        "a report starts anew"
+    );
 }
 
 /// As ids come the threshold falls, and members that rest leave the background with the others.
@@ -426,7 +433,7 @@ fn resting_samples_leave_the_background_as_its_threshold_falls() {
         let first = memory.census().await.unwrap();
         let rested: Vec<u64> = (0..400).filter(members(&first)).collect();
         let mark = ServeMark { count: true, max_serves: 9, lease_until: Some(1 << 40) };
-        let served = memory.serve(&rested, mark).await.unwrap();
+        let served = memory.serve(&Drawn::all(&rested, Source::Hard), mark).await.unwrap();
         assert!(served.iter().all(Option::is_some) && rested.len() > 40, "{}", rested.len());
         let rest = memory.census().await.unwrap();
         assert_eq!(sum(&rest, |p| p.leased_members), rested.len() as u64);

@@ -86,6 +86,10 @@ class Approximation(Choice):
     #: Members of the background were left out because they had been served (`max_serves`, leases): for how many ids
     #: each of the others stands is a guess.
     SERVED_BEFORE = "served_before"
+    #: Who is in the hard store depends on who is in the background, by more than chance
+    #: (`PoolSizes.closed_loop_ratio`): weights count ids outside the background too often or too seldom. Reporting ids
+    #: that were not mined cures it.
+    CLOSED_LOOP = "closed_loop"
 
 
 class ScheduleShape(Choice):

@@ -86,6 +86,8 @@ class PoolSizes:
         background: Samples in the serving background.
         distinct: Distinct ids reported, an estimate once they outnumber the background.
         background_probability: Inclusion probability of the background; 1 while it holds every id.
+        closed_loop_ratio: How many ids the hard store and the background together stand for, over `distinct`. 1, but
+            for chance, where it does not depend on the background who is in the hard store.
         floor_log2: Lowest priority in the hard store, log2; None while there is room.
     """
 
@@ -93,6 +95,7 @@ class PoolSizes:
     background: int
     distinct: float
     background_probability: float
+    closed_loop_ratio: float
     floor_log2: float | None
 
     @classmethod
@@ -103,6 +106,7 @@ class PoolSizes:
             background=message.background,
             distinct=message.distinct,
             background_probability=message.background_probability,
+            closed_loop_ratio=message.closed_loop_ratio,
             floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
         )
 

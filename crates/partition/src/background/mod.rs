@@ -4,10 +4,12 @@
 //! everything there is to see. Members of the serving generation cannot tell when that is, because they are served, and so reported
 //! again. A witness can: a sample of the ids that is never served, so that its members are reported as all others are.
 
+mod own_keys;
 mod sample;
 mod witness;
 
 use crate::hash::background_hash;
+use crate::key::Key;
 use crate::spec::PartitionSpec;
 pub(crate) use sample::{Offer, Sample, SavedMember, Taken};
 pub(crate) use witness::{WITNESS, Witness};
@@ -124,6 +126,25 @@ impl Background {
         if let Some(next) = &mut self.next_witness {
             next.witness.saw(id);
         }
+    }
+
+    /// The hard store takes a sample in, or lets it go.
+    #[inline]
+    pub(crate) fn set_in_hard(&mut self, id: u64, in_hard: bool) {
+        self.samples_mut().for_each(|sample| sample.set_in_hard(id, in_hard));
+    }
+
+    /// Lifts the own keys of at most `most` members to `floor`, from the `from`-th of all generations on; how many members there were left.
+    pub(crate) fn lift(&mut self, floor: Key, from: usize, most: usize) -> usize {
+        let (mut skip, mut left) = (from, most);
+        for sample in self.samples_mut() {
+            let first = skip.min(sample.len());
+            let end = first.saturating_add(left).min(sample.len());
+            sample.own_keys.lift(first, end, floor);
+            skip -= first;
+            left -= end - first;
+        }
+        most - left
     }
 
     /// Takes an id out of all generations and witnesses; whether it was a member of a generation.

@@ -3,12 +3,14 @@
 use hashbrown::HashTable;
 use std::collections::BinaryHeap;
 
+use super::own_keys::OwnKeys;
 use crate::hard::hint::prefetch;
 use crate::hard::slots::{Attachment, Attributes};
 use crate::hash::background_hash;
-use crate::key::Hardness;
-use crate::op::{Columns, Terms};
+use crate::key::{Hardness, Key};
+use crate::op::{Columns, ScoreUpdate, Terms};
 use crate::partition::updated_score;
+use crate::place::Place;
 use crate::row::Row;
 use crate::strata::Strata;
 
@@ -20,6 +22,8 @@ struct Member {
     stamp: u32,
     model_version: u32,
     serves: u16,
+    /// The last serve since its last report it owes to its being a member: the answer does not write its own key.
+    owes_serve: bool,
     attributes: Attributes,
     attachment: Option<Box<Attachment>>,
 }
@@ -31,6 +35,8 @@ pub(crate) struct SavedMember<'a> {
     pub(crate) stamp: u32,
     pub(crate) model_version: u32,
     pub(crate) serves: u16,
+    pub(crate) own_key: Key,
+    pub(crate) owes_serve: bool,
     pub(crate) attributes: Attributes,
     pub(crate) attachment: Option<&'a Attachment>,
 }
@@ -44,12 +50,26 @@ pub(crate) struct Offer<'a> {
     pub(crate) attributes: Option<Attributes>,
     /// Where the member stands, if [`Sample::prefetch`] found one; it may have moved since.
     pub(crate) hint: u32,
+    /// The hard store holds the sample.
+    pub(crate) in_hard: bool,
+    /// The floor of the last fold: no key is below.
+    pub(crate) fold: Option<Key>,
 }
 
 impl Offer<'_> {
     #[inline]
     fn id(&self) -> u64 {
         self.rows.ids[self.row]
+    }
+
+    /// The key as of this report of a sample whose score is then `score`.
+    #[inline]
+    fn key(&self, hardness: &Hardness, score: f32) -> Key {
+        let key = match self.terms.update {
+            ScoreUpdate::Last => self.rows.keys[self.row],
+            ScoreUpdate::Max | ScoreUpdate::Ema { .. } => hardness.key(score, self.terms.decay_units).0,
+        };
+        self.fold.filter(|fold| key.since(*fold) < 0).unwrap_or(key)
     }
 }
 
@@ -100,6 +120,8 @@ pub(crate) struct Sample {
     /// 2^64 p: the (m+1)-th smallest hash; `u64::MAX` while p is 1. Never rises.
     limit: u64,
     members: Vec<Member>,
+    /// Of the members, in the same order.
+    pub(crate) own_keys: OwnKeys,
     /// Places in `members` by hash under the salt, from which two ids never tie.
     by_hash: HashTable<Entry>,
     /// Hashes, the largest first; those of removed ids are skipped when met.
@@ -115,6 +137,7 @@ impl Sample {
             salt,
             limit: u64::MAX,
             members: Vec::new(),
+            own_keys: OwnKeys::default(),
             by_hash: HashTable::new(),
             largest: BinaryHeap::new(),
             size_max,
@@ -167,6 +190,9 @@ impl Sample {
         let before = member.attributes.stratum;
         let taken = member.update(hardness, offer);
         let after = member.attributes.stratum;
+        if taken == Taken::Member && !std::mem::take(&mut member.owes_serve) {
+            self.own_keys.set(at, offer.key(hardness, member.score));
+        }
         if before != after {
             self.strata.take(before);
             self.strata.add(after);
@@ -196,21 +222,25 @@ impl Sample {
                 }
             }
         }
+        let score = offer.rows.scores[offer.row];
         let mut member = Member {
             id: offer.id(),
-            score: offer.rows.scores[offer.row],
+            score,
             stamp: offer.terms.stamp,
             model_version: offer.terms.model_version,
             serves: 0,
+            owes_serve: false,
             attributes: offer.attributes.unwrap_or_default(),
             attachment: None,
         };
         member.attach(offer);
-        self.enter(hash, member);
+        // Its score is new here, whatever the rule says of two.
+        self.enter(hash, member, offer.key(hardness, score), offer.in_hard);
         Taken::Member
     }
 
-    fn enter(&mut self, hash: u64, member: Member) {
+    fn enter(&mut self, hash: u64, member: Member, own_key: Key, in_hard: bool) {
+        self.own_keys.push(own_key, in_hard);
         self.strata.add(member.attributes.stratum);
         let at = self.members.len() as u32;
         self.members.push(member);
@@ -277,6 +307,7 @@ impl Sample {
         {
             *moved = Entry::new(of(last), at);
         }
+        self.own_keys.swap_remove(at as usize);
         let gone = self.members.swap_remove(at as usize);
         self.strata.take(gone.attributes.stratum);
         true
@@ -293,12 +324,14 @@ impl Sample {
 
     /// The members in their order.
     pub(crate) fn members(&self) -> impl Iterator<Item = SavedMember<'_>> {
-        self.members.iter().map(|m| SavedMember {
+        self.members.iter().enumerate().map(|(at, m)| SavedMember {
             id: m.id,
             score: m.score,
             stamp: m.stamp,
             model_version: m.model_version,
             serves: m.serves,
+            own_key: self.own_keys.get(at),
+            owes_serve: m.owes_serve,
             attributes: m.attributes,
             attachment: m.attachment.as_deref(),
         })
@@ -308,16 +341,22 @@ impl Sample {
     pub(crate) fn restored(number: u64, salt: u64, limit: u64, members: usize, size_max: usize) -> Self {
         let mut sample = Self { limit, ..Self::new(number, salt, size_max) };
         sample.members.reserve_exact(members);
+        sample.own_keys.reserve_exact(members);
         sample.largest.reserve_exact(members);
         // There is nothing in it that would have to be hashed anew.
         sample.by_hash.reserve(members, |_| 0);
         sample
     }
 
-    /// Enters a member as [`Self::members`] told it; false where it cannot have been told.
-    pub(crate) fn restore(&mut self, saved: &SavedMember<'_>) -> bool {
+    /// Enters a member as [`Self::members`] told it; false where it cannot have been told. `in_hard`: the hard store holds it.
+    pub(crate) fn restore(&mut self, saved: &SavedMember<'_>, in_hard: bool) -> bool {
         let hash = self.hash(saved.id);
-        if hash >= self.limit || self.members.len() == self.size_max || self.place_of(hash).is_some() {
+        let owes_nothing = self.threshold().is_none() || saved.serves == 0;
+        if (saved.owes_serve && owes_nothing)
+            || hash >= self.limit
+            || self.members.len() == self.size_max
+            || self.place_of(hash).is_some()
+        {
             return false;
         }
         let member = Member {
@@ -326,10 +365,11 @@ impl Sample {
             stamp: saved.stamp,
             model_version: saved.model_version,
             serves: saved.serves,
+            owes_serve: saved.owes_serve,
             attributes: saved.attributes,
             attachment: saved.attachment.map(|attachment| Box::new(attachment.clone())),
         };
-        self.enter(hash, member);
+        self.enter(hash, member, saved.own_key, in_hard);
         true
     }
 
@@ -339,6 +379,7 @@ impl Sample {
         Some(Row {
             id,
             hard_key: None,
+            own_key: None,
             score: m.score,
             stamp: Some(m.stamp),
             model_version: m.model_version,
@@ -363,6 +404,44 @@ impl Sample {
         let serves = &mut self.members[at].serves;
         *serves = serves.saturating_add(1);
         Some(*serves)
+    }
+
+    /// A member is served; `owes`: it owes that to its membership. While every id is a member none does.
+    pub(crate) fn note_serve(&mut self, id: u64, owes: bool) {
+        if self.threshold().is_some()
+            && let Some(at) = self.place(id)
+        {
+            self.members[at].owes_serve = owes;
+        }
+    }
+
+    /// The own key of a member, if it is in the background by chance: while every id is a member nothing depends on who is one.
+    #[inline]
+    pub(crate) fn own_place(&self, id: u64, lower_is_harder: bool) -> Option<Place> {
+        self.threshold()?;
+        self.place(id).map(|at| self.own_place_at(at, lower_is_harder))
+    }
+
+    /// The place that a member would have by its own key.
+    fn own_place_at(&self, at: usize, lower_is_harder: bool) -> Place {
+        let member = &self.members[at];
+        Place::of(self.own_keys.get(at), member.score, member.id, lower_is_harder)
+    }
+
+    /// Members that the hard store holds and that would be at or above `floor` by their own keys.
+    pub(crate) fn count_own(&self, floor: Option<Place>, lower_is_harder: bool) -> usize {
+        match floor.filter(|_| self.threshold().is_some()) {
+            Some(floor) => self.own_keys.count_from(floor, |at| self.own_place_at(at, lower_is_harder)),
+            None => self.own_keys.hard(),
+        }
+    }
+
+    /// The hard store takes a sample in, or lets it go.
+    #[inline]
+    pub(crate) fn set_in_hard(&mut self, id: u64, in_hard: bool) {
+        if let Some(at) = self.place(id) {
+            self.own_keys.set_in_hard(at, in_hard);
+        }
     }
 
     /// Whether an id is a member.
@@ -398,6 +477,7 @@ impl Sample {
         let attached: usize =
             self.members.iter().filter_map(|m| m.attachment.as_ref()).map(|a| a.memory_bytes()).sum();
         self.members.capacity() * size_of::<Member>()
+            + self.own_keys.memory_bytes()
             + self.by_hash.allocation_size()
             + self.largest.capacity() * 8
             + self.strata.memory_bytes()

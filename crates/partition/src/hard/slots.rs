@@ -286,6 +286,7 @@ impl Slots {
         Row {
             id: s.id,
             hard_key: Some(s.key),
+            own_key: Some(s.key),
             score: s.score,
             stamp: Some(s.stamp),
             model_version: self.version(slot),

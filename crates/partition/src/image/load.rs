@@ -26,7 +26,7 @@ const ROOTS_MAX: usize = 1 << 12;
 /// Generations or witnesses begun, at most: far more than there are operations, and their number can still grow.
 const BEGUN_MAX: u64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
-const MEMBER_BYTES: usize = 35;
+const MEMBER_BYTES: usize = 40;
 
 fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
     Err(ImageError::Contradiction(what))
@@ -42,7 +42,7 @@ impl Partition {
         partition.read_hard(body)?;
         match spec.background {
             BackgroundSpec::Sampled { size } => {
-                partition.background = Some(read_background(body, size, &spec)?);
+                partition.background = Some(partition.read_background(body, size)?);
             }
             BackgroundSpec::Dense { ids } => partition.read_removed(body, ids)?,
         }
@@ -147,6 +147,71 @@ impl Partition {
 
     fn read_attachment(&self, body: &mut Reader<'_>) -> Result<Attachment, ImageError> {
         read_attachment(body, self.spec.named)
+    }
+
+    fn read_background(&self, body: &mut Reader<'_>, size: usize) -> Result<Background, ImageError> {
+        let mut background = Background::new(size, &self.spec);
+        background.generations = body.u64()?;
+        background.witnesses = body.u64()?;
+        background.rows = body.u64()?;
+        background.serving = self.read_sample(body, size)?;
+        background.filling = if body.flag()? { Some(self.read_sample(body, size)?) } else { None };
+        background.witness = read_witness(body)?;
+        background.next_witness = match body.option()? {
+            Some(from_generation) => {
+                let (decides_from, rows) = (body.u64()?, body.u64()?);
+                Some(NextWitness { witness: read_witness(body)?, from_generation, decides_from, rows })
+            }
+            None => None,
+        };
+        if background.generations.max(background.witnesses) > BEGUN_MAX {
+            return contradiction("more generations or witnesses than can have begun");
+        }
+        let newest = background.samples().map(|sample| sample.number).max().unwrap_or(0);
+        if newest >= background.generations {
+            return contradiction("a generation that was never begun");
+        }
+        if background.filling.iter().flat_map(Sample::members).any(|member| member.owes_serve) {
+            return contradiction("a serve from a generation that fills");
+        }
+        Ok(background)
+    }
+
+    fn read_sample(&self, body: &mut Reader<'_>, size_max: usize) -> Result<Sample, ImageError> {
+        let (number, salt, limit) = (body.u64()?, body.u64()?, body.u64()?);
+        let members = body.count(MEMBER_BYTES)?;
+        if members > size_max {
+            return contradiction("more members of a background than its size");
+        }
+        let fold = self.folded_units.map(Key::of_clock);
+        let mut sample = Sample::restored(number, salt, limit, members, size_max);
+        for _ in 0..members {
+            let (id, score) = (body.u64()?, f32::from_bits(body.u32()?));
+            let (stamp, model_version, serves) = (body.u32()?, body.u32()?, body.u16()?);
+            let (own_key, owes_serve) = (Key(body.u32()?), body.flag()?);
+            let attributes = Attributes { stratum: body.u32()?, group: body.u64()? };
+            let attachment = self.read_attachment(body)?;
+            let attachment =
+                (attachment.name.is_some() || attachment.payload.is_some()).then_some(attachment);
+            let attachment = attachment.as_ref();
+            let member = SavedMember {
+                id,
+                score,
+                stamp,
+                model_version,
+                serves,
+                own_key,
+                owes_serve,
+                attributes,
+                attachment,
+            };
+            let is_folded = fold.is_none_or(|fold| own_key.since(fold) >= 0);
+            let in_hard = self.hard.find(placement_hash(id), id).is_some();
+            if !score.is_finite() || !is_folded || !sample.restore(&member, in_hard) {
+                return contradiction("a member of a background that cannot be one");
+            }
+        }
+        Ok(sample)
     }
 
     fn read_removed(&mut self, body: &mut Reader<'_>, ids: u64) -> Result<(), ImageError> {
@@ -282,57 +347,6 @@ fn read_attachment(body: &mut Reader<'_>, named: bool) -> Result<Attachment, Ima
         return contradiction("an empty payload");
     }
     Ok(Attachment { name, payload })
-}
-
-fn read_background(
-    body: &mut Reader<'_>,
-    size: usize,
-    spec: &PartitionSpec,
-) -> Result<Background, ImageError> {
-    let mut background = Background::new(size, spec);
-    background.generations = body.u64()?;
-    background.witnesses = body.u64()?;
-    background.rows = body.u64()?;
-    background.serving = read_sample(body, size, spec.named)?;
-    background.filling = if body.flag()? { Some(read_sample(body, size, spec.named)?) } else { None };
-    background.witness = read_witness(body)?;
-    background.next_witness = match body.option()? {
-        Some(from_generation) => {
-            let (decides_from, rows) = (body.u64()?, body.u64()?);
-            Some(NextWitness { witness: read_witness(body)?, from_generation, decides_from, rows })
-        }
-        None => None,
-    };
-    if background.generations.max(background.witnesses) > BEGUN_MAX {
-        return contradiction("more generations or witnesses than can have begun");
-    }
-    let newest = background.samples().map(|sample| sample.number).max().unwrap_or(0);
-    if newest >= background.generations {
-        return contradiction("a generation that was never begun");
-    }
-    Ok(background)
-}
-
-fn read_sample(body: &mut Reader<'_>, size_max: usize, named: bool) -> Result<Sample, ImageError> {
-    let (number, salt, limit) = (body.u64()?, body.u64()?, body.u64()?);
-    let members = body.count(MEMBER_BYTES)?;
-    if members > size_max {
-        return contradiction("more members of a background than its size");
-    }
-    let mut sample = Sample::restored(number, salt, limit, members, size_max);
-    for _ in 0..members {
-        let (id, score) = (body.u64()?, f32::from_bits(body.u32()?));
-        let (stamp, model_version, serves) = (body.u32()?, body.u32()?, body.u16()?);
-        let attributes = Attributes { stratum: body.u32()?, group: body.u64()? };
-        let attachment = read_attachment(body, named)?;
-        let attachment = (attachment.name.is_some() || attachment.payload.is_some()).then_some(attachment);
-        let attachment = attachment.as_ref();
-        let member = SavedMember { id, score, stamp, model_version, serves, attributes, attachment };
-        if !score.is_finite() || !sample.restore(&member) {
-            return contradiction("a member of a background that cannot be one");
-        }
-    }
-    Ok(sample)
 }
 
 fn read_witness(body: &mut Reader<'_>) -> Result<Witness, ImageError> {

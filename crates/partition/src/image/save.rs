@@ -17,7 +17,7 @@ impl Partition {
     pub(super) fn image_estimate(&self) -> usize {
         let members = self.background.as_ref().map_or(0, |b| b.samples().map(Sample::len).sum());
         // The shape is a few thousand bytes, or a part of a percent.
-        self.hard.len() * (ROW_BYTES + 1) + members * 40 + 4096
+        self.hard.len() * (ROW_BYTES + 1) + members * 45 + 4096
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
@@ -196,6 +196,8 @@ fn write_sample(out: &mut Writer, sample: &Sample) {
         out.u32(member.stamp);
         out.u32(member.model_version);
         out.u16(member.serves);
+        out.u32(member.own_key.0);
+        out.flag(member.owes_serve);
         out.u32(member.attributes.stratum);
         out.u64(member.attributes.group);
         write_attachment(out, member.attachment);

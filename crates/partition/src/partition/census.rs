@@ -42,6 +42,8 @@ impl Partition {
             leased: resting.members,
             leased_outside: resting.outside_ever,
             leased_outside_members: resting.outside,
+            in_hard: serving.own_keys.hard() as u64,
+            own: serving.count_own(self.floor(), self.hard.lower_is_harder) as u64,
         }
     }
 
@@ -65,11 +67,14 @@ impl Partition {
     #[must_use]
     pub fn stats(&self) -> PartitionStats {
         let background = self.background.as_ref();
+        let counted = self.count_background();
         PartitionStats {
             hard: self.hard.len() as u64,
             background: background.map_or(0, |b| b.serving.len() as u64),
-            threshold: background.and_then(|b| b.serving.threshold()),
-            removed: self.removed.len(),
+            threshold: counted.threshold,
+            in_hard: counted.in_hard,
+            own: counted.own,
+            removed: counted.removed,
             leased: self.leases.len() as u64,
             generations: background.map_or(0, |b| b.generations),
             witness: background.map_or(0, |b| b.witness.len() as u64),

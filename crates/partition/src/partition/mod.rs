@@ -61,6 +61,8 @@ pub struct Job {
     op: Op,
     /// Rows done.
     done: usize,
+    /// Members of the background that a fold has looked at.
+    members: usize,
     /// It is a report that was applied before. As no other operation runs before its last step, what is so at its begin stays so.
     is_resend: bool,
     /// Which rows of a report repeat an id.
@@ -159,7 +161,7 @@ impl Partition {
     pub fn begin(&self, op: Op) -> Job {
         let reply = match &op.change {
             Change::Report { .. } => Reply::Reported(ApplyCounts::default()),
-            Change::Serve { ids, .. } => Reply::Served(Vec::with_capacity(ids.len())),
+            Change::Serve { drawn, .. } => Reply::Served(Vec::with_capacity(drawn.len())),
             Change::Release { .. } => Reply::Released(0),
             Change::Remove { .. } => Reply::Removed(0),
             Change::Expire { .. } | Change::Fold { .. } => Reply::Done,
@@ -174,7 +176,7 @@ impl Partition {
             }
             _ => Repeats::default(),
         };
-        Job { op, done: 0, is_resend, repeats, reply }
+        Job { op, done: 0, members: 0, is_resend, repeats, reply }
     }
 
     /// Goes on with an operation for at most `rows` rows (at least one); the reply comes with the last step. Where it is
@@ -203,12 +205,12 @@ impl Partition {
                 }
                 is_done
             }
-            (Change::Serve { ids, mark }, Reply::Served(served)) => {
-                let to = from.saturating_add(rows).min(ids.len());
-                ids[from..to].iter().for_each(|id| self.prefetch(*id));
-                served.extend(ids[from..to].iter().map(|id| self.serve(*id, *mark)));
+            (Change::Serve { drawn, mark }, Reply::Served(served)) => {
+                let to = from.saturating_add(rows).min(drawn.len());
+                drawn[from..to].iter().for_each(|drawn| self.prefetch(drawn.id));
+                served.extend(drawn[from..to].iter().map(|drawn| self.serve(*drawn, *mark)));
                 job.done = to;
-                to == ids.len()
+                to == drawn.len()
             }
             (Change::Release { ids }, Reply::Released(released)) => {
                 let to = from.saturating_add(rows).min(ids.len());
@@ -235,8 +237,12 @@ impl Partition {
                 self.folded_units = Some(*floor_units);
                 let floor = Key::of_clock(*floor_units);
                 let lifted = (0..rows).take_while(|_| self.lift_one(floor)).count();
-                job.done += lifted;
-                lifted < rows
+                // Once none of the hard store is below: those of its step are counted, and own keys follow.
+                let (members, most) = (job.members, rows - lifted);
+                let followed = self.background.as_mut().map_or(0, |b| b.lift(floor, members, most));
+                job.members += followed;
+                job.done += lifted + followed;
+                followed < most
             }
             // `begin` made the reply of the change.
             _ => true,

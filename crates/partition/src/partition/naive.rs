@@ -6,7 +6,7 @@ use crate::background::WITNESS;
 use crate::dedupe::naive::Senders;
 use crate::hash::background_hash;
 use crate::key::Key;
-use crate::op::{ApplyCounts, Change, Columns, Op, Reply, ServeMark, Terms};
+use crate::op::{ApplyCounts, Change, Columns, Drawn, Op, Reply, ServeMark, Source, Terms};
 use crate::partition::{HalfLimits, updated_score};
 use crate::place::Place;
 use crate::row::Served;
@@ -29,6 +29,8 @@ pub(crate) struct Entry {
 pub(crate) struct Generation {
     pub(crate) salt: u64,
     pub(crate) members: BTreeMap<u64, Entry>,
+    /// Own keys of members, and whether each owes its last serve to its membership.
+    pub(crate) own: BTreeMap<u64, (Key, bool)>,
     pub(crate) threshold: Option<u64>,
 }
 
@@ -57,7 +59,7 @@ impl Naive {
         Self {
             spec,
             hard: BTreeMap::new(),
-            serving: Generation { salt, members: BTreeMap::new(), threshold: None },
+            serving: Generation { salt, members: BTreeMap::new(), own: BTreeMap::new(), threshold: None },
             filling: None,
             generations: 1,
             witness: BTreeMap::new(),
@@ -103,6 +105,10 @@ impl Naive {
                 generation.members.retain(|id, _| background_hash(*id, generation.salt) < next);
             }
         }
+        for generation in std::iter::once(&mut self.serving).chain(&mut self.filling) {
+            let members = &generation.members;
+            generation.own.retain(|id, _| members.contains_key(id));
+        }
         self.rows /= 2;
         self.witness.retain(|_, (id, _)| stays(*id));
         self.leases.retain(|id, _| stays(*id));
@@ -110,6 +116,19 @@ impl Naive {
         self.removed.retain(|id| stays(*id));
         self.senders.limit(workers);
         self
+    }
+
+    /// The key by which a sample of the hard store stands for itself.
+    pub(crate) fn own_key(&self, id: u64) -> Option<Key> {
+        let (key, entry) = self.hard.get(&id)?;
+        let (Some((own, _)), Some(_)) = (self.serving.own.get(&id), self.serving.threshold) else {
+            return Some(*key);
+        };
+        let full = self.hard.len() == self.spec.capacity;
+        let floor = self.order().last().filter(|_| full).map(|last| self.place(*last));
+        let score = self.serving.members.get(&id).map_or(entry.score, |member| member.score);
+        let place = Place::of(*own, score, id, self.spec.hardness.lower_is_harder);
+        floor.is_none_or(|floor| place.compare(&floor).is_ge()).then_some(*own)
     }
 
     fn size(&self) -> usize {
@@ -151,8 +170,8 @@ impl Naive {
                 }
                 Reply::Reported(counts)
             }
-            Change::Serve { ids, mark } => {
-                Reply::Served(ids.iter().map(|id| self.serve(*id, *mark)).collect())
+            Change::Serve { drawn, mark } => {
+                Reply::Served(drawn.iter().map(|drawn| self.serve(*drawn, *mark)).collect())
             }
             Change::Release { ids } => {
                 Reply::Released(ids.iter().filter(|id| self.leases.remove(id).is_some()).count() as u64)
@@ -171,9 +190,11 @@ impl Naive {
             Change::Fold { floor_units } => {
                 let floor = Key::of_clock(*floor_units);
                 self.floor = Some(floor);
-                for (key, _) in self.hard.values_mut().filter(|(key, _)| key.since(floor) < 0) {
-                    *key = floor;
-                }
+                let hard = self.hard.values_mut().map(|(key, _)| key);
+                let serving = self.serving.own.values_mut().map(|(key, _)| key);
+                let filling = self.filling.iter_mut().flat_map(|filling| filling.own.values_mut());
+                let keys = hard.chain(serving).chain(filling.map(|(key, _)| key));
+                keys.filter(|key| key.since(floor) < 0).for_each(|key| *key = floor);
                 Reply::Done
             }
         }
@@ -210,6 +231,13 @@ impl Naive {
             .chain(&self.filling)
             .map(|generation| fresh(generation.members.get(&id)))
             .collect();
+        let key_of = |score| {
+            let key = self.spec.hardness.key(score, terms.decay_units).0;
+            self.floor.filter(|floor| key.since(*floor) < 0).unwrap_or(key)
+        };
+        let key = key_of(of_hard.score);
+        let of_members: Vec<(Entry, Key)> =
+            of_members.into_iter().map(|entry| (entry.clone(), key_of(entry.score))).collect();
         let mut member = false;
         if self.dense() {
             self.removed.retain(|removed| *removed != id);
@@ -220,7 +248,7 @@ impl Naive {
                 .and_modify(|w| w.1 = true)
                 .or_insert((id, true));
             let size = self.size();
-            for (generation, entry) in
+            for (generation, (entry, key)) in
                 std::iter::once(&mut self.serving).chain(&mut self.filling).zip(of_members)
             {
                 let stored = generation.members.get(&id).map(|entry| entry.stamp);
@@ -228,12 +256,10 @@ impl Naive {
                     counts.stale += 1;
                     return;
                 }
-                member |= generation.meet(id, entry, size);
+                member |= generation.meet(id, entry, key, size);
             }
         }
         self.leases.remove(&id);
-        let key = self.spec.hardness.key(of_hard.score, terms.decay_units).0;
-        let key = self.floor.filter(|floor| key.since(*floor) < 0).unwrap_or(key);
         let was_known = self.hard.insert(id, (key, of_hard)).is_some();
         let mut stays = true;
         if self.hard.len() > self.spec.capacity {
@@ -267,7 +293,12 @@ impl Naive {
             {
                 let salt = background_hash(self.generations, self.spec.salt_seed);
                 self.generations += 1;
-                self.filling = Some(Generation { salt, members: BTreeMap::new(), threshold: None });
+                self.filling = Some(Generation {
+                    salt,
+                    members: BTreeMap::new(),
+                    own: BTreeMap::new(),
+                    threshold: None,
+                });
                 self.witness.values_mut().for_each(|member| member.1 = false);
             }
             None => {}
@@ -279,7 +310,7 @@ impl Naive {
         }
     }
 
-    fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
+    fn serve(&mut self, Drawn { id, source }: Drawn, mark: ServeMark) -> Option<Served> {
         let in_space = matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids);
         let known = self.entry(id).cloned();
         if known.is_none() && (!in_space || self.removed.contains(&id)) {
@@ -292,6 +323,12 @@ impl Naive {
         }
         if mark.count {
             serves += 1;
+            let owes = source == Source::Background || self.own_key(id).is_none();
+            if let Some((_, owed)) =
+                self.serving.own.get_mut(&id).filter(|_| self.serving.threshold.is_some())
+            {
+                *owed = owes;
+            }
             let filling = self.filling.iter_mut().filter_map(|filling| filling.members.get_mut(&id));
             let members = self.serving.members.get_mut(&id).into_iter().chain(filling);
             let mut of_member = None;
@@ -323,8 +360,10 @@ impl Naive {
         self.leases.remove(&id);
         self.witness.remove(&background_hash(id, self.witness_salt));
         let mut was = self.hard.remove(&id).is_some();
-        was |= self.serving.members.remove(&id).is_some();
-        was |= self.filling.as_mut().is_some_and(|filling| filling.members.remove(&id).is_some());
+        for generation in std::iter::once(&mut self.serving).chain(&mut self.filling) {
+            was |= generation.members.remove(&id).is_some();
+            generation.own.remove(&id);
+        }
         if let BackgroundSpec::Dense { ids } = self.spec.background
             && id < ids
         {
@@ -339,17 +378,22 @@ impl Naive {
 
 impl Generation {
     /// Whether the id is a member then.
-    fn meet(&mut self, id: u64, entry: Entry, size: usize) -> bool {
+    fn meet(&mut self, id: u64, entry: Entry, key: Key, size: usize) -> bool {
         let salt = self.salt;
         let hash = |id: &u64| background_hash(*id, salt);
         if self.threshold.is_some_and(|threshold| hash(&id) >= threshold) {
             return false;
         }
         self.members.insert(id, entry);
+        let (own, owes) = self.own.entry(id).or_insert((key, false));
+        if !std::mem::take(owes) {
+            *own = key;
+        }
         if self.members.len() > size
             && let Some(largest) = self.members.keys().copied().max_by_key(hash)
         {
             self.members.remove(&largest);
+            self.own.remove(&largest);
             self.threshold = Some(hash(&largest));
             return largest != id;
         }

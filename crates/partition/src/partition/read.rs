@@ -18,7 +18,31 @@ impl Partition {
     #[must_use]
     pub fn hard_at(&self, handle: u32, ordinal: u32) -> Option<Row> {
         let slot = self.hard.buckets.member(handle, ordinal)?;
-        Some(Row { leased: self.hard.buckets.rests_at(handle, ordinal), ..self.hard.slots.row(slot) })
+        Some(Row { leased: self.hard.buckets.rests_at(handle, ordinal), ..self.hard_row(slot) })
+    }
+
+    /// A sample of the hard store; whether it rests is not told.
+    fn hard_row(&self, slot: u32) -> Row {
+        let row = self.hard.slots.row(slot);
+        Row { own_key: self.own_key(row.id, row.hard_key), ..row }
+    }
+
+    /// [`Row::own_key`] of a sample of the hard store whose key is `key`.
+    #[inline]
+    fn own_key(&self, id: u64, key: Option<Key>) -> Option<Key> {
+        let lower = self.hard.lower_is_harder;
+        match self.serving().and_then(|serving| serving.own_place(id, lower)) {
+            None => key,
+            Some(own) => {
+                let is_below = self.floor().is_some_and(|floor| own.compare(&floor).is_lt());
+                (!is_below).then_some(own.key)
+            }
+        }
+    }
+
+    /// Whether a sample in a slot stands for itself, however often it has been served as a member of the background.
+    pub(super) fn is_own(&self, id: u64, slot: Option<u32>) -> bool {
+        slot.is_some_and(|slot| self.own_key(id, Some(self.hard.slots.get(slot).key)).is_some())
     }
 
     /// Starts loading where `hard_at` finds the slot.
@@ -51,7 +75,7 @@ impl Partition {
     #[must_use]
     pub fn row(&self, id: u64) -> Option<Row> {
         match self.hard.find(placement_hash(id), id) {
-            Some(slot) => Some(Row { leased: self.leases.contains(id), ..self.hard.slots.row(slot) }),
+            Some(slot) => Some(Row { leased: self.leases.contains(id), ..self.hard_row(slot) }),
             None => self.row_outside(id),
         }
     }
@@ -127,7 +151,7 @@ impl Partition {
             best.truncate(n);
         }
         best.sort_unstable_by(harder);
-        best.into_iter().map(|found| (place(found), self.hard.slots.row(found.2))).collect()
+        best.into_iter().map(|found| (place(found), self.hard_row(found.2))).collect()
     }
 
     /// A page of at least `limit` hard rows below a place (`None`: from the hardest on), whole leaves in descending order.
@@ -146,7 +170,7 @@ impl Partition {
             for (position, slot) in self.hard.buckets.members(leaf).enumerate() {
                 let place = || self.hard.slots.place(slot, self.hard.lower_is_harder);
                 if below.is_none_or(|below| place().compare(&below).is_le()) {
-                    page.rows.push(Row { leased: position >= resting_from, ..self.hard.slots.row(slot) });
+                    page.rows.push(Row { leased: position >= resting_from, ..self.hard_row(slot) });
                 }
             }
             true
@@ -191,7 +215,7 @@ impl Partition {
             .collect();
         placed.sort_by(|a, b| b.0.compare(&a.0));
         let row = |(_, slot): (Place, u32)| {
-            let row = self.hard.slots.row(slot);
+            let row = self.hard_row(slot);
             Row { leased: self.leases.contains(row.id), ..row }
         };
         placed.into_iter().map(row).collect()

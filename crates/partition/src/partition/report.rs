@@ -173,7 +173,9 @@ impl Partition {
         let attributes = if self.has_attributes { self.attributes_of(rows, row, found) } else { None };
         let mut taken = Taken::Outside;
         if (ahead.of_witness | ahead.of_background) >> at & 1 != 0 {
-            let offer = Offer { rows, row, terms, attributes, hint: ahead.members[at] };
+            let fold = self.folded_units.map(Key::of_clock);
+            let hint = ahead.members[at];
+            let offer = Offer { rows, row, terms, attributes, hint, in_hard: found.is_some(), fold };
             taken = self.offer(id, offer);
             if taken == Taken::Stale {
                 counts.stale += 1;
@@ -192,12 +194,23 @@ impl Partition {
                 &mut counts.updated
             }
             None if self.insert(rows, numbers, terms, attributes, &mut counts.evicted) => {
+                if taken == Taken::Member {
+                    self.set_in_hard(id, true);
+                }
                 &mut counts.inserted
             }
             None if taken == Taken::Member => &mut counts.background_only,
             None => &mut counts.dropped,
         };
         *(if is_repeat { &mut counts.coalesced } else { outcome }) += 1;
+    }
+
+    /// Tells the background whether the hard store holds a sample.
+    #[inline]
+    fn set_in_hard(&mut self, id: u64, in_hard: bool) {
+        if let Some(background) = &mut self.background {
+            background.set_in_hard(id, in_hard);
+        }
     }
 
     /// The attributes that a row leaves its sample with; `None`: as they are, which for a new one is none.
@@ -260,6 +273,7 @@ impl Partition {
                 Some((lowest, _)) if key.since(lowest.key) < 0 => return false,
                 Some((lowest, _)) if Place { key, rank: rank() }.compare(&lowest).is_gt() => {
                     self.hard.evict_lowest();
+                    self.set_in_hard(lowest.rank.id, false);
                     *evicted += 1;
                 }
                 _ => return false,

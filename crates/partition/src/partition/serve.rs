@@ -4,7 +4,7 @@ use super::Partition;
 use crate::hard::slots::Attachment;
 use crate::hash::placement_hash;
 use crate::leases::Membership;
-use crate::op::ServeMark;
+use crate::op::{Drawn, ServeMark, Source};
 use crate::row::Served;
 
 impl Partition {
@@ -35,14 +35,18 @@ impl Partition {
     }
 
     /// Marks a sample as served.
-    pub(super) fn serve(&mut self, id: u64, mark: ServeMark) -> Option<Served> {
+    pub(super) fn serve(&mut self, drawn: Drawn, mark: ServeMark) -> Option<Served> {
+        let id = drawn.id;
         let slot = self.hard.find(placement_hash(id), id);
         let mut served = self.look_at(id, slot, mark)?;
         if !mark.count {
             return Some(served);
         }
+        let is_own = self.is_own(id, slot);
         let mut kept = None;
         if let Some(background) = &mut self.background {
+            // A generation that fills is not drawn from: its members owe it nothing.
+            background.serving.note_serve(id, drawn.source == Source::Background || !is_own);
             for sample in background.samples_mut() {
                 kept = sample.count_serve(id).or(kept);
             }
@@ -52,7 +56,7 @@ impl Partition {
             None => kept.unwrap_or_else(|| self.count_unstored(id)),
         };
         if let Some(until) = mark.lease_until {
-            self.start_lease(id, slot, until);
+            self.start_lease(id, slot, is_own, until);
         }
         Some(served)
     }
@@ -72,14 +76,14 @@ impl Partition {
         serves
     }
 
-    fn start_lease(&mut self, id: u64, slot: Option<u32>, until_millis: u64) {
+    fn start_lease(&mut self, id: u64, slot: Option<u32>, is_own: bool, until_millis: u64) {
         if let Some(slot) = slot {
             self.hard.rest(slot);
         }
         let membership = self.serving().filter(|serving| serving.contains(id)).map(|serving| Membership {
             generation: serving.number,
             hash: serving.hash(id),
-            outside: slot.is_none(),
+            outside: !is_own,
         });
         if let Some(ended) = self.leases.start(id, until_millis, membership) {
             self.wake(ended);

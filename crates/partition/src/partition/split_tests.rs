@@ -35,7 +35,10 @@ fn part_of(op: &Op, stays: impl Fn(u64) -> bool) -> Op {
             };
             Change::Report { rows: Arc::new(columns), range: 0..kept.len(), terms: *terms, sender: *sender }
         }
-        Change::Serve { ids, mark } => Change::Serve { ids: mine(ids), mark: *mark },
+        Change::Serve { drawn, mark } => {
+            let drawn = drawn.iter().filter(|drawn| stays(drawn.id)).copied().collect();
+            Change::Serve { drawn, mark: *mark }
+        }
         Change::Release { ids } => Change::Release { ids: mine(ids) },
         Change::Remove { ids } => Change::Remove { ids: mine(ids) },
         same @ (Change::Expire { .. } | Change::Fold { .. }) => same.clone(),

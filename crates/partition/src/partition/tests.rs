@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::naive::{Entry, Naive};
 use super::*;
 use crate::key::{HardnessFunction, UNITS_PER_OCTAVE};
-use crate::op::{Columns, Sender, ServeMark, Terms};
+use crate::op::{Columns, Drawn, Sender, ServeMark, Source, Terms};
 use crate::place::Place;
 
 impl Partition {
@@ -17,6 +17,13 @@ impl Partition {
         self.hard.check();
         self.dedupe.check();
         assert!(self.hard.len() <= self.spec.capacity);
+        for sample in self.background.iter().flat_map(Background::samples) {
+            let is_in_hard = |id| self.hard.find(placement_hash(id), id).is_some();
+            for (at, member) in sample.members().enumerate() {
+                assert_eq!(sample.own_keys.is_in_hard(at), is_in_hard(member.id), "member {}", member.id);
+            }
+            assert_eq!(sample.own_keys.hard(), sample.members().filter(|m| is_in_hard(m.id)).count());
+        }
         for slot in 0..self.hard.slots.touched() {
             let s = self.hard.slots.get(slot);
             if s.position != crate::hard::slots::VACANT {
@@ -64,6 +71,8 @@ pub(super) enum Step {
     },
     Serve {
         ids: Vec<u64>,
+        /// Of each id in turn.
+        from_background: Vec<bool>,
         count: bool,
         max_serves: u16,
         lease: Option<u64>,
@@ -131,8 +140,16 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
         });
     prop_oneof![
         8 => reports,
-        3 => (ids(end, 30), any::<bool>(), 1_u16..5, proptest::option::of(0_u64..5000))
-            .prop_map(|(ids, count, max_serves, lease)| Step::Serve { ids, count, max_serves, lease }),
+        3 => (
+            ids(end, 30),
+            proptest::collection::vec(any::<bool>(), 30),
+            proptest::bool::weighted(0.8),
+            1_u16..5,
+            proptest::option::of(0_u64..5000),
+        )
+            .prop_map(|(ids, from_background, count, max_serves, lease)| {
+                Step::Serve { ids, from_background, count, max_serves, lease }
+            }),
         1 => ids(end, 20).prop_map(Step::Release),
         1 => (0_u64..5000).prop_map(Step::Expire),
         1 => ids(end, 20).prop_map(Step::Remove),
@@ -180,8 +197,11 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                 };
                 Change::Report { rows: Arc::new(plain), range: 0..n, terms, sender }
             }
-            Step::Serve { ids, count, max_serves, lease } => {
-                Change::Serve { ids, mark: ServeMark { count, max_serves, lease_until: lease } }
+            Step::Serve { ids, from_background, count, max_serves, lease } => {
+                let source = |from: bool| if from { Source::Background } else { Source::Hard };
+                let sources = from_background.into_iter().map(source);
+                let drawn = ids.into_iter().zip(sources).map(|(id, source)| Drawn { id, source }).collect();
+                Change::Serve { drawn, mark: ServeMark { count, max_serves, lease_until: lease } }
             }
             Step::Release(ids) => Change::Release { ids },
             Step::Expire(now_millis) => Change::Expire { now_millis },
@@ -263,6 +283,7 @@ pub(super) fn agree(real: &Partition, naive: &Naive) {
         if let Some(hard) = naive.hard.get(&id) {
             assert_eq!(row.and_then(|row| row.hard_key), Some(hard.0));
         }
+        assert_eq!(row.and_then(|row| row.own_key), naive.own_key(id), "own key of {id}");
     }
     naive.senders.agree(&real.dedupe);
     let census = real.census();
@@ -276,6 +297,15 @@ pub(super) fn agree(real: &Partition, naive: &Naive) {
             assert_eq!(members, naive.serving.members.keys().copied().collect());
             assert_eq!(census.background.threshold, naive.serving.threshold);
             assert_eq!(background.generations, naive.generations);
+            let in_hard = || members.iter().filter(|id| naive.hard.contains_key(id));
+            assert_eq!(census.background.in_hard, in_hard().count() as u64);
+            let own = in_hard().filter(|id| naive.own_key(**id).is_some()).count();
+            assert_eq!(census.background.own, own as u64);
+            let filling = background.filling.iter().zip(&naive.filling);
+            for (real, naive) in std::iter::once((&background.serving, &naive.serving)).chain(filling) {
+                let own = real.members().map(|member| (member.id, (member.own_key, member.owes_serve)));
+                assert_eq!(own.collect::<BTreeMap<_, _>>(), naive.own);
+            }
             let leased = members.iter().filter(|id| naive.leases.contains_key(id)).count();
             // Members that joined while they rested are not counted; there are none, for a report ends a lease.
             assert!(census.background.leased <= leased as u64);
@@ -443,7 +473,8 @@ fn a_floor_does_not_widen_the_limit_of_a_scan() {
     let columns = Columns::plain((0..=20_000).collect(), scores, &partition.spec().hardness, DAY);
     partition.apply(report(1, columns, Terms { decay_units: DAY, ..Terms::default() }));
     let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: None };
-    partition.apply(Op { position: 2, change: Change::Serve { ids: (0..20_000).collect(), mark } });
+    let drawn = (0..20_000).map(|id| Drawn { id, source: Source::Hard }).collect();
+    partition.apply(Op { position: 2, change: Change::Serve { drawn, mark } });
     let penalty = ServePenalty { units_per_serve: 4 << 16, units_max: 8 << 16 };
     let place_of = |score| Place::of(Hardness::default().key(score, DAY).0, score, 0, false);
     let floor = place_of(50.0);

@@ -3,7 +3,8 @@
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
 use hardneg_partition::{
-    ApplyCounts, Change, Columns, Op, Partition, Reply, ScoreUpdate, Sender, ServeMark, ServePenalty, Terms,
+    ApplyCounts, Change, Columns, Drawn, Op, Partition, Reply, ScoreUpdate, Sender, ServeMark, ServePenalty,
+    Source, Terms,
 };
 use std::sync::Arc;
 
@@ -73,8 +74,10 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
             resend(partition, report, ids.len());
         }
         let lease_until = [None, Some(random.below(1 << 20)), Some(u64::MAX)][random.below(3) as usize];
-        apply(partition, Change::Serve { ids: ids.clone(), mark: mark(true, lease_until) });
-        apply(partition, Change::Serve { ids: known.clone(), mark: mark(false, None) });
+        let source = random.choose(&[Source::Hard, Source::Background]);
+        let drawn = |ids: &[u64]| Drawn::all(ids, source);
+        apply(partition, Change::Serve { drawn: drawn(&ids), mark: mark(true, lease_until) });
+        apply(partition, Change::Serve { drawn: drawn(&known), mark: mark(false, None) });
         read(partition, random);
         apply(partition, Change::Release { ids: ids[..ids.len() / 3].to_vec() });
         apply(partition, Change::Remove { ids: ids[ids.len() / 2..].to_vec() });

@@ -2,7 +2,8 @@
 
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, ScoreUpdate, Sender, ServeMark, Terms,
+    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, ScoreUpdate, Sender, ServeMark,
+    Source, Terms,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -67,7 +68,10 @@ impl Told {
 
     fn serve(&mut self, ids: impl IntoIterator<Item = u64>, lease_until: Option<u64>) {
         let mark = ServeMark { count: true, max_serves: 100, lease_until };
-        self.apply(Change::Serve { ids: ids.into_iter().collect(), mark });
+        // Whoever has an even id was drawn from the background.
+        let source = |id: u64| if id.is_multiple_of(2) { Source::Background } else { Source::Hard };
+        let drawn = ids.into_iter().map(|id| Drawn { id, source: source(id) }).collect();
+        self.apply(Change::Serve { drawn, mark });
     }
 
     fn remove(&mut self, ids: impl IntoIterator<Item = u64>) {

@@ -115,7 +115,7 @@ impl Body {
         self.u64(1).u64(1).u64(0);
         self.u64(0).u64(99).u64(EVERY).u64(members);
         for id in 0..members {
-            self.u64(id).u32(SCORE.to_bits()).put(&[0; 10]);
+            self.u64(id).u32(SCORE.to_bits()).put(&[0; 15]);
             member(self, id);
         }
         // Nothing fills; a witness without members; no next one.

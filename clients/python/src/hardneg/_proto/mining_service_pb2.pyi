@@ -43,6 +43,7 @@ class Approximation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     APPROXIMATION_SCAN_LIMIT: _ClassVar[Approximation]
     APPROXIMATION_MIN_PER_STRATUM: _ClassVar[Approximation]
     APPROXIMATION_SERVED_BEFORE: _ClassVar[Approximation]
+    APPROXIMATION_CLOSED_LOOP: _ClassVar[Approximation]
 
 class SamplePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +79,7 @@ APPROXIMATION_UNSPECIFIED: Approximation
 APPROXIMATION_SCAN_LIMIT: Approximation
 APPROXIMATION_MIN_PER_STRATUM: Approximation
 APPROXIMATION_SERVED_BEFORE: Approximation
+APPROXIMATION_CLOSED_LOOP: Approximation
 SAMPLE_PLACE_UNSPECIFIED: SamplePlace
 SAMPLE_PLACE_HARD: SamplePlace
 SAMPLE_PLACE_BACKGROUND: SamplePlace

@@ -384,18 +384,20 @@ class Position(_message.Message):
     def __init__(self, token: _Optional[bytes] = ...) -> None: ...
 
 class PoolSizes(_message.Message):
-    __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2")
+    __slots__ = ("hard", "background", "distinct", "background_probability", "floor_log2", "closed_loop_ratio")
     HARD_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     FLOOR_LOG2_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_LOOP_RATIO_FIELD_NUMBER: _ClassVar[int]
     hard: int
     background: int
     distinct: float
     background_probability: float
     floor_log2: float
-    def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ...) -> None: ...
+    closed_loop_ratio: float
+    def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ..., closed_loop_ratio: _Optional[float] = ...) -> None: ...
 
 class ReportCounts(_message.Message):
     __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative", "duplicate")

@@ -1,0 +1,80 @@
+//! Own keys: what the keys of members of the background would be if they had never been served as members (ESTIMATORS 3).
+//!
+//! A member that is served from the background is reported again, and its key rises with the clock. So it holds a place in the hard store
+//! that ids of its kind outside the background do not, and who is in the hard store depends on who is in the background. An estimate
+//! that counts all of the hard store as its own, and the background for all else, then counts too little. What a member's own key says
+//! does not depend on that: it is written by each report but those that answer a serve which the sample owes to its membership.
+
+use crate::key::Key;
+use crate::place::Place;
+
+/// Of each member, in their order: its own key, and whether the hard store holds it.
+#[derive(Debug, Default)]
+pub(crate) struct OwnKeys {
+    keys: Vec<Key>,
+    in_hard: Vec<bool>,
+    /// Members that the hard store holds.
+    hard: usize,
+}
+
+impl OwnKeys {
+    pub(crate) fn reserve_exact(&mut self, members: usize) {
+        self.keys.reserve_exact(members);
+        self.in_hard.reserve_exact(members);
+    }
+
+    pub(crate) fn push(&mut self, key: Key, in_hard: bool) {
+        self.keys.push(key);
+        self.in_hard.push(in_hard);
+        self.hard += usize::from(in_hard);
+    }
+
+    /// The last one takes the place.
+    pub(crate) fn swap_remove(&mut self, at: usize) {
+        self.keys.swap_remove(at);
+        self.hard -= usize::from(self.in_hard.swap_remove(at));
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> Key {
+        self.keys[at]
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, at: usize, key: Key) {
+        self.keys[at] = key;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_in_hard(&self, at: usize) -> bool {
+        self.in_hard[at]
+    }
+
+    pub(crate) fn set_in_hard(&mut self, at: usize, in_hard: bool) {
+        let before = std::mem::replace(&mut self.in_hard[at], in_hard);
+        self.hard = self.hard + usize::from(in_hard) - usize::from(before);
+    }
+
+    /// Members that the hard store holds.
+    pub(crate) fn hard(&self) -> usize {
+        self.hard
+    }
+
+    /// Those of them whose own place is at or above `floor`; `place_at` tells it.
+    pub(crate) fn count_from(&self, floor: Place, place_at: impl Fn(usize) -> Place) -> usize {
+        // Two plain passes: nearly all are decided by their keys.
+        let both = || self.keys.iter().zip(&self.in_hard);
+        let above = both().filter(|(key, in_hard)| key.since(floor.key) > 0 && **in_hard).count();
+        let ties = both().enumerate().filter(|(_, (key, in_hard))| **key == floor.key && **in_hard);
+        above + ties.filter(|(at, _)| place_at(*at).compare(&floor).is_ge()).count()
+    }
+
+    /// Lifts the keys of the members `from..to` to at least `floor`.
+    pub(crate) fn lift(&mut self, from: usize, to: usize, floor: Key) {
+        self.keys[from..to].iter_mut().filter(|key| key.since(floor) < 0).for_each(|key| *key = floor);
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<Key>() + self.in_hard.capacity()
+    }
+}

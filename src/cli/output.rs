@@ -340,11 +340,26 @@ pub(super) fn stats_json(stats: &pb::PoolStats) -> Value {
         "counts": counts_json(&stats.counts.unwrap_or_default()),
         "run": stats.run.as_ref().map(run_json),
         "filtered": stats.filtered.as_ref().map(filtered_json),
+        "anchored": stats.anchored.as_ref().map(|anchored| {
+            anchored_counters(anchored).into_iter().collect::<std::collections::BTreeMap<_, _>>()
+        }),
     });
     for (name, count) in stats_counters(stats) {
         value[name] = count.into();
     }
     value
+}
+
+/// What an anchored pool holds, and what it had no room for.
+pub(super) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u64); 6] {
+    [
+        ("anchors", stats.anchors),
+        ("negatives", stats.negatives),
+        ("positives", stats.positives),
+        ("vetoes", stats.vetoes),
+        ("anchors_refused", stats.anchors_refused),
+        ("pairs_refused", stats.pairs_refused),
+    ]
 }
 
 /// The plain counters of a pool's figures.
@@ -385,6 +400,17 @@ pub(super) fn duration_text(duration: prost_types::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_anchors_hold_and_what_was_refused_is_shown() {
+        let anchored = pb::AnchoredStats { anchors: 3, pairs_refused: 7, ..Default::default() };
+        let value = stats_json(&pb::PoolStats { anchored: Some(anchored), ..Default::default() });
+        assert_eq!(
+            (&value["anchored"]["anchors"], &value["anchored"]["pairs_refused"]),
+            (&json!(3), &json!(7))
+        );
+        assert_eq!(stats_json(&pb::PoolStats::default())["anchored"], Value::Null);
+    }
 
     #[test]
     fn numbers_are_readable() {

@@ -5,8 +5,8 @@ use clap::Subcommand;
 use super::{
     Connection, Usage,
     output::{
-        counts, duration_text, grouped, pool_json, print, print_json, properties, stats_counters, stats_json,
-        table,
+        anchored_counters, counts, duration_text, grouped, pool_json, print, print_json, properties,
+        stats_counters, stats_json, table,
     },
     pool_arg::PoolArg,
     spec::{FixedArgs, LiveArgs},
@@ -280,6 +280,9 @@ fn describe_stats(stats: &pb::PoolStats) -> String {
     ];
     if let Some(run) = &stats.run {
         rows.extend([("run", run_text(run)), ("step", grouped(run.step)), ("tick", grouped(run.tick))]);
+    }
+    if let Some(anchored) = &stats.anchored {
+        rows.extend(anchored_counters(anchored).map(|(name, count)| (name, grouped(count))));
     }
     let reported = stats.counts.unwrap_or_default();
     rows.extend(counts(&reported).map(|(name, count)| (name, grouped(count))));

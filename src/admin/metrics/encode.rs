@@ -189,6 +189,7 @@ impl Snapshot {
             (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
             (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
             (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.quarantine.overflows),
+            (&m::POOL_REFUSED_PAIRS, |p| p.stats.counters.pairs_refused),
             (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
             (&m::POOL_FLOORED_SCORES, |p| p.stats.counters.floored),
             (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
@@ -215,6 +216,8 @@ impl Snapshot {
                     ("stale", c.stale),
                     ("out_of_range", c.out_of_range),
                     ("quarantined", c.quarantined),
+                    ("anchor_limit", c.anchor_limit),
+                    ("not_negative", c.not_negative),
                 ] {
                     f.value(&[("pool", &pool.id), ("outcome", outcome)], rows as f64)?;
                 }

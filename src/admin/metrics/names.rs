@@ -83,7 +83,7 @@ metrics! {
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
         "Batches that were resent and had been applied before, or were being applied";
     POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
-        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined";
+        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined, anchor_limit, not_negative";
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
         "Samples that harder ones pushed out of the hard store";
     POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed by RemoveSamples";
@@ -91,6 +91,8 @@ metrics! {
     POOL_RELEASED_SAMPLES Counter "hardneg_pool_released_samples_total" ["pool"] "Samples released from quarantine";
     POOL_QUARANTINE_OVERFLOWS Counter "hardneg_pool_quarantine_overflows_total" ["pool"]
         "Samples that were to be set aside while the quarantine was full";
+    POOL_REFUSED_PAIRS Counter "hardneg_pool_refused_pairs_total" ["pool"]
+        "Known positives and vetoes of anchors that were not remembered, because a limit was reached";
     POOL_CLAMPED_SCORES Counter "hardneg_pool_clamped_scores_total" ["pool"]
         "Scores whose log2 weight was clamped to +-4,096 octaves";
     POOL_FLOORED_SCORES Counter "hardneg_pool_floored_scores_total" ["pool"]

@@ -94,6 +94,24 @@ fn the_images_of_the_corpus_load_as_they_are() {
     }
 }
 
+/// Images of the first version load as what the operations make today. `HARDNEG_BLESS=1` writes them anew, which a change of the format
+/// or of what an operation does must say why it may.
+#[test]
+fn frozen_images_are_what_the_operations_make() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/anchors");
+    for (name, image) in corpus::images() {
+        let path = folder.join(format!("{}.image", name.replace(' ', "_")));
+        if std::env::var_os("HARDNEG_BLESS").is_some() {
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(&path, &image).expect("a file");
+        }
+        let frozen = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let partition = AnchorPartition::load(&frozen).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(partition.save(), frozen, "{name}");
+        assert!(frozen == image, "{name}: the operations make another image");
+    }
+}
+
 /// Many anchors with the little that makes each cost the most: one veto, or one label.
 #[test]
 fn images_made_to_be_costly_are_within_the_bound() {

@@ -14,7 +14,7 @@ use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
 use super::executor;
 use super::filtered::FilterTotals;
-use super::flow::{Flow, Gate};
+use super::flow::{Flow, RateLimiter};
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
@@ -70,7 +70,7 @@ pub struct Pool {
     pub(super) weight_warnings: WeightWarnings,
     pub(super) recorder: Recorder,
     /// The balance of reports and mines.
-    pub(super) flow: Arc<Gate>,
+    pub(super) flow: Arc<RateLimiter>,
     pub(super) quarantine: Quarantine,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
@@ -105,7 +105,7 @@ impl Pool {
             uid,
             create_time: SystemTime::now(),
             clock: Clock::new(spec.decay, time, limits.max_workers_per_pool),
-            flow: Gate::new(spec.flow),
+            flow: RateLimiter::new(spec.flow),
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
             anchored,

@@ -1,4 +1,8 @@
-//! Flow: how much is mined is coupled to how much is reported (Cassirer et al. 2021, Reverb's SampleToInsertRatio).
+//! Flow: how much is mined is coupled to how much is reported (Cassirer et al. 2021, Reverb's SampleToInsertRatio). The words are Reverb's:
+//! a rate limiter gives permits to report and to mine, and holds the balance of the two within an error buffer.
+//!
+//! The balance is a sum over what was reported and mined, each row once: a resend, and rows that some partition had applied before, are not
+//! in it.
 //!
 //! balance = reported x mined_per_reported - mined is kept within +-error_buffer. Whoever would leave that waits for the
 //! other side, each side in the order of arrival, so that many small calls do not starve a large one. What is under way
@@ -225,8 +229,8 @@ impl State {
 
 /// Leave to go on; what it was not used for is given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Pass {
-    gate: Arc<Gate>,
+pub(crate) struct Permit {
+    limiter: Arc<RateLimiter>,
     side: Side,
     /// Under way; `None`: nothing was reserved.
     reserved: Option<u64>,
@@ -237,7 +241,7 @@ pub(crate) struct Pass {
     given_at: u64,
 }
 
-impl Pass {
+impl Permit {
     /// So many rows were reported, or samples mined.
     pub(super) fn settle(mut self, done: u64) {
         self.done = done;
@@ -250,9 +254,9 @@ impl Pass {
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.gate.state.lock();
+        let mut state = self.limiter.state.lock();
         let flow = state.flow;
         match (self.side, self.reserved) {
             (Side::Report, None) => state.book.count_free(flow.as_ref(), self.done),
@@ -283,7 +287,7 @@ impl Drop for Pass {
 
 /// A place in a queue, left when it is dropped; what was granted and not taken is given back.
 struct Waiting<'a> {
-    gate: &'a Gate,
+    limiter: &'a RateLimiter,
     side: Side,
     id: u64,
     samples: u64,
@@ -305,7 +309,7 @@ impl Drop for Waiting<'_> {
         if self.left {
             return;
         }
-        let mut state = self.gate.state.lock();
+        let mut state = self.limiter.state.lock();
         if self.leave(&mut state) {
             *state.book.under_way(self.side) -= self.samples;
         }
@@ -321,21 +325,21 @@ pub(super) struct Told<'a> {
 
 /// The balance of one pool, and who waits for it.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct RateLimiter {
     state: Mutex<State>,
 }
 
 /// How a wait ended.
 enum Ended<'a> {
-    Passed(Pass),
+    Permitted(Permit),
     TimedOut(Waiting<'a>),
 }
 
-impl Gate {
+impl RateLimiter {
     pub(super) fn new(flow: Option<Flow>) -> Arc<Self> {
-        let gate = Self::default();
-        gate.set(flow, 0);
-        Arc::new(gate)
+        let limiter = Self::default();
+        limiter.set(flow, 0);
+        Arc::new(limiter)
     }
 
     /// Changes the flow of a live pool that `total` rows were reported to. The balance goes on from where it is, within the
@@ -376,13 +380,13 @@ impl Gate {
         closed: (&CancellationToken, &str),
         place: impl FnOnce() -> Result<Place, PoolError>,
         told: Told<'_>,
-    ) -> Result<Pass, PoolError> {
+    ) -> Result<Permit, PoolError> {
         match self.wait(Side::Report, rows, deadline, closed, place, &told).await? {
-            Ended::Passed(pass) => Ok(pass),
+            Ended::Permitted(permit) => Ok(permit),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
                 if waiting.leave(&mut state) {
-                    return Ok(self.pass(Side::Report, Some(rows), &state));
+                    return Ok(self.permit(Side::Report, Some(rows), &state));
                 }
                 state.pump();
                 Counters::add(told.timeouts, 1);
@@ -409,14 +413,14 @@ impl Gate {
         closed: (&CancellationToken, &str),
         place: impl FnOnce() -> Result<Place, PoolError>,
         told: Told<'_>,
-    ) -> Result<(Pass, bool), PoolError> {
+    ) -> Result<(Permit, bool), PoolError> {
         match self.wait(Side::Mine, samples, deadline, closed, place, &told).await? {
-            Ended::Passed(pass) => Ok((pass, false)),
+            Ended::Permitted(permit) => Ok((permit, false)),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
                 let first = state.mines.front().is_some_and(|front| front.id == waiting.id);
                 if waiting.leave(&mut state) {
-                    return Ok((self.pass(Side::Mine, Some(samples), &state), false));
+                    return Ok((self.permit(Side::Mine, Some(samples), &state), false));
                 }
                 // Those before it have waited longer: what there is is theirs.
                 let credit = state.flow.filter(|_| first).map_or(0.0, |flow| state.book.credit(&flow));
@@ -424,14 +428,14 @@ impl Gate {
                 state.book.mines_under_way += part;
                 state.pump();
                 Counters::add(told.timeouts, 1);
-                Ok((self.pass(Side::Mine, Some(part), &state), true))
+                Ok((self.permit(Side::Mine, Some(part), &state), true))
             }
         }
     }
 
-    fn pass(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &State) -> Pass {
-        let (gate, given_at) = (Arc::clone(self), state.changes);
-        Pass { gate, side, reserved, done: 0, missing: 0, given_at }
+    fn permit(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &State) -> Permit {
+        let (limiter, given_at) = (Arc::clone(self), state.changes);
+        Permit { limiter, side, reserved, done: 0, missing: 0, given_at }
     }
 
     async fn wait(
@@ -452,11 +456,11 @@ impl Gate {
                 Side::Mine => state.flow.is_none(),
             };
             if free {
-                return Ok(Ended::Passed(self.pass(side, None, &state)));
+                return Ok(Ended::Permitted(self.permit(side, None, &state)));
             }
             if state.queue(side).is_empty() && state.admits(side, samples) {
                 *state.book.under_way(side) += samples;
-                return Ok(Ended::Passed(self.pass(side, Some(samples), &state)));
+                return Ok(Ended::Permitted(self.permit(side, Some(samples), &state)));
             }
             if let Some(place) = place.take() {
                 drop(state);
@@ -468,7 +472,7 @@ impl Gate {
             state.next_id += 1;
             let id = state.next_id;
             state.queue(side).push_back(Waiter { id, samples, answer: sender });
-            break Waiting { gate: self, side, id, samples, answer, left: false };
+            break Waiting { limiter: self, side, id, samples, answer, left: false };
         };
         Counters::add(told.waits, 1);
         tokio::select! {
@@ -477,7 +481,7 @@ impl Gate {
                 waiting.left = true;
                 let state = self.state.lock();
                 if passes == Ok(true) {
-                    return Ok(Ended::Passed(self.pass(side, Some(samples), &state)));
+                    return Ok(Ended::Permitted(self.permit(side, Some(samples), &state)));
                 }
                 let why = state.flow.and_then(|flow| flow.misfit(side, samples)).unwrap_or_default();
                 let message = format!("the pool's flow was changed meanwhile: {why}");

@@ -20,32 +20,33 @@ fn flow() -> Flow {
     }
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = Pass> + 'a>>;
+type Call<'a> = Pin<Box<dyn Future<Output = Permit> + 'a>>;
 
 /// A world of one thread, in which the test decides who is polled.
 struct World<'a> {
-    gate: &'a Arc<Gate>,
+    limiter: &'a Arc<RateLimiter>,
     closed: &'a CancellationToken,
     places: Places,
     counter: &'a AtomicU64,
     /// Those who wait, in order of arrival.
     waiting: Vec<(Side, u64, Call<'a>)>,
     /// Those who are at work, with what they reserved.
-    working: Vec<(Side, u64, Pass)>,
+    working: Vec<(Side, u64, Permit)>,
     reported: u64,
     mined: u64,
 }
 
 impl<'a> World<'a> {
     fn call(&self, side: Side, samples: u64) -> Call<'a> {
-        let (gate, closed, places, counter) = (self.gate, self.closed, self.places.clone(), self.counter);
+        let (limiter, closed, places, counter) =
+            (self.limiter, self.closed, self.places.clone(), self.counter);
         let deadline = Instant::now() + Duration::from_secs(3600);
         Box::pin(async move {
             let place = || Ok(places.try_take().unwrap());
             let told = Told { waits: counter, timeouts: counter };
             match side {
-                Side::Report => gate.report(samples, deadline, (closed, "p"), place, told).await.unwrap(),
-                Side::Mine => gate.mine(samples, deadline, (closed, "p"), place, told).await.unwrap().0,
+                Side::Report => limiter.report(samples, deadline, (closed, "p"), place, told).await.unwrap(),
+                Side::Mine => limiter.mine(samples, deadline, (closed, "p"), place, told).await.unwrap().0,
             }
         })
     }
@@ -57,9 +58,9 @@ impl<'a> World<'a> {
         let mut still = Vec::new();
         for (side, samples, mut call) in std::mem::take(&mut self.waiting) {
             match call.as_mut().poll(&mut context) {
-                Poll::Ready(pass) => {
+                Poll::Ready(permit) => {
                     assert!(!blocked.contains(&side), "{samples} passed by another {side:?}");
-                    self.working.push((side, samples, pass));
+                    self.working.push((side, samples, permit));
                 }
                 Poll::Pending => {
                     blocked.push(side);
@@ -82,7 +83,7 @@ impl<'a> World<'a> {
     fn check(&self) {
         let under_way = |side| self.working.iter().filter(|w| w.0 == side).map(|w| w.1).sum::<u64>() as f64;
         let balance = self.reported as f64 * RATIO - self.mined as f64;
-        assert_eq!(self.gate.balance(), Some(balance));
+        assert_eq!(self.limiter.balance(), Some(balance));
         assert!(balance.abs() <= BUFFER + ROUNDING, "{balance}");
         // Nobody waits who could pass.
         for side in [Side::Report, Side::Mine] {
@@ -103,9 +104,9 @@ proptest! {
     fn the_accounts_hold(steps in proptest::collection::vec((0..6u8, 0..30u64, 0..100usize), 1..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _inside = runtime.enter();
-        let (gate, closed, counter) = (Gate::new(Some(flow())), CancellationToken::new(), AtomicU64::new(0));
+        let (limiter, closed, counter) = (RateLimiter::new(Some(flow())), CancellationToken::new(), AtomicU64::new(0));
         let mut world = World {
-            gate: &gate,
+            limiter: &limiter,
             closed: &closed,
             places: Places::new(1000),
             counter: &counter,
@@ -128,10 +129,10 @@ proptest! {
                     world.waiting.push((side, samples, call));
                 }
                 2 | 3 if !world.working.is_empty() => {
-                    let (side, reserved, pass) = world.working.swap_remove(which % world.working.len());
+                    let (side, reserved, permit) = world.working.swap_remove(which % world.working.len());
                     // All of it, or a part: a smaller batch than was asked for.
                     let done = if kind == 2 { reserved } else { reserved.min(samples) };
-                    pass.settle(done);
+                    permit.settle(done);
                     match side {
                         Side::Report => world.reported += done,
                         Side::Mine => world.mined += done + world.made_up(reserved - done, done),
@@ -152,7 +153,7 @@ proptest! {
         }
         world.waiting.clear();
         world.working.clear();
-        let state = gate.state.lock();
+        let state = limiter.state.lock();
         prop_assert_eq!((state.book.reports_under_way, state.book.mines_under_way), (0, 0));
         prop_assert!(state.reports.is_empty() && state.mines.is_empty());
     }
@@ -175,21 +176,21 @@ fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bou
 
 #[test]
 fn a_new_flow_keeps_the_balance_within_its_own_bounds() {
-    let gate = Gate::new(Some(flow()));
+    let limiter = RateLimiter::new(Some(flow()));
     {
-        let mut state = gate.state.lock();
+        let mut state = limiter.state.lock();
         state.book.begun = true;
         state.book.reported = 12;
     }
-    assert_eq!(gate.balance(), Some(18.0));
-    gate.set(Some(Flow { mined_per_reported: 100.0, error_buffer: 100.0, ..flow() }), 12);
-    assert_eq!(gate.balance(), Some(18.0), "another ratio counts from now on");
-    gate.set(Some(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }), 12);
-    assert_eq!(gate.balance(), Some(10.0));
-    gate.set(None, 12);
-    assert_eq!(gate.balance(), None);
-    gate.set(Some(flow()), 12);
-    assert_eq!(gate.balance(), Some(0.0));
+    assert_eq!(limiter.balance(), Some(18.0));
+    limiter.set(Some(Flow { mined_per_reported: 100.0, error_buffer: 100.0, ..flow() }), 12);
+    assert_eq!(limiter.balance(), Some(18.0), "another ratio counts from now on");
+    limiter.set(Some(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }), 12);
+    assert_eq!(limiter.balance(), Some(10.0));
+    limiter.set(None, 12);
+    assert_eq!(limiter.balance(), None);
+    limiter.set(Some(flow()), 12);
+    assert_eq!(limiter.balance(), Some(0.0));
 }
 
 /// Polls once.
@@ -200,11 +201,11 @@ fn now<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
     }
 }
 
-/// A gate that has begun, at this balance (in rows of `flow`).
-fn begun(flow: Flow, rows: u64) -> Arc<Gate> {
-    let gate = Gate::new(Some(flow));
-    gate.state.lock().book = Book { begun: true, reported: rows, ..Book::default() };
-    gate
+/// A limiter that has begun, at this balance (in rows of `flow`).
+fn begun(flow: Flow, rows: u64) -> Arc<RateLimiter> {
+    let limiter = RateLimiter::new(Some(flow));
+    limiter.state.lock().book = Book { begun: true, reported: rows, ..Book::default() };
+    limiter
 }
 
 #[test]
@@ -214,23 +215,23 @@ fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
     let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
     let told = || Told { waits: &counter, timeouts: &counter };
     let later = Instant::now() + Duration::from_secs(3600);
-    let gate = begun(Flow { mined_per_reported: 2.0, error_buffer: 100.0, ..flow() }, 50);
+    let limiter = begun(Flow { mined_per_reported: 2.0, error_buffer: 100.0, ..flow() }, 50);
     let place = || Ok(places.try_take().unwrap());
-    let mut mine = Box::pin(gate.mine(10, later, (&closed, "p"), place, told()));
+    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
     now(&mut mine).unwrap().unwrap().0.settle(0);
-    assert_eq!(gate.balance(), Some(100.0), "nobody waits: nothing to make up for");
-    let mut report = Box::pin(gate.report(8, later, (&closed, "p"), place, told()));
+    assert_eq!(limiter.balance(), Some(100.0), "nobody waits: nothing to make up for");
+    let mut report = Box::pin(limiter.report(8, later, (&closed, "p"), place, told()));
     assert!(now(&mut report).is_none());
     for (served, balance) in [(0, 90.0), (1, 84.0)] {
-        let mut mine = Box::pin(gate.mine(10, later, (&closed, "p"), place, told()));
-        let pass = now(&mut mine).unwrap().unwrap().0;
+        let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
+        let permit = now(&mut mine).unwrap().unwrap().0;
         assert!(now(&mut report).is_none());
-        pass.settle(served);
-        assert_eq!(gate.balance(), Some(balance), "no more than the report needs");
+        permit.settle(served);
+        assert_eq!(limiter.balance(), Some(balance), "no more than the report needs");
     }
-    let pass = now(&mut report).expect("there is room").unwrap();
-    pass.settle(8);
-    assert_eq!(gate.balance(), Some(100.0));
+    let permit = now(&mut report).expect("there is room").unwrap();
+    permit.settle(8);
+    assert_eq!(limiter.balance(), Some(100.0));
 }
 
 #[test]
@@ -254,13 +255,13 @@ fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
     let later = Instant::now() + Duration::from_secs(3600);
     let place = || Ok(places.try_take().unwrap());
     let wide = Flow { mined_per_reported: 1.0, error_buffer: 100.0, ..flow() };
-    let gate = begun(wide, 50);
-    let mut large = Box::pin(gate.mine(150, later, (&closed, "p"), place, told()));
+    let limiter = begun(wide, 50);
+    let mut large = Box::pin(limiter.mine(150, later, (&closed, "p"), place, told()));
     let under_way = now(&mut large).unwrap().unwrap().0;
-    let mut waits = Box::pin(gate.mine(60, later, (&closed, "p"), place, told()));
-    let mut small = Box::pin(gate.mine(5, later, (&closed, "p"), place, told()));
+    let mut waits = Box::pin(limiter.mine(60, later, (&closed, "p"), place, told()));
+    let mut small = Box::pin(limiter.mine(5, later, (&closed, "p"), place, told()));
     assert!(now(&mut waits).is_none() && now(&mut small).is_none());
-    gate.set(Some(Flow { error_buffer: 10.0, ..wide }), 50);
+    limiter.set(Some(Flow { error_buffer: 10.0, ..wide }), 50);
     let refused = now(&mut waits).expect("not at its deadline").unwrap_err();
     assert!(
         refused.to_string().contains("60 mined samples are over 2 x flow.error_buffer = 20"),
@@ -268,8 +269,8 @@ fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
     );
     assert!(now(&mut small).is_none(), "150 are under way");
     under_way.settle(150);
-    assert_eq!(gate.balance(), Some(-10.0), "not 10 - 150");
+    assert_eq!(limiter.balance(), Some(-10.0), "not 10 - 150");
     drop(small);
-    let state = gate.state.lock();
+    let state = limiter.state.lock();
     assert_eq!((state.book.mines_under_way, state.mines.len()), (0, 0));
 }

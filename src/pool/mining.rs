@@ -12,7 +12,7 @@ use super::core::Pool;
 use super::curriculum::{self, Applied};
 use super::error::{PoolError, Violation};
 use super::executor;
-use super::flow::{Pass, Side, Told};
+use super::flow::{Permit, Side, Told};
 use super::policy::Shortfall;
 use super::rounds;
 use super::sampler::{self, MineContext, Ranks};
@@ -124,10 +124,10 @@ impl Pool {
             Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
             None => false,
         };
-        let pass = match pin!(self.wait_for_reports(spec, request, called)).await? {
-            Some((pass, ended)) => {
+        let permit = match pin!(self.wait_for_reports(spec, request, called)).await? {
+            Some((permit, ended)) => {
                 timed_out |= ended;
-                Some(pass)
+                Some(permit)
             }
             None => None,
         };
@@ -135,7 +135,7 @@ impl Pool {
         let (pool, request) = (self.clone(), request.clone());
         let drawing = async move {
             let _place = place;
-            pin!(pool.draw(&request, excluded, pass, timed_out)).await
+            pin!(pool.draw(&request, excluded, permit, timed_out)).await
         };
         executor::finish("mining", drawing).await
     }
@@ -145,7 +145,7 @@ impl Pool {
         &self,
         request: &MineRequest,
         excluded: Vec<u64>,
-        pass: Option<Pass>,
+        permit: Option<Permit>,
         timed_out: bool,
     ) -> Result<MinedBatch, PoolError> {
         let asked = request.draw_size();
@@ -167,7 +167,7 @@ impl Pool {
             hardness: spec.hardness,
             units_per_age: spec.decay.units_per_age(),
         });
-        let size = pass.as_ref().map_or(asked, |pass| asked.min(pass.samples()));
+        let size = permit.as_ref().map_or(asked, |permit| asked.min(permit.samples()));
         let size = (size - size % ranks.map_or(1, |ranks| ranks.count as u64)) as usize;
         if size == 0 && policy.shortfall == Shortfall::Error {
             return Err(PoolError::FailedPrecondition {
@@ -209,8 +209,8 @@ impl Pool {
             Err(PoolError::FailedPrecondition { .. }) => (0, true),
             Err(_) => (0, false),
         };
-        if let Some(pass) = pass.filter(|_| is_settled) {
-            pass.settle(served);
+        if let Some(permit) = permit.filter(|_| is_settled) {
+            permit.settle(served);
         }
         let mut batch = drawn?;
         batch.timed_out = timed_out;
@@ -231,7 +231,7 @@ impl Pool {
         spec: &PoolSpec,
         request: &MineRequest,
         called: tokio::time::Instant,
-    ) -> Result<Option<(Pass, bool)>, PoolError> {
+    ) -> Result<Option<(Permit, bool)>, PoolError> {
         let Some(flow) = spec.flow.filter(|_| !request.dry_run) else { return Ok(None) };
         let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
         let told =

@@ -10,7 +10,7 @@ use super::clock::{Admission, Moment};
 use super::core::Pool;
 use super::error::PoolError;
 use super::executor;
-use super::flow::{Pass, Side, Told};
+use super::flow::{Permit, Side, Told};
 use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
 use super::quarantine;
@@ -28,8 +28,8 @@ impl Pool {
     /// # Errors
     /// `Invalid` naming the column, `Run`, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
     pub async fn report(self: &Arc<Self>, report: Report) -> Result<Ack, PoolError> {
-        let pass = self.ready_for(&report).await?;
-        self.report_ready(report, pass).await
+        let permit = self.ready_for(&report).await?;
+        self.report_ready(report, permit).await
     }
 
     /// The first half of [`report`](Self::report): waits until the flow lets the batch in. Nothing has begun, and who goes away
@@ -37,7 +37,7 @@ impl Pool {
     ///
     /// # Errors
     /// As of [`report`](Self::report).
-    pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
+    pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
         pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
     }
 
@@ -48,21 +48,21 @@ impl Pool {
     pub(crate) async fn report_ready(
         self: &Arc<Self>,
         report: Report,
-        pass: Option<Pass>,
+        permit: Option<Permit>,
     ) -> Result<Ack, PoolError> {
         let pool = self.clone();
-        executor::finish("report", async move { pin!(pool.apply_or_follow(report, pass)).await }).await
+        executor::finish("report", async move { pin!(pool.apply_or_follow(report, permit)).await }).await
     }
 
     /// Applies a batch that is the first of its sender and sequence, or waits for the first to be applied.
-    async fn apply_or_follow(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
+    async fn apply_or_follow(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
         if report.sender.sequence == 0 {
-            return self.apply_counted(report, pass).await;
+            return self.apply_counted(report, permit).await;
         }
         loop {
             match self.under_way.enter(&report.sender) {
                 Turn::First(ticket) => {
-                    let outcome = self.apply_admitted(report, pass).await;
+                    let outcome = self.apply_admitted(report, permit).await;
                     ticket.finish(&outcome);
                     return outcome;
                 }
@@ -79,21 +79,21 @@ impl Pool {
         }
     }
 
-    /// Applies a batch, with a pass of its own if it came without one. A resend may, because its first copy was on the way; then that
+    /// Applies a batch, with a permit of its own if it came without one. A resend may, because its first copy was on the way; then that
     /// copy failed.
-    async fn apply_admitted(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
-        let pass = match pass {
-            Some(pass) => Some(pass),
+    async fn apply_admitted(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
+        let permit = match permit {
+            Some(permit) => Some(permit),
             None => {
                 let admitted = pin!(self.admit(&report)).await;
                 admitted.inspect_err(|_| self.count_rejected())?
             }
         };
-        self.apply_counted(report, pass).await
+        self.apply_counted(report, permit).await
     }
 
     /// Applies a batch and counts it.
-    async fn apply_counted(&self, report: Report, pass: Option<Pass>) -> Result<Ack, PoolError> {
+    async fn apply_counted(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
         let rows = report.ids.len();
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
@@ -101,8 +101,9 @@ impl Pool {
         match &result {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());
-                if let Some(pass) = pass.filter(|_| ack.status != AckStatus::Duplicate) {
-                    pass.settle(rows as u64);
+                if let Some(permit) = permit.filter(|_| ack.status != AckStatus::Duplicate) {
+                    // What a partition had applied before was counted then.
+                    permit.settle((rows as u64).saturating_sub(ack.counts.duplicate));
                 }
             }
             Err(_) => self.count_rejected(),
@@ -112,13 +113,13 @@ impl Pool {
 
     /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
     /// that a report that is refused may be sent again.
-    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
+    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
         // A resend of what is being applied gets that copy's answer.
         if self.under_way.has(&report.sender) { Ok(None) } else { self.admit(report).await }
     }
 
-    /// The pass of a report in a pool with a flow; none for a resend, which changes nothing.
-    async fn admit(&self, report: &Report) -> Result<Option<Pass>, PoolError> {
+    /// The permit of a report in a pool with a flow; none for a resend, which changes nothing.
+    async fn admit(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
         let spec = self.spec();
         let Some(flow) = spec.flow else { return Ok(None) };
         if self.ledger.has(&report.sender) {

@@ -176,7 +176,7 @@ async fn a_resend_of_what_is_being_applied_does_not_wait_for_miners() {
     }
 }
 
-/// A resend that went without a pass, because its first copy had one, takes one when that copy fails: its rows count.
+/// A resend that went without a permit, because its first copy had one, takes one when that copy fails: its rows count.
 #[tokio::test]
 async fn a_resend_that_takes_over_counts_in_the_flow() {
     let flow = Flow { mined_per_reported: 1.0, error_buffer: 8.0, min_reported: 1, max_wait: Duration::ZERO };

@@ -26,8 +26,8 @@ pub(in crate::grpc) async fn apply(
     let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
     let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
     let uid = pool.uid();
-    let pass = pin!(pool.ready_for(&report)).await?;
-    let ack = pin!(pool.report_ready(report, pass)).await?;
+    let permit = pin!(pool.ready_for(&report)).await?;
+    let ack = pin!(pool.report_ready(report, permit)).await?;
     Ok(encode(sequence, uid, &ack))
 }
 

@@ -16,6 +16,7 @@
 pub mod anchors;
 mod background;
 mod dedupe;
+mod encoding;
 mod hard;
 pub mod hash;
 pub mod id_map;

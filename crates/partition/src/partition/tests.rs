@@ -214,7 +214,8 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
 
 /// In steps of `rows` rows; every second operation ends in larger ones, the last of any size.
 fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
-    let mut job = partition.begin(op.clone());
+    // By way of its bytes, as from a log.
+    let mut job = partition.begin(Op::load(&op.save()).expect("its own bytes"));
     let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
     loop {
         let more = if op.position.is_multiple_of(2) { rows } else { sizes.next().unwrap_or(usize::MAX) };

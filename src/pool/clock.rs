@@ -165,13 +165,29 @@ pub struct Landmarks {
     /// When it was saved, Unix milliseconds.
     pub unix_millis: u64,
     /// D then, in key units.
+    #[serde(with = "bits")]
     pub decay_units: f64,
     /// The slope: key units a second, or a tick; 0 where scores do not age.
+    #[serde(with = "bits")]
     pub units_per_age: f64,
     /// The highest D of a report, in key units.
+    #[serde(with = "bits")]
     pub units_reported: f64,
     /// Of a pool that ages by steps: its runs, and with them the ticks.
     pub runs: RunLandmarks,
+}
+
+/// Numbers by their bits, so that they are saved exactly in formats that round decimals, too.
+mod bits {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 /// A report that the clock admitted. Dropped without having been applied, it leaves no trace.

@@ -327,8 +327,8 @@ impl Store for NaiveStore {
 
     async fn top(&self, n: usize, penalty: ServePenalty, _: usize) -> Result<Vec<Row>, StoreError> {
         let state = self.state.lock();
-        let mut rows: Vec<Row> =
-            state.hard.values().map(|e| e.row).filter(|r| !state.leases.contains_key(&r.id)).collect();
+        let mut rows: Vec<Row> = state.hard.keys().filter_map(|id| state.row(*id)).collect();
+        rows.retain(|row| !row.leased);
         let place = |r: &Row| self.place(r).moved(-penalty.units(r.serves));
         rows.sort_by(|a, b| place(b).compare(&place(a)));
         rows.truncate(n);

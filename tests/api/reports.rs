@@ -321,7 +321,7 @@ async fn scores_whose_weights_do_not_tell_them_apart_are_told() {
     let of_anchors = pb::PoolSpec {
         kind: pb::PoolKind::Anchored.into(),
         anchored: Some(pb::AnchoredSpec { negatives_per_anchor: 4, ..Default::default() }),
-        ..plain(10)
+        ..Default::default()
     };
     client.create_pool("anchored", of_anchors).await.unwrap();
     let batch = pb::ScoreBatch {

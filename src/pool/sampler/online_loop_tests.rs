@@ -203,23 +203,23 @@ const TABLE: Loop = Loop { half_life: 0, organic: 0, capacity: 2_000, partitions
 /// Nothing but what was mined is reported; the last case is the one whose figures ESTIMATORS 3 gives of the old rule.
 #[tokio::test]
 async fn only_what_is_mined_is_reported() {
-    holds(TABLE, 8).await;
-    holds(Loop { half_life: 200, ..TABLE }, 8).await;
-    let old = holds(Loop { half_life: 50, ..TABLE }, 8).await;
+    holds(TABLE, 24).await;
+    holds(Loop { half_life: 200, ..TABLE }, 24).await;
+    let old = holds(Loop { half_life: 50, ..TABLE }, 24).await;
     assert!(old.0 < 0.85 && old.1 < 0.75, "the old rule passes: {old:?}");
 }
 
 #[tokio::test]
 async fn some_other_ids_are_reported_too() {
     for half_life in [0, 200, 50] {
-        holds(Loop { half_life, organic: 64, ..TABLE }, 8).await;
+        holds(Loop { half_life, organic: 64, ..TABLE }, 24).await;
     }
 }
 
 #[tokio::test]
 async fn as_many_other_ids_are_reported_as_are_mined() {
     for half_life in [0, 200, 50] {
-        holds(Loop { half_life, organic: 256, ..TABLE }, 8).await;
+        holds(Loop { half_life, organic: 256, ..TABLE }, 24).await;
     }
 }
 
@@ -227,13 +227,13 @@ async fn as_many_other_ids_are_reported_as_are_mined() {
 /// as well, or the mean weight would be 0.7.
 #[tokio::test]
 async fn most_of_the_hard_store_is_truncated() {
-    let old = holds(Loop { half_life: 20, capacity: 10_000, ..TABLE }, 8).await;
+    let old = holds(Loop { half_life: 20, capacity: 10_000, ..TABLE }, 24).await;
     assert!(old.0 < 0.5, "the old rule passes: {old:?}");
 }
 
 #[tokio::test]
 async fn each_partition_has_a_floor_of_its_own() {
-    holds(Loop { half_life: 50, partitions: 4, ..TABLE }, 8).await;
+    holds(Loop { half_life: 50, partitions: 4, ..TABLE }, 24).await;
 }
 
 /// Members of the background come back with other scores because they were mined, and ids like them do not: then nothing can tell what

@@ -56,6 +56,12 @@ pub struct StoreSpec {
 
 /// Processes of workers remembered by a pool's partitions, each counted once a partition.
 pub const WORKERS_MAX: usize = 1 << 20;
+/// Streaks of suspects remembered of a pool, some 40 MB; of more, those that were not continued for the longest are forgotten.
+pub const STREAKS_MAX: usize = 1 << 20;
+/// Ids of a pool that rows never set aside.
+pub const TRUSTED_MAX: usize = 1 << 20;
+/// Ids of a pool that are blocked.
+pub const BLOCKED_MAX: usize = 1 << 20;
 
 impl StoreSpec {
     /// Samples that one partition keeps: its even share of the capacity and six standard deviations of what hashing deals it, so that

@@ -8,7 +8,9 @@
 
 use hardneg_partition::hash::{background_hash, placement_hash};
 use hardneg_partition::key::{Hardness, HardnessFunction};
-use hardneg_partition::{BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Terms};
+use hardneg_partition::{
+    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, QuarantineLimits, Terms,
+};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,6 +45,7 @@ impl Pool {
                 salt_seed: number as u64,
                 unstored_serves: 1,
                 workers: 0,
+                quarantine: QuarantineLimits::default(),
             })
         };
         Self { partitions: (0..PARTITIONS).map(partition).collect(), position: 0, hardness }

@@ -6,7 +6,9 @@
 
 use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::Hardness;
-use hardneg_partition::{BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Terms};
+use hardneg_partition::{
+    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, QuarantineLimits, Terms,
+};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -89,6 +91,7 @@ fn spec(capacity: usize) -> PartitionSpec {
         salt_seed: 7,
         unstored_serves: 1 << 16,
         workers: 0,
+        quarantine: QuarantineLimits::default(),
     }
 }
 

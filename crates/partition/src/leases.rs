@@ -68,6 +68,11 @@ impl Leases {
         self.ends.len()
     }
 
+    /// Leases at most.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     #[inline]
     pub(crate) fn contains(&self, id: u64) -> bool {
         !self.ends.is_empty() && self.ends.contains_key(&id)

@@ -9,6 +9,7 @@
 //! - the **hard store** (`hard/`): the samples with the highest places ([`place`]), found by id, by order and by bucket;
 //! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
 //! - leases, strata, names and payloads of both;
+//! - the **quarantine** (`quarantine/`): samples that are set aside, what makes others suspect, ids that are trusted or blocked;
 //! - which reports of which worker were applied (`dedupe/`), so that a resend does nothing.
 //!
 //! The anchors of a pool are in partitions of their own kind ([`anchors`]).
@@ -27,12 +28,17 @@ mod log2;
 pub mod op;
 mod partition;
 pub mod place;
+mod quarantine;
 pub mod row;
 pub mod spec;
 mod strata;
 
 pub use hard::hint;
 pub use image::ImageError;
-pub use op::{ApplyCounts, Change, Columns, Drawn, Op, Reply, ScoreUpdate, Sender, ServeMark, Source, Terms};
+pub use op::{
+    ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, ScoreUpdate,
+    Sender, ServeMark, SetAsideCounts, Source, Terms,
+};
 pub use partition::{HalfLimits, Job, Partition, ServePenalty, updated_score};
-pub use spec::{BackgroundSpec, PartitionSpec};
+pub use quarantine::Quarantined;
+pub use spec::{BackgroundSpec, PartitionSpec, QuarantineLimits};

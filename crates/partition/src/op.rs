@@ -53,6 +53,40 @@ pub enum Change {
         /// Samples.
         ids: Vec<u64>,
     },
+    /// Samples are set aside by hand: they leave hard store and background, and their rows refresh a record until they are released.
+    SetAside {
+        /// Samples.
+        ids: Vec<u64>,
+        /// Samples that this partition sets aside at a time, at most.
+        capacity: u64,
+        /// D now, in key units.
+        decay_units: u64,
+        /// Unix milliseconds.
+        now_millis: u64,
+    },
+    /// Samples that were set aside are put back as they were.
+    ReleaseQuarantined {
+        /// Samples.
+        ids: Vec<u64>,
+        /// Rows never set them aside again, until they are removed.
+        trust: bool,
+    },
+    /// Ids are blocked: what is stored of them goes, and their rows do nothing until they are unblocked.
+    Block {
+        /// Ids.
+        ids: Vec<u64>,
+        /// Their string keys in a pool of names, or empty.
+        names: Vec<Arc<str>>,
+    },
+    /// Ids are blocked no more. As after a removal, the next row of one brings it back.
+    Unblock {
+        /// Ids.
+        ids: Vec<u64>,
+    },
+    /// All samples go, with their leases, serves, streaks and records. What stays is what is no sample: which reports were applied (they
+    /// were, and a resend must not bring them back), the fold, and which ids somebody trusts or blocks (that is about the ids, and says
+    /// what is to become of their next rows).
+    Clear,
     /// Keys below a floor are lifted to it (what is that old ranks by its score alone).
     Fold {
         /// D less [`crate::key::FOLD_BELOW_UNITS`], in key units.
@@ -67,8 +101,13 @@ impl Change {
         match self {
             Self::Report { range, .. } => range.len(),
             Self::Serve { drawn, .. } => drawn.len(),
-            Self::Release { ids } | Self::Remove { ids } => ids.len(),
-            Self::Expire { .. } | Self::Fold { .. } => 0,
+            Self::Release { ids }
+            | Self::Remove { ids }
+            | Self::SetAside { ids, .. }
+            | Self::ReleaseQuarantined { ids, .. }
+            | Self::Block { ids, .. }
+            | Self::Unblock { ids } => ids.len(),
+            Self::Expire { .. } | Self::Fold { .. } | Self::Clear => 0,
         }
     }
 }
@@ -82,8 +121,10 @@ pub struct Columns {
     pub ids: Vec<u64>,
     /// Keys as of this report.
     pub keys: Vec<Key>,
-    /// Raw scores.
+    /// The scores that are stored.
     pub scores: Vec<f32>,
+    /// The scores as reported, where those that are stored are others (less a reference), or empty. The quarantine compares these.
+    pub raw_scores: Vec<f32>,
     /// String keys, or empty.
     pub names: Vec<Arc<str>>,
     /// Payloads, or empty. Each owns its bytes: a slice of a message would keep all of that alive.
@@ -123,6 +164,21 @@ pub struct Terms {
     pub update: ScoreUpdate,
     /// Rows that this partition applies to a serving background before a new generation of it begins to fill; `u64::MAX`: never.
     pub renew_after_rows: u64,
+    /// When a row sets its sample aside; `None`: no row does, and streaks are forgotten.
+    pub quarantine: Option<QuarantineTerms>,
+}
+
+/// When a row sets its sample aside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QuarantineTerms {
+    /// A raw score that is harder than this is suspect. `None`: it is not known yet; streaks neither go on nor end.
+    pub threshold: Option<f32>,
+    /// Suspect rows of a sample in a row that set it aside. At least 1.
+    pub reports: u32,
+    /// Samples that this partition sets aside at a time, at most.
+    pub capacity: u64,
+    /// Unix milliseconds.
+    pub now_millis: u64,
 }
 
 impl Default for Terms {
@@ -134,6 +190,7 @@ impl Default for Terms {
             model_version: 0,
             update: ScoreUpdate::Last,
             renew_after_rows: u64::MAX,
+            quarantine: None,
         }
     }
 }
@@ -221,6 +278,12 @@ pub struct ApplyCounts {
     pub stale: u64,
     /// Of a report that was applied before: nothing was done.
     pub duplicate: u64,
+    /// Of a sample that is set aside, or that the row set aside.
+    pub quarantined: u64,
+    /// Of a blocked id.
+    pub blocked: u64,
+    /// (Not part of the sum.) Samples that a row set aside.
+    pub set_aside: u64,
     /// (Not part of the sum.) Entries that harder ones pushed out.
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
@@ -240,6 +303,8 @@ impl ApplyCounts {
             + self.coalesced
             + self.stale
             + self.duplicate
+            + self.quarantined
+            + self.blocked
     }
 
     /// Adds those of another partition.
@@ -251,10 +316,46 @@ impl ApplyCounts {
         self.coalesced += more.coalesced;
         self.stale += more.stale;
         self.duplicate += more.duplicate;
+        self.quarantined += more.quarantined;
+        self.blocked += more.blocked;
+        self.set_aside += more.set_aside;
         self.evicted += more.evicted;
         self.clamped += more.clamped;
         self.floored += more.floored;
     }
+}
+
+/// What became of samples that were to be set aside by hand. Those that were set aside before are in none of the counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAsideCounts {
+    /// Set aside now.
+    pub set_aside: u64,
+    /// Stored nowhere.
+    pub absent: u64,
+    /// Left where they were, for there was no room.
+    pub refused: u64,
+}
+
+/// What became of samples that were to be released. Those that were not set aside are in none of the counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseCounts {
+    /// Put back.
+    pub released: u64,
+    /// Left where they were, for no more ids can be trusted.
+    pub refused: u64,
+    /// Others that the released pushed out of the hard store.
+    pub evicted: u64,
+}
+
+/// What became of ids that were to be blocked. Those that were blocked before are in none of the counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockCounts {
+    /// Blocked now.
+    pub blocked: u64,
+    /// Of these, stored or set aside.
+    pub removed: u64,
+    /// Left as they were, for no more ids can be blocked.
+    pub refused: u64,
 }
 
 /// What an operation did; it comes with its last step.
@@ -268,6 +369,16 @@ pub enum Reply {
     Released(u64),
     /// Of a removal: samples that were stored.
     Removed(u64),
+    /// Of setting aside by hand.
+    SetAside(SetAsideCounts),
+    /// Of a release from quarantine.
+    ReleasedQuarantined(ReleaseCounts),
+    /// Of blocking.
+    Blocked(BlockCounts),
+    /// Of unblocking: ids that were blocked.
+    Unblocked(u64),
+    /// Of clearing: samples that were stored or set aside.
+    Cleared(u64),
     /// Of all else.
     Done,
 }

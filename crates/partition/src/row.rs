@@ -177,6 +177,16 @@ pub struct PartitionStats {
     pub witness_pending: u64,
     /// Processes of workers whose reports are remembered.
     pub workers: u64,
+    /// Samples that are set aside.
+    pub quarantined: u64,
+    /// Samples that were to be set aside while there was no room, since the partition was made.
+    pub quarantine_overflows: u64,
+    /// Samples with rows above the threshold in a row.
+    pub streaks: u64,
+    /// Ids that rows never set aside.
+    pub trusted: u64,
+    /// Ids that are blocked.
+    pub blocked: u64,
     /// As in [`Census::floor`].
     pub floor: Option<Place>,
     /// Bytes of the index, of slots with their side columns, of buckets, and of the background with all else.

@@ -20,6 +20,30 @@ pub struct PartitionSpec {
     /// Processes of workers that are remembered at most, so that resends of their reports do nothing. 0 ..= 2^20; 0: every report is
     /// applied.
     pub workers: usize,
+    /// What is remembered of suspects.
+    pub quarantine: QuarantineLimits,
+}
+
+impl PartitionSpec {
+    /// Ids of a dense space; 0 where the background is a sample.
+    pub(crate) fn dense_ids(&self) -> u64 {
+        match self.background {
+            BackgroundSpec::Dense { ids } => ids,
+            BackgroundSpec::Sampled { .. } => 0,
+        }
+    }
+}
+
+/// What the quarantine of a partition remembers at most, beside the samples that are set aside: their number comes with the
+/// operations, because it changes in a live pool. Each 0 ..= 2^20.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuarantineLimits {
+    /// Samples with rows above the threshold in a row. The one that was not above it for the longest is forgotten first.
+    pub streaks: usize,
+    /// Ids that rows never set aside.
+    pub trusted: usize,
+    /// Ids that are blocked.
+    pub blocked: usize,
 }
 
 /// Where background samples come from.

@@ -2,7 +2,9 @@
 
 use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::Hardness;
-use hardneg_partition::{BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, Terms};
+use hardneg_partition::{
+    BackgroundSpec, Change, Columns, Op, Partition, PartitionSpec, QuarantineLimits, Terms,
+};
 use std::sync::Arc;
 
 const DAY: u64 = 1 << 42;
@@ -17,6 +19,7 @@ fn filled(score: impl Fn(u64) -> f32, renew_after_rows: u64) -> Partition {
         salt_seed: 7,
         unstored_serves: 1 << 16,
         workers: 0,
+        quarantine: QuarantineLimits::default(),
     };
     let mut partition = Partition::new(spec);
     for from in (0..ROWS).step_by(4096) {

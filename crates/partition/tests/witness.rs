@@ -6,7 +6,8 @@
 use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::Hardness;
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, Reply, ServeMark, Source, Terms,
+    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, QuarantineLimits, Reply, ServeMark,
+    Source, Terms,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -81,6 +82,7 @@ impl Watched {
             salt_seed: background_hash(seed, 77),
             unstored_serves: 0,
             workers: 0,
+            quarantine: QuarantineLimits::default(),
         });
         Self {
             partition,

@@ -11,16 +11,16 @@ mod view;
 mod work;
 
 use async_trait::async_trait;
-use hardneg_partition::{Change, Partition, PartitionSpec, Reply, Terms};
+use hardneg_partition::{Change, Partition, PartitionSpec, QuarantineLimits, Reply, Terms};
 use std::sync::Arc;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch,
-    Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
-    StratumCount, WORKERS_MAX,
+    Address, Applied, ApplyCounts, BLOCKED_MAX, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place,
+    ReportBatch, Row, STREAKS_MAX, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError,
+    StoreSpec, StoreStats, StratumCount, TRUSTED_MAX, WORKERS_MAX, share_of,
 };
 use anchors::Anchors;
 use cells::Cells;
@@ -133,6 +133,11 @@ fn partition_spec(spec: &StoreSpec, number: usize) -> PartitionSpec {
         salt_seed: background_hash(number as u64, spec.salt_seed),
         unstored_serves: (UNSTORED_SERVES / spec.partitions).max(1),
         workers: spec.workers.min(WORKERS_MAX / spec.partitions),
+        quarantine: QuarantineLimits {
+            streaks: (STREAKS_MAX / spec.partitions).max(1),
+            trusted: share_of(TRUSTED_MAX as u64, spec.partitions) as usize,
+            blocked: share_of(BLOCKED_MAX as u64, spec.partitions) as usize,
+        },
     }
 }
 
@@ -147,6 +152,7 @@ impl Store for LocalStore {
             model_version: batch.model_version,
             update: batch.update,
             renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
+            ..Terms::default()
         };
         let layout = Layout::new(&batch, &self.spec);
         let rows = Arc::new(layout.columns);

@@ -8,6 +8,7 @@ mod own_keys;
 mod sample;
 mod witness;
 
+use crate::hard::slots::Attachment;
 use crate::hash::background_hash;
 use crate::key::Key;
 use crate::spec::PartitionSpec;
@@ -108,6 +109,22 @@ impl Background {
         std::iter::once(&mut self.serving).chain(&mut self.filling)
     }
 
+    /// Whether an id is a member of a generation.
+    pub(crate) fn has_member(&self, id: u64) -> bool {
+        self.samples().any(|sample| sample.contains(id))
+    }
+
+    /// Whether an id is a member of a generation, or of a witness.
+    pub(crate) fn knows(&self, id: u64) -> bool {
+        let next = self.next_witness.as_ref().map(|next| &next.witness);
+        self.has_member(id) || std::iter::once(&self.witness).chain(next).any(|witness| witness.contains(id))
+    }
+
+    /// What goes with a member beside numbers.
+    pub(crate) fn attachment(&self, id: u64) -> Option<&Attachment> {
+        self.samples().find_map(|sample| sample.attachment(id))
+    }
+
     /// Whether an id may be (or become) a member of a generation: a hash and a comparison each, which is all that most rows cost.
     #[inline]
     pub(crate) fn may_take(&self, id: u64) -> bool {
@@ -156,7 +173,22 @@ impl Background {
         self.samples_mut().fold(false, |was, sample| sample.remove(id) | was)
     }
 
-    /// How many reported rows there will surely be before [`Self::renew`] has anything to do. Reports take no witnesses or members away.
+    /// Takes out the last member of a generation: its id, `None` once none has any.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        self.samples_mut().find_map(Sample::pop)
+    }
+
+    /// Begins anew, with another generation and another witness.
+    pub(crate) fn restart(&mut self) {
+        self.serving = self.begin();
+        self.filling = None;
+        self.witness = self.begin_witness();
+        self.next_witness = None;
+        self.rows = 0;
+    }
+
+    /// How many reported rows there will surely be before [`Self::renew`] has anything to do. Of reports only rows that set their sample
+    /// aside take witnesses or members away.
     pub(crate) fn quiet_rows(&self, renew_after_rows: u64) -> u64 {
         let has_witness = self.witness.len() >= WITNESS / 2 || !self.witness.is_thin();
         let is_quiet =

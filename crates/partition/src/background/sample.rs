@@ -317,6 +317,13 @@ impl Sample {
         self.members.len()
     }
 
+    /// Takes out the last member: its id, unless there is none.
+    pub(crate) fn pop(&mut self) -> Option<u64> {
+        let id = self.members.last()?.id;
+        self.remove(id);
+        Some(id)
+    }
+
     /// The id of a member.
     pub(crate) fn id_at(&self, ordinal: u64) -> Option<u64> {
         self.members.get(usize::try_from(ordinal).ok()?).map(|m| m.id)
@@ -415,6 +422,11 @@ impl Sample {
         }
     }
 
+    /// The own key of a member, whatever p is.
+    pub(crate) fn own_key(&self, id: u64) -> Option<Key> {
+        self.place(id).map(|at| self.own_keys.get(at))
+    }
+
     /// The own key of a member, if it is in the background by chance: while every id is a member nothing depends on who is one.
     #[inline]
     pub(crate) fn own_place(&self, id: u64, lower_is_harder: bool) -> Option<Place> {
@@ -442,6 +454,15 @@ impl Sample {
         if let Some(at) = self.place(id) {
             self.own_keys.set_in_hard(at, in_hard);
         }
+    }
+
+    /// Sets the serves of a member; whether it is one.
+    pub(crate) fn set_serves(&mut self, id: u64, serves: u16) -> bool {
+        let at = self.place(id);
+        if let Some(at) = at {
+            self.members[at].serves = serves;
+        }
+        at.is_some()
     }
 
     /// Whether an id is a member.

@@ -72,6 +72,11 @@ impl Witness {
         }
     }
 
+    /// Whether an id is a member.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.members.contains_key(&background_hash(id, self.salt))
+    }
+
     /// An id lives no more.
     pub(crate) fn remove(&mut self, id: u64) {
         if let Some((_, reported)) = self.members.remove(&background_hash(id, self.salt)) {

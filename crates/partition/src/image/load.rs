@@ -3,6 +3,7 @@
 use ::bytes::Bytes;
 use std::sync::Arc;
 
+use super::quarantine::read_limits;
 use super::{ImageError, Reader, WORKERS_MAX, read_dedupe, read_hardness};
 use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness};
 use crate::hard::BLOCK;
@@ -28,7 +29,7 @@ const BEGUN_MAX: u64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
 const MEMBER_BYTES: usize = 40;
 
-fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
+pub(super) fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
     Err(ImageError::Contradiction(what))
 }
 
@@ -60,6 +61,7 @@ impl Partition {
             }
             partition.unstored_order.push_back(id);
         }
+        partition.read_quarantine(body)?;
         read_dedupe(body, &mut partition.dedupe, spec.workers)?;
         Ok(partition)
     }
@@ -268,6 +270,7 @@ fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
     let hardness = read_hardness(body)?;
     let (named, salt_seed, unstored) = (body.flag()?, body.u64()?, body.u64()?);
     let workers = body.u64()?;
+    let quarantine = read_limits(body)?;
     if !(1..=1 << 31).contains(&capacity) || unstored > 1 << 24 || workers > WORKERS_MAX {
         return contradiction("a capacity out of range");
     }
@@ -279,6 +282,7 @@ fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {
         salt_seed,
         unstored_serves: unstored as usize,
         workers: workers as usize,
+        quarantine,
     })
 }
 
@@ -330,7 +334,7 @@ fn read_shape(
     }
 }
 
-fn read_attachment(body: &mut Reader<'_>, named: bool) -> Result<Attachment, ImageError> {
+pub(super) fn read_attachment(body: &mut Reader<'_>, named: bool) -> Result<Attachment, ImageError> {
     let flags = body.u8()?;
     if flags > 3 || (flags & 1 == 1 && !named) {
         return contradiction("an attachment of no kind");

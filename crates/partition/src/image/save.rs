@@ -1,6 +1,6 @@
 //! Writes the body of an image.
 
-use super::{Writer, write_dedupe, write_hardness};
+use super::{Writer, quarantine, write_dedupe, write_hardness};
 use crate::background::{Background, Sample, Witness};
 use crate::hard::buckets::NodeShape;
 use crate::hard::slots::{Attachment, Slots};
@@ -39,6 +39,7 @@ impl Partition {
             out.u64(*id);
             out.u16(self.unstored_serves.get(id).copied().unwrap_or(0));
         }
+        quarantine::write(out, &self.quarantine);
         write_dedupe(out, &self.dedupe);
     }
 
@@ -103,6 +104,7 @@ fn write_spec(out: &mut Writer, spec: &PartitionSpec) {
     out.u64(spec.salt_seed);
     out.u64(spec.unstored_serves as u64);
     out.u64(spec.workers as u64);
+    quarantine::write_limits(out, &spec.quarantine);
 }
 
 fn write_shape(out: &mut Writer, shape: &NodeShape) {
@@ -161,7 +163,7 @@ fn write_side_columns(out: &mut Writer, slots: &Slots, order: &[u32]) {
     }
 }
 
-fn write_attachment(out: &mut Writer, attachment: Option<&Attachment>) {
+pub(super) fn write_attachment(out: &mut Writer, attachment: Option<&Attachment>) {
     let name = attachment.and_then(|a| a.name.as_deref());
     let payload = attachment.and_then(|a| a.payload.as_deref());
     out.u8(u8::from(name.is_some()) | u8::from(payload.is_some()) << 1);

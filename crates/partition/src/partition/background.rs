@@ -25,9 +25,7 @@ impl Partition {
         if !self.removed.is_empty() {
             self.removed.remove(id);
         }
-        if !self.unstored_serves.is_empty() && self.unstored_serves.remove(&id).is_some() {
-            self.unstored_order.retain(|other| *other != id);
-        }
+        self.forget_unstored(id);
     }
 
     #[inline]

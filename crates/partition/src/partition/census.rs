@@ -80,6 +80,11 @@ impl Partition {
             witness: background.map_or(0, |b| b.witness.len() as u64),
             witness_pending: background.map_or(0, |b| b.witness.pending() as u64),
             workers: self.dedupe.len() as u64,
+            quarantined: self.quarantine.len() as u64,
+            quarantine_overflows: self.quarantine.overflows,
+            streaks: self.quarantine.streaks.len() as u64,
+            trusted: self.quarantine.trusted_len() as u64,
+            blocked: self.quarantine.blocked_len() as u64,
             floor: self.floor(),
             memory_bytes: self.memory_bytes(),
         }
@@ -107,7 +112,8 @@ impl Partition {
                 + self.unstored_serves.allocation_size()
                 + self.leases.memory_bytes()
                 + self.hard.strata.memory_bytes()
-                + self.dedupe.memory_bytes(),
+                + self.dedupe.memory_bytes()
+                + self.quarantine.memory_bytes(),
         ]
     }
 }

@@ -2,8 +2,14 @@
 
 mod background;
 mod census;
+mod clear;
 #[cfg(test)]
 mod naive;
+#[cfg(test)]
+mod naive_quarantine;
+mod quarantine;
+#[cfg(test)]
+mod quarantine_tests;
 mod read;
 #[cfg(test)]
 mod renewal_tests;
@@ -27,8 +33,11 @@ use crate::hash::placement_hash;
 use crate::id_map::IdMap;
 use crate::key::{Hardness, Key};
 use crate::leases::Leases;
-use crate::op::{ApplyCounts, Change, Op, Reply, ScoreUpdate, Sender};
+use crate::op::{
+    ApplyCounts, BlockCounts, Change, Op, ReleaseCounts, Reply, ScoreUpdate, Sender, SetAsideCounts,
+};
 use crate::place::ordered_score;
+use crate::quarantine::Quarantine;
 use crate::spec::{BackgroundSpec, PartitionSpec};
 pub(crate) use repeats::Repeats;
 use report::Batch;
@@ -49,6 +58,8 @@ pub struct Partition {
     pub(crate) leases: Leases,
     /// Reports that were applied, by sender.
     pub(crate) dedupe: Dedupe,
+    /// Samples that are set aside, suspects, and ids that are trusted or blocked.
+    pub(crate) quarantine: Quarantine,
     /// Some report had strata or groups.
     pub(crate) has_attributes: bool,
     /// The floor of the last fold, in key units: no key is below.
@@ -125,6 +136,7 @@ impl Partition {
             unstored_order: VecDeque::new(),
             leases: Leases::new(spec.capacity + members + spec.unstored_serves),
             dedupe: Dedupe::new(spec.workers),
+            quarantine: Quarantine::new(spec.quarantine),
             has_attributes: false,
             folded_units: None,
             spec,
@@ -150,10 +162,7 @@ impl Partition {
     }
 
     pub(crate) fn dense_ids(&self) -> u64 {
-        match self.spec.background {
-            BackgroundSpec::Dense { ids } => ids,
-            BackgroundSpec::Sampled { .. } => 0,
-        }
+        self.spec.dense_ids()
     }
 
     /// Begins an operation; the one before is completed. Whether a report is a resend is decided here.
@@ -164,6 +173,11 @@ impl Partition {
             Change::Serve { drawn, .. } => Reply::Served(Vec::with_capacity(drawn.len())),
             Change::Release { .. } => Reply::Released(0),
             Change::Remove { .. } => Reply::Removed(0),
+            Change::SetAside { .. } => Reply::SetAside(SetAsideCounts::default()),
+            Change::ReleaseQuarantined { .. } => Reply::ReleasedQuarantined(ReleaseCounts::default()),
+            Change::Block { .. } => Reply::Blocked(BlockCounts::default()),
+            Change::Unblock { .. } => Reply::Unblocked(0),
+            Change::Clear => Reply::Cleared(0),
             Change::Expire { .. } | Change::Fold { .. } => Reply::Done,
         };
         let is_resend = match &op.change {
@@ -228,6 +242,49 @@ impl Partition {
                 }
                 is_done
             }
+            (Change::SetAside { ids, capacity, decay_units, now_millis }, Reply::SetAside(counts)) => {
+                let to = from.saturating_add(rows).min(ids.len());
+                for id in &ids[from..to] {
+                    self.set_aside(*id, *capacity, *decay_units, *now_millis, counts);
+                }
+                job.done = to;
+                let is_done = to == ids.len();
+                if is_done {
+                    self.end_removal();
+                }
+                is_done
+            }
+            (Change::ReleaseQuarantined { ids, trust }, Reply::ReleasedQuarantined(counts)) => {
+                let to = from.saturating_add(rows).min(ids.len());
+                ids[from..to].iter().for_each(|id| self.release_quarantined(*id, *trust, counts));
+                job.done = to;
+                to == ids.len()
+            }
+            (Change::Block { ids, names }, Reply::Blocked(counts)) => {
+                let to = from.saturating_add(rows).min(ids.len());
+                (from..to).for_each(|at| self.block(ids[at], names.get(at), counts));
+                job.done = to;
+                let is_done = to == ids.len();
+                if is_done {
+                    self.end_removal();
+                }
+                is_done
+            }
+            (Change::Unblock { ids }, Reply::Unblocked(unblocked)) => {
+                let to = from.saturating_add(rows).min(ids.len());
+                *unblocked += ids[from..to].iter().filter(|id| self.quarantine.unblock(**id)).count() as u64;
+                job.done = to;
+                to == ids.len()
+            }
+            (Change::Clear, Reply::Cleared(cleared)) => {
+                let taken = self.clear_some(rows, cleared);
+                job.done += taken;
+                let is_done = taken < rows;
+                if is_done {
+                    self.end_clear();
+                }
+                is_done
+            }
             (Change::Expire { now_millis }, _) => {
                 let ended = (0..rows).take_while(|_| self.expire_one(*now_millis)).count();
                 job.done += ended;
@@ -288,8 +345,14 @@ impl Partition {
         true
     }
 
-    /// Removes an id from everywhere; whether it was anywhere.
+    /// Removes an id from everywhere, and forgets all that is known of it but that it is blocked; whether it was anywhere.
     fn remove(&mut self, id: u64) -> bool {
+        let was_set_aside = self.quarantine.forget(id);
+        self.take_out(id) | was_set_aside
+    }
+
+    /// Takes an id out of hard store and background, and ends its lease; whether it was in one of them.
+    fn take_out(&mut self, id: u64) -> bool {
         let hash = placement_hash(id);
         let mut was = false;
         self.leases.end(id);

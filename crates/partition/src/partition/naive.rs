@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::naive_quarantine::Suspects;
 use crate::background::WITNESS;
 use crate::dedupe::naive::Senders;
 use crate::hash::background_hash;
 use crate::key::Key;
-use crate::op::{ApplyCounts, Change, Columns, Drawn, Op, Reply, ServeMark, Source, Terms};
-use crate::partition::{HalfLimits, updated_score};
+use crate::op::{
+    ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, ReleaseCounts, Reply, ServeMark, SetAsideCounts,
+    Source, Terms,
+};
+use crate::partition::HalfLimits;
 use crate::place::Place;
 use crate::row::Served;
 use crate::spec::{BackgroundSpec, PartitionSpec};
@@ -36,20 +40,22 @@ pub(crate) struct Generation {
 
 #[derive(Clone)]
 pub(crate) struct Naive {
-    spec: PartitionSpec,
+    pub(super) spec: PartitionSpec,
     pub(crate) hard: BTreeMap<u64, (Key, Entry)>,
     pub(crate) serving: Generation,
     pub(crate) filling: Option<Generation>,
     pub(crate) generations: u64,
     /// Ids of the witness with whether they were reported since the filling generation began.
     witness: BTreeMap<u64, (u64, bool)>,
-    witness_salt: u64,
+    pub(crate) witness_salt: u64,
     rows: u64,
     pub(crate) leases: BTreeMap<u64, u64>,
     unstored: Vec<(u64, u16)>,
     pub(crate) removed: Vec<u64>,
     floor: Option<Key>,
+    pub(super) floor_units: Option<u64>,
     pub(crate) senders: Senders,
+    pub(crate) suspects: Suspects,
 }
 
 impl Naive {
@@ -69,7 +75,9 @@ impl Naive {
             unstored: Vec::new(),
             removed: Vec::new(),
             floor: None,
+            floor_units: None,
             senders: Senders::new(spec.workers),
+            suspects: Suspects::default(),
         }
     }
 
@@ -115,6 +123,7 @@ impl Naive {
         self.unstored.retain(|(id, _)| stays(*id));
         self.removed.retain(|id| stays(*id));
         self.senders.limit(workers);
+        self.suspects.retain(stays);
         self
     }
 
@@ -156,10 +165,19 @@ impl Naive {
                     counts.duplicate = range.len() as u64;
                     return Reply::Reported(counts);
                 }
+                if terms.quarantine.is_none() {
+                    self.suspects.streaks.clear();
+                }
                 for row in range.clone() {
                     let mut of_row = ApplyCounts::default();
-                    self.report(rows, row, terms, &mut of_row);
-                    if rows.ids[range.start..row].contains(&rows.ids[row]) && of_row.stale == 0 {
+                    if let Some(streak) = self.judge(rows, row, terms, &mut of_row) {
+                        self.report(rows, row, terms, &mut of_row);
+                        if let Some(streak) = streak.filter(|_| of_row.stale == 0) {
+                            self.count_streak(rows.ids[row], terms.stamp, streak);
+                        }
+                    }
+                    let is_kept_out = of_row.stale + of_row.quarantined + of_row.blocked > 0;
+                    if rows.ids[range.start..row].contains(&rows.ids[row]) && !is_kept_out {
                         of_row =
                             ApplyCounts { coalesced: 1, evicted: of_row.evicted, ..ApplyCounts::default() };
                     }
@@ -182,12 +200,48 @@ impl Naive {
             }
             Change::Remove { ids } => {
                 let removed = ids.iter().filter(|id| self.remove(**id)).count() as u64;
-                if !self.dense() {
-                    self.renew(0, u64::MAX);
-                }
+                self.end_removal();
                 Reply::Removed(removed)
             }
+            Change::SetAside { ids, capacity, decay_units, now_millis } => {
+                let mut counts = SetAsideCounts::default();
+                for id in ids {
+                    let of_id = self.set_aside(*id, *capacity, *decay_units, *now_millis);
+                    counts.set_aside += of_id.set_aside;
+                    counts.absent += of_id.absent;
+                    counts.refused += of_id.refused;
+                }
+                self.end_removal();
+                Reply::SetAside(counts)
+            }
+            Change::ReleaseQuarantined { ids, trust } => {
+                let mut counts = ReleaseCounts::default();
+                for id in ids {
+                    let of_id = self.release(*id, *trust);
+                    counts.released += of_id.released;
+                    counts.refused += of_id.refused;
+                    counts.evicted += of_id.evicted;
+                }
+                Reply::ReleasedQuarantined(counts)
+            }
+            Change::Block { ids, names } => {
+                let mut counts = BlockCounts::default();
+                for (at, id) in ids.iter().enumerate() {
+                    let of_id = self.block(*id, names.get(at).map(ToString::to_string));
+                    counts.blocked += of_id.blocked;
+                    counts.removed += of_id.removed;
+                    counts.refused += of_id.refused;
+                }
+                self.end_removal();
+                Reply::Blocked(counts)
+            }
+            Change::Unblock { ids } => {
+                let blocked = |id: &&u64| self.suspects.blocked.remove(*id).is_some();
+                Reply::Unblocked(ids.iter().filter(blocked).count() as u64)
+            }
+            Change::Clear => Reply::Cleared(self.clear()),
             Change::Fold { floor_units } => {
+                self.floor_units = Some(*floor_units);
                 let floor = Key::of_clock(*floor_units);
                 self.floor = Some(floor);
                 let hard = self.hard.values_mut().map(|(key, _)| key);
@@ -208,23 +262,7 @@ impl Naive {
             return;
         }
         let known = self.entry(id).cloned();
-        let fresh = |old: Option<&Entry>| {
-            let score = rows.scores[row];
-            let score =
-                old.map_or(score, |old| updated_score(&self.spec.hardness, terms.update, old.score, score));
-            let payload = rows.payloads.get(row).filter(|p| !p.is_empty()).map(|p| p.to_vec());
-            let kept = |of: fn(&Entry) -> u64| known.as_ref().map_or(0, of);
-            Entry {
-                score,
-                stamp: terms.stamp,
-                version: terms.model_version,
-                serves: 0,
-                stratum: rows.strata.get(row).copied().unwrap_or(kept(|e| e.stratum.into()) as u32),
-                group: rows.groups.get(row).copied().unwrap_or(kept(|e| e.group)),
-                name: rows.names.get(row).map(ToString::to_string).or(old.and_then(|o| o.name.clone())),
-                payload: payload.or(old.and_then(|o| o.payload.clone())),
-            }
-        };
+        let fresh = |old: Option<&Entry>| self.entry_of(rows, row, terms, old, known.as_ref());
         let old_hard = self.hard.get(&id).map(|(_, entry)| entry.clone());
         let of_hard = fresh(old_hard.as_ref());
         let of_members: Vec<Entry> = std::iter::once(&self.serving)
@@ -241,7 +279,7 @@ impl Naive {
         let mut member = false;
         if self.dense() {
             self.removed.retain(|removed| *removed != id);
-            self.unstored.retain(|(unstored, _)| *unstored != id);
+            self.forget_unstored(id);
         } else {
             self.witness
                 .entry(background_hash(id, self.witness_salt))
@@ -311,12 +349,11 @@ impl Naive {
     }
 
     fn serve(&mut self, Drawn { id, source }: Drawn, mark: ServeMark) -> Option<Served> {
-        let in_space = matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids);
         let known = self.entry(id).cloned();
-        if known.is_none() && (!in_space || self.removed.contains(&id)) {
+        if known.is_none() && (!self.is_in_space(id) || self.removed.contains(&id)) {
             return None;
         }
-        let unstored = self.unstored.iter().find(|(unstored, _)| *unstored == id).map_or(0, |u| u.1);
+        let unstored = self.unstored_serves(id);
         let mut serves = known.as_ref().map_or(unstored, |entry| entry.serves);
         if (mark.count && self.leases.contains_key(&id)) || serves >= mark.max_serves {
             return None;
@@ -341,8 +378,7 @@ impl Naive {
             } else if let Some(of_member) = of_member {
                 serves = of_member;
             } else {
-                self.unstored.retain(|(unstored, _)| *unstored != id);
-                self.unstored.push((id, serves));
+                self.remember_unstored(id, serves);
             }
             if let Some(until) = mark.lease_until {
                 self.leases.insert(id, until.div_ceil(16) * 16);
@@ -356,7 +392,67 @@ impl Naive {
         })
     }
 
-    fn remove(&mut self, id: u64) -> bool {
+    /// Whether an id is one of a dense space.
+    pub(super) fn is_in_space(&self, id: u64) -> bool {
+        matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids)
+    }
+
+    pub(super) fn unstored_serves(&self, id: u64) -> u16 {
+        self.unstored.iter().find(|(unstored, _)| *unstored == id).map_or(0, |u| u.1)
+    }
+
+    pub(super) fn forget_unstored(&mut self, id: u64) {
+        self.unstored.retain(|(unstored, _)| *unstored != id);
+    }
+
+    /// There are never as many as may be remembered.
+    pub(super) fn remember_unstored(&mut self, id: u64, serves: u16) {
+        self.forget_unstored(id);
+        if serves > 0 {
+            self.unstored.push((id, serves));
+        }
+    }
+
+    /// Background and witness meet a sample that comes back.
+    pub(super) fn meet(&mut self, id: u64, entry: &Entry, key: Key) {
+        if self.dense() {
+            self.removed.retain(|removed| *removed != id);
+            return;
+        }
+        self.witness.insert(background_hash(id, self.witness_salt), (id, true));
+        let size = self.size();
+        for generation in std::iter::once(&mut self.serving).chain(&mut self.filling) {
+            generation.meet(id, entry.clone(), key, size);
+        }
+    }
+
+    /// All samples are gone.
+    pub(super) fn begin_anew(&mut self) {
+        self.hard.clear();
+        self.leases.clear();
+        self.unstored.clear();
+        self.witness.clear();
+        self.rows = 0;
+        self.filling = None;
+        let salt = background_hash(self.generations, self.spec.salt_seed);
+        self.serving = Generation { salt, members: BTreeMap::new(), own: BTreeMap::new(), threshold: None };
+        self.generations += u64::from(!self.dense());
+    }
+
+    fn end_removal(&mut self) {
+        if !self.dense() {
+            self.renew(0, u64::MAX);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u64) -> bool {
+        self.suspects.end(id);
+        self.suspects.trusted.remove(&id);
+        let was_held = self.suspects.held.remove(&id).is_some();
+        self.take_out(id) | was_held
+    }
+
+    pub(super) fn take_out(&mut self, id: u64) -> bool {
         self.leases.remove(&id);
         self.witness.remove(&background_hash(id, self.witness_salt));
         let mut was = self.hard.remove(&id).is_some();

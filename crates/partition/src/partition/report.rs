@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::quarantine::Verdict;
 use super::repeats::Repeats;
 use super::{Partition, updated_score};
 use crate::background::{Offer, Taken};
@@ -32,6 +33,7 @@ struct Ahead {
 }
 
 /// A report under way.
+#[derive(Clone, Copy)]
 pub(super) struct Batch<'a> {
     pub(super) rows: &'a Columns,
     /// The first row of the operation.
@@ -42,12 +44,12 @@ pub(super) struct Batch<'a> {
 
 /// The numbers of a row.
 #[derive(Clone, Copy)]
-struct Numbers {
-    row: usize,
-    id: u64,
-    hash: u64,
-    key: Key,
-    score: f32,
+pub(super) struct Numbers {
+    pub(super) row: usize,
+    pub(super) id: u64,
+    pub(super) hash: u64,
+    pub(super) key: Key,
+    pub(super) score: f32,
 }
 
 fn numbers(rows: &Columns, range: Range<usize>) -> impl Iterator<Item = Numbers> {
@@ -65,6 +67,23 @@ fn numbers(rows: &Columns, range: Range<usize>) -> impl Iterator<Item = Numbers>
 impl Partition {
     /// Applies some rows of a report, one by one and in order.
     pub(super) fn report(&mut self, batch: &Batch<'_>, range: Range<usize>, counts: &mut ApplyCounts) {
+        if batch.terms.quarantine.is_none() && !self.quarantine.streaks.is_empty() {
+            self.quarantine.forget_streaks();
+        }
+        if self.quarantine.concerns_rows(batch.terms.quarantine) {
+            self.report_rows::<true>(batch, range, counts);
+        } else {
+            self.report_rows::<false>(batch, range, counts);
+        }
+    }
+
+    /// `WATCHED`: the quarantine has a look at each row.
+    fn report_rows<const WATCHED: bool>(
+        &mut self,
+        batch: &Batch<'_>,
+        range: Range<usize>,
+        counts: &mut ApplyCounts,
+    ) {
         let rows = batch.rows;
         self.has_attributes |= !rows.strata.is_empty() || !rows.groups.is_empty();
         let (from, to) = (range.start, range.end);
@@ -81,8 +100,13 @@ impl Partition {
                 let of_stage = &mut ahead[(i - STAGES_AHEAD) % STAGES_AHEAD];
                 let mut has_begun = false;
                 for (at, numbers) in numbers(rows, stage(i - STAGES_AHEAD)).enumerate() {
-                    self.upsert(batch, numbers, of_stage, at, counts);
-                    if done_quietly < quiet_rows {
+                    let has_left = if WATCHED {
+                        self.watch(batch, numbers, of_stage, at, counts)
+                    } else {
+                        self.upsert(batch, numbers, of_stage, at, counts);
+                        false
+                    };
+                    if done_quietly < quiet_rows && !has_left {
                         done_quietly += 1;
                         continue;
                     }
@@ -147,7 +171,48 @@ impl Partition {
         }
     }
 
-    /// Applies one row, the `at`-th of its stage.
+    /// Applies one row, the `at`-th of its stage, as the quarantine will have it; whether its sample left hard store and background.
+    #[inline(never)]
+    fn watch(
+        &mut self,
+        batch: &Batch<'_>,
+        numbers: Numbers,
+        ahead: &Ahead,
+        at: usize,
+        counts: &mut ApplyCounts,
+    ) -> bool {
+        let Numbers { row, id, hash, .. } = numbers;
+        match self.judge(batch, numbers) {
+            Verdict::Apply => {
+                self.upsert(batch, numbers, ahead, at, counts);
+            }
+            Verdict::Count(streak) => {
+                if self.upsert(batch, numbers, ahead, at, counts) {
+                    self.count_streak(id, streak);
+                }
+            }
+            Verdict::SetAside(streak) => {
+                let found = self.hard.find(hash, id);
+                let attributes =
+                    if self.has_attributes { self.attributes_of(batch.rows, row, found) } else { None };
+                if self.set_aside_with(batch, numbers, streak, attributes) {
+                    counts.quarantined += 1;
+                    counts.set_aside += 1;
+                    return true;
+                }
+                counts.stale += 1;
+            }
+            Verdict::Refresh => {
+                let is_fresh = self.refresh(batch, numbers);
+                *(if is_fresh { &mut counts.quarantined } else { &mut counts.stale }) += 1;
+            }
+            Verdict::Blocked => counts.blocked += 1,
+        }
+        false
+    }
+
+    /// Applies one row, the `at`-th of its stage; false where it is older than what is stored.
+    #[inline(always)]
     fn upsert(
         &mut self,
         batch: &Batch<'_>,
@@ -155,7 +220,7 @@ impl Partition {
         ahead: &Ahead,
         at: usize,
         counts: &mut ApplyCounts,
-    ) {
+    ) -> bool {
         let Numbers { row, id, hash, .. } = numbers;
         let (rows, terms) = (batch.rows, batch.terms);
         let is_repeat = batch.repeats.has(row - batch.first);
@@ -168,7 +233,7 @@ impl Partition {
         let stale = |stamp: u32| (stamp.wrapping_sub(terms.stamp) as i32) > 0;
         if terms.refuse_stale && found.is_some_and(|slot| stale(self.hard.slots.get(slot).stamp)) {
             counts.stale += 1;
-            return;
+            return false;
         }
         let attributes = if self.has_attributes { self.attributes_of(rows, row, found) } else { None };
         let mut taken = Taken::Outside;
@@ -179,7 +244,7 @@ impl Partition {
             taken = self.offer(id, offer);
             if taken == Taken::Stale {
                 counts.stale += 1;
-                return;
+                return false;
             }
         }
         if !self.leases.is_empty() {
@@ -193,7 +258,7 @@ impl Partition {
                 }
                 &mut counts.updated
             }
-            None if self.insert(rows, numbers, terms, attributes, &mut counts.evicted) => {
+            None if self.insert(rows, numbers, terms, attributes, &mut counts.evicted).is_some() => {
                 if taken == Taken::Member {
                     self.set_in_hard(id, true);
                 }
@@ -203,18 +268,19 @@ impl Partition {
             None => &mut counts.dropped,
         };
         *(if is_repeat { &mut counts.coalesced } else { outcome }) += 1;
+        true
     }
 
     /// Tells the background whether the hard store holds a sample.
     #[inline]
-    fn set_in_hard(&mut self, id: u64, in_hard: bool) {
+    pub(super) fn set_in_hard(&mut self, id: u64, in_hard: bool) {
         if let Some(background) = &mut self.background {
             background.set_in_hard(id, in_hard);
         }
     }
 
     /// The attributes that a row leaves its sample with; `None`: as they are, which for a new one is none.
-    fn attributes_of(&self, rows: &Columns, row: usize, found: Option<u32>) -> Option<Attributes> {
+    pub(super) fn attributes_of(&self, rows: &Columns, row: usize, found: Option<u32>) -> Option<Attributes> {
         let (stratum, group) = (rows.strata.get(row).copied(), rows.groups.get(row).copied());
         if let (Some(stratum), Some(group)) = (stratum, group) {
             return Some(Attributes { stratum, group });
@@ -240,6 +306,7 @@ impl Partition {
         }
     }
 
+    #[inline(always)]
     fn update(&mut self, slot: u32, rows: &Columns, numbers: Numbers, terms: &Terms) {
         let Numbers { row, hash, mut key, mut score, .. } = numbers;
         if terms.update != ScoreUpdate::Last {
@@ -254,15 +321,16 @@ impl Partition {
         self.hard.slots.attach(slot, rows.names.get(row), rows.payloads.get(row));
     }
 
-    /// Enters an unknown id, if it is hard enough.
-    fn insert(
+    /// Enters an unknown id, if it is hard enough: its slot.
+    #[inline(always)]
+    pub(super) fn insert(
         &mut self,
         rows: &Columns,
         numbers: Numbers,
         terms: &Terms,
         attributes: Option<Attributes>,
         evicted: &mut u64,
-    ) -> bool {
+    ) -> Option<u32> {
         let Numbers { row, id, hash, key, score } = numbers;
         let key = self.lifted(key);
         if self.hard.is_full() {
@@ -270,13 +338,13 @@ impl Partition {
             let rank = || Rank { score: ordered_score(score, lower), hash, id };
             match self.hard.lowest() {
                 // Most of what is too easy is so by its key.
-                Some((lowest, _)) if key.since(lowest.key) < 0 => return false,
+                Some((lowest, _)) if key.since(lowest.key) < 0 => return None,
                 Some((lowest, _)) if Place { key, rank: rank() }.compare(&lowest).is_gt() => {
                     self.hard.evict_lowest();
                     self.set_in_hard(lowest.rank.id, false);
                     *evicted += 1;
                 }
-                _ => return false,
+                _ => return None,
             }
         }
         let slot = self.hard.insert(hash, Slot { id, key, position: 0, score, stamp: terms.stamp });
@@ -286,6 +354,6 @@ impl Partition {
             self.hard.slots.set_attributes(slot, attributes);
             self.hard.strata.add(attributes.stratum, slot);
         }
-        true
+        Some(slot)
     }
 }

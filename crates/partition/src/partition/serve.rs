@@ -25,10 +25,7 @@ impl Partition {
         }
         let attachment: Option<&Attachment> = match slot {
             Some(slot) => self.hard.slots.attachment(slot),
-            None => {
-                let background = self.background.as_ref();
-                background.and_then(|background| background.samples().find_map(|s| s.attachment(id)))
-            }
+            None => self.background.as_ref().and_then(|background| background.attachment(id)),
         };
         let (name, payload) = attachment.map_or((None, None), |a| (a.name.clone(), a.payload.clone()));
         Some(Served { serves, name, payload })
@@ -62,18 +59,29 @@ impl Partition {
     }
 
     fn count_unstored(&mut self, id: u64) -> u16 {
-        let serves = self.unstored_serves.entry(id).or_insert(0);
-        if *serves == 0 {
+        let serves = self.unstored_serves.get(&id).map_or(1, |serves| serves.saturating_add(1));
+        self.remember_unstored(id, serves);
+        serves
+    }
+
+    /// Remembers the serves of an id that is stored nowhere, at least one. The id that was entered first is forgotten first.
+    pub(super) fn remember_unstored(&mut self, id: u64, serves: u16) {
+        if self.unstored_serves.insert(id, serves).is_none() {
             self.unstored_order.push_back(id);
         }
-        *serves = serves.saturating_add(1);
-        let serves = *serves;
         while self.unstored_order.len() > self.spec.unstored_serves {
             if let Some(oldest) = self.unstored_order.pop_front() {
                 self.unstored_serves.remove(&oldest);
             }
         }
-        serves
+    }
+
+    /// Forgets the serves of an id that is stored nowhere.
+    #[inline]
+    pub(super) fn forget_unstored(&mut self, id: u64) {
+        if !self.unstored_serves.is_empty() && self.unstored_serves.remove(&id).is_some() {
+            self.unstored_order.retain(|other| *other != id);
+        }
     }
 
     fn start_lease(&mut self, id: u64, slot: Option<u32>, is_own: bool, until_millis: u64) {

@@ -31,6 +31,8 @@ impl Partition {
     /// `background_size` keeps the smallest hashes, and takes the next for its threshold, as it does when it grows. Rows since the
     /// background was renewed are halved: that is what each half has seen of them.
     ///
+    /// What is set aside, suspect, trusted or blocked goes with its id, under limits as before; overflows are counted on in the lower half.
+    ///
     /// A witness is left with about half of its members. Where removals and the split leave fewer than half, another follows it, as ever.
     ///
     /// # Errors
@@ -43,6 +45,10 @@ impl Partition {
     fn half(mut self, partitions: usize, side: usize, limits: HalfLimits) -> Result<Self, ImageError> {
         self.retain(&|id| partition_of(placement_hash(id), 2 * partitions) % 2 == side);
         self.limit(limits);
+        if side == 1 {
+            // They are a sum over partitions.
+            self.quarantine.overflows = 0;
+        }
         // Through its image, so that it takes no more memory than a half needs.
         Self::load(&self.save())
     }
@@ -62,6 +68,7 @@ impl Partition {
             dedupe: _,
             has_attributes: _,
             folded_units: _,
+            quarantine,
         } = self;
         let gone: Vec<u64> = leases.all().map(|(_, id, ..)| id).filter(|id| !stays(*id)).collect();
         for id in gone {
@@ -84,6 +91,7 @@ impl Partition {
         *removed = removed.iter().filter(|id| stays(*id)).collect::<RoaringTreemap>();
         unstored_serves.retain(|id, _| stays(*id));
         unstored_order.retain(|id| stays(*id));
+        quarantine.retain(stays);
     }
 
     /// Holds what there is to other limits.

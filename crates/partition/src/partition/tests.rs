@@ -8,14 +8,26 @@ use std::sync::Arc;
 use super::naive::{Entry, Naive};
 use super::*;
 use crate::key::{HardnessFunction, UNITS_PER_OCTAVE};
-use crate::op::{Columns, Drawn, Sender, ServeMark, Source, Terms};
+use crate::op::{Columns, Drawn, QuarantineTerms, Sender, ServeMark, Source, Terms};
 use crate::place::Place;
+use crate::quarantine::{Quarantined, key_at};
+use crate::spec::QuarantineLimits;
 
 impl Partition {
     /// Every invariant that can be looked up.
     pub(crate) fn check(&self) {
         self.hard.check();
         self.dedupe.check();
+        self.quarantine.check();
+        for record in self.quarantined_page(None, usize::MAX) {
+            assert!(
+                self.row(record.id).is_none() && !self.leases.contains(record.id),
+                "set aside, and stored"
+            );
+        }
+        for (id, _) in self.blocked_page(None, usize::MAX) {
+            assert!(self.row(id).is_none() && !self.leases.contains(id), "blocked, and stored");
+        }
         assert!(self.hard.len() <= self.spec.capacity);
         for sample in self.background.iter().flat_map(Background::samples) {
             let is_in_hard = |id| self.hard.find(placement_hash(id), id).is_some();
@@ -48,6 +60,7 @@ pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec
         salt_seed: 7,
         unstored_serves: 1 << 16,
         workers: 3,
+        quarantine: QuarantineLimits { streaks: 9, trusted: 5, blocked: 5 },
     }
 }
 
@@ -68,6 +81,7 @@ pub(super) enum Step {
         columns: u8,
         renew: u64,
         sender: Option<Sender>,
+        quarantine: Option<QuarantineTerms>,
     },
     Serve {
         ids: Vec<u64>,
@@ -80,6 +94,11 @@ pub(super) enum Step {
     Release(Vec<u64>),
     Expire(u64),
     Remove(Vec<u64>),
+    SetAside(Vec<u64>, u64),
+    ReleaseQuarantined(Vec<u64>, bool),
+    Block(Vec<u64>),
+    Unblock(Vec<u64>),
+    Clear,
 }
 
 /// From integers: proptest's ranges of floats fail an assertion of their own now and then.
@@ -111,6 +130,19 @@ pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     proptest::option::weighted(0.8, sender)
 }
 
+/// Mostly a rule under which about half of the rows are suspect, and that soon has no room.
+fn quarantine() -> impl Strategy<Value = Option<QuarantineTerms>> {
+    let threshold = proptest::option::weighted(0.9, (0_u32..12).prop_map(|threshold| threshold as f32));
+    let terms = (threshold, 1_u32..4, 0_u64..9, 0_u64..5000);
+    let terms = terms.prop_map(|(threshold, reports, capacity, now_millis)| QuarantineTerms {
+        threshold,
+        reports,
+        capacity,
+        now_millis,
+    });
+    proptest::option::weighted(0.8, terms)
+}
+
 pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
     let update = prop_oneof![
         3 => Just(ScoreUpdate::Last),
@@ -125,18 +157,19 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
         0_u32..40,
         0_u64..9000,
         update,
-        0_u8..16,
-        (1_u64..400, sender()),
+        0_u8..32,
+        (1_u64..400, sender(), quarantine()),
     )
-        .prop_map(|(ids, _, scores, stamp, octaves, update, columns, (renew, sender))| Step::Report {
+        .prop_map(|(ids, _, scores, stamp, octaves, update, columns, of_terms)| Step::Report {
             scores: scores[..ids.len()].to_vec(),
             ids,
             stamp,
             octaves,
             update,
             columns,
-            renew,
-            sender,
+            renew: of_terms.0,
+            sender: of_terms.1,
+            quarantine: of_terms.2,
         });
     prop_oneof![
         8 => reports,
@@ -153,6 +186,11 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
         1 => ids(end, 20).prop_map(Step::Release),
         1 => (0_u64..5000).prop_map(Step::Expire),
         1 => ids(end, 20).prop_map(Step::Remove),
+        1 => (ids(end, 20), 0_u64..30).prop_map(|(ids, capacity)| Step::SetAside(ids, capacity)),
+        1 => (ids(end, 60), any::<bool>()).prop_map(|(ids, trust)| Step::ReleaseQuarantined(ids, trust)),
+        1 => ids(end, 9).prop_map(Step::Block),
+        1 => ids(end, 30).prop_map(Step::Unblock),
+        1 => (0_u8..4).prop_map(|draw| if draw == 0 { Step::Clear } else { Step::Expire(2000) }),
     ]
 }
 
@@ -163,7 +201,7 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
     for step in steps {
         position += 1;
         let change = match step {
-            Step::Report { ids, scores, stamp, octaves, update, columns, renew, sender } => {
+            Step::Report { ids, scores, stamp, octaves, update, columns, renew, sender, quarantine } => {
                 // Mostly a little later, sometimes by thousands of half-lives.
                 decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
                 if decay_units >= folded + crate::key::FOLD_EVERY_UNITS {
@@ -187,6 +225,9 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                 if columns & 4 > 0 {
                     plain.groups = plain.ids.iter().map(|id| id / 5).collect();
                 }
+                if columns & 16 > 0 {
+                    plain.raw_scores = plain.scores.iter().map(|score| 12.0 - score).collect();
+                }
                 let terms = Terms {
                     decay_units,
                     stamp,
@@ -194,6 +235,7 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                     model_version: stamp % 3,
                     update,
                     renew_after_rows: renew,
+                    quarantine,
                 };
                 Change::Report { rows: Arc::new(plain), range: 0..n, terms, sender }
             }
@@ -206,6 +248,20 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
             Step::Release(ids) => Change::Release { ids },
             Step::Expire(now_millis) => Change::Expire { now_millis },
             Step::Remove(ids) => Change::Remove { ids },
+            Step::SetAside(ids, capacity) => {
+                Change::SetAside { ids, capacity, decay_units, now_millis: position }
+            }
+            Step::ReleaseQuarantined(ids, trust) => Change::ReleaseQuarantined { ids, trust },
+            Step::Block(ids) => {
+                let names = if spec.named {
+                    ids.iter().map(|id| format!("name {id}").into()).collect()
+                } else {
+                    vec![]
+                };
+                Change::Block { ids, names }
+            }
+            Step::Unblock(ids) => Change::Unblock { ids },
+            Step::Clear => Change::Clear,
         };
         ops.push(Op { position, change });
     }
@@ -249,6 +305,45 @@ pub(super) fn specs() -> impl Strategy<Value = PartitionSpec> {
     )
 }
 
+/// The two have the same samples set aside, with all that is known of them, and the same suspects.
+fn agree_on_suspects(real: &Partition, naive: &Naive) {
+    let suspects = &naive.suspects;
+    let records = real.quarantined_page(None, usize::MAX);
+    assert_eq!(records.len(), suspects.held.len());
+    for (record, (id, held)) in records.into_iter().zip(&suspects.held) {
+        let Quarantined { raw_score, score, stamp, model_version, stratum, group, threshold, .. } = *record;
+        assert_eq!((record.id, threshold, record.reports), (*id, held.threshold, held.reports));
+        let numbers = (record.set_aside_millis, raw_score.to_bits(), record.serves);
+        assert_eq!(numbers, (held.millis, held.raw_score.to_bits(), held.serves));
+        let key =
+            held.key.filter(|(key, _)| real.folded_units.is_none_or(|f| key.since(Key::of_clock(f)) >= 0));
+        if let Some((key, _)) =
+            key.filter(|(_, at)| real.folded_units.is_none_or(|f| at.abs_diff(f) < 1 << 30))
+        {
+            assert_eq!(record.key_units.map(|units| key_at(units, real.folded_units)), Some(key));
+        }
+        assert_eq!(record.key_units.is_some(), held.key.is_some());
+        let entry = Entry {
+            score,
+            stamp,
+            version: model_version,
+            serves: held.entry.as_ref().map_or(0, |entry| entry.serves),
+            stratum,
+            group,
+            name: record.name.as_ref().map(ToString::to_string),
+            payload: record.payload.as_ref().map(|p| p.to_vec()),
+        };
+        assert_eq!(held.entry.as_ref(), (!score.is_nan()).then_some(&entry), "record of {id}");
+    }
+    let streaks = real.quarantine.streaks.all().map(|(id, s)| (id, s.reports, s.stamp, s.was_refused));
+    assert_eq!(streaks.collect::<Vec<_>>(), suspects.streaks);
+    assert_eq!(real.quarantine.trusted_ids(), suspects.trusted.iter().copied().collect::<Vec<_>>());
+    let blocked = real.blocked_page(None, usize::MAX).into_iter();
+    let blocked = blocked.map(|(id, name)| (id, name.map(|name| name.to_string())));
+    assert_eq!(blocked.collect::<std::collections::BTreeMap<_, _>>(), suspects.blocked);
+    assert_eq!(real.quarantine.overflows, suspects.overflows);
+}
+
 /// The two hold the same of every id, in the same order.
 pub(super) fn agree(real: &Partition, naive: &Naive) {
     let order: Vec<u64> = naive.order().into_iter().filter(|id| !naive.leases.contains_key(id)).collect();
@@ -287,6 +382,7 @@ pub(super) fn agree(real: &Partition, naive: &Naive) {
         assert_eq!(row.and_then(|row| row.own_key), naive.own_key(id), "own key of {id}");
     }
     naive.senders.agree(&real.dedupe);
+    agree_on_suspects(real, naive);
     let census = real.census();
     assert_eq!(census.leased, naive.leases.len() as u64);
     let background = &real.background;

@@ -139,6 +139,7 @@ fn an_image_of_samples_is_none_of_anchors() {
         salt_seed: 1,
         unstored_serves: 1,
         workers: 1,
+        quarantine: hardneg_partition::QuarantineLimits::default(),
     };
     let of_samples = hardneg_partition::Partition::new(spec).save();
     assert_eq!(AnchorPartition::load(&of_samples).err(), Some(ImageError::Magic));

@@ -3,8 +3,8 @@
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
 use hardneg_partition::{
-    ApplyCounts, Change, Columns, Drawn, Op, Partition, Reply, ScoreUpdate, Sender, ServeMark, ServePenalty,
-    Source, Terms,
+    ApplyCounts, Change, Columns, Drawn, Op, Partition, QuarantineTerms, Reply, ScoreUpdate, Sender,
+    ServeMark, ServePenalty, Source, Terms,
 };
 use std::sync::Arc;
 
@@ -35,10 +35,19 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
     let spec = *partition.spec();
     let census = partition.census();
     // Where a host's clock would be: not far from the highest key.
-    let mut decay_units = match (partition.folded_units(), census.buckets.first()) {
-        (_, Some(bucket)) => u64::from(bucket.high.0),
-        (Some(floor), None) => floor.wrapping_add(FOLD_BELOW_UNITS),
-        (None, None) => 1 << 42,
+    let set_aside = partition.quarantined_page(None, usize::MAX);
+    let floor = partition.folded_units();
+    let set_aside = set_aside.iter().filter_map(|record| record.key_units);
+    let set_aside = set_aside.max_by_key(|units| units.wrapping_sub(floor.unwrap_or(0)) as i64);
+    let stored = census.buckets.first().map(|bucket| match floor.or(set_aside) {
+        Some(near) => near.wrapping_add_signed(bucket.high.since(Key::of_clock(near))),
+        None => u64::from(bucket.high.0),
+    });
+    let mut decay_units = match (stored, set_aside) {
+        (Some(stored), Some(units)) if (units.wrapping_sub(stored) as i64) < 0 => stored,
+        (Some(stored), None) => stored,
+        (_, Some(units)) => units,
+        (None, None) => floor.map_or(1 << 42, |floor| floor.wrapping_add(FOLD_BELOW_UNITS)),
     };
     let known: Vec<u64> = partition.scan(None, 8).rows.iter().take(8).map(|row| row.id).collect();
     let members = (0..4).filter_map(|ordinal| partition.background_id(ordinal));
@@ -65,6 +74,7 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
             model_version: stamp % 3,
             update,
             renew_after_rows: 1,
+            quarantine: rule(random),
         };
         let sender = Some(sender(random));
         let report = Change::Report { rows, range, terms, sender };
@@ -81,6 +91,7 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         read(partition, random);
         apply(partition, Change::Release { ids: ids[..ids.len() / 3].to_vec() });
         apply(partition, Change::Remove { ids: ids[ids.len() / 2..].to_vec() });
+        suspects(partition, &ids, decay_units, random, &mut apply);
         apply(partition, Change::Expire { now_millis: random.below(1 << 21) });
         decay_units = decay_units.wrapping_add(random.choose(&[0, 1 << 16, ADVANCE_MAX_UNITS]));
         if round == 0 || random.below(2) == 0 {
@@ -89,6 +100,43 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         }
     }
     read(partition, random);
+}
+
+/// Half of the scores are suspect.
+fn rule(random: &mut SplitMix) -> Option<QuarantineTerms> {
+    let threshold = [None, Some(32.0), Some(32.0)][random.below(3) as usize];
+    let reports = 1 + random.below(2) as u32;
+    let terms = QuarantineTerms { threshold, reports, capacity: random.below(20), now_millis: random.next() };
+    (random.below(4) > 0).then_some(terms)
+}
+
+/// Samples are set aside by hand and come back, ids are blocked and unblocked; now and then all is cleared.
+fn suspects(
+    partition: &mut Partition,
+    ids: &[u64],
+    decay_units: u64,
+    random: &mut SplitMix,
+    apply: &mut impl FnMut(&mut Partition, Change) -> Reply,
+) {
+    let held: Vec<u64> = partition.quarantined_page(None, 5).iter().map(|record| record.id).collect();
+    assert!(held.is_sorted() && held.iter().all(|id| partition.row(*id).is_none()));
+    let some = |random: &mut SplitMix| ids[..random.below(ids.len() as u64 + 1) as usize].to_vec();
+    let (capacity, now_millis) = (random.below(40), random.next());
+    apply(partition, Change::SetAside { ids: some(random), capacity, decay_units, now_millis });
+    let released = if random.below(2) == 0 { held } else { some(random) };
+    apply(partition, Change::ReleaseQuarantined { ids: released, trust: random.below(2) == 0 });
+    let blocked = partition.blocked_page(None, 3);
+    assert!(blocked.iter().all(|(id, _)| partition.row(*id).is_none() && partition.is_blocked(*id)));
+    apply(
+        partition,
+        Change::Block { ids: some(random)[..].iter().take(2).copied().collect(), names: vec![] },
+    );
+    apply(partition, Change::Unblock { ids: blocked.into_iter().map(|(id, _)| id).collect() });
+    if random.below(8) == 0 {
+        apply(partition, Change::Clear);
+        let stats = partition.stats();
+        assert_eq!((stats.hard, stats.background, stats.leased, stats.quarantined), (0, 0, 0, 0));
+    }
 }
 
 /// One of those that are in images of the corpus, or another.
@@ -105,8 +153,10 @@ fn sender(random: &mut SplitMix) -> Sender {
 /// What became of so many rows.
 fn counts(reply: &Reply, rows: usize) -> ApplyCounts {
     let Reply::Reported(counts) = reply else { panic!("{reply:?}") };
-    let ApplyCounts { inserted, updated, background_only, dropped, coalesced, stale, duplicate, .. } = counts;
-    let all = inserted + updated + background_only + dropped + coalesced + stale + duplicate;
+    let ApplyCounts { inserted, updated, background_only, dropped, coalesced, stale, .. } = counts;
+    let ApplyCounts { duplicate, quarantined, blocked, .. } = counts;
+    let applied = inserted + updated + background_only + dropped + coalesced;
+    let all = applied + stale + duplicate + quarantined + blocked;
     assert_eq!(all, rows as u64, "{counts:?}");
     *counts
 }

@@ -2,8 +2,8 @@
 
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, ScoreUpdate, Sender, ServeMark,
-    Source, Terms,
+    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, QuarantineLimits, QuarantineTerms,
+    ScoreUpdate, Sender, ServeMark, Source, Terms,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub(crate) fn spec(capacity: usize, background: BackgroundSpec) -> PartitionSpec
         salt_seed: 7,
         unstored_serves: 100,
         workers: 8,
+        quarantine: QuarantineLimits { streaks: 16, trusted: 6, blocked: 6 },
     }
 }
 
@@ -104,6 +105,9 @@ pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
         ("cuts", cuts()),
         ("workers without gaps", workers()),
         ("workers with windows", windows()),
+        ("suspects", suspects()),
+        ("dense, with suspects", dense_suspects()),
+        ("cleared", cleared()),
     ];
     images.extend(crafted::small());
     images
@@ -235,5 +239,62 @@ fn windows() -> Vec<u8> {
     told.hears(2, 0, [1, 2, 3]);
     told.hears(1 << 64, 1, [1000, 1020, 1022, 1025, 1030, 2100]);
     told.hears(3, 7, [u64::MAX - 2, u64::MAX]);
+    told.image()
+}
+
+fn rule(threshold: f32) -> Terms {
+    let rule = QuarantineTerms { threshold: Some(threshold), reports: 2, capacity: 9, now_millis: 1 << 40 };
+    Terms { decay_units: DAY, stamp: 7, model_version: 2, quarantine: Some(rule), ..Terms::default() }
+}
+
+/// Streaks, samples set aside by rows and by hand, trusted and blocked ids, with names and payloads.
+fn suspects() -> Vec<u8> {
+    let mut told = Told::new(PartitionSpec { named: true, ..spec(25, sampled(8)) });
+    for _ in 0..2 {
+        let mut rows = told.columns(0..40, score);
+        rows.names = rows.ids.iter().map(|id| "émile"[..[0, 2, 6][*id as usize % 3]].into()).collect();
+        rows.payloads = rows.ids.iter().map(|id| vec![*id as u8; *id as usize % 4].into()).collect();
+        rows.strata = rows.ids.iter().map(|id| (*id % 3) as u32).collect();
+        rows.groups = rows.ids.iter().map(|id| *id % 2).collect();
+        told.report(rows, rule(9.0));
+    }
+    let held: Vec<u64> = told.0.quarantined_page(None, 99).iter().map(|record| record.id).collect();
+    assert_eq!(held.len(), 9);
+    told.apply(Change::ReleaseQuarantined { ids: held[..3].to_vec(), trust: true });
+    let by_hand = (0..40).filter(|id| !held.contains(id)).take(3).collect();
+    told.apply(Change::SetAside { ids: by_hand, capacity: 20, decay_units: DAY, now_millis: 1 << 41 });
+    let names = vec!["a".into(), "".into()];
+    told.apply(Change::Block { ids: vec![39, held[4]], names });
+    let stats = told.0.stats();
+    assert_eq!((stats.trusted, stats.blocked), (3, 2));
+    assert!(stats.quarantined > 5 && stats.streaks > 0 && stats.quarantine_overflows > 0, "{stats:?}");
+    told.image()
+}
+
+fn dense_suspects() -> Vec<u8> {
+    let mut told = Told::new(spec(20, BackgroundSpec::Dense { ids: 1 << 20 }));
+    for _ in 0..2 {
+        let rows = told.columns(0..40, score);
+        told.report(rows, rule(11.0));
+    }
+    told.serve([1000, 1001], None);
+    let ids = vec![1, 1000, 70_000];
+    told.apply(Change::SetAside { ids, capacity: 20, decay_units: DAY, now_millis: 1 << 41 });
+    told.apply(Change::Block { ids: vec![3, 80_000], names: vec![] });
+    assert!(told.0.quarantined(70_000).is_some_and(|record| record.score.is_nan()));
+    told.image()
+}
+
+fn cleared() -> Vec<u8> {
+    let mut told = Told::new(spec(20, sampled(16)));
+    told.hears(1, 0, [1, 2, 5]);
+    for _ in 0..2 {
+        let rows = told.columns(0..100, score);
+        told.report(rows, rule(11.0));
+    }
+    told.apply(Change::Block { ids: vec![3], names: vec![] });
+    told.apply(Change::Clear);
+    assert_eq!((told.0.hard_len(), told.0.stats().workers), (0, 1));
+    told.scores(0..10, score);
     told.image()
 }

@@ -40,8 +40,10 @@ impl Body {
             BackgroundSpec::Sampled { size } => body.u8(0).u64(size as u64),
             BackgroundSpec::Dense { ids } => body.u8(1).u64(ids),
         };
-        // Hardness, names, seed of salts, serves that are remembered of ids that are stored nowhere, workers that are remembered.
+        // Hardness, names, seed of salts, serves that are remembered of ids that are stored nowhere, workers that are remembered; streaks,
+        // trusted and blocked ids that are.
         body.u8(0).u32(1e-3_f32.to_bits()).u8(0).u8(named.into()).u64(7).u64(1 << 24).u64(1 << 20);
+        body.u64(1 << 20).u64(1 << 20).u64(1 << 20);
         // Position, no fold, no attributes.
         body.u64(1).u8(0).u8(0);
         body
@@ -126,9 +128,20 @@ impl Body {
         self.u64(0).u64(0)
     }
 
+    /// A sample in quarantine without name, payload, key and threshold.
+    fn record(&mut self, id: u64, raw_score: f32, score: f32) {
+        self.u64(id).u32(raw_score.to_bits()).u32(score.to_bits()).u8(0).put(&[0; 22]).u8(0);
+        self.u32(1).u64(0).u8(0);
+    }
+
+    /// No overflow, streak, sample in quarantine, trusted or blocked id.
+    fn no_suspects(&mut self) -> &mut Self {
+        self.put(&[0; 40])
+    }
+
     fn done(&mut self) -> Vec<u8> {
-        // No serves of ids that are stored nowhere, and no workers.
-        self.u64(0).u64(0).sealed()
+        // No serves of ids that are stored nowhere, no suspects, and no workers.
+        self.u64(0).no_suspects().u64(0).sealed()
     }
 
     fn sealed(&mut self) -> Vec<u8> {
@@ -235,6 +248,15 @@ fn dense(after: impl FnOnce(&mut Body)) -> Vec<u8> {
     body.u64(0).sealed()
 }
 
+/// The image of a quarantine in a partition that holds nothing else.
+fn suspects(write: impl FnOnce(&mut Body)) -> Vec<u8> {
+    let mut body = Body::new(1 << 30, SAMPLED, false);
+    body.hard(&[], &[]).no_side_columns().background(0, |_, _| {}).no_leases().u64(0);
+    write(&mut body);
+    // No workers.
+    body.u64(0).sealed()
+}
+
 /// What a worker had applied, the first of it the highest sequence.
 enum Applied {
     Run(u64, u16),
@@ -244,7 +266,7 @@ enum Applied {
 /// The image of workers, each with a name in both halves, in a partition that holds nothing else.
 fn workers(workers: impl ExactSizeIterator<Item = (u64, Applied)>) -> Vec<u8> {
     let mut body = Body::new(1 << 30, DENSE, false);
-    body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).u64(workers.len() as u64);
+    body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).no_suspects().u64(workers.len() as u64);
     for (name, applied) in workers {
         body.u64(name).u64(name).u64(1);
         match applied {
@@ -316,7 +338,7 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
             dense(|out| {
                 out.u64(256);
                 (0..256).for_each(|id| _ = out.u64(id << 32));
-                out.no_leases().u64(0);
+                out.no_leases().u64(0).no_suspects();
             }),
         ),
         (
@@ -325,7 +347,7 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
             dense(|out| {
                 out.u64(32_769);
                 (0..32_769).for_each(|id| _ = out.u64(id << 16));
-                out.no_leases().u64(0);
+                out.no_leases().u64(0).no_suspects();
             }),
         ),
         (
@@ -334,7 +356,7 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
             dense(|out| {
                 out.u64(0).u64(n).u64(0);
                 (0..n).for_each(|id| _ = out.u64(16).u64(id).u8(0));
-                out.u64(0);
+                out.u64(0).no_suspects();
             }),
         ),
         (
@@ -343,7 +365,7 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
             dense(|out| {
                 out.u64(0).u64(n).u64(0);
                 (0..n).for_each(|id| _ = out.u64(16).u64(id).u8(7).u64(0).u64(id));
-                out.u64(0);
+                out.u64(0).no_suspects();
             }),
         ),
         (
@@ -352,6 +374,42 @@ pub(crate) fn costly() -> Vec<(&'static str, f64, Vec<u8>)> {
             dense(|out| {
                 out.u64(0).no_leases().u64(n);
                 (0..n).for_each(|id| _ = out.u64(id).put(&[1, 0]));
+                out.no_suspects();
+            }),
+        ),
+        (
+            "streaks",
+            2.5,
+            suspects(|out| {
+                out.u64(0).u64(n);
+                (0..n).for_each(|id| _ = out.u64(id).u32(1).u32(0).u8(0));
+                out.put(&[0; 24]);
+            }),
+        ),
+        (
+            "samples in quarantine",
+            6.0,
+            suspects(|out| {
+                out.put(&[0; 16]).u64(n);
+                (0..n).for_each(|id| out.record(id, SCORE, SCORE));
+                out.put(&[0; 16]);
+            }),
+        ),
+        (
+            "trusted ids",
+            2.5,
+            suspects(|out| {
+                out.put(&[0; 24]).u64(n);
+                (0..n).for_each(|id| _ = out.u64(id));
+                out.u64(0);
+            }),
+        ),
+        (
+            "blocked ids",
+            6.25,
+            suspects(|out| {
+                out.put(&[0; 32]).u64(n);
+                (0..n).for_each(|id| _ = out.u64(id).u8(0));
             }),
         ),
         (
@@ -376,7 +434,7 @@ fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
         one(Applied::Window(highest, words))
     };
     let two = || workers([(3, Applied::Run(5, 1)), (4, Applied::Run(5, 1))].into_iter());
-    // The last number of the spec.
+    // The last number of the spec but those of suspects.
     let remembered = |most: u64| {
         let mut image = two();
         image[64..72].copy_from_slice(&most.to_le_bytes());
@@ -408,6 +466,96 @@ fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
     wrong
 }
 
+/// Suspects that no operations lead to.
+fn wrong_suspects() -> Vec<(&'static str, Vec<u8>)> {
+    let mut wrong = Vec::new();
+    let mut add = |name: &'static str, is_wrong: bool, write: &dyn Fn(&mut Body)| {
+        let image = suspects(write);
+        assert_eq!(Partition::load(&image).is_err(), is_wrong, "{name}");
+        if is_wrong {
+            wrong.push((name, image));
+        }
+    };
+    let streak = |out: &mut Body, id, rows| _ = out.u64(id).u32(rows).u32(0).u8(0);
+    add("streaks", false, &|out| {
+        out.u64(0).u64(2);
+        streak(out, 5, 1);
+        streak(out, 3, 2);
+        out.put(&[0; 24]);
+    });
+    add("a streak twice", true, &|out| {
+        out.u64(0).u64(2);
+        streak(out, 5, 1);
+        streak(out, 5, 2);
+        out.put(&[0; 24]);
+    });
+    add("a streak of no rows", true, &|out| {
+        out.u64(0).u64(1);
+        streak(out, 5, 0);
+        out.put(&[0; 24]);
+    });
+    let records = |ids: &'static [u64]| {
+        move |out: &mut Body| {
+            out.put(&[0; 16]).u64(ids.len() as u64);
+            ids.iter().for_each(|id| out.record(*id, SCORE, SCORE));
+            out.put(&[0; 16]);
+        }
+    };
+    add("samples in quarantine", false, &records(&[3, 5]));
+    add("samples in quarantine, out of order", true, &records(&[5, 3]));
+    add("a sample twice in quarantine", true, &records(&[5, 5]));
+    for score in [f32::NAN, f32::INFINITY] {
+        add("a sample in quarantine whose score is no number", true, &|out| {
+            out.put(&[0; 16]).u64(1);
+            out.record(3, SCORE, score);
+            out.put(&[0; 16]);
+        });
+    }
+    add("a suspect in quarantine", true, &|out| {
+        out.u64(0).u64(1);
+        streak(out, 3, 1);
+        out.u64(1);
+        out.record(3, SCORE, SCORE);
+        out.put(&[0; 16]);
+    });
+    add("a blocked id in quarantine", true, &|out| {
+        out.put(&[0; 16]).u64(1);
+        out.record(3, SCORE, SCORE);
+        out.u64(0).u64(1).u64(3).u8(0);
+    });
+    add("a trusted id that is blocked", true, &|out| {
+        out.put(&[0; 24]).u64(1).u64(3).u64(1).u64(3).u8(0);
+    });
+    add("a trusted suspect", true, &|out| {
+        out.u64(0).u64(1);
+        streak(out, 3, 1);
+        out.u64(0).u64(1).u64(3).u64(0);
+    });
+    add("a blocked id with a payload", true, &|out| {
+        out.put(&[0; 32]).u64(1).u64(3).u8(2).u32(1).u8(9);
+    });
+    let stored = |out: &mut Body| {
+        out.hard(&[(7, Node::Leaf(1))], &[Row { id: 3, key: TOP }]).no_side_columns();
+        out.background(0, |_, _| {}).no_leases().u64(0);
+    };
+    let kept_out = |id: u64, blocked: bool| {
+        let mut body = Body::new(10, SAMPLED, false);
+        stored(&mut body);
+        if blocked {
+            body.put(&[0; 32]).u64(1).u64(id).u8(0);
+        } else {
+            body.put(&[0; 16]).u64(1).record(id, SCORE, SCORE);
+            body.put(&[0; 16]);
+        }
+        body.u64(0).sealed()
+    };
+    for blocked in [false, true] {
+        assert!(Partition::load(&kept_out(4, blocked)).is_ok());
+        wrong.push(("an id that is kept out, and stored", kept_out(3, blocked)));
+    }
+    wrong
+}
+
 /// Images with right checksums that no operations lead to.
 pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
     // A path that is longer than any that operations make: seven tables of a bit each.
@@ -416,7 +564,7 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         long = Node::Table(bits, vec![(0, long)]);
     }
     let rows: Vec<Row> = (0..70).map(|id| Row { id, key: TOP }).collect();
-    let mut zero = dense(|out| _ = out.u64(0).no_leases().u64(1).u64(3).put(&[0, 0]));
+    let mut zero = dense(|out| _ = out.u64(0).no_leases().u64(1).u64(3).put(&[0, 0]).no_suspects());
     Partition::reseal(&mut zero);
     let few = Node::Table(7, vec![(0, Node::Leaf(40))]);
     let generations = {
@@ -450,5 +598,6 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         ("generations without number", generations),
     ];
     wrong.extend(wrong_workers());
+    wrong.extend(wrong_suspects());
     wrong
 }

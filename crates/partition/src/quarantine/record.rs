@@ -1,0 +1,79 @@
+//! A sample that was set aside: all that it takes to put it back as it was.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+use crate::key::Key;
+
+/// A sample that was set aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quarantined {
+    /// The sample.
+    pub id: u64,
+    /// The string key of a `named` pool.
+    pub name: Option<Arc<str>>,
+    /// The score as last reported, which thresholds are compared with. NaN for a dense id that was not stored.
+    pub raw_score: f32,
+    /// The score that a release stores: less its reference, and under MAX or EMA of all reports. NaN as `raw_score` is.
+    pub score: f32,
+    /// Its key as a position of the decay clock, in key units: log2 of its weight + D at its last report. Unlike a key it does not wrap,
+    /// however long the sample is set aside. Of a sample that was outside the hard store when it was set aside by hand: its own key in
+    /// the background. `None`: a dense id that was not stored, and was not reported since.
+    pub key_units: Option<u64>,
+    /// Stamp of the last report.
+    pub stamp: u32,
+    /// Model version of the last report.
+    pub model_version: u32,
+    /// Serves since the last report.
+    pub serves: u16,
+    /// Its stratum.
+    pub stratum: u32,
+    /// Its group; 0: none.
+    pub group: u64,
+    /// Its payload, if any.
+    pub payload: Option<Bytes>,
+    /// The threshold that its rows were above; `None`: it was set aside by hand.
+    pub threshold: Option<f32>,
+    /// Rows above the threshold in a row when it was set aside.
+    pub reports: u32,
+    /// When it was set aside, Unix milliseconds.
+    pub set_aside_millis: u64,
+}
+
+impl Quarantined {
+    /// Bytes of what is attached to it.
+    pub(crate) fn attached_bytes(&self) -> usize {
+        self.name.as_ref().map_or(0, |name| name.len() + 16) + self.payload.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// The position of a key on the decay clock, which stands at `decay_units`, within 2^15 octaves of it.
+pub(crate) fn units_of(key: Key, decay_units: u64) -> u64 {
+    decay_units.wrapping_add_signed(key.since(Key::of_clock(decay_units)))
+}
+
+/// The key of a position, lifted to the floor of the last fold.
+pub(crate) fn key_at(key_units: u64, folded_units: Option<u64>) -> Key {
+    let is_below = |floor: &u64| (key_units.wrapping_sub(*floor) as i64) < 0;
+    Key::of_clock(folded_units.filter(is_below).unwrap_or(key_units))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::FOLD_BELOW_UNITS;
+
+    #[test]
+    fn a_key_comes_back_from_its_position_however_far_the_clock_has_gone() {
+        for (key, decay_units) in [(Key(5), 1_u64 << 32), (Key(u32::MAX - 5), 1 << 32), (Key(7), 0)] {
+            let units = units_of(key, decay_units);
+            assert_eq!(key_at(units, None), key);
+            assert_eq!(key_at(units, Some(units.wrapping_sub(1))), key);
+            // Around the circle of keys, where serial order would take it for a later one.
+            for floor in [units.wrapping_add(1), units.wrapping_add(3 << 32), units.wrapping_add(5 << 31)] {
+                assert_eq!(key_at(units, Some(floor)), Key::of_clock(floor));
+            }
+        }
+        assert_eq!(units_of(Key(1 << 20), (1 << 40) + FOLD_BELOW_UNITS), (1 << 40) + (1 << 20));
+    }
+}

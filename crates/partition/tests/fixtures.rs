@@ -133,6 +133,7 @@ fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives:
         model_version: number_of as u32 / 8,
         update,
         renew_after_rows: 400,
+        quarantine: None,
     };
     // Gaps, and now and then a resend.
     let sequence = 1 + number_of * 3 - number_of % 7;
@@ -189,6 +190,7 @@ fn samples_with_names() {
         salt_seed: 11,
         unstored_serves: 32,
         workers: 6,
+        quarantine: hardneg_partition::QuarantineLimits::default(),
     };
     SAMPLES.check("samples", &Partition::new(spec), log_of_samples(&spec, 900));
     let stats = Partition::load(&read("samples.end")).unwrap().stats();
@@ -208,6 +210,7 @@ fn a_dense_space_where_lower_is_harder() {
         salt_seed: 12,
         unstored_serves: 32,
         workers: 6,
+        quarantine: hardneg_partition::QuarantineLimits::default(),
     };
     SAMPLES.check("dense", &Partition::new(spec), log_of_samples(&spec, 600));
 }

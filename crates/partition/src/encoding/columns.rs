@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::hash::placement_hash;
 use crate::image::{ImageError, Reader, Writer};
 use crate::key::Key;
-use crate::op::{ScoreUpdate, Sender, Terms};
+use crate::op::{QuarantineTerms, ScoreUpdate, Sender, Terms};
 
 /// Which of the optional columns of some rows there are: a bit each, in an order that each kind of operation has for itself.
 pub(super) fn write_present(out: &mut Writer, columns: &[bool]) {
@@ -84,7 +84,8 @@ pub(super) fn read_payloads(body: &mut Reader<'_>, rows: usize) -> Result<Vec<By
 }
 
 pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
-    let Terms { decay_units, stamp, refuse_stale, model_version, update, renew_after_rows } = terms;
+    let Terms { decay_units, stamp, refuse_stale, model_version, update, renew_after_rows, quarantine } =
+        terms;
     out.u64(*decay_units);
     out.u32(*stamp);
     out.flag(*refuse_stale);
@@ -98,6 +99,28 @@ pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
         }
     }
     out.u64(*renew_after_rows);
+    out.flag(quarantine.is_some());
+    if let Some(QuarantineTerms { threshold, reports, capacity, now_millis }) = quarantine {
+        out.option(threshold.map(|threshold| threshold.to_bits().into()));
+        out.u32(*reports);
+        out.u64(*capacity);
+        out.u64(*now_millis);
+    }
+}
+
+fn read_quarantine(body: &mut Reader<'_>) -> Result<Option<QuarantineTerms>, ImageError> {
+    if !body.flag()? {
+        return Ok(None);
+    }
+    let threshold = match body.option()? {
+        None => None,
+        Some(bits) => match u32::try_from(bits).map(f32::from_bits) {
+            Ok(threshold) if threshold.is_finite() => Some(threshold),
+            _ => return Err(ImageError::Contradiction("a threshold that is no finite number")),
+        },
+    };
+    let (reports, capacity, now_millis) = (body.u32()?, body.u64()?, body.u64()?);
+    Ok(Some(QuarantineTerms { threshold, reports, capacity, now_millis }))
 }
 
 pub(super) fn read_terms(body: &mut Reader<'_>) -> Result<Terms, ImageError> {
@@ -116,6 +139,7 @@ pub(super) fn read_terms(body: &mut Reader<'_>) -> Result<Terms, ImageError> {
             _ => return Err(ImageError::Contradiction("a rule for re-reports of no kind")),
         },
         renew_after_rows: body.u64()?,
+        quarantine: read_quarantine(body)?,
     })
 }
 

@@ -13,6 +13,11 @@ const RELEASE: u8 = 3;
 const EXPIRE: u8 = 4;
 const REMOVE: u8 = 5;
 const FOLD: u8 = 6;
+const SET_ASIDE: u8 = 7;
+const RELEASE_QUARANTINED: u8 = 8;
+const BLOCK: u8 = 9;
+const UNBLOCK: u8 = 10;
+const CLEAR: u8 = 11;
 /// Bytes of a row without optional columns: an id, a key and a score.
 const ROW_BYTES: usize = 16;
 /// An id and a flag.
@@ -50,6 +55,27 @@ pub(super) fn write(out: &mut Writer, op: &Op) {
             out.u8(FOLD);
             out.u64(*floor_units);
         }
+        Change::SetAside { ids, capacity, decay_units, now_millis } => {
+            out.u8(SET_ASIDE);
+            columns::write_ids(out, ids);
+            [capacity, decay_units, now_millis].into_iter().for_each(|number| out.u64(*number));
+        }
+        Change::ReleaseQuarantined { ids, trust } => {
+            out.u8(RELEASE_QUARANTINED);
+            columns::write_ids(out, ids);
+            out.flag(*trust);
+        }
+        Change::Block { ids, names } => {
+            out.u8(BLOCK);
+            columns::write_ids(out, ids);
+            columns::write_present(out, &[!names.is_empty()]);
+            columns::write_names(out, names);
+        }
+        Change::Unblock { ids } => {
+            out.u8(UNBLOCK);
+            columns::write_ids(out, ids);
+        }
+        Change::Clear => out.u8(CLEAR),
     }
 }
 
@@ -67,17 +93,39 @@ pub(super) fn read(body: &mut Reader<'_>) -> Result<Op, ImageError> {
         EXPIRE => Change::Expire { now_millis: body.u64()? },
         REMOVE => Change::Remove { ids: columns::read_ids(body)? },
         FOLD => Change::Fold { floor_units: body.u64()? },
+        SET_ASIDE => Change::SetAside {
+            ids: columns::read_ids(body)?,
+            capacity: body.u64()?,
+            decay_units: body.u64()?,
+            now_millis: body.u64()?,
+        },
+        RELEASE_QUARANTINED => {
+            Change::ReleaseQuarantined { ids: columns::read_ids(body)?, trust: body.flag()? }
+        }
+        BLOCK => {
+            let ids = columns::read_ids(body)?;
+            let [names] = columns::read_present(body, ids.len())?;
+            Change::Block { ids, names: columns::read_names(body, names)? }
+        }
+        UNBLOCK => Change::Unblock { ids: columns::read_ids(body)? },
+        CLEAR => Change::Clear,
         _ => return Err(ImageError::Contradiction("a change of no kind")),
     };
     Ok(Op { position, change })
 }
 
 fn write_rows(out: &mut Writer, columns: &Columns, rows: Range<usize>) {
-    let Columns { hashes: _, ids, keys, scores, names, payloads, strata, groups } = columns;
+    let Columns { hashes: _, ids, keys, scores, names, payloads, strata, groups, raw_scores } = columns;
     out.u64(rows.len() as u64);
     columns::write_present(
         out,
-        &[!names.is_empty(), !payloads.is_empty(), !strata.is_empty(), !groups.is_empty()],
+        &[
+            !names.is_empty(),
+            !payloads.is_empty(),
+            !strata.is_empty(),
+            !groups.is_empty(),
+            !raw_scores.is_empty(),
+        ],
     );
     out.column(&ids[rows.clone()]);
     columns::write_keys(out, &keys[rows.clone()]);
@@ -85,12 +133,13 @@ fn write_rows(out: &mut Writer, columns: &Columns, rows: Range<usize>) {
     columns::write_names(out, of(names, rows.clone()));
     columns::write_payloads(out, of(payloads, rows.clone()));
     out.column(of(strata, rows.clone()));
-    out.column(of(groups, rows));
+    out.column(of(groups, rows.clone()));
+    out.column(of(raw_scores, rows));
 }
 
 fn read_rows(body: &mut Reader<'_>) -> Result<Columns, ImageError> {
     let rows = body.count(ROW_BYTES)?;
-    let [names, payloads, strata, groups] = columns::read_present(body, rows)?;
+    let [names, payloads, strata, groups, raw_scores] = columns::read_present(body, rows)?;
     let ids: Vec<u64> = body.column(rows)?.collect();
     Ok(Columns {
         hashes: columns::hashes(&ids),
@@ -101,6 +150,7 @@ fn read_rows(body: &mut Reader<'_>) -> Result<Columns, ImageError> {
         payloads: columns::read_payloads(body, payloads)?,
         strata: body.column(strata)?.collect(),
         groups: body.column(groups)?.collect(),
+        raw_scores: columns::read_scores(body, raw_scores)?,
     })
 }
 

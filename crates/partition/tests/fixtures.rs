@@ -13,8 +13,8 @@ use hardneg_partition::anchors::{
 use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
-    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, ScoreUpdate, Sender, ServeMark,
-    Source, Terms,
+    BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, QuarantineLimits, QuarantineTerms,
+    ScoreUpdate, Sender, ServeMark, Source, Terms,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,6 +104,11 @@ fn number(n: u64) -> u64 {
     background_hash(n, 3)
 }
 
+/// Rows set samples aside in the middle of a log, so that streaks begin, go on, and are forgotten.
+fn is_watched(number_of: u64) -> bool {
+    (8..55).contains(&number_of)
+}
+
 /// Reports of `rows` samples out of `ids`, at this many half-lives; every optional column is in some.
 fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives: u64) -> Op {
     let decay_units = DAY + half_lives * OCTAVE;
@@ -133,7 +138,13 @@ fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives:
         model_version: number_of as u32 / 8,
         update,
         renew_after_rows: 400,
-        quarantine: None,
+        // Three quarters of the scores are below it.
+        quarantine: is_watched(number_of).then_some(QuarantineTerms {
+            threshold: Some(12.0),
+            reports: 2,
+            capacity: 20,
+            now_millis: number_of * 1000,
+        }),
     };
     // Gaps, and now and then a resend.
     let sequence = 1 + number_of * 3 - number_of % 7;
@@ -161,6 +172,19 @@ fn log_of_samples(spec: &PartitionSpec, ids: u64) -> Vec<Op> {
             (0..most).map(|i| number(n * 7919 + salt * 131 + i) % ids).collect()
         };
         let change = match n % 6 {
+            0 if n % 4 == 0 => Change::SetAside {
+                ids: some(4, 6),
+                capacity: 20,
+                decay_units: DAY + half_lives * OCTAVE,
+                now_millis: n * 1000,
+            },
+            1 if n % 4 == 1 => Change::ReleaseQuarantined { ids: some(4, 300), trust: n % 8 == 1 },
+            2 if n % 4 == 0 => {
+                let ids = some(5, 4);
+                let name = |id: &u64| format!("sample {id}").into();
+                Change::Block { names: ids.iter().filter(|_| spec.named).map(name).collect(), ids }
+            }
+            3 if n % 4 == 1 => Change::Unblock { ids: some(5, 2) },
             0 => Change::Release { ids: some(1, 8) },
             1 => Change::Expire { now_millis: n * 900 },
             2 => Change::Remove { ids: some(2, 5) },
@@ -190,11 +214,16 @@ fn samples_with_names() {
         salt_seed: 11,
         unstored_serves: 32,
         workers: 6,
-        quarantine: hardneg_partition::QuarantineLimits::default(),
+        quarantine: QuarantineLimits { streaks: 16, trusted: 40, blocked: 40 },
     };
     SAMPLES.check("samples", &Partition::new(spec), log_of_samples(&spec, 900));
     let stats = Partition::load(&read("samples.end")).unwrap().stats();
-    let has_all = stats.hard == 150 && stats.generations > 1 && stats.leased > 0 && stats.workers == 6;
+    let has_all = stats.hard > 100
+        && stats.generations > 1
+        && stats.leased > 0
+        && stats.workers == 6
+        && stats.quarantined > 0
+        && stats.blocked > 0;
     assert!(has_all, "the log comes by all that an image may hold: {stats:?}");
 }
 
@@ -210,7 +239,7 @@ fn a_dense_space_where_lower_is_harder() {
         salt_seed: 12,
         unstored_serves: 32,
         workers: 6,
-        quarantine: hardneg_partition::QuarantineLimits::default(),
+        quarantine: QuarantineLimits { streaks: 16, trusted: 40, blocked: 40 },
     };
     SAMPLES.check("dense", &Partition::new(spec), log_of_samples(&spec, 600));
 }

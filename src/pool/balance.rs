@@ -1,5 +1,6 @@
 //! Limits on what of a batch may be of one stratum or group (METHODS 8, DECISIONS 9).
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 use super::error::Violation;
@@ -8,7 +9,7 @@ use super::error::Violation;
 pub const STRATUM_CAPS_MAX: usize = 1024;
 
 /// The limit of one stratum.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StratumLimit {
     /// A share of the batch asked for, 0 ..= 1; rounded down, but at least 1 unless it is 0.
     Fraction(f64),
@@ -30,7 +31,7 @@ impl StratumLimit {
 }
 
 /// Limits on strata and groups, over both sources; the default limits nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Balance {
     /// The most of any stratum, a share over 0 and at most 1; 0: no limit.
     pub max_stratum_fraction: f64,

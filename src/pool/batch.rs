@@ -1,18 +1,20 @@
 //! A request for a mined batch, and the batch.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::filtered::FilterCounts;
 use super::policy::{Policy, PolicyOverrides};
+use super::remembered::{byte_strings, column, optional_column, optional_texts, sources, text};
 use super::report::Ids;
 
 /// Largest batch (DECISIONS 24).
 pub const BATCH_SIZE_MAX: u32 = 65_536;
 
 /// A request for one batch.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MineRequest {
     /// Samples wanted, 1 ..= 65,536.
     pub batch_size: u32,
@@ -37,7 +39,7 @@ pub struct MineRequest {
 }
 
 /// A training step in which every rank gets its own share (METHODS 7).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// The round.
     pub number: u64,
@@ -46,6 +48,7 @@ pub struct Round {
     /// Ranks.
     pub world_size: u32,
     /// The training run.
+    #[serde(with = "text")]
     pub run_id: Arc<str>,
 }
 
@@ -68,7 +71,7 @@ impl MineRequest {
 }
 
 /// Waiting for a pool to fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// Hard samples needed.
     pub min_size: u64,
@@ -79,7 +82,7 @@ pub struct Wait {
 pub use crate::store::Source;
 
 /// What mean(w f) over a batch estimates (DECISIONS 1, 4, 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Estimand {
     /// The mean over all ids.
     All,
@@ -94,7 +97,7 @@ pub enum Estimand {
 }
 
 /// Why weights are approximate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Approximation {
     /// The race was cut short at a limit of the server.
     ScanLimit,
@@ -107,7 +110,7 @@ pub enum Approximation {
 }
 
 /// Sizes of a pool at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSizes {
     /// |S|.
     pub hard: u64,
@@ -124,31 +127,43 @@ pub struct PoolSizes {
 }
 
 /// A mined batch: columns of n rows, no id twice.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MinedBatch {
     /// The samples (integer ids, or hashes where `names` is set).
+    #[serde(with = "column")]
     pub ids: Vec<u64>,
     /// String keys of a named pool.
+    #[serde(with = "optional_texts")]
     pub names: Option<Vec<Arc<str>>>,
     /// Raw scores; NaN for a dense id never reported.
+    #[serde(with = "column")]
     pub scores: Vec<f32>,
     /// After beta and normalization; `None` where the estimand is None.
+    #[serde(with = "optional_column")]
     pub importance_weights: Option<Vec<f32>>,
     /// pi_i; `None` where the estimand is None.
+    #[serde(with = "optional_column")]
     pub inclusion_probabilities: Option<Vec<f32>>,
     /// Which source each came from.
+    #[serde(with = "sources")]
     pub sources: Vec<Source>,
     /// Seconds or steps since the report; NaN if never reported.
+    #[serde(with = "column")]
     pub ages: Vec<f32>,
     /// Versions of the reports' models.
+    #[serde(with = "column")]
     pub model_versions: Vec<u32>,
     /// Serves since the report, this one included.
+    #[serde(with = "column")]
     pub serves: Vec<u32>,
     /// Strata.
+    #[serde(with = "column")]
     pub strata: Vec<u32>,
     /// Groups; 0: none.
+    #[serde(with = "column")]
     pub groups: Vec<u64>,
     /// One a row, or empty when the pool keeps none.
+    #[serde(with = "byte_strings")]
     pub payloads: Vec<Bytes>,
     /// What the weights estimate.
     pub estimand: Estimand,

@@ -1,10 +1,12 @@
 //! Policies that change with the training step: schedules and the warm-up (Platanios et al. 2019).
 
+use serde::{Deserialize, Serialize};
+
 use super::error::Violation;
 use super::policy::{ALPHA_MAX, Policy, PolicyOverrides, Window};
 
 /// The shape of a [`Schedule`]; x is the share of the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// from + (to - from) x.
     Linear,
@@ -13,7 +15,7 @@ pub enum Shape {
 }
 
 /// A value over steps: `from` until `begin_step`, `to` from `end_step` on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// How it gets from one to the other.
     pub shape: Shape,
@@ -67,7 +69,7 @@ impl Schedule {
 }
 
 /// Fields of a policy that change with the step.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Curriculum {
     /// Before this step batches are uniform.
     pub warmup_steps: u64,

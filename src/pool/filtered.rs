@@ -1,5 +1,6 @@
 //! How many candidates each filter turned away (METHODS 4 has their order).
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! filters {
@@ -9,7 +10,7 @@ macro_rules! filters {
         pub enum Reason { $($(#[$doc])* $reason,)* }
 
         /// Candidates turned away, by the first filter that did.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct FilterCounts {
             $($(#[$doc])* pub $field: u64,)*
             /// Background negatives that a score filter passed, having no score for the anchor: turned away by none.

@@ -53,7 +53,7 @@ impl Pool {
         if request.request_id.is_empty() {
             return mining.await.map(Arc::new);
         }
-        self.house.replay.get_or_mine(self.uid, &request, mining).await
+        self.house.replay.get_or_mine(self.uid, &request, || self.clock.now_millis(), mining).await
     }
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {

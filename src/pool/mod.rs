@@ -20,6 +20,7 @@ mod mining;
 pub mod policy;
 pub mod quarantine;
 pub mod registry;
+mod remembered;
 mod replay;
 pub mod report;
 mod reporting;

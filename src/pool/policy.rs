@@ -1,5 +1,7 @@
 //! How a batch is chosen: the policy, what a request overrides of it, and its ranges.
 
+use serde::{Deserialize, Serialize};
+
 use super::balance::Balance;
 use super::curriculum::Curriculum;
 use super::error::Violation;
@@ -10,7 +12,7 @@ pub const ALPHA_MAX: f64 = 16.0;
 pub const WINDOWS_MAX: usize = 16;
 
 /// How hard samples are chosen (METHODS 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Strategy {
     /// The largest keys.
     Top,
@@ -26,7 +28,7 @@ pub enum Strategy {
 }
 
 /// How importance weights are scaled (DECISIONS 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Normalization {
     /// mean(w f) is the estimate.
     #[default]
@@ -38,7 +40,7 @@ pub enum Normalization {
 }
 
 /// What happens with too few hard samples (DECISIONS 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shortfall {
     /// A smaller batch with the mixture asked for.
     Short,
@@ -50,7 +52,7 @@ pub enum Shortfall {
 }
 
 /// A condition on hard samples. Bounds are inclusive, but a rank's `max`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Window {
     /// By raw score.
     Score {
@@ -90,7 +92,7 @@ pub enum Window {
 }
 
 /// A policy, complete.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// How hard samples are chosen.
     pub strategy: Strategy,
@@ -153,7 +155,7 @@ impl Policy {
 }
 
 /// What a pool or a request says of its policy; what it leaves open comes from below.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct PolicyOverrides {
     /// See [`Policy`].
     pub strategy: Option<Strategy>,

@@ -29,7 +29,7 @@ impl Registry {
     /// No pools yet.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
-        let house = Arc::new(House::new(&limits));
+        let house = Arc::new(House::new(&limits, &*engine));
         Arc::new(Self {
             pools: DashMap::new(),
             creating: tokio::sync::Mutex::new(()),

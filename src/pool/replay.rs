@@ -1,40 +1,61 @@
 //! Batches remembered by request_id, so that a retried mine returns the same one (DECISIONS 17).
 
-use moka::policy::EvictionPolicy;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::batch::{MineRequest, MinedBatch};
 use super::error::PoolError;
+use super::remembered::Remembered;
 use super::spec::Limits;
+use crate::store::put_once::{PutOnce, Space, Term};
 
-type Remembered = (Arc<MineRequest>, Arc<MinedBatch>);
+/// The request and its batch, once there is one.
+type Reply = tokio::sync::Mutex<Option<(Arc<MineRequest>, Arc<MinedBatch>)>>;
 
-/// Of all pools of a server; bounded in bytes and in time. Concurrent requests of one id mine once.
+/// Replies of all pools of a server. The bytes are remembered by the engine; here those wait that ask for what is being mined, so that
+/// concurrent requests of one id mine once.
 #[derive(Debug)]
 pub(super) struct Replay {
-    /// By pool uid and request_id.
-    batches: moka::future::Cache<(u64, String), Remembered>,
+    /// Requests under way, by pool uid and request_id.
+    under_way: Mutex<HashMap<Arc<[u8]>, Arc<Reply>>>,
+    once: Arc<dyn PutOnce>,
+    ttl: Duration,
+}
+
+/// A request under way: the last of its id takes the entry with it.
+struct Entered<'a> {
+    replay: &'a Replay,
+    name: Arc<[u8]>,
+    reply: Arc<Reply>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // The map's and this one's. Whoever enters does so under the lock.
+        let mut under_way = self.replay.under_way.lock();
+        if Arc::strong_count(&self.reply) == 2 {
+            under_way.remove(&self.name);
+        }
+    }
 }
 
 impl Replay {
-    /// Empty.
-    #[must_use]
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            batches: moka::future::Cache::builder()
-                .time_to_live(limits.request_id_ttl)
-                .max_capacity(limits.mine_cache_bytes)
-                .weigher(|_, (request, batch): &Remembered| {
-                    u32::try_from(request.size_bytes() + batch.size_bytes()).unwrap_or(u32::MAX)
-                })
-                // Not the default, which would rather forget the newest.
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
-        }
+    /// Nothing is under way.
+    pub(super) fn new(limits: &Limits, once: Arc<dyn PutOnce>) -> Self {
+        Self { under_way: Mutex::default(), once, ttl: limits.request_id_ttl }
     }
 
-    /// The batch remembered under the request's id, else the one that `mine` makes.
+    fn enter(&self, pool_uid: u64, request_id: &str) -> Entered<'_> {
+        let name: Arc<[u8]> = [&pool_uid.to_le_bytes(), request_id.as_bytes()].concat().into();
+        let reply = self.under_way.lock().entry(name.clone()).or_default().clone();
+        Entered { replay: self, name, reply }
+    }
+
+    /// The batch remembered under the request's id, else the one that `mine` makes. `now_millis` reads the pool's clock.
     ///
     /// # Errors
     /// `Invalid` when the id was used for another request; what `mine` returns, which is not remembered.
@@ -42,19 +63,52 @@ impl Replay {
         &self,
         pool_uid: u64,
         request: &MineRequest,
+        now_millis: impl Fn() -> u64,
         mine: impl Future<Output = Result<MinedBatch, PoolError>>,
     ) -> Result<Arc<MinedBatch>, PoolError> {
-        let remembered = self
-            .batches
-            .try_get_with((pool_uid, request.request_id.clone()), async {
-                mine.await.map(|batch| (Arc::new(request.clone()), Arc::new(batch)))
-            })
-            .await;
-        match remembered {
-            Ok((first, batch)) if *first == *request => Ok(batch),
-            Ok(_) => Err(PoolError::invalid("request_id", "was used for another request within its time")),
-            // Several callers may share one failure.
-            Err(error) => Err(Arc::unwrap_or_clone(error)),
+        let entered = self.enter(pool_uid, &request.request_id);
+        // Waits for who mines. Should they go away before they have, this one mines.
+        let mut reply = entered.reply.lock().await;
+        let (first, batch) = match &*reply {
+            Some(known) => known.clone(),
+            None => {
+                let known = self.remembered_or_mined(&entered.name, request, now_millis, mine).await?;
+                reply.insert(known).clone()
+            }
+        };
+        if *first == *request {
+            Ok(batch)
+        } else {
+            Err(PoolError::invalid("request_id", "was used for another request within its time"))
         }
     }
+
+    async fn remembered_or_mined(
+        &self,
+        name: &[u8],
+        request: &MineRequest,
+        now_millis: impl Fn() -> u64,
+        mine: impl Future<Output = Result<MinedBatch, PoolError>>,
+    ) -> Result<(Arc<MineRequest>, Arc<MinedBatch>), PoolError> {
+        let first = match self.once.get(Space::Replies, name, now_millis()).await? {
+            Some(first) => first,
+            None => {
+                let batch = mine.await?;
+                let bytes = Remembered::encode(request, &batch)?;
+                let term = Term { now_millis: now_millis(), ttl: self.ttl };
+                let first = self.once.put_once(Space::Replies, name, bytes.clone(), term).await?;
+                if first == bytes {
+                    return Ok((Arc::new(request.clone()), Arc::new(batch)));
+                }
+                // Another server was first: both answer with its batch.
+                first
+            }
+        };
+        let Remembered { request, batch } = Remembered::decode(&first)?;
+        Ok((Arc::new(request), Arc::new(batch)))
+    }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

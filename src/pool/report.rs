@@ -1,18 +1,21 @@
 //! A batch of reported scores, and what became of it.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
+
+use super::remembered::{column, texts};
 
 use super::runs::Entry;
 
 /// Sample ids of either kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ids {
     /// Integer ids.
-    U64(Vec<u64>),
+    U64(#[serde(with = "column")] Vec<u64>),
     /// String keys.
-    Names(Vec<Arc<str>>),
+    Names(#[serde(with = "texts")] Vec<Arc<str>>),
 }
 
 impl Ids {

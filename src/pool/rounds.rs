@@ -1,9 +1,10 @@
 //! Rounds: one draw for all ranks of a training step, dealt so that their shares are disjoint, equal in size and equally
 //! hard (METHODS 7, DECISIONS 21).
 //!
-//! A round is drawn once, by whichever rank asks first, in a task of its own: a caller that goes away stops nothing. Its
-//! batch is kept once, and each rank's answer is made from its places in it. What has been forgotten is never drawn
-//! again: of each run the highest forgotten round is remembered, and all up to it are over.
+//! A round is drawn once, by whichever rank asks first, in a task of its own: a caller that goes away stops nothing. Those who
+//! ask meanwhile wait here and share the draw; who asks later reads its bytes, which the engine remembers, and makes its answer from
+//! its places in them. What has been forgotten is never drawn again: of each run the highest forgotten round is remembered, and all up
+//! to it are over.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use super::batch::{MineRequest, MinedBatch, Round};
 use super::core::Pool;
 use super::error::{PoolError, Violation};
 use super::executor;
+use super::remembered::Remembered;
 use super::runs::{RUN_ID_BYTES_MAX, run_id_violation};
 use super::sampler::Draws;
 use super::spec::Limits;
 use super::stats::Counters;
+use crate::store::put_once::{Space, Term};
 
 /// Most ranks of a round.
 pub const WORLD_SIZE_MAX: u32 = 65_536;
@@ -34,6 +37,8 @@ type Outcome = Result<Arc<Dealt>, PoolError>;
 /// A round that has been drawn.
 #[derive(Debug)]
 pub(super) struct Dealt {
+    /// The first request.
+    request: MineRequest,
     batch: MinedBatch,
     /// Rows of rank r: `places[r * share .. (r + 1) * share]`.
     places: Vec<u32>,
@@ -43,7 +48,7 @@ pub(super) struct Dealt {
 impl Dealt {
     /// Deals a batch, which is in order of hardness: each stripe of `world_size` rows goes to the ranks by a permutation of
     /// its own.
-    fn new(batch: MinedBatch, world_size: u32, seed: u64) -> Self {
+    fn new(Remembered { request, batch }: Remembered, world_size: u32, seed: u64) -> Self {
         let world = world_size as usize;
         let share = batch.ids.len() / world;
         let mut draws = Draws::new(seed);
@@ -57,18 +62,19 @@ impl Dealt {
                 places[rank * share + stripe] = (stripe * world) as u32 + offset;
             }
         }
-        Self { batch, places, share }
+        Self { request, batch, places, share }
     }
 
-    fn share_of(&self, request: &MineRequest, round: &Round) -> MinedBatch {
+    /// The rows of a rank.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` where the request differs from the first one, which another server may have had.
+    fn share_of(&self, request: &MineRequest, round: &Round) -> Result<MinedBatch, PoolError> {
+        check_same(&self.request, request, round)?;
         let first = round.rank as usize * self.share;
         let mut rows = self.batch.rows(&self.places[first..first + self.share], request.batch_size);
         rows.round = Some(round.clone());
-        rows
-    }
-
-    fn size_bytes(&self) -> usize {
-        self.batch.size_bytes() + self.places.len() * 4
+        Ok(rows)
     }
 }
 
@@ -76,6 +82,13 @@ impl Dealt {
 struct RoundKey {
     run_id: Arc<str>,
     number: u64,
+}
+
+impl RoundKey {
+    /// What the engine remembers the round under.
+    fn name(&self, pool_uid: u64) -> Vec<u8> {
+        [&pool_uid.to_le_bytes()[..], &self.number.to_le_bytes(), self.run_id.as_bytes()].concat()
+    }
 }
 
 #[derive(Debug)]
@@ -88,7 +101,11 @@ struct Entry {
 #[derive(Debug)]
 enum Stage {
     Drawing(watch::Receiver<Option<Outcome>>),
-    Kept { dealt: Arc<Dealt>, bytes: usize, since_millis: u64 },
+    /// The engine remembers it.
+    Kept {
+        bytes: usize,
+        since_millis: u64,
+    },
 }
 
 /// What is remembered of a run beside its rounds.
@@ -117,6 +134,8 @@ struct State {
     kept: BTreeMap<u64, u64>,
     bytes: usize,
     serial: u64,
+    /// Names of rounds that were forgotten here, which the engine is still to be told of.
+    forgotten: Vec<Vec<u8>>,
 }
 
 /// The rounds of all pools of a server; bounded per pool, in time and in bytes.
@@ -129,7 +148,7 @@ pub(super) struct Rounds {
 }
 
 enum Found {
-    Kept(Arc<Dealt>),
+    Kept,
     Drawing(watch::Receiver<Option<Outcome>>),
     /// The caller is to draw it.
     Begun(watch::Sender<Option<Outcome>>),
@@ -164,7 +183,7 @@ impl Rounds {
             }
             return Ok(match &entry.stage {
                 Stage::Drawing(done) => Found::Drawing(done.clone()),
-                Stage::Kept { dealt, .. } => Found::Kept(dealt.clone()),
+                Stage::Kept { .. } => Found::Kept,
             });
         }
         rounds.make_room_for_run(&round.run_id);
@@ -180,16 +199,15 @@ impl Rounds {
         Ok(Found::Begun(done))
     }
 
-    /// Keeps a round that has been drawn, and forgets what has no room beside it.
-    fn keep(&self, pool: u64, key: &RoundKey, dealt: Arc<Dealt>, now_millis: u64) {
+    /// Keeps a round that has been drawn, of so many bytes, and forgets what has no room beside it.
+    fn keep(&self, pool: u64, key: &RoundKey, bytes: usize, now_millis: u64) {
         let mut state = self.state.lock();
         state.serial += 1;
         let serial = state.serial;
         // A pool that was deleted meanwhile has no entry left.
         let Some(rounds) = state.pools.get_mut(&pool) else { return };
         let Some(entry) = rounds.rounds.get_mut(key) else { return };
-        let bytes = dealt.size_bytes() + entry.request.size_bytes();
-        entry.stage = Stage::Kept { dealt, bytes, since_millis: now_millis };
+        entry.stage = Stage::Kept { bytes, since_millis: now_millis };
         rounds.kept.insert(serial, key.clone());
         let surplus = rounds.kept.len().saturating_sub(self.rounds_max);
         let oldest: Vec<u64> = rounds.kept.keys().take(surplus).copied().collect();
@@ -214,6 +232,22 @@ impl Rounds {
         }
     }
 
+    /// A round that is kept has gone from the engine, which has bounds of its own: it is forgotten here too.
+    fn lose(&self, pool: u64, key: &RoundKey) {
+        let mut state = self.state.lock();
+        let kept = state.pools.get(&pool).map(|rounds| &rounds.kept);
+        let serial =
+            kept.and_then(|kept| kept.iter().find(|(_, other)| *other == key)).map(|(serial, _)| *serial);
+        if let Some(serial) = serial {
+            state.forget(serial);
+        }
+    }
+
+    /// Names of rounds that were forgotten since the last call.
+    fn take_forgotten(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.state.lock().forgotten)
+    }
+
     /// Forgets what is too old; to be called now and then, so that idle pools hold nothing.
     pub(super) fn expire(&self, now_millis: u64) {
         self.state.lock().expire(now_millis, self.ttl_millis);
@@ -223,8 +257,9 @@ impl Rounds {
     pub(super) fn close(&self, pool: u64) {
         let mut state = self.state.lock();
         let Some(rounds) = state.pools.remove(&pool) else { return };
-        for serial in rounds.kept.keys() {
+        for (serial, key) in &rounds.kept {
             state.kept.remove(serial);
+            state.forgotten.push(key.name(pool));
         }
         for entry in rounds.rounds.values() {
             if let Stage::Kept { bytes, .. } = entry.stage {
@@ -255,6 +290,7 @@ impl State {
         let Some(pool) = self.kept.remove(&serial) else { return };
         let Some(rounds) = self.pools.get_mut(&pool) else { return };
         let Some(key) = rounds.kept.remove(&serial) else { return };
+        self.forgotten.push(key.name(pool));
         if let Some(Entry { stage: Stage::Kept { bytes, .. }, .. }) = rounds.rounds.remove(&key) {
             self.bytes -= bytes;
         }
@@ -295,20 +331,48 @@ struct Drawing {
 
 impl Drawing {
     async fn draw(mut self, request: Arc<MineRequest>, round: Round, patience: Patience) {
-        let drawn = self.pool.mine_once(&self.pool.spec(), &request, patience).await;
-        let outcome = drawn.map(|batch| {
-            Counters::add(&self.pool.counters.rounds, 1);
-            Arc::new(Dealt::new(batch, round.world_size, seed(self.pool.uid, &round)))
-        });
-        if let Ok(dealt) = &outcome {
-            let now = self.pool.clock.now_millis();
-            self.pool.house.rounds.keep(self.pool.uid, &self.key, dealt.clone(), now);
-            self.kept = true;
-        } else {
-            // Before anybody hears of it, so that who tries again begins anew.
-            self.give_up();
-        }
+        let outcome = match self.remembered_or_drawn(request, patience).await {
+            Ok((round_batch, bytes)) => {
+                let now = self.pool.clock.now_millis();
+                self.pool.house.rounds.keep(self.pool.uid, &self.key, bytes, now);
+                self.kept = true;
+                Ok(Arc::new(Dealt::new(round_batch, round.world_size, seed(self.pool.uid, &round))))
+            }
+            Err(error) => {
+                // Before anybody hears of it, so that who tries again begins anew.
+                self.give_up();
+                Err(error)
+            }
+        };
         self.done.send_replace(Some(outcome));
+        let _ = self.pool.tell_of_forgotten_rounds().await;
+    }
+
+    /// The round's batch, and the size of what is remembered of it.
+    async fn remembered_or_drawn(
+        &self,
+        request: Arc<MineRequest>,
+        patience: Patience,
+    ) -> Result<(Remembered, usize), PoolError> {
+        let (pool, once) = (&self.pool, &self.pool.house.once);
+        let name = self.key.name(pool.uid);
+        let first = match once.get(Space::Rounds, &name, pool.clock.now_millis()).await? {
+            // Another server has drawn it.
+            Some(first) => first,
+            None => {
+                let batch = pool.mine_once(&pool.spec(), &request, patience).await?;
+                Counters::add(&pool.counters.rounds, 1);
+                let bytes = Remembered::encode(&request, &batch)?;
+                let term = Term { now_millis: pool.clock.now_millis(), ttl: pool.limits.round_ttl };
+                let first = once.put_once(Space::Rounds, &name, bytes.clone(), term).await?;
+                if first == bytes {
+                    return Ok((Remembered { request: Arc::unwrap_or_clone(request), batch }, bytes.len()));
+                }
+                // Another server was quicker: all ranks have its batch.
+                first
+            }
+        };
+        Ok((Remembered::decode(&first)?, first.len()))
     }
 
     fn give_up(&mut self) {
@@ -327,8 +391,30 @@ impl Drop for Drawing {
 
 impl Pool {
     /// Forgets rounds that are too old; to be called now and then.
-    pub(super) fn forget_old_rounds(&self) {
-        self.house.rounds.expire(self.clock.now_millis());
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(super) async fn forget_old_rounds(&self) -> Result<(), PoolError> {
+        let now_millis = self.clock.now_millis();
+        self.house.rounds.expire(now_millis);
+        self.house.once.expire(now_millis).await?;
+        self.tell_of_forgotten_rounds().await
+    }
+
+    /// Tells the engine which rounds were forgotten here.
+    async fn tell_of_forgotten_rounds(&self) -> Result<(), PoolError> {
+        let forgotten = self.house.rounds.take_forgotten();
+        Ok(self.house.once.forget(Space::Rounds, &forgotten).await?)
+    }
+
+    /// A round that is kept, dealt again; `None`: it has gone.
+    async fn kept_round(&self, key: &RoundKey, round: &Round) -> Result<Option<Dealt>, PoolError> {
+        let name = key.name(self.uid);
+        let Some(bytes) = self.house.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
+            self.house.rounds.lose(self.uid, key);
+            return Ok(None);
+        };
+        Ok(Some(Dealt::new(Remembered::decode(&bytes)?, round.world_size, seed(self.uid, round))))
     }
 
     /// One rank's share of its round.
@@ -343,17 +429,19 @@ impl Pool {
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
         let rounds = &self.house.rounds;
+        let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
         loop {
             let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
-                Found::Kept(dealt) => {
+                Found::Kept => {
+                    // What has gone is over, which the next look tells.
+                    let Some(dealt) = self.kept_round(&key, round).await? else { continue };
                     Counters::add(&self.counters.round_replays, 1);
-                    return Ok(dealt.share_of(request, round));
+                    return dealt.share_of(request, round);
                 }
                 Found::Drawing(outcome) => (outcome, false, Some(self.house.admission.wait()?)),
                 Found::Begun(done) => {
                     let outcome = done.subscribe();
-                    let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
-                    let drawing = Drawing { pool: self.clone(), key, done, kept: false };
+                    let drawing = Drawing { pool: self.clone(), key: key.clone(), done, kept: false };
                     let drawing = drawing.draw(request.clone(), round.clone(), patience);
                     executor::begin(drawing);
                     (outcome, true, None)
@@ -368,7 +456,7 @@ impl Pool {
                     if !begun {
                         Counters::add(&self.counters.round_replays, 1);
                     }
-                    return Ok(dealt.share_of(request, round));
+                    return dealt.share_of(request, round);
                 }
                 // Whoever began it had no patience; a stream has.
                 Some(Err(PoolError::Exhausted { .. })) if !begun && patience == Patience::Queue => {}

@@ -111,9 +111,10 @@ async fn dealing_is_fair_and_the_same_again() {
     let batch = pool.mine(MineRequest { batch_size: 100, ..MineRequest::default() }, Patience::Refuse).await;
     let batch = Arc::unwrap_or_clone(batch.unwrap());
     let (world, seed) = (5, 11);
-    let dealt = Dealt::new(batch.clone(), world, seed);
-    assert_eq!(Dealt::new(batch.clone(), world, seed).places, dealt.places);
-    assert_ne!(Dealt::new(batch, world, seed + 1).places, dealt.places);
+    let known = || Remembered { request: MineRequest::default(), batch: batch.clone() };
+    let dealt = Dealt::new(known(), world, seed);
+    assert_eq!(Dealt::new(known(), world, seed).places, dealt.places);
+    assert_ne!(Dealt::new(known(), world, seed + 1).places, dealt.places);
     let all: HashSet<u32> = dealt.places.iter().copied().collect();
     assert_eq!((all.len(), dealt.places.len()), (100, 100));
     for share in dealt.places.chunks(20) {

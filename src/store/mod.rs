@@ -8,10 +8,15 @@
 //! - the **background** R: of each partition a uniform sample of all its distinct ids, with its own p (ESTIMATORS 1).
 
 pub mod anchored;
+#[cfg(test)]
+mod conformance;
 pub mod layout;
 pub mod local;
 #[cfg(test)]
 pub mod naive;
+#[cfg(test)]
+mod naive_put_once;
+pub mod put_once;
 #[cfg(test)]
 pub(crate) mod recorded;
 mod select;
@@ -33,6 +38,7 @@ use hash::{background_hash, placement_hash};
 use key::{Hardness, Key};
 use layout::partition_of;
 use place::Place;
+use put_once::{PutOnce, PutOnceLimits};
 
 /// What a store must know of its pool. Validated by the pool.
 #[derive(Clone, Debug)]
@@ -447,4 +453,6 @@ pub trait Engine: Send + Sync + 'static {
     async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError>;
     /// Makes an empty store of anchors.
     async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError>;
+    /// Opens what is remembered under names, of all pools.
+    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce>;
 }

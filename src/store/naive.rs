@@ -11,6 +11,8 @@ use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::key::Key;
 use super::layout::partition_of;
+use super::naive_put_once::NaivePutOnce;
+use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
     Engine, Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
@@ -31,6 +33,10 @@ impl Engine for NaiveEngine {
 
     async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
         super::local::LocalEngine::new().open_anchors(spec).await
+    }
+
+    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
+        Arc::new(NaivePutOnce::new(limits))
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::naive::NaiveEngine;
+use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender,
     ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
@@ -99,5 +100,9 @@ impl<F: Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static> Engine for
 
     async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
         NaiveEngine.open_anchors(spec).await
+    }
+
+    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
+        NaiveEngine.open_put_once(limits)
     }
 }

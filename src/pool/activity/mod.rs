@@ -122,7 +122,7 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn tick(&self) -> Result<(), PoolError> {
-        self.forget_old_rounds();
+        self.forget_old_rounds().await?;
         let recorder = self.recorder();
         let counters = self.counters();
         let level = self.level().await?;

@@ -3,6 +3,7 @@
 mod anchors;
 mod cells;
 mod machine;
+mod put_once;
 mod queue;
 mod read;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
+use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, ApplyCounts, BLOCKED_MAX, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place,
     ReportBatch, Row, STREAKS_MAX, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError,
@@ -51,6 +53,10 @@ impl Engine for LocalEngine {
 
     async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
         Ok(Arc::new(Anchors::new(spec.clone())))
+    }
+
+    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
+        Arc::new(put_once::LocalPutOnce::new(limits))
     }
 }
 

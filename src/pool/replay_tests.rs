@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::*;
+use crate::pool::admission::Patience;
+use crate::pool::clock::TimeSource;
+use crate::pool::core::Pool;
+use crate::pool::registry::Registry;
+use crate::pool::report::{Ids, Report};
+use crate::pool::spec::PoolSpec;
+use crate::store::Engine as _;
+use crate::store::naive::NaiveEngine;
+use crate::store::put_once::PutOnceLimits;
+
+const LIMITS: PutOnceLimits = PutOnceLimits { reply_bytes: 1 << 20, round_bytes: 1 << 20 };
+
+async fn pool() -> (Arc<AtomicU64>, Arc<Pool>) {
+    let millis = Arc::new(AtomicU64::new(0));
+    let limits = Limits::default();
+    let registry = Registry::new(Arc::new(NaiveEngine), limits.clone(), TimeSource::Manual(millis.clone()));
+    let pool =
+        registry.create("p", PoolSpec { capacity: 1_000, ..PoolSpec::defaults(&limits) }).await.unwrap().0;
+    let ids = Ids::U64((0..500).collect());
+    let scores = (0..500).map(|id| id as f32).collect();
+    pool.report(Report { ids, scores, ..Report::default() }).await.unwrap();
+    (millis, pool)
+}
+
+fn request(request_id: &str) -> MineRequest {
+    MineRequest { batch_size: 8, request_id: request_id.into(), ..MineRequest::default() }
+}
+
+async fn batch_of(pool: &Arc<Pool>) -> MinedBatch {
+    let batch = pool.mine(MineRequest { batch_size: 8, ..MineRequest::default() }, Patience::Refuse).await;
+    Arc::unwrap_or_clone(batch.unwrap())
+}
+
+#[tokio::test]
+async fn a_retry_gets_the_same_batch_within_its_time() {
+    let (millis, pool) = pool().await;
+    let mine = async |request_id| pool.mine(request(request_id), Patience::Refuse).await.unwrap();
+    let first = mine("a").await;
+    millis.store(59_999, Ordering::Relaxed);
+    let again = mine("a").await;
+    // Of every field: the one was mined, the other read.
+    assert_eq!(format!("{again:?}"), format!("{first:?}"));
+    assert_ne!(mine("b").await.ids, first.ids, "another id, another draw");
+    millis.store(60_000, Ordering::Relaxed);
+    assert_ne!(mine("a").await.ids, first.ids, "it was forgotten");
+    assert_eq!(pool.counters().mined_batches, 3);
+    let other = MineRequest { batch_size: 9, ..request("a") };
+    assert!(matches!(pool.mine(other, Patience::Refuse).await, Err(PoolError::Invalid(_))));
+    assert!(pool.house.replay.under_way.lock().is_empty(), "nothing is left of who has gone");
+}
+
+#[tokio::test]
+async fn of_two_servers_the_first_writer_wins() {
+    let (_, pool) = pool().await;
+    let once = NaiveEngine.open_put_once(LIMITS);
+    let [one, other] = [(); 2].map(|()| Replay::new(&Limits::default(), once.clone()));
+    let (mine, theirs) = (batch_of(&pool).await, batch_of(&pool).await);
+    assert_ne!(mine.ids, theirs.ids);
+    // The other server answers the same request while this one mines.
+    let first = one
+        .get_or_mine(1, &request("a"), || 0, async {
+            let quicker = other.get_or_mine(1, &request("a"), || 0, async { Ok(theirs.clone()) }).await;
+            assert_eq!(quicker.unwrap().ids, theirs.ids);
+            Ok(mine.clone())
+        })
+        .await;
+    assert_eq!(first.unwrap().ids, theirs.ids);
+    let never = async { panic!("what is remembered is not mined again") };
+    assert_eq!(one.get_or_mine(1, &request("a"), || 0, never).await.unwrap().ids, theirs.ids);
+    let of_another_pool = other.get_or_mine(2, &request("a"), || 0, async { Ok(mine.clone()) }).await;
+    assert_eq!(of_another_pool.unwrap().ids, mine.ids);
+}
+
+#[tokio::test]
+async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_leaves_it_to_the_next() {
+    let (_, pool) = pool().await;
+    let batch = batch_of(&pool).await;
+    // Remembers nothing: the waiters are told by who mined.
+    let forgetful = PutOnceLimits { reply_bytes: 0, ..LIMITS };
+    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine.open_put_once(forgetful)));
+    let mined = Arc::new(AtomicUsize::new(0));
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let call = || {
+        let (replay, mined, gate, begun, batch) =
+            (replay.clone(), mined.clone(), gate.clone(), begun.clone(), batch.clone());
+        tokio::spawn(async move {
+            let mine = async {
+                begun.send(()).unwrap();
+                let _ = gate.acquire().await.unwrap();
+                mined.fetch_add(1, Ordering::Relaxed);
+                Ok(batch)
+            };
+            replay.get_or_mine(1, &request("a"), || 0, mine).await
+        })
+    };
+    let goes_away = call();
+    has_begun.recv().await.unwrap();
+    let waiters = [call(), call(), call()];
+    goes_away.abort();
+    has_begun.recv().await.unwrap();
+    // All of them wait for the second to mine.
+    while Arc::strong_count(replay.under_way.lock().values().next().unwrap()) < 4 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(9);
+    for waiter in waiters {
+        assert_eq!(waiter.await.unwrap().unwrap().ids, batch.ids);
+    }
+    assert_eq!(mined.load(Ordering::Relaxed), 1);
+    assert!(replay.under_way.lock().is_empty());
+    let failing = async { Err(PoolError::Stopping) };
+    assert!(replay.get_or_mine(1, &request("b"), || 0, failing).await.is_err());
+    assert!(replay.under_way.lock().is_empty(), "a failure is not remembered");
+}

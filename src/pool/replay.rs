@@ -21,12 +21,20 @@ type Reply = tokio::sync::Mutex<Option<(Arc<MineRequest>, Arc<MinedBatch>)>>;
 #[derive(Debug)]
 pub(super) struct Replay {
     /// Requests under way, by pool uid and request_id.
-    under_way: Mutex<HashMap<Arc<[u8]>, Arc<Reply>>>,
+    under_way: Mutex<HashMap<Arc<[u8]>, UnderWay>>,
     once: Arc<dyn PutOnce>,
     ttl: Duration,
 }
 
-/// A request under way: the last of its id takes the entry with it.
+/// A request_id that is asked for.
+#[derive(Debug, Default)]
+struct UnderWay {
+    reply: Arc<Reply>,
+    /// How many ask for it.
+    callers: usize,
+}
+
+/// One that asks: the last takes the entry with it.
 struct Entered<'a> {
     replay: &'a Replay,
     name: Arc<[u8]>,
@@ -35,10 +43,12 @@ struct Entered<'a> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        // The map's and this one's. Whoever enters does so under the lock.
         let mut under_way = self.replay.under_way.lock();
-        if Arc::strong_count(&self.reply) == 2 {
-            under_way.remove(&self.name);
+        if let Some(entry) = under_way.get_mut(&self.name) {
+            entry.callers -= 1;
+            if entry.callers == 0 {
+                under_way.remove(&self.name);
+            }
         }
     }
 }
@@ -51,8 +61,10 @@ impl Replay {
 
     fn enter(&self, pool_uid: u64, request_id: &str) -> Entered<'_> {
         let name: Arc<[u8]> = [&pool_uid.to_le_bytes(), request_id.as_bytes()].concat().into();
-        let reply = self.under_way.lock().entry(name.clone()).or_default().clone();
-        Entered { replay: self, name, reply }
+        let mut under_way = self.under_way.lock();
+        let entry = under_way.entry(name.clone()).or_default();
+        entry.callers += 1;
+        Entered { replay: self, name, reply: entry.reply.clone() }
     }
 
     /// The batch remembered under the request's id, else the one that `mine` makes. `now_millis` reads the pool's clock.

@@ -85,6 +85,7 @@ fn batch() -> MinedBatch {
             distinct: 3.5,
             background_probability: 0.25,
             floor_log2: Some(-1.5),
+            closed_loop_ratio: 0.875,
         },
         proposals: 99,
         filtered: FilterCounts { excluded: 1, unscored_passed: 2, ..FilterCounts::default() },

@@ -8,19 +8,14 @@
 mod record;
 mod streaks;
 
-use hashbrown::HashSet;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use crate::id_map::{IdHasher, IdMap};
+use crate::id_map::IdMap;
 use crate::op::QuarantineTerms;
 use crate::spec::QuarantineLimits;
 pub use record::Quarantined;
 pub(crate) use record::{key_at, units_of};
 pub(crate) use streaks::{Streak, Streaks};
-
-/// A set of ids. Nothing may depend on the order of its entries.
-type IdSet = HashSet<u64, BuildHasherDefault<IdHasher>>;
 
 /// Samples that a partition has set aside, ids that it trusts, and ids that it blocks, each at most, whatever an operation allows.
 pub(crate) const MOST: usize = 1 << 20;
@@ -34,7 +29,7 @@ pub(crate) struct Quarantine {
     /// Samples that were set aside; none of them is stored anywhere else.
     records: IdMap<Quarantined>,
     /// Samples that rows never set aside.
-    trusted: IdSet,
+    trusted: IdMap<()>,
     /// Ids that nothing brings back, with their names in a pool of names; none of them is stored or set aside.
     blocked: IdMap<Option<Arc<str>>>,
     /// Bytes of names and payloads of all records.
@@ -54,7 +49,7 @@ impl Quarantine {
             limits,
             streaks: Streaks::new(limits.streaks),
             records: IdMap::default(),
-            trusted: IdSet::default(),
+            trusted: IdMap::default(),
             blocked: IdMap::default(),
             attached_bytes: 0,
             overflows: 0,
@@ -93,7 +88,7 @@ impl Quarantine {
 
     #[inline]
     pub(crate) fn is_trusted(&self, id: u64) -> bool {
-        !self.trusted.is_empty() && self.trusted.contains(&id)
+        !self.trusted.is_empty() && self.trusted.contains_key(&id)
     }
 
     /// Whether another sample may be set aside.
@@ -126,13 +121,13 @@ impl Quarantine {
 
     /// Whether an id could be trusted.
     pub(crate) fn can_trust(&self, id: u64) -> bool {
-        has_room(self.trusted.len(), self.limits.trusted, self.trusted.contains(&id))
+        has_room(self.trusted.len(), self.limits.trusted, self.trusted.contains_key(&id))
     }
 
     /// Trusts an id that could be.
     pub(crate) fn trust(&mut self, id: u64) {
         self.streaks.end(id);
-        self.trusted.insert(id);
+        self.trusted.insert(id, ());
     }
 
     /// Whether an id could be blocked.
@@ -171,7 +166,7 @@ impl Quarantine {
         self.streaks.retain(stays);
         self.records.retain(|id, _| stays(*id));
         self.attached_bytes = self.records.values().map(Quarantined::attached_bytes).sum();
-        self.trusted.retain(|id| stays(*id));
+        self.trusted.retain(|id, ()| stays(*id));
         self.blocked.retain(|id, _| stays(*id));
     }
 
@@ -194,7 +189,7 @@ impl Quarantine {
 
     /// Up to `limit` trusted ids, in order of id.
     pub(crate) fn trusted_ids(&self) -> Vec<u64> {
-        first_after(self.trusted.iter(), None, usize::MAX)
+        first_after(self.trusted.keys(), None, usize::MAX)
     }
 
     /// Enters a record as an image has it; false where it cannot have been saved.
@@ -232,8 +227,10 @@ impl Quarantine {
         for (id, record) in &self.records {
             assert!(record.id == *id && !self.blocked.contains_key(id) && self.streaks.get(*id).is_none());
         }
-        assert!(self.trusted.iter().all(|id| self.streaks.get(*id).is_none()));
-        assert!(self.blocked.keys().all(|id| self.streaks.get(*id).is_none() && !self.trusted.contains(id)));
+        assert!(self.trusted.keys().all(|id| self.streaks.get(*id).is_none()));
+        assert!(
+            self.blocked.keys().all(|id| self.streaks.get(*id).is_none() && !self.trusted.contains_key(id))
+        );
     }
 }
 

@@ -71,13 +71,14 @@ async fn weights_are_unbiased_under_caps_and_shares() {
     ];
     let mut right: Vec<Mean> = cases.iter().map(|_| Mean::default()).collect();
     let mut unweighted = Mean::default();
+    let mut chances = super::Chances::default();
     for i in 0..320u64 {
         let pool = format!("balanced-{i}");
         client.create_pool(&pool, spec(250, 160, 4)).await.expect("created");
         fill_balanced(&client, &pool, &scores).await;
         for (balance, mean) in cases.iter().zip(&mut right) {
             let batch = draw(&client, request(&pool, 0.25, balance.clone(), i)).await;
-            assert_eq!(batch.estimand, pb::Estimand::All, "{balance:?}");
+            chances.check(&pool, &batch);
             assert_eq!(batch.len(), 64);
             let sum: f64 = ids(&batch)
                 .iter()

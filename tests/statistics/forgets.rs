@@ -31,13 +31,20 @@ async fn mine_and_report(organic: usize) {
     client.report(&pool, &all, &scores).await.expect("reported");
     let mut uniform = uniforms(organic as u64);
     let (mut easy, mut of) = (0.0, 0.0);
+    let mut by_chance = 0;
     // N is estimated from 2,000 members, and so is the share of the easy half: all batches share them until they are renewed.
     let of_count = IDS as f64 / (BACKGROUND as f64).sqrt();
     let of_share = (0.25 / BACKGROUND as f64).sqrt();
     for round in 0..BATCHES {
         let request = mine(&pool, 256, pb::Strategy::Proportional, 1.0, 0.5, round).dry_run(false);
         let batch = client.mine(request).await.expect("mined");
-        assert_eq!(batch.estimand, pb::Estimand::All);
+        if batch.estimand != pb::Estimand::All {
+            let reasons: Vec<_> = batch.info.approximations().collect();
+            assert_eq!(reasons, [pb::Approximation::ClosedLoop]);
+            by_chance += 1;
+            // One background in 16,000 looks like one of a loop by its salt alone, and serves some 80 batches.
+            assert!(by_chance <= 200, "batch {round}: the {by_chance}th that says CLOSED_LOOP");
+        }
         let distinct = batch.info.sizes.as_ref().expect("sizes").distinct;
         assert!(
             (distinct - IDS as f64).abs() < LIMIT * of_count,

@@ -125,6 +125,23 @@ async fn fill(client: &Client, pool: &str, scores: &[f32], steps: bool) {
     }
 }
 
+/// Pools at rest whose batches say CLOSED_LOOP, which one in 16,000 does by its salt alone: of 320 there are more than two in a millionth
+/// of all runs. Any other word than ALL is wrong.
+#[derive(Default)]
+pub(crate) struct Chances(HashSet<String>);
+
+impl Chances {
+    pub(crate) fn check(&mut self, pool: &str, batch: &Batch) {
+        if batch.estimand == pb::Estimand::All {
+            return;
+        }
+        let reasons: Vec<_> = batch.info.approximations().collect();
+        assert_eq!(reasons, [pb::Approximation::ClosedLoop], "{pool}");
+        self.0.insert(pool.to_owned());
+        assert!(self.0.len() <= 2, "{:?} say CLOSED_LOOP", self.0);
+    }
+}
+
 /// DECISIONS 5: the error is taken between pools, each with its own background.
 async fn unbiased_over_pools(shards: u32, name: &str) {
     let server = TestServer::start().await;
@@ -134,6 +151,7 @@ async fn unbiased_over_pools(shards: u32, name: &str) {
     let cases: Vec<(f64, f64)> = [0.1, 0.5, 1.0].iter().flat_map(|&e| [(e, 0.5), (e, 1.0)]).collect();
     let mut right: Vec<Mean> = cases.iter().map(|_| Mean::default()).collect();
     let mut split_on_membership = Mean::default();
+    let mut chances = Chances::default();
     for i in 0..320u64 {
         let pool = format!("{name}-{i}");
         let pool_spec = pb::PoolSpec { decay: by_steps(10.0), ..spec(250, 160, shards) };
@@ -142,7 +160,7 @@ async fn unbiased_over_pools(shards: u32, name: &str) {
         for ((epsilon, alpha), mean) in cases.iter().zip(&mut right) {
             let request = mine(&pool, 64, pb::Strategy::Proportional, *alpha, *epsilon, i);
             let batch = client.mine(request).await.expect("mined");
-            assert_eq!(batch.estimand, pb::Estimand::All);
+            chances.check(&pool, &batch);
             mean.add(estimate(&batch, &scores));
         }
         // At epsilon 1 nothing is hard; METHODS 5 without DECISIONS 1 would let members of S stand for themselves.
@@ -199,6 +217,7 @@ async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
     let epsilons = [0.1, 0.5, 1.0];
     let mut errors: Vec<Mean> = epsilons.iter().map(|_| Mean::default()).collect();
     let mut from_everyone = Mean::default();
+    let mut chances = Chances::default();
     for i in 0..320u64 {
         let pool = format!("quarantine-{i}");
         let quarantine = Some(pb::Quarantine { quantile: 0.9, reports: 2, capacity: 1000 });
@@ -215,7 +234,7 @@ async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
             let request = mine(&pool, 64, pb::Strategy::Proportional, 1.0, *epsilon, i);
             let batch = client.mine(request).await.expect("mined");
             assert!(ids(&batch).iter().all(|id| !held.contains(id)));
-            assert_eq!(batch.estimand, pb::Estimand::All);
+            chances.check(&pool, &batch);
             let estimate = estimate(&batch, &scores);
             errors.add(estimate - truth);
             if *epsilon == 0.5 {

@@ -381,6 +381,7 @@ POLICIES = [
         "Samples set aside as wrongly labelled. Healthy: few, and somebody looks at them.",
         "short",
         (f"hardneg_pool_quarantined_samples{POOL}", "{{pool}}"),
+        (f"hardneg_pool_blocked_samples{POOL} > 0", "blocked in {{pool}}"),
         (by_pool("hardneg_pool_quarantine_overflows_total") + " > 0", "no room in {{pool}}, a second"),
     ),
     lines(

@@ -9,6 +9,7 @@
 //! | 4 | the server is away, unready, or did not answer in time |
 //! | 130 | a second signal cut the drain off |
 
+mod block;
 mod health;
 mod input;
 mod load;
@@ -110,10 +111,15 @@ enum Command {
         #[command(subcommand)]
         command: Box<pool::PoolCommand>,
     },
-    /// List, export and release samples in quarantine
+    /// List, export, add and release samples in quarantine
     Quarantine {
         #[command(subcommand)]
         command: quarantine::QuarantineCommand,
+    },
+    /// Block samples, so that nothing brings them back
+    Block {
+        #[command(subcommand)]
+        command: block::BlockCommand,
     },
     /// Report the scores of a file (CSV, npy or Parquet)
     Report(Box<report::Args>),
@@ -162,6 +168,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Serve(_) => Ok(()),
             Command::Pool { command } => pool::run(&cli.connection, *command).await,
+            Command::Block { command } => block::run(&cli.connection, command).await,
             Command::Quarantine { command } => quarantine::run(&cli.connection, command).await,
             Command::Report(args) => report::run(&cli.connection, *args).await,
             Command::Mine(args) => mine::run(&cli.connection, *args).await,

@@ -104,7 +104,7 @@ pub(super) fn csv_text(header: &[&str], rows: Vec<Vec<String>>) -> anyhow::Resul
 }
 
 /// The counts of reported rows, none left out.
-pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 12] {
+pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 13] {
     [
         ("inserted", counts.inserted),
         ("updated", counts.updated),
@@ -118,6 +118,7 @@ pub(super) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 12] {
         ("anchor_limit", counts.anchor_limit),
         ("not_negative", counts.not_negative),
         ("quarantined", counts.quarantined),
+        ("blocked", counts.blocked),
     ]
 }
 
@@ -363,7 +364,7 @@ pub(super) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u6
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 25] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -375,6 +376,10 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 21]
         ("floored", stats.floored),
         ("in_quarantine", stats.quarantined),
         ("quarantine_overflows", stats.quarantine_overflows),
+        ("blocked_samples", stats.blocked),
+        ("trusted_samples", stats.trusted),
+        ("set_aside", stats.set_aside),
+        ("released", stats.released),
         ("mined_batches", stats.mined_batches),
         ("served_hard", stats.served_hard),
         ("served_background", stats.served_background),

@@ -71,6 +71,11 @@ pub(super) enum PoolCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Remove all samples of a pool, in place
+    Clear {
+        #[command(flatten)]
+        pool: PoolArg,
+    },
     /// Delete a pool and its samples
     Delete {
         #[command(flatten)]
@@ -136,6 +141,10 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
                 return print_json(&stats_json(&stats));
             }
             print(&describe_stats(&stats))?;
+        }
+        PoolCommand::Clear { pool } => {
+            let removed = client.clear_pool(pool.reference()).await?;
+            print(&format!("{}: removed {}\n", pool_id_of(&pool.pool), grouped(removed)))?;
         }
         PoolCommand::Delete { pool, allow_missing } => {
             client.delete_pool(pool.reference(), allow_missing).await?;

@@ -10,7 +10,7 @@ use super::{
     Connection,
     output::{csv_text, grouped, note, number, print, print_json, table},
     pool_arg::PoolArg,
-    values::ids_of_kind,
+    values::ids_of_pool,
 };
 use crate::client::{pb, pool_id_of};
 
@@ -18,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   hardneg quarantine list faces
   hardneg quarantine export faces --output suspects.csv
+  hardneg quarantine add faces --ids 17,42
   hardneg quarantine release faces --ids 17,42 --trust
   hardneg quarantine release faces --all";
 
@@ -42,6 +43,14 @@ pub(super) enum QuarantineCommand {
         /// The file [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Set samples aside by hand
+    Add {
+        #[command(flatten)]
+        pool: PoolArg,
+        /// These ids (or keys), separated by commas
+        #[arg(long, value_delimiter = ',', value_name = "ID,…", required = true)]
+        ids: Vec<String>,
     },
     /// Put samples back
     Release {
@@ -80,13 +89,19 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
                 None => print(&text)?,
             }
         }
+        QuarantineCommand::Add { pool, ids } => {
+            let ids = ids_of_pool(&client, &pool, ids).await?;
+            let counts = client.quarantine_samples(pool.reference(), ids).await?;
+            print(&format!(
+                "{}: set aside {}, not stored {}, no room for {}\n",
+                pool_id_of(&pool.pool),
+                grouped(counts.quarantined_count),
+                grouped(counts.absent_count),
+                grouped(counts.refused_count)
+            ))?;
+        }
         QuarantineCommand::Release { pool, ids, all, trust } => {
-            let ids = if all {
-                None
-            } else {
-                let spec = client.get_pool(pool.reference()).await?.spec.unwrap_or_default();
-                Some(ids_of_kind(spec.id_kind(), ids)?)
-            };
+            let ids = if all { None } else { Some(ids_of_pool(&client, &pool, ids).await?) };
             let released = client.release_quarantined(pool.reference(), ids, trust).await?;
             print(&format!("{}: released {}\n", pool_id_of(&pool.pool), grouped(released)))?;
         }
@@ -101,7 +116,7 @@ fn record(sample: &pb::QuarantinedSample) -> Vec<String> {
         sample.id.to_string(),
         sample.name.clone(),
         sample.score.to_string(),
-        sample.threshold.to_string(),
+        sample.threshold.map_or_else(String::new, |threshold| threshold.to_string()),
         sample.reports.to_string(),
         time(sample).unwrap_or_default(),
         sample.model_version.to_string(),
@@ -122,7 +137,7 @@ fn sample_json(sample: &pb::QuarantinedSample) -> serde_json::Value {
         "id": sample.id,
         "name": sample.name,
         "score": number(sample.score),
-        "threshold": number(sample.threshold),
+        "threshold": sample.threshold.map(number),
         "reports": sample.reports,
         "quarantine_time": time(sample),
         "model_version": sample.model_version,
@@ -139,7 +154,7 @@ mod tests {
             id: 7,
             name: "a,b".into(),
             score: 2.5,
-            threshold: 0.1,
+            threshold: Some(0.1),
             reports: 5,
             quarantine_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
             model_version: 3,

@@ -5,7 +5,8 @@ use std::{str::FromStr, time::Duration};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::client::{Ids, pb};
+use super::pool_arg::PoolArg;
+use crate::client::{Client, Ids, pb};
 
 /// A duration such as `500ms`, `10s` or `5m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -242,6 +243,12 @@ impl From<Encoding> for pb::ColumnEncoding {
 }
 
 /// Ids of a pool of this kind: a key may look like a number.
+/// Ids of a pool as they are typed: numbers, or keys where the pool has those.
+pub(super) async fn ids_of_pool(client: &Client, pool: &PoolArg, words: Vec<String>) -> anyhow::Result<Ids> {
+    let spec = client.get_pool(pool.reference()).await?.spec.unwrap_or_default();
+    ids_of_kind(spec.id_kind(), words)
+}
+
 pub(super) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
     if kind == pb::IdKind::String {
         return Ok(Ids::Keys(words));

@@ -323,6 +323,41 @@ impl PoolService for Service {
         Err(Status::unimplemented("ListQuarantined"))
     }
 
+    async fn quarantine_samples(
+        &self,
+        _: Request<pb::QuarantineSamplesRequest>,
+    ) -> Result<Response<pb::QuarantineSamplesResponse>, Status> {
+        Err(Status::unimplemented("QuarantineSamples"))
+    }
+
+    async fn block_samples(
+        &self,
+        _: Request<pb::BlockSamplesRequest>,
+    ) -> Result<Response<pb::BlockSamplesResponse>, Status> {
+        Err(Status::unimplemented("BlockSamples"))
+    }
+
+    async fn unblock_samples(
+        &self,
+        _: Request<pb::UnblockSamplesRequest>,
+    ) -> Result<Response<pb::UnblockSamplesResponse>, Status> {
+        Err(Status::unimplemented("UnblockSamples"))
+    }
+
+    async fn list_blocked(
+        &self,
+        _: Request<pb::ListBlockedRequest>,
+    ) -> Result<Response<pb::ListBlockedResponse>, Status> {
+        Err(Status::unimplemented("ListBlocked"))
+    }
+
+    async fn clear_pool(
+        &self,
+        _: Request<pb::ClearPoolRequest>,
+    ) -> Result<Response<pb::ClearPoolResponse>, Status> {
+        Err(Status::unimplemented("ClearPool"))
+    }
+
     async fn release_quarantined(
         &self,
         _: Request<pb::ReleaseQuarantinedRequest>,

@@ -21,6 +21,7 @@ mod mine;
 mod negatives;
 mod options;
 mod pool_ref;
+mod quarantine;
 mod retry;
 mod run;
 mod samples;

@@ -392,6 +392,7 @@ pub(super) fn add_counts(sum: &mut pb::ReportCounts, counts: &pb::ReportCounts) 
     sum.stale += counts.stale;
     sum.out_of_range += counts.out_of_range;
     sum.quarantined += counts.quarantined;
+    sum.blocked += counts.blocked;
     sum.anchor_limit += counts.anchor_limit;
     sum.not_negative += counts.not_negative;
 }

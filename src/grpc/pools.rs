@@ -11,13 +11,15 @@ use super::{Answers, pool_id, stats_stream};
 use crate::places::Places;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
+use crate::pool::quarantine::Blocking;
 use crate::pool::registry::{Registry, check_pool_id};
+use crate::pool::report::Ids;
 use crate::proto::v1::{self as pb, pool_service_server::PoolService};
 
 /// Pools on a page of a list: by default, and at most.
 const PAGE_SIZE: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1_000;
-/// Likewise of a list of samples in quarantine.
+/// Likewise of a list of samples in quarantine, or blocked.
 const QUARANTINED_PAGE_SIZE: i32 = 1_000;
 const QUARANTINED_PAGE_SIZE_MAX: i32 = 65_536;
 
@@ -137,8 +139,8 @@ impl PoolService for Pools {
         let pool = self.pool(&request.name, request.pool_uid)?;
         let size = page_size(request.page_size, QUARANTINED_PAGE_SIZE, QUARANTINED_PAGE_SIZE_MAX)?;
         let after = quarantine::decode_token(&request.page_token)?;
-        let page = pool.list_quarantined(after, size);
-        Ok(Response::new(quarantine::encode_page(&page, self.message_bytes_max / 2)))
+        let page = pool.list_quarantined(after, size).await?;
+        Ok(Response::new(quarantine::encode_page(page, self.message_bytes_max / 2)))
     }
 
     async fn release_quarantined(
@@ -147,12 +149,70 @@ impl PoolService for Pools {
     ) -> Result<Response<pb::ReleaseQuarantinedResponse>, Status> {
         let request = request.into_inner();
         let pool = self.pool(&request.name, request.pool_uid)?;
-        let ids = match request.ids {
-            Some(ids) => Some(report::decode_ids(Some(ids), "ids", self.rows_max)?),
-            None => None,
-        };
-        let released_count = pool.release_quarantined(ids, request.trust).await?;
-        Ok(Response::new(pb::ReleaseQuarantinedResponse { released_count }))
+        let ids = request.ids.map(|ids| self.ids(Some(ids))).transpose()?;
+        let counts = pool.release_quarantined(ids, request.trust).await?;
+        Ok(Response::new(pb::ReleaseQuarantinedResponse {
+            released_count: counts.released,
+            refused_count: counts.refused,
+        }))
+    }
+
+    async fn quarantine_samples(
+        &self,
+        request: Request<pb::QuarantineSamplesRequest>,
+    ) -> Result<Response<pb::QuarantineSamplesResponse>, Status> {
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
+        let counts = pool.set_aside(self.ids(request.ids)?).await?;
+        Ok(Response::new(pb::QuarantineSamplesResponse {
+            quarantined_count: counts.set_aside,
+            absent_count: counts.absent,
+            refused_count: counts.refused,
+        }))
+    }
+
+    async fn block_samples(
+        &self,
+        request: Request<pb::BlockSamplesRequest>,
+    ) -> Result<Response<pb::BlockSamplesResponse>, Status> {
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
+        let counts = pool.set_blocked(self.ids(request.ids)?, Blocking::Block).await?;
+        Ok(Response::new(pb::BlockSamplesResponse {
+            blocked_count: counts.blocked,
+            removed_count: counts.removed,
+            refused_count: counts.refused,
+        }))
+    }
+
+    async fn unblock_samples(
+        &self,
+        request: Request<pb::UnblockSamplesRequest>,
+    ) -> Result<Response<pb::UnblockSamplesResponse>, Status> {
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
+        let counts = pool.set_blocked(self.ids(request.ids)?, Blocking::Unblock).await?;
+        Ok(Response::new(pb::UnblockSamplesResponse { unblocked_count: counts.blocked }))
+    }
+
+    async fn list_blocked(
+        &self,
+        request: Request<pb::ListBlockedRequest>,
+    ) -> Result<Response<pb::ListBlockedResponse>, Status> {
+        let request = request.into_inner();
+        let pool = self.pool(&request.name, request.pool_uid)?;
+        let size = page_size(request.page_size, QUARANTINED_PAGE_SIZE, QUARANTINED_PAGE_SIZE_MAX)?;
+        let page = pool.list_blocked(quarantine::decode_token(&request.page_token)?, size).await?;
+        Ok(Response::new(quarantine::encode_blocked(page, self.message_bytes_max / 2)))
+    }
+
+    async fn clear_pool(
+        &self,
+        request: Request<pb::ClearPoolRequest>,
+    ) -> Result<Response<pb::ClearPoolResponse>, Status> {
+        let request = request.into_inner();
+        let removed_count = self.pool(&request.name, request.pool_uid)?.clear().await?;
+        Ok(Response::new(pb::ClearPoolResponse { removed_count }))
     }
 }
 
@@ -160,6 +220,11 @@ impl Pools {
     /// The pool of this name; with a `uid` other than 0 it must be that one.
     fn pool(&self, name: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
         self.registry.get(pool_id("name", name)?, uid)
+    }
+
+    /// The ids of a request.
+    fn ids(&self, ids: Option<pb::IdColumn>) -> Result<Ids, PoolError> {
+        report::decode_ids(ids, "ids", self.rows_max)
     }
 }
 

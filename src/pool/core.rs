@@ -18,12 +18,12 @@ use super::flow::{Flow, RateLimiter};
 use super::house::House;
 use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
-use super::quarantine::{Quarantine, QuarantineRule};
+use super::quarantine::{QuarantineRule, RunningQuantile};
 use super::report::Ids;
 use super::resends::UnderWay;
 use super::runs::RunState;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
-use super::stats::{CounterValues, Counters, PoolStats, QuarantineStats};
+use super::stats::{CounterValues, Counters, PoolStats};
 use super::weight_warnings::WeightWarnings;
 use crate::store::{Engine, ScoreUpdate, Store};
 
@@ -71,7 +71,8 @@ pub struct Pool {
     pub(super) recorder: Recorder,
     /// The balance of reports and mines.
     pub(super) flow: Arc<RateLimiter>,
-    pub(super) quarantine: Quarantine,
+    /// Of the raw scores that it is told, while it has a quarantine.
+    pub(super) score_quantile: RunningQuantile,
     pub(super) limits: Limits,
     /// Told of every batch, for those who wait for the pool to fill.
     pub(super) grown: Notify,
@@ -98,8 +99,6 @@ impl Pool {
                 Some(Anchored::new(engine.open_anchors(&of_store).await?))
             }
         };
-        let quarantine = Quarantine::default();
-        quarantine.configure(spec.quarantine.as_ref());
         Ok(Arc::new(Self {
             id: id.to_owned(),
             uid,
@@ -116,7 +115,7 @@ impl Pool {
             filtered: FilterTotals::default(),
             weight_warnings: WeightWarnings::default(),
             recorder: Recorder::default(),
-            quarantine,
+            score_quantile: RunningQuantile::default(),
             limits: limits.clone(),
             grown: Notify::new(),
             closed: CancellationToken::new(),
@@ -248,7 +247,9 @@ impl Pool {
         }
         self.clock.set_decay(spec.decay);
         self.flow.set(spec.flow, self.counters.values().reported_rows);
-        self.quarantine.configure(spec.quarantine.as_ref());
+        if spec.quarantine.is_none() {
+            self.score_quantile.clear();
+        }
         *guard = (Arc::new(spec), guard.1 + 1);
         Ok(())
     }
@@ -311,7 +312,7 @@ impl Pool {
     async fn remove_now(&self, ids: Ids) -> Result<u64, PoolError> {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
         let removed = match &self.anchored {
-            None => self.remove_everywhere(&ids).await?,
+            None => self.store.remove(&ids).await?.0,
             Some(anchored) => self.remove_negatives(anchored, &ids).await?,
         };
         Counters::add(&self.counters.removed, removed);
@@ -339,7 +340,7 @@ impl Pool {
     pub async fn stats(&self) -> Result<PoolStats, PoolError> {
         self.store.expire(self.clock.now_millis()).await?;
         let mut store = self.store.stats().await?;
-        store.memory_bytes += self.quarantine.memory_bytes();
+        store.memory_bytes += self.score_quantile.memory_bytes() as u64;
         let spec = self.spec();
         let now = self.clock.now();
         let stats = PoolStats {
@@ -353,13 +354,7 @@ impl Pool {
             },
             counters: self.counters.values(),
             filtered: self.filtered.values(),
-            quarantine: QuarantineStats {
-                samples: self.quarantine.len(),
-                overflows: self.quarantine.overflows(),
-                threshold: spec
-                    .quarantine
-                    .and_then(|rule| self.quarantine.threshold(&rule, spec.hardness.lower_is_harder)),
-            },
+            quarantine_threshold: self.quarantine_threshold(&spec),
             store,
             run: self.clock.run(),
             flow_balance: self.flow.balance(),

@@ -55,6 +55,8 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
         coalesced: applied.coalesced,
         duplicate: applied.duplicate,
         stale: applied.stale,
+        quarantined: applied.quarantined,
+        blocked: applied.blocked,
         non_finite,
         out_of_range,
         ..ReportCounts::default()
@@ -62,11 +64,7 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
 }
 
 /// Takes out rows that can never be stored; how many for each reason.
-pub(super) fn drop_unusable(
-    batch: &mut ReportBatch,
-    raw: &mut Vec<f32>,
-    background: BackgroundSpec,
-) -> (u64, u64) {
+pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) -> (u64, u64) {
     let ids_end = match background {
         BackgroundSpec::Dense { ids } => ids,
         BackgroundSpec::Sampled { .. } => u64::MAX,
@@ -83,19 +81,19 @@ pub(super) fn drop_unusable(
     let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
     let kept = keep.iter().filter(|k| **k).count() as u64;
     let out_of_range = keep.len() as u64 - kept - non_finite;
-    retain_rows(batch, raw, &keep);
+    retain_rows(batch, &keep);
     (non_finite, out_of_range)
 }
 
-/// Leaves the rows of a batch that are to be kept, and of `raw`, the scores as reported where they are others.
-pub(super) fn retain_rows(batch: &mut ReportBatch, raw: &mut Vec<f32>, keep: &[bool]) {
+/// Leaves the rows of a batch that are to be kept.
+fn retain_rows(batch: &mut ReportBatch, keep: &[bool]) {
     retain(&mut batch.ids, keep);
     retain(&mut batch.scores, keep);
+    retain(&mut batch.raw_scores, keep);
     retain::<Arc<str>>(&mut batch.names, keep);
     retain::<Bytes>(&mut batch.payloads, keep);
     retain(&mut batch.strata, keep);
     retain(&mut batch.groups, keep);
-    retain(raw, keep);
 }
 
 /// Turns the scores into what is stored, score - reference (Mindermann et al. 2022, RHO-LOSS), and returns them as they were

@@ -121,8 +121,10 @@ pub struct ReportCounts {
     pub stale: u64,
     /// Outside the dense id space.
     pub out_of_range: u64,
-    /// Of samples in quarantine.
+    /// Of samples in quarantine, or that the row set aside.
     pub quarantined: u64,
+    /// Of blocked samples.
+    pub blocked: u64,
     /// Of anchors beyond max_anchors.
     pub anchor_limit: u64,
     /// Known positives or vetoed negatives of their anchor.

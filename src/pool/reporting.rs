@@ -13,7 +13,6 @@ use super::executor;
 use super::flow::{Permit, Side, Told};
 use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
 use super::ledger::Delivery;
-use super::quarantine;
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
 use super::resends::Turn;
 use super::runs::Entry;
@@ -151,7 +150,7 @@ impl Pool {
         let rows = report.ids.len() as u64;
         let (sender, run_id, step) = (report.sender, report.run_id, report.step);
         let mut scores = report.scores;
-        let mut raw = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
+        let raw_scores = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
         let (ids, names) = self.resolve(&spec, report.ids, "batch.ids")?;
         if self.ledger.has(&sender) {
             return self.resent(rows).await;
@@ -163,6 +162,7 @@ impl Pool {
         let mut batch = ReportBatch {
             ids,
             scores,
+            raw_scores,
             names,
             payloads: report.payloads,
             strata: report.strata,
@@ -174,35 +174,21 @@ impl Pool {
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
             sender: Some(&sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
+            quarantine: None,
         };
-        let scored = quarantine::Report {
-            moment,
-            refuse_stale: batch.refuse_stale,
-            model_version: batch.model_version,
-        };
-        let (non_finite, out_of_range) = drop_unusable(&mut batch, &mut raw, spec.background);
-        let passage = self.quarantine.enter().await;
-        let screened = self.quarantine.screen(
-            spec.quarantine.as_ref(),
-            spec.hardness.lower_is_harder,
-            &mut batch,
-            &mut raw,
-        );
+        let (non_finite, out_of_range) = drop_unusable(&mut batch, spec.background);
+        let sampled = self.under_quarantine(&spec, &mut batch);
         let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
-        let mut counts = merge(&applied.counts, non_finite, out_of_range);
+        let counts = merge(&applied.counts, non_finite, out_of_range);
         if applied.counts.duplicate > 0 && applied.counts.duplicate == applied.counts.rows() {
             // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
             Counters::add(&self.counters.duplicate_batches, 1);
-            // Those of samples in quarantine, which never reached the store, too.
-            counts.coalesced = 0;
-            counts.duplicate = rows - non_finite - out_of_range;
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
         admission.applied();
-        let settled = self.quarantine(&spec, passage, screened, scored, &applied).await?;
-        counts.quarantined = settled.quarantined;
-        counts.coalesced += settled.coalesced;
-        counts.stale += settled.stale;
+        if let Some(sampled) = sampled {
+            self.score_quantile.learn(&sampled.less(applied.counts.duplicate));
+        }
         self.counters.count_report(rows, &counts, &applied.counts);
         let delivery =
             Delivery { now_millis: self.clock.now_millis(), rows, step, model_version: report.model_version };

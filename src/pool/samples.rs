@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::core::Pool;
 use super::error::PoolError;
-use super::quarantine::Quarantined;
 use super::report::Ids;
 use crate::store::Row;
+use crate::store::quarantine::{Found, Quarantined};
 
 /// Where a sample is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Place {
     Background,
     /// Set aside.
     Quarantine,
+    /// Nowhere, and its rows are not taken.
+    Blocked,
     /// Not stored.
     #[default]
     Nowhere,
@@ -56,11 +58,10 @@ impl Pool {
     pub async fn samples(&self, ids: Ids) -> Result<Vec<Sample>, PoolError> {
         let spec = self.spec();
         let (ids, _) = self.resolve(&spec, ids, "ids")?;
-        // A sample is never in neither place: it is listed before it is removed, and put back before it is struck off.
-        let held: Vec<Option<Quarantined>> = ids.iter().map(|id| self.quarantine.get(*id)).collect();
-        let rows = self.store.get(&ids).await?;
+        let found = self.store.find(&ids).await?;
+        let is_stored = |found: &Found| matches!(found, Found::Stored(_));
         let background =
-            if rows.iter().any(Option::is_some) { Some(self.store.census().await?.background) } else { None };
+            if found.iter().any(is_stored) { Some(self.store.census().await?.background) } else { None };
         let now = self.clock.now();
         let age = |stamp: u32| Clock::age(now.stamp, stamp, spec.decay.by_steps());
         let sample = |row: &Row| Sample {
@@ -77,22 +78,21 @@ impl Pool {
         };
         let set_aside = |record: &Quarantined| Sample {
             place: Place::Quarantine,
-            score: Some(record.score),
-            age: Some(age(record.moment.stamp)),
+            score: Some(record.raw_score).filter(|score| !score.is_nan()),
+            age: record.key_units.map(|_| age(record.stamp)),
             model_version: record.model_version,
+            serves: record.serves,
             stratum: record.stratum,
             group: record.group,
             ..Sample::default()
         };
-        let answer = |((id, held), row): ((&u64, Option<Quarantined>), Option<Row>)| match (held, row) {
-            (Some(record), _) => set_aside(&record),
-            (None, Some(row)) => sample(&row),
-            // Perhaps set aside between the two looks.
-            (None, None) => {
-                self.quarantine.get(*id).map_or_else(Sample::default, |record| set_aside(&record))
-            }
+        let answer = |found: &Found| match found {
+            Found::Stored(row) => sample(row),
+            Found::SetAside(record) => set_aside(record),
+            Found::Blocked => Sample { place: Place::Blocked, ..Sample::default() },
+            Found::Absent => Sample::default(),
         };
-        let mut samples: Vec<Sample> = ids.iter().zip(held).zip(rows).map(answer).collect();
+        let mut samples: Vec<Sample> = found.iter().map(answer).collect();
         let now_millis = self.clock.now_millis();
         for (sample, until) in samples.iter_mut().zip(self.store.leases(&ids).await?) {
             let left = until.and_then(|until| until.checked_sub(now_millis)).filter(|left| *left > 0);

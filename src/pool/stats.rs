@@ -56,8 +56,10 @@ counters! {
     stale,
     /// Outside the dense id space.
     out_of_range,
-    /// Of samples in quarantine.
+    /// Of samples in quarantine, or that the row set aside.
     quarantined,
+    /// Of blocked samples.
+    blocked,
     /// Samples set aside.
     quarantine_set_aside,
     /// Samples released from quarantine.
@@ -129,8 +131,10 @@ impl Counters {
         Self::add(&self.stale, counts.stale);
         Self::add(&self.out_of_range, counts.out_of_range);
         Self::add(&self.quarantined, counts.quarantined);
+        Self::add(&self.blocked, counts.blocked);
         Self::add(&self.anchor_limit, counts.anchor_limit);
         Self::add(&self.not_negative, counts.not_negative);
+        Self::add(&self.quarantine_set_aside, applied.set_aside);
         Self::add(&self.evicted, applied.evicted);
         Self::add(&self.clamped, applied.clamped);
         Self::add(&self.floored, applied.floored);
@@ -148,17 +152,6 @@ impl Counters {
     }
 }
 
-/// How a pool's quarantine stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct QuarantineStats {
-    /// Samples in it.
-    pub samples: u64,
-    /// Samples that were to be set aside while it was full.
-    pub overflows: u64,
-    /// The quantile that raw scores are held against; `None` without the rule, or before enough rows.
-    pub threshold: Option<f32>,
-}
-
 /// A pool's figures now.
 #[derive(Clone, Debug)]
 pub struct PoolStats {
@@ -170,8 +163,8 @@ pub struct PoolStats {
     pub filtered: FilterCounts,
     /// The store's own figures.
     pub store: StoreStats,
-    /// The quarantine.
-    pub quarantine: QuarantineStats,
+    /// The quantile that raw scores are held against by the quarantine; `None` without the rule, or before enough rows.
+    pub quarantine_threshold: Option<f32>,
     /// Of a pool that ages by steps: its current run.
     pub run: Option<RunState>,
     /// With a flow: its balance, samples.

@@ -42,7 +42,8 @@ impl Layout {
             ..Columns::default()
         };
         let mut order = Vec::new();
-        let attached = !batch.names.is_empty()
+        let attached = !batch.raw_scores.is_empty()
+            || !batch.names.is_empty()
             || !batch.payloads.is_empty()
             || !batch.strata.is_empty()
             || !batch.groups.is_empty();
@@ -66,6 +67,9 @@ impl Layout {
             if attached {
                 order[at] = row;
             }
+        }
+        if !batch.raw_scores.is_empty() {
+            columns.raw_scores = order.iter().map(|&row| batch.raw_scores[row]).collect();
         }
         if !batch.names.is_empty() {
             columns.names = order.iter().map(|&row| batch.names[row].clone()).collect();

@@ -17,7 +17,10 @@ mod loop_ratio;
 pub mod naive;
 #[cfg(test)]
 mod naive_put_once;
+#[cfg(test)]
+mod naive_quarantine;
 pub mod put_once;
+pub mod quarantine;
 #[cfg(test)]
 pub(crate) mod recorded;
 mod select;
@@ -41,6 +44,7 @@ use layout::partition_of;
 pub use loop_ratio::LoopRatio;
 use place::Place;
 use put_once::{PutOnce, PutOnceLimits};
+use quarantine::{Quarantine, QuarantineSizes, QuarantineTerms};
 
 /// What a store must know of its pool. Validated by the pool.
 #[derive(Clone, Debug)]
@@ -64,12 +68,6 @@ pub struct StoreSpec {
 
 /// Processes of workers remembered by a pool's partitions, each counted once a partition.
 pub const WORKERS_MAX: usize = 1 << 20;
-/// Streaks of suspects remembered of a pool, some 40 MB; of more, those that were not continued for the longest are forgotten.
-pub const STREAKS_MAX: usize = 1 << 20;
-/// Ids of a pool that rows never set aside.
-pub const TRUSTED_MAX: usize = 1 << 20;
-/// Ids of a pool that are blocked.
-pub const BLOCKED_MAX: usize = 1 << 20;
 
 impl StoreSpec {
     /// Samples that one partition keeps: its even share of the capacity and six standard deviations of what hashing deals it, so that
@@ -94,6 +92,8 @@ pub struct ReportBatch {
     pub ids: Vec<u64>,
     /// Raw scores, finite.
     pub scores: Vec<f32>,
+    /// The scores as reported, where `scores` are others (less a reference), or empty. The quarantine compares these.
+    pub raw_scores: Vec<f32>,
     /// String keys, one a row, where the pool is `named`; otherwise empty.
     pub names: Vec<Arc<str>>,
     /// One a row, or empty; an empty payload keeps what is stored.
@@ -116,6 +116,9 @@ pub struct ReportBatch {
     pub renew_after_rows: Option<u64>,
     /// Who sent it: each partition that has applied it counts its rows as `duplicate`. `None`: nobody who sends again.
     pub sender: Option<Sender>,
+    /// When a row sets its sample aside: `capacity` is the pool's, as in [`quarantine::SetAside::capacity`]. `None`: no row does, and
+    /// streaks are forgotten.
+    pub quarantine: Option<QuarantineTerms>,
 }
 
 /// The outcome of [`Store::apply`].
@@ -336,6 +339,8 @@ pub struct StoreStats {
     pub generations: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
+    /// What the quarantine holds.
+    pub quarantine: QuarantineSizes,
 }
 
 impl StoreStats {
@@ -361,7 +366,7 @@ pub enum StoreError {
 ///
 /// A draw that names a place that has gone since the census yields `None`: a rejected proposal, not an error.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Quarantine + Send + Sync + 'static {
     /// Applies a batch. Batches take effect in the order of their positions, in every partition.
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError>;
     /// Whether a batch of this sender was applied, in any partition, or is so old that it is taken for a resend.
@@ -397,7 +402,8 @@ pub trait Store: Send + Sync + 'static {
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError>;
     /// The strata that are stored, in order.
     async fn strata(&self) -> Result<Vec<StratumCount>, StoreError>;
-    /// Removes samples from everywhere; returns how many were stored, and the position.
+    /// Removes samples from everywhere, the quarantine included; returns how many were somewhere, and the position. Streaks and trust are
+    /// forgotten; who is blocked stays so.
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;
     /// What a call may ask for often: a few loads, no lock.
     async fn level(&self) -> Result<Level, StoreError>;

@@ -12,6 +12,7 @@ use super::hash::{background_hash, placement_hash};
 use super::key::Key;
 use super::layout::partition_of;
 use super::naive_put_once::NaivePutOnce;
+use super::naive_quarantine::{Suspects, Verdict};
 use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
@@ -42,33 +43,43 @@ impl Engine for NaiveEngine {
 
 /// A pool as maps; keys must not wrap, and the background has one generation.
 pub struct NaiveStore {
-    spec: StoreSpec,
-    state: Mutex<State>,
+    pub(super) spec: StoreSpec,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    hard: BTreeMap<u64, Entry>,
-    background: BTreeMap<u64, Entry>,
+pub(super) struct State {
+    pub(super) hard: BTreeMap<u64, Entry>,
+    pub(super) background: BTreeMap<u64, Entry>,
     /// Of each partition the smallest hash ever refused.
-    thresholds: BTreeMap<u16, u64>,
-    removed: HashSet<u64>,
+    pub(super) thresholds: BTreeMap<u16, u64>,
+    pub(super) removed: HashSet<u64>,
     /// When leases end.
-    leases: HashMap<u64, u64>,
+    pub(super) leases: HashMap<u64, u64>,
     /// Those of samples that were outside the hard store.
-    outside: HashSet<u64>,
+    pub(super) outside: HashSet<u64>,
     /// Own keys of members of the background, and whether each owes its last serve to that.
-    own: HashMap<u64, (Key, bool)>,
+    pub(super) own: HashMap<u64, (Key, bool)>,
     /// Batches that partitions have applied, all that ever were.
-    applied: HashSet<(u16, Sender)>,
-    position: u64,
+    pub(super) applied: HashSet<(u16, Sender)>,
+    pub(super) suspects: Suspects,
+    pub(super) position: u64,
 }
 
 #[derive(Clone)]
-struct Entry {
-    row: Row,
-    name: Option<Arc<str>>,
-    payload: Option<Bytes>,
+pub(super) struct Entry {
+    pub(super) row: Row,
+    pub(super) name: Option<Arc<str>>,
+    pub(super) payload: Option<Bytes>,
+}
+
+/// What became of a sample that was to be stored.
+pub(super) struct Stored {
+    is_update: bool,
+    kept: bool,
+    in_background: bool,
+    /// Another left for it.
+    pub(super) evicted: bool,
 }
 
 impl NaiveStore {
@@ -77,7 +88,7 @@ impl NaiveStore {
         Self { spec, state: Mutex::default() }
     }
 
-    fn partition(&self, id: u64) -> u16 {
+    pub(super) fn partition(&self, id: u64) -> u16 {
         partition_of(placement_hash(id), self.spec.partitions) as u16
     }
 
@@ -131,16 +142,108 @@ impl NaiveStore {
         }
         lanes
     }
+
+    /// The score after a re-report.
+    pub(super) fn updated(&self, update: ScoreUpdate, old: Option<f32>, score: f32) -> f32 {
+        let Some(old) = old else { return score };
+        match update {
+            ScoreUpdate::Last => score,
+            ScoreUpdate::Max => {
+                let harder = self.spec.hardness.log2_weight(old) > self.spec.hardness.log2_weight(score);
+                if harder { old } else { score }
+            }
+            ScoreUpdate::Ema { weight } => weight * score + (1.0 - weight) * old,
+        }
+    }
+
+    /// What a row leaves of its sample, in the hard store.
+    fn entry_of(&self, state: &mut State, batch: &ReportBatch, i: usize, score: f32, key: Key) -> Entry {
+        let id = batch.ids[i];
+        let known = state.entry(id).cloned();
+        let old = state.row(id);
+        let payload = batch.payloads.get(i).filter(|p| !p.is_empty()).cloned();
+        Entry {
+            row: Row {
+                id,
+                hard_key: Some(key),
+                own_key: None,
+                score,
+                stamp: Some(batch.stamp),
+                model_version: batch.model_version,
+                serves: 0,
+                leased: false,
+                stratum: batch.strata.get(i).copied().unwrap_or(old.map_or(0, |o| o.stratum)),
+                group: batch.groups.get(i).copied().unwrap_or(old.map_or(0, |o| o.group)),
+            },
+            name: batch.names.get(i).cloned(),
+            payload: payload.or(known.and_then(|k| k.payload)),
+        }
+    }
+
+    /// Stores what a row says of its sample, where there is room.
+    pub(super) fn store(&self, state: &mut State, entry: Entry, key: Key) -> Stored {
+        let id = entry.row.id;
+        state.removed.remove(&id);
+        state.leases.remove(&id);
+        let mut in_background = true;
+        if let BackgroundSpec::Sampled { size } = self.spec.background {
+            let hash = background_hash(id, self.salt());
+            let partition = self.partition(id);
+            in_background = state.thresholds.get(&partition).is_none_or(|t| hash < *t);
+            if in_background {
+                let mut entry = entry.clone();
+                entry.row.hard_key = None;
+                let own = state.own.entry(id).or_insert((key, false));
+                if !state.background.contains_key(&id) || !own.1 {
+                    *own = (key, false);
+                }
+                own.1 = false;
+                state.background.insert(id, entry);
+                let members: Vec<u64> =
+                    state.background.keys().copied().filter(|id| self.partition(*id) == partition).collect();
+                if members.len() > size.div_ceil(self.spec.partitions) {
+                    let highest = members.into_iter().max_by_key(|id| background_hash(*id, self.salt()));
+                    if let Some(highest) = highest {
+                        state.background.remove(&highest);
+                        state.thresholds.insert(partition, background_hash(highest, self.salt()));
+                        in_background = highest != id;
+                    }
+                }
+            }
+        }
+        let is_update = state.hard.insert(id, entry).is_some();
+        let (mut kept, mut evicted) = (true, false);
+        if state.hard.len() > self.spec.capacity {
+            let lowest = state.hard.iter().min_by(|a, b| self.place(&a.1.row).compare(&self.place(&b.1.row)));
+            if let Some(lowest) = lowest.map(|l| *l.0) {
+                state.hard.remove(&lowest);
+                kept = lowest != id;
+                evicted = kept;
+            }
+        }
+        Stored { is_update, kept, in_background, evicted }
+    }
+
+    /// Takes a sample out of hard store and background; whether it was there.
+    pub(super) fn take_out(&self, state: &mut State, id: u64) -> bool {
+        state.leases.remove(&id);
+        let hard = state.hard.remove(&id).is_some();
+        let background = state.background.remove(&id).is_some();
+        state.own.remove(&id);
+        let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids)
+            && state.removed.insert(id);
+        hard || background || dense
+    }
 }
 
 impl State {
-    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, id: u64) -> Option<&mut Entry> {
         // Both sources know the same of an id; serves count in one place.
         self.hard.get_mut(&id).or(self.background.get_mut(&id))
     }
 
     /// Nobody asks this store for its floor, and so no own key is below it.
-    fn row(&self, id: u64) -> Option<Row> {
+    pub(super) fn row(&self, id: u64) -> Option<Row> {
         let row = self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)?;
         let own = self.own.get(&id).filter(|_| self.background.contains_key(&id)).map(|(key, _)| *key);
         let own_key = row.hard_key.map(|key| own.unwrap_or(key));
@@ -166,6 +269,10 @@ impl Store for NaiveStore {
                 entered.insert(sender);
             }
             let is_repeat = !earlier.insert(id);
+            let verdict = self.judge(state, &batch, i, &mut counts);
+            if let Verdict::Done = verdict {
+                continue;
+            }
             let old = state.row(id);
             let stale = old
                 .and_then(|o| o.stamp)
@@ -174,81 +281,15 @@ impl Store for NaiveStore {
                 counts.stale += 1;
                 continue;
             }
-            let mut score = batch.scores[i];
-            if let Some(old) = old {
-                score = match batch.update {
-                    ScoreUpdate::Last => score,
-                    ScoreUpdate::Max => {
-                        let harder =
-                            self.spec.hardness.log2_weight(old.score) > self.spec.hardness.log2_weight(score);
-                        if harder { old.score } else { score }
-                    }
-                    ScoreUpdate::Ema { weight } => weight * score + (1.0 - weight) * old.score,
-                };
-            }
+            let score = self.updated(batch.update, old.map(|old| old.score), batch.scores[i]);
             let (key, clamped) = self.spec.hardness.key(score, batch.decay_units);
             counts.clamped += u64::from(clamped);
             counts.floored += u64::from(batch.scores[i] < self.spec.hardness.floor_score());
-            let known = state.entry(id).cloned();
-            let payload = batch.payloads.get(i).filter(|p| !p.is_empty()).cloned();
-            let entry = Entry {
-                row: Row {
-                    id,
-                    hard_key: Some(key),
-                    own_key: None,
-                    score,
-                    stamp: Some(batch.stamp),
-                    model_version: batch.model_version,
-                    serves: 0,
-                    leased: false,
-                    stratum: batch.strata.get(i).copied().unwrap_or(old.map_or(0, |o| o.stratum)),
-                    group: batch.groups.get(i).copied().unwrap_or(old.map_or(0, |o| o.group)),
-                },
-                name: batch.names.get(i).cloned(),
-                payload: payload.or(known.and_then(|k| k.payload)),
-            };
-            state.removed.remove(&id);
-            state.leases.remove(&id);
-            let mut in_background = true;
-            if let BackgroundSpec::Sampled { size } = self.spec.background {
-                let hash = background_hash(id, self.salt());
-                let partition = self.partition(id);
-                in_background = state.thresholds.get(&partition).is_none_or(|t| hash < *t);
-                if in_background {
-                    let mut entry = entry.clone();
-                    entry.row.hard_key = None;
-                    let own = state.own.entry(id).or_insert((key, false));
-                    if !state.background.contains_key(&id) || !own.1 {
-                        *own = (key, false);
-                    }
-                    own.1 = false;
-                    state.background.insert(id, entry);
-                    let members: Vec<u64> = state
-                        .background
-                        .keys()
-                        .copied()
-                        .filter(|id| self.partition(*id) == partition)
-                        .collect();
-                    if members.len() > size.div_ceil(self.spec.partitions) {
-                        let highest = members.into_iter().max_by_key(|id| background_hash(*id, self.salt()));
-                        if let Some(highest) = highest {
-                            state.background.remove(&highest);
-                            state.thresholds.insert(partition, background_hash(highest, self.salt()));
-                            in_background = highest != id;
-                        }
-                    }
-                }
-            }
-            let updated = state.hard.insert(id, entry).is_some();
-            let mut kept = true;
-            if state.hard.len() > self.spec.capacity {
-                let lowest =
-                    state.hard.iter().min_by(|a, b| self.place(&a.1.row).compare(&self.place(&b.1.row)));
-                if let Some(lowest) = lowest.map(|l| *l.0) {
-                    state.hard.remove(&lowest);
-                    kept = lowest != id;
-                    counts.evicted += u64::from(kept);
-                }
+            let entry = self.entry_of(state, &batch, i, score, key);
+            let Stored { is_update: updated, kept, in_background, evicted } = self.store(state, entry, key);
+            counts.evicted += u64::from(evicted);
+            if let Verdict::Count(streak) = verdict {
+                state.suspects.count(id, batch.stamp, streak);
             }
             match (updated, kept, in_background) {
                 _ if is_repeat => counts.coalesced += 1,
@@ -444,13 +485,8 @@ impl Store for NaiveStore {
         let mut state = self.state.lock();
         let mut removed = 0;
         for id in ids {
-            state.leases.remove(id);
-            let hard = state.hard.remove(id).is_some();
-            let background = state.background.remove(id).is_some();
-            state.own.remove(id);
-            let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids)
-                && state.removed.insert(*id);
-            removed += u64::from(hard || background || dense);
+            let was_stored = self.take_out(&mut state, *id);
+            removed += u64::from(state.suspects.forget(*id) || was_stored);
         }
         state.position += 1;
         Ok((removed, state.position))
@@ -469,6 +505,7 @@ impl Store for NaiveStore {
             distinct: census.background.distinct(),
             loop_ratio: census.background.loop_ratio(),
             leased: census.leased,
+            quarantine: self.state.lock().suspects.sizes(),
             ..StoreStats::default()
         })
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::local::LocalStore;
 use super::local::tests::{loaded, recorded, replayed};
-use super::{Store, StoreSpec};
+use super::local::{LocalEngine, LocalStore};
+use super::{Engine, Store, StoreSpec};
 
 /// The store, and its copies: its log replayed on one thread and on three, and its images loaded.
 pub(crate) fn store_and_copies() -> (Arc<dyn Store>, [Arc<dyn Store>; 3]) {
@@ -12,6 +12,11 @@ pub(crate) fn store_and_copies() -> (Arc<dyn Store>, [Arc<dyn Store>; 3]) {
     let copies: [Arc<dyn Store>; 3] =
         [Arc::new(replayed(&log, 1)), Arc::new(replayed(&log, 3)), Arc::new(loaded(&store))];
     (store, copies)
+}
+
+/// The engine of one machine's memory.
+pub(crate) fn engine() -> Arc<dyn Engine> {
+    Arc::new(LocalEngine::new())
 }
 
 /// An empty store in memory.

@@ -7,6 +7,9 @@ use async_trait::async_trait;
 use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::naive::NaiveEngine;
 use super::put_once::{PutOnce, PutOnceLimits};
+use super::quarantine::{
+    BlockCounts, BlockedId, Found, Quarantine, Quarantined, ReleaseCounts, SetAside, SetAsideCounts,
+};
 use super::{
     Address, Applied, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender,
     ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
@@ -31,6 +34,34 @@ pub(crate) trait Wrapped: Send + Sync {
     }
     async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         self.inner().serve(drawn, mark).await
+    }
+}
+
+#[async_trait]
+impl<W: Wrapped + 'static> Quarantine for W {
+    async fn set_aside(&self, ids: &[u64], how: SetAside) -> Result<SetAsideCounts, StoreError> {
+        self.inner().set_aside(ids, how).await
+    }
+    async fn release_quarantined(&self, ids: &[u64], trust: bool) -> Result<ReleaseCounts, StoreError> {
+        self.inner().release_quarantined(ids, trust).await
+    }
+    async fn block(&self, ids: &[u64], names: &[Arc<str>]) -> Result<BlockCounts, StoreError> {
+        self.inner().block(ids, names).await
+    }
+    async fn unblock(&self, ids: &[u64]) -> Result<u64, StoreError> {
+        self.inner().unblock(ids).await
+    }
+    async fn clear(&self) -> Result<(u64, u64), StoreError> {
+        self.inner().clear().await
+    }
+    async fn find(&self, ids: &[u64]) -> Result<Vec<Found>, StoreError> {
+        self.inner().find(ids).await
+    }
+    async fn quarantined(&self, after: Option<u64>, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
+        self.inner().quarantined(after, limit).await
+    }
+    async fn blocked(&self, after: Option<u64>, limit: usize) -> Result<Vec<BlockedId>, StoreError> {
+        self.inner().blocked(after, limit).await
     }
 }
 

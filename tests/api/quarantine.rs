@@ -38,21 +38,21 @@ async fn what_stays_above_the_quantile_is_set_aside_and_served_no_more() {
     crowd(&client, "p").await;
     // 1 stays above, 2 falls once, 3 is below.
     for (i, second) in [(0, 95.0), (1, 95.0), (2, 10.0), (3, 95.0)] {
-        let batch = ScoreBatch::new("p", &[1, 2, 3, 1], &[0.0, second, 50.0, 195.0 + i as f32]);
+        let batch = ScoreBatch::new("p", &[1, 2, 3], &[195.0 + i as f32, second, 50.0]);
         let counts = client.report_batch(batch.unwrap().model_version(i)).await.unwrap().counts.unwrap();
-        assert_eq!(counts.quarantined, u64::from(i == 3), "round {i}: {counts:?}");
-        assert_eq!(counts.coalesced, 1);
+        assert_eq!(counts.quarantined, u64::from(i >= 2), "round {i}: {counts:?}");
     }
     let list = client.list_quarantined("p").await.unwrap();
     let [noisy] = &list[..] else { panic!("{list:?}") };
     assert_eq!((noisy.id, noisy.name.as_str(), noisy.score), (1, "", 198.0), "its score goes on");
     assert_eq!((noisy.reports, noisy.model_version), (3, 3));
-    assert!((85.0..95.0).contains(&noisy.threshold) && noisy.quarantine_time.is_some(), "{noisy:?}");
+    assert!((85.0..95.0).contains(&noisy.threshold.unwrap()) && noisy.quarantine_time.is_some(), "{noisy:?}");
     let everywhere = served(&client, "p").await;
     assert!(everywhere.contains(&2) && everywhere.contains(&3) && !everywhere.contains(&1));
     let stats = figures(&client, "p").await;
     assert_eq!((stats.quarantined, stats.quarantine_overflows), (1, 0));
-    assert_eq!((stats.counts.unwrap().quarantined, stats.sizes.unwrap().distinct), (1, 2_002.0));
+    assert_eq!((stats.counts.unwrap().quarantined, stats.sizes.unwrap().distinct), (2, 2_002.0));
+    assert_eq!((stats.set_aside, stats.released), (1, 0));
 
     assert_eq!(client.release_quarantined("p", Some(Ids::U64(vec![1, 2, 77])), false).await.unwrap(), 1);
     assert_eq!(held(&client, "p").await, Vec::<u64>::new());
@@ -100,7 +100,8 @@ async fn a_full_quarantine_takes_no_more_and_the_rule_changes_live() {
     let server = TestServer::start().await;
     let client = server.client().await;
     let small = pb::Quarantine { capacity: 2, ..rule().unwrap() };
-    let spec = pb::PoolSpec { quarantine: Some(small), ..plain(10_000) };
+    // One partition holds just what the rule says.
+    let spec = pb::PoolSpec { quarantine: Some(small), shards: 1, ..plain(10_000) };
     client.create_pool("p", spec.clone()).await.unwrap();
     crowd(&client, "p").await;
     let noisy = async || {
@@ -237,7 +238,186 @@ async fn names_and_payloads_come_back() {
     assert_eq!((payload("a"), payload("b")), (Bytes::from_static(b"early"), Bytes::new()));
 }
 
-/// Reports of all samples by eight workers at a time: none that was screened before another set a sample aside may bring it back.
+/// Each row is a report of its sample, applied in order: one batch may set a sample aside, and a row below ends the streak where it stands.
+#[tokio::test]
+async fn rows_of_one_batch_count_one_by_one() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", pb::PoolSpec { quarantine: rule(), ..plain(10_000) }).await.unwrap();
+    crowd(&client, "p").await;
+    let ack = client.report("p", &[1, 1, 1, 1, 2, 2, 2, 2], &[95.0, 96.0, 97.0, 98.0, 95.0, 95.0, 1.0, 95.0]);
+    let counts = ack.await.unwrap().counts.unwrap();
+    assert_eq!((counts.inserted, counts.coalesced, counts.quarantined), (2, 4, 2), "{counts:?}");
+    let list = client.list_quarantined("p").await.unwrap();
+    assert_eq!(list.iter().map(|s| (s.id, s.score, s.reports)).collect::<Vec<_>>(), [(1, 98.0, 3)]);
+}
+
+#[tokio::test]
+async fn samples_are_set_aside_by_hand_without_a_rule() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", plain(10_000)).await.unwrap();
+    crowd(&client, "p").await;
+    let ids = Ids::U64(vec![1_001, 1_002, 5]);
+    let counts = client.quarantine_samples("p", ids.clone()).await.unwrap();
+    assert_eq!((counts.quarantined_count, counts.absent_count, counts.refused_count), (2, 1, 0));
+    let again = client.quarantine_samples("p", ids).await.unwrap();
+    assert_eq!(
+        (again.quarantined_count, again.absent_count),
+        (0, 1),
+        "those that are are in none of the counts"
+    );
+    let list = client.list_quarantined("p").await.unwrap();
+    assert_eq!(
+        list.iter().map(|s| (s.id, s.score, s.threshold)).collect::<Vec<_>>(),
+        [(1_001, 1.0, None), (1_002, 2.0, None)]
+    );
+    // Reports go on in the record, and a release puts back the last.
+    let counts = client.report("p", &[1_001], &[77.0]).await.unwrap().counts.unwrap();
+    assert_eq!(counts.quarantined, 1);
+    let everywhere = served(&client, "p").await;
+    assert!(!everywhere.contains(&1_001) && !everywhere.contains(&1_002) && everywhere.len() == 1_998);
+    assert_eq!(client.release_quarantined("p", None, false).await.unwrap(), 2);
+    let samples = client.get_samples("p", Ids::U64(vec![1_001, 1_002])).await.unwrap();
+    assert_eq!(samples.iter().map(|s| s.score.unwrap()).collect::<Vec<_>>(), [77.0, 2.0]);
+    assert_eq!(served(&client, "p").await.len(), 2_000);
+    let many = client.quarantine_samples("p", Ids::U64(vec![1; 65_537])).await;
+    assert_invalid(many, "ids");
+    assert_invalid(client.quarantine_samples("p", Ids::Keys(vec!["a".into()])).await, "ids");
+}
+
+#[tokio::test]
+async fn nothing_brings_a_blocked_sample_back_until_it_is_unblocked() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", pb::PoolSpec { quarantine: rule(), ..plain(10_000) }).await.unwrap();
+    crowd(&client, "p").await;
+    client.quarantine_samples("p", Ids::U64(vec![1_000])).await.unwrap();
+    // One in quarantine, one stored, one that is nowhere.
+    let ids = Ids::U64(vec![1_000, 1_001, 7]);
+    let counts = client.block_samples("p", ids.clone()).await.unwrap();
+    assert_eq!((counts.blocked_count, counts.removed_count, counts.refused_count), (3, 2, 0));
+    assert_eq!(client.block_samples("p", ids.clone()).await.unwrap().blocked_count, 0);
+    assert_eq!(held(&client, "p").await, Vec::<u64>::new());
+    for _ in 0..4 {
+        let counts = client.report("p", &[1_000, 1_001, 7, 8], &[99.5; 4]).await.unwrap().counts.unwrap();
+        assert_eq!(counts.blocked, 3, "{counts:?}");
+    }
+    // Neither a removal, nor a release, nor clearing the pool unblocks.
+    assert_eq!(client.remove("p", &[1_001]).await.unwrap(), 0);
+    client.release_quarantined("p", None, false).await.unwrap();
+    let places = client.get_samples("p", ids.clone()).await.unwrap();
+    assert!(places.iter().all(|sample| sample.place() == pb::SamplePlace::Blocked && sample.score.is_none()));
+    let everywhere = served(&client, "p").await;
+    assert!([1_000, 1_001, 7].iter().all(|id| !everywhere.contains(id)) && everywhere.contains(&8));
+    let stats = figures(&client, "p").await;
+    assert_eq!((stats.blocked, stats.counts.unwrap().blocked), (3, 12));
+    let listed =
+        async || client.list_blocked("p").await.unwrap().iter().map(|sample| sample.id).collect::<Vec<_>>();
+    assert_eq!(listed().await, [7, 1_000, 1_001]);
+    assert_eq!(client.clear_pool("p").await.unwrap(), 1_999);
+    assert_eq!(listed().await, [7, 1_000, 1_001]);
+    assert_eq!(client.unblock_samples("p", Ids::U64(vec![7, 8])).await.unwrap(), 1);
+    let counts = client.report("p", &[7, 1_000], &[1.0; 2]).await.unwrap().counts.unwrap();
+    assert_eq!((counts.inserted, counts.blocked), (1, 1));
+    assert_invalid(client.block_samples("p", Ids::Keys(vec!["a".into()])).await, "ids");
+    assert_invalid(client.unblock_samples("p", Ids::U64(vec![1; 65_537])).await, "ids");
+    for bad in ["x", "ffff"] {
+        let request =
+            pb::ListBlockedRequest { name: "pools/p".into(), page_token: bad.into(), ..Default::default() };
+        assert_invalid(client.pool_service().list_blocked(request).await.map_err(Error::from), "page_token");
+    }
+}
+
+/// Blocked keys are listed by their names, page by page.
+#[tokio::test]
+async fn blocked_keys_are_listed_by_name() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let spec = pb::PoolSpec { id_kind: pb::IdKind::String.into(), ..plain(100) };
+    client.create_pool("p", spec).await.unwrap();
+    let names: Vec<String> = (0..25).map(|i| format!("row-{i}")).collect();
+    client.block_samples("p", Ids::Keys(names.clone())).await.unwrap();
+    let (mut seen, mut token, mut pages) = (HashSet::new(), String::new(), 0);
+    loop {
+        let request = pb::ListBlockedRequest {
+            name: "pools/p".into(),
+            page_size: 10,
+            page_token: std::mem::take(&mut token),
+            pool_uid: 0,
+        };
+        let answer = client.pool_service().list_blocked(request).await.unwrap().into_inner();
+        assert_eq!(answer.total, 25);
+        seen.extend(answer.samples.into_iter().map(|sample| sample.name));
+        pages += 1;
+        token = answer.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((seen, pages), (names.into_iter().collect(), 3));
+}
+
+#[tokio::test]
+async fn a_cleared_pool_is_empty_and_goes_on() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", pb::PoolSpec { quarantine: rule(), ..plain(10_000) }).await.unwrap();
+    crowd(&client, "p").await;
+    for _ in 0..3 {
+        client.report("p", &[1], &[95.0]).await.unwrap();
+    }
+    let send = async || {
+        let batch = pb::ScoreBatch {
+            pool: "pools/p".into(),
+            ids: Some(Ids::U64(vec![2]).into_column(pb::ColumnEncoding::Packed)),
+            scores: Some(hardneg::proto::columns::encode_floats(vec![50.0], pb::ColumnEncoding::Packed)),
+            worker_id: "w".into(),
+            worker_epoch: 1,
+            sequence: 1,
+            ..Default::default()
+        };
+        let request = pb::ReportScoresRequest { batch: Some(batch) };
+        client.mining_service().report_scores(request).await.unwrap().into_inner().ack.unwrap()
+    };
+    assert_eq!(send().await.status(), pb::AckStatus::Applied);
+    let uid = client.get_pool("p").await.unwrap().uid;
+    assert_eq!(client.clear_pool("p").await.unwrap(), 2_002);
+    assert_eq!(client.clear_pool("p").await.unwrap(), 0);
+    let stats = figures(&client, "p").await;
+    let sizes = stats.sizes.unwrap();
+    assert_eq!(
+        (sizes.hard, sizes.background, sizes.distinct, sizes.background_probability),
+        (0, 0, 0.0, 1.0)
+    );
+    assert_eq!((stats.quarantined, stats.removed, stats.uid), (0, 2_002, uid));
+    assert!(served(&client, "p").await.is_empty());
+    // What was applied before stays applied.
+    assert_eq!(send().await.status(), pb::AckStatus::Duplicate);
+    client.report("p", &[2], &[50.0]).await.unwrap();
+    assert_eq!(served(&client, "p").await, HashSet::from([2]));
+}
+
+#[tokio::test]
+async fn an_anchored_pool_says_what_it_has_instead() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let anchored = Some(pb::AnchoredSpec { negatives_per_anchor: 4, ..Default::default() });
+    let kind = pb::PoolKind::Anchored.into();
+    client.create_pool("a", pb::PoolSpec { kind, anchored, ..plain(0) }).await.unwrap();
+    let ids = || Ids::U64(vec![1]);
+    for (call, answer) in [
+        ("quarantine", client.quarantine_samples("a", ids()).await.map(|_| ())),
+        ("block", client.block_samples("a", ids()).await.map(|_| ())),
+        ("unblock", client.unblock_samples("a", ids()).await.map(|_| ())),
+        ("clear", client.clear_pool("a").await.map(|_| ())),
+    ] {
+        let error = answer.unwrap_err();
+        assert_eq!(error.reason().as_deref(), Some("POOL_ANCHORED"), "{call}: {error}");
+    }
+}
+
+/// Reports of all samples by eight workers at a time: none that was on its way when another set a sample aside may bring it back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_brings_back_what_was_set_aside() {
     let server = TestServer::start().await;
@@ -264,6 +444,77 @@ async fn nobody_brings_back_what_was_set_aside() {
         let back: Vec<_> = served(&client, "p").await.intersection(&held).copied().collect();
         assert!(back.is_empty(), "round {round}: {back:?}");
     }
+}
+
+/// Eight reporters against releases, removals, setting aside and blocking at random: a sample that nobody removes is at every moment in
+/// one place, and nobody is both listed and served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_lost_or_in_two_places_while_all_go_in_and_out() {
+    const IDS: u64 = 400;
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let rule = pb::Quarantine { quantile: 0.9, reports: 2, capacity: 10_000 };
+    let spec = pb::PoolSpec { quarantine: Some(rule), shards: 4, ..plain(100_000) };
+    client.create_pool("p", spec).await.unwrap();
+    crowd(&client, "p").await;
+    // Those below IDS are never removed or blocked, those above are.
+    let all: Vec<u64> = (0..2 * IDS).collect();
+    client.report("p", &all, &vec![99.5; all.len()]).await.unwrap();
+    let random = |seed: u64, round: u64| hardneg::store::hash::background_hash(round, seed);
+    let mut tasks = tokio::task::JoinSet::new();
+    for reporter in 0..8 {
+        let client = client.clone();
+        tasks.spawn(async move {
+            for round in 0..60 {
+                let first = random(reporter, round) % (2 * IDS);
+                let ids: Vec<u64> = (0..100).map(|i| (first + i * 7) % (2 * IDS)).collect();
+                client.report("p", &ids, &[99.5 + (round % 3) as f32; 100]).await.unwrap();
+            }
+        });
+    }
+    for other in 8..11 {
+        let client = client.clone();
+        tasks.spawn(async move {
+            for round in 0..80 {
+                let first = random(other, round) % IDS;
+                let kept = Ids::U64((0..20).map(|i| (first + i) % IDS).collect());
+                let doomed: Vec<u64> = (0..20).map(|i| IDS + (first + i) % IDS).collect();
+                match random(other, round + 1_000) % 6 {
+                    0 => _ = client.release_quarantined("p", Some(kept), false).await.unwrap(),
+                    1 => _ = client.release_quarantined("p", None, false).await.unwrap(),
+                    2 => _ = client.quarantine_samples("p", kept).await.unwrap(),
+                    3 => _ = client.remove("p", &doomed).await.unwrap(),
+                    4 => _ = client.block_samples("p", Ids::U64(doomed)).await.unwrap(),
+                    _ => _ = client.unblock_samples("p", Ids::U64(doomed)).await.unwrap(),
+                }
+            }
+        });
+    }
+    let looks = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            for look in 0..60 {
+                for (id, sample) in
+                    client.get_samples("p", Ids::U64((0..IDS).collect())).await.unwrap().iter().enumerate()
+                {
+                    let place = sample.place();
+                    let is_somewhere = place == pb::SamplePlace::Hard || place == pb::SamplePlace::Quarantine;
+                    assert!(is_somewhere, "look {look}: sample {id} is {place:?}");
+                }
+            }
+        })
+    };
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    looks.await.unwrap();
+    let held: HashSet<u64> = held(&client, "p").await.into_iter().collect();
+    let blocked: HashSet<u64> =
+        client.list_blocked("p").await.unwrap().iter().map(|sample| sample.id).collect();
+    let served = served(&client, "p").await;
+    assert!(held.is_disjoint(&served) && blocked.is_disjoint(&served) && blocked.is_disjoint(&held));
+    let lost: Vec<u64> = (0..IDS).filter(|id| !held.contains(id) && !served.contains(id)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
 }
 
 #[tokio::test]

@@ -207,6 +207,37 @@ def test_the_step_is_the_pools_where_none_is_given(real: hardneg.Client, name: s
     assert pool.mine(5, step=9).warmup
 
 
+def test_samples_kept_out_by_hand(real: hardneg.Client, name: str) -> None:
+    pool = real.create_pool(name)
+    pool.report(np.arange(100), np.linspace(0.0, 1.0, 100))
+    assert pool.quarantine([98, 99, 500]) == hardneg.SetAsideCounts(quarantined=2, absent=1)
+    assert [(sample.id, sample.threshold) for sample in pool.quarantined()] == [(98, None), (99, None)]
+    assert pool.block([99, 0, 777]) == hardneg.BlockCounts(blocked=3, removed=2)
+    assert list(pool.blocked(page_size=2)) == [0, 99, 777]
+    ack = pool.report([0, 98, 99, 1], [9.0] * 4)
+    assert (ack.counts.blocked, ack.counts.quarantined, ack.counts.updated) == (2, 1, 1)
+    assert ack.counts.total == 4
+    places = [sample.place for sample in pool.get_samples([0, 1, 98])]
+    assert places == [hardneg.SamplePlace.BLOCKED, hardneg.SamplePlace.HARD, hardneg.SamplePlace.QUARANTINE]
+    stats = pool.stats()
+    assert (stats.quarantined, stats.blocked, stats.set_aside, stats.released) == (1, 3, 2, 0)
+    assert not {0, 98, 99} & set(ids_of(pool.mine(1_000)))
+    assert pool.clear() == 98
+    assert (pool.stats().sizes.hard, list(pool.quarantined()), list(pool.blocked())) == (0, [], [0, 99, 777])
+    assert pool.unblock([99, 5]) == 1
+    assert pool.report([99, 0], [1.0, 1.0]).counts.inserted == 1
+
+    keys = real.create_pool(f"{name}-keys", id_kind="string")
+    keys.block(["b", "a"])
+    assert sorted(keys.blocked()) == ["a", "b"]
+    anchored = real.create_pool(f"{name}-anchored", anchored=hardneg.Anchored())
+    with pytest.raises(hardneg.FailedPrecondition) as raised:
+        anchored.clear()
+    assert raised.value.reason == "POOL_ANCHORED"
+    with pytest.raises(hardneg.FailedPrecondition):
+        anchored.block([1])
+
+
 def test_quarantine_review_and_release(real: hardneg.Client, name: str) -> None:
     pool = real.create_pool(name, half_life=hardneg.Steps(100), quarantine=hardneg.Quarantine(0.9, 3))
     rng = np.random.default_rng(0)

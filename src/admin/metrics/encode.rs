@@ -169,8 +169,11 @@ impl Snapshot {
         self.each(encoder, &m::POOL_LEASED_SAMPLES, |p| Some(p.stats.store.leased as f64))?;
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
-        self.each(encoder, &m::POOL_QUARANTINED_SAMPLES, |p| Some(p.stats.quarantine.samples as f64))?;
-        self.each(encoder, &m::POOL_QUARANTINE_THRESHOLD, |p| p.stats.quarantine.threshold.map(f64::from))?;
+        self.each(encoder, &m::POOL_QUARANTINED_SAMPLES, |p| {
+            Some(p.stats.store.quarantine.set_aside as f64)
+        })?;
+        self.each(encoder, &m::POOL_BLOCKED_SAMPLES, |p| Some(p.stats.store.quarantine.blocked as f64))?;
+        self.each(encoder, &m::POOL_QUARANTINE_THRESHOLD, |p| p.stats.quarantine_threshold.map(f64::from))?;
         self.each(encoder, &m::POOL_STEP, |p| p.stats.run.as_ref().map(|run| run.step as f64))?;
         self.each(encoder, &m::POOL_TICK, |p| p.stats.run.as_ref().map(|run| run.tick as f64))?;
         self.each(encoder, &m::POOL_FLOW_BALANCE, |p| p.stats.flow_balance)?;
@@ -188,7 +191,7 @@ impl Snapshot {
             (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
             (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
             (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
-            (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.quarantine.overflows),
+            (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.store.quarantine.overflows),
             (&m::POOL_REFUSED_PAIRS, |p| p.stats.counters.pairs_refused),
             (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
             (&m::POOL_FLOORED_SCORES, |p| p.stats.counters.floored),
@@ -216,6 +219,7 @@ impl Snapshot {
                     ("stale", c.stale),
                     ("out_of_range", c.out_of_range),
                     ("quarantined", c.quarantined),
+                    ("blocked", c.blocked),
                     ("anchor_limit", c.anchor_limit),
                     ("not_negative", c.not_negative),
                 ] {

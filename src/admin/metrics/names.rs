@@ -66,6 +66,7 @@ metrics! {
     POOL_FLOOR_LOG2 Gauge "hardneg_pool_floor_log2" ["pool"]
         "log2 of the lowest weight in a full hard store; absent while there is room";
     POOL_QUARANTINED_SAMPLES Gauge "hardneg_pool_quarantined_samples" ["pool"] "Samples in quarantine";
+    POOL_BLOCKED_SAMPLES Gauge "hardneg_pool_blocked_samples" ["pool"] "Samples whose reports are not taken";
     POOL_QUARANTINE_THRESHOLD Gauge "hardneg_pool_quarantine_threshold" ["pool"]
         "The quantile that raw scores are held against; absent without the rule, or before 1,000 rows";
     POOL_STEP Gauge "hardneg_pool_step" ["pool"] "The highest step of the current training run; absent in pools that age by time";
@@ -83,10 +84,10 @@ metrics! {
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]
         "Batches that were resent and had been applied before, or were being applied";
     POOL_ROWS Counter "hardneg_pool_rows_total" ["pool", "outcome"]
-        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined, anchor_limit, not_negative";
+        "Rows by what became of them: inserted, updated, background_only, dropped, non_finite, coalesced, duplicate, stale, out_of_range, quarantined, blocked, anchor_limit, not_negative";
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
         "Samples that harder ones pushed out of the hard store";
-    POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed by RemoveSamples";
+    POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed on request: RemoveSamples, BlockSamples, ClearPool";
     POOL_SET_ASIDE_SAMPLES Counter "hardneg_pool_set_aside_samples_total" ["pool"] "Samples set aside into quarantine";
     POOL_RELEASED_SAMPLES Counter "hardneg_pool_released_samples_total" ["pool"] "Samples released from quarantine";
     POOL_QUARANTINE_OVERFLOWS Counter "hardneg_pool_quarantine_overflows_total" ["pool"]

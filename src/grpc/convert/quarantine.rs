@@ -1,10 +1,11 @@
-//! The quarantine's rule, and the samples in it.
+//! The quarantine's rule, the samples in it, and the samples that are blocked.
 
-use prost::Message as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::pool::error::PoolError;
-use crate::pool::quarantine::{QuarantinePage, QuarantineRule, Quarantined};
+use crate::pool::quarantine::{BlockedPage, QuarantinePage, QuarantineRule};
 use crate::proto::v1 as pb;
+use crate::store::quarantine::Quarantined;
 
 /// The rule that a message describes; its ranges are checked with the spec.
 pub(super) fn decode(message: pb::Quarantine) -> QuarantineRule {
@@ -39,37 +40,55 @@ fn encode_token(last: u64) -> String {
     format!("{last:016x}")
 }
 
-/// A page; one that would be over `bytes_max` ends earlier, and goes on with the next.
-pub(in crate::grpc) fn encode_page(page: &QuarantinePage, bytes_max: usize) -> pb::ListQuarantinedResponse {
-    let mut samples: Vec<pb::QuarantinedSample> = Vec::with_capacity(page.samples.len());
-    let mut bytes = 0;
-    for sample in &page.samples {
-        let sample = encode_sample(sample);
-        bytes += sample.encoded_len() + 4;
-        if bytes > bytes_max && !samples.is_empty() {
-            break;
-        }
-        samples.push(sample);
-    }
-    let more = page.more || samples.len() < page.samples.len();
-    pb::ListQuarantinedResponse {
-        next_page_token: samples
-            .last()
-            .filter(|_| more)
-            .map_or_else(String::new, |last| encode_token(last.id)),
-        samples,
-        total: page.total,
-    }
+/// A page of samples in quarantine; one that would be over `bytes_max` ends earlier, and goes on with the next.
+pub(in crate::grpc) fn encode_page(page: QuarantinePage, bytes_max: usize) -> pb::ListQuarantinedResponse {
+    let (samples, next_page_token) =
+        shorten(page.samples.into_iter().map(encode_sample), page.more, bytes_max, |sample| sample.id);
+    pb::ListQuarantinedResponse { samples, next_page_token, total: page.total }
 }
 
-fn encode_sample(sample: &Quarantined) -> pb::QuarantinedSample {
+/// Likewise of blocked samples.
+pub(in crate::grpc) fn encode_blocked(page: BlockedPage, bytes_max: usize) -> pb::ListBlockedResponse {
+    let sample = |(id, name): (u64, Option<std::sync::Arc<str>>)| pb::BlockedSample { id, name: text(name) };
+    let (samples, next_page_token) =
+        shorten(page.ids.into_iter().map(sample), page.more, bytes_max, |sample| sample.id);
+    pb::ListBlockedResponse { samples, next_page_token, total: page.total }
+}
+
+/// As many messages as fit into `bytes_max`, at least one, and the token of the page after them; empty where none is.
+fn shorten<M: prost::Message>(
+    messages: impl ExactSizeIterator<Item = M>,
+    mut more: bool,
+    bytes_max: usize,
+    id_of: impl Fn(&M) -> u64,
+) -> (Vec<M>, String) {
+    let mut page: Vec<M> = Vec::with_capacity(messages.len());
+    let mut bytes = 0;
+    for message in messages {
+        bytes += message.encoded_len() + 4;
+        if bytes > bytes_max && !page.is_empty() {
+            more = true;
+            break;
+        }
+        page.push(message);
+    }
+    let token = page.last().filter(|_| more).map_or_else(String::new, |last| encode_token(id_of(last)));
+    (page, token)
+}
+
+fn text(name: Option<std::sync::Arc<str>>) -> String {
+    name.as_ref().map_or_else(String::new, ToString::to_string)
+}
+
+fn encode_sample(sample: Quarantined) -> pb::QuarantinedSample {
+    let time = UNIX_EPOCH + Duration::from_millis(sample.set_aside_millis);
     pb::QuarantinedSample {
         id: sample.id,
-        name: sample.name.as_ref().map_or_else(String::new, ToString::to_string),
-        score: sample.score,
+        name: text(sample.name),
+        score: sample.raw_score,
         threshold: sample.threshold,
         reports: sample.reports,
-        quarantine_time: Some(sample.time.into()),
+        quarantine_time: Some(time.into()),
         model_version: sample.model_version,
         stratum: sample.stratum,
     }

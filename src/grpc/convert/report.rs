@@ -191,6 +191,7 @@ pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
         stale: counts.stale,
         out_of_range: counts.out_of_range,
         quarantined: counts.quarantined,
+        blocked: counts.blocked,
         anchor_limit: counts.anchor_limit,
         not_negative: counts.not_negative,
     }

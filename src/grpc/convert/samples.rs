@@ -10,6 +10,7 @@ pub(in crate::grpc) fn encode(sample: &Sample) -> pb::Sample {
         Place::Hard => pb::SamplePlace::Hard,
         Place::Background => pb::SamplePlace::Background,
         Place::Quarantine => pb::SamplePlace::Quarantine,
+        Place::Blocked => pb::SamplePlace::Blocked,
         Place::Nowhere => pb::SamplePlace::Nowhere,
     };
     pb::Sample {

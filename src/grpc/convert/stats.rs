@@ -30,6 +30,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             stale: counters.stale,
             out_of_range: counters.out_of_range,
             quarantined: counters.quarantined,
+            blocked: counters.blocked,
             anchor_limit: counters.anchor_limit,
             not_negative: counters.not_negative,
         })),
@@ -59,8 +60,12 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
             mine_waits: counters.flow_mine_waits,
             mine_timeouts: counters.flow_mine_timeouts,
         }),
-        quarantined: stats.quarantine.samples,
-        quarantine_overflows: stats.quarantine.overflows,
+        quarantined: stats.store.quarantine.set_aside,
+        quarantine_overflows: stats.store.quarantine.overflows,
+        blocked: stats.store.quarantine.blocked,
+        trusted: stats.store.quarantine.trusted,
+        set_aside: counters.quarantine_set_aside,
+        released: counters.quarantine_released,
         ..Default::default()
     };
     match &stats.anchored {

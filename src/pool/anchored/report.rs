@@ -171,6 +171,7 @@ impl Pool {
         ReportBatch {
             ids: batch.ids.clone(),
             scores: batch.scores.clone(),
+            raw_scores: Vec::new(),
             names: batch.names.clone(),
             payloads: Vec::new(),
             // A sample of the background has its label where a sample of a flat pool has its stratum.
@@ -183,6 +184,7 @@ impl Pool {
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
             sender: batch.sender,
+            quarantine: None,
         }
     }
 }

@@ -22,16 +22,25 @@ const CENTROIDS_MAX: usize = 200;
 
 /// The rows of a batch that the quantile learns from.
 #[derive(Debug, Default)]
-pub(super) struct Sampled {
+pub(in crate::pool) struct Sampled {
     scores: Vec<f32>,
     /// Rows that each stands for, so that a row of a small batch counts as much as one of a large batch.
     weight: f64,
 }
 
+impl Sampled {
+    /// The same of a batch of which so many rows had been applied, and learnt, before.
+    pub(in crate::pool) fn less(self, duplicate: u64) -> Self {
+        let rows = self.scores.len() as f64 * self.weight;
+        let left = if rows > 0.0 { 1.0 - duplicate as f64 / rows } else { 0.0 };
+        Self { weight: self.weight * left.max(0.0), ..self }
+    }
+}
+
 /// Quantiles of the scores reported lately. About 16 KB once used; learning costs one short lock a batch, and some ten
 /// microseconds when what waited is merged.
 #[derive(Debug, Default)]
-pub(super) struct RunningQuantile(Mutex<State>);
+pub(in crate::pool) struct RunningQuantile(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -47,7 +56,7 @@ struct State {
 
 impl RunningQuantile {
     /// Every so-manieth of these finite scores, from a start that differs between batches.
-    pub(super) fn sample(&self, scores: &[f32]) -> Sampled {
+    pub(in crate::pool) fn sample(&self, scores: &[f32]) -> Sampled {
         let stride = scores.len().div_ceil(SAMPLED_MAX).max(1);
         let batch = {
             let mut state = self.0.lock();
@@ -60,7 +69,7 @@ impl RunningQuantile {
         Sampled { scores: scores_sampled, weight }
     }
 
-    pub(super) fn learn(&self, sampled: &Sampled) {
+    pub(in crate::pool) fn learn(&self, sampled: &Sampled) {
         let mut state = self.0.lock();
         let rows = sampled.scores.len() as f64 * sampled.weight;
         state.pending.extend(sampled.scores.iter().map(|score| (*score, sampled.weight as f32)));
@@ -73,7 +82,7 @@ impl RunningQuantile {
     }
 
     /// The quantile `q`; `None` before [`ROWS_MIN`] rows.
-    pub(super) fn at(&self, q: f64) -> Option<f32> {
+    pub(in crate::pool) fn at(&self, q: f64) -> Option<f32> {
         let mut state = self.0.lock();
         if state.rows < ROWS_MIN {
             return None;
@@ -93,11 +102,12 @@ impl RunningQuantile {
         Some(value)
     }
 
-    pub(super) fn clear(&self) {
+    /// Forgets all.
+    pub(in crate::pool) fn clear(&self) {
         *self.0.lock() = State::default();
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::pool) fn memory_bytes(&self) -> usize {
         let state = self.0.lock();
         let centroids = state.digest.as_ref().map_or(0, |d| d.centroids().len());
         state.pending.capacity() * size_of::<(f32, f32)>() + centroids * size_of::<Centroid>()

@@ -4,6 +4,7 @@ mod anchors;
 mod cells;
 mod machine;
 mod put_once;
+mod quarantine;
 mod queue;
 mod read;
 #[cfg(test)]
@@ -19,10 +20,11 @@ use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::put_once::{PutOnce, PutOnceLimits};
+use super::quarantine::{BLOCKED_MAX, QuarantineTerms, STREAKS_MAX, TRUSTED_MAX};
 use super::{
-    Address, Applied, ApplyCounts, BLOCKED_MAX, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place,
-    ReportBatch, Row, STREAKS_MAX, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError,
-    StoreSpec, StoreStats, StratumCount, TRUSTED_MAX, WORKERS_MAX, share_of,
+    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch,
+    Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    StratumCount, WORKERS_MAX, share_of,
 };
 use anchors::Anchors;
 use cells::Cells;
@@ -151,6 +153,9 @@ fn partition_spec(spec: &StoreSpec, number: usize) -> PartitionSpec {
 impl Store for LocalStore {
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError> {
         let partitions = self.cells.len() as u64;
+        let share = |capacity| self.spec.quarantine_share(capacity);
+        let of_partition =
+            |terms: QuarantineTerms| QuarantineTerms { capacity: share(terms.capacity), ..terms };
         let terms = Terms {
             decay_units: batch.decay_units,
             stamp: batch.stamp,
@@ -158,7 +163,7 @@ impl Store for LocalStore {
             model_version: batch.model_version,
             update: batch.update,
             renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
-            ..Terms::default()
+            quarantine: batch.quarantine.map(of_partition),
         };
         let layout = Layout::new(&batch, &self.spec);
         let rows = Arc::new(layout.columns);

@@ -216,6 +216,12 @@ impl LocalStore {
             stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
             stats.generations = stats.generations.max(of_partition.generations);
             removed += of_partition.removed;
+            let quarantine = &mut stats.quarantine;
+            quarantine.set_aside += of_partition.quarantined;
+            quarantine.overflows += of_partition.quarantine_overflows;
+            quarantine.streaks += of_partition.streaks;
+            quarantine.trusted += of_partition.trusted;
+            quarantine.blocked += of_partition.blocked;
             backgrounds.push(PartitionBackground {
                 threshold: of_partition.threshold,
                 members: of_partition.background,

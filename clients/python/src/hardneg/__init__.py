@@ -78,7 +78,7 @@ from ._policy import (
 )
 from ._pool import Pool
 from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
-from ._quarantine import Quarantine, QuarantinedSample, Sample
+from ._quarantine import BlockCounts, Quarantine, QuarantinedSample, Sample, SetAsideCounts
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
 from ._rounds import NegativeRatio, Round
 from ._runs import Run, run_id_from_env
@@ -102,6 +102,7 @@ __all__ = [
     "BatchStream",
     "BatchesRejected",
     "BiasFigures",
+    "BlockCounts",
     "Client",
     "Curriculum",
     "DeadlineExceeded",
@@ -159,6 +160,7 @@ __all__ = [
     "ScoreStream",
     "ScoreUpdate",
     "ScoreWindow",
+    "SetAsideCounts",
     "Shortfall",
     "Source",
     "StaleScores",

@@ -133,6 +133,21 @@ class PoolAdmin(Handle):
                 if error.reason != POOL_RECREATED:
                     raise
 
+    def clear(self, *, timeout: float | None = None) -> int:
+        """Removes all samples in place, those in quarantine too.
+
+        The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied stay.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            FailedPrecondition: The pool is anchored, or another pool has taken the name of this handle's.
+        """
+        request = pool_service_pb2.ClearPoolRequest(name=self._resource, pool_uid=self.uid)
+        removed: int = self._transport.call("pools", "ClearPool", request, timeout=timeout).removed_count
+        return removed
+
     def exists(self, *, timeout: float | None = None) -> bool:
         """Whether there is a pool of this name; of a handle from `create_pool`, whether that one still exists."""
         try:

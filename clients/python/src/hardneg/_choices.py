@@ -122,6 +122,7 @@ class SamplePlace(Choice):
     #: In the background only.
     BACKGROUND = "background"
     QUARANTINE = "quarantine"
+    BLOCKED = "blocked"
     #: Never reported, dropped as too easy, evicted, or removed.
     NOWHERE = "nowhere"
 

@@ -116,8 +116,9 @@ class PoolStats:
     """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
 
     `clamped` and `floored` are scores whose weights do not tell them apart: beyond 2^±4,096, and below 0 where hardness
-    is POWER. `leased` and `quarantined` are samples now; `rounds` were mined, `round_replays` answered from one mined
-    before; `anchored` is None for a flat pool, `run` for one that does not age by steps or has had no report.
+    is POWER. `leased`, `quarantined`, `blocked` and `trusted` are samples now, `set_aside` and `released` so far;
+    `rounds` were mined, `round_replays` answered from one mined before; `anchored` is None for a flat pool, `run` for
+    one that does not age by steps or has had no report.
     """
 
     name: str
@@ -143,6 +144,10 @@ class PoolStats:
     leased: int
     quarantined: int
     quarantine_overflows: int
+    blocked: int
+    trusted: int
+    set_aside: int
+    released: int
     rounds: int
     round_replays: int
     control_batches: int

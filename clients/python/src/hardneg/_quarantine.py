@@ -52,8 +52,8 @@ class QuarantinedSample:
     Attributes:
         id: Its id, or its string key in a pool of strings.
         score: Raw score as last reported, in quarantine too.
-        threshold: The quantile that its scores were over when it was set aside.
-        reports: Reports that made it suspect.
+        threshold: The quantile that its scores were over when it was set aside; None: it was set aside by hand.
+        reports: Reports in a row that were over the quantile when it was set aside.
         quarantine_time: When it was set aside, in UTC.
         model_version: Version of the model that scored it last.
         stratum: Its stratum.
@@ -61,7 +61,7 @@ class QuarantinedSample:
 
     id: int | str
     score: float
-    threshold: float
+    threshold: float | None
     reports: int
     quarantine_time: datetime.datetime
     model_version: int
@@ -73,12 +73,42 @@ class QuarantinedSample:
         return cls(
             id=message.name or message.id,
             score=message.score,
-            threshold=message.threshold,
+            threshold=message.threshold if message.HasField("threshold") else None,
             reports=message.reports,
             quarantine_time=message.quarantine_time.ToDatetime(datetime.timezone.utc),
             model_version=message.model_version,
             stratum=message.stratum,
         )
+
+
+@dataclass(frozen=True)
+class SetAsideCounts:
+    """What became of samples that were to be set aside by hand; those that were in quarantine before do not count.
+
+    Attributes:
+        quarantined: Set aside now.
+        absent: Stored nowhere.
+        refused: Left where they were: the quarantine is full.
+    """
+
+    quarantined: int = 0
+    absent: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class BlockCounts:
+    """What became of samples that were to be blocked; those that were blocked before do not count.
+
+    Attributes:
+        blocked: Blocked now.
+        removed: Those of them that were stored or in quarantine.
+        refused: Not blocked, because the block list is full where their hashes put them.
+    """
+
+    blocked: int = 0
+    removed: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

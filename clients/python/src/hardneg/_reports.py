@@ -25,7 +25,8 @@ class ReportCounts:
         duplicate: Applied before: the batch is a resend.
         stale: Older, by step of the current run or one before, than what is stored.
         out_of_range: Outside the pool's dense id space.
-        quarantined: Of samples in quarantine: kept there, not served.
+        quarantined: Of samples in quarantine: kept there, not served. The row that sets a sample aside is one.
+        blocked: Of blocked samples: nothing was done.
         anchor_limit: Anchored pools: of anchors beyond `max_anchors`.
         not_negative: Anchored pools: known positives or vetoed negatives of their anchor.
     """
@@ -40,6 +41,7 @@ class ReportCounts:
     stale: int = 0
     out_of_range: int = 0
     quarantined: int = 0
+    blocked: int = 0
     anchor_limit: int = 0
     not_negative: int = 0
 

@@ -8,7 +8,7 @@ from . import _columns
 from ._columns import IdsLike
 from ._handle import Handle
 from ._proto import columns_pb2, mining_service_pb2, pool_service_pb2
-from ._quarantine import QuarantinedSample, Sample
+from ._quarantine import BlockCounts, QuarantinedSample, Sample, SetAsideCounts
 
 
 class PoolSamples(Handle):
@@ -114,6 +114,89 @@ class PoolSamples(Handle):
             )
             released += self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout).released_count
         return released
+
+    def quarantine(self, ids: IdsLike, *, timeout: float | None = None) -> SetAsideCounts:
+        """Sets samples aside by hand, with or without a quarantine rule: none is served until it is released.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls.
+            timeout: Seconds a call.
+
+        Returns:
+            What became of them.
+
+        Example:
+            >>> pool.quarantine([17, 42])
+            SetAsideCounts(quarantined=2, absent=0, refused=0)
+        """
+        quarantined = absent = refused = 0
+        for column in _parts(ids):
+            request = pool_service_pb2.QuarantineSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
+            answer = self._transport.call("pools", "QuarantineSamples", request, timeout=timeout)
+            quarantined += answer.quarantined_count
+            absent += answer.absent_count
+            refused += answer.refused_count
+        return SetAsideCounts(quarantined, absent, refused)
+
+    def block(self, ids: IdsLike, *, timeout: float | None = None) -> BlockCounts:
+        """Removes samples and takes no report of them any more, until they are unblocked.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls. They need not be stored.
+            timeout: Seconds a call.
+
+        Returns:
+            What became of them.
+
+        Raises:
+            ResourceExhausted: More than 1,048,576 samples would be blocked.
+
+        Example:
+            >>> pool.block(corrupt_ids)
+            >>> [sample for sample in pool.blocked()]
+        """
+        blocked = removed = refused = 0
+        for column in _parts(ids):
+            request = pool_service_pb2.BlockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
+            answer = self._transport.call("pools", "BlockSamples", request, timeout=timeout)
+            blocked += answer.blocked_count
+            removed += answer.removed_count
+            refused += answer.refused_count
+        return BlockCounts(blocked, removed, refused)
+
+    def unblock(self, ids: IdsLike, *, timeout: float | None = None) -> int:
+        """Takes reports of samples again; the next one stores the sample anew.
+
+        Args:
+            ids: Shape (n,); more than 65,536 are sent in several calls.
+            timeout: Seconds a call.
+
+        Returns:
+            How many were blocked.
+        """
+        unblocked = 0
+        for column in _parts(ids):
+            request = pool_service_pb2.UnblockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
+            unblocked += self._transport.call("pools", "UnblockSamples", request, timeout=timeout).unblocked_count
+        return unblocked
+
+    def blocked(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[int | str]:
+        """The ids (or string keys) that are blocked, in order of id; pages are fetched as they are needed.
+
+        Args:
+            page_size: Samples a page, 1 to 65,536.
+            timeout: Seconds a page.
+        """
+        token = ""
+        while True:
+            request = pool_service_pb2.ListBlockedRequest(
+                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
+            )
+            answer = self._transport.call("pools", "ListBlocked", request, timeout=timeout)
+            yield from (sample.name or sample.id for sample in answer.samples)
+            token = answer.next_page_token
+            if not token:
+                return
 
 
 def _parts(ids: IdsLike) -> Iterator[columns_pb2.IdColumn]:

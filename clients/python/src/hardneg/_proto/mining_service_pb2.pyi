@@ -52,6 +52,7 @@ class SamplePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SAMPLE_PLACE_BACKGROUND: _ClassVar[SamplePlace]
     SAMPLE_PLACE_QUARANTINE: _ClassVar[SamplePlace]
     SAMPLE_PLACE_NOWHERE: _ClassVar[SamplePlace]
+    SAMPLE_PLACE_BLOCKED: _ClassVar[SamplePlace]
 
 class NegativeStrategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -85,6 +86,7 @@ SAMPLE_PLACE_HARD: SamplePlace
 SAMPLE_PLACE_BACKGROUND: SamplePlace
 SAMPLE_PLACE_QUARANTINE: SamplePlace
 SAMPLE_PLACE_NOWHERE: SamplePlace
+SAMPLE_PLACE_BLOCKED: SamplePlace
 NEGATIVE_STRATEGY_UNSPECIFIED: NegativeStrategy
 NEGATIVE_STRATEGY_TOP: NegativeStrategy
 NEGATIVE_STRATEGY_RANDOM: NegativeStrategy

@@ -222,7 +222,7 @@ class ServeLimits(_message.Message):
     def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class PoolStats(_message.Message):
-    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored")
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored", "blocked", "trusted", "set_aside", "released")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +253,10 @@ class PoolStats(_message.Message):
     ANCHORED_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     FLOORED_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    TRUSTED_FIELD_NUMBER: _ClassVar[int]
+    SET_ASIDE_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: int
     sizes: PoolSizes
@@ -283,7 +287,11 @@ class PoolStats(_message.Message):
     anchored: AnchoredStats
     run: Run
     floored: int
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ...) -> None: ...
+    blocked: int
+    trusted: int
+    set_aside: int
+    released: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ...) -> None: ...
 
 class FilterCounts(_message.Message):
     __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed")
@@ -400,7 +408,7 @@ class PoolSizes(_message.Message):
     def __init__(self, hard: _Optional[int] = ..., background: _Optional[int] = ..., distinct: _Optional[float] = ..., background_probability: _Optional[float] = ..., floor_log2: _Optional[float] = ..., closed_loop_ratio: _Optional[float] = ...) -> None: ...
 
 class ReportCounts(_message.Message):
-    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative", "duplicate")
+    __slots__ = ("inserted", "updated", "background_only", "dropped", "non_finite", "coalesced", "stale", "out_of_range", "quarantined", "anchor_limit", "not_negative", "duplicate", "blocked")
     INSERTED_FIELD_NUMBER: _ClassVar[int]
     UPDATED_FIELD_NUMBER: _ClassVar[int]
     BACKGROUND_ONLY_FIELD_NUMBER: _ClassVar[int]
@@ -413,6 +421,7 @@ class ReportCounts(_message.Message):
     ANCHOR_LIMIT_FIELD_NUMBER: _ClassVar[int]
     NOT_NEGATIVE_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     inserted: int
     updated: int
     background_only: int
@@ -425,4 +434,5 @@ class ReportCounts(_message.Message):
     anchor_limit: int
     not_negative: int
     duplicate: int
-    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ..., quarantined: _Optional[int] = ..., anchor_limit: _Optional[int] = ..., not_negative: _Optional[int] = ..., duplicate: _Optional[int] = ...) -> None: ...
+    blocked: int
+    def __init__(self, inserted: _Optional[int] = ..., updated: _Optional[int] = ..., background_only: _Optional[int] = ..., dropped: _Optional[int] = ..., non_finite: _Optional[int] = ..., coalesced: _Optional[int] = ..., stale: _Optional[int] = ..., out_of_range: _Optional[int] = ..., quarantined: _Optional[int] = ..., anchor_limit: _Optional[int] = ..., not_negative: _Optional[int] = ..., duplicate: _Optional[int] = ..., blocked: _Optional[int] = ...) -> None: ...

@@ -177,7 +177,109 @@ class ReleaseQuarantinedRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., trust: bool = ..., pool_uid: _Optional[int] = ...) -> None: ...
 
 class ReleaseQuarantinedResponse(_message.Message):
-    __slots__ = ("released_count",)
+    __slots__ = ("released_count", "refused_count")
     RELEASED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
     released_count: int
-    def __init__(self, released_count: _Optional[int] = ...) -> None: ...
+    refused_count: int
+    def __init__(self, released_count: _Optional[int] = ..., refused_count: _Optional[int] = ...) -> None: ...
+
+class QuarantineSamplesRequest(_message.Message):
+    __slots__ = ("name", "ids", "pool_uid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ids: _columns_pb2.IdColumn
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class QuarantineSamplesResponse(_message.Message):
+    __slots__ = ("quarantined_count", "absent_count", "refused_count")
+    QUARANTINED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    quarantined_count: int
+    absent_count: int
+    refused_count: int
+    def __init__(self, quarantined_count: _Optional[int] = ..., absent_count: _Optional[int] = ..., refused_count: _Optional[int] = ...) -> None: ...
+
+class BlockSamplesRequest(_message.Message):
+    __slots__ = ("name", "ids", "pool_uid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ids: _columns_pb2.IdColumn
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class BlockSamplesResponse(_message.Message):
+    __slots__ = ("blocked_count", "removed_count", "refused_count")
+    BLOCKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    blocked_count: int
+    removed_count: int
+    refused_count: int
+    def __init__(self, blocked_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., refused_count: _Optional[int] = ...) -> None: ...
+
+class UnblockSamplesRequest(_message.Message):
+    __slots__ = ("name", "ids", "pool_uid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ids: _columns_pb2.IdColumn
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class UnblockSamplesResponse(_message.Message):
+    __slots__ = ("unblocked_count",)
+    UNBLOCKED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    unblocked_count: int
+    def __init__(self, unblocked_count: _Optional[int] = ...) -> None: ...
+
+class ListBlockedRequest(_message.Message):
+    __slots__ = ("name", "page_size", "page_token", "pool_uid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    page_size: int
+    page_token: str
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class ListBlockedResponse(_message.Message):
+    __slots__ = ("samples", "next_page_token", "total")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    samples: _containers.RepeatedCompositeFieldContainer[BlockedSample]
+    next_page_token: str
+    total: int
+    def __init__(self, samples: _Optional[_Iterable[_Union[BlockedSample, _Mapping[str, object]]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
+
+class BlockedSample(_message.Message):
+    __slots__ = ("id", "name")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    name: str
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ClearPoolRequest(_message.Message):
+    __slots__ = ("name", "pool_uid")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POOL_UID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pool_uid: int
+    def __init__(self, name: _Optional[str] = ..., pool_uid: _Optional[int] = ...) -> None: ...
+
+class ClearPoolResponse(_message.Message):
+    __slots__ = ("removed_count",)
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    def __init__(self, removed_count: _Optional[int] = ...) -> None: ...

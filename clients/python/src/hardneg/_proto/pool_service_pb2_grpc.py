@@ -81,6 +81,31 @@ class PoolServiceStub(object):
                 request_serializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.SerializeToString,
                 response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.FromString,
                 _registered_method=True)
+        self.QuarantineSamples = channel.unary_unary(
+                '/hardneg.v1.PoolService/QuarantineSamples',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesResponse.FromString,
+                _registered_method=True)
+        self.BlockSamples = channel.unary_unary(
+                '/hardneg.v1.PoolService/BlockSamples',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesResponse.FromString,
+                _registered_method=True)
+        self.UnblockSamples = channel.unary_unary(
+                '/hardneg.v1.PoolService/UnblockSamples',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesResponse.FromString,
+                _registered_method=True)
+        self.ListBlocked = channel.unary_unary(
+                '/hardneg.v1.PoolService/ListBlocked',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.ListBlockedRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ListBlockedResponse.FromString,
+                _registered_method=True)
+        self.ClearPool = channel.unary_unary(
+                '/hardneg.v1.PoolService/ClearPool',
+                request_serializer=hardneg_dot_v1_dot_pool__service__pb2.ClearPoolRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ClearPoolResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer(object):
@@ -156,6 +181,46 @@ class PoolServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuarantineSamples(self, request, context):
+        """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
+        reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockSamples(self, request, context):
+        """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
+        ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
+        blocked then. FAILED_PRECONDITION in an anchored pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockSamples(self, request, context):
+        """Takes reports of samples again. The next one stores the sample anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlocked(self, request, context):
+        """Lists the blocked samples, in order of id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearPool(self, request, context):
+        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
+        trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
+        anchored pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PoolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -203,6 +268,31 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     servicer.ReleaseQuarantined,
                     request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.FromString,
                     response_serializer=hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.SerializeToString,
+            ),
+            'QuarantineSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuarantineSamples,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesResponse.SerializeToString,
+            ),
+            'BlockSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockSamples,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesResponse.SerializeToString,
+            ),
+            'UnblockSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockSamples,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesResponse.SerializeToString,
+            ),
+            'ListBlocked': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlocked,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ListBlockedRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.ListBlockedResponse.SerializeToString,
+            ),
+            'ClearPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearPool,
+                    request_deserializer=hardneg_dot_v1_dot_pool__service__pb2.ClearPoolRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_pool__service__pb2.ClearPoolResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -450,6 +540,141 @@ class PoolService(object):
             '/hardneg.v1.PoolService/ReleaseQuarantined',
             hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedRequest.SerializeToString,
             hardneg_dot_v1_dot_pool__service__pb2.ReleaseQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuarantineSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/QuarantineSamples',
+            hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.QuarantineSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/BlockSamples',
+            hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.BlockSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/UnblockSamples',
+            hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.UnblockSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlocked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/ListBlocked',
+            hardneg_dot_v1_dot_pool__service__pb2.ListBlockedRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.ListBlockedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.PoolService/ClearPool',
+            hardneg_dot_v1_dot_pool__service__pb2.ClearPoolRequest.SerializeToString,
+            hardneg_dot_v1_dot_pool__service__pb2.ClearPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,

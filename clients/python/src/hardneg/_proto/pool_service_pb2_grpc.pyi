@@ -169,7 +169,87 @@ _PoolServiceReleaseQuarantinedType = typing_extensions.TypeVar(
     ],
 )
 
-class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType, _PoolServiceListQuarantinedType, _PoolServiceReleaseQuarantinedType]):
+_PoolServiceQuarantineSamplesType = typing_extensions.TypeVar(
+    '_PoolServiceQuarantineSamplesType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.QuarantineSamplesRequest,
+        pool_service_pb2.QuarantineSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.QuarantineSamplesRequest,
+        pool_service_pb2.QuarantineSamplesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.QuarantineSamplesRequest,
+        pool_service_pb2.QuarantineSamplesResponse,
+    ],
+)
+
+_PoolServiceBlockSamplesType = typing_extensions.TypeVar(
+    '_PoolServiceBlockSamplesType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.BlockSamplesRequest,
+        pool_service_pb2.BlockSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.BlockSamplesRequest,
+        pool_service_pb2.BlockSamplesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.BlockSamplesRequest,
+        pool_service_pb2.BlockSamplesResponse,
+    ],
+)
+
+_PoolServiceUnblockSamplesType = typing_extensions.TypeVar(
+    '_PoolServiceUnblockSamplesType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.UnblockSamplesRequest,
+        pool_service_pb2.UnblockSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.UnblockSamplesRequest,
+        pool_service_pb2.UnblockSamplesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.UnblockSamplesRequest,
+        pool_service_pb2.UnblockSamplesResponse,
+    ],
+)
+
+_PoolServiceListBlockedType = typing_extensions.TypeVar(
+    '_PoolServiceListBlockedType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListBlockedRequest,
+        pool_service_pb2.ListBlockedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListBlockedRequest,
+        pool_service_pb2.ListBlockedResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListBlockedRequest,
+        pool_service_pb2.ListBlockedResponse,
+    ],
+)
+
+_PoolServiceClearPoolType = typing_extensions.TypeVar(
+    '_PoolServiceClearPoolType',
+    grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ClearPoolRequest,
+        pool_service_pb2.ClearPoolResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ClearPoolRequest,
+        pool_service_pb2.ClearPoolResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        pool_service_pb2.ClearPoolRequest,
+        pool_service_pb2.ClearPoolResponse,
+    ],
+)
+
+class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType, _PoolServiceListQuarantinedType, _PoolServiceReleaseQuarantinedType, _PoolServiceQuarantineSamplesType, _PoolServiceBlockSamplesType, _PoolServiceUnblockSamplesType, _PoolServiceListBlockedType, _PoolServiceClearPoolType]):
     """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
     naming the field where one is at fault.
     """
@@ -212,6 +292,26 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.ReleaseQuarantinedRequest,
             pool_service_pb2.ReleaseQuarantinedResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.QuarantineSamplesRequest,
+            pool_service_pb2.QuarantineSamplesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.BlockSamplesRequest,
+            pool_service_pb2.BlockSamplesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.UnblockSamplesRequest,
+            pool_service_pb2.UnblockSamplesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.ListBlockedRequest,
+            pool_service_pb2.ListBlockedResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            pool_service_pb2.ClearPoolRequest,
+            pool_service_pb2.ClearPoolResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -252,6 +352,26 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
             pool_service_pb2.ReleaseQuarantinedRequest,
             pool_service_pb2.ReleaseQuarantinedResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.QuarantineSamplesRequest,
+            pool_service_pb2.QuarantineSamplesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.BlockSamplesRequest,
+            pool_service_pb2.BlockSamplesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.UnblockSamplesRequest,
+            pool_service_pb2.UnblockSamplesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.ListBlockedRequest,
+            pool_service_pb2.ListBlockedResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            pool_service_pb2.ClearPoolRequest,
+            pool_service_pb2.ClearPoolResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreatePool: _PoolServiceCreatePoolType
@@ -290,6 +410,29 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     1,048,576 samples would be trusted; nothing is released then.
     """
 
+    QuarantineSamples: _PoolServiceQuarantineSamplesType
+    """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
+    reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+    """
+
+    BlockSamples: _PoolServiceBlockSamplesType
+    """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
+    ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
+    blocked then. FAILED_PRECONDITION in an anchored pool.
+    """
+
+    UnblockSamples: _PoolServiceUnblockSamplesType
+    """Takes reports of samples again. The next one stores the sample anew."""
+
+    ListBlocked: _PoolServiceListBlockedType
+    """Lists the blocked samples, in order of id."""
+
+    ClearPool: _PoolServiceClearPoolType
+    """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
+    trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
+    anchored pool.
+    """
+
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pool_service_pb2.CreatePoolRequest,
@@ -326,6 +469,26 @@ PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         pool_service_pb2.ReleaseQuarantinedRequest,
         pool_service_pb2.ReleaseQuarantinedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.QuarantineSamplesRequest,
+        pool_service_pb2.QuarantineSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.BlockSamplesRequest,
+        pool_service_pb2.BlockSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.UnblockSamplesRequest,
+        pool_service_pb2.UnblockSamplesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ListBlockedRequest,
+        pool_service_pb2.ListBlockedResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        pool_service_pb2.ClearPoolRequest,
+        pool_service_pb2.ClearPoolResponse,
     ],
 ]
 
@@ -413,6 +576,54 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
         have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
         1,048,576 samples would be trusted; nothing is released then.
+        """
+
+    @abc.abstractmethod
+    def QuarantineSamples(
+        self,
+        request: pool_service_pb2.QuarantineSamplesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.QuarantineSamplesResponse, collections.abc.Awaitable[pool_service_pb2.QuarantineSamplesResponse]]:
+        """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
+        reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+        """
+
+    @abc.abstractmethod
+    def BlockSamples(
+        self,
+        request: pool_service_pb2.BlockSamplesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.BlockSamplesResponse, collections.abc.Awaitable[pool_service_pb2.BlockSamplesResponse]]:
+        """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
+        ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
+        blocked then. FAILED_PRECONDITION in an anchored pool.
+        """
+
+    @abc.abstractmethod
+    def UnblockSamples(
+        self,
+        request: pool_service_pb2.UnblockSamplesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.UnblockSamplesResponse, collections.abc.Awaitable[pool_service_pb2.UnblockSamplesResponse]]:
+        """Takes reports of samples again. The next one stores the sample anew."""
+
+    @abc.abstractmethod
+    def ListBlocked(
+        self,
+        request: pool_service_pb2.ListBlockedRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.ListBlockedResponse, collections.abc.Awaitable[pool_service_pb2.ListBlockedResponse]]:
+        """Lists the blocked samples, in order of id."""
+
+    @abc.abstractmethod
+    def ClearPool(
+        self,
+        request: pool_service_pb2.ClearPoolRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[pool_service_pb2.ClearPoolResponse, collections.abc.Awaitable[pool_service_pb2.ClearPoolResponse]]:
+        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
+        trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
+        anchored pool.
         """
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,162 @@
+//! Samples that are kept out: listed in quarantine, set aside and released; blocked; and a pool that is cleared.
+
+use super::retry::Retry;
+use super::{Client, Error, Ids, PoolRef, pb};
+
+impl Client {
+    /// Every sample in quarantine, in order of id, over as many pages as it takes.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn list_quarantined(
+        &self,
+        pool: impl Into<PoolRef>,
+    ) -> Result<Vec<pb::QuarantinedSample>, Error> {
+        let pool = pool.into();
+        let mut samples = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListQuarantinedRequest {
+                name: pool.name.clone(),
+                pool_uid: pool.uid,
+                page_size: 65_536,
+                page_token: std::mem::take(&mut page_token),
+            };
+            let page = self
+                .unary(Retry::Safe, request, async |client, request| {
+                    client.pool_service().list_quarantined(request).await
+                })
+                .await?;
+            samples.extend(page.samples);
+            if page.next_page_token.is_empty() {
+                return Ok(samples);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// Puts samples back from quarantine (`None`: all of them), and with `trust` never sets them aside again; how many.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be trusted.
+    pub async fn release_quarantined(
+        &self,
+        pool: impl Into<PoolRef>,
+        ids: Option<Ids>,
+        trust: bool,
+    ) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let request = pb::ReleaseQuarantinedRequest {
+            name,
+            pool_uid: uid,
+            ids: ids.map(|ids| ids.into_column(pb::ColumnEncoding::LittleEndian)),
+            trust,
+        };
+        // Not retried: the second answer would count nothing.
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.pool_service().release_quarantined(request).await
+            })
+            .await?;
+        Ok(answer.released_count)
+    }
+
+    /// Sets samples aside by hand; what became of them.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in an anchored pool.
+    pub async fn quarantine_samples(
+        &self,
+        pool: impl Into<PoolRef>,
+        ids: Ids,
+    ) -> Result<pb::QuarantineSamplesResponse, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
+        let request = pb::QuarantineSamplesRequest { name, pool_uid: uid, ids };
+        // Not retried: the second answer would count nothing.
+        self.unary(Retry::Never, request, async |client, request| {
+            client.pool_service().quarantine_samples(request).await
+        })
+        .await
+    }
+
+    /// Removes samples and takes no report of them any more; what became of them.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be blocked, `FAILED_PRECONDITION` in an anchored pool.
+    pub async fn block_samples(
+        &self,
+        pool: impl Into<PoolRef>,
+        ids: Ids,
+    ) -> Result<pb::BlockSamplesResponse, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
+        let request = pb::BlockSamplesRequest { name, pool_uid: uid, ids };
+        // Not retried: the second answer would count nothing.
+        self.unary(Retry::Never, request, async |client, request| {
+            client.pool_service().block_samples(request).await
+        })
+        .await
+    }
+
+    /// Takes reports of samples again; how many were blocked.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in an anchored pool.
+    pub async fn unblock_samples(&self, pool: impl Into<PoolRef>, ids: Ids) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
+        let request = pb::UnblockSamplesRequest { name, pool_uid: uid, ids };
+        // Not retried: the second answer would count nothing.
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.pool_service().unblock_samples(request).await
+            })
+            .await?;
+        Ok(answer.unblocked_count)
+    }
+
+    /// Every blocked sample, in order of id, over as many pages as it takes.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn list_blocked(&self, pool: impl Into<PoolRef>) -> Result<Vec<pb::BlockedSample>, Error> {
+        let pool = pool.into();
+        let mut samples = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::ListBlockedRequest {
+                name: pool.name.clone(),
+                pool_uid: pool.uid,
+                page_size: 65_536,
+                page_token: std::mem::take(&mut page_token),
+            };
+            let page = self
+                .unary(Retry::Safe, request, async |client, request| {
+                    client.pool_service().list_blocked(request).await
+                })
+                .await?;
+            samples.extend(page.samples);
+            if page.next_page_token.is_empty() {
+                return Ok(samples);
+            }
+            page_token = page.next_page_token;
+        }
+    }
+
+    /// Removes all samples of a pool in place; how many there were, in quarantine or not.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FAILED_PRECONDITION` in an anchored pool.
+    pub async fn clear_pool(&self, pool: impl Into<PoolRef>) -> Result<u64, Error> {
+        let PoolRef { name, uid } = pool.into();
+        let request = pb::ClearPoolRequest { name, pool_uid: uid };
+        // Not retried: the second answer would count nothing.
+        let answer = self
+            .unary(Retry::Never, request, async |client, request| {
+                client.pool_service().clear_pool(request).await
+            })
+            .await?;
+        Ok(answer.removed_count)
+    }
+}

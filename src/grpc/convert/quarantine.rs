@@ -1,5 +1,6 @@
 //! The quarantine's rule, the samples in it, and the samples that are blocked.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::pool::error::PoolError;
@@ -49,7 +50,7 @@ pub(in crate::grpc) fn encode_page(page: QuarantinePage, bytes_max: usize) -> pb
 
 /// Likewise of blocked samples.
 pub(in crate::grpc) fn encode_blocked(page: BlockedPage, bytes_max: usize) -> pb::ListBlockedResponse {
-    let sample = |(id, name): (u64, Option<std::sync::Arc<str>>)| pb::BlockedSample { id, name: text(name) };
+    let sample = |(id, name): (u64, Option<Arc<str>>)| pb::BlockedSample { id, name: text(name.as_ref()) };
     let (samples, next_page_token) =
         shorten(page.ids.into_iter().map(sample), page.more, bytes_max, |sample| sample.id);
     pb::ListBlockedResponse { samples, next_page_token, total: page.total }
@@ -76,15 +77,15 @@ fn shorten<M: prost::Message>(
     (page, token)
 }
 
-fn text(name: Option<std::sync::Arc<str>>) -> String {
-    name.as_ref().map_or_else(String::new, ToString::to_string)
+fn text(name: Option<&Arc<str>>) -> String {
+    name.map_or_else(String::new, ToString::to_string)
 }
 
 fn encode_sample(sample: Quarantined) -> pb::QuarantinedSample {
     let time = UNIX_EPOCH + Duration::from_millis(sample.set_aside_millis);
     pb::QuarantinedSample {
         id: sample.id,
-        name: text(sample.name),
+        name: text(sample.name.as_ref()),
         score: sample.raw_score,
         threshold: sample.threshold,
         reports: sample.reports,

@@ -91,7 +91,7 @@ impl PoolService for Pools {
         let current = self.registry.get(id, pool.uid)?;
         let paths = request.update_mask.unwrap_or_default().paths;
         let change = spec::decode_change(&pool.spec.unwrap_or_default(), &paths, &current.spec())?;
-        let updated = self.registry.update(id, pool.uid, &pool.etag, change)?;
+        let updated = self.registry.update(id, pool.uid, &pool.etag, change).await?;
         Ok(Response::new(pb::UpdatePoolResponse { pool: Some(describe(&updated)) }))
     }
 
@@ -140,7 +140,7 @@ impl PoolService for Pools {
         let size = page_size(request.page_size, QUARANTINED_PAGE_SIZE, QUARANTINED_PAGE_SIZE_MAX)?;
         let after = quarantine::decode_token(&request.page_token)?;
         let page = pool.list_quarantined(after, size).await?;
-        Ok(Response::new(quarantine::encode_page(page, self.message_bytes_max / 2)))
+        Ok(Response::new(quarantine::encode_page(&page, self.message_bytes_max / 2)))
     }
 
     async fn release_quarantined(

@@ -7,16 +7,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::activity::Recorder;
+use super::activity::{Recorder, Workers};
 use super::anchored::{Anchored, spec::flat_store};
 use super::batch::PoolSizes;
 use super::clock::{Clock, TimeSource};
 use super::error::PoolError;
 use super::executor;
 use super::filtered::FilterTotals;
-use super::flow::{Flow, RateLimiter};
+use super::flow::{Flow, RateLimiter, Sums};
 use super::house::House;
-use super::ledger::Ledger;
 use super::policy::PolicyOverrides;
 use super::quarantine::{QuarantineRule, RunningQuantile};
 use super::report::Ids;
@@ -25,7 +24,7 @@ use super::runs::RunState;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats};
 use super::weight_warnings::WeightWarnings;
-use crate::store::{Engine, ScoreUpdate, Store};
+use crate::store::{Engine, ScoreUpdate, Store, Totals};
 
 /// Longest string key, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -62,7 +61,7 @@ pub struct Pool {
     pub(super) store: Arc<dyn Store>,
     /// Of an anchored pool.
     pub(super) anchored: Option<Anchored>,
-    pub(super) ledger: Ledger,
+    pub(super) workers: Workers,
     pub(super) under_way: UnderWay,
     pub(super) house: Arc<House>,
     pub(super) counters: Counters,
@@ -108,7 +107,7 @@ impl Pool {
             spec: RwLock::new((Arc::new(spec), 1)),
             store,
             anchored,
-            ledger: Ledger::new(limits.max_workers_per_pool),
+            workers: Workers::new(limits.max_workers_per_pool),
             under_way: UnderWay::default(),
             house,
             counters: Counters::default(),
@@ -164,9 +163,23 @@ impl Pool {
     }
 
     /// Counted since it was created.
-    #[must_use]
-    pub fn counters(&self) -> CounterValues {
-        self.counters.values()
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn counters(&self) -> Result<CounterValues, PoolError> {
+        Ok(self.counters_with(&self.store.totals().await?))
+    }
+
+    /// What is counted here, and what the partitions count.
+    fn counters_with(&self, totals: &Totals) -> CounterValues {
+        let values = self.counters.values();
+        if self.anchored.is_some() { values } else { values.with_totals(totals) }
+    }
+
+    /// What the flow's balance is made of.
+    pub(super) async fn sums(&self) -> Result<Sums, PoolError> {
+        let level = self.store.level().await?;
+        Ok(Sums { reported: level.reported, mined: level.served })
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -175,10 +188,6 @@ impl Pool {
 
     pub(super) fn store(&self) -> &dyn Store {
         &*self.store
-    }
-
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     pub(super) fn recorder(&self) -> &Recorder {
@@ -207,7 +216,13 @@ impl Pool {
     }
 
     /// Changes the live spec, all of it or nothing.
-    pub(super) fn update(&self, etag: &str, change: SpecChange, limits: &Limits) -> Result<(), PoolError> {
+    pub(super) async fn update(
+        &self,
+        etag: &str,
+        change: SpecChange,
+        limits: &Limits,
+    ) -> Result<(), PoolError> {
+        let sums = self.sums().await?;
         let mut guard = self.spec.write();
         self.check_revision(etag, guard.1)?;
         let mut spec = (*guard.0).clone();
@@ -246,7 +261,7 @@ impl Pool {
             return Err(PoolError::Invalid(violations));
         }
         self.clock.set_decay(spec.decay);
-        self.flow.set(spec.flow, self.counters.values().reported_rows);
+        self.flow.set(spec.flow, sums);
         if spec.quarantine.is_none() {
             self.score_quantile.clear();
         }
@@ -313,9 +328,12 @@ impl Pool {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
         let removed = match &self.anchored {
             None => self.store.remove(&ids).await?.0,
-            Some(anchored) => self.remove_negatives(anchored, &ids).await?,
+            Some(anchored) => {
+                let removed = self.remove_negatives(anchored, &ids).await?;
+                Counters::add(&self.counters.removed, removed);
+                removed
+            }
         };
-        Counters::add(&self.counters.removed, removed);
         Ok(removed)
     }
 
@@ -343,6 +361,7 @@ impl Pool {
         store.memory_bytes += self.score_quantile.memory_bytes() as u64;
         let spec = self.spec();
         let now = self.clock.now();
+        let sums = Sums { reported: store.totals.reported, mined: store.totals.served() };
         let stats = PoolStats {
             sizes: PoolSizes {
                 hard: store.hard,
@@ -352,12 +371,12 @@ impl Pool {
                 closed_loop_ratio: store.loop_ratio.ratio,
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
-            counters: self.counters.values(),
+            counters: self.counters_with(&store.totals),
             filtered: self.filtered.values(),
             quarantine_threshold: self.quarantine_threshold(&spec),
             store,
             run: self.clock.run(),
-            flow_balance: self.flow.balance(),
+            flow_balance: self.flow.balance(sums),
             anchored: None,
         };
         self.with_anchors(stats).await

@@ -82,12 +82,12 @@ mod tests {
         }
         go_on.add_permits(100);
         let counted = async {
-            while pool.counters().mined_batches == 0 {
+            while pool.counters().await.unwrap().mined_batches == 0 {
                 tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(10), counted).await.expect("counted");
-        let counters = pool.counters();
+        let counters = pool.counters().await.unwrap();
         assert_eq!(counters.served_hard + counters.served_background, 4);
     }
 

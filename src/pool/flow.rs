@@ -1,8 +1,8 @@
 //! Flow: how much is mined is coupled to how much is reported (Cassirer et al. 2021, Reverb's SampleToInsertRatio). The words are Reverb's:
 //! a rate limiter gives permits to report and to mine, and holds the balance of the two within an error buffer.
 //!
-//! The balance is a sum over what was reported and mined, each row once: a resend, and rows that some partition had applied before, are not
-//! in it.
+//! What was reported and mined is a sum of the counters of the pool's partitions: each row is in it once, however often it was sent, and
+//! whatever became of the call that brought it. Whoever ends a call tells the sums.
 //!
 //! balance = reported x mined_per_reported - mined is kept within +-error_buffer. Whoever would leave that waits for the
 //! other side, each side in the order of arrival, so that many small calls do not starve a large one. What is under way
@@ -103,16 +103,31 @@ pub(super) enum Side {
     Mine,
 }
 
+/// Rows reported to a pool and samples mined from it in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) reported: u64,
+    pub(super) mined: u64,
+}
+
+impl Sums {
+    /// The later of two: both only grow, and calls that end at a time may tell them out of order.
+    fn later(self, other: Self) -> Self {
+        Self { reported: self.reported.max(other.reported), mined: self.mined.max(other.mined) }
+    }
+}
+
 /// What has been counted.
 #[derive(Debug, Default)]
 struct Book {
     /// The balance when the flow was changed last.
     carried: f64,
-    /// Rows and samples since.
-    reported: u64,
-    mined: u64,
-    /// Rows reported in all.
-    total: u64,
+    /// What was told last.
+    sums: Sums,
+    /// What the balance counts from: the sums when the flow was changed last, and rows since that count for nothing.
+    from: Sums,
+    /// Samples that count as mined though the pool did not have them.
+    made_up: u64,
     /// min_reported has been reached.
     begun: bool,
     reports_under_way: u64,
@@ -121,7 +136,9 @@ struct Book {
 
 impl Book {
     fn balance(&self, flow: &Flow) -> f64 {
-        self.carried + self.reported as f64 * flow.mined_per_reported - self.mined as f64
+        let reported = self.sums.reported.saturating_sub(self.from.reported);
+        let mined = self.sums.mined.saturating_sub(self.from.mined) + self.made_up;
+        self.carried + reported as f64 * flow.mined_per_reported - mined as f64
     }
 
     /// Mined samples that reports may still add, whatever becomes of those under way.
@@ -153,7 +170,7 @@ impl Book {
     /// A mine ended with `missing` fewer samples than it was let through for, because the pool has no more to give.
     fn make_up(&mut self, flow: &Flow, missing: u64, first_report: u64) {
         let lacking = first_report as f64 * flow.mined_per_reported - self.room(flow);
-        self.mined += missing.min(lacking.max(0.0).ceil() as u64);
+        self.made_up += missing.min(lacking.max(0.0).ceil() as u64);
     }
 
     /// What was under way when the flow was changed may not carry the balance over the new bounds.
@@ -162,15 +179,16 @@ impl Book {
         self.carried += balance.clamp(-flow.error_buffer, flow.error_buffer) - balance;
     }
 
-    /// Rows of a report that nothing was reserved for: counted as far as there is room, so that a first large report
-    /// does not leave the bounds.
+    /// Rows of a report that nothing was reserved for, and that are in the sums: they count as far as there is room, so that a first
+    /// large report does not leave the bounds.
     fn count_free(&mut self, flow: Option<&Flow>, rows: u64) {
-        self.total += rows;
         let Some(flow) = flow else { return };
-        let excess = if self.begun { rows } else { self.total.saturating_sub(flow.min_reported) };
-        self.begun |= self.total >= flow.min_reported;
+        let excess =
+            if self.begun { rows } else { self.sums.reported.saturating_sub(flow.min_reported).min(rows) };
+        self.begun |= self.sums.reported >= flow.min_reported;
+        self.from.reported += rows;
         let room = ((self.room(flow) + ROUNDING) / flow.mined_per_reported).max(0.0) as u64;
-        self.reported += excess.min(rows).min(room);
+        self.from.reported -= excess.min(room);
     }
 }
 
@@ -237,15 +255,18 @@ pub(crate) struct Permit {
     done: u64,
     /// Samples that the pool did not have.
     missing: u64,
+    /// When it ended.
+    sums: Sums,
     /// State::changes when it was given.
     given_at: u64,
 }
 
 impl Permit {
-    /// So many rows were reported, or samples mined.
-    pub(super) fn settle(mut self, done: u64) {
+    /// So many rows were reported, or samples mined; the sums have them.
+    pub(super) fn settle(mut self, done: u64, sums: Sums) {
         self.done = done;
         self.missing = self.reserved.unwrap_or(done).saturating_sub(done);
+        self.sums = sums;
     }
 
     /// Samples that may pass.
@@ -258,23 +279,15 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
         let flow = state.flow;
+        state.book.sums = state.book.sums.later(self.sums);
         match (self.side, self.reserved) {
             (Side::Report, None) => state.book.count_free(flow.as_ref(), self.done),
             (Side::Mine, None) => {}
             (side, Some(reserved)) => {
                 *state.book.under_way(side) -= reserved;
-                match side {
-                    Side::Report => {
-                        state.book.total += self.done;
-                        state.book.reported += self.done;
-                    }
-                    Side::Mine => {
-                        state.book.mined += self.done;
-                        let first = state.reports.front().map(|waiter| waiter.samples);
-                        if let (Some(flow), Some(first)) = (&flow, first) {
-                            state.book.make_up(flow, self.missing, first);
-                        }
-                    }
+                let first = state.reports.front().map(|waiter| waiter.samples);
+                if let (Side::Mine, Some(flow), Some(first)) = (side, &flow, first) {
+                    state.book.make_up(flow, self.missing, first);
                 }
                 if let Some(flow) = flow.filter(|_| state.changes != self.given_at) {
                     state.book.keep_within(&flow);
@@ -338,34 +351,33 @@ enum Ended<'a> {
 impl RateLimiter {
     pub(super) fn new(flow: Option<Flow>) -> Arc<Self> {
         let limiter = Self::default();
-        limiter.set(flow, 0);
+        limiter.set(flow, Sums::default());
         Arc::new(limiter)
     }
 
-    /// Changes the flow of a live pool that `total` rows were reported to. The balance goes on from where it is, within the
-    /// new bounds; a flow that is new starts at 0.
-    pub(super) fn set(&self, flow: Option<Flow>, total: u64) {
+    /// Changes the flow of a live pool. The balance goes on from where it is, within the new bounds; a flow that is new starts at 0.
+    pub(super) fn set(&self, flow: Option<Flow>, sums: Sums) {
         let mut state = self.state.lock();
         if state.flow == flow {
             return;
         }
+        state.book.sums = state.book.sums.later(sums);
         let balance = state.flow.map_or(0.0, |old| state.book.balance(&old));
-        if state.flow.is_none() {
-            (state.book.total, state.book.begun) = (total, false);
-        }
+        state.book.begun &= state.flow.is_some();
         // Whole, where all else is: a part of a sample could never be mined.
         state.book.carried =
             flow.map_or(0.0, |new| balance.round().clamp(-new.error_buffer, new.error_buffer));
-        (state.book.reported, state.book.mined) = (0, 0);
-        state.book.begun |= flow.is_some_and(|new| state.book.total >= new.min_reported);
+        (state.book.from, state.book.made_up) = (state.book.sums, 0);
+        state.book.begun |= flow.is_some_and(|new| state.book.sums.reported >= new.min_reported);
         state.flow = flow;
         state.changes += 1;
         state.pump();
     }
 
-    /// The balance now; `None` without a flow.
-    pub(super) fn balance(&self) -> Option<f64> {
-        let state = self.state.lock();
+    /// The balance at these sums; `None` without a flow.
+    pub(super) fn balance(&self, sums: Sums) -> Option<f64> {
+        let mut state = self.state.lock();
+        state.book.sums = state.book.sums.later(sums);
         state.flow.map(|flow| state.book.balance(&flow))
     }
 
@@ -435,7 +447,7 @@ impl RateLimiter {
 
     fn permit(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &State) -> Permit {
         let (limiter, given_at) = (Arc::clone(self), state.changes);
-        Permit { limiter, side, reserved, done: 0, missing: 0, given_at }
+        Permit { limiter, side, reserved, done: 0, missing: 0, sums: Sums::default(), given_at }
     }
 
     async fn wait(

@@ -34,9 +34,16 @@ struct World<'a> {
     working: Vec<(Side, u64, Permit)>,
     reported: u64,
     mined: u64,
+    /// Samples that count as mined, and were not.
+    made_up: u64,
 }
 
 impl<'a> World<'a> {
+    /// What the partitions of a pool would say: the first row, which is not in the balance, as well.
+    fn sums(&self) -> Sums {
+        Sums { reported: 1 + self.reported, mined: self.mined }
+    }
+
     fn call(&self, side: Side, samples: u64) -> Call<'a> {
         let (limiter, closed, places, counter) =
             (self.limiter, self.closed, self.places.clone(), self.counter);
@@ -75,15 +82,15 @@ impl<'a> World<'a> {
     fn made_up(&self, missing: u64, done: u64) -> u64 {
         let Some((_, first, _)) = self.waiting.iter().find(|w| w.0 == Side::Report) else { return 0 };
         let under_way: u64 = self.working.iter().filter(|w| w.0 == Side::Report).map(|w| w.1).sum();
-        let balance = self.reported as f64 * RATIO - (self.mined + done) as f64;
+        let balance = self.reported as f64 * RATIO - (self.mined + self.made_up + done) as f64;
         let lacking = balance + (first + under_way) as f64 * RATIO - BUFFER;
         missing.min(lacking.max(0.0).ceil() as u64)
     }
 
     fn check(&self) {
         let under_way = |side| self.working.iter().filter(|w| w.0 == side).map(|w| w.1).sum::<u64>() as f64;
-        let balance = self.reported as f64 * RATIO - self.mined as f64;
-        assert_eq!(self.limiter.balance(), Some(balance));
+        let balance = self.reported as f64 * RATIO - (self.mined + self.made_up) as f64;
+        assert_eq!(self.limiter.balance(self.sums()), Some(balance));
         assert!(balance.abs() <= BUFFER + ROUNDING, "{balance}");
         // Nobody waits who could pass.
         for side in [Side::Report, Side::Mine] {
@@ -114,12 +121,13 @@ proptest! {
             working: Vec::new(),
             reported: 0,
             mined: 0,
+            made_up: 0,
         };
         // The first row begins the count and is not in it.
         let first = world.call(Side::Report, 1);
         world.waiting.push((Side::Report, 1, first));
         world.poll();
-        world.working.pop().unwrap().2.settle(1);
+        world.working.pop().unwrap().2.settle(1, Sums { reported: 1, mined: 0 });
         for (kind, samples, which) in steps {
             match kind {
                 0 | 1 => {
@@ -132,11 +140,14 @@ proptest! {
                     let (side, reserved, permit) = world.working.swap_remove(which % world.working.len());
                     // All of it, or a part: a smaller batch than was asked for.
                     let done = if kind == 2 { reserved } else { reserved.min(samples) };
-                    permit.settle(done);
                     match side {
                         Side::Report => world.reported += done,
-                        Side::Mine => world.mined += done + world.made_up(reserved - done, done),
+                        Side::Mine => {
+                            world.made_up += world.made_up(reserved - done, done);
+                            world.mined += done;
+                        }
                     }
+                    permit.settle(done, world.sums());
                 }
                 4 if !world.working.is_empty() => {
                     // It failed: nothing is counted.
@@ -164,14 +175,15 @@ fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bou
     let mut book = Book::default();
     let flow = Flow { min_reported: 100, ..flow() };
     assert!(book.admits(&flow, Side::Report, 1 << 40) && !book.admits(&flow, Side::Mine, 1));
-    book.count_free(Some(&flow), 99);
-    assert!(!book.begun);
-    book.count_free(Some(&flow), 11);
-    assert!(book.begun);
-    assert_eq!(book.balance(&flow), 15.0, "ten beyond the hundredth");
+    let mut report = |rows| {
+        book.sums.reported += rows;
+        book.count_free(Some(&flow), rows);
+        (book.begun, book.balance(&flow))
+    };
+    assert_eq!(report(99), (false, 0.0));
+    assert_eq!(report(11), (true, 15.0), "ten beyond the hundredth");
     // Another that had passed before the beginning: counted as far as there is room.
-    book.count_free(Some(&flow), 1000);
-    assert_eq!(book.balance(&flow), 19.5, "13 x 1.5");
+    assert_eq!(report(1000), (true, 19.5), "13 x 1.5");
 }
 
 #[test]
@@ -180,17 +192,18 @@ fn a_new_flow_keeps_the_balance_within_its_own_bounds() {
     {
         let mut state = limiter.state.lock();
         state.book.begun = true;
-        state.book.reported = 12;
+        state.book.sums.reported = 12;
     }
-    assert_eq!(limiter.balance(), Some(18.0));
-    limiter.set(Some(Flow { mined_per_reported: 100.0, error_buffer: 100.0, ..flow() }), 12);
-    assert_eq!(limiter.balance(), Some(18.0), "another ratio counts from now on");
-    limiter.set(Some(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }), 12);
-    assert_eq!(limiter.balance(), Some(10.0));
-    limiter.set(None, 12);
-    assert_eq!(limiter.balance(), None);
-    limiter.set(Some(flow()), 12);
-    assert_eq!(limiter.balance(), Some(0.0));
+    let sums = Sums { reported: 12, mined: 0 };
+    assert_eq!(limiter.balance(sums), Some(18.0));
+    limiter.set(Some(Flow { mined_per_reported: 100.0, error_buffer: 100.0, ..flow() }), sums);
+    assert_eq!(limiter.balance(sums), Some(18.0), "another ratio counts from now on");
+    limiter.set(Some(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }), sums);
+    assert_eq!(limiter.balance(sums), Some(10.0));
+    limiter.set(None, sums);
+    assert_eq!(limiter.balance(sums), None);
+    limiter.set(Some(flow()), sums);
+    assert_eq!(limiter.balance(sums), Some(0.0));
 }
 
 /// Polls once.
@@ -204,7 +217,8 @@ fn now<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
 /// A limiter that has begun, at this balance (in rows of `flow`).
 fn begun(flow: Flow, rows: u64) -> Arc<RateLimiter> {
     let limiter = RateLimiter::new(Some(flow));
-    limiter.state.lock().book = Book { begun: true, reported: rows, ..Book::default() };
+    limiter.state.lock().book =
+        Book { begun: true, sums: Sums { reported: rows, mined: 0 }, ..Book::default() };
     limiter
 }
 
@@ -218,20 +232,23 @@ fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
     let limiter = begun(Flow { mined_per_reported: 2.0, error_buffer: 100.0, ..flow() }, 50);
     let place = || Ok(places.try_take().unwrap());
     let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
-    now(&mut mine).unwrap().unwrap().0.settle(0);
-    assert_eq!(limiter.balance(), Some(100.0), "nobody waits: nothing to make up for");
+    let mut sums = Sums { reported: 50, mined: 0 };
+    now(&mut mine).unwrap().unwrap().0.settle(0, sums);
+    assert_eq!(limiter.balance(sums), Some(100.0), "nobody waits: nothing to make up for");
     let mut report = Box::pin(limiter.report(8, later, (&closed, "p"), place, told()));
     assert!(now(&mut report).is_none());
     for (served, balance) in [(0, 90.0), (1, 84.0)] {
         let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
         let permit = now(&mut mine).unwrap().unwrap().0;
         assert!(now(&mut report).is_none());
-        permit.settle(served);
-        assert_eq!(limiter.balance(), Some(balance), "no more than the report needs");
+        sums.mined += served;
+        permit.settle(served, sums);
+        assert_eq!(limiter.balance(sums), Some(balance), "no more than the report needs");
     }
     let permit = now(&mut report).expect("there is room").unwrap();
-    permit.settle(8);
-    assert_eq!(limiter.balance(), Some(100.0));
+    sums.reported += 8;
+    permit.settle(8, sums);
+    assert_eq!(limiter.balance(sums), Some(100.0));
 }
 
 #[test]
@@ -261,15 +278,17 @@ fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
     let mut waits = Box::pin(limiter.mine(60, later, (&closed, "p"), place, told()));
     let mut small = Box::pin(limiter.mine(5, later, (&closed, "p"), place, told()));
     assert!(now(&mut waits).is_none() && now(&mut small).is_none());
-    limiter.set(Some(Flow { error_buffer: 10.0, ..wide }), 50);
+    let sums = Sums { reported: 50, mined: 0 };
+    limiter.set(Some(Flow { error_buffer: 10.0, ..wide }), sums);
     let refused = now(&mut waits).expect("not at its deadline").unwrap_err();
     assert!(
         refused.to_string().contains("60 mined samples are over 2 x flow.error_buffer = 20"),
         "{refused}"
     );
     assert!(now(&mut small).is_none(), "150 are under way");
-    under_way.settle(150);
-    assert_eq!(limiter.balance(), Some(-10.0), "not 10 - 150");
+    let sums = Sums { mined: 150, ..sums };
+    under_way.settle(150, sums);
+    assert_eq!(limiter.balance(sums), Some(-10.0), "not 10 - 150");
     drop(small);
     let state = limiter.state.lock();
     assert_eq!((state.book.mines_under_way, state.mines.len()), (0, 0));

@@ -13,7 +13,7 @@ use crate::store::put_once::{PutOnce, PutOnceLimits};
 #[derive(Debug)]
 pub(super) struct House {
     pub(super) admission: Admission,
-    pub(super) replay: Replay,
+    pub(super) replay: Arc<Replay>,
     pub(super) rounds: Rounds,
     /// Where replies and rounds are remembered.
     pub(super) once: Arc<dyn PutOnce>,
@@ -27,7 +27,7 @@ impl House {
         });
         Self {
             admission: Admission::new(limits),
-            replay: Replay::new(limits, once.clone()),
+            replay: Arc::new(Replay::new(limits, once.clone())),
             rounds: Rounds::new(limits),
             once,
         }

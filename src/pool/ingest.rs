@@ -45,8 +45,8 @@ pub(super) fn check_payloads(spec: &PoolSpec, report: &Report) -> Result<(), Poo
     }
 }
 
-/// The counts of an applied batch with those of the rows that never reached the store.
-pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -> ReportCounts {
+/// What became of the rows of an applied batch.
+pub(super) fn counts_of(applied: &ApplyCounts) -> ReportCounts {
     ReportCounts {
         inserted: applied.inserted,
         updated: applied.updated,
@@ -57,14 +57,14 @@ pub(super) fn merge(applied: &ApplyCounts, non_finite: u64, out_of_range: u64) -
         stale: applied.stale,
         quarantined: applied.quarantined,
         blocked: applied.blocked,
-        non_finite,
-        out_of_range,
+        non_finite: applied.non_finite,
+        out_of_range: applied.out_of_range,
         ..ReportCounts::default()
     }
 }
 
-/// Takes out rows that can never be stored; how many for each reason.
-pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) -> (u64, u64) {
+/// Takes out rows that can never be stored; the batch says how many for each reason.
+pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) {
     let ids_end = match background {
         BackgroundSpec::Dense { ids } => ids,
         BackgroundSpec::Sampled { .. } => u64::MAX,
@@ -74,15 +74,14 @@ pub(super) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec)
     // The usual batch has nothing to drop: two passes that vectorise.
     let all_finite = batch.scores.iter().fold(true, |ok, s| ok & s.is_finite());
     if all_finite && (!dense || batch.ids.iter().all(|&id| in_range(id))) {
-        return (0, 0);
+        return;
     }
     let keep: Vec<bool> =
         batch.ids.iter().zip(&batch.scores).map(|(&id, score)| score.is_finite() && in_range(id)).collect();
-    let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
+    batch.non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
     let kept = keep.iter().filter(|k| **k).count() as u64;
-    let out_of_range = keep.len() as u64 - kept - non_finite;
+    batch.out_of_range = keep.len() as u64 - kept - batch.non_finite;
     retain_rows(batch, &keep);
-    (non_finite, out_of_range)
 }
 
 /// Leaves the rows of a batch that are to be kept.

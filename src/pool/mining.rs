@@ -1,5 +1,6 @@
 //! Batches out: checks, waits, places, the draw, what is remembered of it.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +19,7 @@ use super::rounds;
 use super::sampler::{self, MineContext, Ranks};
 use super::spans;
 use super::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
+use crate::places::Place;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{ServeMark, ServePenalty};
 
@@ -48,12 +50,16 @@ impl Pool {
             let span = spans::mine(&self.id, &request);
             return pin!(self.mine_share(&request, round, patience)).instrument(span).await.map(Arc::new);
         }
-        let mining = pin!(self.mine_once(&spec, &request, patience));
-        let mining = mining.instrument(spans::mine(&self.id, &request));
+        let span = spans::mine(&self.id, &request);
         if request.request_id.is_empty() {
-            return mining.await.map(Arc::new);
+            return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
         }
-        self.house.replay.get_or_mine(self.uid, &request, || self.clock.now_millis(), mining).await
+        let preparing = pin!(self.prepare(&spec, &request, patience));
+        let clock = self.clone();
+        let now_millis = move || clock.clock.now_millis();
+        let draw = |prepared| self.draw(request.clone(), prepared);
+        let mining = self.house.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
+        pin!(mining).instrument(span).await
     }
 
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
@@ -118,6 +124,17 @@ impl Pool {
         request: &Arc<MineRequest>,
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
+        let prepared = pin!(self.prepare(spec, request, patience)).await?;
+        executor::finish("mining", self.draw(request.clone(), prepared)).await
+    }
+
+    /// Waits for all that a draw needs. Nothing has begun, and who goes away leaves nothing behind.
+    async fn prepare(
+        self: &Arc<Self>,
+        spec: &PoolSpec,
+        request: &Arc<MineRequest>,
+        patience: Patience,
+    ) -> Result<Prepared, PoolError> {
         let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
         let called = tokio::time::Instant::now();
         let mut timed_out = match request.wait {
@@ -132,22 +149,21 @@ impl Pool {
             None => None,
         };
         let place = self.house.admission.mine(patience).await?;
-        let (pool, request) = (self.clone(), request.clone());
-        let drawing = async move {
-            let _place = place;
-            pin!(pool.draw(&request, excluded, permit, timed_out)).await
-        };
-        executor::finish("mining", drawing).await
+        Ok(Prepared { excluded, permit, timed_out, place })
     }
 
-    /// Draws a batch and counts it. `excluded`: the samples of the request's exclude list.
-    async fn draw(
-        &self,
-        request: &MineRequest,
-        excluded: Vec<u64>,
-        permit: Option<Permit>,
-        timed_out: bool,
-    ) -> Result<MinedBatch, PoolError> {
+    /// Draws a batch and counts it, in a future that owns all it needs.
+    fn draw(
+        self: &Arc<Self>,
+        request: Arc<MineRequest>,
+        prepared: Prepared,
+    ) -> impl Future<Output = Result<MinedBatch, PoolError>> + Send + 'static {
+        let pool = self.clone();
+        async move { pin!(pool.draw_now(&request, prepared)).await }
+    }
+
+    async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
+        let Prepared { excluded, permit, timed_out, place: _place } = prepared;
         let asked = request.draw_size();
         // The pool may have been changed while the request waited.
         let spec = &*self.spec();
@@ -210,7 +226,7 @@ impl Pool {
             Err(_) => (0, false),
         };
         if let Some(permit) = permit.filter(|_| is_settled) {
-            permit.settle(served);
+            permit.settle(served, self.sums().await?);
         }
         let mut batch = drawn?;
         batch.timed_out = timed_out;
@@ -263,6 +279,17 @@ impl Pool {
             tokio::time::sleep(WAIT_POLL).await;
         }
     }
+}
+
+/// What a draw needs.
+struct Prepared {
+    /// The samples of the request's exclude list.
+    excluded: Vec<u64>,
+    permit: Option<Permit>,
+    /// A wait ended before what it waited for.
+    timed_out: bool,
+    /// Held while it draws.
+    place: Place,
 }
 
 fn step_missing() -> Violation {

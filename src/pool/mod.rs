@@ -15,10 +15,11 @@ pub mod filtered;
 pub mod flow;
 mod house;
 mod ingest;
-mod ledger;
 mod mining;
 pub mod policy;
 pub mod quarantine;
+#[cfg(test)]
+mod recorded_tests;
 pub mod registry;
 mod remembered;
 mod replay;

@@ -120,9 +120,15 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`Self::get`], `Aborted` when `etag` is given and is not the pool's, `Invalid`.
-    pub fn update(&self, id: &str, uid: u64, etag: &str, change: SpecChange) -> Result<Arc<Pool>, PoolError> {
+    pub async fn update(
+        &self,
+        id: &str,
+        uid: u64,
+        etag: &str,
+        change: SpecChange,
+    ) -> Result<Arc<Pool>, PoolError> {
         let pool = self.get(id, uid)?;
-        pool.update(etag, change, &self.limits)?;
+        pool.update(etag, change, &self.limits).await?;
         Ok(pool)
     }
 

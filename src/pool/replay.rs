@@ -9,12 +9,15 @@ use parking_lot::Mutex;
 
 use super::batch::{MineRequest, MinedBatch};
 use super::error::PoolError;
+use super::executor;
 use super::remembered::Remembered;
 use super::spec::Limits;
 use crate::store::put_once::{PutOnce, Space, Term};
 
-/// The request and its batch, once there is one.
-type Reply = tokio::sync::Mutex<Option<(Arc<MineRequest>, Arc<MinedBatch>)>>;
+/// A request and its batch.
+type Known = (Arc<MineRequest>, Arc<MinedBatch>);
+/// Both, once there is one.
+type Reply = tokio::sync::Mutex<Option<Known>>;
 
 /// Replies of all pools of a server. The bytes are remembered by the engine; here those wait that ask for what is being mined, so that
 /// concurrent requests of one id mine once.
@@ -35,13 +38,13 @@ struct UnderWay {
 }
 
 /// One that asks: the last takes the entry with it.
-struct Entered<'a> {
-    replay: &'a Replay,
+struct Entered {
+    replay: Arc<Replay>,
     name: Arc<[u8]>,
     reply: Arc<Reply>,
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
         let mut under_way = self.replay.under_way.lock();
         if let Some(entry) = under_way.get_mut(&self.name) {
@@ -59,66 +62,78 @@ impl Replay {
         Self { under_way: Mutex::default(), once, ttl: limits.request_id_ttl }
     }
 
-    fn enter(&self, pool_uid: u64, request_id: &str) -> Entered<'_> {
+    fn enter(self: &Arc<Self>, pool_uid: u64, request_id: &str) -> Entered {
         let name: Arc<[u8]> = [&pool_uid.to_le_bytes(), request_id.as_bytes()].concat().into();
         let mut under_way = self.under_way.lock();
         let entry = under_way.entry(name.clone()).or_default();
         entry.callers += 1;
-        Entered { replay: self, name, reply: entry.reply.clone() }
+        Entered { replay: self.clone(), name, reply: entry.reply.clone() }
     }
 
-    /// The batch remembered under the request's id, else the one that `mine` makes. `now_millis` reads the pool's clock.
+    /// The batch remembered under the request's id, else the one that `draw` makes of what `prepare` waited for. While it prepares the
+    /// caller may go away; a draw that has begun is finished and remembered, so that a retry gets its batch. `now_millis` reads the
+    /// pool's clock.
     ///
     /// # Errors
-    /// `Invalid` when the id was used for another request; what `mine` returns, which is not remembered.
-    pub(super) async fn get_or_mine(
-        &self,
+    /// `Invalid` when the id was used for another request; what `prepare` and `draw` return, which is not remembered.
+    pub(super) async fn get_or_mine<P, D>(
+        self: &Arc<Self>,
         pool_uid: u64,
-        request: &MineRequest,
-        now_millis: impl Fn() -> u64,
-        mine: impl Future<Output = Result<MinedBatch, PoolError>>,
-    ) -> Result<Arc<MinedBatch>, PoolError> {
+        request: &Arc<MineRequest>,
+        now_millis: impl Fn() -> u64 + Send + 'static,
+        prepare: impl Future<Output = Result<P, PoolError>>,
+        draw: impl FnOnce(P) -> D,
+    ) -> Result<Arc<MinedBatch>, PoolError>
+    where
+        D: Future<Output = Result<MinedBatch, PoolError>> + Send + 'static,
+    {
         let entered = self.enter(pool_uid, &request.request_id);
-        // Waits for who mines. Should they go away before they have, this one mines.
-        let mut reply = entered.reply.lock().await;
+        // Waits for who mines. Should they go away before they have begun to draw, this one mines.
+        let mut reply = entered.reply.clone().lock_owned().await;
+        if reply.is_none()
+            && let Some(bytes) = self.once.get(Space::Replies, &entered.name, now_millis()).await?
+        {
+            *reply = Some(decode(&bytes)?);
+        }
         let (first, batch) = match &*reply {
             Some(known) => known.clone(),
             None => {
-                let known = self.remembered_or_mined(&entered.name, request, now_millis, mine).await?;
-                reply.insert(known).clone()
+                let drawing = draw(prepare.await?);
+                let request = request.clone();
+                let finishing = async move {
+                    let batch = drawing.await?;
+                    let known = entered.replay.remember(&entered.name, request, batch, now_millis).await?;
+                    Ok(reply.insert(known).clone())
+                };
+                executor::finish("mining", finishing).await?
             }
         };
-        if *first == *request {
+        if *first == **request {
             Ok(batch)
         } else {
             Err(PoolError::invalid("request_id", "was used for another request within its time"))
         }
     }
 
-    async fn remembered_or_mined(
+    /// Remembers a batch; the request and the batch that are remembered under its id now.
+    async fn remember(
         &self,
         name: &[u8],
-        request: &MineRequest,
+        request: Arc<MineRequest>,
+        batch: MinedBatch,
         now_millis: impl Fn() -> u64,
-        mine: impl Future<Output = Result<MinedBatch, PoolError>>,
-    ) -> Result<(Arc<MineRequest>, Arc<MinedBatch>), PoolError> {
-        let first = match self.once.get(Space::Replies, name, now_millis()).await? {
-            Some(first) => first,
-            None => {
-                let batch = mine.await?;
-                let bytes = Remembered::encode(request, &batch)?;
-                let term = Term { now_millis: now_millis(), ttl: self.ttl };
-                let first = self.once.put_once(Space::Replies, name, bytes.clone(), term).await?;
-                if first == bytes {
-                    return Ok((Arc::new(request.clone()), Arc::new(batch)));
-                }
-                // Another server was first: both answer with its batch.
-                first
-            }
-        };
-        let Remembered { request, batch } = Remembered::decode(&first)?;
-        Ok((Arc::new(request), Arc::new(batch)))
+    ) -> Result<Known, PoolError> {
+        let bytes = Remembered::encode(&request, &batch)?;
+        let term = Term { now_millis: now_millis(), ttl: self.ttl };
+        let first = self.once.put_once(Space::Replies, name, bytes.clone(), term).await?;
+        // Where another server was first, both answer with its batch.
+        if first == bytes { Ok((request, Arc::new(batch))) } else { decode(&first) }
     }
+}
+
+fn decode(bytes: &[u8]) -> Result<Known, PoolError> {
+    let Remembered { request, batch } = Remembered::decode(bytes)?;
+    Ok((Arc::new(request), Arc::new(batch)))
 }
 
 #[cfg(test)]

@@ -31,6 +31,17 @@ fn request(request_id: &str) -> MineRequest {
     MineRequest { batch_size: 8, request_id: request_id.into(), ..MineRequest::default() }
 }
 
+/// Asks for a batch of pool `uid`, whose draw is this future.
+async fn get_or_mine(
+    replay: &Arc<Replay>,
+    uid: u64,
+    request_id: &str,
+    draw: impl Future<Output = Result<MinedBatch, PoolError>> + Send + 'static,
+) -> Result<Arc<MinedBatch>, PoolError> {
+    let request = Arc::new(request(request_id));
+    replay.get_or_mine(uid, &request, || 0, async { Ok(()) }, |()| draw).await
+}
+
 async fn batch_of(pool: &Arc<Pool>) -> MinedBatch {
     let batch = pool.mine(MineRequest { batch_size: 8, ..MineRequest::default() }, Patience::Refuse).await;
     Arc::unwrap_or_clone(batch.unwrap())
@@ -48,7 +59,7 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
     assert_ne!(mine("b").await.ids, first.ids, "another id, another draw");
     millis.store(60_000, Ordering::Relaxed);
     assert_ne!(mine("a").await.ids, first.ids, "it was forgotten");
-    assert_eq!(pool.counters().mined_batches, 3);
+    assert_eq!(pool.counters().await.unwrap().mined_batches, 3);
     let other = MineRequest { batch_size: 9, ..request("a") };
     assert!(matches!(pool.mine(other, Patience::Refuse).await, Err(PoolError::Invalid(_))));
     assert!(pool.house.replay.under_way.lock().is_empty(), "nothing is left of who has gone");
@@ -58,26 +69,27 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
 async fn of_two_servers_the_first_writer_wins() {
     let (_, pool) = pool().await;
     let once = NaiveEngine.open_put_once(LIMITS);
-    let [one, other] = [(); 2].map(|()| Replay::new(&Limits::default(), once.clone()));
+    let [one, other] = [(); 2].map(|()| Arc::new(Replay::new(&Limits::default(), once.clone())));
     let (mine, theirs) = (batch_of(&pool).await, batch_of(&pool).await);
     assert_ne!(mine.ids, theirs.ids);
     // The other server answers the same request while this one mines.
-    let first = one
-        .get_or_mine(1, &request("a"), || 0, async {
-            let quicker = other.get_or_mine(1, &request("a"), || 0, async { Ok(theirs.clone()) }).await;
-            assert_eq!(quicker.unwrap().ids, theirs.ids);
-            Ok(mine.clone())
-        })
-        .await;
+    let (quicker, of_mine, of_theirs) = (other.clone(), mine.clone(), theirs.clone());
+    let drawing = async move {
+        let answer = get_or_mine(&quicker, 1, "a", async move { Ok(of_theirs.clone()) }).await;
+        assert_ne!(answer.unwrap().ids, of_mine.ids);
+        Ok(of_mine)
+    };
+    let first = get_or_mine(&one, 1, "a", drawing).await;
     assert_eq!(first.unwrap().ids, theirs.ids);
     let never = async { panic!("what is remembered is not mined again") };
-    assert_eq!(one.get_or_mine(1, &request("a"), || 0, never).await.unwrap().ids, theirs.ids);
-    let of_another_pool = other.get_or_mine(2, &request("a"), || 0, async { Ok(mine.clone()) }).await;
-    assert_eq!(of_another_pool.unwrap().ids, mine.ids);
+    assert_eq!(get_or_mine(&one, 1, "a", never).await.unwrap().ids, theirs.ids);
+    let ids = mine.ids.clone();
+    let of_another_pool = get_or_mine(&other, 2, "a", async { Ok(mine) }).await;
+    assert_eq!(of_another_pool.unwrap().ids, ids);
 }
 
 #[tokio::test]
-async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_leaves_it_to_the_next() {
+async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits_leaves_it_to_the_next() {
     let (_, pool) = pool().await;
     let batch = batch_of(&pool).await;
     // Remembers nothing: the waiters are told by who mined.
@@ -90,13 +102,16 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_leaves_it_to_t
         let (replay, mined, gate, begun, batch) =
             (replay.clone(), mined.clone(), gate.clone(), begun.clone(), batch.clone());
         tokio::spawn(async move {
-            let mine = async {
+            let waiting = async {
                 begun.send(()).unwrap();
                 let _ = gate.acquire().await.unwrap();
+                Ok(())
+            };
+            let draw = |()| async move {
                 mined.fetch_add(1, Ordering::Relaxed);
                 Ok(batch)
             };
-            replay.get_or_mine(1, &request("a"), || 0, mine).await
+            replay.get_or_mine(1, &Arc::new(request("a")), || 0, waiting, draw).await
         })
     };
     let goes_away = call();
@@ -115,6 +130,39 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_leaves_it_to_t
     assert_eq!(mined.load(Ordering::Relaxed), 1);
     assert!(replay.under_way.lock().is_empty());
     let failing = async { Err(PoolError::Stopping) };
-    assert!(replay.get_or_mine(1, &request("b"), || 0, failing).await.is_err());
+    assert!(get_or_mine(&replay, 1, "b", failing).await.is_err());
     assert!(replay.under_way.lock().is_empty(), "a failure is not remembered");
+}
+
+/// The draw of a caller that goes away is remembered: its retry, and whoever waits for it, get that batch.
+#[tokio::test]
+async fn a_draw_whose_caller_goes_away_is_what_the_retry_gets() {
+    let (_, pool) = pool().await;
+    let (first, second) = (batch_of(&pool).await, batch_of(&pool).await);
+    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine.open_put_once(LIMITS)));
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let goes_away = {
+        let (replay, gate, first) = (replay.clone(), gate.clone(), first.clone());
+        tokio::spawn(async move {
+            let drawing = async move {
+                begun.send(()).unwrap();
+                let _ = gate.acquire().await.unwrap();
+                Ok(first)
+            };
+            get_or_mine(&replay, 1, "a", drawing).await
+        })
+    };
+    has_begun.recv().await.unwrap();
+    goes_away.abort();
+    assert!(goes_away.await.unwrap_err().is_cancelled());
+    let retry = {
+        let (replay, second) = (replay.clone(), second.clone());
+        tokio::spawn(async move { get_or_mine(&replay, 1, "a", async { Ok(second) }).await })
+    };
+    gate.add_permits(1);
+    assert_eq!(retry.await.unwrap().unwrap().ids, first.ids);
+    let later = get_or_mine(&replay, 1, "a", async { Ok(second) }).await;
+    assert_eq!(later.unwrap().ids, first.ids);
+    assert!(replay.under_way.lock().is_empty());
 }

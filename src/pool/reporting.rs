@@ -6,13 +6,13 @@ use std::time::Instant;
 use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::activity::Delivery;
 use super::clock::{Admission, Moment};
 use super::core::Pool;
 use super::error::PoolError;
 use super::executor;
 use super::flow::{Permit, Side, Told};
-use super::ingest::{check_flat_columns, check_payloads, drop_unusable, merge, subtract_references};
-use super::ledger::Delivery;
+use super::ingest::{check_flat_columns, check_payloads, counts_of, drop_unusable, subtract_references};
 use super::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
 use super::resends::Turn;
 use super::runs::Entry;
@@ -102,7 +102,7 @@ impl Pool {
                 self.recorder.reports.record(begun.elapsed());
                 if let Some(permit) = permit.filter(|_| ack.status != AckStatus::Duplicate) {
                     // What a partition had applied before was counted then.
-                    permit.settle((rows as u64).saturating_sub(ack.counts.duplicate));
+                    permit.settle((rows as u64).saturating_sub(ack.counts.duplicate), self.sums().await?);
                 }
             }
             Err(_) => self.count_rejected(),
@@ -121,7 +121,7 @@ impl Pool {
     async fn admit(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
         let spec = self.spec();
         let Some(flow) = spec.flow else { return Ok(None) };
-        if self.ledger.has(&report.sender) {
+        if self.has_applied(&report.sender).await? {
             return Ok(None);
         }
         check_payloads(&spec, report)?;
@@ -152,9 +152,6 @@ impl Pool {
         let mut scores = report.scores;
         let raw_scores = subtract_references(&spec.hardness, &mut scores, &report.reference_scores)?;
         let (ids, names) = self.resolve(&spec, report.ids, "batch.ids")?;
-        if self.ledger.has(&sender) {
-            return self.resent(rows).await;
-        }
         let Some(admission) = self.enter_run(Entry { run_id: &run_id, step, sender: &sender }).await? else {
             return self.resent(rows).await;
         };
@@ -174,14 +171,14 @@ impl Pool {
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
             sender: Some(&sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
-            quarantine: None,
+            ..ReportBatch::default()
         };
-        let (non_finite, out_of_range) = drop_unusable(&mut batch, spec.background);
+        drop_unusable(&mut batch, spec.background);
         let sampled = self.under_quarantine(&spec, &mut batch);
         let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
-        let counts = merge(&applied.counts, non_finite, out_of_range);
-        if applied.counts.duplicate > 0 && applied.counts.duplicate == applied.counts.rows() {
-            // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
+        let counts = counts_of(&applied.counts);
+        Counters::add(&self.counters.duplicate, counts.duplicate);
+        if counts.duplicate > 0 && counts.duplicate == rows {
             Counters::add(&self.counters.duplicate_batches, 1);
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
@@ -189,10 +186,10 @@ impl Pool {
         if let Some(sampled) = sampled {
             self.score_quantile.learn(&sampled.less(applied.counts.duplicate));
         }
-        self.counters.count_report(rows, &counts, &applied.counts);
+        self.counters.count_batch(&counts);
         let delivery =
             Delivery { now_millis: self.clock.now_millis(), rows, step, model_version: report.model_version };
-        self.ledger.deliver(&sender, delivery);
+        self.workers.hear(&sender, delivery);
         self.grown.notify_waiters();
         let ApplyCounts { clamped, floored, .. } = applied.counts;
         self.weight_warnings.look(&self.id, rows, clamped, floored);
@@ -214,8 +211,16 @@ impl Pool {
 
     /// The error, unless the batch is a resend of one that was applied.
     async fn unless_applied(&self, sender: &Sender, error: PoolError) -> Result<(), PoolError> {
-        let may_be_resent = matches!(error, PoolError::Run(_)) && sender.sequence != 0;
-        if may_be_resent && self.store.has_applied(&sender.into()).await? { Ok(()) } else { Err(error) }
+        let may_be_resent = matches!(error, PoolError::Run(_));
+        if may_be_resent && self.has_applied(sender).await? { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether some partition has applied a batch. One of sequence 0 never was.
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, PoolError> {
+        if sender.sequence == 0 {
+            return Ok(false);
+        }
+        Ok(self.store.has_applied(&sender.into()).await?)
     }
 
     /// The answer to a resend.

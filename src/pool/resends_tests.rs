@@ -14,9 +14,12 @@ use super::clock::TimeSource;
 use super::core::Pool;
 use super::error::PoolError;
 use super::flow::Flow;
+use super::quarantine::QuarantineRule;
 use super::registry::Registry;
 use super::report::{Ack, AckStatus, Ids, Report, Sender};
 use super::spec::{Limits, PoolSpec};
+use crate::store::hash::{partition_of, placement_hash};
+use crate::store::recorded;
 use crate::store::wrapped::{Wrapped, WrappingEngine};
 use crate::store::{Applied, ReportBatch, ScoreUpdate, Store, StoreError};
 
@@ -105,7 +108,7 @@ async fn a_resend_gets_the_error_of_the_copy_that_it_waited_for() {
     }
     assert_eq!(score(&pool).await, None);
     // The third copy applies, once, and the fourth is told so.
-    go_on.add_permits(2);
+    go_on.add_permits(3);
     assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Applied);
     assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Duplicate);
     assert_eq!(pool.report(batch(2, 4.0)).await.unwrap().status, AckStatus::Applied);
@@ -128,7 +131,7 @@ async fn a_resend_gets_the_answer_of_the_copy_that_it_waited_for() {
     }
     // 8, then the mean with 4, then that with 6; once each.
     assert_eq!(score(&pool).await, Some(6.0));
-    assert_eq!(pool.counters().duplicate_batches, 1);
+    assert_eq!(pool.counters().await.unwrap().duplicate_batches, 1);
 }
 
 #[tokio::test]
@@ -155,6 +158,51 @@ async fn a_batch_whose_answer_was_lost_is_not_applied_again() {
     assert_eq!(score(&pool).await, Some(8.0));
     assert_eq!(pool.report(batch(2, 4.0)).await.unwrap().status, AckStatus::Applied);
     assert_eq!(score(&pool).await, Some(6.0));
+}
+
+/// A batch that only one partition had: the others apply their rows now, and each row counts once.
+#[tokio::test]
+async fn a_resend_that_only_some_partitions_know_is_applied_where_it_was_not() {
+    const ROWS: u64 = 100;
+    let limits = Limits::default();
+    let registry = Registry::new(recorded::engine(), limits.clone(), TimeSource::Manual(Arc::default()));
+    let spec = PoolSpec {
+        shards: 4,
+        score_update: ScoreUpdate::Ema { weight: 0.5 },
+        quarantine: Some(QuarantineRule::default()),
+        ..PoolSpec::defaults(&limits)
+    };
+    let pool = registry.create("p", spec).await.unwrap().0;
+    let sender = Sender { worker_id: "w".into(), epoch: 1, sequence: 1 };
+    let report = || Report {
+        ids: Ids::U64((0..ROWS).collect()),
+        scores: vec![8.0; ROWS as usize],
+        sender: sender.clone(),
+        ..Report::default()
+    };
+    let known: Vec<u64> = (0..ROWS).filter(|id| partition_of(placement_hash(*id), 4) == 1).collect();
+    let part = ReportBatch {
+        scores: vec![4.0; known.len()],
+        ids: known.clone(),
+        sender: Some((&sender).into()),
+        ..ReportBatch::default()
+    };
+    pool.store.apply(part).await.unwrap();
+    let ack = pool.report(report()).await.unwrap();
+    let (before, now) = (known.len() as u64, ROWS - known.len() as u64);
+    assert_eq!((ack.status, ack.counts.duplicate, ack.counts.inserted), (AckStatus::Applied, before, now));
+    for (id, sample) in pool.samples(Ids::U64((0..ROWS).collect())).await.unwrap().iter().enumerate() {
+        let expected = if known.contains(&(id as u64)) { 4.0 } else { 8.0 };
+        assert_eq!(sample.score, Some(expected), "sample {id}");
+    }
+    let again = pool.report(report()).await.unwrap();
+    assert_eq!((again.status, again.counts.duplicate), (AckStatus::Duplicate, ROWS));
+    let counters = pool.counters().await.unwrap();
+    assert_eq!((counters.reported_rows, counters.inserted, counters.updated), (ROWS, now, 0));
+    assert_eq!(
+        (counters.duplicate, counters.reported_batches, counters.duplicate_batches),
+        (before + ROWS, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -189,5 +237,5 @@ async fn a_resend_that_takes_over_counts_in_the_flow() {
     go_on.add_permits(1);
     let ack = timeout(Duration::from_secs(10), resend).await.unwrap().unwrap().unwrap();
     assert_eq!(ack.status, AckStatus::Applied);
-    assert_eq!(pool.flow.balance(), Some(1.0));
+    assert_eq!(pool.stats().await.unwrap().flow_balance, Some(1.0));
 }

@@ -78,8 +78,8 @@ async fn rounds_are_bounded_per_pool_and_in_bytes() {
     }
     assert_eq!(kept, [false, false, true, true, true]);
     assert!(mine(&q, "a", 0, 1).await.is_ok(), "pools do not push each other out by count");
-    assert_eq!(p.counters().rounds, 5);
-    assert_eq!(p.counters().round_replays, 3);
+    assert_eq!(p.counters().await.unwrap().rounds, 5);
+    assert_eq!(p.counters().await.unwrap().round_replays, 3);
 
     let (_, registry) = self::registry(Limits { round_cache_bytes: 1, ..Limits::default() });
     let pool = pool(&registry, "p", 500).await;

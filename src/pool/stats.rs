@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use super::anchored::AnchoredFigures;
-use super::batch::{MinedBatch, PoolSizes, Source};
+use super::batch::{MinedBatch, PoolSizes};
 use super::filtered::FilterCounts;
 use super::report::ReportCounts;
 use super::runs::RunState;
-use crate::store::{ApplyCounts, StoreStats};
+use crate::store::{ApplyCounts, StoreStats, Totals};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -29,8 +29,10 @@ macro_rules! counters {
     };
 }
 
+// Of a flat pool rows and samples are counted in its partitions (`CounterValues::with_totals`), and here only what depends on how
+// rows were divided into batches, and calls.
 counters! {
-    /// Rows of accepted batches.
+    /// Rows reported, each once: those of resends count as duplicate.
     reported_rows,
     /// Accepted batches.
     reported_batches,
@@ -50,7 +52,7 @@ counters! {
     non_finite,
     /// Repeated in a batch.
     coalesced,
-    /// Applied before, of batches that had not been applied whole.
+    /// Of resends.
     duplicate,
     /// Older than what is stored.
     stale,
@@ -112,29 +114,26 @@ impl Counters {
         }
     }
 
-    /// Counts an applied batch.
-    pub fn count_report(&self, rows: u64, counts: &ReportCounts, applied: &ApplyCounts) {
-        Self::add(&self.reported_rows, rows);
+    /// Counts a batch that was applied, as far as its pool's partitions do not.
+    pub fn count_batch(&self, counts: &ReportCounts) {
         Self::add(&self.reported_batches, 1);
-        self.count_rows(counts, applied);
-    }
-
-    /// Counts what became of rows.
-    pub fn count_rows(&self, counts: &ReportCounts, applied: &ApplyCounts) {
         Self::add(&self.inserted, counts.inserted);
         Self::add(&self.updated, counts.updated);
         Self::add(&self.background_only, counts.background_only);
         Self::add(&self.dropped, counts.dropped);
-        Self::add(&self.non_finite, counts.non_finite);
         Self::add(&self.coalesced, counts.coalesced);
+    }
+
+    /// Counts a batch that an anchored pool applied.
+    pub fn count_report(&self, rows: u64, counts: &ReportCounts, applied: &ApplyCounts) {
+        self.count_batch(counts);
+        Self::add(&self.reported_rows, rows - counts.duplicate);
         Self::add(&self.duplicate, counts.duplicate);
+        Self::add(&self.non_finite, counts.non_finite);
         Self::add(&self.stale, counts.stale);
         Self::add(&self.out_of_range, counts.out_of_range);
-        Self::add(&self.quarantined, counts.quarantined);
-        Self::add(&self.blocked, counts.blocked);
         Self::add(&self.anchor_limit, counts.anchor_limit);
         Self::add(&self.not_negative, counts.not_negative);
-        Self::add(&self.quarantine_set_aside, applied.set_aside);
         Self::add(&self.evicted, applied.evicted);
         Self::add(&self.clamped, applied.clamped);
         Self::add(&self.floored, applied.floored);
@@ -142,13 +141,34 @@ impl Counters {
 
     /// Counts a mined batch.
     pub fn count_mine(&self, batch: &MinedBatch) {
-        let hard = batch.count_from(Source::Hard) as u64;
         Self::add(&self.mined_batches, 1);
-        Self::add(&self.served_hard, hard);
-        Self::add(&self.served_background, batch.ids.len() as u64 - hard);
         Self::add(&self.shortfalls, u64::from(batch.shortfall_count > 0));
         Self::add(&self.proposals, batch.proposals);
         Self::add(&self.control_batches, u64::from(batch.control));
+    }
+}
+
+impl CounterValues {
+    /// The same, with what the partitions of a flat pool count.
+    #[must_use]
+    pub(super) fn with_totals(self, totals: &Totals) -> Self {
+        Self {
+            reported_rows: totals.reported,
+            non_finite: totals.non_finite,
+            stale: totals.stale,
+            out_of_range: totals.out_of_range,
+            quarantined: totals.quarantined,
+            blocked: totals.blocked,
+            quarantine_set_aside: totals.set_aside,
+            quarantine_released: totals.released,
+            evicted: totals.evicted,
+            clamped: totals.clamped,
+            floored: totals.floored,
+            removed: totals.removed,
+            served_hard: totals.served_hard,
+            served_background: totals.served_background,
+            ..self
+        }
     }
 }
 

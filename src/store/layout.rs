@@ -1,7 +1,7 @@
 //! A batch of reports, keyed and laid out by partition: one pass, before any lock.
 
 use bytes::Bytes;
-use hardneg_partition::Columns;
+use hardneg_partition::{Columns, RowFaults};
 
 pub use super::hash::partition_of;
 use super::hash::placement_hash;
@@ -15,10 +15,8 @@ pub struct Layout {
     pub offsets: Vec<usize>,
     /// The rows.
     pub columns: Columns,
-    /// Keys whose log2 weight was clamped.
-    pub clamped: u64,
-    /// Scores below the one from which on they differ in weight.
-    pub floored: u64,
+    /// What was found in the rows of each partition; rows that are not in the batch are found in the sender's.
+    pub faults: Vec<RowFaults>,
 }
 
 impl Layout {
@@ -52,9 +50,14 @@ impl Layout {
         }
         let mut next = offsets.clone();
         let floor_score = spec.hardness.floor_score();
-        let (mut clamped_keys, mut floored) = (0, 0);
+        let mut faults = vec![RowFaults::default(); spec.partitions];
+        // A resend goes to the same partition, which knows it.
+        let worker = batch.sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
+        let of_sender = &mut faults[partition_of(placement_hash(worker), spec.partitions)];
+        (of_sender.non_finite, of_sender.out_of_range) = (batch.non_finite, batch.out_of_range);
         for (row, hash) in hashes.iter().enumerate() {
-            let place = &mut next[partition_of(*hash, spec.partitions)];
+            let partition = partition_of(*hash, spec.partitions);
+            let place = &mut next[partition];
             let at = *place;
             *place += 1;
             let (key, clamped) = spec.hardness.key(batch.scores[row], batch.decay_units);
@@ -62,8 +65,8 @@ impl Layout {
             columns.ids[at] = batch.ids[row];
             columns.keys[at] = key;
             columns.scores[at] = batch.scores[row];
-            clamped_keys += u64::from(clamped);
-            floored += u64::from(batch.scores[row] < floor_score);
+            faults[partition].clamped += u64::from(clamped);
+            faults[partition].floored += u64::from(batch.scores[row] < floor_score);
             if attached {
                 order[at] = row;
             }
@@ -85,7 +88,7 @@ impl Layout {
         if !batch.groups.is_empty() {
             columns.groups = order.iter().map(|&row| batch.groups[row]).collect();
         }
-        Self { offsets, columns, clamped: clamped_keys, floored }
+        Self { offsets, columns, faults }
     }
 }
 

@@ -33,8 +33,8 @@ use std::sync::Arc;
 
 pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
-    ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, hash, id_map,
-    key, place,
+    ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, Totals, hash,
+    id_map, key, place,
 };
 
 use anchored::{AnchorStore, AnchorStoreSpec};
@@ -119,6 +119,10 @@ pub struct ReportBatch {
     /// When a row sets its sample aside: `capacity` is the pool's, as in [`quarantine::SetAside::capacity`]. `None`: no row does, and
     /// streaks are forgotten.
     pub quarantine: Option<QuarantineTerms>,
+    /// Rows of the batch that are not in it, having no finite score.
+    pub non_finite: u64,
+    /// Rows of the batch that are not in it, being outside a dense id space.
+    pub out_of_range: u64,
 }
 
 /// The outcome of [`Store::apply`].
@@ -318,6 +322,10 @@ pub struct Level {
     pub hard: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
+    /// Rows reported so far, each once: as in [`Totals`].
+    pub reported: u64,
+    /// Samples served so far.
+    pub served: u64,
 }
 
 /// Sizes and costs of a store now.
@@ -341,6 +349,8 @@ pub struct StoreStats {
     pub floor: Option<Key>,
     /// What the quarantine holds.
     pub quarantine: QuarantineSizes,
+    /// What was done since it was made.
+    pub totals: Totals,
 }
 
 impl StoreStats {
@@ -367,7 +377,8 @@ pub enum StoreError {
 /// A draw that names a place that has gone since the census yields `None`: a rejected proposal, not an error.
 #[async_trait]
 pub trait Store: Quarantine + Send + Sync + 'static {
-    /// Applies a batch. Batches take effect in the order of their positions, in every partition.
+    /// Applies a batch. Batches take effect in the order of their positions, in every partition. Its counts sum to its rows, those that are
+    /// not in it included; of a resend all are `duplicate`.
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError>;
     /// Whether a batch of this sender was applied, in any partition, or is so old that it is taken for a resend.
     async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError>;
@@ -407,6 +418,8 @@ pub trait Store: Quarantine + Send + Sync + 'static {
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;
     /// What a call may ask for often: a few loads, no lock.
     async fn level(&self) -> Result<Level, StoreError>;
+    /// What was done since it was made.
+    async fn totals(&self) -> Result<Totals, StoreError>;
     /// Sizes and costs.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 }

@@ -17,7 +17,7 @@ use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
     Engine, Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
-    ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
 };
 
 /// Buckets of 1/8 octave.
@@ -63,6 +63,7 @@ pub(super) struct State {
     /// Batches that partitions have applied, all that ever were.
     pub(super) applied: HashSet<(u16, Sender)>,
     pub(super) suspects: Suspects,
+    pub(super) totals: Totals,
     pub(super) position: u64,
 }
 
@@ -299,7 +300,33 @@ impl Store for NaiveStore {
                 _ => counts.dropped += 1,
             }
         }
+        // Rows that are not in the batch are known by the sender's partition.
+        let unusable = batch.non_finite + batch.out_of_range;
+        let home = batch.sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
+        let sender = batch.sender.filter(|sender| sender.sequence != 0);
+        let at_home = sender.map(|sender| (self.partition(home), sender));
+        if at_home.is_some_and(|sender| state.applied.contains(&sender)) {
+            counts.duplicate += unusable;
+        } else {
+            (counts.non_finite, counts.out_of_range) = (batch.non_finite, batch.out_of_range);
+            entered.extend(at_home.filter(|_| unusable > 0));
+        }
         state.applied.extend(entered);
+        let counted = ApplyCounts { duplicate: 0, ..counts };
+        state.totals.add(&Totals {
+            reported: counted.rows(),
+            non_finite: counts.non_finite,
+            out_of_range: counts.out_of_range,
+            stale: counts.stale,
+            quarantined: counts.quarantined,
+            blocked: counts.blocked,
+            set_aside: counts.set_aside,
+            evicted: counts.evicted,
+            clamped: counts.clamped,
+            floored: counts.floored,
+            latest_stamp: Some(batch.stamp),
+            ..Totals::default()
+        });
         state.position += 1;
         Ok(Applied { counts, floor: None, position: state.position })
     }
@@ -402,7 +429,7 @@ impl Store for NaiveStore {
 
     async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         let mut state = self.state.lock();
-        Ok(drawn
+        let served: Vec<Option<Served>> = drawn
             .iter()
             .map(|Drawn { id, source }| {
                 if mark.count && state.leases.contains_key(id) {
@@ -440,7 +467,14 @@ impl Store for NaiveStore {
                 }
                 Some(served)
             })
-            .collect())
+            .collect();
+        for (drawn, _) in drawn.iter().zip(&served).filter(|(_, served)| mark.count && served.is_some()) {
+            match drawn.source {
+                Source::Hard => state.totals.served_hard += 1,
+                Source::Background => state.totals.served_background += 1,
+            }
+        }
+        Ok(served)
     }
 
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
@@ -488,24 +522,38 @@ impl Store for NaiveStore {
             let was_stored = self.take_out(&mut state, *id);
             removed += u64::from(state.suspects.forget(*id) || was_stored);
         }
+        state.totals.removed += removed;
         state.position += 1;
         Ok((removed, state.position))
     }
 
     async fn level(&self) -> Result<Level, StoreError> {
         let census = self.census().await?;
-        Ok(Level { hard: census.hard, floor: census.floor })
+        let totals = self.totals().await?;
+        Ok(Level {
+            hard: census.hard,
+            floor: census.floor,
+            reported: totals.reported,
+            served: totals.served(),
+        })
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(self.state.lock().totals)
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let census = self.census().await?;
+        let totals = self.totals().await?;
+        let quarantine = self.state.lock().suspects.sizes();
         Ok(StoreStats {
             hard: census.hard,
             background: census.background.members(),
             distinct: census.background.distinct(),
             loop_ratio: census.background.loop_ratio(),
             leased: census.leased,
-            quarantine: self.state.lock().suspects.sizes(),
+            quarantine,
+            totals,
             ..StoreStats::default()
         })
     }

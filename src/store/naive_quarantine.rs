@@ -10,7 +10,7 @@ use super::quarantine::{
     BlockCounts, BlockedId, Found, Quarantine, QuarantineSizes, QuarantineTerms, Quarantined, ReleaseCounts,
     SetAside, SetAsideCounts,
 };
-use super::{ApplyCounts, BackgroundSpec, ReportBatch, Row, StoreError};
+use super::{ApplyCounts, BackgroundSpec, ReportBatch, Row, StoreError, Totals};
 
 /// Rows above the threshold in a row.
 #[derive(Clone, Copy)]
@@ -296,6 +296,7 @@ impl Quarantine for NaiveStore {
             self.hold(state, record);
             counts.set_aside += 1;
         }
+        state.totals.set_aside += counts.set_aside;
         state.position += 1;
         Ok(counts)
     }
@@ -326,6 +327,8 @@ impl Quarantine for NaiveStore {
             let entry = Entry { row, name: record.name, payload: record.payload };
             counts.evicted += u64::from(self.store(state, entry, key).evicted);
         }
+        state.totals.released += counts.released;
+        state.totals.evicted += counts.evicted;
         state.position += 1;
         Ok(counts)
     }
@@ -340,6 +343,7 @@ impl Quarantine for NaiveStore {
                 counts.removed += u64::from(state.suspects.forget(*id) || was_stored);
             }
         }
+        state.totals.removed += counts.removed;
         state.position += 1;
         Ok(counts)
     }
@@ -360,6 +364,7 @@ impl Quarantine for NaiveStore {
             suspects: Suspects { trusted, blocked, overflows, ..Suspects::default() },
             applied: std::mem::take(&mut state.applied),
             position: state.position,
+            totals: Totals { removed: state.totals.removed + ids.len() as u64, ..state.totals },
             ..State::default()
         };
         state.position += 1;

@@ -12,7 +12,7 @@ use super::quarantine::{
 };
 use super::{
     Address, Applied, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender,
-    ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount,
+    ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
 };
 
 /// What a test may change; what it leaves is the inner store's.
@@ -114,6 +114,9 @@ impl<W: Wrapped + 'static> Store for W {
     }
     async fn level(&self) -> Result<Level, StoreError> {
         self.inner().level().await
+    }
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.inner().totals().await
     }
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         self.inner().stats().await

@@ -189,6 +189,16 @@ async fn a_resend_is_counted_once() {
     assert_eq!(status(numbered("w", 1, 2)).await, pb::AckStatus::Applied);
     let stats = figures(&client, "p").await;
     assert_eq!((stats.reported_batches, stats.duplicate_batches), (6, 1));
+    assert_eq!((stats.reported_rows, stats.counts.unwrap().duplicate), (12, 2), "each row once");
+    // A batch of which nothing could be stored is told as well, and its rows count once.
+    for expected in [pb::AckStatus::Applied, pb::AckStatus::Duplicate] {
+        let batch = pb::ScoreBatch { scores: floats(vec![f32::NAN; 2]), ..numbered("w", 1, 3) };
+        let ack = send(&client, batch).await.unwrap();
+        let counts = ack.counts.unwrap();
+        assert_eq!((ack.status(), counts.non_finite + counts.duplicate), (expected, 2), "{counts:?}");
+    }
+    let stats = figures(&client, "p").await;
+    assert_eq!((stats.reported_rows, stats.counts.unwrap().non_finite, stats.duplicate_batches), (14, 2, 2));
 }
 
 #[tokio::test]

@@ -32,13 +32,15 @@ mod quarantine;
 pub mod row;
 pub mod spec;
 mod strata;
+mod totals;
 
 pub use hard::hint;
 pub use image::ImageError;
 pub use op::{
-    ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, ScoreUpdate,
-    Sender, ServeMark, SetAsideCounts, Source, Terms,
+    ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, RowFaults,
+    ScoreUpdate, Sender, ServeMark, SetAsideCounts, Source, Terms,
 };
 pub use partition::{HalfLimits, Job, Partition, ServePenalty, updated_score};
 pub use quarantine::Quarantined;
 pub use spec::{BackgroundSpec, PartitionSpec, QuarantineLimits};
+pub use totals::Totals;

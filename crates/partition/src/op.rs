@@ -166,6 +166,29 @@ pub struct Terms {
     pub renew_after_rows: u64,
     /// When a row sets its sample aside; `None`: no row does, and streaks are forgotten.
     pub quarantine: Option<QuarantineTerms>,
+    /// What was found in the rows before they came here, counted with them.
+    pub faults: RowFaults,
+}
+
+/// What whoever hands rows over found in them. Each row of a report counts in one partition only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowFaults {
+    /// Rows without a finite score, that are not handed over.
+    pub non_finite: u64,
+    /// Rows outside a dense id space, that are not handed over.
+    pub out_of_range: u64,
+    /// Keys whose log2 weight was clamped.
+    pub clamped: u64,
+    /// Scores below [`Hardness::floor_score`].
+    pub floored: u64,
+}
+
+impl RowFaults {
+    /// Counts them.
+    pub(crate) fn counts(&self) -> ApplyCounts {
+        let Self { non_finite, out_of_range, clamped, floored } = *self;
+        ApplyCounts { non_finite, out_of_range, clamped, floored, ..ApplyCounts::default() }
+    }
 }
 
 /// When a row sets its sample aside.
@@ -191,6 +214,7 @@ impl Default for Terms {
             update: ScoreUpdate::Last,
             renew_after_rows: u64::MAX,
             quarantine: None,
+            faults: RowFaults::default(),
         }
     }
 }
@@ -261,7 +285,7 @@ pub struct ServeMark {
     pub lease_until: Option<u64>,
 }
 
-/// What became of the rows of a report; sums to its rows.
+/// What became of the rows of a report; sums to its rows, those in [`RowFaults`] included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ApplyCounts {
     /// New in the hard store.
@@ -282,6 +306,10 @@ pub struct ApplyCounts {
     pub quarantined: u64,
     /// Of a blocked id.
     pub blocked: u64,
+    /// Without a finite score, so that they did not come here ([`RowFaults`]).
+    pub non_finite: u64,
+    /// Outside a dense id space, so that they did not come here.
+    pub out_of_range: u64,
     /// (Not part of the sum.) Samples that a row set aside.
     pub set_aside: u64,
     /// (Not part of the sum.) Entries that harder ones pushed out.
@@ -305,23 +333,56 @@ impl ApplyCounts {
             + self.duplicate
             + self.quarantined
             + self.blocked
+            + self.non_finite
+            + self.out_of_range
     }
 
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
-        self.inserted += more.inserted;
-        self.updated += more.updated;
-        self.background_only += more.background_only;
-        self.dropped += more.dropped;
-        self.coalesced += more.coalesced;
-        self.stale += more.stale;
-        self.duplicate += more.duplicate;
-        self.quarantined += more.quarantined;
-        self.blocked += more.blocked;
-        self.set_aside += more.set_aside;
-        self.evicted += more.evicted;
-        self.clamped += more.clamped;
-        self.floored += more.floored;
+        for (sum, more) in self.numbers_mut().into_iter().zip(more.numbers()) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    fn numbers(mut self) -> [u64; 15] {
+        self.numbers_mut().map(|number| *number)
+    }
+
+    fn numbers_mut(&mut self) -> [&mut u64; 15] {
+        let Self {
+            inserted,
+            updated,
+            background_only,
+            dropped,
+            coalesced,
+            stale,
+            duplicate,
+            quarantined,
+            blocked,
+            non_finite,
+            out_of_range,
+            set_aside,
+            evicted,
+            clamped,
+            floored,
+        } = self;
+        [
+            inserted,
+            updated,
+            background_only,
+            dropped,
+            coalesced,
+            stale,
+            duplicate,
+            quarantined,
+            blocked,
+            non_finite,
+            out_of_range,
+            set_aside,
+            evicted,
+            clamped,
+            floored,
+        ]
     }
 }
 

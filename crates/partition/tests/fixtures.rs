@@ -14,7 +14,7 @@ use hardneg_partition::hash::background_hash;
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
     BackgroundSpec, Change, Columns, Drawn, Op, Partition, PartitionSpec, QuarantineLimits, QuarantineTerms,
-    ScoreUpdate, Sender, ServeMark, Source, Terms,
+    RowFaults, ScoreUpdate, Sender, ServeMark, Source, Terms,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -145,6 +145,7 @@ fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives:
             capacity: 20,
             now_millis: number_of * 1000,
         }),
+        faults: RowFaults { non_finite: number_of % 3, floored: number_of % 2, ..RowFaults::default() },
     };
     // Gaps, and now and then a resend.
     let sequence = 1 + number_of * 3 - number_of % 7;

@@ -78,7 +78,7 @@ metrics! {
         "Silence of the worker that has been quiet longest, of those heard in the last five minutes; absent without any";
 
     POOL_REPORTED_ROWS Counter "hardneg_pool_reported_rows_total" ["pool"]
-        "Rows of accepted batches, non-finite ones included";
+        "Rows of applied batches, non-finite ones included, each once";
     POOL_REPORTED_BATCHES Counter "hardneg_pool_reported_batches_total" ["pool"] "Accepted batches";
     POOL_REJECTED_BATCHES Counter "hardneg_pool_rejected_batches_total" ["pool"] "Batches refused as a whole";
     POOL_DUPLICATE_BATCHES Counter "hardneg_pool_duplicate_batches_total" ["pool"]

@@ -42,9 +42,9 @@ fn encode_token(last: u64) -> String {
 }
 
 /// A page of samples in quarantine; one that would be over `bytes_max` ends earlier, and goes on with the next.
-pub(in crate::grpc) fn encode_page(page: QuarantinePage, bytes_max: usize) -> pb::ListQuarantinedResponse {
+pub(in crate::grpc) fn encode_page(page: &QuarantinePage, bytes_max: usize) -> pb::ListQuarantinedResponse {
     let (samples, next_page_token) =
-        shorten(page.samples.into_iter().map(encode_sample), page.more, bytes_max, |sample| sample.id);
+        shorten(page.samples.iter().map(encode_sample), page.more, bytes_max, |sample| sample.id);
     pb::ListQuarantinedResponse { samples, next_page_token, total: page.total }
 }
 
@@ -81,7 +81,7 @@ fn text(name: Option<&Arc<str>>) -> String {
     name.map_or_else(String::new, ToString::to_string)
 }
 
-fn encode_sample(sample: Quarantined) -> pb::QuarantinedSample {
+fn encode_sample(sample: &Quarantined) -> pb::QuarantinedSample {
     let time = UNIX_EPOCH + Duration::from_millis(sample.set_aside_millis);
     pb::QuarantinedSample {
         id: sample.id,

@@ -11,18 +11,20 @@ mod latency;
 mod served;
 mod stored;
 mod suspects;
+mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-pub use super::ledger::WorkerActivity;
 pub use bias::BiasFigures;
 pub use figures::{Figures, Histogram, Sample, VersionCount};
 pub use history::{TICKS_MAX, Tick};
 pub use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
 pub use suspects::Suspect;
+pub use workers::WorkerActivity;
+pub(super) use workers::{Delivery, Workers};
 
 use super::batch::MinedBatch;
 use super::clock::Clock;
@@ -124,7 +126,7 @@ impl Pool {
     pub async fn tick(&self) -> Result<(), PoolError> {
         self.forget_old_rounds().await?;
         let recorder = self.recorder();
-        let counters = self.counters();
+        let counters = self.counters().await?;
         let level = self.level().await?;
         let moved = recorder.state.lock().history.moved(&counters);
         let watched = (level.hard / WATCHED_SHARE).clamp(1, WATCHED_MAX) as usize;
@@ -171,7 +173,7 @@ impl Pool {
     /// The workers heard in the last [`WORKER_GONE_SECONDS`], in order of name.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerActivity> {
-        self.ledger().workers(self.clock().now_millis(), WORKER_GONE_SECONDS)
+        self.workers.list(self.clock().now_millis(), WORKER_GONE_SECONDS)
     }
 
     /// What the pool is doing, at most half a second old: those who ask at a time share one look.

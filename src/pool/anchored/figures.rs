@@ -38,7 +38,7 @@ impl Pool {
     pub(in crate::pool) async fn level(&self) -> Result<Level, PoolError> {
         match &self.anchored {
             None => Ok(self.store.level().await?),
-            Some(anchored) => Ok(Level { hard: anchored.store.stats().await?.negatives, floor: None }),
+            Some(anchored) => Ok(Level { hard: anchored.store.stats().await?.negatives, ..Level::default() }),
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Anchored;
+use crate::pool::activity::Delivery;
 use crate::pool::clock::Moment;
 use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::ingest::retain;
-use crate::pool::ledger::Delivery;
 use crate::pool::report::{Ack, AckStatus, Report, ReportCounts};
 use crate::pool::reporting::group_numbers;
 use crate::pool::runs::Entry;
@@ -42,24 +42,20 @@ impl Pool {
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
             Ok(ack(AckStatus::Duplicate, counts))
         };
-        if self.ledger.has(&sender) {
-            return resent();
-        }
         let Some(admission) = self.enter_run(Entry { run_id: &run_id, step, sender: &sender }).await? else {
             return resent();
         };
         let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
         let (counts, applied) = self.apply_columns(anchored, &spec, columns, admission.moment).await?;
         if counts.duplicate > 0 && counts.duplicate == kept {
-            // The ledger has forgotten it, or whatever came after the store failed: the partitions know.
             Counters::add(&self.counters.duplicate_batches, 1);
             debug_assert_eq!(counts.duplicate + unusable, rows);
             return Ok(ack(AckStatus::Duplicate, counts));
         }
         admission.applied();
         self.counters.count_report(rows, &counts, &applied);
-        self.ledger
-            .deliver(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
+        self.workers
+            .hear(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
         let ApplyCounts { clamped, floored, .. } = applied;
         self.weight_warnings.look(&self.id, rows, clamped, floored);
@@ -171,9 +167,7 @@ impl Pool {
         ReportBatch {
             ids: batch.ids.clone(),
             scores: batch.scores.clone(),
-            raw_scores: Vec::new(),
             names: batch.names.clone(),
-            payloads: Vec::new(),
             // A sample of the background has its label where a sample of a flat pool has its stratum.
             strata: batch.labels.clone(),
             groups: batch.groups.clone(),
@@ -184,7 +178,7 @@ impl Pool {
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
             sender: batch.sender,
-            quarantine: None,
+            ..ReportBatch::default()
         }
     }
 }

@@ -7,7 +7,6 @@ use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::executor;
 use crate::pool::report::Ids;
-use crate::pool::stats::Counters;
 use crate::store::quarantine::{
     BLOCKED_MAX, BlockCounts, BlockedId, Quarantined, ReleaseCounts, SetAside, SetAsideCounts, TRUSTED_MAX,
 };
@@ -77,9 +76,7 @@ impl Pool {
             let QuarantineRule { capacity, .. } = rule;
             let now_millis = pool.clock.now_millis();
             let decay_units = pool.clock.now().decay_units;
-            let counts = pool.store.set_aside(&ids, SetAside { capacity, decay_units, now_millis }).await?;
-            Counters::add(&pool.counters.quarantine_set_aside, counts.set_aside);
-            Ok(counts)
+            Ok(pool.store.set_aside(&ids, SetAside { capacity, decay_units, now_millis }).await?)
         };
         executor::finish("setting aside", setting_aside).await
     }
@@ -114,8 +111,6 @@ impl Pool {
         }
         let mut sum = ReleaseCounts::default();
         let mut add = |counts: ReleaseCounts| {
-            Counters::add(&self.counters.quarantine_released, counts.released);
-            Counters::add(&self.counters.evicted, counts.evicted);
             sum.released += counts.released;
             sum.refused += counts.refused;
             sum.evicted += counts.evicted;
@@ -153,9 +148,7 @@ impl Pool {
             }
             let held = pool.store.stats().await?.quarantine.blocked;
             check_room("blocked", "blocked_samples", held, ids.len() as u64, BLOCKED_MAX)?;
-            let counts = pool.store.block(&ids, &names).await?;
-            Counters::add(&pool.counters.removed, counts.removed);
-            Ok(counts)
+            Ok(pool.store.block(&ids, &names).await?)
         };
         executor::finish("blocking", blocking).await
     }
@@ -180,12 +173,7 @@ impl Pool {
     pub async fn clear(self: &Arc<Self>) -> Result<u64, PoolError> {
         self.check_flat("ClearPool", "delete it and create it anew")?;
         let pool = self.clone();
-        let clearing = async move {
-            let (cleared, _) = pool.store.clear().await?;
-            Counters::add(&pool.counters.removed, cleared);
-            Ok(cleared)
-        };
-        executor::finish("clearing", clearing).await
+        executor::finish("clearing", async move { Ok(pool.store.clear().await?.0) }).await
     }
 }
 

@@ -13,7 +13,7 @@ mod view;
 mod work;
 
 use async_trait::async_trait;
-use hardneg_partition::{Change, Partition, PartitionSpec, QuarantineLimits, Reply, Terms};
+use hardneg_partition::{Change, Partition, PartitionSpec, QuarantineLimits, Reply, RowFaults, Terms};
 use std::sync::Arc;
 
 use super::anchored::{AnchorStore, AnchorStoreSpec};
@@ -24,7 +24,7 @@ use super::quarantine::{BLOCKED_MAX, QuarantineTerms, STREAKS_MAX, TRUSTED_MAX};
 use super::{
     Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch,
     Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
-    StratumCount, WORKERS_MAX, share_of,
+    StratumCount, Totals, WORKERS_MAX, share_of,
 };
 use anchors::Anchors;
 use cells::Cells;
@@ -164,19 +164,20 @@ impl Store for LocalStore {
             update: batch.update,
             renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
             quarantine: batch.quarantine.map(of_partition),
+            faults: RowFaults::default(),
         };
         let layout = Layout::new(&batch, &self.spec);
         let rows = Arc::new(layout.columns);
-        let part = |range: &[usize]| {
+        let part = |(range, faults): (&[usize], RowFaults)| {
             let range = range[0]..range[1];
-            let sender = batch.sender;
-            (!range.is_empty()).then(|| Change::Report { rows: rows.clone(), range, terms, sender })
+            let (terms, sender) = (Terms { faults, ..terms }, batch.sender);
+            let is_concerned = !range.is_empty() || faults != RowFaults::default();
+            is_concerned.then(|| Change::Report { rows: rows.clone(), range, terms, sender })
         };
-        let changes = layout.offsets.windows(2).map(part).collect();
+        let changes = layout.offsets.windows(2).zip(layout.faults).map(part).collect();
         let after = |number, partition: &Partition| self.views.publish(number, partition);
         let (replies, position) = self.cells.report(batch.decay_units, changes, after).await;
-        let (clamped, floored) = (layout.clamped, layout.floored);
-        let mut counts = ApplyCounts { clamped, floored, ..ApplyCounts::default() };
+        let mut counts = ApplyCounts::default();
         for (_, reply) in replies {
             if let Reply::Reported(of_partition) = reply {
                 counts.add(&of_partition);
@@ -279,6 +280,10 @@ impl Store for LocalStore {
 
     async fn level(&self) -> Result<Level, StoreError> {
         Ok(self.views.level())
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(self.sum_totals())
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -8,7 +8,7 @@ use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
     Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn, LoopRatio,
     PartitionBackground, Place, Row, ScanPage, Sender, ServeMark, ServePenalty, Served, StoreStats,
-    StratumCount,
+    StratumCount, Totals,
 };
 
 impl LocalStore {
@@ -205,6 +205,12 @@ impl LocalStore {
         of_partitions.concat()
     }
 
+    pub(super) fn sum_totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| totals.add(partition.totals()));
+        totals
+    }
+
     pub(super) fn sizes(&self) -> StoreStats {
         let mut stats = StoreStats::default();
         let (mut removed, mut backgrounds) = (0, Vec::with_capacity(self.cells.len()));
@@ -216,6 +222,7 @@ impl LocalStore {
             stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
             stats.generations = stats.generations.max(of_partition.generations);
             removed += of_partition.removed;
+            stats.totals.add(partition.totals());
             let quarantine = &mut stats.quarantine;
             quarantine.set_aside += of_partition.quarantined;
             quarantine.overflows += of_partition.quarantine_overflows;

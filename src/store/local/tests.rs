@@ -218,14 +218,24 @@ fn places_of(census: &Census) -> Vec<Address> {
 /// Changes of all partitions by position.
 pub(crate) type Recorded = Vec<(u64, Vec<Option<Change>>)>;
 
-/// A store that 8 threads reported to while 4 drew, served, released and removed, with the log of it.
-pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
+/// An empty store, and its log as it grows.
+pub(crate) fn with_log(spec: StoreSpec) -> (Arc<LocalStore>, Arc<Mutex<Recorded>>) {
     let log: Arc<Mutex<Recorded>> = Arc::default();
     let recorded = log.clone();
-    let store = LocalStore::new(spec(3_000, 4, 600)).unwrap();
-    let store = Arc::new(store.with_log(Box::new(move |position, changes| {
+    let store = LocalStore::new(spec).unwrap().with_log(Box::new(move |position, changes| {
         recorded.lock().push((position, changes.to_vec()));
-    })));
+    }));
+    (Arc::new(store), log)
+}
+
+/// The spec of what is recorded here.
+pub(crate) fn spec_of_recorded() -> StoreSpec {
+    spec(3_000, 4, 600)
+}
+
+/// A store that 8 threads reported to while 4 drew, served, released and removed, with the log of it.
+pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
+    let (store, log) = with_log(spec_of_recorded());
     let threads: Vec<_> = (0..12_u64)
         .map(|thread| {
             let store = store.clone();
@@ -269,8 +279,8 @@ pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
 }
 
 /// Another store to which some threads apply the changes of a log, each those of its own partitions.
-pub(crate) fn replayed(log: &Recorded, threads: usize) -> LocalStore {
-    let replayed = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+pub(crate) fn replayed(spec: StoreSpec, log: &Recorded, threads: usize) -> LocalStore {
+    let replayed = LocalStore::new(spec).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let cells = &replayed.cells;
@@ -292,7 +302,7 @@ pub(crate) fn replayed(log: &Recorded, threads: usize) -> LocalStore {
 
 /// A store whose partitions are loaded from the images of another.
 pub(crate) fn loaded(store: &LocalStore) -> LocalStore {
-    let loaded = LocalStore::new(spec(3_000, 4, 600)).unwrap();
+    let loaded = LocalStore::new(spec_of_recorded()).unwrap();
     for (cell, image) in loaded.cells.iter().zip(store.images()) {
         *cell.state.lock() = hardneg_partition::Partition::load(&image).expect("an image");
     }
@@ -304,7 +314,7 @@ fn a_recorded_log_replays_to_the_same_bytes() {
     let (store, log) = recorded();
     let expected = store.images();
     for threads in [1, 3] {
-        let replayed = replayed(&log, threads);
+        let replayed = replayed(spec_of_recorded(), &log, threads);
         assert!(replayed.images() == expected, "{threads} threads");
         let census = replayed.count();
         assert_eq!(census.background, store.count().background);

@@ -17,6 +17,9 @@ struct View {
     floor: AtomicU64,
     /// When the first lease ends, Unix milliseconds.
     first_lease_end: AtomicU64,
+    /// Rows reported and samples served.
+    reported: AtomicU64,
+    served: AtomicU64,
 }
 
 /// Of all partitions of a pool.
@@ -29,6 +32,8 @@ impl Views {
             hard: AtomicU64::new(0),
             floor: AtomicU64::new(NONE),
             first_lease_end: AtomicU64::new(NONE),
+            reported: AtomicU64::new(0),
+            served: AtomicU64::new(0),
         };
         Self((0..partitions).map(|_| view()).collect())
     }
@@ -41,6 +46,9 @@ impl Views {
         let floor = partition.floor().map_or(NONE, |floor| u64::from(floor.key.0));
         view.floor.store(floor, Ordering::Relaxed);
         view.first_lease_end.store(partition.first_lease_end().unwrap_or(NONE), Ordering::Relaxed);
+        let totals = partition.totals();
+        view.reported.store(totals.reported, Ordering::Relaxed);
+        view.served.store(totals.served(), Ordering::Relaxed);
     }
 
     /// Whether a lease of a partition is over.
@@ -50,8 +58,14 @@ impl Views {
 
     /// Samples in all, and the lowest key that some partition still admits; `None` while one has room.
     pub(super) fn level(&self) -> Level {
-        let hard = self.0.iter().map(|view| view.hard.load(Ordering::Relaxed)).sum();
-        Level { hard, floor: lowest(self.0.iter().map(|view| floor_of(view.floor.load(Ordering::Relaxed)))) }
+        let sum =
+            |of: fn(&View) -> &AtomicU64| self.0.iter().map(|view| of(view).load(Ordering::Relaxed)).sum();
+        Level {
+            hard: sum(|view| &view.hard),
+            floor: lowest(self.0.iter().map(|view| floor_of(view.floor.load(Ordering::Relaxed)))),
+            reported: sum(|view| &view.reported),
+            served: sum(|view| &view.served),
+        }
     }
 }
 

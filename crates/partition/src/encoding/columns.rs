@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::hash::placement_hash;
 use crate::image::{ImageError, Reader, Writer};
 use crate::key::Key;
-use crate::op::{QuarantineTerms, ScoreUpdate, Sender, Terms};
+use crate::op::{QuarantineTerms, RowFaults, ScoreUpdate, Sender, Terms};
 
 /// Which of the optional columns of some rows there are: a bit each, in an order that each kind of operation has for itself.
 pub(super) fn write_present(out: &mut Writer, columns: &[bool]) {
@@ -84,8 +84,16 @@ pub(super) fn read_payloads(body: &mut Reader<'_>, rows: usize) -> Result<Vec<By
 }
 
 pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
-    let Terms { decay_units, stamp, refuse_stale, model_version, update, renew_after_rows, quarantine } =
-        terms;
+    let Terms {
+        decay_units,
+        stamp,
+        refuse_stale,
+        model_version,
+        update,
+        renew_after_rows,
+        quarantine,
+        faults,
+    } = terms;
     out.u64(*decay_units);
     out.u32(*stamp);
     out.flag(*refuse_stale);
@@ -106,6 +114,8 @@ pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
         out.u64(*capacity);
         out.u64(*now_millis);
     }
+    let RowFaults { non_finite, out_of_range, clamped, floored } = *faults;
+    [non_finite, out_of_range, clamped, floored].into_iter().for_each(|rows| out.u64(rows));
 }
 
 fn read_quarantine(body: &mut Reader<'_>) -> Result<Option<QuarantineTerms>, ImageError> {
@@ -140,6 +150,12 @@ pub(super) fn read_terms(body: &mut Reader<'_>) -> Result<Terms, ImageError> {
         },
         renew_after_rows: body.u64()?,
         quarantine: read_quarantine(body)?,
+        faults: RowFaults {
+            non_finite: body.u64()?,
+            out_of_range: body.u64()?,
+            clamped: body.u64()?,
+            floored: body.u64()?,
+        },
     })
 }
 

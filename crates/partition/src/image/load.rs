@@ -15,6 +15,7 @@ use crate::leases::Membership;
 use crate::partition::Partition;
 use crate::place::Rank;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use crate::totals::Totals;
 
 /// Rows whose index lines are asked for ahead.
 const AHEAD: usize = 24;
@@ -40,6 +41,7 @@ impl Partition {
         partition.position = body.u64()?;
         partition.folded_units = body.option()?;
         partition.has_attributes = body.flag()?;
+        partition.totals = read_totals(body)?;
         partition.read_hard(body)?;
         match spec.background {
             BackgroundSpec::Sampled { size } => {
@@ -257,6 +259,16 @@ impl Partition {
         }
         Ok(())
     }
+}
+
+fn read_totals(body: &mut Reader<'_>) -> Result<Totals, ImageError> {
+    let mut totals = Totals::default();
+    for number in totals.numbers_mut() {
+        *number = body.u64()?;
+    }
+    let stamp = body.option()?.map(u32::try_from).transpose();
+    totals.latest_stamp = stamp.or_else(|_| contradiction("a stamp of more than 32 bits"))?;
+    Ok(totals)
 }
 
 fn read_spec(body: &mut Reader<'_>) -> Result<PartitionSpec, ImageError> {

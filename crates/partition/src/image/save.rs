@@ -7,6 +7,7 @@ use crate::hard::slots::{Attachment, Slots};
 use crate::partition::Partition;
 use crate::place::Rank;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use crate::totals::Totals;
 
 /// Bytes of a plain row.
 const ROW_BYTES: usize = 20;
@@ -25,6 +26,7 @@ impl Partition {
         out.u64(self.position);
         out.option(self.folded_units);
         out.flag(self.has_attributes);
+        write_totals(out, &self.totals);
         self.write_hard(out);
         match &self.background {
             Some(background) => write_background(out, background),
@@ -89,6 +91,11 @@ impl Partition {
             }
         }
     }
+}
+
+fn write_totals(out: &mut Writer, totals: &Totals) {
+    totals.numbers().into_iter().for_each(|number| out.u64(number));
+    out.option(totals.latest_stamp.map(u64::from));
 }
 
 fn write_spec(out: &mut Writer, spec: &PartitionSpec) {

@@ -39,6 +39,7 @@ use crate::op::{
 use crate::place::ordered_score;
 use crate::quarantine::Quarantine;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use crate::totals::Totals;
 pub(crate) use repeats::Repeats;
 use report::Batch;
 pub use split::HalfLimits;
@@ -64,6 +65,8 @@ pub struct Partition {
     pub(crate) has_attributes: bool,
     /// The floor of the last fold, in key units: no key is below.
     pub(crate) folded_units: Option<u64>,
+    /// What operations did.
+    pub(crate) totals: Totals,
 }
 
 /// An operation under way.
@@ -137,6 +140,7 @@ impl Partition {
             leases: Leases::new(spec.capacity + members + spec.unstored_serves),
             dedupe: Dedupe::new(spec.workers),
             quarantine: Quarantine::new(spec.quarantine),
+            totals: Totals::default(),
             has_attributes: false,
             folded_units: None,
             spec,
@@ -202,8 +206,10 @@ impl Partition {
         let rows = rows.max(1);
         let from = job.done;
         let is_done = match (&job.op.change, &mut job.reply) {
-            (Change::Report { range, sender, .. }, Reply::Reported(counts)) if job.is_resend => {
-                counts.duplicate = range.len() as u64;
+            (Change::Report { range, sender, terms, .. }, Reply::Reported(counts)) if job.is_resend => {
+                // Whatever else was found in its rows was counted before.
+                let faults = terms.faults;
+                counts.duplicate = range.len() as u64 + faults.non_finite + faults.out_of_range;
                 job.done = range.len();
                 self.remember(*sender);
                 true
@@ -215,6 +221,7 @@ impl Partition {
                 job.done = to;
                 let is_done = to == range.len();
                 if is_done {
+                    counts.add(&terms.faults.counts());
                     self.remember(*sender);
                 }
                 is_done
@@ -312,7 +319,14 @@ impl Partition {
             return None;
         }
         self.position = job.op.position;
+        self.totals.count(&job.op.change, &job.reply);
         Some(std::mem::replace(&mut job.reply, Reply::Done))
+    }
+
+    /// What it has done since it was made.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// Applies a whole operation.

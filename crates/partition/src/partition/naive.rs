@@ -15,6 +15,7 @@ use crate::partition::HalfLimits;
 use crate::place::Place;
 use crate::row::Served;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use crate::totals::Totals;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
@@ -56,6 +57,7 @@ pub(crate) struct Naive {
     pub(super) floor_units: Option<u64>,
     pub(crate) senders: Senders,
     pub(crate) suspects: Suspects,
+    pub(crate) totals: Totals,
 }
 
 impl Naive {
@@ -78,6 +80,7 @@ impl Naive {
             floor_units: None,
             senders: Senders::new(spec.workers),
             suspects: Suspects::default(),
+            totals: Totals::default(),
         }
     }
 
@@ -158,11 +161,54 @@ impl Naive {
     }
 
     pub(crate) fn apply(&mut self, op: &Op) -> Reply {
+        let reply = self.change(op);
+        let totals = &mut self.totals;
+        match (&op.change, &reply) {
+            (Change::Report { terms, .. }, Reply::Reported(counts)) if counts.duplicate == 0 => {
+                totals.reported += counts.rows();
+                totals.non_finite += counts.non_finite;
+                totals.out_of_range += counts.out_of_range;
+                totals.stale += counts.stale;
+                totals.quarantined += counts.quarantined;
+                totals.blocked += counts.blocked;
+                totals.set_aside += counts.set_aside;
+                totals.evicted += counts.evicted;
+                totals.clamped += counts.clamped;
+                totals.floored += counts.floored;
+                let is_later = |latest: u32| (terms.stamp.wrapping_sub(latest) as i32) > 0;
+                if totals.latest_stamp.is_none_or(is_later) {
+                    totals.latest_stamp = Some(terms.stamp);
+                }
+            }
+            (Change::Serve { drawn, mark }, Reply::Served(served)) => {
+                let of = |source| {
+                    let is_served = |i: &usize| served[*i].is_some() && drawn[*i].source == source;
+                    (0..served.len()).filter(is_served).count() as u64
+                };
+                if mark.count {
+                    totals.served_hard += of(Source::Hard);
+                    totals.served_background += of(Source::Background);
+                }
+            }
+            (_, Reply::Removed(removed) | Reply::Cleared(removed)) => totals.removed += removed,
+            (_, Reply::Blocked(counts)) => totals.removed += counts.removed,
+            (_, Reply::SetAside(counts)) => totals.set_aside += counts.set_aside,
+            (_, Reply::ReleasedQuarantined(counts)) => {
+                totals.released += counts.released;
+                totals.evicted += counts.evicted;
+            }
+            _ => {}
+        }
+        reply
+    }
+
+    fn change(&mut self, op: &Op) -> Reply {
         match &op.change {
             Change::Report { rows, range, terms, sender } => {
                 let mut counts = ApplyCounts::default();
                 if sender.is_some_and(|sender| self.senders.hear(sender)) {
-                    counts.duplicate = range.len() as u64;
+                    counts.duplicate =
+                        range.len() as u64 + terms.faults.non_finite + terms.faults.out_of_range;
                     return Reply::Reported(counts);
                 }
                 if terms.quarantine.is_none() {
@@ -186,6 +232,10 @@ impl Naive {
                         self.renew(1, terms.renew_after_rows);
                     }
                 }
+                counts.non_finite = terms.faults.non_finite;
+                counts.out_of_range = terms.faults.out_of_range;
+                counts.clamped = terms.faults.clamped;
+                counts.floored = terms.faults.floored;
                 Reply::Reported(counts)
             }
             Change::Serve { drawn, mark } => {

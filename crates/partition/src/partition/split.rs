@@ -8,6 +8,7 @@ use crate::dedupe::Dedupe;
 use crate::hash::{partition_of, placement_hash};
 use crate::image::ImageError;
 use crate::spec::{BackgroundSpec, PartitionSpec};
+use crate::totals::Totals;
 
 /// What each half of a split keeps at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl Partition {
         if side == 1 {
             // They are a sum over partitions.
             self.quarantine.overflows = 0;
+            self.totals = Totals { latest_stamp: self.totals.latest_stamp, ..Totals::default() };
         }
         // Through its image, so that it takes no more memory than a half needs.
         Self::load(&self.save())
@@ -68,6 +70,7 @@ impl Partition {
             dedupe: _,
             has_attributes: _,
             folded_units: _,
+            totals: _,
             quarantine,
         } = self;
         let gone: Vec<u64> = leases.all().map(|(_, id, ..)| id).filter(|id| !stays(*id)).collect();

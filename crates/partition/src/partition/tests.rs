@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::naive::{Entry, Naive};
 use super::*;
 use crate::key::{HardnessFunction, UNITS_PER_OCTAVE};
-use crate::op::{Columns, Drawn, QuarantineTerms, Sender, ServeMark, Source, Terms};
+use crate::op::{Columns, Drawn, QuarantineTerms, RowFaults, Sender, ServeMark, Source, Terms};
 use crate::place::Place;
 use crate::quarantine::{Quarantined, key_at};
 use crate::spec::QuarantineLimits;
@@ -236,6 +236,12 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                     update,
                     renew_after_rows: renew,
                     quarantine,
+                    faults: RowFaults {
+                        non_finite: u64::from(columns & 3),
+                        out_of_range: u64::from(stamp % 2),
+                        clamped: 1,
+                        floored: u64::from(stamp % 5),
+                    },
                 };
                 Change::Report { rows: Arc::new(plain), range: 0..n, terms, sender }
             }
@@ -382,6 +388,7 @@ pub(super) fn agree(real: &Partition, naive: &Naive) {
         assert_eq!(row.and_then(|row| row.own_key), naive.own_key(id), "own key of {id}");
     }
     naive.senders.agree(&real.dedupe);
+    assert_eq!(*real.totals(), naive.totals);
     agree_on_suspects(real, naive);
     let census = real.census();
     assert_eq!(census.leased, naive.leases.len() as u64);

@@ -3,8 +3,8 @@
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
 use hardneg_partition::{
-    ApplyCounts, Change, Columns, Drawn, Op, Partition, QuarantineTerms, Reply, ScoreUpdate, Sender,
-    ServeMark, ServePenalty, Source, Terms,
+    ApplyCounts, Change, Columns, Drawn, Op, Partition, QuarantineTerms, Reply, RowFaults, ScoreUpdate,
+    Sender, ServeMark, ServePenalty, Source, Terms,
 };
 use std::sync::Arc;
 
@@ -75,6 +75,7 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
             update,
             renew_after_rows: 1,
             quarantine: rule(random),
+            faults: RowFaults::default(),
         };
         let sender = Some(sender(random));
         let report = Change::Report { rows, range, terms, sender };

@@ -44,8 +44,9 @@ impl Body {
         // trusted and blocked ids that are.
         body.u8(0).u32(1e-3_f32.to_bits()).u8(0).u8(named.into()).u64(7).u64(1 << 24).u64(1 << 20);
         body.u64(1 << 20).u64(1 << 20).u64(1 << 20);
-        // Position, no fold, no attributes.
+        // Position, no fold, no attributes; nothing was done, and no stamp came.
         body.u64(1).u8(0).u8(0);
+        body.put(&[0; 14 * 8]).u8(0);
         body
     }
 

@@ -241,7 +241,7 @@ INGEST = [
     ),
     lines(
         "Rows that do not count",
-        "Shares of non-finite, out-of-range, stale and clamped scores. Healthy: 0, a few stale ones if workers race.",
+        "Shares of non-finite, out-of-range, stale, clamped and floored scores. Healthy: 0, a few stale ones if workers race.",
         "percentunit",
         (
             'sum by (outcome) (rate(hardneg_pool_rows_total{instance=~"$instance", pool=~"$pool", '
@@ -252,6 +252,10 @@ INGEST = [
         (
             f"sum({rate('hardneg_pool_clamped_scores_total')}) / sum({rate('hardneg_pool_rows_total')})",
             "clamped",
+        ),
+        (
+            f"sum({rate('hardneg_pool_floored_scores_total')}) / sum({rate('hardneg_pool_rows_total')})",
+            "below the floor",
         ),
     ),
     lines(

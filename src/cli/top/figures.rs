@@ -103,6 +103,16 @@ pub(super) fn state(picture: &Picture) -> &'static str {
     }
 }
 
+/// The training run that a pool follows, where it ages by steps.
+pub(super) fn run(picture: &Picture) -> Option<String> {
+    let run = picture.stats.run.as_ref()?;
+    let step = units::count(run.step as f64);
+    Some(match run.run_id.as_str() {
+        "" => format!("step {step}"),
+        name => format!("run {}, step {step}", clean(name)),
+    })
+}
+
 /// Names come from anyone: no control character reaches a terminal.
 pub(super) fn clean(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -152,6 +152,21 @@ fn every_screen_shows_its_figures() {
 }
 
 #[test]
+fn the_header_tells_the_run_of_a_pool_that_ages_by_steps() {
+    let mut app = opened();
+    let without = screen(&app, 120, 30);
+    assert!(!without.lines().next().unwrap().contains("step"), "{without}");
+    for (run_id, expected) in [("", "step 12"), ("exp\u{1b}-7", "run exp")] {
+        let mut picture = picture("faces", 0..3);
+        picture.stats.run = Some(pb::Run { run_id: run_id.into(), step: 12, ..Default::default() });
+        show(&mut app, picture);
+        let header = screen(&app, 120, 30).lines().next().unwrap().to_owned();
+        assert!(header.contains(expected) && header.contains("step 12"), "{header}");
+        assert!(!header.contains('\u{1b}'));
+    }
+}
+
+#[test]
 fn a_silent_worker_stands_out_with_and_without_colour() {
     for color in [true, false] {
         let mut app = opened();

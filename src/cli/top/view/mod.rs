@@ -74,6 +74,9 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
             Some(_) => spans.push(Span::styled("away", theme.bad())),
             None => spans.push(Span::styled(format!("live: {state}"), theme.good())),
         }
+        if let Some(run) = app.picture.as_ref().and_then(figures::run) {
+            spans.push(Span::styled(format!("  {run}"), theme.dim()));
+        }
     } else {
         spans.push(Span::styled("pools", theme.accent()));
     }

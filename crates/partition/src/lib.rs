@@ -10,6 +10,7 @@
 //! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
 //! - leases, strata, names and payloads of both;
 //! - the **quarantine** (`quarantine/`): samples that are set aside, what makes others suspect, ids that are trusted or blocked;
+//! - in pools whose samples live for a time, when to look at each (`expiry.rs`);
 //! - which reports of which worker were applied (`dedupe/`), so that a resend does nothing.
 //!
 //! The anchors of a pool are in partitions of their own kind ([`anchors`]).
@@ -18,6 +19,7 @@ pub mod anchors;
 mod background;
 mod dedupe;
 mod encoding;
+mod expiry;
 mod hard;
 pub mod hash;
 pub mod id_map;

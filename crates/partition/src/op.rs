@@ -43,10 +43,13 @@ pub enum Change {
         /// Samples.
         ids: Vec<u64>,
     },
-    /// Leases that are over end.
+    /// Leases that are over end, and samples that no row reported for too long are removed. What is known of these goes but that they
+    /// are trusted; a record in quarantine stays until it is released.
     Expire {
         /// Unix milliseconds.
         now_millis: u64,
+        /// The oldest stamp that lives, serial arithmetic mod 2^32; `None`: samples live for ever.
+        oldest_stamp: Option<u32>,
     },
     /// Samples go from everywhere.
     Remove {
@@ -166,6 +169,9 @@ pub struct Terms {
     pub renew_after_rows: u64,
     /// When a row sets its sample aside; `None`: no row does, and streaks are forgotten.
     pub quarantine: Option<QuarantineTerms>,
+    /// The oldest stamp that lives, serial arithmetic mod 2^32: what is older is removed before the rows apply, and a report whose own
+    /// `stamp` is older is `stale` as a whole. `None`: samples live for ever, and when they were last reported is not looked after.
+    pub oldest_stamp: Option<u32>,
     /// What was found in the rows before they came here, counted with them.
     pub faults: RowFaults,
 }
@@ -215,6 +221,7 @@ impl Default for Terms {
             renew_after_rows: u64::MAX,
             quarantine: None,
             faults: RowFaults::default(),
+            oldest_stamp: None,
         }
     }
 }
@@ -298,7 +305,7 @@ pub struct ApplyCounts {
     pub dropped: u64,
     /// Its id stands in an earlier row of the report. It is applied as any other.
     pub coalesced: u64,
-    /// Older than what is stored.
+    /// Older than what is stored, or than what lives ([`Terms::oldest_stamp`]).
     pub stale: u64,
     /// Of a report that was applied before: nothing was done.
     pub duplicate: u64,

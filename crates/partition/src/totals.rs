@@ -34,6 +34,8 @@ pub struct Totals {
     pub removed: u64,
     /// Samples released from quarantine.
     pub released: u64,
+    /// Samples that no row reported for too long, and that were removed for it.
+    pub expired: u64,
     /// The latest stamp of a report, in serial arithmetic.
     pub latest_stamp: Option<u32>,
 }
@@ -56,11 +58,11 @@ impl Totals {
     }
 
     /// All counts, in the order in which images have them.
-    pub(crate) fn numbers(mut self) -> [u64; 14] {
+    pub(crate) fn numbers(mut self) -> [u64; 15] {
         self.numbers_mut().map(|number| *number)
     }
 
-    pub(crate) fn numbers_mut(&mut self) -> [&mut u64; 14] {
+    pub(crate) fn numbers_mut(&mut self) -> [&mut u64; 15] {
         let Self {
             reported,
             non_finite,
@@ -76,6 +78,7 @@ impl Totals {
             served_background,
             removed,
             released,
+            expired,
             latest_stamp: _,
         } = self;
         [
@@ -93,6 +96,7 @@ impl Totals {
             served_background,
             removed,
             released,
+            expired,
         ]
     }
 

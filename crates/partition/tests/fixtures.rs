@@ -146,6 +146,8 @@ fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives:
             now_millis: number_of * 1000,
         }),
         faults: RowFaults { non_finite: number_of % 3, floored: number_of % 2, ..RowFaults::default() },
+        // Twelve half-lives.
+        oldest_stamp: (number_of >= 10).then_some((half_lives as u32).wrapping_sub(12)),
     };
     // Gaps, and now and then a resend.
     let sequence = 1 + number_of * 3 - number_of % 7;
@@ -187,7 +189,7 @@ fn log_of_samples(spec: &PartitionSpec, ids: u64) -> Vec<Op> {
             }
             3 if n % 4 == 1 => Change::Unblock { ids: some(5, 2) },
             0 => Change::Release { ids: some(1, 8) },
-            1 => Change::Expire { now_millis: n * 900 },
+            1 => Change::Expire { now_millis: n * 900, oldest_stamp: (half_lives as u32).checked_sub(11) },
             2 => Change::Remove { ids: some(2, 5) },
             _ => {
                 let source = |i: usize| if i.is_multiple_of(3) { Source::Background } else { Source::Hard };
@@ -218,13 +220,15 @@ fn samples_with_names() {
         quarantine: QuarantineLimits { streaks: 16, trusted: 40, blocked: 40 },
     };
     SAMPLES.check("samples", &Partition::new(spec), log_of_samples(&spec, 900));
-    let stats = Partition::load(&read("samples.end")).unwrap().stats();
+    let partition = Partition::load(&read("samples.end")).unwrap();
+    let stats = partition.stats();
     let has_all = stats.hard > 100
         && stats.generations > 1
         && stats.leased > 0
         && stats.workers == 6
         && stats.quarantined > 0
-        && stats.blocked > 0;
+        && stats.blocked > 0
+        && partition.totals().expired > 0;
     assert!(has_all, "the log comes by all that an image may hold: {stats:?}");
 }
 

@@ -165,6 +165,7 @@ impl Store for LocalStore {
             renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
             quarantine: batch.quarantine.map(of_partition),
             faults: RowFaults::default(),
+            oldest_stamp: None,
         };
         let layout = Layout::new(&batch, &self.spec);
         let rows = Arc::new(layout.columns);
@@ -246,7 +247,8 @@ impl Store for LocalStore {
         // Most calls find nothing that is over, by one load a partition.
         let expired = |number| self.views.has_expired(number, now_millis);
         if (0..self.cells.len()).any(expired) {
-            let change = |number| expired(number).then_some(Change::Expire { now_millis });
+            let change =
+                |number| expired(number).then_some(Change::Expire { now_millis, oldest_stamp: None });
             self.change((0..self.cells.len()).map(change).collect()).await;
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::hash::background_hash;
 use crate::key::Key;
 use crate::spec::PartitionSpec;
 pub(crate) use sample::{Offer, Sample, SavedMember, Taken};
-pub(crate) use witness::{WITNESS, Witness};
+pub(crate) use witness::{WITNESS, Witness, WitnessMember};
 
 /// Salts of witnesses are of another series than those of generations.
 const WITNESS_SERIES: u64 = 0x5749_544e_4553_5331;
@@ -34,6 +34,8 @@ pub(crate) struct Background {
     pub(crate) witnesses: u64,
     /// Rows reported since the serving generation took over.
     pub(crate) rows: u64,
+    /// Ids that are not reported for some time are removed.
+    pub(crate) expires: bool,
 }
 
 /// A witness that collects, and the number of the first generation that begins after it did.
@@ -81,6 +83,7 @@ impl Background {
             generations: 0,
             witnesses: 0,
             rows: 0,
+            expires: false,
         };
         background.serving = background.begin();
         background.witness = background.begin_witness();
@@ -116,8 +119,30 @@ impl Background {
 
     /// Whether an id is a member of a generation, or of a witness.
     pub(crate) fn knows(&self, id: u64) -> bool {
-        let next = self.next_witness.as_ref().map(|next| &next.witness);
-        self.has_member(id) || std::iter::once(&self.witness).chain(next).any(|witness| witness.contains(id))
+        self.has_member(id) || self.witnesses().any(|witness| witness.contains(id))
+    }
+
+    /// The witness that decides, and the next one.
+    pub(crate) fn witnesses(&self) -> impl Iterator<Item = &Witness> {
+        std::iter::once(&self.witness).chain(self.next_witness.as_ref().map(|next| &next.witness))
+    }
+
+    /// The stamp of an id in generations and witnesses, which is the same in all.
+    pub(crate) fn stamp(&self, id: u64) -> Option<u32> {
+        let of_member = self.samples().find_map(|sample| sample.stamp(id));
+        of_member.or_else(|| self.witnesses().find_map(|witness| witness.stamp(id)))
+    }
+
+    /// Members of generations and witnesses.
+    pub(crate) fn places(&self) -> usize {
+        self.samples().map(Sample::len).sum::<usize>() + self.witnesses().map(Witness::len).sum::<usize>()
+    }
+
+    /// About how many ids live: by the witness, and by the serving generation.
+    pub(crate) fn distinct(&self) -> (u64, u64) {
+        let number = |members, threshold| u64::try_from(distinct(members, threshold)).unwrap_or(u64::MAX);
+        let witness = number(self.witness.len(), self.witness.threshold);
+        (witness, number(self.serving.len(), self.serving.threshold()))
     }
 
     /// What goes with a member beside numbers.
@@ -138,10 +163,10 @@ impl Background {
     }
 
     /// Tells the witnesses that an id was reported.
-    pub(crate) fn witness(&mut self, id: u64) {
-        self.witness.saw(id);
+    pub(crate) fn witness(&mut self, id: u64, stamp: u32) {
+        self.witness.saw(id, stamp);
         if let Some(next) = &mut self.next_witness {
-            next.witness.saw(id);
+            next.witness.saw(id, stamp);
         }
     }
 
@@ -270,14 +295,25 @@ impl Background {
     /// Whether a generation has seen all there is to see; `None`: nobody can tell, now or later.
     fn is_complete(&self, generation: u64) -> Option<bool> {
         if self.witness.len() > 0 {
-            return Some(self.witness.pending() == 0);
+            return Some(self.has_seen_all(&self.witness));
         }
         let next = self.next_witness.as_ref()?;
         if generation >= next.decides_from {
-            return Some(next.witness.len() > 0 && next.witness.pending() == 0);
+            return Some(next.witness.len() > 0 && self.has_seen_all(&next.witness));
         }
         // It waits until the next witness can decide on one that begins then.
         if self.can_next_decide() { None } else { Some(false) }
+    }
+
+    /// Whether a witness has seen all that lives. Where ids expire, members of the serving generation may live only because they are
+    /// served, and so reported: the witness, which is not, does not know of such ids, and a generation under it would lose them. Then it
+    /// stands for clearly fewer ids than the generation does (ESTIMATORS 2).
+    fn has_seen_all(&self, witness: &Witness) -> bool {
+        let (by_witness, by_members) = (
+            distinct(witness.len(), witness.threshold),
+            distinct(self.serving.len(), self.serving.threshold()),
+        );
+        witness.pending() == 0 && (!self.expires || 10 * by_witness >= 9 * by_members)
     }
 
     fn take_over(&mut self) {

@@ -397,6 +397,11 @@ impl Sample {
         })
     }
 
+    /// The stamp of a member.
+    pub(crate) fn stamp(&self, id: u64) -> Option<u32> {
+        self.member(id).map(|m| m.stamp)
+    }
+
     pub(crate) fn attributes(&self, id: u64) -> Option<Attributes> {
         self.member(id).map(|m| m.attributes)
     }

@@ -7,14 +7,24 @@ use crate::hash::background_hash;
 /// w: members, at most. When all of them have been reported, 1/(w+1) of the ids is expected to be missing.
 pub(crate) const WITNESS: usize = 256;
 
+/// A member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WitnessMember {
+    pub(crate) id: u64,
+    /// Of its last report.
+    pub(crate) stamp: u32,
+    /// It was reported since the filling generation began.
+    pub(crate) reported: bool,
+}
+
 /// The w smallest hashes under a salt that never changes.
 #[derive(Debug)]
 pub(crate) struct Witness {
     pub(crate) salt: u64,
     /// Smallest hash ever refused; `None` while every id is a member.
     pub(crate) threshold: Option<u64>,
-    /// By hash, from which two ids never tie: the id, and whether it was reported since the filling generation began.
-    members: BTreeMap<u64, (u64, bool)>,
+    /// By hash, from which two ids never tie.
+    members: BTreeMap<u64, WitnessMember>,
     pending: usize,
 }
 
@@ -50,63 +60,70 @@ impl Witness {
     }
 
     /// An id was reported.
-    pub(crate) fn saw(&mut self, id: u64) {
+    pub(crate) fn saw(&mut self, id: u64, stamp: u32) {
         let hash = background_hash(id, self.salt);
         if self.is_below(hash) {
-            self.note(hash, id);
+            self.note(hash, id, stamp);
         }
     }
 
-    fn note(&mut self, hash: u64, id: u64) {
-        if let Some((_, reported)) = self.members.get_mut(&hash) {
-            self.pending -= usize::from(!*reported);
-            *reported = true;
+    fn note(&mut self, hash: u64, id: u64, stamp: u32) {
+        if let Some(member) = self.members.get_mut(&hash) {
+            self.pending -= usize::from(!member.reported);
+            member.reported = true;
+            member.stamp = stamp;
             return;
         }
-        self.members.insert(hash, (id, true));
+        self.members.insert(hash, WitnessMember { id, stamp, reported: true });
         if self.members.len() > WITNESS
-            && let Some((largest, (_, reported))) = self.members.pop_last()
+            && let Some((largest, member)) = self.members.pop_last()
         {
-            self.pending -= usize::from(!reported);
+            self.pending -= usize::from(!member.reported);
             self.threshold = Some(largest);
         }
     }
 
     /// Whether an id is a member.
     pub(crate) fn contains(&self, id: u64) -> bool {
-        self.members.contains_key(&background_hash(id, self.salt))
+        self.stamp(id).is_some()
+    }
+
+    /// The stamp of a member.
+    pub(crate) fn stamp(&self, id: u64) -> Option<u32> {
+        let hash = background_hash(id, self.salt);
+        if self.is_below(hash) { self.members.get(&hash).map(|member| member.stamp) } else { None }
     }
 
     /// An id lives no more.
     pub(crate) fn remove(&mut self, id: u64) {
-        if let Some((_, reported)) = self.members.remove(&background_hash(id, self.salt)) {
-            self.pending -= usize::from(!reported);
+        if let Some(member) = self.members.remove(&background_hash(id, self.salt)) {
+            self.pending -= usize::from(!member.reported);
         }
     }
 
     /// Forgets all members but some; the threshold stays.
     pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
-        self.members.retain(|_, (id, _)| stays(*id));
-        self.pending = self.members.values().filter(|(_, reported)| !reported).count();
+        self.members.retain(|_, member| stays(member.id));
+        self.pending = self.members.values().filter(|member| !member.reported).count();
     }
 
     /// A generation begins: what was reported before does not count for it.
     pub(crate) fn forget_reports(&mut self) {
-        self.members.values_mut().for_each(|member| member.1 = false);
+        self.members.values_mut().for_each(|member| member.reported = false);
         self.pending = self.members.len();
     }
 
-    /// Members in order of their hashes, with whether they were reported.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (u64, bool)> + '_ {
+    /// Members in order of their hashes.
+    pub(crate) fn members(&self) -> impl Iterator<Item = WitnessMember> + '_ {
         self.members.values().copied()
     }
 
     /// Enters a member as [`Self::members`] told it; false where it cannot have been told.
-    pub(crate) fn restore(&mut self, id: u64, reported: bool) -> bool {
-        let hash = background_hash(id, self.salt);
+    pub(crate) fn restore(&mut self, member: WitnessMember) -> bool {
+        let hash = background_hash(member.id, self.salt);
         let fits = self.members.len() < WITNESS && self.is_below(hash);
-        self.pending += usize::from(!reported);
-        fits && self.members.insert(hash, (id, reported)).is_none()
+        self.pending += usize::from(!member.reported);
+        fits && self.members.insert(hash, member).is_none()
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -122,14 +139,14 @@ mod tests {
     #[test]
     fn it_waits_for_each_of_its_members() {
         let mut witness = Witness::new(3);
-        (0..10_000).for_each(|id| witness.saw(id));
+        (0..10_000).for_each(|id| witness.saw(id, 0));
         assert_eq!((witness.len(), witness.pending()), (WITNESS, 0));
         witness.forget_reports();
-        let ids: Vec<u64> = witness.members().map(|member| member.0).collect();
+        let ids: Vec<u64> = witness.members().map(|member| member.id).collect();
         for (i, id) in ids.iter().enumerate() {
             assert_eq!(witness.pending(), WITNESS - i);
-            witness.saw(*id);
-            witness.saw(*id);
+            witness.saw(*id, 0);
+            witness.saw(*id, 0);
         }
         assert_eq!(witness.pending(), 0);
         witness.forget_reports();
@@ -138,7 +155,7 @@ mod tests {
         assert_eq!((witness.len(), witness.pending()), (WITNESS - 1, WITNESS - 1));
         // A newcomer counts as reported, and pushes out who may have been waited for.
         let before = witness.pending();
-        (10_000..100_000).for_each(|id| witness.saw(id));
+        (10_000..100_000).for_each(|id| witness.saw(id, 0));
         assert!(witness.pending() < before && witness.len() == WITNESS);
     }
 }

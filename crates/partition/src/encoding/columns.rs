@@ -93,6 +93,7 @@ pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
         renew_after_rows,
         quarantine,
         faults,
+        oldest_stamp,
     } = terms;
     out.u64(*decay_units);
     out.u32(*stamp);
@@ -116,6 +117,17 @@ pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
     }
     let RowFaults { non_finite, out_of_range, clamped, floored } = *faults;
     [non_finite, out_of_range, clamped, floored].into_iter().for_each(|rows| out.u64(rows));
+    write_stamp(out, *oldest_stamp);
+}
+
+/// A stamp that may be absent.
+pub(super) fn write_stamp(out: &mut Writer, stamp: Option<u32>) {
+    out.flag(stamp.is_some());
+    stamp.iter().for_each(|stamp| out.u32(*stamp));
+}
+
+pub(super) fn read_stamp(body: &mut Reader<'_>) -> Result<Option<u32>, ImageError> {
+    Ok(if body.flag()? { Some(body.u32()?) } else { None })
 }
 
 fn read_quarantine(body: &mut Reader<'_>) -> Result<Option<QuarantineTerms>, ImageError> {
@@ -156,6 +168,7 @@ pub(super) fn read_terms(body: &mut Reader<'_>) -> Result<Terms, ImageError> {
             clamped: body.u64()?,
             floored: body.u64()?,
         },
+        oldest_stamp: read_stamp(body)?,
     })
 }
 

@@ -43,9 +43,10 @@ pub(super) fn write(out: &mut Writer, op: &Op) {
             out.u8(RELEASE);
             columns::write_ids(out, ids);
         }
-        Change::Expire { now_millis } => {
+        Change::Expire { now_millis, oldest_stamp } => {
             out.u8(EXPIRE);
             out.u64(*now_millis);
+            columns::write_stamp(out, *oldest_stamp);
         }
         Change::Remove { ids } => {
             out.u8(REMOVE);
@@ -90,7 +91,7 @@ pub(super) fn read(body: &mut Reader<'_>) -> Result<Op, ImageError> {
         }
         SERVE => Change::Serve { drawn: read_drawn(body)?, mark: read_mark(body)? },
         RELEASE => Change::Release { ids: columns::read_ids(body)? },
-        EXPIRE => Change::Expire { now_millis: body.u64()? },
+        EXPIRE => Change::Expire { now_millis: body.u64()?, oldest_stamp: columns::read_stamp(body)? },
         REMOVE => Change::Remove { ids: columns::read_ids(body)? },
         FOLD => Change::Fold { floor_units: body.u64()? },
         SET_ASIDE => Change::SetAside {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::quarantine::read_limits;
 use super::{ImageError, Reader, WORKERS_MAX, read_dedupe, read_hardness};
-use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness};
+use crate::background::{Background, NextWitness, Sample, SavedMember, WITNESS, Witness, WitnessMember};
 use crate::hard::BLOCK;
 use crate::hard::buckets::{LeafShape, NodeShape};
 use crate::hard::slots::{Attachment, Attributes, Slot};
@@ -27,6 +27,10 @@ const CHILDREN_MAX: u8 = 64;
 const ROOTS_MAX: usize = 1 << 12;
 /// Generations or witnesses begun, at most: far more than there are operations, and their number can still grow.
 const BEGUN_MAX: u64 = 1 << 62;
+/// Bytes of an entry of the queue of samples that may be dead.
+const EXPIRY_BYTES: usize = 16;
+/// The furthest horizon: operations that advance it by 2^31 each would have to be 2^31.
+const BASE_MAX: i64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
 const MEMBER_BYTES: usize = 40;
 
@@ -46,6 +50,7 @@ impl Partition {
         match spec.background {
             BackgroundSpec::Sampled { size } => {
                 partition.background = Some(partition.read_background(body, size)?);
+                partition.check_stamps()?;
             }
             BackgroundSpec::Dense { ids } => partition.read_removed(body, ids)?,
         }
@@ -64,6 +69,7 @@ impl Partition {
             partition.unstored_order.push_back(id);
         }
         partition.read_quarantine(body)?;
+        partition.read_expiry(body)?;
         read_dedupe(body, &mut partition.dedupe, spec.workers)?;
         Ok(partition)
     }
@@ -181,6 +187,26 @@ impl Partition {
         Ok(background)
     }
 
+    /// Each report of a sample gives its stamp to wherever the sample is stored.
+    fn check_stamps(&self) -> Result<(), ImageError> {
+        let Some(background) = &self.background else {
+            return Ok(());
+        };
+        let serving = &background.serving;
+        let has_met = |id| !serving.may_take(id) || serving.contains(id);
+        if !background.filling.iter().flat_map(Sample::members).all(|member| has_met(member.id)) {
+            return contradiction("a member of the generation that fills, which the serving one never met");
+        }
+        let in_hard = |id| self.hard.find(placement_hash(id), id).map(|slot| self.hard.slots.get(slot).stamp);
+        let members = background.samples().flat_map(Sample::members).map(|member| (member.id, member.stamp));
+        let witnesses = background.witnesses().flat_map(Witness::members);
+        let mut stamps = members.chain(witnesses.map(|member| (member.id, member.stamp)));
+        let agree = |(id, stamp): (u64, u32)| {
+            in_hard(id).is_none_or(|other| other == stamp) && background.stamp(id) == Some(stamp)
+        };
+        if stamps.all(agree) { Ok(()) } else { contradiction("a sample with two stamps") }
+    }
+
     fn read_sample(&self, body: &mut Reader<'_>, size_max: usize) -> Result<Sample, ImageError> {
         let (number, salt, limit) = (body.u64()?, body.u64()?, body.u64()?);
         let members = body.count(MEMBER_BYTES)?;
@@ -227,6 +253,22 @@ impl Partition {
             }
             after = id + 1;
             self.removed.insert(id);
+        }
+        Ok(())
+    }
+
+    fn read_expiry(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
+        if !body.flag()? {
+            return Ok(());
+        }
+        let base = body.u64()? as i64;
+        let count = body.count(EXPIRY_BYTES)?;
+        let mut entries = Vec::with_capacity(count);
+        for _ in 0..count {
+            entries.push((body.u64()? as i64, body.u64()?));
+        }
+        if !(0..=BASE_MAX).contains(&base) || !entries.is_sorted() || !self.restore_expiry(base, entries) {
+            return contradiction("times to look at samples that do not fit the samples");
         }
         Ok(())
     }
@@ -368,12 +410,13 @@ pub(super) fn read_attachment(body: &mut Reader<'_>, named: bool) -> Result<Atta
 fn read_witness(body: &mut Reader<'_>) -> Result<Witness, ImageError> {
     let mut witness = Witness::new(body.u64()?);
     witness.threshold = body.option()?;
-    let members = body.count(9)?;
+    let members = body.count(13)?;
     if members > WITNESS {
         return contradiction("more members of a witness than its size");
     }
     for _ in 0..members {
-        if !witness.restore(body.u64()?, body.flag()?) {
+        let member = WitnessMember { id: body.u64()?, stamp: body.u32()?, reported: body.flag()? };
+        if !witness.restore(member) {
             return contradiction("a member of a witness that cannot be one");
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! All numbers are little-endian. The body holds, in this order (`save.rs` writes it, `load.rs` reads it): the spec; position and fold;
 //! the shape of the buckets; the columns of the hard rows in the order of the shape, and what is kept beside them; the background;
-//! leases; serves of ids that are stored nowhere; the quarantine (`quarantine.rs`); the senders whose reports are remembered, the one that was not heard for the longest
+//! leases; serves of ids that are stored nowhere; the quarantine (`quarantine.rs`); when to look at each sample; the senders whose reports are remembered, the one that was not heard for the longest
 //! first. Slot numbers, the index, and the queue of victims are not in it: no answer depends on them.
 
 mod bytes;

@@ -1,7 +1,7 @@
 //! Writes the body of an image.
 
 use super::{Writer, quarantine, write_dedupe, write_hardness};
-use crate::background::{Background, Sample, Witness};
+use crate::background::{Background, Sample, Witness, WitnessMember};
 use crate::hard::buckets::NodeShape;
 use crate::hard::slots::{Attachment, Slots};
 use crate::partition::Partition;
@@ -42,6 +42,7 @@ impl Partition {
             out.u16(self.unstored_serves.get(id).copied().unwrap_or(0));
         }
         quarantine::write(out, &self.quarantine);
+        self.write_expiry(out);
         write_dedupe(out, &self.dedupe);
     }
 
@@ -75,6 +76,19 @@ impl Partition {
             stamp.copy_from_slice(&s.stamp.to_le_bytes());
         }
         write_side_columns(out, slots, &order);
+    }
+
+    fn write_expiry(&self, out: &mut Writer) {
+        out.flag(self.expiry.is_some());
+        if let Some(expiry) = &self.expiry {
+            let (base, entries) = expiry.saved();
+            out.u64(base as u64);
+            out.u64(entries.len() as u64);
+            for (time, id) in entries {
+                out.u64(time as u64);
+                out.u64(id);
+            }
+        }
     }
 
     fn write_leases(&self, out: &mut Writer) {
@@ -217,8 +231,9 @@ fn write_witness(out: &mut Writer, witness: &Witness) {
     out.u64(witness.salt);
     out.option(witness.threshold);
     out.u64(witness.len() as u64);
-    for (id, reported) in witness.members() {
+    for WitnessMember { id, stamp, reported } in witness.members() {
         out.u64(id);
+        out.u32(stamp);
         out.flag(reported);
     }
 }

@@ -13,9 +13,16 @@ impl Partition {
                 // Every id of the space is in the background, and nothing of it is kept there.
                 Taken::Outside
             }
-            Some(background) => {
-                background.witness(id);
-                self.offer_to_samples(offer)
+            Some(_) => {
+                let stamp = offer.terms.stamp;
+                let taken = self.offer_to_samples(offer);
+                // A row that is older than what is stored is no report: a sample has the same stamp wherever it is stored.
+                if taken != Taken::Stale
+                    && let Some(background) = &mut self.background
+                {
+                    background.witness(id, stamp);
+                }
+                taken
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Partition;
 use crate::background::Background;
+use crate::expiry::Expiry;
 use crate::place::Place;
 use crate::row::{BackgroundCount, Census, PartitionStats, StratumCount};
 
@@ -78,6 +79,7 @@ impl Partition {
             leased: self.leases.len() as u64,
             generations: background.map_or(0, |b| b.generations),
             witness: background.map_or(0, |b| b.witness.len() as u64),
+            distinct: background.map_or((0, 0), Background::distinct),
             witness_pending: background.map_or(0, |b| b.witness.pending() as u64),
             workers: self.dedupe.len() as u64,
             quarantined: self.quarantine.len() as u64,
@@ -113,7 +115,8 @@ impl Partition {
                 + self.leases.memory_bytes()
                 + self.hard.strata.memory_bytes()
                 + self.dedupe.memory_bytes()
-                + self.quarantine.memory_bytes(),
+                + self.quarantine.memory_bytes()
+                + self.expiry.as_ref().map_or(0, Expiry::memory_bytes),
         ]
     }
 }

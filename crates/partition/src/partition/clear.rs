@@ -48,6 +48,7 @@ impl Partition {
         (self.unstored_serves, self.unstored_order) = (IdMap::default(), VecDeque::new());
         self.leases = Leases::new(self.leases.most());
         self.quarantine.forget_streaks();
+        self.rebuild_expiry();
         self.has_attributes = false;
     }
 }

@@ -3,6 +3,9 @@
 mod background;
 mod census;
 mod clear;
+mod expiry;
+#[cfg(test)]
+mod expiry_tests;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
@@ -27,6 +30,7 @@ use std::collections::VecDeque;
 
 use crate::background::{Background, Sample, WITNESS};
 use crate::dedupe::Dedupe;
+use crate::expiry::Expiry;
 use crate::hard::Hard;
 use crate::hard::slots::Slot;
 use crate::hash::placement_hash;
@@ -40,6 +44,7 @@ use crate::place::ordered_score;
 use crate::quarantine::Quarantine;
 use crate::spec::{BackgroundSpec, PartitionSpec};
 use crate::totals::Totals;
+use expiry::Sweep;
 pub(crate) use repeats::Repeats;
 use report::Batch;
 pub use split::HalfLimits;
@@ -61,6 +66,8 @@ pub struct Partition {
     pub(crate) dedupe: Dedupe,
     /// Samples that are set aside, suspects, and ids that are trusted or blocked.
     pub(crate) quarantine: Quarantine,
+    /// When to look at each sample, in a pool whose samples live for a time.
+    pub(crate) expiry: Option<Expiry>,
     /// Some report had strata or groups.
     pub(crate) has_attributes: bool,
     /// The floor of the last fold, in key units: no key is below.
@@ -77,6 +84,8 @@ pub struct Job {
     done: usize,
     /// Members of the background that a fold has looked at.
     members: usize,
+    /// What is due under its horizon.
+    sweep: Sweep,
     /// It is a report that was applied before. As no other operation runs before its last step, what is so at its begin stays so.
     is_resend: bool,
     /// Which rows of a report repeat an id.
@@ -141,6 +150,7 @@ impl Partition {
             dedupe: Dedupe::new(spec.workers),
             quarantine: Quarantine::new(spec.quarantine),
             totals: Totals::default(),
+            expiry: None,
             has_attributes: false,
             folded_units: None,
             spec,
@@ -194,7 +204,7 @@ impl Partition {
             }
             _ => Repeats::default(),
         };
-        Job { op, done: 0, members: 0, is_resend, repeats, reply }
+        Job { op, done: 0, members: 0, sweep: Sweep::default(), is_resend, repeats, reply }
     }
 
     /// Goes on with an operation for at most `rows` rows (at least one); the reply comes with the last step. Where it is
@@ -215,11 +225,16 @@ impl Partition {
                 true
             }
             (Change::Report { rows: columns, range, terms, sender }, Reply::Reported(counts)) => {
-                let to = from.saturating_add(rows).min(range.len());
+                let looked = match job.sweep.is_done {
+                    true => 0,
+                    false => self.sweep_before_rows(terms.oldest_stamp, rows, &mut job.sweep),
+                };
+                let more = if job.sweep.is_done { rows - looked } else { 0 };
+                let to = from.saturating_add(more).min(range.len());
                 let batch = Batch { rows: columns, first: range.start, repeats: &job.repeats, terms };
                 self.report(&batch, range.start + from..range.start + to, counts);
                 job.done = to;
-                let is_done = to == range.len();
+                let is_done = job.sweep.is_done && to == range.len();
                 if is_done {
                     counts.add(&terms.faults.counts());
                     self.remember(*sender);
@@ -292,10 +307,12 @@ impl Partition {
                 }
                 is_done
             }
-            (Change::Expire { now_millis }, _) => {
+            (Change::Expire { now_millis, oldest_stamp }, _) => {
                 let ended = (0..rows).take_while(|_| self.expire_one(*now_millis)).count();
-                job.done += ended;
-                ended < rows
+                // Once all leases that are over have ended.
+                let looked = self.sweep_alone(*oldest_stamp, rows - ended, &mut job.sweep);
+                job.done += ended + looked;
+                ended + looked < rows
             }
             (Change::Fold { floor_units }, _) => {
                 self.folded_units = Some(*floor_units);
@@ -318,6 +335,7 @@ impl Partition {
         if !is_done {
             return None;
         }
+        self.trim_expiry();
         self.position = job.op.position;
         self.totals.count(&job.op.change, &job.reply);
         Some(std::mem::replace(&mut job.reply, Reply::Done))

@@ -46,8 +46,8 @@ pub(crate) struct Naive {
     pub(crate) serving: Generation,
     pub(crate) filling: Option<Generation>,
     pub(crate) generations: u64,
-    /// Ids of the witness with whether they were reported since the filling generation began.
-    witness: BTreeMap<u64, (u64, bool)>,
+    /// Ids of the witness with whether they were reported since the filling generation began, and the latest stamp.
+    witness: BTreeMap<u64, (u64, bool, u32)>,
     pub(crate) witness_salt: u64,
     rows: u64,
     pub(crate) leases: BTreeMap<u64, u64>,
@@ -58,6 +58,8 @@ pub(crate) struct Naive {
     pub(crate) senders: Senders,
     pub(crate) suspects: Suspects,
     pub(crate) totals: Totals,
+    /// Samples live for a time.
+    expires: bool,
 }
 
 impl Naive {
@@ -81,6 +83,7 @@ impl Naive {
             senders: Senders::new(spec.workers),
             suspects: Suspects::default(),
             totals: Totals::default(),
+            expires: false,
         }
     }
 
@@ -121,7 +124,7 @@ impl Naive {
             generation.own.retain(|id, _| members.contains_key(id));
         }
         self.rows /= 2;
-        self.witness.retain(|_, (id, _)| stays(*id));
+        self.witness.retain(|_, (id, ..)| stays(*id));
         self.leases.retain(|id, _| stays(*id));
         self.unstored.retain(|(id, _)| stays(*id));
         self.removed.retain(|id| stays(*id));
@@ -211,6 +214,14 @@ impl Naive {
                         range.len() as u64 + terms.faults.non_finite + terms.faults.out_of_range;
                     return Reply::Reported(counts);
                 }
+                self.expires = terms.oldest_stamp.is_some();
+                if self.expire(terms.oldest_stamp)
+                    && terms.oldest_stamp.is_some_and(|oldest| terms.stamp < oldest)
+                {
+                    counts.stale = range.len() as u64;
+                    counts.add(&terms.faults.counts());
+                    return Reply::Reported(counts);
+                }
                 if terms.quarantine.is_none() {
                     self.suspects.streaks.clear();
                 }
@@ -244,8 +255,10 @@ impl Naive {
             Change::Release { ids } => {
                 Reply::Released(ids.iter().filter(|id| self.leases.remove(id).is_some()).count() as u64)
             }
-            Change::Expire { now_millis } => {
+            Change::Expire { now_millis, oldest_stamp } => {
                 self.leases.retain(|_, end| *end > *now_millis);
+                self.expires |= oldest_stamp.is_some();
+                self.expire(*oldest_stamp);
                 Reply::Done
             }
             Change::Remove { ids } => {
@@ -331,10 +344,6 @@ impl Naive {
             self.removed.retain(|removed| *removed != id);
             self.forget_unstored(id);
         } else {
-            self.witness
-                .entry(background_hash(id, self.witness_salt))
-                .and_modify(|w| w.1 = true)
-                .or_insert((id, true));
             let size = self.size();
             for (generation, (entry, key)) in
                 std::iter::once(&mut self.serving).chain(&mut self.filling).zip(of_members)
@@ -346,6 +355,10 @@ impl Naive {
                 }
                 member |= generation.meet(id, entry, key, size);
             }
+            self.witness
+                .entry(background_hash(id, self.witness_salt))
+                .and_modify(|w| (w.1, w.2) = (true, terms.stamp))
+                .or_insert((id, true, terms.stamp));
         }
         self.leases.remove(&id);
         let was_known = self.hard.insert(id, (key, of_hard)).is_some();
@@ -368,7 +381,13 @@ impl Naive {
     fn renew(&mut self, rows: u64, renew_after_rows: u64) {
         let mut hashes: Vec<u64> = self.witness.keys().copied().collect();
         hashes.truncate(WITNESS);
-        let watched = |witness: &BTreeMap<u64, (u64, bool)>| hashes.iter().all(|hash| witness[hash].1);
+        let threshold = self.serving.threshold.map_or(1.0, |threshold| threshold as f64 / 2_f64.powi(64));
+        // All ids are in the witness.
+        let stands_for_all = !self.expires
+            || hashes.len() as f64 >= 0.9 * (self.serving.members.len() as f64 / threshold).floor();
+        let watched = |witness: &BTreeMap<u64, (u64, bool, u32)>| {
+            stands_for_all && hashes.iter().all(|hash| witness[hash].1)
+        };
         self.rows += rows;
         if self.serving.threshold.is_none() {
             return;
@@ -469,7 +488,7 @@ impl Naive {
             self.removed.retain(|removed| *removed != id);
             return;
         }
-        self.witness.insert(background_hash(id, self.witness_salt), (id, true));
+        self.witness.insert(background_hash(id, self.witness_salt), (id, true, entry.stamp));
         let size = self.size();
         for generation in std::iter::once(&mut self.serving).chain(&mut self.filling) {
             generation.meet(id, entry.clone(), key, size);
@@ -487,6 +506,35 @@ impl Naive {
         let salt = background_hash(self.generations, self.spec.salt_seed);
         self.serving = Generation { salt, members: BTreeMap::new(), own: BTreeMap::new(), threshold: None };
         self.generations += u64::from(!self.dense());
+    }
+
+    /// Removes what no row reported since a stamp; whether there may be a horizon at all.
+    fn expire(&mut self, oldest_stamp: Option<u32>) -> bool {
+        let Some(oldest) = oldest_stamp.filter(|_| !self.dense()) else {
+            return false;
+        };
+        let members = |generation: &Generation| -> Vec<(u64, u32)> {
+            generation.members.iter().map(|(id, entry)| (*id, entry.stamp)).collect()
+        };
+        let mut latest: BTreeMap<u64, u32> = BTreeMap::new();
+        let hard = self.hard.iter().map(|(id, (_, entry))| (*id, entry.stamp));
+        let witness = self.witness.values().map(|(id, _, stamp)| (*id, *stamp));
+        let filling = self.filling.iter().flat_map(members);
+        for (id, stamp) in hard.chain(witness).chain(members(&self.serving)).chain(filling) {
+            let known = latest.entry(id).or_insert(stamp);
+            *known = stamp.max(*known);
+        }
+        let dead: Vec<u64> =
+            latest.into_iter().filter(|(_, stamp)| *stamp < oldest).map(|(id, _)| id).collect();
+        for id in &dead {
+            self.suspects.end(*id);
+            self.take_out(*id);
+        }
+        self.totals.expired += dead.len() as u64;
+        if !dead.is_empty() {
+            self.end_removal();
+        }
+        true
     }
 
     fn end_removal(&mut self) {

@@ -9,7 +9,7 @@ use crate::hard::slots::{Attachment, Attributes};
 use crate::hash::placement_hash;
 use crate::key::Key;
 use crate::op::{BlockCounts, Columns, QuarantineTerms, ReleaseCounts, ScoreUpdate, SetAsideCounts, Terms};
-use crate::quarantine::{Quarantined, Streak, key_at, units_of};
+use crate::quarantine::{Quarantined, Streak, is_later, key_at, units_of};
 
 /// What the quarantine makes of a row.
 pub(super) enum Verdict {
@@ -23,11 +23,6 @@ pub(super) enum Verdict {
     Refresh,
     /// Its id is blocked.
     Blocked,
-}
-
-/// Whether stamp `a` is later than `b`, in serial arithmetic.
-fn is_later(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) > 0
 }
 
 /// The score of a row as reported.
@@ -229,6 +224,7 @@ impl Partition {
             self.quarantine.trust(id);
         }
         counts.released += 1;
+        let before = self.latest_time(id);
         let serves = record.serves;
         let slot = if record.score.is_nan() {
             self.removed.remove(id);
@@ -236,6 +232,7 @@ impl Partition {
         } else {
             self.put_back(record, &mut counts.evicted)
         };
+        self.follow_expiry(id, before);
         if serves == 0 {
             return;
         }

@@ -25,7 +25,7 @@ fn a_generation_waits_for_a_witness_that_was_there_before_it() {
         let witness: BTreeSet<u64> = partition
             .background
             .as_ref()
-            .map(|b| b.witness.members().map(|(id, _)| id).collect())
+            .map(|b| b.witness.members().map(|member| member.id).collect())
             .expect("one");
         let kept: Vec<u64> = (0..20_000).filter(|id| !witness.contains(id)).take(KEPT as usize).collect();
         let gone = (0..20_000).filter(|id| witness.contains(id) || *id > kept[KEPT as usize - 1]).collect();

@@ -67,17 +67,21 @@ fn numbers(rows: &Columns, range: Range<usize>) -> impl Iterator<Item = Numbers>
 impl Partition {
     /// Applies some rows of a report, one by one and in order.
     pub(super) fn report(&mut self, batch: &Batch<'_>, range: Range<usize>, counts: &mut ApplyCounts) {
+        if self.is_before_horizon(batch.terms.stamp, batch.terms.oldest_stamp) {
+            counts.stale += range.len() as u64;
+            return;
+        }
         if batch.terms.quarantine.is_none() && !self.quarantine.streaks.is_empty() {
             self.quarantine.forget_streaks();
         }
-        if self.quarantine.concerns_rows(batch.terms.quarantine) {
+        if self.expiry.is_some() || self.quarantine.concerns_rows(batch.terms.quarantine) {
             self.report_rows::<true>(batch, range, counts);
         } else {
             self.report_rows::<false>(batch, range, counts);
         }
     }
 
-    /// `WATCHED`: the quarantine has a look at each row.
+    /// `WATCHED`: quarantine and expiry have a look at each row.
     fn report_rows<const WATCHED: bool>(
         &mut self,
         batch: &Batch<'_>,
@@ -101,7 +105,10 @@ impl Partition {
                 let mut has_begun = false;
                 for (at, numbers) in numbers(rows, stage(i - STAGES_AHEAD)).enumerate() {
                     let has_left = if WATCHED {
-                        self.watch(batch, numbers, of_stage, at, counts)
+                        let before = self.latest_time(numbers.id);
+                        let has_left = self.watch(batch, numbers, of_stage, at, counts);
+                        self.follow_expiry(numbers.id, before);
+                        has_left
                     } else {
                         self.upsert(batch, numbers, of_stage, at, counts);
                         false

@@ -51,6 +51,7 @@ impl Partition {
             self.quarantine.overflows = 0;
             self.totals = Totals { latest_stamp: self.totals.latest_stamp, ..Totals::default() };
         }
+        self.rebuild_expiry();
         // Through its image, so that it takes no more memory than a half needs.
         Self::load(&self.save())
     }
@@ -72,6 +73,8 @@ impl Partition {
             folded_units: _,
             totals: _,
             quarantine,
+            // Made anew once all limits hold.
+            expiry: _,
         } = self;
         let gone: Vec<u64> = leases.all().map(|(_, id, ..)| id).filter(|id| !stays(*id)).collect();
         for id in gone {

@@ -19,6 +19,7 @@ impl Partition {
         self.hard.check();
         self.dedupe.check();
         self.quarantine.check();
+        self.check_expiry();
         for record in self.quarantined_page(None, usize::MAX) {
             assert!(
                 self.row(record.id).is_none() && !self.leases.contains(record.id),
@@ -82,6 +83,7 @@ pub(super) enum Step {
         renew: u64,
         sender: Option<Sender>,
         quarantine: Option<QuarantineTerms>,
+        oldest_stamp: Option<u32>,
     },
     Serve {
         ids: Vec<u64>,
@@ -92,7 +94,7 @@ pub(super) enum Step {
         lease: Option<u64>,
     },
     Release(Vec<u64>),
-    Expire(u64),
+    Expire(u64, Option<u32>),
     Remove(Vec<u64>),
     SetAside(Vec<u64>, u64),
     ReleaseQuarantined(Vec<u64>, bool),
@@ -143,6 +145,11 @@ fn quarantine() -> impl Strategy<Value = Option<QuarantineTerms>> {
     proptest::option::weighted(0.8, terms)
 }
 
+/// Mostly a horizon that some of the stamps are before.
+fn oldest_stamp() -> impl Strategy<Value = Option<u32>> {
+    proptest::option::weighted(0.9, prop_oneof![4 => 0_u32..8, 1 => 0_u32..30])
+}
+
 pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
     let update = prop_oneof![
         3 => Just(ScoreUpdate::Last),
@@ -158,7 +165,7 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
         0_u64..9000,
         update,
         0_u8..32,
-        (1_u64..400, sender(), quarantine()),
+        (1_u64..400, sender(), quarantine(), oldest_stamp()),
     )
         .prop_map(|(ids, _, scores, stamp, octaves, update, columns, of_terms)| Step::Report {
             scores: scores[..ids.len()].to_vec(),
@@ -170,6 +177,7 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
             renew: of_terms.0,
             sender: of_terms.1,
             quarantine: of_terms.2,
+            oldest_stamp: of_terms.3,
         });
     prop_oneof![
         8 => reports,
@@ -184,24 +192,36 @@ pub(super) fn step(end: u64) -> impl Strategy<Value = Step> {
                 Step::Serve { ids, from_background, count, max_serves, lease }
             }),
         1 => ids(end, 20).prop_map(Step::Release),
-        1 => (0_u64..5000).prop_map(Step::Expire),
+        1 => (0_u64..5000, oldest_stamp()).prop_map(|(now, oldest)| Step::Expire(now, oldest)),
         1 => ids(end, 20).prop_map(Step::Remove),
         1 => (ids(end, 20), 0_u64..30).prop_map(|(ids, capacity)| Step::SetAside(ids, capacity)),
         1 => (ids(end, 60), any::<bool>()).prop_map(|(ids, trust)| Step::ReleaseQuarantined(ids, trust)),
         1 => ids(end, 9).prop_map(Step::Block),
         1 => ids(end, 30).prop_map(Step::Unblock),
-        1 => (0_u8..4).prop_map(|draw| if draw == 0 { Step::Clear } else { Step::Expire(2000) }),
+        1 => (0_u8..4).prop_map(|draw| if draw == 0 { Step::Clear } else { Step::Expire(2000, None) }),
     ]
 }
 
-/// The operations of some steps, with the folds that a host would send.
+/// The operations of some steps, with the folds that a host would send. Samples live for a time where the capacity is even.
 pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
     let octave = UNITS_PER_OCTAVE as u64;
+    let expires = spec.capacity.is_multiple_of(2);
     let (mut ops, mut position, mut decay_units, mut folded) = (Vec::new(), 0, DAY, DAY);
     for step in steps {
         position += 1;
         let change = match step {
-            Step::Report { ids, scores, stamp, octaves, update, columns, renew, sender, quarantine } => {
+            Step::Report {
+                ids,
+                scores,
+                stamp,
+                octaves,
+                update,
+                columns,
+                renew,
+                sender,
+                quarantine,
+                oldest_stamp,
+            } => {
                 // Mostly a little later, sometimes by thousands of half-lives.
                 decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
                 if decay_units >= folded + crate::key::FOLD_EVERY_UNITS {
@@ -242,6 +262,7 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                         clamped: 1,
                         floored: u64::from(stamp % 5),
                     },
+                    oldest_stamp: oldest_stamp.filter(|_| expires),
                 };
                 Change::Report { rows: Arc::new(plain), range: 0..n, terms, sender }
             }
@@ -252,7 +273,9 @@ pub(super) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
                 Change::Serve { drawn, mark: ServeMark { count, max_serves, lease_until: lease } }
             }
             Step::Release(ids) => Change::Release { ids },
-            Step::Expire(now_millis) => Change::Expire { now_millis },
+            Step::Expire(now_millis, oldest_stamp) => {
+                Change::Expire { now_millis, oldest_stamp: oldest_stamp.filter(|_| expires) }
+            }
             Step::Remove(ids) => Change::Remove { ids },
             Step::SetAside(ids, capacity) => {
                 Change::SetAside { ids, capacity, decay_units, now_millis: position }

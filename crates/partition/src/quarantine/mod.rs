@@ -20,6 +20,11 @@ pub(crate) use streaks::{Streak, Streaks};
 /// Samples that a partition has set aside, ids that it trusts, and ids that it blocks, each at most, whatever an operation allows.
 pub(crate) const MOST: usize = 1 << 20;
 
+/// Whether stamp `a` is later than `b`, in serial arithmetic.
+pub(crate) fn is_later(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
 /// What a partition knows of its suspects.
 #[derive(Debug)]
 pub(crate) struct Quarantine {

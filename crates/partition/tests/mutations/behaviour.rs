@@ -76,6 +76,7 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
             renew_after_rows: 1,
             quarantine: rule(random),
             faults: RowFaults::default(),
+            oldest_stamp: horizon(stamp, random),
         };
         let sender = Some(sender(random));
         let report = Change::Report { rows, range, terms, sender };
@@ -93,7 +94,10 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         apply(partition, Change::Release { ids: ids[..ids.len() / 3].to_vec() });
         apply(partition, Change::Remove { ids: ids[ids.len() / 2..].to_vec() });
         suspects(partition, &ids, decay_units, random, &mut apply);
-        apply(partition, Change::Expire { now_millis: random.below(1 << 21) });
+        apply(
+            partition,
+            Change::Expire { now_millis: random.below(1 << 21), oldest_stamp: horizon(stamp, random) },
+        );
         decay_units = decay_units.wrapping_add(random.choose(&[0, 1 << 16, ADVANCE_MAX_UNITS]));
         if round == 0 || random.below(2) == 0 {
             let floor_units = decay_units.wrapping_sub(FOLD_BELOW_UNITS);
@@ -101,6 +105,12 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         }
     }
     read(partition, random);
+}
+
+/// Near to a stamp, anywhere, or none.
+fn horizon(stamp: u32, random: &mut SplitMix) -> Option<u32> {
+    let near = stamp.wrapping_sub(random.below(9) as u32).wrapping_add(4);
+    [Some(near), Some(near), Some(random.next() as u32), None][random.below(4) as usize]
 }
 
 /// Half of the scores are suspect.

@@ -108,6 +108,7 @@ pub(crate) fn images() -> Vec<(&'static str, Vec<u8>)> {
         ("suspects", suspects()),
         ("dense, with suspects", dense_suspects()),
         ("cleared", cleared()),
+        ("samples that live for a time", expiring()),
     ];
     images.extend(crafted::small());
     images
@@ -148,7 +149,7 @@ fn leases() -> Vec<u8> {
     // Some leave the background while they rest.
     told.scores(60..90, score);
     told.apply(Change::Release { ids: vec![0, 6, 12] });
-    told.apply(Change::Expire { now_millis: 10 });
+    told.apply(Change::Expire { now_millis: 10, oldest_stamp: None });
     told.image()
 }
 
@@ -282,6 +283,22 @@ fn dense_suspects() -> Vec<u8> {
     told.apply(Change::SetAside { ids, capacity: 20, decay_units: DAY, now_millis: 1 << 41 });
     told.apply(Change::Block { ids: vec![3, 80_000], names: vec![] });
     assert!(told.0.quarantined(70_000).is_some_and(|record| record.score.is_nan()));
+    told.image()
+}
+
+/// Samples that were reported since they were entered in the queue, that have gone since, and that expired; stamps go around.
+fn expiring() -> Vec<u8> {
+    let mut told = Told::new(spec(20, sampled(8)));
+    for at in 0..8_u32 {
+        let stamp = 4_u32.wrapping_sub(8 - at);
+        let rows = told.columns(u64::from(at) * 20..u64::from(at) * 20 + 40, score);
+        let oldest_stamp = Some(stamp.wrapping_sub(3));
+        told.report(rows, Terms { decay_units: DAY, stamp, oldest_stamp, ..Terms::default() });
+    }
+    told.remove(120..130);
+    told.apply(Change::Expire { now_millis: 1, oldest_stamp: Some(1) });
+    let stats = told.0.stats();
+    assert!(told.0.totals().expired > 50 && stats.witness > 20, "{stats:?}");
     told.image()
 }
 

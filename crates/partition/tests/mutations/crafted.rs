@@ -46,7 +46,7 @@ impl Body {
         body.u64(1 << 20).u64(1 << 20).u64(1 << 20);
         // Position, no fold, no attributes; nothing was done, and no stamp came.
         body.u64(1).u8(0).u8(0);
-        body.put(&[0; 14 * 8]).u8(0);
+        body.put(&[0; 15 * 8]).u8(0);
         body
     }
 
@@ -140,9 +140,14 @@ impl Body {
         self.put(&[0; 40])
     }
 
+    /// Samples live for ever.
+    fn no_expiry(&mut self) -> &mut Self {
+        self.put(&[0; 1])
+    }
+
     fn done(&mut self) -> Vec<u8> {
-        // No serves of ids that are stored nowhere, no suspects, and no workers.
-        self.u64(0).no_suspects().u64(0).sealed()
+        // No serves of ids that are stored nowhere, no suspects, samples that live for ever, and no workers.
+        self.u64(0).no_suspects().no_expiry().u64(0).sealed()
     }
 
     fn sealed(&mut self) -> Vec<u8> {
@@ -246,7 +251,7 @@ fn dense(after: impl FnOnce(&mut Body)) -> Vec<u8> {
     body.hard(&[], &[]).no_side_columns();
     after(&mut body);
     // No workers.
-    body.u64(0).sealed()
+    body.no_expiry().u64(0).sealed()
 }
 
 /// The image of a quarantine in a partition that holds nothing else.
@@ -255,7 +260,7 @@ fn suspects(write: impl FnOnce(&mut Body)) -> Vec<u8> {
     body.hard(&[], &[]).no_side_columns().background(0, |_, _| {}).no_leases().u64(0);
     write(&mut body);
     // No workers.
-    body.u64(0).sealed()
+    body.no_expiry().u64(0).sealed()
 }
 
 /// What a worker had applied, the first of it the highest sequence.
@@ -267,7 +272,8 @@ enum Applied {
 /// The image of workers, each with a name in both halves, in a partition that holds nothing else.
 fn workers(workers: impl ExactSizeIterator<Item = (u64, Applied)>) -> Vec<u8> {
     let mut body = Body::new(1 << 30, DENSE, false);
-    body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).no_suspects().u64(workers.len() as u64);
+    body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).no_suspects().no_expiry();
+    body.u64(workers.len() as u64);
     for (name, applied) in workers {
         body.u64(name).u64(name).u64(1);
         match applied {
@@ -548,11 +554,40 @@ fn wrong_suspects() -> Vec<(&'static str, Vec<u8>)> {
             body.put(&[0; 16]).u64(1).record(id, SCORE, SCORE);
             body.put(&[0; 16]);
         }
-        body.u64(0).sealed()
+        body.no_expiry().u64(0).sealed()
     };
     for blocked in [false, true] {
         assert!(Partition::load(&kept_out(4, blocked)).is_ok());
         wrong.push(("an id that is kept out, and stored", kept_out(3, blocked)));
+    }
+    wrong
+}
+
+/// Queues of samples that may be dead which no operations lead to.
+fn wrong_expiry() -> Vec<(&'static str, Vec<u8>)> {
+    let image = |base: i64, entries: &[(i64, u64)]| {
+        let mut body = Body::new(10, SAMPLED, false);
+        // One sample, of the stamp 0.
+        body.hard(&[(7, Node::Leaf(1))], &[Row { id: 3, key: TOP }]).no_side_columns();
+        body.background(0, |_, _| {}).no_leases().u64(0).no_suspects();
+        body.u8(1).u64(base as u64).u64(entries.len() as u64);
+        entries.iter().for_each(|(time, id)| _ = body.u64(*time as u64).u64(*id));
+        body.u64(0).sealed()
+    };
+    for right in [image(5, &[(-3, 9), (0, 3)]), image(5, &[(-3, 3), (-3, 3)])] {
+        assert!(Partition::load(&right).is_ok());
+    }
+    let many: Vec<(i64, u64)> = (0..68).map(|id| (0, id)).collect();
+    let wrong = vec![
+        ("a sample that nobody will look at", image(5, &[(0, 4)])),
+        ("a sample that is looked at too late", image(5, &[(1, 3)])),
+        ("times out of order", image(5, &[(0, 3), (-1, 3)])),
+        ("more times than there may be", image(5, &many)),
+        ("a horizon before all", image(-1, &[(0, 3)])),
+        ("a horizon after all", image(i64::MAX, &[(0, 3)])),
+    ];
+    for (name, image) in &wrong {
+        assert!(matches!(Partition::load(image), Err(ImageError::Contradiction(_))), "{name}");
     }
     wrong
 }
@@ -600,5 +635,6 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
     ];
     wrong.extend(wrong_workers());
     wrong.extend(wrong_suspects());
+    wrong.extend(wrong_expiry());
     wrong
 }

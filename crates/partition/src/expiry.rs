@@ -1,0 +1,143 @@
+//! The queue of samples by the time at which they may be dead: in pools with a time to live (`sample_ttl`) a sample that no row
+//! reported for that long is removed.
+//!
+//! Operations carry the horizon, the oldest stamp that lives. A partition that is told of one removes all that is older before it does
+//! anything else, instead of hiding it from reads: what is hidden would go on to stand in the census, in |R| and in the estimate of the
+//! number of ids, and bias every weight, while what is removed is in no count. There is no cursor over the slots either: the queue is
+//! exact, and looks at a sample about once in its time to live.
+//!
+//! The queue is lazy. A sample is entered when it comes to be stored, under its stamp, and later reports leave its entry alone. When the
+//! entry is due, the sample is looked up: it is dead and removed, it has gone already and only its entry goes, or it was reported since
+//! and is entered anew under its latest stamp. So each sample that is stored has an entry at or before its latest stamp. Entries of
+//! samples that have gone (evicted, removed) stay until they are due; where they would become more than the others, the queue is made
+//! anew from what is stored.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Entries beyond twice the stored samples before the queue is made anew.
+const SLACK: usize = 64;
+
+/// The queue.
+#[derive(Debug)]
+pub(crate) struct Expiry {
+    /// The latest horizon so far. Its lower half is a stamp; stamps within 2^31 of it are numbers of the same line.
+    base: i64,
+    /// When to look at a sample, and its id: the earliest first, and of these the lowest id.
+    entries: BinaryHeap<Reverse<(i64, u64)>>,
+}
+
+impl Expiry {
+    /// A queue without entries, of a partition whose first horizon is `oldest_stamp`.
+    pub(crate) fn new(oldest_stamp: u32) -> Self {
+        Self { base: oldest_stamp.into(), entries: BinaryHeap::new() }
+    }
+
+    /// Where a stamp stands on the line of all stamps.
+    #[inline]
+    pub(crate) fn time(&self, stamp: u32) -> i64 {
+        let since = stamp.wrapping_sub(self.base as u32) as i32;
+        self.base.saturating_add(since.into())
+    }
+
+    /// Where a horizon stands. The line follows the latest one: a horizon that falls back (a longer time to live, a clock that was set
+    /// back) makes nothing older or younger.
+    pub(crate) fn advance(&mut self, oldest_stamp: u32) -> i64 {
+        let horizon = self.time(oldest_stamp);
+        self.base = self.base.max(horizon);
+        horizon
+    }
+
+    /// Enters a sample.
+    pub(crate) fn push(&mut self, time: i64, id: u64) {
+        self.entries.push(Reverse((time, id)));
+    }
+
+    /// Takes the first entry that is before `horizon`, with those that are its equals: its id.
+    pub(crate) fn pop_due(&mut self, horizon: i64) -> Option<u64> {
+        let Reverse(first) = self.entries.peek().copied().filter(|Reverse((time, _))| *time < horizon)?;
+        while self.entries.peek() == Some(&Reverse(first)) {
+            self.entries.pop();
+        }
+        Some(first.1)
+    }
+
+    /// The time of the first entry, as a stamp.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.entries.peek().map(|Reverse((time, _))| *time as u32)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are more entries than so many stored samples may have.
+    #[inline]
+    pub(crate) fn is_overgrown(&self, stored: usize) -> bool {
+        self.entries.len() > 2 * stored + SLACK
+    }
+
+    /// Makes the queue anew from all that is stored, each sample once or more with one of its times: the latest counts.
+    pub(crate) fn rebuild(&mut self, mut stored: Vec<(i64, u64)>) {
+        stored.sort_unstable_by_key(|(time, id)| (*id, Reverse(*time)));
+        stored.dedup_by_key(|(_, id)| *id);
+        stored.shrink_to_fit();
+        self.entries = stored.into_iter().map(Reverse).collect::<Vec<_>>().into();
+    }
+
+    /// Gives memory back that a quarter of it would be enough for.
+    pub(crate) fn shrink(&mut self) {
+        if self.entries.capacity() / 4 > self.entries.len() + SLACK {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    /// The latest horizon, and the entries in order.
+    pub(crate) fn saved(&self) -> (i64, Vec<(i64, u64)>) {
+        let mut entries: Vec<(i64, u64)> = self.entries.iter().map(|Reverse(entry)| *entry).collect();
+        entries.sort_unstable();
+        (self.base, entries)
+    }
+
+    /// The queue of what [`Self::saved`] told.
+    pub(crate) fn restored(base: i64, entries: Vec<(i64, u64)>) -> Self {
+        Self { base, entries: entries.into_iter().map(Reverse).collect::<Vec<_>>().into() }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<(i64, u64)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_go_around_and_horizons_fall_back() {
+        let mut expiry = Expiry::new(u32::MAX - 1);
+        let (before, after) = (expiry.time(u32::MAX - 5), expiry.time(3));
+        assert_eq!((before, after), (i64::from(u32::MAX) - 5, i64::from(u32::MAX) + 4));
+        expiry.push(after, 7);
+        expiry.push(before, 9);
+        expiry.push(before, 9);
+        let horizon = expiry.advance(2);
+        assert_eq!(
+            (expiry.pop_due(horizon), expiry.pop_due(horizon), expiry.first()),
+            (Some(9), None, Some(3))
+        );
+        assert_eq!(expiry.advance(u32::MAX), i64::from(u32::MAX), "an earlier one is earlier");
+        assert_eq!(expiry.time(3), after);
+        let horizon = expiry.advance(4);
+        assert_eq!((expiry.pop_due(horizon), expiry.len()), (Some(7), 0));
+    }
+
+    #[test]
+    fn a_queue_that_is_made_anew_has_each_sample_once() {
+        let mut expiry = Expiry::new(0);
+        (0..10).for_each(|id| expiry.push(-1, id));
+        expiry.rebuild(vec![(5, 2), (3, 1), (4, 2), (3, 0)]);
+        assert_eq!(expiry.saved(), (0, vec![(3, 0), (3, 1), (5, 2)]));
+    }
+}

@@ -1,5 +1,6 @@
 //! Anchored pools in process: what anchors cost in memory, how long MineNegatives takes, and what each strategy adds.
-//! `make bench` prints it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part.
+//! `make bench` prints it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part. With `--guard`, one
+//! `name value unit` line a figure of a smaller pool, for `make bench-guard`.
 
 use hardneg::pool::admission::Patience;
 use hardneg::pool::anchored::negatives::NegativesRequest;
@@ -25,19 +26,49 @@ const MINED_ANCHORS: u64 = 1_000_000;
 const ANCHORS: usize = 1_024;
 const WANTED: u32 = 8;
 const CALLS: usize = 2_000;
+/// Of the guard.
+const GUARDED_ANCHORS: u64 = 200_000;
+const GUARDED_CALLS: usize = 400;
 
 fn main() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {
         return; // cargo test --benches: nothing to check here.
     }
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    if std::env::args().any(|a| a == "--guard") {
+        return guard(&runtime);
+    }
     latencies(&runtime, &filled(&runtime, MINED_ANCHORS));
     let anchors = std::env::var("HARDNEG_BENCH_ANCHORS").ok().and_then(|n| n.parse().ok());
     memory(&runtime, anchors.unwrap_or(10_000_000));
 }
 
+/// What a row costs that is new or known, and the median call of each strategy.
+fn guard(runtime: &Runtime) {
+    let pool = empty(runtime, GUARDED_ANCHORS);
+    for name in ["fill", "again"] {
+        let start = Instant::now();
+        let rows = report_all(runtime, &pool, GUARDED_ANCHORS);
+        println!("anchored/report/{name} {:.1} ns", start.elapsed().as_secs_f64() * 1e9 / rows as f64);
+    }
+    for (name, policy) in policies() {
+        let name = name.to_lowercase().replace(", ", "+").replace([' ', '/'], "_");
+        let (p50, _) = timed(runtime, &pool, &policy, GUARDED_ANCHORS, GUARDED_CALLS);
+        println!("anchored/mine/{name} {:.1} us", p50 * 1e3);
+    }
+}
+
 /// A pool of `anchors` with as many negatives each as may be.
 fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
+    let pool = empty(runtime, anchors);
+    let start = Instant::now();
+    let rows = report_all(runtime, &pool, anchors);
+    let rate = rows as f64 / start.elapsed().as_secs_f64() / 1e6;
+    println!("{anchors} anchors x {NEGATIVES} negatives reported by one thread: {rate:.2} M rows/s");
+    pool
+}
+
+fn empty(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
     let limits = Limits::default();
     let registry = Registry::new(Arc::new(LocalEngine::new()), limits.clone(), TimeSource::monotonic());
     let of_anchors = AnchoredSpec {
@@ -51,9 +82,12 @@ fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
         shards: 8,
         ..PoolSpec::defaults(&limits)
     };
-    let (pool, _) = runtime.block_on(registry.create("bench", spec)).expect("created");
+    runtime.block_on(registry.create("bench", spec)).expect("created").0
+}
+
+/// Reports as many negatives of each anchor as it may have; the rows.
+fn report_all(runtime: &Runtime, pool: &Arc<Pool>, anchors: u64) -> u64 {
     let mut rng = SmallRng::seed_from_u64(1);
-    let start = Instant::now();
     let total = anchors * u64::from(NEGATIVES);
     for first in (0..total).step_by(ROWS as usize) {
         let rows = first..(first + ROWS).min(total);
@@ -67,9 +101,7 @@ fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
         };
         runtime.block_on(pool.report(report)).expect("reported");
     }
-    let rate = total as f64 / start.elapsed().as_secs_f64() / 1e6;
-    println!("{anchors} anchors x {NEGATIVES} negatives reported by one thread: {rate:.2} M rows/s");
-    pool
+    total
 }
 
 fn memory(runtime: &Runtime, anchors: u64) {
@@ -88,12 +120,12 @@ fn memory(runtime: &Runtime, anchors: u64) {
     );
 }
 
-fn latencies(runtime: &Runtime, pool: &Pool) {
+fn policies() -> [(&'static str, NegativePolicy); 7] {
     let of = |strategy| NegativePolicy { strategy, ..NegativePolicy::default() };
     let mixed = NegativePolicy { random_fraction: 0.25, ..of(NegativeStrategy::Proportional) };
     let semi_hard = NegativePolicy { semi_hard_margin: Some(0.5), ..of(NegativeStrategy::SemiHard) };
     let wu = DistanceWeighting { dimension: 128, cutoff: 0.5, max_distance: 1.4 };
-    let policies = [
+    [
         ("PROPORTIONAL", of(NegativeStrategy::Proportional)),
         ("TOP", of(NegativeStrategy::Top)),
         ("RANDOM", of(NegativeStrategy::Random)),
@@ -104,22 +136,25 @@ fn latencies(runtime: &Runtime, pool: &Pool) {
             NegativePolicy { distance_weighting: Some(wu), ..of(NegativeStrategy::DistanceWeighted) },
         ),
         ("PROPORTIONAL, 1/4 random", mixed),
-    ];
+    ]
+}
+
+fn latencies(runtime: &Runtime, pool: &Arc<Pool>) {
     println!("MineNegatives {ANCHORS} x {WANTED} of an idle pool of {MINED_ANCHORS} anchors, {CALLS} calls:");
     let mut reference = None;
-    for (name, policy) in policies {
-        let (p50, p99) = timed(runtime, pool, &policy);
+    for (name, policy) in policies() {
+        let (p50, p99) = timed(runtime, pool, &policy, MINED_ANCHORS, CALLS);
         let ratio = p50 / *reference.get_or_insert(p50);
         println!("  {name:<30} p50 {p50:>6.2} ms   p99 {p99:>6.2} ms   {ratio:.2} x PROPORTIONAL");
     }
 }
 
-/// p50 and p99 in milliseconds.
-fn timed(runtime: &Runtime, pool: &Pool, policy: &NegativePolicy) -> (f64, f64) {
+/// p50 and p99 in milliseconds of `calls` for some of the pool's `of` anchors.
+fn timed(runtime: &Runtime, pool: &Arc<Pool>, policy: &NegativePolicy, of: u64, calls: usize) -> (f64, f64) {
     let mut rng = SmallRng::seed_from_u64(2);
-    let mut millis: Vec<f64> = (0..CALLS)
+    let mut millis: Vec<f64> = (0..calls)
         .map(|_| {
-            let anchors = (0..ANCHORS).map(|_| rng.random_range(0..MINED_ANCHORS)).collect();
+            let anchors = (0..ANCHORS).map(|_| rng.random_range(0..of)).collect();
             let request = NegativesRequest {
                 anchors: Ids::U64(anchors),
                 num_negatives: WANTED,
@@ -133,7 +168,7 @@ fn timed(runtime: &Runtime, pool: &Pool, policy: &NegativePolicy) -> (f64, f64) 
         })
         .collect();
     millis.sort_by(f64::total_cmp);
-    (millis[CALLS / 2], millis[CALLS * 99 / 100])
+    (millis[calls / 2], millis[calls * 99 / 100])
 }
 
 /// Of this process (Linux; 0 elsewhere).

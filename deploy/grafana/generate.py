@@ -428,10 +428,11 @@ POOLS = [
     ),
     lines(
         "Evictions and removals",
-        "Samples pushed out by harder ones, and removed on request. Healthy: falling as the pool finds its hardest.",
+        "Samples pushed out by harder ones, removed on request, and not reported for sample_ttl. Healthy: falling as the pool finds its hardest.",
         "cps",
         (by_pool("hardneg_pool_evicted_samples_total"), "evicted {{pool}}"),
         (by_pool("hardneg_pool_removed_samples_total"), "removed {{pool}}"),
+        (by_pool("hardneg_pool_expired_samples_total"), "expired {{pool}}"),
     ),
     lines(
         "Time until the pool is replaced",

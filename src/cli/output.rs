@@ -148,7 +148,8 @@ pub(super) fn pool_json(pool: &pb::Pool) -> Value {
 }
 
 fn spec_json(spec: &pb::PoolSpec) -> Value {
-    use pb::{decay::HalfLife, pool_spec::Background};
+    use pb::decay::HalfLife;
+    use pb::pool_spec::{Background, SampleTtl};
 
     let background = match spec.background {
         Some(Background::BackgroundSize(size)) => json!({ "background_size": size }),
@@ -220,6 +221,10 @@ fn spec_json(spec: &pb::PoolSpec) -> Value {
             "max_wait": flow.max_wait.map(duration_text),
         })),
         "control_fraction": spec.control_fraction,
+        "sample_ttl": spec.sample_ttl.as_ref().map(|ttl| match ttl {
+            SampleTtl::SampleTtlTime(time) => duration_text(*time).into(),
+            SampleTtl::SampleTtlSteps(steps) => json!({ "steps": steps }),
+        }),
         "durability": short_name(spec.durability().as_str_name(), "DURABILITY_"),
     })
 }
@@ -364,7 +369,7 @@ pub(super) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u6
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 25] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 26] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -372,6 +377,7 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 25]
         ("duplicate_batches", stats.duplicate_batches),
         ("evicted", stats.evicted),
         ("removed", stats.removed),
+        ("expired", stats.expired),
         ("clamped", stats.clamped),
         ("floored", stats.floored),
         ("in_quarantine", stats.quarantined),

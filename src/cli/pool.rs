@@ -173,6 +173,15 @@ fn half_life(spec: &pb::PoolSpec) -> String {
     }
 }
 
+fn sample_ttl(spec: &pb::PoolSpec) -> String {
+    use pb::pool_spec::SampleTtl;
+    match spec.sample_ttl {
+        Some(SampleTtl::SampleTtlTime(time)) => duration_text(time),
+        Some(SampleTtl::SampleTtlSteps(steps)) => format!("{} steps", grouped(steps)),
+        None => "none".into(),
+    }
+}
+
 fn row(pool: &pb::Pool) -> Vec<String> {
     let spec = pool.spec.clone().unwrap_or_default();
     vec![
@@ -245,6 +254,7 @@ fn describe(pool: &pb::Pool) -> String {
         ),
         ("anchors", or_none(anchored)),
         ("flow", or_none(flow)),
+        ("sample ttl", sample_ttl(&spec)),
         ("control", format!("{} of the rounds", spec.control_fraction)),
         (
             "quarantine",

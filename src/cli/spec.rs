@@ -9,7 +9,8 @@ use super::{
     values::{Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration},
 };
 use crate::client::pb;
-use pb::{decay::HalfLife, pool_spec::Background, window::Kind};
+use pb::pool_spec::{Background, SampleTtl};
+use pb::{decay::HalfLife, window::Kind};
 
 /// What is fixed when a pool is created.
 #[derive(Clone, Debug, Default, Args)]
@@ -90,6 +91,15 @@ pub(super) struct LiveArgs {
     /// Step pools: refuse a step further ahead than this [default: 1,000,000]
     #[arg(long, value_parser = count, value_name = "STEPS")]
     max_step_jump: Option<u64>,
+    /// Remove samples that no row reported for longer than this
+    #[arg(long, value_parser = duration, value_name = "DURATION", group = "ttl")]
+    sample_ttl: Option<Duration>,
+    /// Step pools: remove samples that no row reported for more steps than these
+    #[arg(long, value_parser = count, value_name = "STEPS", group = "ttl")]
+    sample_ttl_steps: Option<u64>,
+    /// Samples live for ever
+    #[arg(long, group = "ttl")]
+    no_sample_ttl: bool,
     /// A fresh background sample after this many reported rows
     #[arg(long, value_parser = count, value_name = "ROWS")]
     rotate_after_reports: Option<u64>,
@@ -151,6 +161,13 @@ impl LiveArgs {
             decay.half_life = half_life.or(decay.half_life);
             decay.max_step_jump = self.max_step_jump.unwrap_or(decay.max_step_jump);
             paths.push("spec.decay");
+        }
+        let ttl_time = self.sample_ttl.and_then(|time| prost_types::Duration::try_from(time).ok());
+        let ttl = self.sample_ttl_steps.map(SampleTtl::SampleTtlSteps);
+        let ttl = ttl.or(ttl_time.map(SampleTtl::SampleTtlTime));
+        if ttl.is_some() || self.no_sample_ttl {
+            spec.sample_ttl = ttl;
+            paths.push("spec.sample_ttl");
         }
         if self.no_rotation || self.rotate_after_reports.is_some() {
             let rotation = spec.background_rotation.get_or_insert_default();

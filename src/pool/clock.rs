@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::error::PoolError;
 use super::runs::{Entry, Rules, RunError, RunLandmarks, RunState, Runs, Ticket};
-use super::spec::Decay;
+use super::spec::{Decay, SampleTtl};
 use crate::store::key::{self, Key, UNITS_PER_OCTAVE};
 
 /// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
@@ -307,6 +307,15 @@ impl Clock {
             let now = seconds(&self.time);
             Moment { decay_units: state.units(now) as u64, stamp: (now * STAMPS_PER_SECOND) as u64 as u32 }
         }
+    }
+
+    /// The oldest stamp that lives now, or when a report that was admitted as `reported` is applied.
+    #[must_use]
+    pub fn oldest_stamp(&self, ttl: SampleTtl, reported: Option<Moment>) -> u32 {
+        let now = self.now().stamp;
+        let reported = reported.map_or(now, |moment| moment.stamp);
+        let latest = if (reported.wrapping_sub(now) as i32) > 0 { reported } else { now };
+        latest.wrapping_sub(ttl.stamps())
     }
 
     /// Admits a report; in a pool that ages by steps its run begins if that is an unseen one.

@@ -21,7 +21,7 @@ use super::quarantine::{QuarantineRule, RunningQuantile};
 use super::report::Ids;
 use super::resends::UnderWay;
 use super::runs::RunState;
-use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, ServeLimits};
+use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, SampleTtl, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats};
 use super::weight_warnings::WeightWarnings;
 use crate::store::{Engine, ScoreUpdate, Store, Totals};
@@ -43,6 +43,8 @@ pub struct SpecChange {
     pub score_update: Option<ScoreUpdate>,
     /// The control arm.
     pub control_fraction: Option<f64>,
+    /// How long samples live; `Some(None)`: for ever.
+    pub sample_ttl: Option<Option<SampleTtl>>,
     /// The flow, or that there is to be none.
     pub flow: Option<Option<Flow>>,
     /// Quarantine rule; `Some(None)` switches it off.
@@ -250,6 +252,9 @@ impl Pool {
         if let Some(control_fraction) = change.control_fraction {
             spec.control_fraction = control_fraction;
         }
+        if let Some(sample_ttl) = change.sample_ttl {
+            spec.sample_ttl = sample_ttl;
+        }
         if let Some(flow) = change.flow {
             spec.flow = flow;
         }
@@ -345,10 +350,16 @@ impl Pool {
         let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
         let pool = self.clone();
         let releasing = async move {
-            pool.store.expire(pool.clock.now_millis()).await?;
+            pool.expire().await?;
             Ok(pool.store.release(&ids).await?)
         };
         executor::finish("release of leases", releasing).await
+    }
+
+    /// Before anything reads samples: ends the leases that are over, and removes the samples whose time to live is.
+    pub(super) async fn expire(&self) -> Result<(), PoolError> {
+        let oldest_stamp = self.spec().sample_ttl.map(|ttl| self.clock.oldest_stamp(ttl, None));
+        Ok(self.store.expire(self.clock.now_millis(), oldest_stamp).await?)
     }
 
     /// The pool's figures now.
@@ -356,7 +367,7 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn stats(&self) -> Result<PoolStats, PoolError> {
-        self.store.expire(self.clock.now_millis()).await?;
+        self.expire().await?;
         let mut store = self.store.stats().await?;
         store.memory_bytes += self.score_quantile.memory_bytes() as u64;
         let spec = self.spec();

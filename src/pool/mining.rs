@@ -169,7 +169,7 @@ impl Pool {
         let spec = &*self.spec();
         let begun = Instant::now();
         let now = self.clock.now();
-        self.store.expire(self.clock.now_millis()).await?;
+        self.expire().await?;
         let lease = request.lease.unwrap_or(spec.serve_limits.lease);
         let step = request.step.or_else(|| self.clock.run().map(|run| run.step));
         let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
@@ -259,6 +259,7 @@ impl Pool {
 
     /// Waits until the hard store holds `min_size`; true when the time ran out first.
     async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
+        self.expire().await?;
         if self.store.level().await?.hard >= wait.min_size {
             return Ok(false);
         }
@@ -269,6 +270,7 @@ impl Pool {
             if self.closed.is_cancelled() {
                 return Err(PoolError::NotFound(self.id.clone()));
             }
+            self.expire().await?;
             if self.store.level().await?.hard >= wait.min_size {
                 return Ok(false);
             }

@@ -171,6 +171,7 @@ impl Pool {
             update: spec.score_update,
             renew_after_rows: spec.rotation.after_reports,
             sender: Some(&sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
+            oldest_stamp: spec.sample_ttl.map(|ttl| self.clock.oldest_stamp(ttl, Some(moment))),
             ..ReportBatch::default()
         };
         drop_unusable(&mut batch, spec.background);

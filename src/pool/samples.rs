@@ -58,6 +58,7 @@ impl Pool {
     pub async fn samples(&self, ids: Ids) -> Result<Vec<Sample>, PoolError> {
         let spec = self.spec();
         let (ids, _) = self.resolve(&spec, ids, "ids")?;
+        self.expire().await?;
         let found = self.store.find(&ids).await?;
         let is_stored = |found: &Found| matches!(found, Found::Stored(_));
         let background =

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::anchored::spec::AnchoredSpec;
+use super::clock::STAMPS_PER_SECOND;
 use super::error::Violation;
 use super::flow::Flow;
 use super::policy::PolicyOverrides;
@@ -95,6 +96,54 @@ pub enum IdKind {
     Name,
 }
 
+/// How long a sample lives after its last report; then it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleTtl {
+    /// Wall time, in pools that do not age by steps. Rounded up to a sixteenth of a second.
+    Time(Duration),
+    /// Training steps, counted over all runs, in pools that age by steps.
+    Steps(u64),
+}
+
+/// Shortest and longest life of a sample: half of the time, and of the steps, whose order stamps of 32 bits tell is more.
+const SAMPLE_TTL_MIN: Duration = Duration::from_secs(1);
+const SAMPLE_TTL_MAX: Duration = Duration::from_secs(366 * 86_400);
+const SAMPLE_TTL_STEPS_MAX: u64 = 1 << 30;
+
+impl SampleTtl {
+    /// Stamps that a sample lives for, in the units of the pool's clock.
+    pub(super) fn stamps(self) -> u32 {
+        let stamps = match self {
+            Self::Time(time) => (time.as_secs_f64() * STAMPS_PER_SECOND).ceil() as u64,
+            Self::Steps(steps) => steps,
+        };
+        stamps.min(SAMPLE_TTL_STEPS_MAX) as u32
+    }
+
+    /// What is wrong with it, with the name of the field.
+    fn fault(self, decay: &Decay, background: &BackgroundSpec) -> Option<(&'static str, String)> {
+        let dense = "does not apply to dense_ids: every id of the space is there, reported or not";
+        let is_dense = matches!(background, BackgroundSpec::Dense { .. });
+        match self {
+            Self::Time(_) if is_dense => Some(("sample_ttl_time", dense.into())),
+            Self::Steps(_) if is_dense => Some(("sample_ttl_steps", dense.into())),
+            Self::Time(_) if decay.by_steps() => {
+                Some(("sample_ttl_time", "the pool ages by steps: set sample_ttl_steps".into()))
+            }
+            Self::Steps(_) if !decay.by_steps() => {
+                Some(("sample_ttl_steps", "the pool does not age by steps: set sample_ttl_time".into()))
+            }
+            Self::Time(time) if !(SAMPLE_TTL_MIN..=SAMPLE_TTL_MAX).contains(&time) => {
+                Some(("sample_ttl_time", format!("{time:?} is not between 1 s and 366 days")))
+            }
+            Self::Steps(steps) if !(1..=SAMPLE_TTL_STEPS_MAX).contains(&steps) => {
+                Some(("sample_ttl_steps", format!("{steps} is not in 1..=2^30")))
+            }
+            Self::Time(_) | Self::Steps(_) => None,
+        }
+    }
+}
+
 /// How priorities age (METHODS 2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decay {
@@ -183,6 +232,8 @@ pub struct PoolSpec {
     pub max_payload_bytes: u32,
     /// Share of rounds that get a uniform batch.
     pub control_fraction: f64,
+    /// How long a sample lives after its last report; `None`: for ever.
+    pub sample_ttl: Option<SampleTtl>,
     /// How mining is coupled to reporting; `None`: not at all.
     pub flow: Option<Flow>,
     /// When samples are set aside; `None`: never.
@@ -212,6 +263,7 @@ impl PoolSpec {
             serve_limits: ServeLimits::default(),
             max_payload_bytes: 0,
             control_fraction: 0.0,
+            sample_ttl: None,
             flow: None,
             quarantine: None,
             anchored: None,
@@ -338,6 +390,12 @@ impl PoolSpec {
             "control_fraction",
             format!("{} is not in 0..=1", self.control_fraction),
         );
+        if self.anchored.is_none()
+            && let Some((field, description)) =
+                self.sample_ttl.and_then(|ttl| ttl.fault(&self.decay, &self.background))
+        {
+            check(false, field, description);
+        }
         for (ok, field, description) in self.quarantine.iter().flat_map(QuarantineRule::checks) {
             check(ok, field, description);
         }
@@ -377,6 +435,7 @@ impl PoolSpec {
             (self.serve_limits != other.serve_limits, "serve_limits"),
             (self.max_payload_bytes != other.max_payload_bytes, "max_payload_bytes"),
             (self.control_fraction != other.control_fraction, "control_fraction"),
+            (self.sample_ttl != other.sample_ttl, "sample_ttl"),
             (self.flow != other.flow, "flow"),
             (self.quarantine != other.quarantine, "quarantine"),
         ];

@@ -80,6 +80,8 @@ counters! {
     floored,
     /// Removed on request.
     removed,
+    /// Removed because no report came for longer than they live.
+    expired,
     /// Mined batches.
     mined_batches,
     /// Served from the hard store.
@@ -165,6 +167,7 @@ impl CounterValues {
             clamped: totals.clamped,
             floored: totals.floored,
             removed: totals.removed,
+            expired: totals.expired,
             served_hard: totals.served_hard,
             served_background: totals.served_background,
             ..self

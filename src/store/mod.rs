@@ -119,6 +119,9 @@ pub struct ReportBatch {
     /// When a row sets its sample aside: `capacity` is the pool's, as in [`quarantine::SetAside::capacity`]. `None`: no row does, and
     /// streaks are forgotten.
     pub quarantine: Option<QuarantineTerms>,
+    /// The oldest stamp that lives, serial arithmetic mod 2^32: what is older is removed first, and a batch whose own `stamp` is older is
+    /// `stale` as a whole. `None`: samples live for ever.
+    pub oldest_stamp: Option<u32>,
     /// Rows of the batch that are not in it, having no finite score.
     pub non_finite: u64,
     /// Rows of the batch that are not in it, being outside a dense id space.
@@ -403,8 +406,9 @@ pub trait Store: Quarantine + Send + Sync + 'static {
         let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
         self.serve(&Drawn::all(ids, Source::Hard), look).await
     }
-    /// Ends the leases that are over by `now_millis` (Unix); a report of a sample ends its lease as well.
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError>;
+    /// Ends the leases that are over by `now_millis` (Unix); a report of a sample ends its lease as well. Removes samples whose stamp is
+    /// before `oldest_stamp` (`None`: none), and with each its streak. A few loads where nothing is due.
+    async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError>;
     /// Ends leases before their time; how many there were.
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError>;
     /// When the leases of ids end; `None` for those that do not rest.

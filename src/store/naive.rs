@@ -225,6 +225,24 @@ impl NaiveStore {
         Stored { is_update, kept, in_background, evicted }
     }
 
+    fn is_dense_space(&self) -> bool {
+        matches!(self.spec.background, BackgroundSpec::Dense { .. })
+    }
+
+    /// Removes the samples of some partitions whose stamp is before a horizon.
+    fn remove_older(&self, state: &mut State, oldest_stamp: Option<u32>, of: impl Fn(u16) -> bool) {
+        let Some(oldest) = oldest_stamp.filter(|_| !self.is_dense_space()) else { return };
+        let stored: HashSet<u64> = state.hard.keys().chain(state.background.keys()).copied().collect();
+        for id in stored.into_iter().filter(|id| of(self.partition(*id))) {
+            let stamp = state.row(id).and_then(|row| row.stamp);
+            if stamp.is_some_and(|stamp| is_before(stamp, oldest)) {
+                self.take_out(state, id);
+                state.suspects.end_streak(id);
+                state.totals.expired += 1;
+            }
+        }
+    }
+
     /// Takes a sample out of hard store and background; whether it was there.
     pub(super) fn take_out(&self, state: &mut State, id: u64) -> bool {
         state.leases.remove(&id);
@@ -235,6 +253,11 @@ impl NaiveStore {
             && state.removed.insert(id);
         hard || background || dense
     }
+}
+
+/// Whether a stamp is before another, in serial arithmetic.
+fn is_before(stamp: u32, other: u32) -> bool {
+    (stamp.wrapping_sub(other) as i32) < 0
 }
 
 impl State {
@@ -259,6 +282,17 @@ impl Store for NaiveStore {
         let state = &mut *state;
         let mut counts = ApplyCounts::default();
         let (mut earlier, mut entered) = (HashSet::new(), HashSet::new());
+        // A partition that has no rows of a batch, or has applied it, does nothing.
+        let sender = batch.sender.filter(|sender| sender.sequence != 0);
+        let rows = batch.ids.iter().map(|id| self.partition(*id));
+        let at_work: HashSet<u16> = rows
+            .filter(|partition| sender.is_none_or(|sender| !state.applied.contains(&(*partition, sender))))
+            .collect();
+        self.remove_older(state, batch.oldest_stamp, |partition| at_work.contains(&partition));
+        let is_dead = batch
+            .oldest_stamp
+            .filter(|_| !self.is_dense_space())
+            .is_some_and(|oldest| is_before(batch.stamp, oldest));
         for (i, &id) in batch.ids.iter().enumerate() {
             // A partition without rows of a batch does not hear of it.
             let applied = batch.sender.filter(|sender| sender.sequence != 0);
@@ -268,6 +302,10 @@ impl Store for NaiveStore {
                     continue;
                 }
                 entered.insert(sender);
+            }
+            if is_dead {
+                counts.stale += 1;
+                continue;
             }
             let is_repeat = !earlier.insert(id);
             let verdict = self.judge(state, &batch, i, &mut counts);
@@ -477,8 +515,10 @@ impl Store for NaiveStore {
         Ok(served)
     }
 
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
-        self.state.lock().leases.retain(|_, end| *end > now_millis);
+    async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.leases.retain(|_, end| *end > now_millis);
+        self.remove_older(&mut state, oldest_stamp, |_| true);
         Ok(())
     }
 

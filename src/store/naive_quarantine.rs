@@ -56,6 +56,11 @@ impl Suspects {
         }
     }
 
+    /// A sample has expired: its streak ends, and whether it is trusted stays.
+    pub(super) fn end_streak(&mut self, id: u64) {
+        self.streaks.remove(&id);
+    }
+
     /// Forgets a sample that was removed; whether it was set aside.
     pub(super) fn forget(&mut self, id: u64) -> bool {
         self.streaks.remove(&id);

@@ -94,8 +94,8 @@ impl<W: Wrapped + 'static> Store for W {
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
         self.inner().scan(cursor, limit).await
     }
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
-        self.inner().expire(now_millis).await
+    async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError> {
+        self.inner().expire(now_millis, oldest_stamp).await
     }
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
         self.inner().release(ids).await

@@ -9,6 +9,7 @@ mod anchored;
 mod balance;
 mod bias;
 mod curriculum;
+mod expiry;
 mod flow;
 mod leases;
 mod mining;

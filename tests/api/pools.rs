@@ -2,7 +2,7 @@ use super::*;
 use common::TestServer;
 use hardneg::config::{Config, Limits};
 use pb::decay::HalfLife;
-use pb::pool_spec::Background;
+use pb::pool_spec::{Background, SampleTtl};
 use std::time::Duration;
 use tonic::Request;
 
@@ -147,6 +147,19 @@ async fn a_wrong_spec_names_its_field() {
         ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, 65_535), ..none() }),
         ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, u32::MAX), ..none() }),
         ("max_payload_bytes", pb::PoolSpec { max_payload_bytes: 4097, ..none() }),
+        (
+            "sample_ttl_time",
+            pb::PoolSpec { sample_ttl: Some(SampleTtl::SampleTtlTime(seconds(0))), ..none() },
+        ),
+        (
+            "sample_ttl_time",
+            pb::PoolSpec { sample_ttl: Some(SampleTtl::SampleTtlTime(seconds(-5))), ..none() },
+        ),
+        (
+            "sample_ttl_time",
+            pb::PoolSpec { sample_ttl: Some(SampleTtl::SampleTtlTime(seconds(400 * 86_400))), ..none() },
+        ),
+        ("sample_ttl_steps", pb::PoolSpec { sample_ttl: Some(SampleTtl::SampleTtlSteps(10)), ..none() }),
         (
             "default_policy.alpha",
             pb::PoolSpec {

@@ -34,7 +34,7 @@ pub struct Totals {
     pub removed: u64,
     /// Samples released from quarantine.
     pub released: u64,
-    /// Samples that no row reported for too long, and that were removed for it.
+    /// Samples of hard store or background that no row reported for too long, and that were removed for it.
     pub expired: u64,
     /// The latest stamp of a report, in serial arithmetic.
     pub latest_stamp: Option<u32>,

@@ -189,6 +189,7 @@ impl Snapshot {
             (&m::POOL_DUPLICATE_BATCHES, |p| p.stats.counters.duplicate_batches),
             (&m::POOL_EVICTED_SAMPLES, |p| p.stats.counters.evicted),
             (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
+            (&m::POOL_EXPIRED_SAMPLES, |p| p.stats.counters.expired),
             (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
             (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
             (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.store.quarantine.overflows),

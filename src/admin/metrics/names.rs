@@ -88,6 +88,7 @@ metrics! {
     POOL_EVICTED_SAMPLES Counter "hardneg_pool_evicted_samples_total" ["pool"]
         "Samples that harder ones pushed out of the hard store";
     POOL_REMOVED_SAMPLES Counter "hardneg_pool_removed_samples_total" ["pool"] "Samples removed on request: RemoveSamples, BlockSamples, ClearPool";
+    POOL_EXPIRED_SAMPLES Counter "hardneg_pool_expired_samples_total" ["pool"] "Samples removed because no report came for longer than sample_ttl";
     POOL_SET_ASIDE_SAMPLES Counter "hardneg_pool_set_aside_samples_total" ["pool"] "Samples set aside into quarantine";
     POOL_RELEASED_SAMPLES Counter "hardneg_pool_released_samples_total" ["pool"] "Samples released from quarantine";
     POOL_QUARANTINE_OVERFLOWS Counter "hardneg_pool_quarantine_overflows_total" ["pool"]

@@ -36,6 +36,7 @@ pub(super) fn decode_spec(
         (message.quarantine.is_some(), "quarantine", NO_USE),
         (message.flow.is_some(), "flow", NO_USE),
         (message.control_fraction != 0.0, "control_fraction", NO_USE),
+        (message.sample_ttl.is_some(), "sample_ttl", NO_USE),
     ];
     let bad: Vec<Violation> = useless
         .into_iter()

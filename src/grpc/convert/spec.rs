@@ -6,7 +6,7 @@ use super::{anchored, duration, duration_message, flow, policy, quarantine, vari
 use crate::pool::core::SpecChange;
 use crate::pool::error::PoolError;
 use crate::pool::spec::{
-    BackgroundRotation, DEFAULT_MAX_STEP_JUMP, Decay, IdKind, Limits, PoolSpec, ServeLimits,
+    BackgroundRotation, DEFAULT_MAX_STEP_JUMP, Decay, IdKind, Limits, PoolSpec, SampleTtl, ServeLimits,
 };
 use crate::proto::v1::{self as pb, decay::HalfLife, pool_spec::Background};
 use crate::store::key::{Hardness, HardnessFunction};
@@ -61,6 +61,7 @@ pub(in crate::grpc) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<
         serve_limits: decode_serve_limits(message.serve_limits)?,
         max_payload_bytes: message.max_payload_bytes,
         control_fraction: message.control_fraction,
+        sample_ttl: decode_ttl(message.sample_ttl)?,
         flow: flow::decode(message.flow)?,
         quarantine: message.quarantine.map(quarantine::decode),
         anchored,
@@ -94,6 +95,7 @@ pub(in crate::grpc) fn decode_change(
             "spec.score_update" => change.score_update = Some(decode_score_update(message.score_update)?),
             "spec.flow" => change.flow = Some(flow::decode(message.flow)?),
             "spec.control_fraction" => change.control_fraction = Some(message.control_fraction),
+            "spec.sample_ttl" => change.sample_ttl = Some(decode_ttl(message.sample_ttl)?),
             "spec.quarantine" => change.quarantine = Some(message.quarantine.map(quarantine::decode)),
             other => {
                 let shown: String = other.chars().take(80).collect();
@@ -101,8 +103,8 @@ pub(in crate::grpc) fn decode_change(
                     format!("update_mask.paths[{i}]"),
                     format!(
                         "`{}` cannot change in a live pool; spec.decay, spec.default_policy, spec.serve_limits, \
-                         spec.background_rotation, spec.score_update, spec.control_fraction, spec.flow and \
-                         spec.quarantine can",
+                         spec.background_rotation, spec.score_update, spec.control_fraction, spec.sample_ttl, \
+                         spec.flow and spec.quarantine can",
                         shown.escape_debug()
                     ),
                 ));
@@ -155,6 +157,23 @@ fn decode_decay(message: Option<pb::Decay>, otherwise: Decay) -> Result<Decay, P
             return Err(PoolError::invalid("pool.spec.decay.disabled", "is false: set a half-life instead"));
         }
     })
+}
+
+fn decode_ttl(message: Option<pb::pool_spec::SampleTtl>) -> Result<Option<SampleTtl>, PoolError> {
+    Ok(match message {
+        None => None,
+        Some(pb::pool_spec::SampleTtl::SampleTtlTime(time)) => {
+            Some(SampleTtl::Time(duration("pool.spec.sample_ttl_time", time)?))
+        }
+        Some(pb::pool_spec::SampleTtl::SampleTtlSteps(steps)) => Some(SampleTtl::Steps(steps)),
+    })
+}
+
+fn encode_ttl(ttl: SampleTtl) -> pb::pool_spec::SampleTtl {
+    match ttl {
+        SampleTtl::Time(time) => pb::pool_spec::SampleTtl::SampleTtlTime(duration_message(time)),
+        SampleTtl::Steps(steps) => pb::pool_spec::SampleTtl::SampleTtlSteps(steps),
+    }
 }
 
 fn decode_score_update(message: Option<pb::ScoreUpdate>) -> Result<ScoreUpdate, PoolError> {
@@ -235,6 +254,7 @@ pub(in crate::grpc) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
         }),
         max_payload_bytes: spec.max_payload_bytes,
         control_fraction: spec.control_fraction,
+        sample_ttl: spec.sample_ttl.map(encode_ttl),
         flow: spec.flow.as_ref().map(flow::encode),
         quarantine: spec.quarantine.map(quarantine::encode),
         kind: pb::PoolKind::Flat.into(),

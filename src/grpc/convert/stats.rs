@@ -36,6 +36,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         })),
         evicted: counters.evicted,
         removed: counters.removed,
+        expired: counters.expired,
         mined_batches: counters.mined_batches,
         served_hard: counters.served_hard,
         served_background: counters.served_background,

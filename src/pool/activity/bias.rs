@@ -90,6 +90,7 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn bias(&self) -> Result<BiasFigures, PoolError> {
+        self.expire().await?;
         let stored = stored::rows(self.store()).await?;
         self.bias_beside(&stored).await
     }

@@ -125,6 +125,8 @@ impl Pool {
     /// `Unavailable`.
     pub async fn tick(&self) -> Result<(), PoolError> {
         self.forget_old_rounds().await?;
+        // Also where nobody reports or reads: memory of the dead is given back.
+        self.expire().await?;
         let recorder = self.recorder();
         let counters = self.counters().await?;
         let level = self.level().await?;

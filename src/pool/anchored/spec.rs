@@ -103,6 +103,7 @@ impl AnchoredSpec {
             (spec.quarantine.is_some(), "quarantine"),
             (spec.flow.is_some(), "flow"),
             (spec.control_fraction != 0.0, "control_fraction"),
+            (spec.sample_ttl.is_some(), "sample_ttl"),
         ] {
             if used {
                 bad.push(Violation::new(format!("pool.spec.{field}"), NO_USE));

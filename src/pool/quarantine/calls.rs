@@ -76,6 +76,7 @@ impl Pool {
             let QuarantineRule { capacity, .. } = rule;
             let now_millis = pool.clock.now_millis();
             let decay_units = pool.clock.now().decay_units;
+            pool.expire().await?;
             Ok(pool.store.set_aside(&ids, SetAside { capacity, decay_units, now_millis }).await?)
         };
         executor::finish("setting aside", setting_aside).await

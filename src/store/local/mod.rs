@@ -165,7 +165,7 @@ impl Store for LocalStore {
             renew_after_rows: batch.renew_after_rows.map_or(u64::MAX, |rows| rows.div_ceil(partitions)),
             quarantine: batch.quarantine.map(of_partition),
             faults: RowFaults::default(),
-            oldest_stamp: None,
+            oldest_stamp: batch.oldest_stamp,
         };
         let layout = Layout::new(&batch, &self.spec);
         let rows = Arc::new(layout.columns);
@@ -243,12 +243,13 @@ impl Store for LocalStore {
         Ok(served)
     }
 
-    async fn expire(&self, now_millis: u64) -> Result<(), StoreError> {
-        // Most calls find nothing that is over, by one load a partition.
-        let expired = |number| self.views.has_expired(number, now_millis);
+    async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError> {
+        // Most calls find nothing that is over, by one load or two a partition. Dense ids live whether they are reported or not.
+        let is_dense = matches!(self.spec.background, BackgroundSpec::Dense { .. });
+        let oldest_stamp = oldest_stamp.filter(|_| !is_dense);
+        let expired = |number| self.views.has_expired(number, now_millis, oldest_stamp);
         if (0..self.cells.len()).any(expired) {
-            let change =
-                |number| expired(number).then_some(Change::Expire { now_millis, oldest_stamp: None });
+            let change = |number| expired(number).then_some(Change::Expire { now_millis, oldest_stamp });
             self.change((0..self.cells.len()).map(change).collect()).await;
         }
         Ok(())

@@ -44,10 +44,11 @@ enum Op {
         octaves: u16,
         attributes: Option<u32>,
         sequence: u64,
+        oldest_stamp: Option<u32>,
     },
     Remove(Vec<u64>),
     Serve(Vec<u64>, Option<u64>),
-    Expire(u64),
+    Expire(u64, Option<u32>),
     Release(Vec<u64>),
 }
 
@@ -60,18 +61,23 @@ fn ids() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(0u64..130, 0..20)
 }
 
+/// Half of the time samples live for ever.
+fn oldest_stamp() -> impl Strategy<Value = Option<u32>> {
+    proptest::option::of(0u32..20)
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let rows = proptest::collection::vec((0u64..120, score(100)), 0..60);
     prop_oneof![
-        4 => (rows, 0u8..3, 0u32..50, 0u16..400, proptest::option::of(0u32..5), 0u64..16).prop_map(
-            |(rows, update, stamp, octaves, attributes, sequence)| {
-                Op::Apply { rows, update, stamp, octaves, attributes, sequence }
+        4 => (rows, 0u8..3, 0u32..50, 0u16..400, proptest::option::of(0u32..5), 0u64..16, oldest_stamp()).prop_map(
+            |(rows, update, stamp, octaves, attributes, sequence, oldest_stamp)| {
+                Op::Apply { rows, update, stamp, octaves, attributes, sequence, oldest_stamp }
             }
         ),
         1 => ids().prop_map(Op::Remove),
         // Leases end at whole ticks, as those of the naive store do.
         3 => (ids(), proptest::option::of(1u64..40)).prop_map(|(ids, until)| Op::Serve(ids, until.map(|u| u * 16))),
-        1 => (0u64..640).prop_map(Op::Expire),
+        1 => ((0u64..640), oldest_stamp()).prop_map(|(now, oldest)| Op::Expire(now, oldest)),
         1 => ids().prop_map(Op::Release),
     ]
 }
@@ -88,7 +94,7 @@ proptest! {
             let mut octaves_now = 1u64 << 20;
             for op in ops {
                 match op {
-                    Op::Apply { rows, update, stamp, octaves, attributes, sequence } => {
+                    Op::Apply { rows, update, stamp, octaves, attributes, sequence, oldest_stamp } => {
                         octaves_now += u64::from(octaves);
                         let batch = ReportBatch {
                             ids: rows.iter().map(|r| r.0).collect(),
@@ -101,6 +107,7 @@ proptest! {
                             decay_units: octaves_now * UNITS_PER_OCTAVE as u64,
                             // Some are sent again, with other rows or without a number.
                             sender: Some(Sender { worker: 1, epoch: 2, sequence }),
+                            oldest_stamp,
                             ..ReportBatch::default()
                         };
                         let a = memory.apply(batch.clone()).await.unwrap();
@@ -121,9 +128,9 @@ proptest! {
                         assert_eq!(served, naive.serve(&drawn, mark).await.unwrap());
                         assert_eq!(memory.leases(&ids).await.unwrap(), naive.leases(&ids).await.unwrap());
                     }
-                    Op::Expire(now) => {
-                        memory.expire(now).await.unwrap();
-                        naive.expire(now).await.unwrap();
+                    Op::Expire(now, oldest_stamp) => {
+                        memory.expire(now, oldest_stamp).await.unwrap();
+                        naive.expire(now, oldest_stamp).await.unwrap();
                     }
                     Op::Release(ids) => {
                         assert_eq!(memory.release(&ids).await.unwrap(), naive.release(&ids).await.unwrap());
@@ -261,7 +268,7 @@ pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
                             ServeMark { count: true, max_serves: 4, lease_until: Some(round * 10 + 30) };
                         let source = if round % 2 == 0 { Source::Hard } else { Source::Background };
                         runtime.block_on(store.serve(&Drawn::all(&ids, source), mark)).unwrap();
-                        runtime.block_on(store.expire(round * 10)).unwrap();
+                        runtime.block_on(store.expire(round * 10, None)).unwrap();
                         runtime.block_on(store.census()).unwrap();
                         if round % 9 == 0 {
                             runtime.block_on(store.remove(&ids[..3])).unwrap();

@@ -12,7 +12,7 @@ from ._errors import POOL_RECREATED, FailedPrecondition, NotFound, Unavailable
 from ._flow import Flow, Span
 from ._handle import Handle
 from ._policy import MiningPolicy
-from ._pools import HalfLife, Off, PoolInfo, PoolStats
+from ._pools import HalfLife, Off, PoolInfo, PoolStats, Steps
 from ._proto import pool_pb2, pool_service_pb2
 from ._quarantine import Quarantine
 
@@ -70,12 +70,13 @@ class PoolAdmin(Handle):
         quarantine: Quarantine | Off | None = None,
         flow: Flow | Off | None = None,
         control_fraction: float | None = None,
+        sample_ttl: Span | Steps | Off | None = None,
         timeout: float | None = None,
     ) -> PoolInfo:
         """Changes a live pool; what is None stays as it is. A new half-life counts from now on.
 
         ``quarantine=hardneg.OFF`` sets no more samples aside (those that are stay so until released), and
-        ``flow=hardneg.OFF`` uncouples mining from reporting.
+        ``flow=hardneg.OFF`` uncouples mining from reporting; with ``sample_ttl=hardneg.OFF`` samples live for ever.
 
         Raises:
             Aborted: Somebody else changed the pool at the same time; call again.
@@ -101,6 +102,7 @@ class PoolAdmin(Handle):
             quarantine=quarantine,
             flow=flow,
             control_fraction=control_fraction,
+            sample_ttl=sample_ttl,
         )
         request = pool_service_pb2.UpdatePoolRequest(pool=pool)
         for part in _requests.LIVE_PARTS:
@@ -163,6 +165,10 @@ class PoolAdmin(Handle):
 
 def _differs(before: pool_pb2.PoolSpec, after: pool_pb2.PoolSpec, part: Any) -> bool:
     """Also where an empty message came or went."""
+    if part == "sample_ttl":
+        return before.WhichOneof(part) != after.WhichOneof(part) or any(
+            getattr(before, f"{part}_{unit}") != getattr(after, f"{part}_{unit}") for unit in ("time", "steps")
+        )
     scalar = part == "control_fraction"
     present = not scalar and before.HasField(part) != after.HasField(part)
     return bool(present or getattr(before, part) != getattr(after, part))

@@ -12,7 +12,7 @@ from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate
 from ._flow import Flow, Span
 from ._policy import MiningPolicy
 from ._pool import Pool
-from ._pools import HalfLife, PoolInfo
+from ._pools import HalfLife, PoolInfo, Steps
 from ._proto import pool_pb2, pool_service_pb2
 from ._quarantine import Quarantine
 from ._runs import Run
@@ -121,6 +121,7 @@ class Client:
         quarantine: Quarantine | None = None,
         flow: Flow | None = None,
         control_fraction: float | None = None,
+        sample_ttl: Span | Steps | None = None,
         timeout: float | None = None,
     ) -> Pool:
         """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one, and
@@ -155,6 +156,9 @@ class Client:
             quarantine: Sets samples aside that look mislabelled; default never.
             flow: Couples how much is mined to how much is reported; default not.
             control_fraction: Share of rounds that get a purely uniform batch, to compare with; default none.
+            sample_ttl: A sample that no row reported for so many seconds (or a timedelta, or `Steps` in a pool that ages by
+                steps) is removed; default never. Serving does not count: let it be longer than the time in which every
+                sample is reported once.
             timeout: Seconds; default the client's.
 
         Raises:
@@ -189,6 +193,7 @@ class Client:
             quarantine=quarantine,
             flow=flow,
             control_fraction=control_fraction,
+            sample_ttl=sample_ttl,
         )
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)

@@ -44,7 +44,7 @@ class _Off(Enum):
         return "hardneg.OFF"
 
 
-#: As the quarantine or the flow of `Pool.update`: none from now on.
+#: As the quarantine, the flow or the sample_ttl of `Pool.update`: none from now on.
 OFF = _Off.OFF
 #: What switches a part of a spec off.
 Off: TypeAlias = _Off
@@ -75,6 +75,30 @@ def half_life_from_proto(decay: pool_pb2.Decay) -> HalfLife:
     if kind == "half_life_steps":
         return Steps(decay.half_life_steps)
     return datetime.timedelta(microseconds=decay.half_life_time.ToMicroseconds())
+
+
+def sample_ttl_to_proto(sample_ttl: datetime.timedelta | float | Steps, spec: pool_pb2.PoolSpec) -> None:
+    """Writes a time to live into a spec."""
+    if isinstance(sample_ttl, Steps):
+        if sample_ttl.count != int(sample_ttl.count):
+            raise ValueError(f"sample_ttl must be a whole number of steps, not {sample_ttl.count!r}")
+        spec.sample_ttl_steps = int(sample_ttl.count)
+    elif isinstance(sample_ttl, datetime.timedelta):
+        spec.sample_ttl_time.FromTimedelta(sample_ttl)
+    elif isinstance(sample_ttl, (int, float)) and not isinstance(sample_ttl, bool):
+        spec.sample_ttl_time.FromNanoseconds(round(sample_ttl * 1e9))
+    else:
+        raise TypeError(f"sample_ttl must be a timedelta, seconds or Steps, not {sample_ttl!r}")
+
+
+def sample_ttl_from_proto(spec: pool_pb2.PoolSpec) -> datetime.timedelta | Steps | None:
+    """The time to live of a spec; None: for ever."""
+    kind = spec.WhichOneof("sample_ttl")
+    if kind is None:
+        return None
+    if kind == "sample_ttl_steps":
+        return Steps(spec.sample_ttl_steps)
+    return datetime.timedelta(microseconds=spec.sample_ttl_time.ToMicroseconds())
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,7 @@ class PoolStats:
     duplicate_batches: int
     evicted: int
     removed: int
+    expired: int
     mined_batches: int
     served_hard: int
     served_background: int
@@ -204,6 +229,7 @@ class PoolInfo:
         quarantine: When samples are set aside; None: never.
         flow: How much is mined for each reported sample; None: uncoupled.
         control_fraction: Share of rounds that get a uniform batch.
+        sample_ttl: How long a sample lives that is not reported; None: for ever.
         lease: How long a served sample rests; None: it does not.
         run: The current training run; None where the pool does not age by steps, and before its first report.
     """
@@ -234,6 +260,7 @@ class PoolInfo:
     quarantine: Quarantine | None
     flow: Flow | None
     control_fraction: float
+    sample_ttl: datetime.timedelta | Steps | None
     lease: datetime.timedelta | None
     run: Run | None
 
@@ -273,6 +300,7 @@ class PoolInfo:
             quarantine=Quarantine.from_proto(spec.quarantine) if spec.HasField("quarantine") else None,
             flow=Flow.from_proto(spec.flow) if spec.HasField("flow") else None,
             control_fraction=spec.control_fraction,
+            sample_ttl=sample_ttl_from_proto(spec),
             lease=lease or None,
             run=Run.from_proto(message.run) if message.HasField("run") else None,
         )

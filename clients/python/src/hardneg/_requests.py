@@ -14,7 +14,7 @@ from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate, choose,
 from ._columns import IdsLike
 from ._flow import Flow, Span, span_to_proto
 from ._policy import MiningPolicy, Wait
-from ._pools import OFF, HalfLife, Off, half_life_to_proto
+from ._pools import OFF, HalfLife, Off, Steps, half_life_to_proto, sample_ttl_to_proto
 from ._proto import columns_pb2, mining_service_pb2, pool_pb2
 from ._quarantine import Quarantine
 from ._rounds import NegativeRatio, Round
@@ -118,6 +118,7 @@ def apply_live(
     quarantine: Quarantine | Off | None,
     flow: Flow | Off | None,
     control_fraction: float | None,
+    sample_ttl: Span | Steps | Off | None,
 ) -> None:
     """Writes the part of a spec that may change in a live pool; what is None stays as it is."""
     _check_positive(max_step_jump=max_step_jump, ema_weight=ema_weight, serve_penalty=serve_penalty)
@@ -152,6 +153,11 @@ def apply_live(
         spec.flow.CopyFrom(flow.to_proto())
     if control_fraction is not None:
         spec.control_fraction = control_fraction
+    if sample_ttl is OFF:
+        if spec.WhichOneof("sample_ttl") is not None:
+            spec.ClearField("sample_ttl")
+    elif sample_ttl is not None:
+        sample_ttl_to_proto(sample_ttl, spec)
 
 
 def lease_to_proto(lease: Span, message: Any) -> None:
@@ -173,6 +179,7 @@ LIVE_PARTS = (
     "quarantine",
     "flow",
     "control_fraction",
+    "sample_ttl",
 )
 
 

@@ -79,9 +79,10 @@ impl Partition {
             looked += 1;
             match self.latest_time(id) {
                 Some(latest) if latest < horizon => {
-                    self.take_out(id);
                     self.quarantine.streaks.end(id);
-                    self.totals.expired = self.totals.expired.saturating_add(1);
+                    // One that only witnesses knew is no sample that somebody could have drawn.
+                    let was_stored = self.take_out(id);
+                    self.totals.expired = self.totals.expired.saturating_add(was_stored.into());
                     sweep.removed = true;
                 }
                 Some(latest) => self.enter_expiry(latest, id),
@@ -186,6 +187,12 @@ impl Partition {
         });
         // A partition that was restored has no vacant slots.
         is_bounded && hard.into_iter().all(is_entered) && outside.all(is_entered)
+    }
+
+    /// Whether a horizon has come, and no report without one since.
+    #[must_use]
+    pub fn keeps_expiry(&self) -> bool {
+        self.expiry.is_some()
     }
 
     /// The stamp before which no sample is entered in the queue of a pool with a time to live: as long as the horizon is not after it,

@@ -528,9 +528,8 @@ impl Naive {
             latest.into_iter().filter(|(_, stamp)| *stamp < oldest).map(|(id, _)| id).collect();
         for id in &dead {
             self.suspects.end(*id);
-            self.take_out(*id);
+            self.totals.expired += u64::from(self.take_out(*id));
         }
-        self.totals.expired += dead.len() as u64;
         if !dead.is_empty() {
             self.end_removal();
         }

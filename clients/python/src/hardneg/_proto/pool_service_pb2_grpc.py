@@ -137,7 +137,7 @@ class PoolServiceServicer(object):
 
     def UpdatePool(self, request, context):
         """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
+        score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -387,7 +387,7 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
 
     UpdatePool: _PoolServiceUpdatePoolType
     """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-    score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
+    score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
     """
 
     DeletePool: _PoolServiceDeletePoolType
@@ -530,7 +530,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.UpdatePoolResponse, collections.abc.Awaitable[pool_service_pb2.UpdatePoolResponse]]:
         """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, flow, quarantine. INVALID_ARGUMENT for another path.
+        score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
         """
 
     @abc.abstractmethod

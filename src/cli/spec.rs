@@ -334,4 +334,20 @@ mod tests {
         assert_eq!(spec.default_policy.unwrap().alpha, Some(2.0));
         assert!(LiveArgs::default().apply(&mut pb::PoolSpec::default()).is_empty());
     }
+
+    #[test]
+    fn how_long_samples_live_is_given_in_time_or_steps_or_taken_back() {
+        let mut spec = pb::PoolSpec::default();
+        let mut apply = |args: LiveArgs| {
+            assert_eq!(args.apply(&mut spec), ["spec.sample_ttl"]);
+            spec.sample_ttl
+        };
+        let time = Some(Duration::from_secs(90));
+        let time = apply(LiveArgs { sample_ttl: time, ..Default::default() });
+        let seconds = prost_types::Duration { seconds: 90, nanos: 0 };
+        assert_eq!(time, Some(SampleTtl::SampleTtlTime(seconds)));
+        let steps = apply(LiveArgs { sample_ttl_steps: Some(5), ..Default::default() });
+        assert_eq!(steps, Some(SampleTtl::SampleTtlSteps(5)));
+        assert_eq!(apply(LiveArgs { no_sample_ttl: true, ..Default::default() }), None);
+    }
 }

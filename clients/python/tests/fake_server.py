@@ -167,6 +167,14 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             part = path.removeprefix("spec.")
             if part == "control_fraction":
                 pool.spec.control_fraction = request.pool.spec.control_fraction
+            elif part == "sample_ttl":
+                kind = request.pool.spec.WhichOneof(part)
+                pool.spec.ClearField("sample_ttl_time")
+                pool.spec.ClearField("sample_ttl_steps")
+                if kind == "sample_ttl_steps":
+                    pool.spec.sample_ttl_steps = request.pool.spec.sample_ttl_steps
+                elif kind == "sample_ttl_time":
+                    pool.spec.sample_ttl_time.CopyFrom(request.pool.spec.sample_ttl_time)
             elif request.pool.spec.HasField(part):
                 getattr(pool.spec, part).CopyFrom(getattr(request.pool.spec, part))
             else:

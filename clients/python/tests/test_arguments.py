@@ -340,6 +340,24 @@ def test_what_is_live_is_switched_on_and_off(server: FakeServer, client: hardneg
     assert pool.update(flow=hardneg.OFF).etag == info.etag
 
 
+def test_how_long_a_sample_lives_is_written_in_the_clock_of_the_pool(
+    server: FakeServer, client: hardneg.Client
+) -> None:
+    pool = client.create_pool("short", sample_ttl=1.5)
+    assert wire(server.pools["pools/short"].spec)["sample_ttl_time"] == "1.500s"
+    assert pool.info().sample_ttl == datetime.timedelta(seconds=1.5)
+    info = pool.update(sample_ttl=datetime.timedelta(hours=1))
+    assert info.sample_ttl == datetime.timedelta(hours=1)
+    assert pool.update(sample_ttl=3600).etag == info.etag
+    assert pool.update(sample_ttl=hardneg.OFF).sample_ttl is None
+    assert pool.update(sample_ttl=hardneg.Steps(7)).sample_ttl == hardneg.Steps(7)
+    assert client.create_pool("ever").info().sample_ttl is None
+    with pytest.raises(ValueError, match="whole number"):
+        client.create_pool("half", sample_ttl=hardneg.Steps(1.5))
+    with pytest.raises(TypeError, match="sample_ttl"):
+        client.create_pool("wrong", sample_ttl="1h")  # type: ignore[arg-type]
+
+
 def test_defaults_of_a_spec_stay_off(server: FakeServer, client: hardneg.Client) -> None:
     info = client.create_pool("plain").info()
     spec = server.pools["pools/plain"].spec

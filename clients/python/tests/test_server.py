@@ -384,3 +384,23 @@ def test_a_handle_means_one_pool(real: hardneg.Client, name: str) -> None:
     with pytest.raises(hardneg.FailedPrecondition, match="deleted and created again"):
         old.report([1], [1.0])
     assert real.pool(name).report([1], [1.0]).counts.inserted == 1
+
+
+def test_samples_that_are_not_reported_expire(real: hardneg.Client, name: str) -> None:
+    pool = real.create_pool(name, half_life=hardneg.Steps(100), sample_ttl=hardneg.Steps(5))
+    assert pool.info().sample_ttl == hardneg.Steps(5)
+    pool.report(range(40), np.ones(40), step=1)
+    pool.report(range(30, 50), np.ones(20), step=4)
+    pool.report([77], [1.0], step=7)
+    stats = pool.stats()
+    assert (stats.sizes.hard, stats.sizes.distinct, stats.expired) == (21, 21.0, 30)
+    assert set(ids_of(pool.mine(100))) == {*range(30, 50), 77}
+    assert pool.update(sample_ttl=hardneg.OFF).sample_ttl is None
+    pool.report([78], [1.0], step=1_000)
+    assert pool.stats().sizes.hard == 22
+    with pytest.raises(hardneg.InvalidArgument) as clock:
+        pool.update(sample_ttl=60.0)  # the pool ages by steps
+    assert clock.value.field == "pool.spec.sample_ttl_time"
+    with pytest.raises(hardneg.InvalidArgument) as dense:
+        real.create_pool(f"{name}-dense", dense_ids=10, sample_ttl=60)
+    assert dense.value.field == "pool.spec.sample_ttl_time"

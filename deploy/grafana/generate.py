@@ -241,7 +241,7 @@ INGEST = [
     ),
     lines(
         "Rows that do not count",
-        "Shares of scores: non-finite, out of range, stale, clamped, floored. Healthy: 0, a few stale ones if workers race.",
+        "Shares of scores: non-finite, out of range, stale, clamped, floored. Healthy: 0, few stale if workers race.",
         "percentunit",
         (
             'sum by (outcome) (rate(hardneg_pool_rows_total{instance=~"$instance", pool=~"$pool", '
@@ -428,7 +428,7 @@ POOLS = [
     ),
     lines(
         "Evictions and removals",
-        "Pushed out by harder ones, removed, or not reported for sample_ttl. Healthy: falling as the hardest are found.",
+        "Pushed out by harder ones, removed, or not reported for sample_ttl. Healthy: falling as losses settle.",
         "cps",
         (by_pool("hardneg_pool_evicted_samples_total"), "evicted {{pool}}"),
         (by_pool("hardneg_pool_removed_samples_total"), "removed {{pool}}"),

@@ -156,9 +156,9 @@ class Client:
             quarantine: Sets samples aside that look mislabelled; default never.
             flow: Couples how much is mined to how much is reported; default not.
             control_fraction: Share of rounds that get a purely uniform batch, to compare with; default none.
-            sample_ttl: A sample that no row reported for so many seconds (or a timedelta, or `Steps` in a pool that ages
-                by steps) is removed; default never. Serving does not count: let it be longer than the time in which every
-                sample is reported once.
+            sample_ttl: A sample that no row reported for so many seconds (or a timedelta, or `Steps` in a pool that
+                ages by steps) is removed; default never. Serving does not count: let it be longer than the time in
+                which every sample is reported once.
             timeout: Seconds; default the client's.
 
         Raises:

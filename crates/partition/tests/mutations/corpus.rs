@@ -298,7 +298,7 @@ fn expiring() -> Vec<u8> {
     told.remove(120..130);
     told.apply(Change::Expire { now_millis: 1, oldest_stamp: Some(1) });
     let stats = told.0.stats();
-    assert!(told.0.totals().expired > 50 && stats.witness > 20, "{stats:?}");
+    assert!(told.0.totals().expired > 0 && stats.witness > 20, "{stats:?}");
     told.image()
 }
 

@@ -50,7 +50,7 @@ fn main() {
 }
 
 /// A pool with strata of falling size, groups of eight, and scores like losses.
-fn filled(runtime: &Runtime, registry: &Registry, strata: u32) -> Arc<Pool> {
+fn filled(runtime: &Runtime, registry: &Arc<Registry>, strata: u32) -> Arc<Pool> {
     let spec = PoolSpec { capacity: ENTRIES, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
     let (pool, _) = runtime.block_on(registry.create(&format!("strata-{strata}"), spec)).expect("created");
     let mut rng = SmallRng::seed_from_u64(1);

@@ -64,6 +64,10 @@ pub async fn run(
     let config = Arc::new(config);
     let limits = &config.limits;
     let registry = Registry::new(engine(config.store), pool_limits(&config), TimeSource::monotonic());
+    let attached = registry.attach_all().await.context("cannot attach the pools of the store")?;
+    if attached > 0 {
+        tracing::info!(pools = attached, "pools attached");
+    }
     let drain = CancellationToken::new();
     let meter = Arc::new(Meter::new(methods()?));
     let connections = Places::new(limits.max_connections);

@@ -101,7 +101,7 @@ impl PoolService for Pools {
     ) -> Result<Response<pb::DeletePoolResponse>, Status> {
         let request = request.into_inner();
         let id = pool_id("name", &request.name)?;
-        self.registry.delete(id, request.pool_uid, &request.etag, request.allow_missing)?;
+        self.registry.delete(id, request.pool_uid, &request.etag, request.allow_missing).await?;
         Ok(Response::new(pb::DeletePoolResponse {}))
     }
 

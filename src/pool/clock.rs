@@ -256,6 +256,12 @@ impl Clock {
         }
     }
 
+    /// As [`Self::landmarks`], of a clock that ages like `decay` from now on.
+    #[must_use]
+    pub fn landmarks_under(&self, decay: Decay) -> Landmarks {
+        Landmarks { units_per_age: decay.units_per_age(), ..self.landmarks() }
+    }
+
     /// A clock that goes on from landmarks. The time that has gone by since they were saved counts, and if the wall clock has been
     /// set back meanwhile the clock stands where it was: nothing is younger than it was. `None`: they cannot have been saved of a
     /// pool that ages like this.
@@ -368,6 +374,17 @@ impl Clock {
         let now = if by_steps { state.runs.tick().unwrap_or(0) as f64 } else { seconds(&self.time) };
         state.units_at_anchor = state.units(now);
         state.anchor = now;
+        state.decay = decay;
+    }
+
+    /// Takes the slope over from who changed it, as it saved its clock then: D by wall time is the same for both from now on.
+    pub fn follow(&self, decay: Decay, landmarks: &Landmarks) {
+        if decay.by_steps() {
+            return self.set_decay(decay);
+        }
+        let mut state = self.state.lock();
+        state.units_at_anchor = landmarks.decay_units;
+        state.anchor = Duration::from_millis(landmarks.unix_millis).as_secs_f64();
         state.decay = decay;
     }
 

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::activity::{Recorder, Workers};
-use super::anchored::{Anchored, spec::flat_store};
+use super::anchored::Anchored;
 use super::batch::PoolSizes;
-use super::clock::{Clock, TimeSource};
+use super::clock::{Clock, Landmarks};
 use super::error::PoolError;
 use super::executor;
 use super::filtered::FilterTotals;
@@ -18,16 +18,19 @@ use super::flow::{Flow, RateLimiter, Sums};
 use super::house::House;
 use super::policy::PolicyOverrides;
 use super::quarantine::{QuarantineRule, RunningQuantile};
+use super::record::Record;
 use super::report::Ids;
 use super::resends::UnderWay;
 use super::runs::RunState;
 use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, SampleTtl, ServeLimits};
 use super::stats::{CounterValues, Counters, PoolStats};
 use super::weight_warnings::WeightWarnings;
-use crate::store::{Engine, ScoreUpdate, Store, Totals};
+use crate::store::engine::PoolHandle;
+use crate::store::{ScoreUpdate, Store, Totals};
 
 /// Longest string key, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+
 /// What may change in a live pool; `None` keeps what there is.
 #[derive(Clone, Debug, Default)]
 pub struct SpecChange {
@@ -58,6 +61,8 @@ pub struct Pool {
     pub(super) create_time: SystemTime,
     /// With the revision that the etag shows.
     pub(super) spec: RwLock<(Arc<PoolSpec>, u64)>,
+    /// Serialises changes of the spec.
+    pub(super) updating: tokio::sync::Mutex<()>,
     pub(super) clock: Clock,
     /// Of an anchored pool: its background.
     pub(super) store: Arc<dyn Store>,
@@ -82,33 +87,25 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// An empty pool; `spec` has been validated.
-    pub(super) async fn open(
-        id: &str,
+    /// The pool of a handle: `spec` and `create_time` are those of its record, and `clock` goes by it.
+    pub(super) fn new(
+        handle: PoolHandle,
         spec: PoolSpec,
+        create_time: SystemTime,
+        clock: Clock,
         limits: &Limits,
-        engine: &dyn Engine,
-        time: TimeSource,
         house: Arc<House>,
-    ) -> Result<Arc<Self>, PoolError> {
-        let uid = rand::random::<u64>() | 1;
-        let store = engine.open(&flat_store(&spec, uid, limits.max_workers_per_pool)).await?;
-        let anchored = match &spec.anchored {
-            None => None,
-            Some(of_anchors) => {
-                let of_store = of_anchors.store(&spec, limits.max_workers_per_pool);
-                Some(Anchored::new(engine.open_anchors(&of_store).await?))
-            }
-        };
-        Ok(Arc::new(Self {
-            id: id.to_owned(),
-            uid,
-            create_time: SystemTime::now(),
-            clock: Clock::new(spec.decay, time, limits.max_workers_per_pool),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: handle.record.name,
+            uid: handle.record.uid,
+            create_time,
+            clock,
             flow: RateLimiter::new(spec.flow),
-            spec: RwLock::new((Arc::new(spec), 1)),
-            store,
-            anchored,
+            spec: RwLock::new((Arc::new(spec), handle.record.revision)),
+            updating: tokio::sync::Mutex::default(),
+            store: handle.samples,
+            anchored: handle.anchors.map(Anchored::new),
             workers: Workers::new(limits.max_workers_per_pool),
             under_way: UnderWay::default(),
             house,
@@ -120,7 +117,7 @@ impl Pool {
             limits: limits.clone(),
             grown: Notify::new(),
             closed: CancellationToken::new(),
-        }))
+        })
     }
 
     /// The last part of its name.
@@ -145,6 +142,11 @@ impl Pool {
     #[must_use]
     pub fn spec(&self) -> Arc<PoolSpec> {
         self.spec.read().0.clone()
+    }
+
+    /// Counts its updates.
+    pub(super) fn revision(&self) -> u64 {
+        self.spec.read().1
     }
 
     /// Changes with every update.
@@ -201,33 +203,31 @@ impl Pool {
         Counters::add(&self.counters.rejected_batches, 1);
     }
 
-    /// Checks that an etag, unless empty, is the pool's.
-    pub(super) fn check_etag(&self, etag: &str) -> Result<(), PoolError> {
-        self.check_revision(etag, self.spec.read().1)
+    /// Checks that an etag, unless empty, is the pool's; its revision.
+    pub(super) fn check_etag(&self, etag: &str) -> Result<u64, PoolError> {
+        let revision = self.spec.read().1;
+        self.check_revision(etag, revision).map(|()| revision)
     }
 
     fn check_revision(&self, etag: &str, revision: u64) -> Result<(), PoolError> {
         if etag.is_empty() || etag == self.etag_of(revision) {
             return Ok(());
         }
-        Err(PoolError::Aborted(format!("pool `{}` changed: its etag is another", self.id)))
+        Err(PoolError::changed(&self.id))
     }
 
     fn etag_of(&self, revision: u64) -> String {
         format!("{:016x}-{revision}", self.uid)
     }
 
-    /// Changes the live spec, all of it or nothing.
-    pub(super) async fn update(
-        &self,
-        etag: &str,
-        change: SpecChange,
-        limits: &Limits,
-    ) -> Result<(), PoolError> {
-        let sums = self.sums().await?;
-        let mut guard = self.spec.write();
-        self.check_revision(etag, guard.1)?;
-        let mut spec = (*guard.0).clone();
+    /// The spec with a change, and the revision that it is a change of. Nothing is changed yet.
+    ///
+    /// # Errors
+    /// `Aborted` when `etag` is given and is not the pool's; `Invalid`.
+    pub(super) fn change(&self, etag: &str, change: SpecChange) -> Result<(PoolSpec, u64), PoolError> {
+        let (spec, revision) = self.spec.read().clone();
+        self.check_revision(etag, revision)?;
+        let mut spec = (*spec).clone();
         if let Some(decay) = change.decay {
             if decay.by_steps() != spec.decay.by_steps() {
                 return Err(PoolError::invalid(
@@ -261,16 +261,40 @@ impl Pool {
         if let Some(quarantine) = change.quarantine {
             spec.quarantine = quarantine;
         }
-        let violations = spec.violations(limits);
+        let violations = spec.violations(&self.limits);
         if !violations.is_empty() {
             return Err(PoolError::Invalid(violations));
         }
-        self.clock.set_decay(spec.decay);
+        Ok((spec, revision))
+    }
+
+    /// The record of the pool with this spec, from now on.
+    pub(super) fn record(&self, spec: PoolSpec) -> Record {
+        let clock = self.clock.landmarks_under(spec.decay);
+        Record { spec, create_time: self.create_time, clock }
+    }
+
+    /// Goes by a spec from now on. `changed_by`: the clock of the server that changed it, where another did.
+    ///
+    /// # Errors
+    /// `Unavailable`; nothing has changed then.
+    pub(super) async fn set_spec(
+        &self,
+        spec: PoolSpec,
+        revision: u64,
+        changed_by: Option<&Landmarks>,
+    ) -> Result<(), PoolError> {
+        let sums = self.sums().await?;
+        let mut guard = self.spec.write();
+        match changed_by {
+            Some(landmarks) => self.clock.follow(spec.decay, landmarks),
+            None => self.clock.set_decay(spec.decay),
+        }
         self.flow.set(spec.flow, sums);
         if spec.quarantine.is_none() {
             self.score_quantile.clear();
         }
-        *guard = (Arc::new(spec), guard.1 + 1);
+        *guard = (Arc::new(spec), revision);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::runs::RunError;
 use crate::store::StoreError;
+use crate::store::engine::EngineError;
 
 /// A request field at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,44 @@ impl PoolError {
     /// One wrong field.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, description)])
+    }
+}
+
+impl PoolError {
+    /// The pool of this name is not the one that was asked for.
+    pub(super) fn recreated(pool: &str, wanted: u64, present: u64) -> Self {
+        Self::FailedPrecondition {
+            reason: "POOL_RECREATED",
+            message: format!(
+                "pool `{pool}` has uid {present}, not {wanted}: it was deleted and created again"
+            ),
+        }
+    }
+
+    /// The pool's etag is another than the one that was asked for.
+    pub(super) fn changed(pool: &str) -> Self {
+        Self::Aborted(format!("pool `{pool}` changed: its etag is another"))
+    }
+}
+
+impl From<EngineError> for PoolError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Exists(record) => {
+                Self::Aborted(format!("pool `{}` was created by somebody else meanwhile", record.name))
+            }
+            EngineError::NotFound { name } => Self::NotFound(name),
+            EngineError::UidDiffers { name, wanted, present } => Self::recreated(&name, wanted, present),
+            EngineError::RevisionDiffers { name, .. } => Self::changed(&name),
+            EngineError::TooManyPools { max_pools } => Self::Exhausted {
+                what: format!("the server has its max_pools {max_pools} pools"),
+                limit: "max_pools",
+                retry_after: None,
+            },
+            // Names are shorter here, and a spec has bounds.
+            EngineError::Invalid(_) => Self::Internal("keeping a pool's record"),
+            EngineError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ mod tests {
     async fn a_batch_is_counted_that_was_being_served_when_its_caller_went_away() {
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
         let parked = (begun.clone(), go_on.clone());
-        let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
+        let engine = Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {
             Arc::new(Parked { inner, begun: parked.0.clone(), go_on: parked.1.clone() })
         }));
         let registry = Registry::new(engine, Limits::default(), TimeSource::Manual(Arc::default()));

@@ -18,6 +18,7 @@ mod ingest;
 mod mining;
 pub mod policy;
 pub mod quarantine;
+mod record;
 #[cfg(test)]
 mod recorded_tests;
 pub mod registry;

@@ -117,7 +117,7 @@ async fn mine(pool: Arc<Pool>, miner: u64) {
 async fn a_recorded_pool_replays_to_the_same_bytes_on_any_number_of_threads() {
     let limits = Limits::default();
     let (store, recording) = logged(flat_store(&spec(), 7, limits.max_workers_per_pool));
-    let engine = Arc::new(WrappingEngine(move |_| store.clone()));
+    let engine = Arc::new(WrappingEngine::new(move |_| store.clone()));
     let registry = Registry::new(engine, limits, TimeSource::monotonic());
     let pool = registry.create("p", spec()).await.unwrap().0;
     let mut users = tokio::task::JoinSet::new();

@@ -1,24 +1,37 @@
 //! The pools of a server, by name.
+//!
+//! The engine decides which pools there are: who creates, changes or deletes one does so there first, and here only if the engine agreed.
+//! So servers that share an engine agree. A pool that another server created is found by CreatePool, UpdatePool and DeletePool, and by a
+//! server that starts.
 
 use dashmap::DashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::admission::Occupancy;
-use super::clock::TimeSource;
+use super::anchored::spec::flat_store;
+use super::clock::{Clock, TimeSource};
 use super::core::{Pool, SpecChange};
 use super::error::PoolError;
+use super::executor;
 use super::house::House;
+use super::record::Record;
 use super::spec::{Limits, PoolSpec};
-use crate::store::Engine;
+use crate::store::engine::{Engine, EngineError, PoolHandle};
+use crate::store::record::{NewPool, PoolRecord, StoreSpecs};
 
 /// Longest pool id, bytes.
 pub const POOL_ID_MAX: usize = 63;
+/// Records read of the engine at a time.
+const RECORDS_PER_PAGE: usize = 256;
+/// How often a change is tried again that others came before.
+const ATTEMPTS: usize = 16;
 
 /// The pools of a server. Looked up once a request, never a score.
 pub struct Registry {
     pools: DashMap<String, Arc<Pool>>,
-    /// Serialises creation, so that two creators of one name agree, and `max_pools` holds.
-    creating: tokio::sync::Mutex<()>,
+    /// Serialises creation and deletion, so that what is here is what this server did with the engine last.
+    changing: tokio::sync::Mutex<()>,
     engine: Arc<dyn Engine>,
     limits: Limits,
     time: TimeSource,
@@ -26,18 +39,40 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// No pools yet.
+    /// No pools yet: [`Self::attach_all`] brings those that the engine has.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
         let house = Arc::new(House::new(&limits, &*engine));
         Arc::new(Self {
             pools: DashMap::new(),
-            creating: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::new(()),
             engine,
             limits,
             time,
             house,
         })
+    }
+
+    /// Attaches every pool that the engine has; how many there are. Called once, before the first request.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Internal` where a record cannot be read, which another version has written.
+    pub async fn attach_all(&self) -> Result<usize, PoolError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.engine.list(after.as_deref(), RECORDS_PER_PAGE).await?;
+            for record in &page.records {
+                // One that was deleted since it was listed is none.
+                if let Some(handle) = self.engine.attach(&record.name, None).await? {
+                    self.adopt(handle)?;
+                }
+            }
+            after = page.records.last().map(|record| record.name.clone());
+            if !page.has_more || after.is_none() {
+                return Ok(self.pools.len());
+            }
+        }
     }
 
     /// The limits that pools are held to.
@@ -50,33 +85,55 @@ impl Registry {
     ///
     /// # Errors
     /// `Invalid`, `AlreadyExists` with another spec, `Exhausted` over `max_pools` or without memory.
-    pub async fn create(&self, id: &str, spec: PoolSpec) -> Result<(Arc<Pool>, bool), PoolError> {
+    pub async fn create(self: &Arc<Self>, id: &str, spec: PoolSpec) -> Result<(Arc<Pool>, bool), PoolError> {
         check_pool_id("pool_id", id)?;
         let violations = spec.violations(&self.limits);
         if !violations.is_empty() {
             return Err(PoolError::Invalid(violations));
         }
-        let _one_at_a_time = self.creating.lock().await;
-        if let Some(existing) = self.lookup(id) {
-            return match existing.spec().difference(&spec) {
-                None => Ok((existing, false)),
-                Some(differs) => {
-                    Err(PoolError::AlreadyExists { pool: id.to_owned(), differs: format!("spec.{differs}") })
+        let (registry, id) = (self.clone(), id.to_owned());
+        executor::finish("creation of a pool", async move { registry.create_now(&id, spec).await }).await
+    }
+
+    async fn create_now(&self, id: &str, spec: PoolSpec) -> Result<(Arc<Pool>, bool), PoolError> {
+        let _one_at_a_time = self.changing.lock().await;
+        for _ in 0..ATTEMPTS {
+            if let Some(existing) = self.lookup_now(id).await? {
+                return match existing.spec().difference(&spec) {
+                    None => Ok((existing, false)),
+                    Some(differs) => {
+                        let differs = format!("spec.{differs}");
+                        Err(PoolError::AlreadyExists { pool: id.to_owned(), differs })
+                    }
+                };
+            }
+            let clock = Clock::new(spec.decay, self.time.clone(), self.limits.max_workers_per_pool);
+            let record =
+                Record { spec: spec.clone(), create_time: SystemTime::now(), clock: clock.landmarks() };
+            match self.engine.create(self.new_pool(id, &record)?, self.limits.max_pools).await {
+                Ok(handle) => {
+                    let create_time = record.create_time;
+                    let house = self.house.clone();
+                    let pool = Pool::new(handle, spec, create_time, clock, &self.limits, house);
+                    self.pools.insert(id.to_owned(), pool.clone());
+                    tracing::info!(pool = id, uid = pool.uid(), "pool created");
+                    return Ok((pool, true));
                 }
-            };
+                // Another server came first: it is looked up again, unless that has gone, too.
+                Err(EngineError::Exists(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        if self.pools.len() >= self.limits.max_pools {
-            return Err(PoolError::Exhausted {
-                what: format!("the server has its max_pools {} pools", self.limits.max_pools),
-                limit: "max_pools",
-                retry_after: None,
-            });
-        }
-        let pool =
-            Pool::open(id, spec, &self.limits, &*self.engine, self.time.clone(), self.house.clone()).await?;
-        self.pools.insert(id.to_owned(), pool.clone());
-        tracing::info!(pool = id, uid = pool.uid(), "pool created");
-        Ok((pool, true))
+        Err(PoolError::Aborted(format!("pool `{id}` is created and deleted by others at the same time")))
+    }
+
+    fn new_pool(&self, id: &str, record: &Record) -> Result<NewPool, PoolError> {
+        let uid = rand::random::<u64>() | 1;
+        let (spec, workers) = (&record.spec, self.limits.max_workers_per_pool);
+        let samples = flat_store(spec, uid, workers);
+        let anchors = spec.anchored.as_ref().map(|of_anchors| of_anchors.store(spec, workers));
+        let specs = StoreSpecs { samples, anchors };
+        Ok(NewPool { name: id.to_owned(), uid, specs, bytes: record.encode()? })
     }
 
     /// The pool of this id; with a `uid` other than 0 it must be that one.
@@ -116,20 +173,49 @@ impl Registry {
         self.house.admission.occupancy()
     }
 
-    /// Changes a live pool; with a `uid` other than 0 it must be that one.
+    /// Changes a live pool, all of it or nothing; with a `uid` other than 0 it must be that one.
     ///
     /// # Errors
     /// Those of [`Self::get`], `Aborted` when `etag` is given and is not the pool's, `Invalid`.
     pub async fn update(
+        self: &Arc<Self>,
+        id: &str,
+        uid: u64,
+        etag: &str,
+        change: SpecChange,
+    ) -> Result<Arc<Pool>, PoolError> {
+        let (registry, id, etag) = (self.clone(), id.to_owned(), etag.to_owned());
+        let update = async move { registry.update_now(&id, uid, &etag, change).await };
+        executor::finish("update of a pool", update).await
+    }
+
+    async fn update_now(
         &self,
         id: &str,
         uid: u64,
         etag: &str,
         change: SpecChange,
     ) -> Result<Arc<Pool>, PoolError> {
-        let pool = self.get(id, uid)?;
-        pool.update(etag, change, &self.limits).await?;
-        Ok(pool)
+        let pool = self.find(id, uid).await?;
+        for _ in 0..ATTEMPTS {
+            let updating = pool.updating.lock().await;
+            let (spec, revision) = pool.change(etag, change.clone())?;
+            let bytes = pool.record(spec.clone()).encode()?;
+            match self.engine.update(id, pool.uid(), revision, bytes).await {
+                Ok(PoolRecord { revision, .. }) => {
+                    pool.set_spec(spec, revision, None).await?;
+                    drop(updating);
+                    return Ok(pool);
+                }
+                // Another server changed it: the change is made of what there is now, unless the caller has an etag.
+                Err(EngineError::RevisionDiffers { .. }) => drop(updating),
+                Err(error) => return Err(self.gone(&pool, error)),
+            }
+            if !self.refresh(&pool).await? {
+                return Err(PoolError::NotFound(id.to_owned()));
+            }
+        }
+        Err(PoolError::changed(id))
     }
 
     /// Deletes a pool; with a `uid` other than 0 it must be that one.
@@ -137,27 +223,113 @@ impl Registry {
     /// # Errors
     /// `NotFound` unless `allow_missing`; `FailedPrecondition` when the pool was recreated; `Aborted` when `etag` is given and is not
     /// the pool's.
-    pub fn delete(&self, id: &str, uid: u64, etag: &str, allow_missing: bool) -> Result<(), PoolError> {
-        // Looked at and removed under one lock, so that no other pool of the name comes between.
-        let mut refused = None;
-        let removed = self.pools.remove_if(id, |_, pool| {
-            refused = check_uid(pool, uid).and_then(|()| pool.check_etag(etag)).err();
-            refused.is_none()
-        });
-        match (removed, refused) {
-            (Some((_, pool)), _) => {
-                pool.close();
-                tracing::info!(pool = id, uid = pool.uid(), "pool deleted");
-                Ok(())
-            }
-            (None, Some(error)) => Err(error),
-            (None, None) if allow_missing => Ok(()),
-            (None, None) => Err(PoolError::NotFound(id.to_owned())),
+    pub async fn delete(
+        self: &Arc<Self>,
+        id: &str,
+        uid: u64,
+        etag: &str,
+        allow_missing: bool,
+    ) -> Result<(), PoolError> {
+        let (registry, id, etag) = (self.clone(), id.to_owned(), etag.to_owned());
+        let deletion = async move { registry.delete_now(&id, uid, &etag).await };
+        match executor::finish("deletion of a pool", deletion).await {
+            Err(PoolError::NotFound(_)) if allow_missing => Ok(()),
+            outcome => outcome,
         }
+    }
+
+    async fn delete_now(&self, id: &str, uid: u64, etag: &str) -> Result<(), PoolError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let pool = self.find(id, uid).await?;
+        let revision = pool.check_etag(etag)?;
+        let revision = (!etag.is_empty()).then_some(revision);
+        if let Err(error) = self.engine.drop_pool(id, pool.uid(), revision).await {
+            if matches!(error, EngineError::RevisionDiffers { .. }) {
+                self.refresh(&pool).await?;
+            }
+            return Err(self.gone(&pool, error));
+        }
+        self.retire(&pool);
+        tracing::info!(pool = id, uid = pool.uid(), "pool deleted");
+        Ok(())
     }
 
     fn lookup(&self, id: &str) -> Option<Arc<Pool>> {
         self.pools.get(id).map(|entry| entry.value().clone())
+    }
+
+    /// As [`Self::get`], also of a pool that another server created.
+    async fn find(&self, id: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
+        if self.lookup(id).is_some() {
+            return self.get(id, uid);
+        }
+        match self.engine.attach(id, Some(uid).filter(|uid| *uid != 0)).await? {
+            Some(handle) => {
+                let pool = self.adopt(handle)?;
+                check_uid(&pool, uid)?;
+                Ok(pool)
+            }
+            None => Err(PoolError::NotFound(id.to_owned())),
+        }
+    }
+
+    /// The pool of this id that the engine has now, as it is there now.
+    async fn lookup_now(&self, id: &str) -> Result<Option<Arc<Pool>>, PoolError> {
+        if let Some(pool) = self.lookup(id)
+            && self.refresh(&pool).await?
+        {
+            return Ok(Some(pool));
+        }
+        match self.engine.attach(id, None).await? {
+            Some(handle) => self.adopt(handle).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes over what other servers changed of a pool; false where it is deleted.
+    async fn refresh(&self, pool: &Arc<Pool>) -> Result<bool, PoolError> {
+        let _one_at_a_time = pool.updating.lock().await;
+        match self.engine.attach(pool.id(), Some(pool.uid())).await {
+            Ok(Some(PoolHandle { record, .. })) => {
+                if record.revision != pool.revision() {
+                    let Record { spec, clock, .. } = Record::decode(&record.bytes)?;
+                    pool.set_spec(spec, record.revision, Some(&clock)).await?;
+                }
+                Ok(true)
+            }
+            Ok(None) | Err(EngineError::UidDiffers { .. }) => {
+                self.retire(pool);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The pool of a handle, which this server has from now on.
+    fn adopt(&self, handle: PoolHandle) -> Result<Arc<Pool>, PoolError> {
+        let Record { spec, create_time, clock } = Record::decode(&handle.record.bytes)?;
+        let workers = self.limits.max_workers_per_pool;
+        let clock = Clock::restore(spec.decay, self.time.clone(), workers, &clock)
+            .ok_or(PoolError::Internal("restoring a pool's clock"))?;
+        let pool = Pool::new(handle, spec, create_time, clock, &self.limits, self.house.clone());
+        // Two that find it at once have one pool.
+        let adopted = self.pools.entry(pool.id().to_owned()).or_insert(pool).value().clone();
+        tracing::info!(pool = adopted.id(), uid = adopted.uid(), "pool attached");
+        Ok(adopted)
+    }
+
+    /// Forgets a pool that the engine does not have any more.
+    fn retire(&self, pool: &Arc<Pool>) {
+        self.pools.remove_if(pool.id(), |_, other| other.uid() == pool.uid());
+        pool.close();
+    }
+
+    /// What an engine's refusal means for a pool that this server has.
+    fn gone(&self, pool: &Arc<Pool>, error: EngineError) -> PoolError {
+        if matches!(error, EngineError::NotFound { .. } | EngineError::UidDiffers { .. }) {
+            self.retire(pool);
+        }
+        error.into()
     }
 }
 
@@ -166,14 +338,7 @@ fn check_uid(pool: &Pool, uid: u64) -> Result<(), PoolError> {
     if uid == 0 || uid == pool.uid() {
         return Ok(());
     }
-    Err(PoolError::FailedPrecondition {
-        reason: "POOL_RECREATED",
-        message: format!(
-            "pool `{}` has uid {}, not {uid}: it was deleted and created again",
-            pool.id(),
-            pool.uid()
-        ),
-    })
+    Err(PoolError::recreated(pool.id(), uid, pool.uid()))
 }
 
 /// Checks a pool id: 1 to 63 of [a-z0-9_-], first a letter or digit.
@@ -198,3 +363,7 @@ pub fn check_pool_id(field: &str, id: &str) -> Result<(), PoolError> {
         ),
     ))
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use crate::pool::registry::Registry;
 use crate::pool::report::{Ids, Report};
 use crate::pool::spec::PoolSpec;
 use crate::store::Engine as _;
-use crate::store::naive::NaiveEngine;
+use crate::store::naive_engine::NaiveEngine;
 use crate::store::put_once::PutOnceLimits;
 
 const LIMITS: PutOnceLimits = PutOnceLimits { reply_bytes: 1 << 20, round_bytes: 1 << 20 };
@@ -18,7 +18,8 @@ const LIMITS: PutOnceLimits = PutOnceLimits { reply_bytes: 1 << 20, round_bytes:
 async fn pool() -> (Arc<AtomicU64>, Arc<Pool>) {
     let millis = Arc::new(AtomicU64::new(0));
     let limits = Limits::default();
-    let registry = Registry::new(Arc::new(NaiveEngine), limits.clone(), TimeSource::Manual(millis.clone()));
+    let registry =
+        Registry::new(Arc::new(NaiveEngine::default()), limits.clone(), TimeSource::Manual(millis.clone()));
     let pool =
         registry.create("p", PoolSpec { capacity: 1_000, ..PoolSpec::defaults(&limits) }).await.unwrap().0;
     let ids = Ids::U64((0..500).collect());
@@ -68,7 +69,7 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
 #[tokio::test]
 async fn of_two_servers_the_first_writer_wins() {
     let (_, pool) = pool().await;
-    let once = NaiveEngine.open_put_once(LIMITS);
+    let once = NaiveEngine::default().open_put_once(LIMITS);
     let [one, other] = [(); 2].map(|()| Arc::new(Replay::new(&Limits::default(), once.clone())));
     let (mine, theirs) = (batch_of(&pool).await, batch_of(&pool).await);
     assert_ne!(mine.ids, theirs.ids);
@@ -94,7 +95,7 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits
     let batch = batch_of(&pool).await;
     // Remembers nothing: the waiters are told by who mined.
     let forgetful = PutOnceLimits { reply_bytes: 0, ..LIMITS };
-    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine.open_put_once(forgetful)));
+    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine::default().open_put_once(forgetful)));
     let mined = Arc::new(AtomicUsize::new(0));
     let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
@@ -139,7 +140,7 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits
 async fn a_draw_whose_caller_goes_away_is_what_the_retry_gets() {
     let (_, pool) = pool().await;
     let (first, second) = (batch_of(&pool).await, batch_of(&pool).await);
-    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine.open_put_once(LIMITS)));
+    let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine::default().open_put_once(LIMITS)));
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
     let goes_away = {

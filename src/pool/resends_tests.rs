@@ -62,7 +62,7 @@ async fn parked(failures: u64, is_applied: bool) -> (Arc<Pool>, Arc<Semaphore>) 
 async fn parked_with(failures: u64, is_applied: bool, flow: Option<Flow>) -> (Arc<Pool>, Arc<Semaphore>) {
     let go_on = Arc::new(Semaphore::new(0));
     let permits = go_on.clone();
-    let engine = Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
+    let engine = Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {
         let failures = Arc::new(AtomicU64::new(failures));
         Arc::new(Parked { inner, go_on: permits.clone(), failures, is_applied })
     }));

@@ -9,14 +9,14 @@ use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
 use crate::pool::report::{Ids, Report};
 use crate::pool::spec::PoolSpec;
-use crate::store::naive::NaiveEngine;
+use crate::store::naive_engine::NaiveEngine;
 
 fn registry(limits: Limits) -> (Arc<AtomicU64>, Arc<Registry>) {
     let millis = Arc::new(AtomicU64::new(0));
-    (millis.clone(), Registry::new(Arc::new(NaiveEngine), limits, TimeSource::Manual(millis)))
+    (millis.clone(), Registry::new(Arc::new(NaiveEngine::default()), limits, TimeSource::Manual(millis)))
 }
 
-async fn pool(registry: &Registry, id: &str, rows: u64) -> Arc<Pool> {
+async fn pool(registry: &Arc<Registry>, id: &str, rows: u64) -> Arc<Pool> {
     let spec = PoolSpec { capacity: 10_000, ..PoolSpec::defaults(&Limits::default()) };
     let pool = registry.create(id, spec).await.unwrap().0;
     let report = Report {
@@ -98,7 +98,7 @@ async fn many_runs_and_a_deleted_pool_leave_nothing_behind() {
     }
     // A run that is in use is not the one to go.
     assert_eq!(pool.house.rounds.state.lock().pools[&pool.uid].runs.len(), RUNS_PER_POOL_MAX);
-    registry.delete("p", 0, "", false).unwrap();
+    registry.delete("p", 0, "", false).await.unwrap();
     assert_eq!(mine(&pool, "late", 0, 0).await, Err("NOT_FOUND"));
     let state = pool.house.rounds.state.lock();
     assert_eq!((state.bytes, state.kept.len(), state.pools.len()), (0, 0, 0));

@@ -1,5 +1,6 @@
 //! What a pool is: its spec, with every default and range.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::anchored::spec::AnchoredSpec;
@@ -8,6 +9,7 @@ use super::error::Violation;
 use super::flow::Flow;
 use super::policy::PolicyOverrides;
 use super::quarantine::QuarantineRule;
+use super::record::{BackgroundSpecDef, HardnessDef, ScoreUpdateDef};
 use crate::store::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
@@ -87,7 +89,7 @@ const PARTITION_SAMPLES_MAX: u64 = 1 << 20;
 const DEFAULT_SHARDS_MAX: u64 = 64;
 
 /// Integer or string ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum IdKind {
     /// Unsigned 64-bit integers.
     #[default]
@@ -145,7 +147,7 @@ impl SampleTtl {
 }
 
 /// How priorities age (METHODS 2).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Decay {
     /// By wall time.
     Time {
@@ -182,14 +184,14 @@ impl Decay {
 }
 
 /// When a new background generation replaces the serving one (DECISIONS 6).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackgroundRotation {
     /// Rows after which a new one starts to fill; `None`: never.
     pub after_reports: Option<u64>,
 }
 
 /// Limits on serving a sample again before it is reported again (METHODS 8).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServeLimits {
     /// Each serve multiplies the weight by this, down to 2^-8 in all; (0, 1].
     pub serve_penalty: f64,
@@ -206,11 +208,12 @@ impl Default for ServeLimits {
 }
 
 /// What a pool stores and how it ages, with every default filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolSpec {
     /// Samples in the hard store.
     pub capacity: u64,
     /// Where the background comes from.
+    #[serde(with = "BackgroundSpecDef")]
     pub background: BackgroundSpec,
     /// When it is renewed.
     pub rotation: BackgroundRotation,
@@ -219,10 +222,12 @@ pub struct PoolSpec {
     /// Integer or string ids.
     pub id_kind: IdKind,
     /// Score to weight.
+    #[serde(with = "HardnessDef")]
     pub hardness: Hardness,
     /// Ageing.
     pub decay: Decay,
     /// What a re-report does.
+    #[serde(with = "ScoreUpdateDef")]
     pub score_update: ScoreUpdate,
     /// Policy of requests that give none.
     pub default_policy: PolicyOverrides,

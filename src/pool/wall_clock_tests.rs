@@ -11,7 +11,7 @@ use super::clock::TimeSource;
 use super::registry::Registry;
 use super::report::{Ids, Report};
 use super::spec::{Limits, PoolSpec};
-use crate::store::naive::NaiveEngine;
+use crate::store::naive_engine::NaiveEngine;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Leases end to this, rounded up.
@@ -25,7 +25,7 @@ async fn neither_leases_nor_ages_follow_a_jump() {
     for then in [wall - HOUR, wall, wall + HOUR] {
         let begun = Instant::now();
         let time = TimeSource::Monotonic { start: begun, unix_millis: then.as_millis() as u64 };
-        let registry = Registry::new(Arc::new(NaiveEngine), Limits::default(), time.clone());
+        let registry = Registry::new(Arc::new(NaiveEngine::default()), Limits::default(), time.clone());
         let spec = PoolSpec::defaults(&Limits::default());
         let pool = registry.create("faces", spec).await.unwrap().0;
         let ids = || Ids::U64(vec![1, 2]);

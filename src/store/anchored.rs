@@ -16,7 +16,7 @@ use super::key::Hardness;
 use super::{ScoreUpdate, StoreError, share_of};
 
 /// What an anchor store must know of its pool. Validated by the pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AnchorStoreSpec {
     /// n: negatives kept of each anchor, 1 ..= 1,024.
     pub negatives_per_anchor: usize,

@@ -10,17 +10,21 @@
 pub mod anchored;
 #[cfg(test)]
 mod conformance;
+pub mod engine;
 pub mod layout;
 pub mod local;
 mod loop_ratio;
 #[cfg(test)]
 pub mod naive;
 #[cfg(test)]
+pub mod naive_engine;
+#[cfg(test)]
 mod naive_put_once;
 #[cfg(test)]
 mod naive_quarantine;
 pub mod put_once;
 pub mod quarantine;
+pub mod record;
 #[cfg(test)]
 pub(crate) mod recorded;
 mod select;
@@ -37,17 +41,16 @@ pub use hardneg_partition::{
     id_map, key, place,
 };
 
-use anchored::{AnchorStore, AnchorStoreSpec};
+pub use engine::Engine;
 use hash::{background_hash, placement_hash};
 use key::{Hardness, Key};
 use layout::partition_of;
 pub use loop_ratio::LoopRatio;
 use place::Place;
-use put_once::{PutOnce, PutOnceLimits};
 use quarantine::{Quarantine, QuarantineSizes, QuarantineTerms};
 
 /// What a store must know of its pool. Validated by the pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoreSpec {
     /// Samples kept in the hard store at least, over all partitions. 1 ..= 2^31.
     pub capacity: usize,
@@ -426,15 +429,4 @@ pub trait Store: Quarantine + Send + Sync + 'static {
     async fn totals(&self) -> Result<Totals, StoreError>;
     /// Sizes and costs.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
-}
-
-/// Opens the store of a new pool.
-#[async_trait]
-pub trait Engine: Send + Sync + 'static {
-    /// Makes an empty store.
-    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError>;
-    /// Makes an empty store of anchors.
-    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError>;
-    /// Opens what is remembered under names, of all pools.
-    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce>;
 }

@@ -7,39 +7,18 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::key::Key;
 use super::layout::partition_of;
-use super::naive_put_once::NaivePutOnce;
 use super::naive_quarantine::{Suspects, Verdict};
-use super::put_once::{PutOnce, PutOnceLimits};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
-    Engine, Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
+    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
     ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
 };
 
 /// Buckets of 1/8 octave.
 const BUCKET_BITS: u32 = 13;
-
-/// Makes [`NaiveStore`]s.
-pub struct NaiveEngine;
-
-#[async_trait]
-impl Engine for NaiveEngine {
-    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(NaiveStore::new(spec.clone())))
-    }
-
-    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
-        super::local::LocalEngine::new().open_anchors(spec).await
-    }
-
-    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
-        Arc::new(NaivePutOnce::new(limits))
-    }
-}
 
 /// A pool as maps; keys must not wrap, and the background has one generation.
 pub struct NaiveStore {

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
-use super::anchored::{AnchorStore, AnchorStoreSpec};
-use super::naive::NaiveEngine;
+use super::engine::{Engine, EngineError, PoolHandle};
+use super::naive_engine::NaiveEngine;
 use super::put_once::{PutOnce, PutOnceLimits};
 use super::quarantine::{
     BlockCounts, BlockedId, Found, Quarantine, Quarantined, ReleaseCounts, SetAside, SetAsideCounts,
 };
+use super::record::{NewPool, PoolRecord, RecordPage};
 use super::{
-    Address, Applied, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch, Row, ScanPage, Sender,
-    ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
+    Address, Applied, Census, Cursor, Drawn, Level, Place, ReportBatch, Row, ScanPage, Sender, ServeMark,
+    ServePenalty, Served, Store, StoreError, StoreStats, StratumCount, Totals,
 };
 
 /// What a test may change; what it leaves is the inner store's.
@@ -124,19 +126,51 @@ impl<W: Wrapped + 'static> Store for W {
 }
 
 /// Makes naive stores and wraps them.
-pub(crate) struct WrappingEngine<F>(pub(crate) F);
+pub(crate) struct WrappingEngine<F> {
+    inner: NaiveEngine,
+    wrap: F,
+}
+
+impl<F: Fn(Arc<dyn Store>) -> Arc<dyn Store>> WrappingEngine<F> {
+    /// An engine without pools.
+    pub(crate) fn new(wrap: F) -> Self {
+        Self { inner: NaiveEngine::default(), wrap }
+    }
+
+    fn wrapped(&self, handle: PoolHandle) -> PoolHandle {
+        PoolHandle { samples: (self.wrap)(handle.samples), ..handle }
+    }
+}
 
 #[async_trait]
 impl<F: Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static> Engine for WrappingEngine<F> {
-    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
-        Ok((self.0)(NaiveEngine.open(spec).await?))
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<RecordPage, EngineError> {
+        self.inner.list(after, limit).await
     }
 
-    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
-        NaiveEngine.open_anchors(spec).await
+    async fn create(&self, pool: NewPool, max_pools: usize) -> Result<PoolHandle, EngineError> {
+        Ok(self.wrapped(self.inner.create(pool, max_pools).await?))
+    }
+
+    async fn attach(&self, name: &str, uid: Option<u64>) -> Result<Option<PoolHandle>, EngineError> {
+        Ok(self.inner.attach(name, uid).await?.map(|handle| self.wrapped(handle)))
+    }
+
+    async fn update(
+        &self,
+        name: &str,
+        uid: u64,
+        revision: u64,
+        bytes: Bytes,
+    ) -> Result<PoolRecord, EngineError> {
+        self.inner.update(name, uid, revision, bytes).await
+    }
+
+    async fn drop_pool(&self, name: &str, uid: u64, revision: Option<u64>) -> Result<(), EngineError> {
+        self.inner.drop_pool(name, uid, revision).await
     }
 
     fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
-        NaiveEngine.open_put_once(limits)
+        self.inner.open_put_once(limits)
     }
 }

@@ -13,7 +13,7 @@ use crate::pool::policy::{PolicyOverrides, Strategy};
 use crate::pool::registry::Registry;
 use crate::pool::report::{Ids, Report, Sender};
 use crate::pool::spec::{Limits, PoolSpec};
-use crate::store::naive::NaiveEngine;
+use crate::store::naive_engine::NaiveEngine;
 
 fn report(worker: &str, ids: std::ops::Range<u64>, scale: f32) -> Report {
     Report {
@@ -32,7 +32,7 @@ fn spec() -> PoolSpec {
 async fn pool(spec: PoolSpec) -> (Arc<AtomicU64>, Arc<Pool>) {
     let millis = Arc::new(AtomicU64::new(0));
     let time = TimeSource::Manual(millis.clone());
-    let registry = Registry::new(Arc::new(NaiveEngine), Limits::default(), time);
+    let registry = Registry::new(Arc::new(NaiveEngine::default()), Limits::default(), time);
     (millis, registry.create("faces", spec).await.unwrap().0)
 }
 

@@ -29,7 +29,7 @@ pub(super) struct FakeStore {
 /// Makes such stores.
 pub(super) fn engine(handle: &Arc<Handle>) -> Arc<dyn Engine> {
     let handle = Arc::clone(handle);
-    Arc::new(WrappingEngine(move |inner| -> Arc<dyn Store> {
+    Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {
         Arc::new(FakeStore { inner, handle: handle.clone() })
     }))
 }

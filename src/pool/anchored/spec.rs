@@ -1,7 +1,10 @@
 //! What an anchored pool keeps of each anchor, with every default and range.
 
+use serde::{Deserialize, Serialize};
+
 use crate::pool::error::Violation;
 use crate::pool::policy::PolicyOverrides;
+use crate::pool::record::MarginsDef;
 use crate::pool::spec::{IdKind, Limits, PoolSpec, ServeLimits};
 use crate::store::StoreSpec;
 use crate::store::anchored::{AnchorStoreSpec, Margins};
@@ -31,7 +34,7 @@ const PARTITION_ANCHORS_MIN: u64 = 1 << 16;
 const HARDEST: usize = 1_024;
 
 /// What an anchored pool keeps of each anchor.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnchoredSpec {
     /// n.
     pub negatives_per_anchor: u32,
@@ -44,6 +47,7 @@ pub struct AnchoredSpec {
     /// Known positives and vetoes remembered of all anchors together.
     pub max_pairs: u64,
     /// Of requests that give none, and of what goes first when an anchor has too many.
+    #[serde(with = "MarginsDef")]
     pub margins: Margins,
     /// Integer or string anchors.
     pub anchor_id_kind: IdKind,

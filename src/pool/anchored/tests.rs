@@ -13,13 +13,13 @@ use crate::pool::registry::Registry;
 use crate::pool::report::{Ids, Report};
 use crate::pool::spec::{IdKind, Limits, PoolSpec};
 use crate::store::Engine;
-use crate::store::naive::NaiveEngine;
+use crate::store::naive_engine::NaiveEngine;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A pool of which `change` says what is not default, with one report.
 async fn pool_of(change: impl FnOnce(&mut PoolSpec), report: Report) -> Arc<Pool> {
-    pool_in(Arc::new(NaiveEngine), change, report).await
+    pool_in(Arc::new(NaiveEngine::default()), change, report).await
 }
 
 async fn pool_in(engine: Arc<dyn Engine>, change: impl FnOnce(&mut PoolSpec), report: Report) -> Arc<Pool> {

@@ -22,7 +22,7 @@ use crate::store::quarantine::QuarantineTerms;
 pub const CAPACITY_MAX: u64 = 1 << 20;
 
 /// When a sample is set aside.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct QuarantineRule {
     /// Above this quantile of the raw scores (below 1 - it where lower is harder). [0.5, 1).
     pub quantile: f64,

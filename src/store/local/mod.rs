@@ -2,6 +2,7 @@
 
 mod anchors;
 mod cells;
+mod engine;
 mod machine;
 mod put_once;
 mod quarantine;
@@ -16,51 +17,22 @@ use async_trait::async_trait;
 use hardneg_partition::{Change, Partition, PartitionSpec, QuarantineLimits, Reply, RowFaults, Terms};
 use std::sync::Arc;
 
-use super::anchored::{AnchorStore, AnchorStoreSpec};
 use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
-use super::put_once::{PutOnce, PutOnceLimits};
 use super::quarantine::{BLOCKED_MAX, QuarantineTerms, STREAKS_MAX, TRUSTED_MAX};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Engine, Level, Place, ReportBatch,
-    Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Level, Place, ReportBatch, Row,
+    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
     StratumCount, Totals, WORKERS_MAX, share_of,
 };
-use anchors::Anchors;
 use cells::Cells;
 pub use cells::Log;
+pub use engine::LocalEngine;
 use queue::each_of;
 use view::Views;
 
 /// Serves of ids that are stored nowhere, remembered over all partitions (DECISIONS 17).
 const UNSTORED_SERVES: usize = 65_536;
-
-/// Makes local stores.
-#[derive(Debug, Default)]
-pub struct LocalEngine;
-
-impl LocalEngine {
-    /// An engine.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
-
-#[async_trait]
-impl Engine for LocalEngine {
-    async fn open(&self, spec: &StoreSpec) -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(LocalStore::new(spec.clone())?))
-    }
-
-    async fn open_anchors(&self, spec: &AnchorStoreSpec) -> Result<Arc<dyn AnchorStore>, StoreError> {
-        Ok(Arc::new(Anchors::new(spec.clone())))
-    }
-
-    fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce> {
-        Arc::new(put_once::LocalPutOnce::new(limits))
-    }
-}
 
 /// One pool in memory.
 pub struct LocalStore {

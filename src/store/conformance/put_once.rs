@@ -1,6 +1,4 @@
-//! What every host must do alike: one suite, which runs on each engine.
-//!
-//! A host adds itself to [`engines`]; nothing else in here knows which there are.
+//! What is remembered under a name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::Engine;
-use super::local::LocalEngine;
-use super::naive::NaiveEngine;
-use super::put_once::{NAME_BYTES_MAX, PutOnce, PutOnceLimits, Space, Term};
-
-/// The engines, the plainest first: where two may differ, they are held against it.
-fn engines() -> [(&'static str, Box<dyn Engine>); 2] {
-    [("naive", Box::new(NaiveEngine)), ("local", Box::new(LocalEngine::new()))]
-}
+use super::engines;
+use crate::store::put_once::{NAME_BYTES_MAX, PutOnce, PutOnceLimits, Space, Term};
 
 fn put_onces(limits: PutOnceLimits) -> Vec<(&'static str, Arc<dyn PutOnce>)> {
     engines().into_iter().map(|(name, engine)| (name, engine.open_put_once(limits))).collect()
@@ -49,6 +40,17 @@ async fn the_first_writer_of_a_name_wins_until_its_time_is_over() {
         let long = vec![7; NAME_BYTES_MAX + 1];
         let refused = once.put_once(Space::Replies, &long, Bytes::new(), term(0, 1)).await;
         assert!(refused.is_err(), "{engine}: a name is bounded");
+    }
+}
+
+#[tokio::test]
+async fn all_that_an_engine_hands_out_remember_the_same() {
+    for (name, engine) in engines() {
+        let first = engine.open_put_once(LIMITS);
+        first.put_once(Space::Rounds, b"a", "first".into(), term(0, 10)).await.unwrap();
+        let second = engine.open_put_once(PutOnceLimits { reply_bytes: 0, round_bytes: 0 });
+        let read = second.put_once(Space::Rounds, b"a", "second".into(), term(0, 10)).await.unwrap();
+        assert_eq!(read, "first", "{name}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::pool::clock::{Clock, TimeSource};
 use crate::pool::flow::Flow;
 use crate::pool::policy::{PolicyOverrides, Window};
 use crate::pool::quarantine::QuarantineRule;
-use crate::pool::spec::{BackgroundRotation, Decay, IdKind, Limits, ServeLimits};
+use crate::pool::spec::{BackgroundRotation, Decay, IdKind, Limits, SampleTtl, ServeLimits};
 
 fn record(spec: PoolSpec) -> Record {
     let clock = Clock::new(spec.decay, TimeSource::monotonic(), 8).landmarks();
@@ -52,6 +52,7 @@ fn specs() -> [PoolSpec; 4] {
             min_reported: 5,
             max_wait: Duration::from_millis(7),
         }),
+        sample_ttl: Some(SampleTtl::Steps(70)),
         quarantine: Some(QuarantineRule::default()),
         anchored: None,
     };

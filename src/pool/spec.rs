@@ -99,7 +99,7 @@ pub enum IdKind {
 }
 
 /// How long a sample lives after its last report; then it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SampleTtl {
     /// Wall time, in pools that do not age by steps. Rounded up to a sixteenth of a second.
     Time(Duration),

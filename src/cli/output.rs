@@ -369,7 +369,7 @@ pub(super) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u6
 }
 
 /// The plain counters of a pool's figures.
-pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 26] {
+pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 27] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -392,6 +392,7 @@ pub(super) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 26]
         ("shortfalls", stats.shortfalls),
         ("proposals", stats.proposals),
         ("background_generations", stats.background_generations),
+        ("distinct_by_witness", stats.distinct_by_witness),
         ("leased", stats.leased),
         ("rounds", stats.rounds),
         ("round_replays", stats.round_replays),

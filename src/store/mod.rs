@@ -343,6 +343,8 @@ pub struct StoreStats {
     pub background: u64,
     /// N, or its estimate.
     pub distinct: f64,
+    /// N by the witnesses, which are never served; 0 in a dense id space, and where a store has none.
+    pub distinct_by_witness: u64,
     /// (|H| + |R outside H|/p)/N.
     pub loop_ratio: LoopRatio,
     /// Samples under a lease.

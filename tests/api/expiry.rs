@@ -49,6 +49,7 @@ async fn samples_that_are_not_reported_are_in_no_draw_and_no_count() {
     assert_eq!(living(&client).await, (51, 51.0, 0));
     report(&client, 7, 60..61).await.unwrap();
     assert_eq!(living(&client).await, (31, 31.0, 20));
+    assert_eq!(figures(&client, "p").await.distinct_by_witness, 31, "the witness holds all of so few");
     assert_eq!(places(&client, &[3, 19, 20, 49, 60]).await, [Nowhere, Nowhere, Hard, Hard, Hard]);
     let mined = client.mine(all).await.unwrap();
     let mut ids = integers(&mined.ids).to_vec();

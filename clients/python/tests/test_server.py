@@ -394,6 +394,7 @@ def test_samples_that_are_not_reported_expire(real: hardneg.Client, name: str) -
     pool.report([77], [1.0], step=7)
     stats = pool.stats()
     assert (stats.sizes.hard, stats.sizes.distinct, stats.expired) == (21, 21.0, 30)
+    assert stats.distinct_by_witness == 21
     assert set(ids_of(pool.mine(100))) == {*range(30, 50), 77}
     assert pool.update(sample_ttl=hardneg.OFF).sample_ttl is None
     pool.report([78], [1.0], step=1_000)

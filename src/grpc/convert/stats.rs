@@ -37,6 +37,7 @@ pub(in crate::grpc) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
         evicted: counters.evicted,
         removed: counters.removed,
         expired: counters.expired,
+        distinct_by_witness: stats.store.distinct_by_witness,
         mined_batches: counters.mined_batches,
         served_hard: counters.served_hard,
         served_background: counters.served_background,

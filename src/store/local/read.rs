@@ -221,6 +221,7 @@ impl LocalStore {
             stats.leased += of_partition.leased;
             stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
             stats.generations = stats.generations.max(of_partition.generations);
+            stats.distinct_by_witness = stats.distinct_by_witness.saturating_add(of_partition.distinct.0);
             removed += of_partition.removed;
             stats.totals.add(partition.totals());
             let quarantine = &mut stats.quarantine;

@@ -142,7 +142,8 @@ class PoolStats:
     `clamped` and `floored` are scores whose weights do not tell them apart: beyond 2^±4,096, and below 0 where hardness
     is POWER. `leased`, `quarantined`, `blocked` and `trusted` are samples now, `set_aside` and `released` so far;
     `rounds` were mined, `round_replays` answered from one mined before; `anchored` is None for a flat pool, `run` for
-    one that does not age by steps or has had no report.
+    one that does not age by steps or has had no report. `distinct_by_witness` is the number of ids by witnesses that
+    are never served: with a `sample_ttl` the background is not renewed while it is below 9/10 of `sizes.distinct`.
     """
 
     name: str
@@ -164,6 +165,7 @@ class PoolStats:
     memory_bytes: int
     run: Run | None
     background_generations: int
+    distinct_by_witness: int
     clamped: int
     floored: int
     leased: int

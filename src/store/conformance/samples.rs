@@ -46,7 +46,7 @@ async fn scanned(store: &dyn Store, limit: usize) -> BTreeMap<u64, Row> {
 }
 
 /// Whatever is read of a store at rest tells of the same samples.
-async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize) {
+async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize, may_evict: bool) {
     let rows = scanned(store, 7).await;
     let mut order: Vec<Row> = rows.values().copied().collect();
     order.sort_by(|a, b| b.place(false).unwrap().compare(&a.place(false).unwrap()));
@@ -123,7 +123,9 @@ async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize) {
     }
     let unknown = all.len();
     assert!(got[unknown].is_none() && leases[unknown].is_none() && attachments[unknown].is_none(), "{name}");
-    assert_eq!(census.leased, leases.iter().flatten().count() as u64, "{name}");
+    // A sample that was pushed out rests until its lease ends, in case it comes back.
+    let resting = leases.iter().flatten().count() as u64;
+    assert!(census.leased == resting || may_evict && census.leased > resting, "{name}: {resting}");
 
     // By order and by stratum.
     let ranks: Vec<u64> = (0..=order.len() as u64).collect();
@@ -171,7 +173,7 @@ async fn all_reads_agree_after_calls_of_all_kinds() {
                 store.remove(&ids(4)).await.unwrap();
                 if round % 8 == 7 {
                     store.expire(1_000 + round * 6, None).await.unwrap();
-                    check_reads_agree(name, &*store, partitions).await;
+                    check_reads_agree(name, &*store, partitions, capacity < 900).await;
                 }
             }
         }
@@ -201,6 +203,7 @@ async fn positions_grow_and_a_resend_does_nothing() {
 #[tokio::test]
 async fn serves_are_counted_up_to_their_limit_and_leases_end() {
     for (name, store) in stores(100, 2).await {
+        // Leases end at whole sixty-fourths of a second; these do.
         store.apply(report(vec![1, 2], vec![1.0, 2.0])).await.unwrap();
         let served = async |mark| {
             let served = store.serve(&hard(&[1, 1, 1, 9]), mark).await.unwrap();
@@ -208,14 +211,14 @@ async fn serves_are_counted_up_to_their_limit_and_leases_end() {
         };
         assert_eq!(served(serves(2, None)).await, [Some(1), Some(2), None, None], "{name}");
         store.apply(report(vec![1], vec![1.0])).await.unwrap();
-        assert_eq!(served(serves(9, Some(500))).await, [Some(1), None, None, None], "{name}: it rests");
-        assert_eq!(store.leases(&[1, 2]).await.unwrap(), [Some(500), None], "{name}");
-        store.expire(499, None).await.unwrap();
+        assert_eq!(served(serves(9, Some(512))).await, [Some(1), None, None, None], "{name}: it rests");
+        assert_eq!(store.leases(&[1, 2]).await.unwrap(), [Some(512), None], "{name}");
+        store.expire(511, None).await.unwrap();
         assert_eq!(served(serves(9, None)).await, [None; 4], "{name}: until its time");
-        store.expire(500, None).await.unwrap();
-        assert_eq!(served(serves(9, Some(900))).await[0], Some(2), "{name}");
+        store.expire(512, None).await.unwrap();
+        assert_eq!(served(serves(9, Some(912))).await[0], Some(2), "{name}");
         assert_eq!(store.release(&[1, 2]).await.unwrap(), 1, "{name}");
-        assert_eq!(served(serves(9, Some(900))).await[0], Some(3), "{name}");
+        assert_eq!(served(serves(9, Some(912))).await[0], Some(3), "{name}");
         store.apply(report(vec![1], vec![1.0])).await.unwrap();
         assert_eq!(store.leases(&[1]).await.unwrap(), [None], "{name}: a report ends a lease");
     }
@@ -235,6 +238,6 @@ async fn a_place_that_has_gone_is_none_and_no_error() {
         assert_eq!(store.remove(&(0..50).collect::<Vec<_>>()).await.unwrap().0, 50, "{name}");
         assert_eq!(store.fetch(&gone).await.unwrap(), [None, None], "{name}");
         assert_eq!(store.serve(&hard(&[0]), serves(9, None)).await.unwrap(), [None], "{name}");
-        check_reads_agree(name, &*store, 2).await;
+        check_reads_agree(name, &*store, 2, false).await;
     }
 }

@@ -291,12 +291,12 @@ impl Request<'_> {
             if let Some(probabilities) = &mut mined.inclusion_probabilities {
                 probabilities.push(pick.inclusion as f32);
             }
-            let at = pick.own.map(|at| draw.view.row.negatives.start + at);
+            let place = || pick.own.map(|at| draw.view.row.negatives.start + at);
             if let Some(labels) = &mut mined.labels {
-                labels.negatives.push(at.and_then(|at| rows.labels.get(at)).copied().unwrap_or(0));
+                labels.negatives.push(place().and_then(|at| rows.labels.get(at)).copied().unwrap_or(0));
             }
             if let Some(names) = &mut mined.names {
-                names.push(at.and_then(|at| rows.names.get(at)).cloned().unwrap_or_default());
+                names.push(place().and_then(|at| rows.names.get(at)).cloned().unwrap_or_default());
             }
         }
         mined.offsets.push(mined.ids.len() as u32);

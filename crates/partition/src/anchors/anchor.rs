@@ -58,6 +58,12 @@ impl Anchor {
         &self.negatives
     }
 
+    /// Whether it has anything beside its negatives, its label and the positive score that reports told.
+    #[inline]
+    pub(crate) fn has_side(&self) -> bool {
+        self.side.is_some()
+    }
+
     /// One a negative, or empty.
     pub(crate) fn groups(&self) -> &[u64] {
         self.side.as_ref().map_or(&[], |side| &side.groups)

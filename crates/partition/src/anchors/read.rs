@@ -115,28 +115,35 @@ impl AnchorPartition {
 
     fn row_of(&self, anchor: &Anchor, out: &mut AnchorRows) -> AnchorRow {
         let start = out.negatives.len();
-        append(&mut out.groups, anchor.groups(), start);
-        append(&mut out.labels, anchor.labels(), start);
+        if anchor.has_side() {
+            append(&mut out.groups, anchor.groups(), start);
+            append(&mut out.labels, anchor.labels(), start);
+        }
         out.negatives.extend_from_slice(anchor.negatives());
         if self.spec.named {
             // Every negative has one while its anchor has it.
             let name = |negative: &Negative| self.names.get(negative.id).cloned().unwrap_or_default();
             out.names.extend(anchor.negatives().iter().map(name));
         }
-        let mut listed = |why| {
-            let from = out.not_negative.len();
-            out.not_negative.extend_from_slice(anchor.not_negative(why));
-            from..out.not_negative.len()
-        };
-        let (positives, vetoes) = (listed(NotNegative::Positive), listed(NotNegative::Vetoed));
-        AnchorRow {
+        let mut row = AnchorRow {
             known: true,
-            positive: anchor.positive(self.spec.hardness.lower_is_harder),
+            positive: anchor.told.score,
             label: anchor.label,
             negatives: start..out.negatives.len(),
-            positives,
-            vetoes,
+            ..AnchorRow::UNKNOWN
+        };
+        // Most anchors have nothing more.
+        if anchor.has_side() {
+            let mut listed = |why| {
+                let from = out.not_negative.len();
+                out.not_negative.extend_from_slice(anchor.not_negative(why));
+                from..out.not_negative.len()
+            };
+            row.positives = listed(NotNegative::Positive);
+            row.vetoes = listed(NotNegative::Vetoed);
+            row.positive = anchor.positive(self.spec.hardness.lower_is_harder);
         }
+        row
     }
 
     /// Anchors.

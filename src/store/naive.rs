@@ -327,6 +327,9 @@ impl Store for NaiveStore {
         } else {
             (counts.non_finite, counts.out_of_range) = (batch.non_finite, batch.out_of_range);
             entered.extend(at_home.filter(|_| unusable > 0));
+            if unusable > 0 && batch.quarantine.is_none() {
+                self.forget_streaks(state, self.partition(home));
+            }
         }
         state.applied.extend(entered);
         let counted = ApplyCounts { duplicate: 0, ..counts };
@@ -341,7 +344,7 @@ impl Store for NaiveStore {
             evicted: counts.evicted,
             clamped: counts.clamped,
             floored: counts.floored,
-            latest_stamp: Some(batch.stamp),
+            latest_stamp: (counted.rows() > 0).then_some(batch.stamp),
             ..Totals::default()
         });
         state.position += 1;

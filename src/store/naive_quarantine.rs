@@ -80,6 +80,11 @@ impl Suspects {
 }
 
 impl NaiveStore {
+    /// Without a rule a partition forgets its streaks.
+    pub(super) fn forget_streaks(&self, state: &mut State, partition: u16) {
+        state.suspects.streaks.retain(|id, _| self.partition(*id) != partition);
+    }
+
     fn has_room(&self, state: &State, id: u64, capacity: u64) -> bool {
         let of_partition = |held: &&u64| self.partition(**held) == self.partition(id);
         let held = state.suspects.held.keys().filter(of_partition).count() as u64;
@@ -94,10 +99,10 @@ impl NaiveStore {
         i: usize,
         counts: &mut ApplyCounts,
     ) -> Verdict {
-        if batch.quarantine.is_none() {
-            state.suspects.streaks.clear();
-        }
         let id = batch.ids[i];
+        if batch.quarantine.is_none() {
+            self.forget_streaks(state, self.partition(id));
+        }
         if state.suspects.blocked.contains_key(&id) {
             counts.blocked += 1;
             return Verdict::Done;
@@ -277,7 +282,6 @@ impl Quarantine for NaiveStore {
             }
             if !self.has_room(state, id, how.capacity) {
                 counts.refused += 1;
-                state.suspects.overflows += 1;
                 continue;
             }
             let known = state.entry(id).cloned().map_or_else(Known::default, |entry| Known::of_entry(&entry));

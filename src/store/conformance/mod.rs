@@ -6,6 +6,7 @@
 
 mod pools;
 mod put_once;
+mod quarantine;
 mod samples;
 
 use std::sync::Arc;

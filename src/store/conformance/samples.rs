@@ -11,7 +11,10 @@ use crate::store::{
 };
 
 /// An empty store of each engine.
-async fn stores(capacity: usize, partitions: usize) -> Vec<(&'static str, std::sync::Arc<dyn Store>)> {
+pub(super) async fn stores(
+    capacity: usize,
+    partitions: usize,
+) -> Vec<(&'static str, std::sync::Arc<dyn Store>)> {
     let mut stores = Vec::new();
     for (name, engine) in engines() {
         let pool = flat("p", 1, samples(capacity, partitions));
@@ -20,15 +23,15 @@ async fn stores(capacity: usize, partitions: usize) -> Vec<(&'static str, std::s
     stores
 }
 
-fn report(ids: Vec<u64>, scores: Vec<f32>) -> ReportBatch {
+pub(super) fn report(ids: Vec<u64>, scores: Vec<f32>) -> ReportBatch {
     ReportBatch { ids, scores, decay_units: 1 << 40, stamp: 100, ..ReportBatch::default() }
 }
 
-fn serves(max_serves: u16, lease_until: Option<u64>) -> ServeMark {
+pub(super) fn serves(max_serves: u16, lease_until: Option<u64>) -> ServeMark {
     ServeMark { count: true, max_serves, lease_until }
 }
 
-fn hard(ids: &[u64]) -> Vec<Drawn> {
+pub(super) fn hard(ids: &[u64]) -> Vec<Drawn> {
     Drawn::all(ids, Source::Hard)
 }
 

@@ -242,13 +242,13 @@ impl From<Encoding> for pb::ColumnEncoding {
     }
 }
 
-/// Ids of a pool of this kind: a key may look like a number.
-/// Ids of a pool as they are typed: numbers, or keys where the pool has those.
+/// Ids as they are typed, of the kind that the pool has.
 pub(super) async fn ids_of_pool(client: &Client, pool: &PoolArg, words: Vec<String>) -> anyhow::Result<Ids> {
     let spec = client.get_pool(pool.reference()).await?.spec.unwrap_or_default();
     ids_of_kind(spec.id_kind(), words)
 }
 
+/// Ids of a pool of this kind: a key may look like a number.
 pub(super) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
     if kind == pb::IdKind::String {
         return Ok(Ids::Keys(words));

@@ -133,13 +133,33 @@ struct Book {
     begun: bool,
     reports_under_way: u64,
     mines_under_way: u64,
+    /// Calls under way that nothing was reserved for: before min_reported, and while there is no flow. What they bring may be in the sums
+    /// before they end.
+    free_reports: u64,
+    free_mines: u64,
 }
 
 impl Book {
+    /// Takes in what the partitions count now. As long as there are calls for which nothing was reserved, the balance stays at its bound
+    /// where their rows and samples would bring it over.
+    fn meet(&mut self, flow: Option<&Flow>, sums: Sums) {
+        self.sums = self.sums.later(sums);
+        let Some(flow) = flow else { return };
+        let over = self.balance(flow) - flow.error_buffer;
+        if self.free_reports > 0 && over > ROUNDING {
+            self.from.reported += (over / flow.mined_per_reported).ceil() as u64;
+        }
+        let under = -flow.error_buffer - self.balance(flow);
+        if self.free_mines > 0 && under > ROUNDING {
+            self.from.mined += under.ceil() as u64;
+        }
+    }
+
     fn balance(&self, flow: &Flow) -> f64 {
-        let reported = self.sums.reported.saturating_sub(self.from.reported);
-        let mined = self.sums.mined.saturating_sub(self.from.mined) + self.made_up;
-        self.carried + reported as f64 * flow.mined_per_reported - mined as f64
+        // With a sign: rows that count for nothing may be ahead of what was told last.
+        let reported = self.sums.reported as f64 - self.from.reported as f64;
+        let mined = self.sums.mined as f64 - self.from.mined as f64 + self.made_up as f64;
+        self.carried + reported * flow.mined_per_reported - mined
     }
 
     /// Mined samples that reports may still add, whatever becomes of those under way.
@@ -158,6 +178,13 @@ impl Book {
                 !self.begun || samples as f64 * flow.mined_per_reported <= self.room(flow) + ROUNDING
             }
             Side::Mine => self.begun && samples as f64 <= self.credit(flow) + ROUNDING,
+        }
+    }
+
+    fn free(&mut self, side: Side) -> &mut u64 {
+        match side {
+            Side::Report => &mut self.free_reports,
+            Side::Mine => &mut self.free_mines,
         }
     }
 
@@ -263,11 +290,16 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// So many rows were reported, or samples mined; the sums have them.
-    pub(super) fn settle(mut self, done: u64, sums: Sums) {
+    /// So many rows were reported, or samples mined; the sums have them. `None`: they cannot be had, and the next who ends tells them.
+    pub(super) fn settle(mut self, done: u64, sums: Option<Sums>) {
         self.done = done;
         self.missing = self.reserved.unwrap_or(done).saturating_sub(done);
-        self.sums = sums;
+        self.sums = sums.unwrap_or_default();
+    }
+
+    /// It failed: what it did all the same is in the sums.
+    pub(super) fn fail(mut self, sums: Option<Sums>) {
+        self.sums = sums.unwrap_or_default();
     }
 
     /// Samples that may pass.
@@ -280,10 +312,15 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
         let flow = state.flow;
-        state.book.sums = state.book.sums.later(self.sums);
+        state.book.meet(flow.as_ref(), self.sums);
         match (self.side, self.reserved) {
-            (Side::Report, None) => state.book.count_free(flow.as_ref(), self.done),
-            (Side::Mine, None) => {}
+            (side, None) => {
+                *state.book.free(side) -= 1;
+                // What was under way when the flow was changed counts from then on as all else does, within the bounds.
+                if side == Side::Report && state.changes == self.given_at {
+                    state.book.count_free(flow.as_ref(), self.done);
+                }
+            }
             (side, Some(reserved)) => {
                 *state.book.under_way(side) -= reserved;
                 let first = state.reports.front().map(|waiter| waiter.samples);
@@ -362,8 +399,9 @@ impl RateLimiter {
         if state.flow == flow {
             return;
         }
-        state.book.sums = state.book.sums.later(sums);
-        let balance = state.flow.map_or(0.0, |old| state.book.balance(&old));
+        let old = state.flow;
+        state.book.meet(old.as_ref(), sums);
+        let balance = old.map_or(0.0, |old| state.book.balance(&old));
         state.book.begun &= state.flow.is_some();
         // Whole, where all else is: a part of a sample could never be mined.
         state.book.carried =
@@ -378,8 +416,20 @@ impl RateLimiter {
     /// The balance at these sums; `None` without a flow.
     pub(super) fn balance(&self, sums: Sums) -> Option<f64> {
         let mut state = self.state.lock();
-        state.book.sums = state.book.sums.later(sums);
-        state.flow.map(|flow| state.book.balance(&flow))
+        let flow = state.flow;
+        state.book.meet(flow.as_ref(), sums);
+        state.pump();
+        flow.map(|flow| state.book.balance(&flow))
+    }
+
+    /// Leave for a call of a pool without a flow; it is known, in case the pool gets one meanwhile. `None`: it has got one.
+    pub(super) fn free(self: &Arc<Self>, side: Side) -> Option<Permit> {
+        let mut state = self.state.lock();
+        if state.flow.is_some() {
+            return None;
+        }
+        *state.book.free(side) += 1;
+        Some(self.permit(side, None, &state))
     }
 
     /// Leave to apply a report of so many rows.
@@ -469,6 +519,7 @@ impl RateLimiter {
                 Side::Mine => state.flow.is_none(),
             };
             if free {
+                *state.book.free(side) += 1;
                 return Ok(Ended::Permitted(self.permit(side, None, &state)));
             }
             if state.queue(side).is_empty() && state.admits(side, samples) {

@@ -127,7 +127,7 @@ proptest! {
         let first = world.call(Side::Report, 1);
         world.waiting.push((Side::Report, 1, first));
         world.poll();
-        world.working.pop().unwrap().2.settle(1, Sums { reported: 1, mined: 0 });
+        world.working.pop().unwrap().2.settle(1, Some(Sums { reported: 1, mined: 0 }));
         for (kind, samples, which) in steps {
             match kind {
                 0 | 1 => {
@@ -147,7 +147,7 @@ proptest! {
                             world.mined += done;
                         }
                     }
-                    permit.settle(done, world.sums());
+                    permit.settle(done, Some(world.sums()));
                 }
                 4 if !world.working.is_empty() => {
                     // It failed: nothing is counted.
@@ -184,6 +184,64 @@ fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bou
     assert_eq!(report(11), (true, 15.0), "ten beyond the hundredth");
     // Another that had passed before the beginning: counted as far as there is room.
     assert_eq!(report(1000), (true, 19.5), "13 x 1.5");
+}
+
+/// What the partitions count may be ahead of the calls that brought it: the balance keeps its bounds all the same.
+#[test]
+fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let told = || Told { waits: &counter, timeouts: &counter };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let place = || Ok(places.try_take().unwrap());
+    let flow = Flow { mined_per_reported: 1.0, error_buffer: 16.0, ..flow() };
+
+    // Eight first reports pass before anything is counted, and all of them are counted before the first ends.
+    let limiter = RateLimiter::new(Some(flow));
+    let pass =
+        || now(&mut Box::pin(limiter.report(20, later, (&closed, "p"), place, told()))).unwrap().unwrap();
+    let permits: Vec<Permit> = (0..8).map(|_| pass()).collect();
+    let sums = Sums { reported: 160, mined: 0 };
+    for permit in permits {
+        permit.settle(20, Some(sums));
+        assert_eq!(limiter.balance(sums), Some(16.0));
+    }
+    let sums = Sums { reported: 160, mined: 10 };
+    assert_eq!(limiter.balance(sums), Some(6.0), "from then on every sample counts");
+
+    // Calls are under way while the pool gets a flow.
+    let limiter = RateLimiter::new(None);
+    let (report, mine) = (limiter.free(Side::Report).unwrap(), limiter.free(Side::Mine).unwrap());
+    limiter.set(Some(flow), Sums { reported: 500, mined: 100 });
+    assert!(limiter.free(Side::Report).is_none());
+    assert_eq!(limiter.balance(Sums { reported: 1_500, mined: 100 }), Some(16.0));
+    let sums = Sums { reported: 1_500, mined: 9_000 };
+    assert_eq!(limiter.balance(sums), Some(-16.0));
+    report.settle(1_000, Some(sums));
+    mine.settle(8_900, Some(sums));
+    assert_eq!(limiter.balance(sums), Some(-16.0));
+    let state = limiter.state.lock();
+    assert_eq!((state.book.free_reports, state.book.free_mines), (0, 0));
+}
+
+/// A mine that failed after it had served somebody is in the sums, though nothing was told of it.
+#[test]
+fn what_a_failed_call_did_counts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let told = || Told { waits: &counter, timeouts: &counter };
+    let later = Instant::now() + Duration::from_secs(3600);
+    let place = || Ok(places.try_take().unwrap());
+    let limiter = begun(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }, 0);
+    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
+    now(&mut mine).unwrap().unwrap().0.fail(Some(Sums { reported: 0, mined: 10 }));
+    let mut next = Box::pin(limiter.mine(1, later, (&closed, "p"), place, told()));
+    assert!(now(&mut next).is_none(), "the credit is spent");
+    // Whoever looks at the balance lets those pass who now can.
+    limiter.balance(Sums { reported: 1, mined: 10 });
+    assert!(now(&mut next).is_some());
 }
 
 #[test]
@@ -233,7 +291,7 @@ fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
     let place = || Ok(places.try_take().unwrap());
     let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
     let mut sums = Sums { reported: 50, mined: 0 };
-    now(&mut mine).unwrap().unwrap().0.settle(0, sums);
+    now(&mut mine).unwrap().unwrap().0.settle(0, Some(sums));
     assert_eq!(limiter.balance(sums), Some(100.0), "nobody waits: nothing to make up for");
     let mut report = Box::pin(limiter.report(8, later, (&closed, "p"), place, told()));
     assert!(now(&mut report).is_none());
@@ -242,12 +300,12 @@ fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
         let permit = now(&mut mine).unwrap().unwrap().0;
         assert!(now(&mut report).is_none());
         sums.mined += served;
-        permit.settle(served, sums);
+        permit.settle(served, Some(sums));
         assert_eq!(limiter.balance(sums), Some(balance), "no more than the report needs");
     }
     let permit = now(&mut report).expect("there is room").unwrap();
     sums.reported += 8;
-    permit.settle(8, sums);
+    permit.settle(8, Some(sums));
     assert_eq!(limiter.balance(sums), Some(100.0));
 }
 
@@ -287,7 +345,7 @@ fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
     );
     assert!(now(&mut small).is_none(), "150 are under way");
     let sums = Sums { mined: 150, ..sums };
-    under_way.settle(150, sums);
+    under_way.settle(150, Some(sums));
     assert_eq!(limiter.balance(sums), Some(-10.0), "not 10 - 150");
     drop(small);
     let state = limiter.state.lock();

@@ -219,21 +219,21 @@ impl Pool {
             ranks,
         };
         let drawn = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await;
-        let (served, is_settled) = match &drawn {
-            Ok(batch) => (batch.ids.len() as u64, true),
-            // The pool had too few: that is all there is to mine.
-            Err(PoolError::FailedPrecondition { .. }) => (0, true),
-            Err(_) => (0, false),
-        };
-        if let Some(permit) = permit.filter(|_| is_settled) {
-            permit.settle(served, self.sums().await?);
+        if let Some(permit) = permit {
+            let sums = self.sums().await.ok();
+            match &drawn {
+                Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
+                // The pool had too few: that is all there is to mine.
+                Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
+                Err(_) => permit.fail(sums),
+            }
         }
         let mut batch = drawn?;
         batch.timed_out = timed_out;
         (batch.control, batch.warmup) = (control, warmup);
         batch.shortfall_count = (asked as usize).saturating_sub(batch.ids.len()) as u32;
         self.recorder.mines.record(begun.elapsed());
-        self.counters.count_mine(&batch);
+        self.counters.count_mine(&batch, request.dry_run);
         self.filtered.add(&batch.filtered);
         if !request.dry_run {
             self.recorder.served(&batch);
@@ -248,7 +248,12 @@ impl Pool {
         request: &MineRequest,
         called: tokio::time::Instant,
     ) -> Result<Option<(Permit, bool)>, PoolError> {
-        let Some(flow) = spec.flow.filter(|_| !request.dry_run) else { return Ok(None) };
+        if request.dry_run {
+            return Ok(None);
+        }
+        let Some(flow) = spec.flow else {
+            return Ok(self.flow.free(Side::Mine).map(|permit| (permit, false)));
+        };
         let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
         let told =
             Told { waits: &self.counters.flow_mine_waits, timeouts: &self.counters.flow_mine_timeouts };

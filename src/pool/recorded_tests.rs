@@ -99,16 +99,17 @@ async fn mine(pool: Arc<Pool>, miner: u64) {
             Err(error) => panic!("{error}"),
         }
         let ids = Ids::U64(random.ids(20));
-        match random.below(8) {
+        if miner == 3 && turn == 30 {
+            assert!(pool.clear().await.unwrap() > 0);
+        }
+        match random.below(7) {
             0 => _ = pool.remove(ids).await.unwrap(),
             1 => _ = pool.release_lease(ids).await.unwrap(),
             2 => _ = pool.set_aside(ids).await.unwrap(),
             3 => _ = pool.release_quarantined(Some(ids), turn % 2 == 0).await.unwrap(),
             4 => _ = pool.release_quarantined(None, false).await.unwrap(),
             5 => _ = pool.set_blocked(ids, Blocking::Block).await.unwrap(),
-            6 => _ = pool.set_blocked(ids, Blocking::Unblock).await.unwrap(),
-            _ if turn == 30 => _ = pool.clear().await.unwrap(),
-            _ => {}
+            _ => _ = pool.set_blocked(ids, Blocking::Unblock).await.unwrap(),
         }
     }
 }

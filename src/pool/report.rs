@@ -135,7 +135,8 @@ impl ReportCounts {
     /// Of a batch of `rows` that was applied: whether over half of the rows that could be stored at all were stale.
     #[must_use]
     pub fn applied_status(&self, rows: u64) -> AckStatus {
-        let storable = rows.saturating_sub(self.non_finite + self.out_of_range);
+        let others = self.non_finite + self.out_of_range + self.blocked + self.duplicate;
+        let storable = rows.saturating_sub(others + self.anchor_limit + self.not_negative);
         if 2 * self.stale > storable { AckStatus::Stale } else { AckStatus::Applied }
     }
 }

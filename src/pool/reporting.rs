@@ -68,7 +68,7 @@ impl Pool {
                 Turn::Resend(first) => {
                     if let Some(outcome) = first.outcome().await {
                         match outcome {
-                            Ok(_) => Counters::add(&self.counters.duplicate_batches, 1),
+                            Ok(_) => self.count_duplicate(report.ids.len() as u64),
                             Err(_) => self.count_rejected(),
                         }
                         return outcome;
@@ -97,15 +97,21 @@ impl Pool {
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
         let result = applying.instrument(spans::report(&self.id, rows)).await;
+        let sums = self.sums().await.ok();
         match &result {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());
-                if let Some(permit) = permit.filter(|_| ack.status != AckStatus::Duplicate) {
+                if let Some(permit) = permit {
                     // What a partition had applied before was counted then.
-                    permit.settle((rows as u64).saturating_sub(ack.counts.duplicate), self.sums().await?);
+                    permit.settle((rows as u64).saturating_sub(ack.counts.duplicate), sums);
                 }
             }
-            Err(_) => self.count_rejected(),
+            Err(_) => {
+                self.count_rejected();
+                if let Some(permit) = permit {
+                    permit.fail(sums);
+                }
+            }
         }
         result
     }
@@ -120,7 +126,7 @@ impl Pool {
     /// The permit of a report in a pool with a flow; none for a resend, which changes nothing.
     async fn admit(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
         let spec = self.spec();
-        let Some(flow) = spec.flow else { return Ok(None) };
+        let Some(flow) = spec.flow else { return Ok(self.flow.free(Side::Report)) };
         if self.has_applied(&report.sender).await? {
             return Ok(None);
         }
@@ -178,12 +184,12 @@ impl Pool {
         let sampled = self.under_quarantine(&spec, &mut batch);
         let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
         let counts = counts_of(&applied.counts);
-        Counters::add(&self.counters.duplicate, counts.duplicate);
         if counts.duplicate > 0 && counts.duplicate == rows {
-            Counters::add(&self.counters.duplicate_batches, 1);
+            self.count_duplicate(rows);
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
         admission.applied();
+        Counters::add(&self.counters.duplicate, counts.duplicate);
         if let Some(sampled) = sampled {
             self.score_quantile.learn(&sampled.less(applied.counts.duplicate));
         }
@@ -212,8 +218,7 @@ impl Pool {
 
     /// The error, unless the batch is a resend of one that was applied.
     async fn unless_applied(&self, sender: &Sender, error: PoolError) -> Result<(), PoolError> {
-        let may_be_resent = matches!(error, PoolError::Run(_));
-        if may_be_resent && self.has_applied(sender).await? { Ok(()) } else { Err(error) }
+        if self.has_applied(sender).await? { Ok(()) } else { Err(error) }
     }
 
     /// Whether some partition has applied a batch. One of sequence 0 never was.
@@ -224,9 +229,15 @@ impl Pool {
         Ok(self.store.has_applied(&sender.into()).await?)
     }
 
+    /// Counts a resend.
+    pub(super) fn count_duplicate(&self, rows: u64) {
+        Counters::add(&self.counters.duplicate_batches, 1);
+        Counters::add(&self.counters.duplicate, rows);
+    }
+
     /// The answer to a resend.
     async fn resent(&self, rows: u64) -> Result<Ack, PoolError> {
-        Counters::add(&self.counters.duplicate_batches, 1);
+        self.count_duplicate(rows);
         let floor = self.store.level().await?.floor;
         let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
         Ok(self.ack(AckStatus::Duplicate, counts, floor, self.clock.now()))

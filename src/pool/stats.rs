@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use super::anchored::AnchoredFigures;
-use super::batch::{MinedBatch, PoolSizes};
+use super::batch::{MinedBatch, PoolSizes, Source};
 use super::filtered::FilterCounts;
 use super::report::ReportCounts;
 use super::runs::RunState;
@@ -141,9 +141,15 @@ impl Counters {
         Self::add(&self.floored, applied.floored);
     }
 
-    /// Counts a mined batch.
-    pub fn count_mine(&self, batch: &MinedBatch) {
+    /// Counts a mined batch; a dry run serves nobody.
+    pub fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
         Self::add(&self.mined_batches, 1);
+        if !dry_run {
+            // By where they were drawn from. What partitions count is what each serve was owed to.
+            let hard = batch.count_from(Source::Hard) as u64;
+            Self::add(&self.served_hard, hard);
+            Self::add(&self.served_background, batch.ids.len() as u64 - hard);
+        }
         Self::add(&self.shortfalls, u64::from(batch.shortfall_count > 0));
         Self::add(&self.proposals, batch.proposals);
         Self::add(&self.control_batches, u64::from(batch.control));
@@ -168,8 +174,6 @@ impl CounterValues {
             floored: totals.floored,
             removed: totals.removed,
             expired: totals.expired,
-            served_hard: totals.served_hard,
-            served_background: totals.served_background,
             ..self
         }
     }

@@ -26,9 +26,9 @@ pub struct Totals {
     pub clamped: u64,
     /// Scores below [`crate::key::Hardness::floor_score`].
     pub floored: u64,
-    /// Samples served that were drawn from the hard store.
+    /// Samples served that owe it to the hard store ([`crate::Drawn::source`]).
     pub served_hard: u64,
-    /// Samples served that were drawn from the background.
+    /// Samples served that owe it to the background.
     pub served_background: u64,
     /// Samples removed: by removals, by blocking and by clearing.
     pub removed: u64,

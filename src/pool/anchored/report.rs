@@ -14,7 +14,6 @@ use crate::pool::reporting::group_numbers;
 use crate::pool::runs::Entry;
 use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
-use crate::pool::stats::Counters;
 use crate::store::anchored::{AnchorApplied, AnchorBatch};
 use crate::store::{self, ApplyCounts, BackgroundSpec, ReportBatch};
 
@@ -38,7 +37,7 @@ impl Pool {
         let (step, model_version) = (report.step, report.model_version);
         let columns = self.columns(&spec, report)?;
         let resent = || {
-            Counters::add(&self.counters.duplicate_batches, 1);
+            self.count_duplicate(rows);
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
             Ok(ack(AckStatus::Duplicate, counts))
         };
@@ -48,7 +47,7 @@ impl Pool {
         let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
         let (counts, applied) = self.apply_columns(anchored, &spec, columns, admission.moment).await?;
         if counts.duplicate > 0 && counts.duplicate == kept {
-            Counters::add(&self.counters.duplicate_batches, 1);
+            self.count_duplicate(counts.duplicate);
             debug_assert_eq!(counts.duplicate + unusable, rows);
             return Ok(ack(AckStatus::Duplicate, counts));
         }

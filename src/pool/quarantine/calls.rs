@@ -8,11 +8,12 @@ use crate::pool::error::PoolError;
 use crate::pool::executor;
 use crate::pool::report::Ids;
 use crate::store::quarantine::{
-    BLOCKED_MAX, BlockCounts, BlockedId, Quarantined, ReleaseCounts, SetAside, SetAsideCounts, TRUSTED_MAX,
+    BLOCKED_MAX, BlockCounts, BlockedId, Found, Quarantined, ReleaseCounts, SetAside, SetAsideCounts,
+    TRUSTED_MAX,
 };
 
 /// Samples released at a time where all are.
-const RELEASED_AT_A_TIME: usize = 1_024;
+const RELEASED_AT_A_TIME: usize = 65_536;
 
 /// A page of the quarantine.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +108,10 @@ impl Pool {
     ) -> Result<ReleaseCounts, PoolError> {
         if trust {
             let held = self.store.stats().await?.quarantine;
-            let more = ids.as_ref().map_or(held.set_aside, |ids| ids.len() as u64);
+            let more = match &ids {
+                Some(ids) => self.count(ids, |found| matches!(found, Found::SetAside(_))).await?,
+                None => held.set_aside,
+            };
             check_room("trusted", "trusted_samples", held.trusted, more, TRUSTED_MAX)?;
         }
         let mut sum = ReleaseCounts::default();
@@ -148,10 +152,19 @@ impl Pool {
                 return Ok(BlockCounts { blocked, ..BlockCounts::default() });
             }
             let held = pool.store.stats().await?.quarantine.blocked;
-            check_room("blocked", "blocked_samples", held, ids.len() as u64, BLOCKED_MAX)?;
+            let more = pool.count(&ids, |found| !matches!(found, Found::Blocked)).await?;
+            check_room("blocked", "blocked_samples", held, more, BLOCKED_MAX)?;
             Ok(pool.store.block(&ids, &names).await?)
         };
         executor::finish("blocking", blocking).await
+    }
+
+    /// How many of these ids, each once, are where `is` says.
+    async fn count(&self, ids: &[u64], is: impl Fn(&Found) -> bool) -> Result<u64, PoolError> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(self.store.find(&ids).await?.iter().filter(|found| is(found)).count() as u64)
     }
 
     /// Up to `limit` blocked ids over `after`, in order of id.

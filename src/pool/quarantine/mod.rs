@@ -28,7 +28,7 @@ pub struct QuarantineRule {
     pub quantile: f64,
     /// In so many rows in a row. 2 ..= 65,535.
     pub reports: u32,
-    /// Samples set aside at a time; a pool of several partitions may hold a few more. 1 ..= [`CAPACITY_MAX`].
+    /// Samples set aside at a time, over all partitions; each has room for its share s and 6 sqrt(s) more. 1 ..= [`CAPACITY_MAX`].
     pub capacity: u64,
 }
 

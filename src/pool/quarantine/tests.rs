@@ -157,7 +157,6 @@ impl Model {
             return [0, 1, 0];
         };
         if self.held.len() as u64 >= CAPACITY {
-            self.overflows += 1;
             return [0, 0, 1];
         }
         self.hold(id, (step, score, self.streaks.get(&id).map_or(0, |streak| streak.1)));

@@ -51,7 +51,8 @@ class QuarantinedSample:
 
     Attributes:
         id: Its id, or its string key in a pool of strings.
-        score: Raw score as last reported, in quarantine too.
+        score: Raw score as last reported, in quarantine too; of one set aside by hand as stored, until its next report.
+            NaN: an id of a dense pool that was set aside by hand and has no report.
         threshold: The quantile that its scores were over when it was set aside; None: it was set aside by hand.
         reports: Reports in a row that were over the quantile when it was set aside.
         quarantine_time: When it was set aside, in UTC.

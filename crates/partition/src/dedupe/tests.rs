@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// Any numbers, the last ones before there are none included: as the ledger of the whole pool had it.
+    /// Any numbers, the last ones before there are none included: as a set of all of them within the window tells it.
     #[test]
     fn any_sequences_agree_with_a_set(sequences in proptest::collection::vec(prop_oneof![1_u64..5000, u64::MAX - 2000..=u64::MAX], 1..200)) {
         let mut seen = Seen::first(sequences[0]);

@@ -168,7 +168,6 @@ impl Naive {
             None => return SetAsideCounts { absent: 1, ..counts },
         };
         if self.suspects.held.len() as u64 >= capacity {
-            self.suspects.overflows += 1;
             return SetAsideCounts { refused: 1, ..counts };
         }
         let held = Held {

@@ -178,8 +178,8 @@ impl Partition {
             return;
         };
         if !self.quarantine.has_room(capacity) {
+            // Whoever asked is told; overflows are of rows.
             counts.refused += 1;
-            self.quarantine.overflows = self.quarantine.overflows.saturating_add(1);
             return;
         }
         let own_key = || self.background.as_ref()?.samples().find_map(|sample| sample.own_key(id));

@@ -140,10 +140,15 @@ struct Book {
 }
 
 impl Book {
-    /// Takes in what the partitions count now. As long as there are calls for which nothing was reserved, the balance stays at its bound
-    /// where their rows and samples would bring it over.
+    /// Takes in what the partitions count now.
     fn meet(&mut self, flow: Option<&Flow>, sums: Sums) {
         self.sums = self.sums.later(sums);
+        self.hold(flow);
+    }
+
+    /// As long as there are calls for which nothing was reserved, the balance stays at its bound where their rows and samples would bring
+    /// it over.
+    fn hold(&mut self, flow: Option<&Flow>) {
         let Some(flow) = flow else { return };
         let over = self.balance(flow) - flow.error_buffer;
         if self.free_reports > 0 && over > ROUNDING {
@@ -312,7 +317,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
         let flow = state.flow;
-        state.book.meet(flow.as_ref(), self.sums);
+        state.book.sums = state.book.sums.later(self.sums);
         match (self.side, self.reserved) {
             (side, None) => {
                 *state.book.free(side) -= 1;
@@ -332,6 +337,7 @@ impl Drop for Permit {
                 }
             }
         }
+        state.book.hold(flow.as_ref());
         state.pump();
     }
 }

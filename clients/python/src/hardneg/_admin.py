@@ -138,8 +138,8 @@ class PoolAdmin(Handle):
     def clear(self, *, timeout: float | None = None) -> int:
         """Removes all samples in place, those in quarantine too.
 
-        The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied stay. In
-        a dense pool every id can be drawn again that is not blocked. Batches mined before still answer retries.
+        The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied
+        stay. In a dense pool every id can be drawn again that is not blocked. Batches mined before still answer retries.
 
         Returns:
             How many there were.

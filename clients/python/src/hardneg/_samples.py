@@ -149,8 +149,8 @@ class PoolSamples(Handle):
             What became of them.
 
         Raises:
-            ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids those sent before stay
-                blocked; a second call of the same ids changes nothing for them.
+            ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids those
+                sent before stay blocked; a second call changes nothing for them.
 
         Example:
             >>> pool.block(corrupt_ids)

@@ -213,9 +213,10 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ClearPool(self, request, context):
-        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
-        trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
-        anchored pool.
+        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
+        quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
+        back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
+        their request_id or round, within their time. FAILED_PRECONDITION in an anchored pool.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -428,9 +428,10 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     """Lists the blocked samples, in order of id."""
 
     ClearPool: _PoolServiceClearPoolType
-    """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
-    trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
-    anchored pool.
+    """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
+    quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
+    back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
+    their request_id or round, within their time. FAILED_PRECONDITION in an anchored pool.
     """
 
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
@@ -621,9 +622,10 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.ClearPoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.ClearPoolResponse, collections.abc.Awaitable[pool_service_pb2.ClearPoolResponse]]:
-        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, which samples are
-        trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing back. FAILED_PRECONDITION in an
-        anchored pool.
+        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
+        quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
+        back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
+        their request_id or round, within their time. FAILED_PRECONDITION in an anchored pool.
         """
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

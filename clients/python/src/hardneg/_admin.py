@@ -139,7 +139,8 @@ class PoolAdmin(Handle):
         """Removes all samples in place, those in quarantine too.
 
         The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied
-        stay. In a dense pool every id can be drawn again that is not blocked. Batches mined before still answer retries.
+        stay. In a dense pool every id can be drawn again that is not blocked. Batches mined before still answer
+        retries.
 
         Returns:
             How many there were.

@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod anchors;
 mod pools;
 mod put_once;
 mod quarantine;
+mod reports;
 mod samples;
 
 use std::sync::Arc;

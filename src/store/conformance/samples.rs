@@ -36,7 +36,7 @@ pub(super) fn hard(ids: &[u64]) -> Vec<Drawn> {
 }
 
 /// The rows of all pages of a scan, by id.
-async fn scanned(store: &dyn Store, limit: usize) -> BTreeMap<u64, Row> {
+pub(super) async fn scanned(store: &dyn Store, limit: usize) -> BTreeMap<u64, Row> {
     let (mut rows, mut cursor) = (BTreeMap::new(), Some(Cursor::default()));
     while let Some(at) = cursor {
         let page = store.scan(at, limit).await.unwrap();
@@ -49,7 +49,7 @@ async fn scanned(store: &dyn Store, limit: usize) -> BTreeMap<u64, Row> {
 }
 
 /// Whatever is read of a store at rest tells of the same samples.
-async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize, may_evict: bool) {
+pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize, may_evict: bool) {
     let rows = scanned(store, 7).await;
     let mut order: Vec<Row> = rows.values().copied().collect();
     order.sort_by(|a, b| b.place(false).unwrap().compare(&a.place(false).unwrap()));

@@ -102,8 +102,11 @@ pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> 
         }
         QuarantineCommand::Release { pool, ids, all, trust } => {
             let ids = if all { None } else { Some(ids_of_pool(&client, &pool, ids).await?) };
-            let released = client.release_quarantined(pool.reference(), ids, trust).await?;
-            print(&format!("{}: released {}\n", pool_id_of(&pool.pool), grouped(released)))?;
+            let counts = client.release_quarantined(pool.reference(), ids, trust).await?;
+            print(&format!("{}: released {}\n", pool_id_of(&pool.pool), grouped(counts.released_count)))?;
+            if counts.refused_count > 0 {
+                note(&format!("{} stay: no more can be trusted", grouped(counts.refused_count)));
+            }
         }
     }
     Ok(())

@@ -35,7 +35,8 @@ impl Client {
         }
     }
 
-    /// Puts samples back from quarantine (`None`: all of them), and with `trust` never sets them aside again; how many.
+    /// Puts samples back from quarantine (`None`: all of them), and with `trust` never sets them aside again; how many were
+    /// put back, and how many were not because no more can be trusted.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be trusted.
@@ -44,7 +45,7 @@ impl Client {
         pool: impl Into<PoolRef>,
         ids: Option<Ids>,
         trust: bool,
-    ) -> Result<u64, Error> {
+    ) -> Result<pb::ReleaseQuarantinedResponse, Error> {
         let PoolRef { name, uid } = pool.into();
         let request = pb::ReleaseQuarantinedRequest {
             name,
@@ -53,12 +54,10 @@ impl Client {
             trust,
         };
         // Not retried: the second answer would count nothing.
-        let answer = self
-            .unary(Retry::Never, request, async |client, request| {
-                client.pool_service().release_quarantined(request).await
-            })
-            .await?;
-        Ok(answer.released_count)
+        self.unary(Retry::Never, request, async |client, request| {
+            client.pool_service().release_quarantined(request).await
+        })
+        .await
     }
 
     /// Sets samples aside by hand; what became of them.

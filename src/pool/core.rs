@@ -180,8 +180,14 @@ impl Pool {
         if self.anchored.is_some() { values } else { values.with_totals(totals) }
     }
 
-    /// What the flow's balance is made of.
-    pub(super) async fn sums(&self) -> Result<Sums, PoolError> {
+    /// What the flow's balance is made of, where there is a flow; `None` also where it cannot be had: the next who asks tells it.
+    pub(super) async fn sums_of_flow(&self) -> Option<Sums> {
+        self.spec().flow?;
+        self.sums().await.ok()
+    }
+
+    /// Rows reported and samples mined so far.
+    async fn sums(&self) -> Result<Sums, PoolError> {
         let level = self.store.level().await?;
         Ok(Sums { reported: level.reported, mined: level.served })
     }

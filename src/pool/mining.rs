@@ -55,8 +55,8 @@ impl Pool {
             return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
         }
         let preparing = pin!(self.prepare(&spec, &request, patience));
-        let clock = self.clone();
-        let now_millis = move || clock.clock.now_millis();
+        let pool = self.clone();
+        let now_millis = move || pool.clock.now_millis();
         let draw = |prepared| self.draw(request.clone(), prepared);
         let mining = self.house.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
         pin!(mining).instrument(span).await
@@ -220,7 +220,7 @@ impl Pool {
         };
         let drawn = spans::draw(context.policy.strategy, pin!(sampler::mine(context))).await;
         if let Some(permit) = permit {
-            let sums = self.sums().await.ok();
+            let sums = self.sums_of_flow().await;
             match &drawn {
                 Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
                 // The pool had too few: that is all there is to mine.

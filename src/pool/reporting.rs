@@ -54,7 +54,7 @@ impl Pool {
     }
 
     /// Applies a batch that is the first of its sender and sequence, or waits for the first to be applied.
-    async fn apply_or_follow(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
+    async fn apply_or_follow(&self, report: Report, mut permit: Option<Permit>) -> Result<Ack, PoolError> {
         if report.sender.sequence == 0 {
             return self.apply_counted(report, permit).await;
         }
@@ -66,6 +66,8 @@ impl Pool {
                     return outcome;
                 }
                 Turn::Resend(first) => {
+                    // What it reserved may be what another copy waits for.
+                    permit = None;
                     if let Some(outcome) = first.outcome().await {
                         match outcome {
                             Ok(_) => self.count_duplicate(report.ids.len() as u64),
@@ -97,7 +99,7 @@ impl Pool {
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
         let result = applying.instrument(spans::report(&self.id, rows)).await;
-        let sums = self.sums().await.ok();
+        let sums = self.sums_of_flow().await;
         match &result {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());

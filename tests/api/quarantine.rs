@@ -54,7 +54,10 @@ async fn what_stays_above_the_quantile_is_set_aside_and_served_no_more() {
     assert_eq!((stats.counts.unwrap().quarantined, stats.sizes.unwrap().distinct), (2, 2_002.0));
     assert_eq!((stats.set_aside, stats.released), (1, 0));
 
-    assert_eq!(client.release_quarantined("p", Some(Ids::U64(vec![1, 2, 77])), false).await.unwrap(), 1);
+    assert_eq!(
+        client.release_quarantined("p", Some(Ids::U64(vec![1, 2, 77])), false).await.unwrap().released_count,
+        1
+    );
     assert_eq!(held(&client, "p").await, Vec::<u64>::new());
     assert!(served(&client, "p").await.contains(&1));
     let top = MineRequest::new("p", 1).strategy(pb::Strategy::Top).random_fraction(0.0).dry_run(true);
@@ -90,7 +93,7 @@ async fn a_removed_sample_leaves_the_quarantine_and_a_dense_pool_takes_one_back(
     assert_eq!(served(&client, "p").await.len(), 2_998);
     assert_eq!(client.remove("p", &[1, 1_000]).await.unwrap(), 2);
     assert_eq!(held(&client, "p").await, [2]);
-    assert_eq!(client.release_quarantined("p", None, false).await.unwrap(), 1);
+    assert_eq!(client.release_quarantined("p", None, false).await.unwrap().released_count, 1);
     let everywhere = served(&client, "p").await;
     assert!(everywhere.contains(&2) && !everywhere.contains(&1) && everywhere.len() == 2_998);
 }
@@ -129,7 +132,7 @@ async fn a_full_quarantine_takes_no_more_and_the_rule_changes_live() {
         client.report("p", &[5], &[99.0]).await.unwrap();
     }
     assert_eq!(held(&client, "p").await, [1, 2, 3, 4]);
-    assert_eq!(client.release_quarantined("p", None, false).await.unwrap(), 4);
+    assert_eq!(client.release_quarantined("p", None, false).await.unwrap().released_count, 4);
     assert!(served(&client, "p").await.is_superset(&HashSet::from([1, 2, 3, 4])));
     for (field, rule) in [
         ("quantile", pb::Quarantine { quantile: 0.4, ..rule().unwrap() }),
@@ -277,7 +280,7 @@ async fn samples_are_set_aside_by_hand_without_a_rule() {
     assert_eq!(counts.quarantined, 1);
     let everywhere = served(&client, "p").await;
     assert!(!everywhere.contains(&1_001) && !everywhere.contains(&1_002) && everywhere.len() == 1_998);
-    assert_eq!(client.release_quarantined("p", None, false).await.unwrap(), 2);
+    assert_eq!(client.release_quarantined("p", None, false).await.unwrap().released_count, 2);
     let samples = client.get_samples("p", Ids::U64(vec![1_001, 1_002])).await.unwrap();
     assert_eq!(samples.iter().map(|s| s.score.unwrap()).collect::<Vec<_>>(), [77.0, 2.0]);
     assert_eq!(served(&client, "p").await.len(), 2_000);

@@ -417,10 +417,10 @@ def test_the_quarantine_is_listed_over_pages_and_released(server: FakeServer, po
     assert [request.page_token for request in server.requests] == ["", "2", "4"]
     assert (found[0].score, found[0].threshold, found[0].reports) == (2.5, 2.0, 5)
     assert found[0].quarantine_time == datetime.datetime(1970, 1, 2, tzinfo=datetime.timezone.utc)
-    assert pool.release_quarantined([1, 3], trust=True) == 2
+    assert pool.release_quarantined([1, 3], trust=True).released == 2
     assert (ids_of(server.requests[-1].ids), server.requests[-1].trust) == ([1, 3], True)
-    assert pool.release_quarantined([]) == 0, "no ids are not all ids"
-    assert pool.release_quarantined() == 3
+    assert pool.release_quarantined([]).released == 0, "no ids are not all ids"
+    assert pool.release_quarantined().released == 3
     assert not server.requests[-1].HasField("ids")
     assert list(pool.quarantined()) == []
 

@@ -258,10 +258,10 @@ def test_quarantine_review_and_release(real: hardneg.Client, name: str) -> None:
     assert not set(found) & set(ids_of(pool.mine(1_000)))
     assert pool.get_samples([0])[0].place is hardneg.SamplePlace.QUARANTINE
 
-    assert pool.release_quarantined([0, 1], trust=True) == 2
+    assert pool.release_quarantined([0, 1], trust=True).released == 2
     top = pool.mine(2, strategy="top", random_fraction=0.0)
     assert set(ids_of(top)) == {0, 1}
-    assert pool.release_quarantined() == len(found) - 2
+    assert pool.release_quarantined().released == len(found) - 2
     for step in range(6, 12):
         pool.report(range(5), [9.0] * 5, step=step)
         pool.report(np.arange(5, 1_000), rng.random(995), step=step)

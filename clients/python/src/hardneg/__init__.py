@@ -78,7 +78,7 @@ from ._policy import (
 )
 from ._pool import Pool
 from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
-from ._quarantine import BlockCounts, Quarantine, QuarantinedSample, Sample, SetAsideCounts
+from ._quarantine import BlockCounts, Quarantine, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
 from ._reports import Ack, Rejection, ReportCounts, StreamStats
 from ._rounds import NegativeRatio, Round
 from ._runs import Run, run_id_from_env
@@ -146,6 +146,7 @@ __all__ = [
     "RankWindow",
     "ReachedLimit",
     "Rejection",
+    "ReleaseCounts",
     "ReportCounts",
     "ResourceExhausted",
     "Round",

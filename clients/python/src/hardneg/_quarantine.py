@@ -98,6 +98,19 @@ class SetAsideCounts:
 
 
 @dataclass(frozen=True)
+class ReleaseCounts:
+    """What became of samples that were to be released; those that were not in quarantine do not count.
+
+    Attributes:
+        released: Put back.
+        refused: Left in quarantine, because no more can be trusted.
+    """
+
+    released: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
 class BlockCounts:
     """What became of samples that were to be blocked; those that were blocked before do not count.
 

@@ -8,7 +8,7 @@ from . import _columns
 from ._columns import IdsLike
 from ._handle import Handle
 from ._proto import columns_pb2, mining_service_pb2, pool_service_pb2
-from ._quarantine import BlockCounts, QuarantinedSample, Sample, SetAsideCounts
+from ._quarantine import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
 
 
 class PoolSamples(Handle):
@@ -96,7 +96,7 @@ class PoolSamples(Handle):
 
     def release_quarantined(
         self, ids: IdsLike | None = None, *, trust: bool = False, timeout: float | None = None
-    ) -> int:
+    ) -> ReleaseCounts:
         """Puts samples back from quarantine, with the score they were last reported with.
 
         Args:
@@ -105,15 +105,17 @@ class PoolSamples(Handle):
             timeout: Seconds a call.
 
         Returns:
-            How many were put back.
+            What became of them.
         """
-        released = 0
+        released = refused = 0
         for column in [None] if ids is None else _parts(ids):
             request = pool_service_pb2.ReleaseQuarantinedRequest(
                 name=self._resource, pool_uid=self.uid, ids=column, trust=trust
             )
-            released += self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout).released_count
-        return released
+            answer = self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout)
+            released += answer.released_count
+            refused += answer.refused_count
+        return ReleaseCounts(released, refused)
 
     def quarantine(self, ids: IdsLike, *, timeout: float | None = None) -> SetAsideCounts:
         """Sets samples aside by hand, with or without a quarantine rule: none is served until it is released.

@@ -203,7 +203,7 @@ impl Registry {
             let bytes = pool.record(spec.clone()).encode()?;
             match self.engine.update(id, pool.uid(), revision, bytes).await {
                 Ok(PoolRecord { revision, .. }) => {
-                    pool.set_spec(spec, revision, None).await?;
+                    pool.set_spec(spec, revision, None).await;
                     drop(updating);
                     return Ok(pool);
                 }
@@ -293,7 +293,7 @@ impl Registry {
             Ok(Some(PoolHandle { record, .. })) => {
                 if record.revision != pool.revision() {
                     let Record { spec, clock, .. } = Record::decode(&record.bytes)?;
-                    pool.set_spec(spec, record.revision, Some(&clock)).await?;
+                    pool.set_spec(spec, record.revision, Some(&clock)).await;
                 }
                 Ok(true)
             }

@@ -78,7 +78,7 @@ async fn weights_are_unbiased_under_caps_and_shares() {
         fill_balanced(&client, &pool, &scores).await;
         for (balance, mean) in cases.iter().zip(&mut right) {
             let batch = draw(&client, request(&pool, 0.25, balance.clone(), i)).await;
-            chances.check(&pool, &batch);
+            chances.check(&pool, &batch, pb::Estimand::All);
             assert_eq!(batch.len(), 64);
             let sum: f64 = ids(&batch)
                 .iter()
@@ -160,6 +160,7 @@ async fn check_leased(capacity: u64, epsilon: f64, batch_size: u32) {
         batch_size,
         ..request(pool, epsilon, pb::Balance::default(), seed)
     };
+    let mut chances = super::Chances::default();
     for i in 0..320u64 {
         let pool = format!("leased-{i}");
         client.create_pool(&pool, spec(capacity, 160, 4)).await.expect("created");
@@ -173,7 +174,7 @@ async fn check_leased(capacity: u64, epsilon: f64, batch_size: u32) {
         }
         assert_eq!(client.pool_stats(&pool).await.expect("figures").leased, leased.len() as u64);
         let batch = draw(&client, sized(&pool, i + 99)).await;
-        assert_eq!(batch.estimand, pb::Estimand::Eligible);
+        chances.check(&pool, &batch, pb::Estimand::Eligible);
         assert!(ids(&batch).iter().all(|id| !leased.contains(id)));
         let truth =
             (0..N).filter(|id| !leased.contains(id)).map(|id| value(id, scores[id as usize])).sum::<f64>()

@@ -1,16 +1,23 @@
 //! What has begun is finished and counted, though its caller went away: kept here, once, for all that changes a pool.
 //!
 //! A caller of a pool is a future, and a future may be dropped where it waits: a client hangs up, a deadline passes. Whatever changes a
-//! pool therefore runs in a task of its own from where its first change may happen. Checks and waits come before that: who goes away
-//! while nothing has begun leaves nothing behind.
+//! pool therefore goes on in a task of its own when its caller goes away. Checks and waits come before that: who goes away while nothing
+//! has begun leaves nothing behind.
+//!
+//! While the caller is there its own task does the work. A task for each call was measured to cost an idle draw 100 us of 500: with one
+//! more task in the chain from connection to answer, tokio hands the chain from thread to thread.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::error::PoolError;
 
-/// Runs `work` to its end, under the span of the caller. Dropping what this returns stops nothing.
+/// Runs `work` to its end, under the span of the caller. Dropping what this returns stops nothing once it was polled.
 ///
 /// # Errors
 /// Those of `work`; `Internal` naming `what` where it panicked.
@@ -18,7 +25,41 @@ pub(super) async fn finish<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = Result<T, PoolError>> + Send + 'static,
 ) -> Result<T, PoolError> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or(Err(PoolError::Internal(what)))
+    let work = Box::pin(work.in_current_span());
+    Detaching { work: Some(work) }.await.unwrap_or(Err(PoolError::Internal(what)))
+}
+
+/// A future that goes on in a task of its own when it is dropped before its end. `None`: it panicked.
+struct Detaching<F: Future<Output: Send> + Send + 'static> {
+    /// `None` once it has ended.
+    work: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.work else { return Poll::Ready(None) };
+        // Nothing of it is used after a panic: it is dropped.
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let outcome = match polled {
+            Ok(polled) => Some(ready!(polled)),
+            Err(_) => None,
+        };
+        self.work = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Detaching<F> {
+    fn drop(&mut self) {
+        // Without a runtime nothing is left that could run it: the process ends.
+        if let Some(work) = self.work.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
 }
 
 /// Begins work that tells its outcome in a way of its own.

@@ -17,6 +17,8 @@ mod loop_ratio;
 #[cfg(test)]
 pub mod naive;
 #[cfg(test)]
+mod naive_anchors;
+#[cfg(test)]
 pub mod naive_engine;
 #[cfg(test)]
 mod naive_put_once;
@@ -199,6 +201,12 @@ impl PartitionBackground {
         self.threshold.map_or(1.0, |threshold| threshold as f64 / 2f64.powi(64))
     }
 
+    /// Whether a stored sample of this partition is a member.
+    #[must_use]
+    pub fn contains(&self, id: u64) -> bool {
+        self.threshold.is_none_or(|threshold| background_hash(id, self.salt) < threshold)
+    }
+
     /// The ids of this partition, or their estimate |R_s|/p_s.
     #[must_use]
     pub fn distinct(&self) -> f64 {
@@ -259,8 +267,7 @@ impl BackgroundCount {
     pub fn contains(&self, id: u64) -> bool {
         match self {
             Self::Sampled(partitions) => {
-                let partition = &partitions[partition_of(placement_hash(id), partitions.len())];
-                partition.threshold.is_none_or(|threshold| background_hash(id, partition.salt) < threshold)
+                partitions[partition_of(placement_hash(id), partitions.len())].contains(id)
             }
             Self::Dense { ids, .. } => id < *ids,
         }

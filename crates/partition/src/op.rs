@@ -195,6 +195,11 @@ impl RowFaults {
         let Self { non_finite, out_of_range, clamped, floored } = *self;
         ApplyCounts { non_finite, out_of_range, clamped, floored, ..ApplyCounts::default() }
     }
+
+    /// Rows that are not handed over.
+    pub(crate) fn rows(&self) -> u64 {
+        self.non_finite + self.out_of_range
+    }
 }
 
 /// When a row sets its sample aside.

@@ -140,6 +140,15 @@ impl<'a> Background<'a> {
         1.0 / (self.probability(id) * self.distinct)
     }
 
+    /// The same of a sample that may be no member: 0 then.
+    pub(super) fn share_if_member(&self, id: u64) -> f64 {
+        match self.partition_of(id) {
+            Some(partition) if partition.contains(id) => 1.0 / (partition.probability() * self.distinct),
+            None if self.contains(id) => 1.0 / self.distinct,
+            _ => 0.0,
+        }
+    }
+
     /// The partitions that members are drawn from.
     pub(in crate::pool) fn lanes(&self) -> Vec<BackgroundLane> {
         match self.count {

@@ -1,6 +1,5 @@
 //! Chosen samples become a batch.
 
-use bytes::Bytes;
 use std::cmp::Reverse;
 
 use super::background::Background;
@@ -49,7 +48,6 @@ pub(super) fn batch(
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
     let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
     let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
-    let mut names = context.named.then(|| Vec::with_capacity(n));
     let mut batch = MinedBatch {
         ids: chosen.iter().map(|c| c.row.id).collect(),
         names: None,
@@ -96,15 +94,13 @@ pub(super) fn batch(
         control: false,
         warmup: false,
     };
-    for c in chosen {
-        if let Some(names) = names.as_mut() {
-            names.push(c.served.name.unwrap_or_else(|| "".into()));
-        }
-        if context.payloads {
-            batch.payloads.push(c.served.payload.unwrap_or_else(Bytes::new));
-        }
+    if context.named {
+        let name = |c: &mut Chosen| c.served.name.take().unwrap_or_else(|| "".into());
+        batch.names = Some(chosen.iter_mut().map(name).collect());
     }
-    batch.names = names;
+    if context.payloads {
+        batch.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
+    }
     batch
 }
 

@@ -328,9 +328,10 @@ impl<'a> Race<'a> {
 
     /// u_i and r_i of a row.
     pub(super) fn rate(&self, row: &Row, hard_mass: f64) -> f64 {
-        let in_background = self.background_rate > 0.0 && self.field.background.contains(row.id);
-        let share = || self.field.background.share_of(row.id);
-        hard_mass + if in_background { self.background_rate * share() } else { 0.0 }
+        if self.background_rate == 0.0 {
+            return hard_mass;
+        }
+        hard_mass + self.background_rate * self.field.background.share_if_member(row.id)
     }
 
     fn budget(&self) -> u64 {

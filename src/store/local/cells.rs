@@ -119,7 +119,9 @@ impl<M: Machine> Cells<M> {
 
     /// Items by partition: their places in `items`.
     pub(super) fn by_partition<T>(&self, items: &[T], partition_of: impl Fn(&T) -> usize) -> Vec<Vec<usize>> {
-        let mut groups: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        // Partitions are alike: most have room for theirs at once.
+        let room = items.len() / self.len() + items.len() / (4 * self.len()) + 4;
+        let mut groups: Vec<Vec<usize>> = (0..self.len()).map(|_| Vec::with_capacity(room)).collect();
         for (i, item) in items.iter().enumerate() {
             if let Some(group) = groups.get_mut(partition_of(item)) {
                 group.push(i);

@@ -62,25 +62,21 @@ impl LocalStore {
                     partition.prefetch_member(bucket, ordinal);
                 }
             }
-            let mut ids = Vec::new();
             for &i in group {
                 match addresses[i] {
                     Address::Hard { bucket, ordinal, .. } => partition.prefetch_hard(bucket, ordinal),
                     Address::Background { ordinal, .. } => {
                         if let Some(id) = partition.background_id(ordinal) {
                             partition.prefetch(id);
-                            ids.push((i, id));
                         }
                     }
                 }
             }
             for &i in group {
-                if let Address::Hard { bucket, ordinal, .. } = addresses[i] {
-                    rows[i] = partition.hard_at(bucket, ordinal);
-                }
-            }
-            for (i, id) in ids {
-                rows[i] = partition.row(id);
+                rows[i] = match addresses[i] {
+                    Address::Hard { bucket, ordinal, .. } => partition.hard_at(bucket, ordinal),
+                    Address::Background { ordinal, .. } => partition.background_at(ordinal),
+                };
             }
         });
         rows

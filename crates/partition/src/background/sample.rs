@@ -382,9 +382,14 @@ impl Sample {
 
     /// A member as a row that is not in the hard store.
     pub(crate) fn row(&self, id: u64) -> Option<Row> {
-        let m = self.member(id)?;
-        Some(Row {
-            id,
+        self.place(id).map(|at| self.row_at(at))
+    }
+
+    /// The member at `at` as a row that is not in the hard store.
+    pub(crate) fn row_at(&self, at: usize) -> Row {
+        let m = &self.members[at];
+        Row {
+            id: m.id,
             hard_key: None,
             own_key: None,
             score: m.score,
@@ -394,7 +399,7 @@ impl Sample {
             leased: false,
             stratum: m.attributes.stratum,
             group: m.attributes.group,
-        })
+        }
     }
 
     /// The stamp of a member.
@@ -410,19 +415,16 @@ impl Sample {
         self.member(id)?.attachment.as_deref()
     }
 
-    /// Counts a serve of a member; its serves then.
-    pub(crate) fn count_serve(&mut self, id: u64) -> Option<u16> {
-        let at = self.place(id)?;
+    /// Counts a serve of the member at `at`; its serves then.
+    pub(crate) fn count_serve(&mut self, at: usize) -> u16 {
         let serves = &mut self.members[at].serves;
         *serves = serves.saturating_add(1);
-        Some(*serves)
+        *serves
     }
 
-    /// A member is served; `owes`: it owes that to its membership. While every id is a member none does.
-    pub(crate) fn note_serve(&mut self, id: u64, owes: bool) {
-        if self.threshold().is_some()
-            && let Some(at) = self.place(id)
-        {
+    /// The member at `at` is served; `owes`: it owes that to its membership. While every id is a member none does.
+    pub(crate) fn note_serve(&mut self, at: usize, owes: bool) {
+        if self.threshold().is_some() {
             self.members[at].owes_serve = owes;
         }
     }
@@ -432,11 +434,10 @@ impl Sample {
         self.place(id).map(|at| self.own_keys.get(at))
     }
 
-    /// The own key of a member, if it is in the background by chance: while every id is a member nothing depends on who is one.
+    /// The own place of the member at `at`, if it is in the background by chance: while every id is a member nothing depends on who is one.
     #[inline]
-    pub(crate) fn own_place(&self, id: u64, lower_is_harder: bool) -> Option<Place> {
-        self.threshold()?;
-        self.place(id).map(|at| self.own_place_at(at, lower_is_harder))
+    pub(crate) fn own_place(&self, at: usize, lower_is_harder: bool) -> Option<Place> {
+        self.threshold().map(|_| self.own_place_at(at, lower_is_harder))
     }
 
     /// The place that a member would have by its own key.
@@ -481,7 +482,7 @@ impl Sample {
 
     /// Where a member stands. Most ids are none, which their hash tells without a look into the table.
     #[inline]
-    fn place(&self, id: u64) -> Option<usize> {
+    pub(crate) fn place(&self, id: u64) -> Option<usize> {
         let hash = self.hash(id);
         if hash < self.limit { self.place_of(hash) } else { None }
     }

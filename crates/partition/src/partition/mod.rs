@@ -218,8 +218,7 @@ impl Partition {
         let is_done = match (&job.op.change, &mut job.reply) {
             (Change::Report { range, sender, terms, .. }, Reply::Reported(counts)) if job.is_resend => {
                 // Whatever else was found in its rows was counted before.
-                let faults = terms.faults;
-                counts.duplicate = range.len() as u64 + faults.non_finite + faults.out_of_range;
+                counts.duplicate = range.len() as u64 + terms.faults.rows();
                 job.done = range.len();
                 self.remember(*sender);
                 true
@@ -243,7 +242,7 @@ impl Partition {
             }
             (Change::Serve { drawn, mark }, Reply::Served(served)) => {
                 let to = from.saturating_add(rows).min(drawn.len());
-                drawn[from..to].iter().for_each(|drawn| self.prefetch(drawn.id));
+                drawn[from..to].iter().for_each(|drawn| self.prefetch_serve(drawn.id));
                 served.extend(drawn[from..to].iter().map(|drawn| self.serve(*drawn, *mark)));
                 job.done = to;
                 to == drawn.len()

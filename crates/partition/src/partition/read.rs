@@ -24,25 +24,22 @@ impl Partition {
     /// A sample of the hard store; whether it rests is not told.
     fn hard_row(&self, slot: u32) -> Row {
         let row = self.hard.slots.row(slot);
-        Row { own_key: self.own_key(row.id, row.hard_key), ..row }
+        let member = self.serving().and_then(|serving| serving.place(row.id));
+        Row { own_key: self.own_key(member, row.hard_key), ..row }
     }
 
-    /// [`Row::own_key`] of a sample of the hard store whose key is `key`.
+    /// [`Row::own_key`] of a sample of the hard store whose key is `key`; `member`: where it stands in the serving background.
     #[inline]
-    fn own_key(&self, id: u64, key: Option<Key>) -> Option<Key> {
+    pub(super) fn own_key(&self, member: Option<usize>, key: Option<Key>) -> Option<Key> {
         let lower = self.hard.lower_is_harder;
-        match self.serving().and_then(|serving| serving.own_place(id, lower)) {
+        let own = self.serving().zip(member).and_then(|(serving, at)| serving.own_place(at, lower));
+        match own {
             None => key,
             Some(own) => {
                 let is_below = self.floor().is_some_and(|floor| own.compare(&floor).is_lt());
                 (!is_below).then_some(own.key)
             }
         }
-    }
-
-    /// Whether a sample in a slot stands for itself, however often it has been served as a member of the background.
-    pub(super) fn is_own(&self, id: u64, slot: Option<u32>) -> bool {
-        slot.is_some_and(|slot| self.own_key(id, Some(self.hard.slots.get(slot).key)).is_some())
     }
 
     /// Starts loading where `hard_at` finds the slot.
@@ -62,6 +59,14 @@ impl Partition {
         self.hard.prefetch_line(placement_hash(id));
     }
 
+    /// Starts loading what a serve of an id will touch first.
+    pub(super) fn prefetch_serve(&self, id: u64) {
+        self.prefetch(id);
+        if let Some(background) = &self.background {
+            background.samples().for_each(|sample| _ = sample.prefetch(id));
+        }
+    }
+
     /// The id of a member of the serving background. In a dense space the ordinal is the id.
     #[must_use]
     pub fn background_id(&self, ordinal: u64) -> Option<u64> {
@@ -69,6 +74,23 @@ impl Partition {
             Some(serving) => serving.id_at(ordinal),
             None => (ordinal < self.dense_ids()).then_some(ordinal),
         }
+    }
+
+    /// A member of the serving background as [`Self::row`] tells it. Where it stands is known, which spares looks into tables.
+    #[must_use]
+    pub fn background_at(&self, ordinal: u64) -> Option<Row> {
+        let Some(serving) = self.serving() else {
+            return self.background_id(ordinal).and_then(|id| self.row(id));
+        };
+        let id = serving.id_at(ordinal)?;
+        let (at, leased) = (ordinal as usize, self.leases.contains(id));
+        Some(match self.hard.find(placement_hash(id), id) {
+            None => Row { leased, ..serving.row_at(at) },
+            Some(slot) => {
+                let row = self.hard.slots.row(slot);
+                Row { leased, own_key: self.own_key(Some(at), row.hard_key), ..row }
+            }
+        })
     }
 
     /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.

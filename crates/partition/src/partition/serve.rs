@@ -39,14 +39,20 @@ impl Partition {
         if !mark.count {
             return Some(served);
         }
-        let is_own = self.is_own(id, slot);
+        let member = self.serving().and_then(|serving| serving.place(id));
+        // However often it has been served as a member of the background.
+        let stands_for_itself =
+            |slot: u32| self.own_key(member, Some(self.hard.slots.get(slot).key)).is_some();
+        let is_own = slot.is_some_and(stands_for_itself);
         let mut kept = None;
         if let Some(background) = &mut self.background {
-            // A generation that fills is not drawn from: its members owe it nothing.
-            background.serving.note_serve(id, drawn.source == Source::Background || !is_own);
-            for sample in background.samples_mut() {
-                kept = sample.count_serve(id).or(kept);
+            if let Some(at) = member {
+                // A generation that fills is not drawn from: its members owe it nothing.
+                background.serving.note_serve(at, drawn.source == Source::Background || !is_own);
+                kept = Some(background.serving.count_serve(at));
             }
+            let filling = background.filling.as_mut();
+            kept = filling.and_then(|sample| sample.place(id).map(|at| sample.count_serve(at))).or(kept);
         }
         served.serves = match slot {
             Some(slot) => self.hard.slots.count_serve(slot),

@@ -143,10 +143,11 @@ impl Client {
         }
     }
 
-    /// Removes all samples of a pool in place; how many there were, in quarantine or not.
+    /// Removes all samples of a pool in place; how many there were, in quarantine or not. Of an anchored pool: all that reports told; how
+    /// many negatives its anchors had. Known positives and vetoes stay.
     ///
     /// # Errors
-    /// `NOT_FOUND`, `FAILED_PRECONDITION` in an anchored pool.
+    /// `NOT_FOUND`.
     pub async fn clear_pool(&self, pool: impl Into<PoolRef>) -> Result<u64, Error> {
         let PoolRef { name, uid } = pool.into();
         let request = pb::ClearPoolRequest { name, pool_uid: uid };

@@ -26,7 +26,7 @@ use super::spec::{BackgroundRotation, Decay, IdKind, Limits, PoolSpec, SampleTtl
 use super::stats::{CounterValues, Counters, PoolStats};
 use super::weight_warnings::WeightWarnings;
 use crate::store::engine::PoolHandle;
-use crate::store::{ScoreUpdate, Store, Totals};
+use crate::store::{ScoreUpdate, Store};
 
 /// Longest string key, bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -171,13 +171,11 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn counters(&self) -> Result<CounterValues, PoolError> {
-        Ok(self.counters_with(&self.store.totals().await?))
-    }
-
-    /// What is counted here, and what the partitions count.
-    fn counters_with(&self, totals: &Totals) -> CounterValues {
         let values = self.counters.values();
-        if self.anchored.is_some() { values } else { values.with_totals(totals) }
+        Ok(match &self.anchored {
+            None => values.with_totals(&self.store.totals().await?),
+            Some(anchored) => values.with_anchor_totals(&anchored.store.totals().await?),
+        })
     }
 
     /// What the flow's balance is made of, where there is a flow; `None` also where it cannot be had: the next who asks tells it.
@@ -404,7 +402,7 @@ impl Pool {
                 closed_loop_ratio: store.loop_ratio.ratio,
                 floor_log2: store.floor.map(|key| now.log2_weight(key)),
             },
-            counters: self.counters_with(&store.totals),
+            counters: self.counters.values().with_totals(&store.totals),
             filtered: self.filtered.values(),
             quarantine_threshold: self.quarantine_threshold(&spec),
             store,

@@ -228,7 +228,10 @@ impl Pool {
         if sender.sequence == 0 {
             return Ok(false);
         }
-        Ok(self.store.has_applied(&sender.into()).await?)
+        Ok(match &self.anchored {
+            None => self.store.has_applied(&sender.into()).await?,
+            Some(anchored) => anchored.store.has_applied(&sender.into()).await?,
+        })
     }
 
     /// Counts a resend.

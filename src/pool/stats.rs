@@ -7,7 +7,8 @@ use super::batch::{MinedBatch, PoolSizes, Source};
 use super::filtered::FilterCounts;
 use super::report::ReportCounts;
 use super::runs::RunState;
-use crate::store::{ApplyCounts, StoreStats, Totals};
+use crate::store::anchored::AnchorTotals;
+use crate::store::{StoreStats, Totals};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -29,8 +30,8 @@ macro_rules! counters {
     };
 }
 
-// Of a flat pool rows and samples are counted in its partitions (`CounterValues::with_totals`), and here only what depends on how
-// rows were divided into batches, and calls.
+// Rows and samples are counted in a pool's partitions (`CounterValues::with_totals`), and here only what depends on how rows were
+// divided into batches, and calls.
 counters! {
     /// Rows reported, each once: those of resends count as duplicate.
     reported_rows,
@@ -126,21 +127,6 @@ impl Counters {
         Self::add(&self.coalesced, counts.coalesced);
     }
 
-    /// Counts a batch that an anchored pool applied.
-    pub fn count_report(&self, rows: u64, counts: &ReportCounts, applied: &ApplyCounts) {
-        self.count_batch(counts);
-        Self::add(&self.reported_rows, rows - counts.duplicate);
-        Self::add(&self.duplicate, counts.duplicate);
-        Self::add(&self.non_finite, counts.non_finite);
-        Self::add(&self.stale, counts.stale);
-        Self::add(&self.out_of_range, counts.out_of_range);
-        Self::add(&self.anchor_limit, counts.anchor_limit);
-        Self::add(&self.not_negative, counts.not_negative);
-        Self::add(&self.evicted, applied.evicted);
-        Self::add(&self.clamped, applied.clamped);
-        Self::add(&self.floored, applied.floored);
-    }
-
     /// Counts a mined batch; a dry run serves nobody.
     pub fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
         Self::add(&self.mined_batches, 1);
@@ -174,6 +160,23 @@ impl CounterValues {
             floored: totals.floored,
             removed: totals.removed,
             expired: totals.expired,
+            ..self
+        }
+    }
+
+    /// The same, with what the partitions of anchors of an anchored pool count.
+    #[must_use]
+    pub(super) fn with_anchor_totals(self, totals: &AnchorTotals) -> Self {
+        Self {
+            reported_rows: totals.reported,
+            non_finite: totals.non_finite,
+            out_of_range: totals.out_of_range,
+            stale: totals.stale,
+            anchor_limit: totals.anchor_limit,
+            not_negative: totals.not_negative,
+            evicted: totals.evicted,
+            clamped: totals.clamped,
+            floored: totals.floored,
             ..self
         }
     }

@@ -8,7 +8,7 @@
 use async_trait::async_trait;
 use hardneg_partition::Sender;
 pub use hardneg_partition::anchors::{
-    AnchorCounts, AnchorRow, AnchorRows, Margins, Negative, NotNegative, PairLimit, Refusal,
+    AnchorCounts, AnchorRow, AnchorRows, AnchorTotals, Margins, Negative, NotNegative, PairLimit, Refusal,
 };
 use std::sync::Arc;
 
@@ -83,6 +83,10 @@ pub struct AnchorBatch {
     pub model_version: u32,
     /// Re-report rule, of each negative of each anchor.
     pub update: ScoreUpdate,
+    /// Rows without a finite score, which are not in the columns: they count with the others, once where the batch is resent.
+    pub non_finite: u64,
+    /// Rows outside a dense id space, which are not in the columns.
+    pub out_of_range: u64,
     /// Who sent it: each partition that has applied it counts its rows as `duplicate`. `None`: nobody who sends again.
     pub sender: Option<Sender>,
 }
@@ -90,7 +94,7 @@ pub struct AnchorBatch {
 /// The outcome of [`AnchorStore::apply`].
 #[derive(Clone, Debug, Default)]
 pub struct AnchorApplied {
-    /// What became of the rows.
+    /// What became of the rows, those outside the columns too.
     pub counts: AnchorCounts,
     /// Rows of the batch whose samples are negatives, whether they were kept or too easy, in no order. Of a partition that had applied
     /// the batch before it is not known any more which were: all of its rows are here.
@@ -144,6 +148,8 @@ pub struct AnchorStoreStats {
     pub vetoes: u64,
     /// Bytes held.
     pub memory_bytes: u64,
+    /// What the partitions have done since they were made.
+    pub totals: AnchorTotals,
 }
 
 /// Where the anchors of one pool live. Async, fallible, batched, like [`super::Store`].
@@ -151,6 +157,8 @@ pub struct AnchorStoreStats {
 pub trait AnchorStore: Send + Sync + 'static {
     /// Applies a batch. Changes take effect in the order of their positions, in every partition.
     async fn apply(&self, batch: AnchorBatch) -> Result<AnchorApplied, StoreError>;
+    /// Whether a partition has applied a batch, or it is too old to tell.
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError>;
     /// Remembers what is no negative, and takes it out of the negatives: in each partition all of its pairs, or none where one of its
     /// anchors would have too many, or there would be too many anchors or pairs. Anchors without reports may be named.
     async fn mark(&self, pairs: Pairs, why: NotNegative) -> Result<Marked, StoreError>;
@@ -158,6 +166,11 @@ pub trait AnchorStore: Send + Sync + 'static {
     async fn fetch(&self, anchors: &[u64]) -> Result<AnchorRows, StoreError>;
     /// Removes ids from the negatives of every anchor; those that were any, and the position.
     async fn remove(&self, ids: &[u64]) -> Result<(Vec<u64>, u64), StoreError>;
+    /// Forgets all that reports told: how many negatives went, of all anchors, and the position. Known positives with their scores, and
+    /// vetoes, stay; so do the anchors that have any, and it stays known which batches were applied.
+    async fn clear(&self) -> Result<(u64, u64), StoreError>;
+    /// What the partitions have done since they were made, together.
+    async fn totals(&self) -> Result<AnchorTotals, StoreError>;
     /// About `n` negatives of anchors drawn uniformly with replacement: a look for people.
     async fn sample(&self, n: usize) -> Result<Vec<Negative>, StoreError>;
     /// Sizes and costs.

@@ -1,7 +1,7 @@
 //! A batch of reports, keyed and laid out by partition: one pass, before any lock.
 
 use bytes::Bytes;
-use hardneg_partition::{Columns, RowFaults};
+use hardneg_partition::{Columns, RowFaults, Sender};
 
 pub use super::hash::partition_of;
 use super::hash::placement_hash;
@@ -17,6 +17,12 @@ pub struct Layout {
     pub columns: Columns,
     /// What was found in the rows of each partition; rows that are not in the batch are found in the sender's.
     pub faults: Vec<RowFaults>,
+}
+
+/// The partition that counts the rows of a sender that are in no partition: a resend goes to the same one, which knows it.
+pub(super) fn partition_of_sender(sender: Option<&Sender>, partitions: usize) -> usize {
+    let worker = sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
+    partition_of(placement_hash(worker), partitions)
 }
 
 impl Layout {
@@ -51,9 +57,7 @@ impl Layout {
         let mut next = offsets.clone();
         let floor_score = spec.hardness.floor_score();
         let mut faults = vec![RowFaults::default(); spec.partitions];
-        // A resend goes to the same partition, which knows it.
-        let worker = batch.sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
-        let of_sender = &mut faults[partition_of(placement_hash(worker), spec.partitions)];
+        let of_sender = &mut faults[partition_of_sender(batch.sender.as_ref(), spec.partitions)];
         (of_sender.non_finite, of_sender.out_of_range) = (batch.non_finite, batch.out_of_range);
         for (row, hash) in hashes.iter().enumerate() {
             let partition = partition_of(*hash, spec.partitions);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::anchored::AnchorStore;
 use super::engine::{Engine, EngineError, PoolHandle, check_present};
-use super::local::LocalEngine;
 use super::naive::NaiveStore;
+use super::naive_anchors::NaiveAnchors;
 use super::naive_put_once::NaivePutOnce;
 use super::put_once::{PutOnce, PutOnceLimits};
 use super::record::{NewPool, PoolRecord, RecordPage, check_bytes};
@@ -18,18 +18,6 @@ use super::record::{NewPool, PoolRecord, RecordPage, check_bytes};
 pub struct NaiveEngine {
     pools: Mutex<Vec<PoolHandle>>,
     once: Mutex<Option<Arc<NaivePutOnce>>>,
-}
-
-impl NaiveEngine {
-    /// The store of anchors is the local one: there is no plainer one yet.
-    async fn anchors(pool: &NewPool) -> Result<Option<Arc<dyn AnchorStore>>, EngineError> {
-        if pool.specs.anchors.is_none() {
-            return Ok(None);
-        }
-        let background = super::StoreSpec { capacity: 1, ..pool.specs.samples.clone() };
-        let specs = super::record::StoreSpecs { samples: background, ..pool.specs.clone() };
-        Ok(LocalEngine::new().create(NewPool { specs, ..pool.clone() }, 1).await?.anchors)
-    }
 }
 
 fn find<'a>(pools: &'a mut [PoolHandle], name: &str) -> Option<&'a mut PoolHandle> {
@@ -49,7 +37,8 @@ impl Engine for NaiveEngine {
 
     async fn create(&self, pool: NewPool, max_pools: usize) -> Result<PoolHandle, EngineError> {
         pool.check()?;
-        let anchors = Self::anchors(&pool).await?;
+        let anchors =
+            pool.specs.anchors.clone().map(|spec| Arc::new(NaiveAnchors::new(spec)) as Arc<dyn AnchorStore>);
         let samples = Arc::new(NaiveStore::new(pool.specs.samples.clone()));
         let mut pools = self.pools.lock();
         for is_taken in [

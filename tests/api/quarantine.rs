@@ -413,7 +413,6 @@ async fn an_anchored_pool_says_what_it_has_instead() {
         ("quarantine", client.quarantine_samples("a", ids()).await.map(|_| ())),
         ("block", client.block_samples("a", ids()).await.map(|_| ())),
         ("unblock", client.unblock_samples("a", ids()).await.map(|_| ())),
-        ("clear", client.clear_pool("a").await.map(|_| ())),
     ] {
         let error = answer.unwrap_err();
         assert_eq!(error.reason().as_deref(), Some("POOL_ANCHORED"), "{call}: {error}");

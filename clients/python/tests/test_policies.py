@@ -232,10 +232,21 @@ def test_samples_kept_out_by_hand(real: hardneg.Client, name: str) -> None:
     assert sorted(keys.blocked()) == ["a", "b"]
     anchored = real.create_pool(f"{name}-anchored", anchored=hardneg.Anchored())
     with pytest.raises(hardneg.FailedPrecondition) as raised:
-        anchored.clear()
-    assert raised.value.reason == "POOL_ANCHORED"
-    with pytest.raises(hardneg.FailedPrecondition):
         anchored.block([1])
+    assert raised.value.reason == "POOL_ANCHORED"
+
+
+def test_an_anchored_pool_is_cleared_in_place(real: hardneg.Client, name: str) -> None:
+    pool = real.create_pool(name, anchored=hardneg.Anchored())
+    pool.report([10, 11, 10], [2.0, 1.0, 3.0], anchors=[1, 1, 2])
+    pool.add_positives([1], [77])
+    pool.veto([2], [11])
+    assert pool.clear() == 3
+    stats = pool.stats()
+    assert stats.sizes.hard == stats.sizes.background == 0
+    assert (stats.counts.total, stats.removed) == (3, 3)
+    ack = pool.report([77, 11, 11], [2.0, 1.0, 3.0], anchors=[1, 1, 2])
+    assert (ack.counts.inserted, ack.counts.not_negative) == (1, 2)
 
 
 def test_quarantine_review_and_release(real: hardneg.Client, name: str) -> None:

@@ -23,6 +23,8 @@ impl Pool {
             return Ok(stats);
         };
         let store = anchored.store.stats().await?;
+        // Those of the partitions of samples are of the background alone.
+        stats.counters = self.counters.values().with_anchor_totals(&store.totals);
         stats.sizes.hard = store.negatives;
         stats.sizes.floor_log2 = None;
         // Of the background's own top, which nothing is drawn from as hard.

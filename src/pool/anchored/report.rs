@@ -14,15 +14,9 @@ use crate::pool::reporting::group_numbers;
 use crate::pool::runs::Entry;
 use crate::pool::sampler::background::Background;
 use crate::pool::spec::PoolSpec;
-use crate::store::anchored::{AnchorApplied, AnchorBatch};
-use crate::store::{self, ApplyCounts, BackgroundSpec, ReportBatch};
-
-/// The columns of a report, and what of it never reaches a store.
-struct Columns {
-    batch: AnchorBatch,
-    non_finite: u64,
-    out_of_range: u64,
-}
+use crate::pool::stats::Counters;
+use crate::store::anchored::{AnchorApplied, AnchorBatch, AnchorCounts};
+use crate::store::{self, BackgroundSpec, ReportBatch};
 
 impl Pool {
     /// Applies a batch of scores of negatives for their anchors.
@@ -35,7 +29,7 @@ impl Pool {
         let rows = report.ids.len() as u64;
         let (sender, run_id) = (report.sender.clone(), report.run_id.clone());
         let (step, model_version) = (report.step, report.model_version);
-        let columns = self.columns(&spec, report)?;
+        let batch = self.columns(&spec, report)?;
         let resent = || {
             self.count_duplicate(rows);
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
@@ -44,25 +38,24 @@ impl Pool {
         let Some(admission) = self.enter_run(Entry { run_id: &run_id, step, sender: &sender }).await? else {
             return resent();
         };
-        let (unusable, kept) = (columns.non_finite + columns.out_of_range, columns.batch.ids.len() as u64);
-        let (counts, applied) = self.apply_columns(anchored, &spec, columns, admission.moment).await?;
-        if counts.duplicate > 0 && counts.duplicate == kept {
-            self.count_duplicate(counts.duplicate);
-            debug_assert_eq!(counts.duplicate + unusable, rows);
+        let (counts, applied) = self.apply_columns(anchored, &spec, batch, admission.moment).await?;
+        if rows > 0 && counts.duplicate == rows {
+            self.count_duplicate(rows);
             return Ok(ack(AckStatus::Duplicate, counts));
         }
         admission.applied();
-        self.counters.count_report(rows, &counts, &applied);
+        self.counters.count_batch(&counts);
+        Counters::add(&self.counters.duplicate, counts.duplicate);
         self.workers
             .hear(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
-        let ApplyCounts { clamped, floored, .. } = applied;
+        let AnchorCounts { clamped, floored, .. } = applied;
         self.weight_warnings.look(&self.id, rows, clamped, floored);
         Ok(Ack { clamped, floored, ..ack(counts.applied_status(rows), counts) })
     }
 
-    /// Reads the columns and takes out the rows that can never be stored.
-    fn columns(&self, spec: &PoolSpec, report: Report) -> Result<Columns, PoolError> {
+    /// Reads the columns and takes out the rows that can never be stored; the batch says how many for each reason.
+    fn columns(&self, spec: &PoolSpec, report: Report) -> Result<AnchorBatch, PoolError> {
         let of_anchors = spec.anchored.as_ref().ok_or(PoolError::Internal("spec"))?;
         let Some(anchors) = report.anchors else {
             return Err(PoolError::invalid(
@@ -101,8 +94,9 @@ impl Pool {
         };
         let keep: Vec<bool> =
             batch.ids.iter().zip(&batch.scores).map(|(id, s)| s.is_finite() && in_space(*id)).collect();
-        let non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
         let dropped = keep.iter().filter(|keep| !**keep).count() as u64;
+        batch.non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
+        batch.out_of_range = dropped - batch.non_finite;
         if dropped > 0 {
             hand_over_positives(&mut batch, &keep);
             retain(&mut batch.anchors, &keep);
@@ -114,7 +108,7 @@ impl Pool {
             retain(&mut batch.labels, &keep);
             retain(&mut batch.anchor_labels, &keep);
         }
-        Ok(Columns { batch, non_finite, out_of_range: dropped - non_finite })
+        Ok(batch)
     }
 
     /// Anchors first, then the background, which is fed what turned out to be a negative.
@@ -122,10 +116,9 @@ impl Pool {
         &self,
         anchored: &Anchored,
         spec: &PoolSpec,
-        columns: Columns,
+        mut batch: AnchorBatch,
         moment: Moment,
-    ) -> Result<(ReportCounts, ApplyCounts), PoolError> {
-        let Columns { mut batch, non_finite, out_of_range } = columns;
+    ) -> Result<(ReportCounts, AnchorCounts), PoolError> {
         batch.decay_units = moment.decay_units;
         batch.stamp = moment.stamp;
         batch.refuse_stale = spec.decay.by_steps();
@@ -143,8 +136,8 @@ impl Pool {
             anchor_limit: applied.counts.anchor_limit,
             not_negative: applied.counts.not_negative,
             duplicate: applied.counts.duplicate,
-            non_finite,
-            out_of_range,
+            non_finite: applied.counts.non_finite,
+            out_of_range: applied.counts.out_of_range,
             ..ReportCounts::default()
         };
         if !too_easy.is_empty() {
@@ -153,13 +146,7 @@ impl Pool {
             counts.background_only = too_easy.iter().filter(|id| background.contains(**id)).count() as u64;
             counts.dropped = too_easy.len() as u64 - counts.background_only;
         }
-        let evicted = ApplyCounts {
-            evicted: applied.counts.evicted,
-            clamped: applied.counts.clamped,
-            floored: applied.counts.floored,
-            ..ApplyCounts::default()
-        };
-        Ok((counts, evicted))
+        Ok((counts, applied.counts))
     }
 
     fn flat_columns(&self, spec: &PoolSpec, batch: &AnchorBatch, moment: Moment) -> ReportBatch {

@@ -7,6 +7,7 @@ use crate::pool::core::Pool;
 use crate::pool::error::PoolError;
 use crate::pool::executor;
 use crate::pool::report::Ids;
+use crate::pool::stats::Counters;
 use crate::store::quarantine::{
     BLOCKED_MAX, BlockCounts, BlockedId, Found, Quarantined, ReleaseCounts, SetAside, SetAsideCounts,
     TRUSTED_MAX,
@@ -179,15 +180,24 @@ impl Pool {
         Ok(BlockedPage { ids, more, total })
     }
 
-    /// Removes all samples, in place; how many there were, in quarantine or not. What is no sample stays: spec, clock and runs, which
-    /// batches were applied, who is trusted or blocked, and the counters.
+    /// Removes all samples, in place; how many there were, in quarantine or not, of an anchored pool how many negatives of all anchors.
+    /// What is no sample stays: spec, clock and runs, which batches were applied, who is trusted or blocked, the counters; known positives
+    /// and vetoes of anchors.
     ///
     /// # Errors
-    /// `FailedPrecondition` in an anchored pool; `Unavailable`.
+    /// `Unavailable`.
     pub async fn clear(self: &Arc<Self>) -> Result<u64, PoolError> {
-        self.check_flat("ClearPool", "delete it and create it anew")?;
         let pool = self.clone();
-        executor::finish("clearing", async move { Ok(pool.store.clear().await?.0) }).await
+        let clearing = async move {
+            let Some(anchored) = &pool.anchored else {
+                return Ok(pool.store.clear().await?.0);
+            };
+            let (cleared, _) = anchored.store.clear().await?;
+            pool.store.clear().await?;
+            Counters::add(&pool.counters.removed, cleared);
+            Ok(cleared)
+        };
+        executor::finish("clearing", clearing).await
     }
 }
 

@@ -1,20 +1,17 @@
 //! Anchors of one pool: their negatives, what is no negative of them, and what there is no room for.
-//!
-//! The naive engine has the local store of anchors, for there is no plainer one: so answers are held against what the trait says, and never
-//! only those of one engine against another's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{MAX_POOLS, engines, flat, samples};
-use crate::store::Sender;
 use crate::store::anchored::{
     AnchorBatch, AnchorRows, AnchorStore, AnchorStoreSpec, Margins, NotNegative, PairLimit, Pairs,
 };
-use crate::store::hash::placement_hash;
+use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Hardness;
 use crate::store::layout::partition_of;
 use crate::store::record::{NewPool, StoreSpecs};
+use crate::store::{ScoreUpdate, Sender};
 
 type Stores = Vec<(&'static str, Arc<dyn AnchorStore>)>;
 
@@ -300,6 +297,166 @@ async fn names_groups_and_labels_go_with_negatives_wherever_they_stand() {
         for (i, negative) in read.negatives.iter().enumerate() {
             assert_eq!(&*read.names[i], format!("n{}", negative.id), "{name}");
             assert_eq!((read.groups[i], read.labels[i]), (negative.id * 10, negative.id as u32), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clear_takes_what_reports_told_and_leaves_what_is_no_negative() {
+    for partitions in [1, 3] {
+        for (name, store) in stores(spec(4, partitions)).await {
+            let sender = Sender { worker: 4, epoch: 1, sequence: 1 };
+            let rows: Vec<_> = (0..12).flat_map(|anchor| [(anchor, 7, 1.0), (anchor, 8, 2.0)]).collect();
+            let sent = AnchorBatch {
+                positive_scores: vec![5.0; 24],
+                anchor_labels: vec![6; 24],
+                labels: vec![7; 24],
+                sender: Some(sender),
+                ..report(&rows)
+            };
+            store.apply(sent.clone()).await.unwrap();
+            let told = Pairs { scores: vec![0.5], ..pairs(&[(3, 77)]) };
+            store.mark(told, NotNegative::Positive).await.unwrap();
+            let marked = store.mark(pairs(&[(40, 7)]), NotNegative::Vetoed).await.unwrap();
+            let totals = store.totals().await.unwrap();
+            let (cleared, position) = store.clear().await.unwrap();
+            assert_eq!(cleared, 24, "{name}");
+            assert!(position > marked.position, "{name}");
+            let stats = store.stats().await.unwrap();
+            let sizes = (stats.anchors, stats.negatives, stats.positives, stats.vetoes);
+            assert_eq!(sizes, (2, 0, 1, 1), "{name}");
+            assert_eq!((stats.totals, totals.reported), (totals, 24), "{name}: counters stay");
+            let read = store.fetch(&[3, 4, 40]).await.unwrap();
+            let known: Vec<bool> = read.anchors.iter().map(|row| row.known).collect();
+            assert_eq!(known, [true, false, true], "{name}");
+            assert_eq!((read.anchors[0].positive, read.anchors[0].label), (0.5, 0), "{name}");
+            assert!(store.sample(9).await.unwrap().is_empty(), "{name}");
+            assert!(store.has_applied(&sender).await.unwrap(), "{name}");
+            assert_eq!(store.apply(sent).await.unwrap().counts.duplicate, 24, "{name}: nothing comes back");
+            let counts = store.apply(report(&[(40, 7, 1.0), (40, 8, 1.0)])).await.unwrap().counts;
+            assert_eq!((counts.not_negative, counts.inserted), (1, 1), "{name}");
+        }
+    }
+}
+
+/// Rows that never reach a partition count once, however often their batch is sent.
+#[tokio::test]
+async fn rows_that_cannot_be_stored_count_once() {
+    for (name, store) in stores(spec(4, 3)).await {
+        let sender = Sender { worker: 9, epoch: 2, sequence: 5 };
+        let sent = AnchorBatch { non_finite: 3, out_of_range: 2, sender: Some(sender), ..report(&[]) };
+        let counts = store.apply(sent.clone()).await.unwrap().counts;
+        assert_eq!((counts.non_finite, counts.out_of_range, counts.rows()), (3, 2, 5), "{name}");
+        assert!(store.has_applied(&sender).await.unwrap(), "{name}");
+        let counts = store.apply(sent).await.unwrap().counts;
+        assert_eq!((counts.duplicate, counts.rows()), (5, 5), "{name}");
+        let totals = store.totals().await.unwrap();
+        assert_eq!((totals.reported, totals.non_finite, totals.out_of_range), (5, 3, 2), "{name}");
+    }
+}
+
+/// What a store tells, in one order.
+async fn told(store: &dyn AnchorStore, anchors: &[u64]) -> String {
+    let rows = store.fetch(anchors).await.unwrap();
+    let mut lines = Vec::new();
+    for (anchor, row) in anchors.iter().zip(&rows.anchors) {
+        let negatives: Vec<String> = row
+            .negatives
+            .clone()
+            .map(|at| {
+                let (group, label) = (rows.groups.get(at).unwrap_or(&0), rows.labels.get(at).unwrap_or(&0));
+                format!("{:?} {group} {label} {}", rows.negatives[at], rows.names[at])
+            })
+            .collect();
+        let (known, positive, label) = (row.known, row.positive, row.label);
+        let pairs = (&rows.not_negative[row.positives.clone()], &rows.not_negative[row.vetoes.clone()]);
+        lines.push(format!("{anchor}: {known} {positive} {label} {negatives:#?} {pairs:?}"));
+    }
+    let stats = store.stats().await.unwrap();
+    let sizes = (stats.anchors, stats.negatives, stats.positives, stats.vetoes, stats.totals);
+    format!("{}\n{sizes:?}", lines.join("\n"))
+}
+
+/// Calls at random: every engine answers as the plainest one does, and holds the same after each.
+#[tokio::test]
+async fn calls_at_random_are_answered_alike() {
+    for seed in 0..60_u64 {
+        let mut x = seed;
+        let mut next = |end: u64| {
+            x = background_hash(x, 17);
+            x % end
+        };
+        let lower_is_harder = next(2) == 0;
+        let hardness = Hardness { lower_is_harder, ..Hardness::default() };
+        let margin = |of: u64| (of < 2).then_some(of as f32 / 4.0);
+        let spec = AnchorStoreSpec {
+            negatives_per_anchor: 1 + next(5) as usize,
+            max_anchors: 4 + next(12),
+            max_positives_per_anchor: 2,
+            max_vetoes_per_anchor: 3,
+            max_pairs: 20,
+            margins: Margins { absolute: margin(next(4)), relative: margin(next(4)) },
+            partitions: 1 + next(4) as usize,
+            hardness,
+            named: true,
+            workers: 64,
+        };
+        let stores = stores(spec).await;
+        let (_, plainest) = &stores[0];
+        let anchors: Vec<u64> = (0..20).collect();
+        for step in 0..60 {
+            let kind = next(10);
+            let rows: Vec<(u64, u64, f32)> =
+                (0..next(24)).map(|_| (next(18), next(15), 0.25 + next(64) as f32 / 16.0)).collect();
+            let (told_positives, told_groups, told_labels) = (next(2) == 0, next(2) == 0, next(2) == 0);
+            let batch = AnchorBatch {
+                names: rows.iter().map(|row| format!("n{}", row.1).into()).collect(),
+                positive_scores: rows
+                    .iter()
+                    .filter(|_| told_positives)
+                    .map(|row| if row.1 % 3 == 0 { f32::NAN } else { row.2 + 0.5 })
+                    .collect(),
+                groups: rows.iter().filter(|_| told_groups).map(|row| row.1 / 4).collect(),
+                labels: rows.iter().filter(|_| told_labels).map(|row| (row.1 % 3) as u32).collect(),
+                anchor_labels: rows.iter().filter(|_| told_labels).map(|row| row.0 as u32 % 4).collect(),
+                stamp: 100 + next(5) as u32,
+                refuse_stale: true,
+                update: [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }]
+                    [next(3) as usize],
+                sender: Some(Sender { worker: next(3).into(), epoch: 1, sequence: 1 + next(30) }),
+                non_finite: next(3),
+                out_of_range: next(2),
+                ..report(&rows)
+            };
+            let wanted: Vec<(u64, u64)> = rows.iter().map(|row| (row.0, row.1)).take(4).collect();
+            let scores = rows.iter().map(|row| row.2 + 1.0).take(4).collect();
+            let mut answers = Vec::new();
+            for (_, store) in &stores {
+                answers.push(match kind {
+                    0..=5 => {
+                        let mut applied = store.apply(batch.clone()).await.unwrap();
+                        applied.negatives.sort_unstable();
+                        applied.too_easy.sort_unstable();
+                        format!("{applied:?}")
+                    }
+                    6 => {
+                        let told = Pairs { scores: Vec::clone(&scores), stamp: 3, ..pairs(&wanted) };
+                        format!("{:?}", store.mark(told, NotNegative::Positive).await.unwrap())
+                    }
+                    7 => format!("{:?}", store.mark(pairs(&wanted), NotNegative::Vetoed).await.unwrap()),
+                    8 => {
+                        let ids: Vec<u64> = wanted.iter().map(|pair| pair.1).collect();
+                        format!("{:?}", store.remove(&ids).await.unwrap())
+                    }
+                    _ if step % 7 == 0 => format!("{:?}", store.clear().await.unwrap()),
+                    _ => String::new(),
+                });
+            }
+            let expected = told(&**plainest, &anchors).await;
+            for ((name, store), answer) in stores.iter().zip(&answers) {
+                assert_eq!(*answer, answers[0], "{name}, seed {seed}, step {step}");
+                assert_eq!(told(&**store, &anchors).await, expected, "{name}, seed {seed}, step {step}");
+            }
         }
     }
 }

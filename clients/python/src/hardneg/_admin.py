@@ -140,13 +140,13 @@ class PoolAdmin(Handle):
 
         The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied
         stay. In a dense pool every id can be drawn again that is not blocked. Batches mined before still answer
-        retries.
+        retries. Of an anchored pool everything that reports told is removed; known positives and vetoes stay.
 
         Returns:
-            How many there were.
+            How many there were; of an anchored pool, the negatives of all anchors.
 
         Raises:
-            FailedPrecondition: The pool is anchored, or another pool has taken the name of this handle's.
+            FailedPrecondition: Another pool has taken the name of this handle's.
         """
         request = pool_service_pb2.ClearPoolRequest(name=self._resource, pool_uid=self.uid)
         removed: int = self._transport.call("pools", "ClearPool", request, timeout=timeout).removed_count

@@ -181,6 +181,16 @@ impl Anchor {
         (self.negatives.remove(at), attributes)
     }
 
+    /// Forgets all but what is known to be no negative, and the scores of known positives. Its negatives.
+    pub(crate) fn clear(&mut self) -> Vec<Negative> {
+        (self.told, self.label) = (PositiveScore::NONE, 0);
+        self.side = self.side.take().filter(|side| !side.positives.is_empty() || !side.vetoes.is_empty());
+        if let Some(side) = &mut self.side {
+            (side.groups, side.labels) = (Vec::new(), Vec::new());
+        }
+        std::mem::take(&mut self.negatives)
+    }
+
     fn put(&mut self, new: Negative, attributes: Attributes, spec: &AnchorPartitionSpec) {
         let lower = spec.hardness.lower_is_harder;
         let at = self.negatives.partition_point(|n| n.hardest_first(&new, lower).is_lt());

@@ -15,6 +15,7 @@
 //! Beside them it holds the names of negatives, and which reports of which worker were applied.
 
 mod anchor;
+mod clear;
 mod image;
 mod mark;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod report;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use hashbrown::HashTable;
 
@@ -37,6 +39,7 @@ use crate::key::Key;
 use crate::op::Sender;
 use crate::partition::Repeats;
 use anchor::Anchor;
+use clear::Clear;
 use mark::Mark;
 use names::Names;
 pub use negative::Negative;
@@ -46,6 +49,7 @@ pub use op::{
 };
 pub use read::{AnchorRow, AnchorRows, AnchorStats};
 pub use spec::{ANCHORS_MAX, AnchorPartitionSpec, Margins, NEGATIVES_MAX, PAIRS_PER_ANCHOR_MAX, least_alike};
+pub use totals::AnchorTotals;
 
 /// A partition of the anchors of a pool.
 #[derive(Debug)]
@@ -57,12 +61,13 @@ pub struct AnchorPartition {
     folded_units: Option<u64>,
     /// Numbers in `anchors`, by the hash of the anchor.
     index: HashTable<u32>,
-    /// In the order in which they came. None ever goes.
+    /// In the order in which they came, but for what a clear moves.
     anchors: Vec<Anchor>,
     /// Of a named pool.
     names: Names,
     /// Reports that were applied, by sender.
     dedupe: Dedupe,
+    totals: AnchorTotals,
     sizes: Sizes,
 }
 
@@ -117,6 +122,7 @@ enum Work {
     Mark(Mark),
     /// The ids, with whether any anchor had them.
     Remove(IdMap<bool>),
+    Clear(Clear),
     Fold,
 }
 
@@ -139,6 +145,7 @@ impl AnchorPartition {
             anchors: Vec::new(),
             names: Names::default(),
             dedupe: Dedupe::new(spec.workers),
+            totals: AnchorTotals::default(),
             sizes: Sizes::default(),
             spec,
         }
@@ -162,6 +169,12 @@ impl AnchorPartition {
         self.folded_units
     }
 
+    /// What it has done since it was made.
+    #[must_use]
+    pub fn totals(&self) -> &AnchorTotals {
+        &self.totals
+    }
+
     /// Begins an operation; the one before is completed. Whether a report is a resend is decided here.
     #[must_use]
     pub fn begin(&self, op: AnchorOp) -> AnchorJob {
@@ -177,6 +190,7 @@ impl AnchorPartition {
             }
             AnchorChange::Mark { pairs, range, .. } => Work::Mark(Mark::of(pairs, range.clone())),
             AnchorChange::Remove { ids } => Work::Remove(ids.iter().map(|id| (*id, false)).collect()),
+            AnchorChange::Clear => Work::Clear(Clear::of(self)),
             AnchorChange::Fold { .. } => Work::Fold,
         };
         AnchorJob { op, done: 0, work }
@@ -191,8 +205,11 @@ impl AnchorPartition {
         let rows = rows.max(1);
         let from = job.done;
         let reply = match (&job.op.change, &mut job.work) {
-            (AnchorChange::Report { range, sender, .. }, Work::Report { is_resend: true, reported, .. }) => {
-                reported.counts.duplicate = range.len() as u64;
+            (
+                AnchorChange::Report { range, sender, terms, .. },
+                Work::Report { is_resend: true, reported, .. },
+            ) => {
+                reported.counts.duplicate = range.len() as u64 + terms.faults.rows();
                 job.done = range.len();
                 self.remember(*sender);
                 Some(AnchorReply::Reported(std::mem::take(reported)))
@@ -206,6 +223,8 @@ impl AnchorPartition {
                 self.report(&batch, range.start + from..range.start + to, reported);
                 job.done = to;
                 (to == range.len()).then(|| {
+                    reported.counts.add(&AnchorCounts::of_faults(terms.faults));
+                    self.totals.count(&reported.counts);
                     self.remember(*sender);
                     AnchorReply::Reported(std::mem::take(reported))
                 })
@@ -225,6 +244,11 @@ impl AnchorPartition {
                     let was = |id: &&u64| found.insert(**id, false) == Some(true);
                     AnchorReply::Removed(ids.iter().filter(was).copied().collect())
                 })
+            }
+            (AnchorChange::Clear, Work::Clear(clear)) => {
+                let cleared = self.clear_some(clear, rows);
+                job.done = clear.done();
+                cleared.map(AnchorReply::Cleared)
             }
             (AnchorChange::Fold { floor_units }, _) => {
                 self.folded_units = Some(*floor_units);

@@ -8,9 +8,10 @@ use super::op::{
     PairLimit, Refusal, Reported,
 };
 use super::spec::AnchorPartitionSpec;
+use super::totals::AnchorTotals;
 use crate::dedupe::naive::Senders;
 use crate::key::Key;
-use crate::op::Terms;
+use crate::op::{RowFaults, Terms};
 use crate::partition::updated_score;
 use crate::place::Place;
 
@@ -43,12 +44,20 @@ pub(super) struct Naive {
     names: BTreeMap<u64, String>,
     floor: Option<Key>,
     pub(super) senders: Senders,
+    pub(super) totals: AnchorTotals,
 }
 
 impl Naive {
     pub(super) fn new(spec: AnchorPartitionSpec) -> Self {
         let senders = Senders::new(spec.workers);
-        Self { spec, anchors: BTreeMap::new(), names: BTreeMap::new(), floor: None, senders }
+        Self {
+            spec,
+            anchors: BTreeMap::new(),
+            names: BTreeMap::new(),
+            floor: None,
+            senders,
+            totals: AnchorTotals::default(),
+        }
     }
 
     fn place(&self, id: u64, entry: &Entry) -> Place {
@@ -85,7 +94,8 @@ impl Naive {
             AnchorChange::Report { rows, range, terms, sender } => {
                 let mut reported = Reported::default();
                 if sender.is_some_and(|sender| self.senders.hear(sender)) {
-                    reported.counts.duplicate = range.len() as u64;
+                    let RowFaults { non_finite, out_of_range, .. } = terms.faults;
+                    reported.counts.duplicate = range.len() as u64 + non_finite + out_of_range;
                     return AnchorReply::Reported(reported);
                 }
                 for row in range.clone() {
@@ -106,6 +116,7 @@ impl Naive {
                     reported.counts.add(&counts);
                     self.forget_names();
                 }
+                self.count(&mut reported.counts, &terms.faults);
                 AnchorReply::Reported(reported)
             }
             AnchorChange::Mark { pairs, range, why, stamp, model_version } => {
@@ -124,6 +135,16 @@ impl Naive {
                 self.forget_names();
                 AnchorReply::Removed(removed)
             }
+            AnchorChange::Clear => {
+                let cleared = self.anchors.values().map(|anchor| anchor.negatives.len() as u64).sum();
+                self.anchors.retain(|_, anchor| !anchor.positives.is_empty() || !anchor.vetoes.is_empty());
+                for anchor in self.anchors.values_mut() {
+                    anchor.negatives.clear();
+                    (anchor.told, anchor.label) = (None, 0);
+                }
+                self.forget_names();
+                AnchorReply::Cleared(cleared)
+            }
             AnchorChange::Fold { floor_units } => {
                 let floor = Key::of_clock(*floor_units);
                 self.floor = Some(floor);
@@ -132,6 +153,24 @@ impl Naive {
                 AnchorReply::Done
             }
         }
+    }
+
+    /// Counts a report with what was found in its rows before.
+    fn count(&mut self, counts: &mut AnchorCounts, faults: &RowFaults) {
+        counts.non_finite = faults.non_finite;
+        counts.out_of_range = faults.out_of_range;
+        counts.clamped = faults.clamped;
+        counts.floored = faults.floored;
+        let totals = &mut self.totals;
+        totals.reported += counts.rows();
+        totals.non_finite += faults.non_finite;
+        totals.out_of_range += faults.out_of_range;
+        totals.clamped += faults.clamped;
+        totals.floored += faults.floored;
+        totals.stale += counts.stale;
+        totals.anchor_limit += counts.anchor_limit;
+        totals.not_negative += counts.not_negative;
+        totals.evicted += counts.evicted;
     }
 
     fn report(&mut self, rows: &AnchorColumns, row: usize, terms: &Terms) -> AnchorCounts {

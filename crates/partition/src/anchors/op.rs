@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::hash::placement_hash;
 use crate::key::{Hardness, Key};
-use crate::op::{Sender, Terms};
+use crate::op::{RowFaults, Sender, Terms};
 
 /// An operation with its place in the partition's order.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub enum AnchorChange {
         rows: Arc<AnchorColumns>,
         /// Which of them are this partition's. They apply one by one, in order: an anchor may have an id in several rows.
         range: Range<usize>,
-        /// How they are applied. `renew_after_rows` is for samples, and says nothing here.
+        /// How they are applied. `renew_after_rows`, `quarantine` and `oldest_stamp` are for samples, and say nothing here.
         terms: Terms,
         /// Whose report it is: one that this partition has applied before is a resend, and does nothing. `None`: it is applied.
         sender: Option<Sender>,
@@ -48,6 +48,9 @@ pub enum AnchorChange {
         /// Samples.
         ids: Arc<[u64]>,
     },
+    /// All that reports told goes: negatives, positive scores and labels. Known positives, with the scores that were told with them, and
+    /// vetoes stay, as do the anchors that have any; which reports were applied stays known.
+    Clear,
     /// Keys below a floor are lifted to it (what is that old ranks by its score alone).
     Fold {
         /// D less [`crate::key::FOLD_BELOW_UNITS`], in key units.
@@ -134,6 +137,10 @@ pub struct AnchorCounts {
     pub stale: u64,
     /// Their anchor and id stand in an earlier row of the report. They are applied as any others.
     pub coalesced: u64,
+    /// Without a finite score.
+    pub non_finite: u64,
+    /// Outside a dense id space.
+    pub out_of_range: u64,
     /// Of anchors beyond `max_anchors`.
     pub anchor_limit: u64,
     /// Known positives or vetoed for their anchor.
@@ -157,9 +164,17 @@ impl AnchorCounts {
             + self.too_easy
             + self.stale
             + self.coalesced
+            + self.non_finite
+            + self.out_of_range
             + self.anchor_limit
             + self.not_negative
             + self.duplicate
+    }
+
+    /// What was found in rows before they came here.
+    pub(super) fn of_faults(faults: RowFaults) -> Self {
+        let RowFaults { non_finite, out_of_range, clamped, floored } = faults;
+        Self { non_finite, out_of_range, clamped, floored, ..Self::default() }
     }
 
     /// Adds those of another partition.
@@ -169,6 +184,8 @@ impl AnchorCounts {
         self.too_easy += more.too_easy;
         self.stale += more.stale;
         self.coalesced += more.coalesced;
+        self.non_finite += more.non_finite;
+        self.out_of_range += more.out_of_range;
         self.anchor_limit += more.anchor_limit;
         self.not_negative += more.not_negative;
         self.duplicate += more.duplicate;
@@ -187,6 +204,8 @@ pub enum AnchorReply {
     Marked(Marked),
     /// Of a removal: the samples that were negatives of any anchor, in the order of the operation, each once.
     Removed(Vec<u64>),
+    /// Of a clear: how many negatives there were, of all anchors.
+    Cleared(u64),
     /// Of all else.
     Done,
 }

@@ -9,6 +9,7 @@ use super::op::NotNegative;
 use super::{AnchorPartition, Sizes};
 use crate::hard::hint::prefetch;
 use crate::hash::placement_hash;
+use crate::op::Sender;
 
 /// What is stored of one anchor, as places in the columns of [`AnchorRows`].
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +147,12 @@ impl AnchorPartition {
         row
     }
 
+    /// Whether a report was applied, or is too old to tell.
+    #[must_use]
+    pub fn has_applied(&self, sender: &Sender) -> bool {
+        self.dedupe.has(sender)
+    }
+
     /// Anchors.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -158,13 +165,13 @@ impl AnchorPartition {
         self.anchors.is_empty()
     }
 
-    /// The negatives of the `number`-th anchor in the order in which they came, the hardest first; none past the end.
+    /// The negatives of the `number`-th anchor ([`Self::anchor_at`]), the hardest first; none past the end.
     #[must_use]
     pub fn negatives_of(&self, number: usize) -> &[Negative] {
         self.anchors.get(number).map_or(&[], Anchor::negatives)
     }
 
-    /// The `number`-th anchor in the order in which they came.
+    /// The `number`-th anchor, in an order that a clear changes.
     #[must_use]
     pub fn anchor_at(&self, number: usize) -> Option<u64> {
         self.anchors.get(number).map(|anchor| anchor.id)

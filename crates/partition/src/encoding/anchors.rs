@@ -11,6 +11,7 @@ const REPORT: u8 = 1;
 const MARK: u8 = 2;
 const REMOVE: u8 = 3;
 const FOLD: u8 = 4;
+const CLEAR: u8 = 5;
 /// Bytes of a row without optional columns: an anchor, an id, a key and a score.
 const ROW_BYTES: usize = 24;
 /// Bytes of a pair without a score.
@@ -40,6 +41,7 @@ pub(super) fn write(out: &mut Writer, op: &AnchorOp) {
             out.u8(FOLD);
             out.u64(*floor_units);
         }
+        AnchorChange::Clear => out.u8(CLEAR),
     }
 }
 
@@ -59,6 +61,7 @@ pub(super) fn read(body: &mut Reader<'_>) -> Result<AnchorOp, ImageError> {
             AnchorChange::Mark { pairs, range, why, stamp: body.u32()?, model_version: body.u32()? }
         }
         REMOVE => AnchorChange::Remove { ids: columns::read_ids(body)?.into() },
+        CLEAR => AnchorChange::Clear,
         FOLD => AnchorChange::Fold { floor_units: body.u64()? },
         _ => return Err(ImageError::Contradiction("a change of no kind")),
     };

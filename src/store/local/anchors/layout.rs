@@ -1,12 +1,13 @@
 //! Rows about anchors, laid out by partition: one pass, before any lock.
 
-use hardneg_partition::anchors::{AnchorColumns, AnchorCounts, PairColumns};
+use hardneg_partition::RowFaults;
+use hardneg_partition::anchors::{AnchorColumns, PairColumns};
 use std::ops::Range;
 
 use crate::store::anchored::{AnchorBatch, Pairs};
 use crate::store::hash::placement_hash;
 use crate::store::key::Hardness;
-use crate::store::layout::partition_of;
+use crate::store::layout::{partition_of, partition_of_sender};
 
 /// Which rows are whose: those of one partition one after another, in the order of the batch.
 #[derive(Debug)]
@@ -62,24 +63,29 @@ impl Deal {
     }
 }
 
-/// A batch of reports, laid out; and what of its weights is counted: `clamped` and `floored`.
+/// A batch of reports, laid out, and what was found in the rows of each partition; rows that are not in the batch are found in the
+/// sender's.
 pub(super) fn reports(
     batch: AnchorBatch,
     hardness: &Hardness,
     partitions: usize,
-) -> (Deal, AnchorColumns, AnchorCounts) {
+) -> (Deal, AnchorColumns, Vec<RowFaults>) {
     let hashes: Vec<u64> = batch.anchors.iter().map(|anchor| placement_hash(*anchor)).collect();
     let deal = Deal::new(&hashes, partitions);
     let scores = deal.laid(batch.scores);
     let floor_score = hardness.floor_score();
-    let mut counts = AnchorCounts::default();
-    let mut key = |score: &f32| {
-        let (key, clamped) = hardness.key(*score, batch.decay_units);
-        counts.clamped += u64::from(clamped);
-        counts.floored += u64::from(*score < floor_score);
-        key
-    };
-    let keys = scores.iter().map(&mut key).collect();
+    let mut faults = vec![RowFaults::default(); partitions];
+    let of_sender = &mut faults[partition_of_sender(batch.sender.as_ref(), partitions)];
+    (of_sender.non_finite, of_sender.out_of_range) = (batch.non_finite, batch.out_of_range);
+    let mut keys = Vec::with_capacity(scores.len());
+    for (range, faults) in deal.ranges().zip(&mut faults) {
+        keys.extend(scores[range].iter().map(|score| {
+            let (key, clamped) = hardness.key(*score, batch.decay_units);
+            faults.clamped += u64::from(clamped);
+            faults.floored += u64::from(*score < floor_score);
+            key
+        }));
+    }
     let columns = AnchorColumns {
         hashes: deal.laid(hashes),
         anchors: deal.laid(batch.anchors),
@@ -92,7 +98,7 @@ pub(super) fn reports(
         anchor_labels: deal.laid(batch.anchor_labels),
         names: deal.laid(batch.names),
     };
-    (deal, columns, counts)
+    (deal, columns, faults)
 }
 
 /// Pairs, laid out.

@@ -5,16 +5,16 @@ mod layout;
 mod tests;
 
 use async_trait::async_trait;
-use hardneg_partition::Terms;
 use hardneg_partition::anchors::{AnchorChange, AnchorPartition, AnchorPartitionSpec, AnchorReply};
+use hardneg_partition::{RowFaults, Sender, Terms};
 use rand::RngExt as _;
 use std::sync::Arc;
 
 use super::cells::{Cells, concerned};
 use super::queue::each_of;
 use crate::store::anchored::{
-    AnchorApplied, AnchorBatch, AnchorRows, AnchorStore, AnchorStoreSpec, AnchorStoreStats, Marked, Negative,
-    NotNegative, Pairs,
+    AnchorApplied, AnchorBatch, AnchorRows, AnchorStore, AnchorStoreSpec, AnchorStoreStats, AnchorTotals,
+    Marked, Negative, NotNegative, Pairs,
 };
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
@@ -64,14 +64,16 @@ impl AnchorStore for Anchors {
             update: batch.update,
             ..Terms::default()
         };
-        let (deal, columns, counts) = layout::reports(batch, &self.spec.hardness, self.cells.len());
+        let (deal, columns, faults) = layout::reports(batch, &self.spec.hardness, self.cells.len());
         let rows = Arc::new(columns);
-        let change = |range: std::ops::Range<usize>| {
-            (!range.is_empty()).then(|| AnchorChange::Report { rows: rows.clone(), range, terms, sender })
+        let change = |(range, faults): (std::ops::Range<usize>, RowFaults)| {
+            let is_concerned = !range.is_empty() || faults != RowFaults::default();
+            let (rows, terms) = (rows.clone(), Terms { faults, ..terms });
+            is_concerned.then_some(AnchorChange::Report { rows, range, terms, sender })
         };
-        let changes = deal.ranges().map(change).collect();
+        let changes = deal.ranges().zip(faults).map(change).collect();
         let (replies, position) = self.cells.report(decay_units, changes, |_, _| ()).await;
-        let mut applied = AnchorApplied { position, counts, ..AnchorApplied::default() };
+        let mut applied = AnchorApplied { position, ..AnchorApplied::default() };
         for (number, reply) in replies {
             let AnchorReply::Reported(mut reported) = reply else { continue };
             applied.counts.add(&reported.counts);
@@ -82,6 +84,12 @@ impl AnchorStore for Anchors {
             applied.too_easy.extend(reported.too_easy.into_iter().map(|at| deal.row(at)));
         }
         Ok(applied)
+    }
+
+    async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError> {
+        let mut is_applied = false;
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| is_applied |= partition.has_applied(sender));
+        Ok(is_applied)
     }
 
     async fn mark(&self, pairs: Pairs, why: NotNegative) -> Result<Marked, StoreError> {
@@ -144,6 +152,19 @@ impl AnchorStore for Anchors {
         Ok((removed, position))
     }
 
+    async fn clear(&self) -> Result<(u64, u64), StoreError> {
+        let changes = self.cells.iter().map(|_| Some(AnchorChange::Clear)).collect();
+        let (replies, position) = self.cells.change(changes, |_, _| ()).await;
+        let of_partition = |(_, reply)| if let AnchorReply::Cleared(cleared) = reply { cleared } else { 0 };
+        Ok((replies.into_iter().map(of_partition).sum(), position))
+    }
+
+    async fn totals(&self) -> Result<AnchorTotals, StoreError> {
+        let mut totals = AnchorTotals::default();
+        each_of(&self.cells, 0..self.cells.len(), |_, partition| totals.add(partition.totals()));
+        Ok(totals)
+    }
+
     async fn sample(&self, n: usize) -> Result<Vec<Negative>, StoreError> {
         let per_partition = n.div_ceil(self.cells.len());
         let mut rows = Vec::new();
@@ -170,6 +191,7 @@ impl AnchorStore for Anchors {
             stats.positives += of_partition.positives;
             stats.vetoes += of_partition.vetoes;
             stats.memory_bytes += of_partition.memory_bytes as u64;
+            stats.totals.add(partition.totals());
         });
         Ok(stats)
     }

@@ -216,7 +216,8 @@ class PoolServiceServicer(object):
         """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
         quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
         back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
-        their request_id or round, within their time. FAILED_PRECONDITION in an anchored pool.
+        their request_id or round, within their time. Of an anchored pool everything that reports told is removed; known positives, with the
+        scores that AddPositives told, and vetoes stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

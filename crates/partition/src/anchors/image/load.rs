@@ -63,6 +63,9 @@ impl AnchorPartition {
             partition.read_names(body)?;
         }
         read_dedupe(body, &mut partition.dedupe, spec.workers)?;
+        for number in partition.totals.numbers_mut() {
+            *number = body.u64()?;
+        }
         Ok(partition)
     }
 

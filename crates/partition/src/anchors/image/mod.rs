@@ -6,7 +6,7 @@
 //!
 //! All numbers are little-endian. The body holds, in this order: the spec; position and fold; the anchors in the order in which they
 //! came, each with its negatives in their order and what is kept beside them; names in order of id; the senders whose reports are
-//! remembered, as in the image of a [`crate::Partition`]. Numbers of anchors and the index are not in it: no answer depends on
+//! remembered, as in the image of a [`crate::Partition`]; the totals. Numbers of anchors and the index are not in it: no answer depends on
 //! them.
 
 mod load;

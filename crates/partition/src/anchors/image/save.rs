@@ -26,6 +26,7 @@ impl AnchorPartition {
             }
         }
         write_dedupe(out, &self.dedupe);
+        self.totals.numbers().into_iter().for_each(|number| out.u64(number));
     }
 }
 

@@ -230,6 +230,40 @@ fn a_resend_does_nothing_and_a_report_is_remembered_with_its_last_step() {
     assert!(partition.save() == image);
 }
 
+/// What reports told goes; ground truth and the memory of reports stay.
+#[test]
+fn a_clear_leaves_what_is_no_negative() {
+    let mut partition = AnchorPartition::new(AnchorPartitionSpec { named: true, ..spec(4) });
+    let rows: Vec<_> = (0..20).flat_map(|anchor| [(anchor, 10, 1.0), (anchor, 11 + anchor, 2.0)]).collect();
+    apply_with(&mut partition, &rows, Terms::default(), |columns| {
+        columns.names = columns.ids.iter().map(|id| format!("n{id}").into()).collect();
+        columns.groups = vec![3; rows.len()];
+        columns.labels = vec![4; rows.len()];
+        columns.anchor_labels = vec![5; rows.len()];
+        columns.positive_scores = vec![9.0; rows.len()];
+    });
+    mark(&mut partition, &[(3, 77, 0.5), (30, 77, f32::NAN)], NotNegative::Positive, 0);
+    mark(&mut partition, &[(17, 10, f32::NAN)], NotNegative::Vetoed, 0);
+    let (before, totals) = (partition.stats(), *partition.totals());
+    assert_eq!((before.anchors, before.negatives, before.positives, before.vetoes), (21, 39, 2, 1));
+    let clear = AnchorOp { position: partition.position() + 1, change: AnchorChange::Clear };
+    assert_eq!(partition.apply(clear.clone()), AnchorReply::Cleared(39));
+    partition.check();
+    let stats = partition.stats();
+    assert_eq!((stats.anchors, stats.negatives, stats.positives, stats.vetoes), (3, 0, 2, 1));
+    assert!(stats.memory_bytes < before.memory_bytes);
+    assert_eq!((*partition.totals(), partition.names.len()), (totals, 0));
+    let (row, rows) = read(&partition, 3);
+    assert_eq!((row.positive, row.label, &rows.not_negative[row.positives]), (0.5, 0, &[77][..]));
+    assert!(!read(&partition, 4).0.known);
+    let counts = apply(&mut partition, &[(17, 10, 1.0), (17, 12, 1.0), (4, 10, 1.0)]).counts;
+    assert_eq!((counts.not_negative, counts.inserted), (1, 2));
+    assert!(read(&partition, 17).1.groups.is_empty(), "the columns of what went are gone");
+    assert_eq!(partition.apply(AnchorOp { position: clear.position + 2, ..clear }), AnchorReply::Cleared(2));
+    let mut empty = AnchorPartition::new(spec(4));
+    assert_eq!(empty.apply(AnchorOp { position: 1, change: AnchorChange::Clear }), AnchorReply::Cleared(0));
+}
+
 #[test]
 fn half_lives_of_a_millisecond_go_around_the_circle_of_keys() {
     let mut partition = AnchorPartition::new(spec(2));

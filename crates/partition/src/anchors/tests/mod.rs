@@ -11,7 +11,7 @@ use super::*;
 use crate::key::{
     ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, FOLD_EVERY_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE,
 };
-use crate::op::{ScoreUpdate, Sender, Terms};
+use crate::op::{RowFaults, ScoreUpdate, Sender, Terms};
 use crate::partition::tests::{DAY, hardness, score, sender};
 
 impl AnchorPartition {
@@ -70,6 +70,7 @@ enum Step {
         stamp: u32,
     },
     Remove(Vec<u64>),
+    Clear,
 }
 
 fn maybe_score() -> impl Strategy<Value = f32> {
@@ -110,6 +111,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => report,
         3 => (pairs, why, 0_u32..40).prop_map(|(pairs, why, stamp)| Step::Mark { pairs, why, stamp }),
         1 => proptest::collection::vec(0_u64..26, 0..6).prop_map(Step::Remove),
+        1 => Just(Step::Clear),
     ]
 }
 
@@ -135,6 +137,12 @@ fn operations(steps: Vec<Step>, spec: &AnchorPartitionSpec) -> Vec<AnchorOp> {
                     refuse_stale: columns & 1 > 0,
                     model_version: stamp % 3,
                     update,
+                    faults: RowFaults {
+                        non_finite: u64::from(columns % 3),
+                        out_of_range: u64::from(columns % 2),
+                        clamped: u64::from(columns % 5),
+                        floored: u64::from(columns % 7),
+                    },
                     ..Terms::default()
                 };
                 let rows = Arc::new(with_columns(&rows, columns, spec, decay_units));
@@ -156,6 +164,7 @@ fn operations(steps: Vec<Step>, spec: &AnchorPartitionSpec) -> Vec<AnchorOp> {
                 let distinct: BTreeSet<u64> = ids.into_iter().collect();
                 AnchorChange::Remove { ids: distinct.into_iter().collect() }
             }
+            Step::Clear => AnchorChange::Clear,
         };
         ops.push(AnchorOp { position, change });
     }
@@ -260,6 +269,7 @@ fn agree(real: &AnchorPartition, naive: &Naive) {
         assert!(rows.not_negative[row.vetoes.clone()].iter().eq(&anchor.vetoes));
     }
     naive.senders.agree(&real.dedupe);
+    assert_eq!(*real.totals(), naive.totals);
 }
 
 proptest! {
@@ -280,8 +290,8 @@ proptest! {
         for (i, op) in ops.iter().enumerate() {
             let reply = whole.apply(op.clone());
             prop_assert_eq!(&reply, &naive.apply(op), "operation {}", i);
-            if let (AnchorReply::Reported(reported), AnchorChange::Report { range, .. }) = (&reply, &op.change) {
-                prop_assert_eq!(reported.counts.rows(), range.len() as u64);
+            if let (AnchorReply::Reported(reported), AnchorChange::Report { range, terms, .. }) = (&reply, &op.change) {
+                prop_assert_eq!(reported.counts.rows(), range.len() as u64 + terms.faults.rows());
             }
             whole.check();
             for (rows, partition) in &mut pieces {

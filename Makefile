@@ -24,7 +24,7 @@ demo: build python ## Train a face detector on mined negatives: starts a server,
 test: ## Every test: lint, Rust (unit, statistics, API), Python client, end to end
 	tests/run-all.sh
 
-lint: ## Formatting, clippy, licences
+lint: ## Links, spelling, the contract (buf), formatting, clippy, licences
 	tests/lint.sh
 
 browser-test: python ## The dashboard in headless Chromium, against a debug build; leaves pictures in target/browser

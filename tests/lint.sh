@@ -1,7 +1,31 @@
 #!/usr/bin/env bash
-# Formatting, clippy with warnings denied, licences and sources of every dependency.
+# Links, spelling, the contract, formatting, clippy with warnings denied, licences and sources of every dependency.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# Links are checked where git can list the pages.
+if git rev-parse --git-dir >/dev/null 2>&1; then
+    python3 tests/lint/links.py
+fi
+
+# typos and buf are wheels: a virtual environment of their own, which is made again where requirements.txt differs.
+tools=${CARGO_TARGET_DIR:-target}/lint
+install_tools() {
+    cmp -s tests/lint/requirements.txt "$tools/.installed" && return
+    python3 -m venv "$tools" &&
+        "$tools/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/lint/requirements.txt &&
+        cp tests/lint/requirements.txt "$tools/.installed"
+}
+if install_tools; then
+    "$tools/bin/typos"
+    tests/lint/contract.sh "$tools/bin/buf"
+elif [ -n "${CI:-}" ]; then
+    echo "lint: typos and buf cannot be installed" >&2
+    exit 1
+else
+    echo "lint: typos and buf cannot be installed, spelling and the contract not checked" >&2
+fi
+
 cargo fmt --all --check
 rustfmt --edition 2024 --check crates/partition/fuzz/load.rs
 cargo clippy --locked --workspace --all-targets -- -D warnings

@@ -110,7 +110,7 @@ async fn filled(entries: u64) -> (Server, Client) {
     (server, client)
 }
 
-/// Mining 256, idle and with scores streaming in at half the peak, in interleaved pairs (DECISIONS 25).
+/// Mining 256, idle and with scores streaming in at half the peak, in interleaved pairs, so that both see the same machine.
 async fn mining(server: &Server, client: &Client, entries: u64, rate: f64, pairs: usize, draws: u64) {
     println!("mining 256, {pairs} pairs of {draws} draws, idle and at {:.1} M scores/s:", rate / 1e6);
     let mut ratios = Vec::new();

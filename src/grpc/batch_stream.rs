@@ -1,4 +1,4 @@
-//! StreamBatches: a batch for each credit, mined when the client is ready to read it (DECISIONS 20).
+//! StreamBatches: a batch for each credit, mined when the client is ready to read it.
 
 use std::pin::pin;
 

@@ -1,4 +1,4 @@
-//! Limits on what of a batch may be of one stratum or group (METHODS 8, DECISIONS 9).
+//! Limits on what of a batch may be of one stratum or group (docs/methods.md 8).
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

@@ -10,7 +10,7 @@ use super::policy::{Policy, PolicyOverrides};
 use super::remembered::{byte_strings, column, optional_column, optional_texts, sources, text};
 use super::report::Ids;
 
-/// Largest batch (DECISIONS 24).
+/// Largest batch (docs/methods.md 6.2).
 pub const BATCH_SIZE_MAX: u32 = 65_536;
 
 /// A request for one batch.
@@ -38,7 +38,7 @@ pub struct MineRequest {
     pub step: Option<u64>,
 }
 
-/// A training step in which every rank gets its own share (METHODS 7).
+/// A training step in which every rank gets its own share (docs/methods.md 11.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
     /// The round.
@@ -81,7 +81,7 @@ pub struct Wait {
 
 pub use crate::store::Source;
 
-/// What mean(w f) over a batch estimates (DECISIONS 1, 4, 7).
+/// What mean(w f) over a batch estimates (docs/methods.md 7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Estimand {
     /// The mean over all ids.
@@ -120,7 +120,7 @@ pub struct PoolSizes {
     pub distinct: f64,
     /// p.
     pub background_probability: f64,
-    /// (|H| + |R outside H|/p)/N, H the hard store: 1 but for chance where H does not depend on R (ESTIMATORS 3).
+    /// (|H| + |R outside H|/p)/N, H the hard store: 1 but for chance where H does not depend on R (docs/methods.md 4.3).
     pub closed_loop_ratio: f64,
     /// log2 of the lowest weight in a full hard store.
     pub floor_log2: Option<f32>,

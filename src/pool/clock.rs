@@ -1,4 +1,4 @@
-//! The decay clock (DECISIONS 13): D, half-lives elapsed, and the stamps that report ages are read from. It goes by wall time, or by
+//! The decay clock (docs/methods.md 2.2): D, half-lives elapsed, and the stamps that report ages are read from. It goes by wall time, or by
 //! the ticks that the pool's runs count.
 //!
 //! Changing the half-life changes D's slope from now on and nothing else, so the order of keys never changes.
@@ -79,7 +79,7 @@ impl TimeSource {
 }
 
 /// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
-/// that lay idle must not come near the wrap of their serial order (DECISIONS 12).
+/// that lay idle must not come near the wrap of their serial order (docs/methods.md 2.2).
 pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
 
 /// No clock comes so far: 2^63 is beyond what a key's serial order could ever have gone through.

@@ -1,4 +1,4 @@
-//! How many candidates each filter turned away (METHODS 4 has their order).
+//! How many candidates each filter turned away (docs/methods.md 5.3 has their order).
 
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};

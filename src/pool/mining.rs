@@ -23,7 +23,7 @@ use crate::places::Place;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{ServeMark, ServePenalty};
 
-/// Octaves that the serve penalty takes at most (DECISIONS 17).
+/// Octaves that the serve penalty takes at most (docs/methods.md 9.1).
 const SERVE_PENALTY_OCTAVES_MAX: i64 = 8;
 /// How often a waiting request looks at the pool at most.
 const WAIT_POLL: std::time::Duration = std::time::Duration::from_millis(5);

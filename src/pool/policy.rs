@@ -6,12 +6,12 @@ use super::balance::Balance;
 use super::curriculum::Curriculum;
 use super::error::Violation;
 
-/// Largest exponent of PROPORTIONAL and RANK (DECISIONS 24).
+/// Largest exponent of PROPORTIONAL and RANK (docs/methods.md 5.1).
 pub const ALPHA_MAX: f64 = 16.0;
 /// Most windows in one policy.
 pub const WINDOWS_MAX: usize = 16;
 
-/// How hard samples are chosen (METHODS 4).
+/// How hard samples are chosen (docs/methods.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Strategy {
     /// The largest keys.
@@ -23,11 +23,11 @@ pub enum Strategy {
     Rank,
     /// Every hard sample alike.
     Uniform,
-    /// The oldest of 16 x B uniform draws (DECISIONS 10).
+    /// The oldest of 16 x B uniform draws (docs/methods.md 5.4).
     Stalest,
 }
 
-/// How importance weights are scaled (DECISIONS 4).
+/// How importance weights are scaled (docs/methods.md 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Normalization {
     /// mean(w f) is the estimate.
@@ -39,7 +39,7 @@ pub enum Normalization {
     Mean,
 }
 
-/// What happens with too few hard samples (DECISIONS 7).
+/// What happens with too few hard samples (docs/methods.md 6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shortfall {
     /// A smaller batch with the mixture asked for.

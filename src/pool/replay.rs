@@ -1,4 +1,4 @@
-//! Batches remembered by request_id, so that a retried mine returns the same one (DECISIONS 17).
+//! Batches remembered by request_id, so that a retried mine returns the same one (docs/methods.md 14.3).
 
 use std::collections::HashMap;
 use std::future::Future;

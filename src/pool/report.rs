@@ -41,7 +41,7 @@ impl Default for Ids {
     }
 }
 
-/// Who sent a batch, so that a resend can be told (DECISIONS 19).
+/// Who sent a batch, so that a resend can be told (docs/methods.md 14.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// The worker's name; may be empty.

@@ -1,5 +1,5 @@
 //! Rounds: one draw for all ranks of a training step, dealt so that their shares are disjoint, equal in size and equally
-//! hard (METHODS 7, DECISIONS 21).
+//! hard (docs/methods.md 11.2).
 //!
 //! A round is drawn once, by whichever rank asks first, in a task of its own: a caller that goes away stops nothing. Those who
 //! ask meanwhile wait here and share the draw; who asks later reads its bytes, which the engine remembers, and makes its answer from

@@ -1,4 +1,4 @@
-//! Training runs of a pool that ages by steps, and the ticks that the pool counts (PARTITIONS, "Runs").
+//! Training runs of a pool that ages by steps, and the ticks that the pool counts (docs/methods.md 2.4).
 //!
 //! A run counts its steps anew, or goes on from those of a checkpoint; the ages of what is stored must not. So the pool counts
 //! ticks: a step of the current run is the tick t0 + step - s0, with t0 the pool's highest tick when the run began and s0 the

@@ -19,7 +19,7 @@ pub const DEFAULT_CAPACITY: u64 = 1 << 20;
 pub const DEFAULT_BACKGROUND_SIZE: u64 = 1 << 16;
 /// Half-life by default.
 pub const DEFAULT_HALF_LIFE: Duration = Duration::from_secs(3600);
-/// A step further ahead than this is refused by default (DECISIONS 13).
+/// A step further ahead than this is refused by default (docs/methods.md 2.4).
 pub const DEFAULT_MAX_STEP_JUMP: u64 = 1_000_000;
 /// Most serves that `max_serves` can count to.
 pub const MAX_SERVES_LIMIT: u16 = u16::MAX - 1;
@@ -51,7 +51,7 @@ pub struct Limits {
     pub round_ttl: Duration,
     /// Bytes of mined rounds, over all pools.
     pub round_cache_bytes: usize,
-    /// Rows that one mine may read beside its draws (DECISIONS 8).
+    /// Rows that one mine may read beside its draws (docs/methods.md 6.2).
     pub scan_limit: usize,
     /// Processors, by which pools are divided where their spec does not say.
     pub cores: u32,
@@ -146,7 +146,7 @@ impl SampleTtl {
     }
 }
 
-/// How priorities age (METHODS 2).
+/// How priorities age (docs/methods.md 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Decay {
     /// By wall time.
@@ -183,14 +183,14 @@ impl Decay {
     }
 }
 
-/// When a new background generation replaces the serving one (DECISIONS 6).
+/// When a new background generation replaces the serving one (docs/methods.md 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackgroundRotation {
     /// Rows after which a new one starts to fill; `None`: never.
     pub after_reports: Option<u64>,
 }
 
-/// Limits on serving a sample again before it is reported again (METHODS 8).
+/// Limits on serving a sample again before it is reported again (docs/methods.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServeLimits {
     /// Each serve multiplies the weight by this, down to 2^-8 in all; (0, 1].

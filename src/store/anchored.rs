@@ -28,7 +28,7 @@ pub struct AnchorStoreSpec {
     pub max_vetoes_per_anchor: usize,
     /// Known positives and vetoes over all partitions.
     pub max_pairs: u64,
-    /// Of an anchor with too many negatives those that fail these go first (DECISIONS 22).
+    /// Of an anchor with too many negatives those that fail these go first (docs/methods.md 10.1).
     pub margins: Margins,
     /// Partitions, 1 ..= 256.
     pub partitions: usize,
@@ -73,7 +73,8 @@ pub struct AnchorBatch {
     pub anchor_labels: Vec<u32>,
     /// String keys, one a row, where the pool is `named`; otherwise empty.
     pub names: Vec<Arc<str>>,
-    /// D(t) when reported, in key units (DECISIONS 13). At most [`super::key::ADVANCE_MAX_UNITS`] above the highest of earlier batches.
+    /// D(t) when reported, in key units (docs/methods.md 2.2). At most [`super::key::ADVANCE_MAX_UNITS`] above the highest of earlier
+    /// batches.
     pub decay_units: u64,
     /// Report time in the pool's clock, serial arithmetic mod 2^32.
     pub stamp: u32,

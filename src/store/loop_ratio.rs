@@ -3,7 +3,7 @@
 use super::PartitionBackground;
 
 /// What the hard store and the background together say of how many ids there are, over what the background alone says:
-/// (|H| + sum of |R_s outside H|/p_s)/N (ESTIMATORS 3). 1, but for chance, where H does not depend on R.
+/// (|H| + sum of |R_s outside H|/p_s)/N (docs/methods.md 4.3). 1, but for chance, where H does not depend on R.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoopRatio {
     /// The ratio.

@@ -5,7 +5,7 @@
 //! out, one lock (or one round trip) per partition. What a store holds of a pool:
 //!
 //! - the **hard store** S: every one of the `capacity` samples with the highest places in the order, and a few more;
-//! - the **background** R: of each partition a uniform sample of all its distinct ids, with its own p (ESTIMATORS 1).
+//! - the **background** R: of each partition a uniform sample of all its distinct ids, with its own p (docs/methods.md 4.1).
 
 pub mod anchored;
 #[cfg(test)]
@@ -107,7 +107,7 @@ pub struct ReportBatch {
     pub strata: Vec<u32>,
     /// Groups, one a row, or empty: what is stored is kept. 0: none.
     pub groups: Vec<u64>,
-    /// D(t) when reported, in key units (DECISIONS 13). At most [`key::ADVANCE_MAX_UNITS`] above the highest of earlier batches.
+    /// D(t) when reported, in key units (docs/methods.md 2.2). At most [`key::ADVANCE_MAX_UNITS`] above the highest of earlier batches.
     pub decay_units: u64,
     /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
     pub stamp: u32,
@@ -213,7 +213,8 @@ impl PartitionBackground {
         self.members as f64 / self.probability()
     }
 
-    /// Samples that stand for themselves: the hard store without the members that by their own keys would not be in it (ESTIMATORS 3).
+    /// Samples that stand for themselves: the hard store without the members that by their own keys would not be in it
+    /// (docs/methods.md 4.3).
     #[must_use]
     pub fn standing(&self) -> u64 {
         (self.hard + self.own).saturating_sub(self.in_hard)
@@ -244,7 +245,7 @@ impl BackgroundCount {
         }
     }
 
-    /// N, or its estimate: the sum of |R_s|/p_s (ESTIMATORS 1). Its reciprocal is biased by about 1/|R|.
+    /// N, or its estimate: the sum of |R_s|/p_s (docs/methods.md 4.1). Its reciprocal is biased by about 1/|R|.
     #[must_use]
     pub fn distinct(&self) -> f64 {
         match self {

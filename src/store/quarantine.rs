@@ -21,7 +21,7 @@ pub struct SetAside {
     /// Samples that the pool sets aside at a time. A partition takes its share and six standard deviations of what hashing deals it, so
     /// that a pool of several partitions may hold a few more.
     pub capacity: u64,
-    /// D(t) now, in key units (DECISIONS 13).
+    /// D(t) now, in key units (docs/methods.md 2.2).
     pub decay_units: u64,
     /// Unix milliseconds.
     pub now_millis: u64,

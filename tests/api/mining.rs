@@ -291,7 +291,7 @@ async fn only_what_is_asked_for_is_returned() {
     assert_eq!(uncorrected.importance_weights, [1.0; 8]);
 }
 
-/// DECISIONS: a pool in which one sample holds 99.99 % of the mass still mines 256 in bounded work.
+/// docs/methods.md 6.2: a pool in which one sample holds 99.99 % of the mass still mines 256 in bounded work.
 #[tokio::test]
 async fn one_dominant_sample_costs_no_more_than_a_few_proposals() {
     let server = TestServer::start().await;

@@ -1,4 +1,4 @@
-//! Statistical claims about anchored pools, tested over the real gRPC API (METHODS 4 and 5).
+//! Statistical claims about anchored pools, tested over the real gRPC API (docs/methods.md 10.3 and 10.4).
 //!
 //! Pools draw their own salts, so these tests see fresh randomness: a right formula fails one run in a million for each limit
 //! (z of 5, chi-square at 1e-6), and the formulas that could be mistaken have a wrong one that must fail. An anchor named many times
@@ -236,7 +236,8 @@ async fn the_random_fraction_is_honoured() {
             };
             let answer = client.mining_service().mine_negatives(request).await.expect("mined").into_inner();
             let got = f64::from(answer.background_count) / 160_000.0;
-            // TOP has whole negatives: 0.1 of 8 is 1. The rest is met to a hundredth (DECISIONS 3), sampling errors being a tenth of that.
+            // TOP has whole negatives: 0.1 of 8 is 1. The rest is met to a hundredth (docs/methods.md 6.3), sampling errors being a tenth of
+            // that.
             let asked = if strategy == Strategy::Top { (share * 8.0).round() / 8.0 } else { share };
             assert!((got - asked).abs() < 0.012, "{strategy:?} {alpha} {share}: {got}");
         }

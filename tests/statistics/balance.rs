@@ -1,4 +1,4 @@
-//! Weights under caps, shares and leases (DECISIONS 7 and 9), over the real store and the real API.
+//! Weights under caps, shares and leases (docs/methods.md 7.4 and 8), over the real store and the real API.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn request(pool: &str, epsilon: f64, balance: pb::Balance, seed: u64) -> pb::Min
     }
 }
 
-/// DECISIONS 5 and 9. No weights must fail.
+/// Weighted means are unbiased (docs/methods.md 7.2 and 8); the same means without weights must not pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_unbiased_under_caps_and_shares() {
     let server = TestServer::start().await;
@@ -98,7 +98,7 @@ async fn weights_are_unbiased_under_caps_and_shares() {
     assert!(unweighted.z(truth).abs() > 2.0 * Z_LIMIT, "no weights pass with z {}", unweighted.z(truth));
 }
 
-/// DECISIONS 9, where everything is stored and nothing comes from the background: r_i is the weight, so that the wrong pi, of tau
+/// docs/methods.md 8, where everything is stored and nothing comes from the background: r_i is the weight, so that the wrong pi, of tau
 /// in the place of tau_A, can be computed from the samples of the strata that have no cap. It must fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_weights_of_a_capped_stratum_need_its_own_tau() {
@@ -137,7 +137,7 @@ async fn the_weights_of_a_capped_stratum_need_its_own_tau() {
     assert!(wrong.z(truth).abs() > 2.0 * Z_LIMIT, "weights without tau_A pass with z {}", wrong.z(truth));
 }
 
-/// DECISIONS 7: with leases on, mean(w f) estimates the sum over what does not rest, divided by all ids; mean(w) its share. With p
+/// docs/methods.md 7.4: with leases on, mean(w f) estimates the sum over what does not rest, divided by all ids; mean(w) its share. With p
 /// for what is outside the hard store, though the background's rest, the first mean is 16 standard errors off.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_unbiased_over_what_does_not_rest() {

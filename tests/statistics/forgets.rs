@@ -1,5 +1,5 @@
 //! A pool never forgets ids that are no longer reported: who is mined is reported again and nobody else is, for thousands of
-//! batches, and the estimates stay those of all ids (ESTIMATORS 2).
+//! batches, and the estimates stay those of all ids (docs/methods.md 4.2).
 
 use hardneg::client::ScoreBatch;
 use hardneg::proto::v1 as pb;

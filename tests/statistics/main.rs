@@ -1,4 +1,4 @@
-//! Statistical claims, tested over the real gRPC API (METHODS 4 to 6, DECISIONS 1 to 10).
+//! Statistical claims, tested over the real gRPC API (docs/methods.md 4 to 7).
 //!
 //! Pools draw their own salts, so these tests see fresh randomness: each limit below is passed by a right formula but for
 //! about one run in a million (z of 5, chi-square at 1e-6), and the weights, strategies and decay have a wrong formula that must fail.
@@ -142,7 +142,7 @@ impl Chances {
     }
 }
 
-/// DECISIONS 5: the error is taken between pools, each with its own background.
+/// docs/methods.md 7.2: the error is taken between pools, each with its own background.
 async fn unbiased_over_pools(shards: u32, name: &str) {
     let server = TestServer::start().await;
     let client = server.client().await;
@@ -163,7 +163,7 @@ async fn unbiased_over_pools(shards: u32, name: &str) {
             chances.check(&pool, &batch, pb::Estimand::All);
             mean.add(estimate(&batch, &scores));
         }
-        // At epsilon 1 nothing is hard; METHODS 5 without DECISIONS 1 would let members of S stand for themselves.
+        // At epsilon 1 nothing is hard (docs/methods.md 6.1): a split on S would let its members stand for themselves.
         let top = mine(&pool, 250, pb::Strategy::Top, 1.0, 0.0, 1);
         let stored: HashSet<u64> = ids(&client.mine(top).await.expect("mined")).iter().copied().collect();
         let batch =
@@ -251,7 +251,7 @@ async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
     assert!(z.abs() > 2.0 * Z_LIMIT, "the mean over all passes with z {z}: this test sees nothing");
 }
 
-/// DECISIONS 5, second test: one pool, compared with its own conditional value
+/// The second kind of test of docs/methods.md 7.2: one pool, compared with its own conditional value
 /// (sum over H of f + sum over R outside H of f/p) / N.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_pool_estimates_its_conditional_value() {
@@ -305,7 +305,7 @@ async fn one_pool_estimates_its_conditional_value() {
     }
 }
 
-/// Frequencies of first draws against a strategy's masses, at epsilon 0 where nothing is truncated (DECISIONS 2).
+/// Frequencies of first draws against a strategy's masses, at epsilon 0 where nothing is truncated (docs/methods.md 6.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn first_draws_follow_each_strategy() {
     let server = TestServer::start().await;

@@ -1,4 +1,4 @@
-//! Statistical claims about rounds, over the real gRPC API (METHODS 7, DECISIONS 4, 5 and 21).
+//! Statistical claims about rounds, over the real gRPC API (docs/methods.md 7.2, 7.3 and 11.2).
 //!
 //! A limit is passed by right code but for about one run in a million (z of 5), times the number of means compared, which is told
 //! at each test. Each has a wrong way that must fail.
@@ -51,7 +51,7 @@ async fn share(
     (ids, weights)
 }
 
-/// DECISIONS 5 for rounds: what data-parallel ranks average is unbiased over pools of different salts. Four means, and those of
+/// docs/methods.md 7.2 for rounds: what data-parallel ranks average is unbiased over pools of different salts. Four means, and those of
 /// one rank alone, are compared: about five false alarms in a million runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mean_over_ranks_is_unbiased_over_pools() {

@@ -1,4 +1,4 @@
-//! Priorities: the fixed-point key that orders samples, and how a score becomes one (METHODS 1 and 2).
+//! Priorities: the fixed-point key that orders samples, and how a score becomes one (docs/methods.md 2.1 and 2.2).
 
 use std::cmp::Ordering;
 
@@ -51,7 +51,7 @@ impl Key {
     }
 }
 
-/// How a score becomes a base weight b(s) > 0 (METHODS 1).
+/// How a score becomes a base weight b(s) > 0 (docs/methods.md 2.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hardness {
     /// The formula.

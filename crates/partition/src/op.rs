@@ -155,7 +155,7 @@ impl Columns {
 /// How reported rows are applied.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
-    /// D(t) when reported, in key units (DECISIONS 13).
+    /// D(t) when reported, in key units (docs/methods.md 2.2).
     pub decay_units: u64,
     /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
     pub stamp: u32,
@@ -274,7 +274,7 @@ pub enum Source {
 pub struct Drawn {
     /// The sample.
     pub id: u64,
-    /// What it owes the serve to. `Background`: the answer does not write its own key (ESTIMATORS 3).
+    /// What it owes the serve to. `Background`: the answer does not write its own key (docs/methods.md 4.3).
     pub source: Source,
 }
 

@@ -13,8 +13,8 @@ pub struct Row {
     pub id: u64,
     /// Its key without serve penalty, if it is in the hard store.
     pub hard_key: Option<Key>,
-    /// The key by which it stands for itself in estimates (ESTIMATORS 3): of a member of the serving background that it would have if
-    /// it had never been served as one, of all others `hard_key`. `None`: it is not in the hard store, or by that key would not be.
+    /// The key by which it stands for itself in estimates (docs/methods.md 4.3): of a member of the serving background that it would have
+    /// if it had never been served as one, of all others `hard_key`. `None`: it is not in the hard store, or by that key would not be.
     pub own_key: Option<Key>,
     /// Raw score; NaN for a dense id that was never reported.
     pub score: f32,
@@ -176,7 +176,7 @@ pub struct PartitionStats {
     /// Those of them that the generation that fills has not seen.
     pub witness_pending: u64,
     /// About how many ids live: by the witness, which only reports keep alive that answer no serve, and by the serving background. In a
-    /// pool with a time to live no generation takes over while the first is below 9/10 of the second (ESTIMATORS 2).
+    /// pool with a time to live no generation takes over while the first is below 9/10 of the second (docs/methods.md 4.4).
     pub distinct: (u64, u64),
     /// Processes of workers whose reports are remembered.
     pub workers: u64,

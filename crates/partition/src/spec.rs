@@ -49,7 +49,7 @@ pub struct QuarantineLimits {
 /// Where background samples come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackgroundSpec {
-    /// Bottom-m by hash over all reported ids (ESTIMATORS 1).
+    /// Bottom-m by hash over all reported ids (docs/methods.md 4.1).
     Sampled {
         /// m. Of a pool: over all partitions, 16 ..= 2^24.
         size: usize,

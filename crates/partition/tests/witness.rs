@@ -1,4 +1,4 @@
-//! The statistics of the background and of its renewal under a witness (ESTIMATORS 1 and 2).
+//! The statistics of the background and of its renewal under a witness (docs/methods.md 4.1 and 4.2).
 //!
 //! Seeds are fixed, so a test that passes passes always. Error rates are those of a right partition under a seed that nobody has tried: a
 //! mean that is held to 4 standard errors fails one time in 16,000.
@@ -303,7 +303,7 @@ fn few_ids_are_missing_when_reports_follow_zipf() {
     Mean::of(&shares).check("Zipf", share_missing(N));
 }
 
-/// The closed loop of ESTIMATORS 2: samples of the background are served, and so reported again, and some ids at random beside.
+/// A closed loop as in docs/methods.md 4.2: samples of the background are served, and so reported again, and some ids at random beside.
 struct Loop {
     pool: Watched,
     ids: Ids,

@@ -12,7 +12,7 @@ use crate::proto::v1::{self as pb, decay::HalfLife, pool_spec::Background};
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
-/// Default of `hardness.offset` (DECISIONS 24), `hardness.temperature` and `score_update.ema_weight`.
+/// Default of `hardness.offset` (docs/methods.md 2.1), `hardness.temperature` and `score_update.ema_weight`.
 const OFFSET: f64 = 1e-3;
 const TEMPERATURE: f64 = 1.0;
 const EMA_WEIGHT: f64 = 0.5;

@@ -1,4 +1,4 @@
-//! What the bias of mining looks like, in numbers (METHODS 9), from what was served last, a uniform sample of the hard store and
+//! What the bias of mining looks like, in numbers (docs/methods.md 13), from what was served last, a uniform sample of the hard store and
 //! one of the background. Computed when somebody asks; nothing of it is on the way of a batch but a ring.
 
 use std::collections::BTreeMap;

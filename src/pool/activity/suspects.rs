@@ -1,5 +1,5 @@
 //! Which samples stay among the hardest however often they are scored again: the first that a person should look at
-//! for a wrong label (the sign that METHODS 8 quarantines by; here it is only shown).
+//! for a wrong label (the sign that docs/methods.md 12 quarantines by; here it is only shown).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The draw of one anchor: the race between its eligible negatives and the background (METHODS 5, DECISIONS 3 and 9).
+//! The draw of one anchor: the race between its eligible negatives and the background (docs/methods.md 10.4).
 //!
 //! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
 //! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
@@ -177,7 +177,7 @@ impl<'a> Draw<'a> {
             .sum()
     }
 
-    /// TOP: the hardest at once; the background's share, if any, is drawn after it (DECISIONS 10).
+    /// TOP: the hardest at once; the background's share, if any, is drawn after it (docs/methods.md 10.4).
     fn take_hardest(
         &mut self,
         eligible: &[usize],
@@ -224,7 +224,7 @@ impl<'a> Draw<'a> {
         let ln_masses: Vec<f64> = eligible.iter().map(|at| ln_mass(*at)).collect();
         let highest = ln_masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         for (&at, ln_mass) in eligible.iter().zip(ln_masses) {
-            // At random_fraction 1 nothing is hard (METHODS 5).
+            // At random_fraction 1 nothing is hard (docs/methods.md 6.1).
             let ln_mass = if share < 1.0 { ln_mass - highest } else { f64::NEG_INFINITY };
             let ln_time = if share < 1.0 { self.draws.exponential().ln() - ln_mass } else { f64::INFINITY };
             self.candidates.push(Candidate { at, ln_mass, ln_time, arrived: false });
@@ -374,7 +374,7 @@ impl<'a> Draw<'a> {
         self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(ahead, own, draws).collect())
     }
 
-    /// r_i of METHODS 5.
+    /// r_i of docs/methods.md 10.4.
     fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> Rate {
         let background = self.background.as_ref().map_or(0.0, |b| b.rate);
         // What the race began with is over when the background fills.
@@ -415,7 +415,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Weighs what this phase chose (DECISIONS 9).
+    /// Weighs what this phase chose (docs/methods.md 10.4).
     fn end_phase(&mut self, ln_tau: f64) {
         let cut = self.background.as_ref().map_or(f64::INFINITY, |b| b.cut);
         for pick in &mut self.picks[self.phase..] {

@@ -1,5 +1,5 @@
-//! Which negatives of an anchor may be served. The order is METHODS 4's: exclusions, known positives, vetoes; model version, age;
-//! score; the margins, and what the strategy itself admits; then the range, over what is left (DECISIONS 8). Group caps come last, in
+//! Which negatives of an anchor may be served. The order is that of docs/methods.md 5.3: exclusions, known positives, vetoes; model
+//! version, age; score; the margins, and what the strategy itself admits; then the range, over what is left. Group caps come last, in
 //! the draw. A candidate is counted at the first filter that turns it away.
 
 use std::collections::HashSet;

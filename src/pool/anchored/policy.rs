@@ -6,7 +6,7 @@ use crate::pool::error::Violation;
 use crate::pool::policy::{ALPHA_MAX, Shortfall};
 use crate::store::anchored::Margins;
 
-/// How an anchor's negatives are chosen (METHODS 4).
+/// How an anchor's negatives are chosen (docs/methods.md 10.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NegativeStrategy {
     /// The hardest.

@@ -3,7 +3,7 @@
 use super::policy::{NegativePolicy, NegativeStrategy};
 use crate::pool::policy::{ROUNDING, hard_wanted as hard_share};
 
-/// Of `wanted` negatives those that TOP leaves to the background (DECISIONS 10).
+/// Of `wanted` negatives those that TOP leaves to the background (docs/methods.md 10.4).
 pub(super) fn random_of_top(random_fraction: f64, wanted: usize) -> usize {
     ((random_fraction * wanted as f64 + ROUNDING).round() as usize).min(wanted)
 }
@@ -16,7 +16,7 @@ pub(super) fn hard_wanted(policy: &NegativePolicy, wanted: usize) -> usize {
     }
 }
 
-/// SHORT: the most negatives, up to `wanted`, of which `eligible` are enough (DECISIONS 7).
+/// SHORT: the most negatives, up to `wanted`, of which `eligible` are enough (docs/methods.md 6.4).
 pub(super) fn wanted_of_short(policy: &NegativePolicy, wanted: usize, eligible: usize) -> usize {
     // What is enough for some is enough for fewer.
     let (mut enough, mut least_too_many) = (0, wanted + 1);

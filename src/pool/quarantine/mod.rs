@@ -1,4 +1,4 @@
-//! Noise quarantine (METHODS 8, DECISIONS 23): a sample whose raw score stays above the pool's running quantile in so many rows in a
+//! Noise quarantine (docs/methods.md 12): a sample whose raw score stays above the pool's running quantile in so many rows in a
 //! row is set aside, never served, and listed until it is released.
 //!
 //! Who is set aside, trusted or blocked is in the partitions of the store, which apply the rule to each row. What is here is what a

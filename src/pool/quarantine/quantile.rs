@@ -1,4 +1,4 @@
-//! The running quantile of the raw scores that a pool is told (DECISIONS 23): a t-digest (Dunning & Ertl 2019) over a sample of
+//! The running quantile of the raw scores that a pool is told (docs/methods.md 12): a t-digest (Dunning & Ertl 2019) over a sample of
 //! each batch, in which older rows count less.
 
 use parking_lot::Mutex;

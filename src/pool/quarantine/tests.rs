@@ -81,7 +81,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// What METHODS 8 says, as plainly as can be.
+/// What docs/methods.md 12 says, as plainly as can be.
 #[derive(Debug, Default)]
 struct Model {
     /// Step and score of what is stored.

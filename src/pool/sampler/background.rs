@@ -1,4 +1,4 @@
-//! The background as the sampler sees it (ESTIMATORS 1).
+//! The background as the sampler sees it (docs/methods.md 4.1).
 
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;

@@ -1,4 +1,4 @@
-//! Which samples may be served. The order is METHODS 4's: exclusions, leases and serves, version and age, score, then the
+//! Which samples may be served. The order is that of docs/methods.md 5.3: exclusions, leases and serves, version and age, score, then the
 //! window of places that a rank or quantile window became.
 
 use std::collections::HashSet;
@@ -67,7 +67,7 @@ impl<'a> Filter<'a> {
     }
 
     /// Turns the rank window into a window of places. A rank window is over the hard store as it stands, before all other filters
-    /// (DECISIONS 8).
+    /// (docs/methods.md 5.3).
     pub(super) async fn locate_ranks(&mut self, store: &dyn Store, hard: u64) -> Result<(), PoolError> {
         let (first, end) = self.ranks;
         if first >= end {

@@ -1,4 +1,4 @@
-//! A strategy's unnormalised mass u_i of a hard sample (METHODS 4), and its bound over a bucket.
+//! A strategy's unnormalised mass u_i of a hard sample (docs/methods.md 5.1), and its bound over a bucket.
 
 use super::tiers::Tiers;
 use crate::pool::policy::{Policy, Strategy};
@@ -53,7 +53,7 @@ impl Mass {
     }
 
     /// The mass of a sample at `offset` in `tier` that was served `serves` times. The penalty multiplies the weight by
-    /// gamma each time (METHODS 8): inside alpha where the mass is a power of the weight, plainly elsewhere.
+    /// gamma each time (docs/methods.md 9.1): inside alpha where the mass is a power of the weight, plainly elsewhere.
     pub(super) fn of(&self, offset: i64, tier: usize, serves: u16, penalty: ServePenalty) -> f64 {
         let units = penalty.units(serves);
         match self {

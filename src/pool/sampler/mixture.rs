@@ -1,4 +1,4 @@
-//! The rate of the background: what makes a share epsilon of the batch come from it (DECISIONS 3).
+//! The rate of the background: what makes a share epsilon of the batch come from it (docs/methods.md 6.3).
 
 /// The smallest part of the background that is kept out of reach, so that ln(1 - share) stays finite.
 const BACKGROUND_LEFT: f64 = 1e-6;
@@ -10,7 +10,7 @@ pub(in crate::pool) struct Point {
     pub(in crate::pool) mass: f64,
 }
 
-/// The c of METHODS 5: solves sum n_b (1 - exp(-u_b tau)) = hard target for tau, then
+/// The c of docs/methods.md 6.3: solves sum n_b (1 - exp(-u_b tau)) = hard target for tau, then
 /// c = -|R| ln(1 - background target / |R|) / tau.
 ///
 /// Any c that is fixed before the first draw leaves the weights unbiased; this one makes the mixture come out as

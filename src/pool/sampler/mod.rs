@@ -155,7 +155,7 @@ async fn raced(
     let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
     let size = allowed_size(context, field).await?;
     let quota = quota(context, field, size)?;
-    // At random_fraction 1 nothing is hard (METHODS 5).
+    // At random_fraction 1 nothing is hard (docs/methods.md 6.1).
     let mass = (random_fraction < 1.0).then(|| Mass::new(policy, field.tiers));
     let c = match &mass {
         _ if random_fraction == 0.0 => 0.0,
@@ -222,7 +222,7 @@ async fn raced(
     Ok(Some((chosen, account)))
 }
 
-/// c of METHODS 5, for what does not rest of the background, and under the caps of strata.
+/// c of docs/methods.md 6.3, for what does not rest of the background, and under the caps of strata.
 fn background_rate(
     field: &Field<'_>,
     quota: Option<&Quota>,
@@ -270,7 +270,7 @@ fn approximations(race: &Race<'_>, guessed: bool, looped: bool) -> Vec<Approxima
     .collect()
 }
 
-/// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (DECISIONS 7).
+/// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (docs/methods.md 6.4).
 async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<usize, PoolError> {
     let size = context.batch_size;
     let random_fraction = context.policy.random_fraction;

@@ -1,5 +1,5 @@
 //! The online loop: what is mined is reported again, in a pool whose weights decay, and the weights still speak for all ids
-//! (ESTIMATORS 3).
+//! (docs/methods.md 4.3).
 //!
 //! Scores never change, so that the truth is known. A member of the background that is served as such is reported anew, its key rises
 //! with the clock, and it takes a place in the hard store that ids of its kind outside the background do not get. The rule before own
@@ -200,7 +200,7 @@ async fn holds(told: Loop, pools: u64) -> (f64, f64) {
 
 const TABLE: Loop = Loop { half_life: 0, organic: 0, capacity: 2_000, partitions: 1, batches: 300 };
 
-/// Nothing but what was mined is reported; the last case is the one whose figures ESTIMATORS 3 gives of the old rule.
+/// Nothing but what was mined is reported; the last case is the one of which docs/methods.md 4.3 gives figures without own keys.
 #[tokio::test]
 async fn only_what_is_mined_is_reported() {
     holds(TABLE, 24).await;

@@ -1,5 +1,5 @@
 //! Partitions with a background and a p of their own each: one store, compared with its conditional value
-//! (sum over H of f + sum over R_s outside H of f/p_s) / N (ESTIMATORS 1). Few members, so that the p differ much.
+//! (sum over H of f + sum over R_s outside H of f/p_s) / N (docs/methods.md 7.2). Few members, so that the p differ much.
 
 use super::tests::{context_of, policy};
 use super::*;

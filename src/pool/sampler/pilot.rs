@@ -1,4 +1,4 @@
-//! How much mass a batch can reach: what the rate of the background is solved from (DECISIONS 3).
+//! How much mass a batch can reach: what the rate of the background is solved from (docs/methods.md 6.3).
 //!
 //! Without conditions on single samples the census says it. With them (windows, exclusions, serve penalties) a small
 //! pilot sample estimates what they leave; it decides only c, which may be anything fixed before the first draw.

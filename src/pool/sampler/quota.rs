@@ -1,4 +1,4 @@
-//! Who of the arrivals a batch has room for: caps of strata and groups, shares, minima (DECISIONS 9).
+//! Who of the arrivals a batch has room for: caps of strata and groups, shares, minima (docs/methods.md 8).
 //!
 //! A cap A rejects an arrival when it is full; tau_A is the first arrival that A alone rejected, and pi_i =
 //! 1 - exp(-r_i min(tau, tau_stratum(i), tau_group(i))). Equal shares are separate races with one rate of the background: caps

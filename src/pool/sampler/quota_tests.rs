@@ -1,4 +1,4 @@
-//! Caps, shares and minima of strata and groups: that they hold, and that the weights know of them (DECISIONS 9).
+//! Caps, shares and minima of strata and groups: that they hold, and that the weights know of them (docs/methods.md 8).
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The exponential race, run as a thinned Poisson process (METHODS 5, DECISIONS 1, 2 and 8).
+//! The exponential race, run as a thinned Poisson process (docs/methods.md 6.1 and 6.2).
 //!
 //! Every sample i arrives at T_i = E_i/r_i with r_i = u_i + (c/p_s)/N if i is in R_s. The census bounds each bucket's rate; a
 //! proposal picks a bucket by its bound and a member uniformly, and is accepted with u_i over the bound. What was
@@ -31,7 +31,7 @@ const ROUND_MIN: usize = 16;
 const ROUND_MAX: usize = 4096;
 /// A round ends after so many repeats.
 const ROUND_REPEATS_MAX: usize = 8;
-/// After this many proposals a sample wanted, the rest is decided by one pass over the store (DECISIONS 8).
+/// After this many proposals a sample wanted, the rest is decided by one pass over the store (docs/methods.md 6.2).
 const PROPOSALS_PER_SAMPLE: u64 = 16;
 /// Small batches may look around a little more before that.
 const PROPOSALS_MIN: u64 = 1024;
@@ -64,7 +64,7 @@ pub(super) struct Arrival {
     pub(super) from_background: bool,
     /// u_i.
     pub(super) hard_mass: f64,
-    /// u_i by its own key. > 0: it is in H (DECISIONS 1, ESTIMATORS 3).
+    /// u_i by its own key. > 0: it is in H (docs/methods.md 6.1).
     pub(super) own_mass: f64,
     /// What it owes the serve to: also a hard sample may owe it to answers to earlier serves from the background.
     pub(super) owed_to: Source,
@@ -122,7 +122,7 @@ pub(super) struct Race<'a> {
     lanes: Vec<Lane>,
     /// c: a member of the background arrives at c times its share of the ids.
     background_rate: f64,
-    /// Masses below this count as 0 (DECISIONS 2).
+    /// Masses below this count as 0 (docs/methods.md 6.1).
     cut: f64,
     time: f64,
     /// In order of time.

@@ -1,4 +1,4 @@
-//! TOP and STALEST (METHODS 4, DECISIONS 10): chosen by order, not by a race.
+//! TOP and STALEST (docs/methods.md 5.4): chosen by order, not by a race.
 
 use std::collections::HashSet;
 
@@ -147,7 +147,7 @@ fn lowest_key(field: &Field<'_>, hardest: &[Row]) -> Option<Key> {
     keys.reduce(|a, b| if b.since(a) < 0 { b } else { a })
 }
 
-/// Whether a sample would be one of the hardest, of which the lowest has the key `lowest`, if it were not in R (ESTIMATORS 3).
+/// Whether a sample would be one of the hardest, of which the lowest has the key `lowest`, if it were not in R (docs/methods.md 4.3).
 fn stands(field: &Field<'_>, row: &Row, lowest: Key) -> bool {
     let is_eligible = || field.filter.admits_hard(&Row { hard_key: row.own_key, ..*row });
     row.own_key == row.hard_key

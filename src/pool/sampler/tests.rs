@@ -1,4 +1,4 @@
-//! The sampler against METHODS 4 and 5, on the naive store. Seeds are fixed, so a test passes always or never; the error
+//! The sampler against docs/methods.md 5 to 7, on the naive store. Seeds are fixed, so a test passes always or never; the error
 //! rates quoted are those of a right formula under a fresh seed.
 
 use super::*;
@@ -92,7 +92,7 @@ fn estimate(batch: &MinedBatch, scores: &[f32]) -> f64 {
     sum / batch.ids.len() as f64
 }
 
-/// Mean and standard error of one estimate from each of `pools` pools with their own salts (DECISIONS 5).
+/// Mean and standard error of one estimate from each of `pools` pools with their own salts (docs/methods.md 7.2).
 async fn over_pools(pools: u64, background: BackgroundSpec, policy: &Policy) -> (f64, f64, f64) {
     let scores = scores(600);
     let truth = (0..600).map(|i| f(i, scores[i as usize])).sum::<f64>() / 600.0;
@@ -140,7 +140,7 @@ async fn weights_are_unbiased_over_all_ids() {
 
 #[tokio::test]
 async fn the_test_above_rejects_a_split_on_membership() {
-    // METHODS 5 before DECISIONS 1: members of S stand for themselves even where only the background can draw them.
+    // The wrong formula that docs/methods.md 7.2 names: members of S stand for themselves even where only the background can draw them.
     let scores = scores(600);
     let truth = (0..600).map(|i| f(i, scores[i as usize])).sum::<f64>() / 600.0;
     let background = BackgroundSpec::Sampled { size: 100 };

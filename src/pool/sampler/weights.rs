@@ -1,4 +1,4 @@
-//! Inclusion probabilities and importance weights (METHODS 5 as amended by DECISIONS 1 to 4).
+//! Inclusion probabilities and importance weights (docs/methods.md 7.1 to 7.3).
 
 use crate::pool::policy::{Normalization, Policy};
 

@@ -31,7 +31,7 @@ pub use engine::LocalEngine;
 use queue::each_of;
 use view::Views;
 
-/// Serves of ids that are stored nowhere, remembered over all partitions (DECISIONS 17).
+/// Serves of ids that are stored nowhere, remembered over all partitions (docs/methods.md 9.1).
 const UNSTORED_SERVES: usize = 65_536;
 
 /// One pool in memory.

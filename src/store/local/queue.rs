@@ -1,4 +1,4 @@
-//! Work for the parts of a pool, in the order of positions (DECISIONS 16).
+//! Work for the parts of a pool, in the order of positions (docs/methods.md 14.1).
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;

@@ -126,7 +126,7 @@ impl Anchor {
         self.put(with, attributes, spec);
     }
 
-    /// Takes in a new negative, if it is hard enough (DECISIONS 22): what fails the pool's margins goes before what is easy.
+    /// Takes in a new negative, if it is hard enough (docs/methods.md 10.1): what fails the pool's margins goes before what is easy.
     pub(crate) fn offer(
         &mut self,
         new: Negative,

@@ -15,7 +15,7 @@ pub struct AnchorPartitionSpec {
     pub max_vetoes_per_anchor: usize,
     /// Known positives and vetoes of all anchors of this partition together.
     pub max_pairs: u64,
-    /// Of an anchor with too many negatives those that fail these go first (DECISIONS 22).
+    /// Of an anchor with too many negatives those that fail these go first (docs/methods.md 10.1).
     pub margins: Margins,
     /// How a score becomes a key.
     pub hardness: Hardness,

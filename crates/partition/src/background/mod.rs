@@ -1,4 +1,4 @@
-//! The background: a uniform sample of all ids that were ever reported, and its renewal (ESTIMATORS 1 and 2).
+//! The background: a uniform sample of all ids that were ever reported, and its renewal (docs/methods.md 4.1 and 4.2).
 //!
 //! One generation serves. After so many rows a second one with another salt begins to fill, and takes over once it has seen
 //! everything there is to see. Members of the serving generation cannot tell when that is, because they are served, and so reported
@@ -307,7 +307,7 @@ impl Background {
 
     /// Whether a witness has seen all that lives. Where ids expire, members of the serving generation may live only because they are
     /// served, and so reported: the witness, which is not, does not know of such ids, and a generation under it would lose them. Then it
-    /// stands for clearly fewer ids than the generation does (ESTIMATORS 2).
+    /// stands for clearly fewer ids than the generation does (docs/methods.md 4.4).
     fn has_seen_all(&self, witness: &Witness) -> bool {
         let (by_witness, by_members) = (
             distinct(witness.len(), witness.threshold),

@@ -1,4 +1,4 @@
-//! Own keys: what the keys of members of the background would be if they had never been served as members (ESTIMATORS 3).
+//! Own keys: what the keys of members of the background would be if they had never been served as members (docs/methods.md 4.3).
 //!
 //! A member that is served from the background is reported again, and its key rises with the clock. So it holds a place in the hard store
 //! that ids of its kind outside the background do not, and who is in the hard store depends on who is in the background. An estimate

@@ -1,4 +1,4 @@
-//! A generation of the background: the m smallest hashes under its salt, of all ids reported since it began (ESTIMATORS 1).
+//! A generation of the background: the m smallest hashes under its salt, of all ids reported since it began (docs/methods.md 4.1).
 
 use hashbrown::HashTable;
 use std::collections::BinaryHeap;

@@ -119,7 +119,7 @@ impl ServePenalty {
     }
 }
 
-/// The score after a re-report (DECISIONS 14).
+/// The score after a re-report (docs/methods.md 2.3).
 #[must_use]
 pub fn updated_score(hardness: &Hardness, update: ScoreUpdate, old: f32, new: f32) -> f32 {
     let ordered = |score| ordered_score(score, hardness.lower_is_harder);

@@ -28,7 +28,7 @@ impl Partition {
     /// Each half is what is left of the partition without the ids of the other: their samples, members of the background and of the
     /// witness, leases, removals and serves are. Both inherit the salts, and what concerns no id: the position, the fold, the generations,
     /// and the reports that were applied, since a resend reaches both. A half serves the background with the partition's threshold, so that
-    /// |R|/p of the two sum to an estimate of N as good as before (ESTIMATORS 1); only one that still has more members than
+    /// |R|/p of the two sum to an estimate of N as good as before (docs/methods.md 4.1); only one that still has more members than
     /// `background_size` keeps the smallest hashes, and takes the next for its threshold, as it does when it grows. Rows since the
     /// background was renewed are halved: that is what each half has seen of them.
     ///

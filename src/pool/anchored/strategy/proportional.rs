@@ -1,4 +1,4 @@
-//! PROPORTIONAL: P(i) proportional to 2^(alpha (k_i - now)) (METHODS 4).
+//! PROPORTIONAL: P(i) proportional to 2^(alpha (k_i - now)) (docs/methods.md 10.3).
 
 use super::{Scene, Strategy};
 use crate::pool::anchored::policy::NegativePolicy;

@@ -1,4 +1,4 @@
-//! The rest of a race that proposals would take too long for: one pass over the hard store decides who arrives when (DECISIONS 8).
+//! The rest of a race that proposals would take too long for: one pass over the hard store decides who arrives when (docs/methods.md 6.2).
 
 use super::super::quota::Quota;
 use super::Race;

@@ -1,4 +1,4 @@
-//! The priority index: an order of samples as a tree of buckets that is found by key in O(1) (METHODS 3, PARTITIONS "Order").
+//! The priority index: an order of samples as a tree of buckets that is found by key in O(1) (docs/methods.md 3.2).
 //!
 //! - **Roots** divide the key range: 1/8 octave in the highest 64 octaves, where fresh reports fall, 1 octave in the next 256, and 32
 //!   below. As keys move on with time, roots are joined (`roots.rs`).

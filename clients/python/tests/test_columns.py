@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 import hardneg
 from hardneg import _columns
-from hardneg._mined import MinedBatch
+from hardneg._mined_batch import MinedBatch
 from hardneg._proto import columns_pb2, mining_service_pb2
-from hardneg._rows import Rows
+from hardneg._report_rows import ReportRows
 
 
 @given(
@@ -169,7 +169,7 @@ def test_columns_of_unequal_length_are_an_error() -> None:
 
 def test_long_rows_make_small_messages() -> None:
     ids = np.arange(70_000, dtype="<u8")
-    rows = Rows(ids, np.zeros(70_000, "<f4"))
+    rows = ReportRows(ids, np.zeros(70_000, "<f4"))
     assert rows.rows_a_message == 65_536
     assert replace(rows, payloads=[b"x" * 4096] * 70_000).rows_a_message < 4096
     assert replace(rows, groups=["g" * 256] * 70_000, anchors=["a" * 256] * 70_000).rows_a_message < 20_000

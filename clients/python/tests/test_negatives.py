@@ -8,7 +8,7 @@ from fake_server import FakeServer, ids_of, wire
 
 import hardneg
 from hardneg import _columns
-from hardneg._negatives import MinedNegatives
+from hardneg._mined_negatives import MinedNegatives
 from hardneg._proto import columns_pb2, mining_service_pb2
 
 NAN = float("nan")

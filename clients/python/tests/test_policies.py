@@ -240,7 +240,7 @@ def test_an_anchored_pool_is_cleared_in_place(real: hardneg.Client, name: str) -
     pool = real.create_pool(name, anchored=hardneg.Anchored())
     pool.report([10, 11, 10], [2.0, 1.0, 3.0], anchors=[1, 1, 2])
     pool.add_positives([1], [77])
-    pool.veto([2], [11])
+    pool.reject_negatives([2], [11])
     assert pool.clear() == 3
     stats = pool.stats()
     assert stats.sizes.hard == stats.sizes.background == 0

@@ -10,6 +10,7 @@ with hardneg.Client("localhost:50051") as client:
     loss = (batch.importance_weights * per_sample_loss(batch.ids)).mean()
 """
 
+from ._acks import Ack, Rejection, ReportCounts, StreamStats
 from ._activity import (
     ActivityTick,
     HardSample,
@@ -21,11 +22,13 @@ from ._activity import (
     VersionCount,
     WorkerActivity,
 )
-from ._anchored import PairCounts, PairsRefused, ReachedLimit
-from ._anchors import Anchored, DistanceWeighting, NegativePolicy
+from ._anchored_spec import Anchored
 from ._balance import Balance
-from ._batches import BatchStream
-from ._choices import (
+from ._batch_stream import BatchStream
+from ._client import Client
+from ._curriculum import Curriculum, Schedule, linear, sqrt
+from ._durations import NEVER, OFF, Steps
+from ._enums import (
     AckStatus,
     Approximation,
     Durability,
@@ -41,8 +44,6 @@ from ._choices import (
     Source,
     Strategy,
 )
-from ._client import Client
-from ._curriculum import Curriculum, Schedule, linear, sqrt
 from ._errors import (
     Aborted,
     AlreadyExists,
@@ -65,25 +66,20 @@ from ._errors import (
     Unimplemented,
 )
 from ._flow import Flow
-from ._mined import MinedBatch
-from ._negatives import AnchorNegatives, MinedNegatives
-from ._policy import (
-    AgeWindow,
-    MiningPolicy,
-    QuantileWindow,
-    RankWindow,
-    ScoreWindow,
-    VersionWindow,
-    Wait,
-)
+from ._mined_batch import MinedBatch
+from ._mined_negatives import AnchorNegatives, MinedNegatives
+from ._mining_policy import AgeWindow, MiningPolicy, QuantileWindow, RankWindow, ScoreWindow, VersionWindow, Wait
+from ._negative_policy import DistanceWeighting, NegativePolicy
+from ._negative_ratio import NegativeRatio
+from ._pairs import PairCounts, PairsRefused, ReachedLimit
 from ._pool import Pool
-from ._pools import NEVER, OFF, PoolInfo, PoolSizes, PoolStats, Steps
-from ._quarantine import BlockCounts, Quarantine, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
-from ._reports import Ack, Rejection, ReportCounts, StreamStats
-from ._rounds import NegativeRatio, Round
+from ._pool_spec import PoolInfo
+from ._pool_stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats, PoolSizes, PoolStats, StratumShare
+from ._quarantine import Quarantine
+from ._rounds import Round
 from ._runs import Run, run_id_from_env
-from ._stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats, StratumShare
-from ._stream import ScoreStream
+from ._samples import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
+from ._score_stream import ScoreStream
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""What a pool is doing, for those who watch it."""
+"""What `Pool.watch` yields: the activity of a pool."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ._pools import PoolStats
+from ._pool_stats import PoolStats
 from ._proto import activity_pb2, pool_service_pb2
 
 _T = TypeVar("_T")

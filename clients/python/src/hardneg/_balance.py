@@ -1,4 +1,4 @@
-"""Limits on what of a batch may be of one stratum or group."""
+"""Limits on how much of a batch may come from one stratum or one group."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _requests
-from ._anchors import Anchored
-from ._choices import Durability, HardnessFunction, IdKind, ScoreUpdate
-from ._flow import Flow, Span
-from ._policy import MiningPolicy
+from ._anchored_spec import Anchored
+from ._durations import HalfLife, Span, Steps
+from ._enums import Durability, HardnessFunction, IdKind, ScoreUpdate
+from ._flow import Flow
+from ._mining_policy import MiningPolicy
 from ._pool import Pool
-from ._pools import HalfLife, PoolInfo, Steps
+from ._pool_spec import PoolInfo, apply_live, pool_spec
 from ._proto import pool_pb2, pool_service_pb2
 from ._quarantine import Quarantine
 from ._runs import Run
@@ -165,7 +165,7 @@ class Client:
             AlreadyExists: A pool of that name has another spec.
             InvalidArgument: A value is out of range; `field` says which.
         """
-        spec = _requests.pool_spec(
+        spec = pool_spec(
             capacity=capacity,
             background_size=background_size,
             dense_ids=dense_ids,
@@ -179,7 +179,7 @@ class Client:
             durability=durability,
             anchored=anchored,
         )
-        _requests.apply_live(
+        apply_live(
             spec,
             half_life=half_life,
             max_step_jump=max_step_jump,

@@ -1,4 +1,4 @@
-"""Columns: arrays to bytes and back, without a cost per element where the input allows it."""
+"""Conversion between arrays and the columns of the contract, without a cost per element where the input allows it."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Fields of a policy that change with the training step."""
+"""Policy fields that change with the training step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ._choices import ScheduleShape, choose, from_enum, number_of
+from ._enums import ScheduleShape, enum_from_proto, enum_to_proto, parse_choice
 from ._proto import policy_pb2
 
 
@@ -20,13 +20,13 @@ class Schedule:
     shape: ScheduleShape | str = "linear"
 
     def __post_init__(self) -> None:
-        choose(ScheduleShape, self.shape, "shape")
+        parse_choice(ScheduleShape, self.shape, "shape")
         if not 0 <= self.begin_step < self.end_step:
             raise ValueError(f"end_step ({self.end_step}) must be over begin_step ({self.begin_step}), which is >= 0")
 
     def to_proto(self) -> policy_pb2.Schedule:
         """The message."""
-        shape = number_of(policy_pb2.ScheduleShape, choose(ScheduleShape, self.shape, "shape"))
+        shape = enum_to_proto(policy_pb2.ScheduleShape, parse_choice(ScheduleShape, self.shape, "shape"))
         message = policy_pb2.Schedule(shape=shape, to=self.to, begin_step=self.begin_step, end_step=self.end_step)
         setattr(message, "from", float(self.from_))  # a keyword in Python
         return message
@@ -34,7 +34,7 @@ class Schedule:
     @classmethod
     def from_proto(cls, message: policy_pb2.Schedule) -> Schedule:
         """From the message."""
-        shape = from_enum(ScheduleShape, policy_pb2.ScheduleShape, message.shape) or ScheduleShape.LINEAR
+        shape = enum_from_proto(ScheduleShape, policy_pb2.ScheduleShape, message.shape) or ScheduleShape.LINEAR
         return cls(getattr(message, "from"), message.to, message.begin_step, message.end_step, shape)
 
 

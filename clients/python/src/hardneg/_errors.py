@@ -9,7 +9,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped, unused-ignore]
 
 if TYPE_CHECKING:
-    from ._reports import Rejection, ReportCounts
+    from ._acks import Rejection, ReportCounts
 
 __all__ = [
     "Aborted",

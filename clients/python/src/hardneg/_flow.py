@@ -1,34 +1,12 @@
-"""How much is mined for each reported sample, and how spans of time travel."""
+"""The samples-per-insert limit of a pool, which couples mining to reporting."""
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from numbers import Real
-from typing import TypeAlias
 
-from google.protobuf import duration_pb2
-
+from ._durations import Span, span_to_proto
 from ._proto import pool_pb2
-
-#: A span of time: seconds, or a timedelta.
-Span: TypeAlias = datetime.timedelta | float | int
-
-
-def span_to_proto(span: Span, message: duration_pb2.Duration, name: str) -> None:
-    """Writes a positive span of time.
-
-    Raises:
-        TypeError: Neither seconds nor a timedelta.
-        ValueError: Not positive.
-    """
-    if isinstance(span, datetime.timedelta):
-        span = span.total_seconds()
-    if isinstance(span, bool) or not isinstance(span, Real):
-        raise TypeError(f"{name} must be seconds or a timedelta, not {span!r}")
-    if not span > 0:
-        raise ValueError(f"{name} must be positive, not {span!r}")
-    message.FromNanoseconds(round(float(span) * 1e9))
 
 
 @dataclass(frozen=True)

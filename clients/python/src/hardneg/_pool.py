@@ -1,4 +1,4 @@
-"""One pool: reporting and mining."""
+"""The handle of one pool: reports scores and mines batches."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from typing import Literal
 
 import numpy as np
 
-from . import _columns, _requests
-from ._admin import PoolAdmin
-from ._anchored import PoolAnchors
+from . import _columns, _mine_request
+from ._acks import Ack, Rejection, ReportCounts
 from ._balance import Balance
-from ._batches import BatchStream
-from ._choices import AckStatus, Normalization, Shortfall, Strategy
+from ._batch_stream import BatchStream
 from ._columns import FloatsLike, IdsLike, IntsLike
 from ._curriculum import Curriculum
+from ._durations import Span
+from ._enums import AckStatus, Normalization, Shortfall, Strategy
 from ._errors import DeadlineExceeded, StaleScores, Unavailable
-from ._flow import Span
-from ._mined import MinedBatch
-from ._policy import MiningPolicy, Wait, Window
+from ._mine_request import Field, OnUnavailable
+from ._mined_batch import MinedBatch
+from ._mining_policy import MiningPolicy, Wait, Window
+from ._negative_ratio import NegativeRatio
+from ._pool_admin import PoolAdmin
+from ._pool_negatives import PoolNegatives
+from ._pool_samples import PoolSamples
 from ._proto import mining_service_pb2
-from ._reports import Ack, Rejection, ReportCounts
-from ._requests import Field, OnUnavailable
-from ._rounds import NegativeRatio, Round
-from ._rows import Rows
+from ._report_rows import ReportRows
+from ._rounds import Round
 from ._runs import Run, named
-from ._samples import PoolSamples
-from ._stream import OnFull, ScoreStream
+from ._score_stream import OnFull, ScoreStream
 from ._transport import Transport
 
 # Seconds between two questions whether an unavailable service is back, at first and at most.
 _PROBE_S = (1.0, 30.0)
 
 
-class Pool(PoolAdmin, PoolSamples, PoolAnchors):
+class Pool(PoolAdmin, PoolSamples, PoolNegatives):
     """A handle of one pool: cheap, thread-safe, made by `Client.create_pool` or `Client.pool`.
 
     A handle from `create_pool` means that very pool: once it was deleted and made anew, calls raise
@@ -130,7 +131,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             >>> ack = pool.report(window_ids, losses, step=step)
             >>> ack.counts.inserted, ack.counts.dropped
         """
-        columns = Rows.of(
+        columns = ReportRows.of(
             ids,
             scores,
             payloads=payloads,
@@ -288,8 +289,8 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             >>> batch = pool.mine(256, strategy="proportional", alpha=1.0, random_fraction=0.25)
             >>> loss = (torch.tensor(batch.importance_weights) * per_sample_loss(batch.ids)).mean()
         """
-        local = _requests.local_ids(on_unavailable, uniform_ids)
-        request = _requests.mine_request(
+        local = _mine_request.local_ids(on_unavailable, uniform_ids)
+        request = _mine_request.mine_request(
             self._resource,
             self.uid,
             batch_size,
@@ -310,7 +311,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             request.request_id = uuid.uuid4().hex if request_id is None else request_id
         elif request_id is not None:
             raise ValueError("request_id and round exclude each other: a round is its own retry key")
-        allowed = (self._transport.timeout if timeout is None else timeout) + _requests.wait_s(request)
+        allowed = (self._transport.timeout if timeout is None else timeout) + _mine_request.wait_s(request)
         if local is None:
             return self._mine(request, allowed, None)
         if time.monotonic() >= self._away_until:
@@ -324,7 +325,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
         exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
         with self._lock:
             rng = self._rng if seed is None else np.random.default_rng(seed)
-            return MinedBatch.uniform(rng, local, _requests.local_size(request), exclude, round)
+            return MinedBatch.uniform(rng, local, _mine_request.local_size(request), exclude, round)
 
     def _mine(self, request: mining_service_pb2.MineBatchRequest, timeout: float, retries: int | None) -> MinedBatch:
         answer = self._transport.call("mining", "MineBatch", request, timeout=timeout, retries=retries)
@@ -394,7 +395,7 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             ...     for batch in batches:
             ...         train_step(dataset[batch.ids], batch.importance_weights)
         """
-        request = _requests.mine_request(
+        request = _mine_request.mine_request(
             self._resource,
             self.uid,
             batch_size,
@@ -416,6 +417,6 @@ class Pool(PoolAdmin, PoolSamples, PoolAnchors):
             request,
             prefetch=prefetch,
             count=count,
-            timeout=(self._transport.timeout if timeout is None else timeout) + _requests.wait_s(request),
-            uniform_ids=_requests.local_ids(on_unavailable, uniform_ids),
+            timeout=(self._transport.timeout if timeout is None else timeout) + _mine_request.wait_s(request),
+            uniform_ids=_mine_request.local_ids(on_unavailable, uniform_ids),
         )

@@ -1,8 +1,7 @@
-"""What a request asks for: a rank's share of a round, or a batch size from the positives of a step."""
+"""Rounds: each rank of data-parallel training takes its share of one draw."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,42 +82,3 @@ class Round:
     def from_proto(cls, message: mining_service_pb2.Round) -> Round:
         """From the message."""
         return cls(message.number, message.rank, message.world_size, message.run_id)
-
-
-@dataclass(frozen=True)
-class NegativeRatio:
-    """A batch size from the positives of a training step. Liu et al. 2016 (SSD) use 3 negatives a positive.
-
-    Attributes:
-        positives: Positives in the step.
-        negatives_per_positive: Over 0.
-        min_size: At least so many, also without any positive.
-
-    Example:
-        >>> batch = pool.mine(negative_ratio=hardneg.NegativeRatio(len(boxes), 3))
-    """
-
-    positives: int
-    negatives_per_positive: float = 3.0
-    min_size: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.positives < 2**32:
-            raise ValueError(f"positives must be from 0 to 2^32-1, not {self.positives}")
-        if not (self.negatives_per_positive > 0 and math.isfinite(self.negatives_per_positive)):
-            raise ValueError(f"negatives_per_positive must be finite and positive, not {self.negatives_per_positive}")
-        if self.min_size < 1:  # 0 on the wire means the default, which is 1
-            raise ValueError(f"min_size must be at least 1, not {self.min_size}")
-
-    @property
-    def size(self) -> int:
-        """The batch size that it asks for."""
-        return max(self.min_size, math.ceil(self.positives * self.negatives_per_positive))
-
-    def to_proto(self) -> mining_service_pb2.NegativeRatio:
-        """The message."""
-        return mining_service_pb2.NegativeRatio(
-            positives=self.positives,
-            negatives_per_positive=self.negatives_per_positive,
-            min_size=self.min_size,
-        )

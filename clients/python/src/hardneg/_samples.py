@@ -1,209 +1,135 @@
-"""One pool: single samples."""
+"""Single samples: what is stored of one, and what became of those that a call named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime
+from dataclasses import dataclass
 
-from . import _columns
-from ._columns import IdsLike
-from ._handle import Handle
-from ._proto import columns_pb2, mining_service_pb2, pool_service_pb2
-from ._quarantine import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
+from ._enums import SamplePlace, enum_from_proto
+from ._proto import mining_service_pb2, pool_service_pb2
 
 
-class PoolSamples(Handle):
-    """What `Pool` can do that concerns single samples."""
+@dataclass(frozen=True)
+class QuarantinedSample:
+    """A sample in quarantine.
 
-    def remove(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Removes samples from the hard store and the background.
+    Attributes:
+        id: Its id, or its string key in a pool of strings.
+        score: Raw score as last reported, in quarantine too; of one set aside by hand as stored, until its next report.
+            NaN: an id of a dense pool that was set aside by hand and has no report.
+        threshold: The quantile that its scores were over when it was set aside; None: it was set aside by hand.
+        reports: Reports in a row that were over the quantile when it was set aside.
+        quarantine_time: When it was set aside, in UTC.
+        model_version: Version of the model that scored it last.
+        stratum: Its stratum.
+    """
 
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
+    id: int | str
+    score: float
+    threshold: float | None
+    reports: int
+    quarantine_time: datetime.datetime
+    model_version: int
+    stratum: int
 
-        Returns:
-            How many were stored.
-        """
-        removed = 0
-        for column in _parts(ids):
-            request = mining_service_pb2.RemoveSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            removed += self._transport.call("mining", "RemoveSamples", request, timeout=timeout).removed_count
-        return removed
-
-    def release_lease(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Ends leases before their time: of samples that were served but not trained on, say after a failed step.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
-
-        Returns:
-            How many rested and may be served again.
-
-        Example:
-            >>> batch = pool.mine(256, lease=60)
-            >>> pool.release_lease(batch.ids[128:])  # the second half was not used
-        """
-        released = 0
-        for column in _parts(ids):
-            request = mining_service_pb2.ReleaseLeaseRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            released += self._transport.call("mining", "ReleaseLease", request, timeout=timeout).released_count
-        return released
-
-    def get_samples(self, ids: IdsLike, *, timeout: float | None = None) -> list[Sample]:
-        """Looks samples up: what is stored of them, and what keeps them from being served.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
-
-        Returns:
-            One an id, in order.
-
-        Example:
-            >>> (sample,) = pool.get_samples([17])
-            >>> sample.place, sample.score, sample.lease_left
-        """
-        samples: list[Sample] = []
-        for column in _parts(ids):
-            request = mining_service_pb2.GetSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("mining", "GetSamples", request, timeout=timeout)
-            samples += map(Sample.from_proto, answer.samples)
-        return samples
-
-    def quarantined(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[QuarantinedSample]:
-        """The samples that are set aside, in order of id; pages are fetched as they are needed.
-
-        Args:
-            page_size: Samples a page, 1 to 65,536.
-            timeout: Seconds a page.
-
-        Example:
-            >>> wrong = [sample.id for sample in pool.quarantined() if is_mislabelled(sample.id)]
-            >>> pool.remove(wrong)
-            >>> pool.release_quarantined(trust=True)  # the others are just hard
-        """
-        token = ""
-        while True:
-            request = pool_service_pb2.ListQuarantinedRequest(
-                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
-            )
-            answer = self._transport.call("pools", "ListQuarantined", request, timeout=timeout)
-            yield from map(QuarantinedSample.from_proto, answer.samples)
-            token = answer.next_page_token
-            if not token:
-                return
-
-    def release_quarantined(
-        self, ids: IdsLike | None = None, *, trust: bool = False, timeout: float | None = None
-    ) -> ReleaseCounts:
-        """Puts samples back from quarantine, with the score they were last reported with.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls. None: all of them.
-            trust: Never set them aside again.
-            timeout: Seconds a call.
-
-        Returns:
-            What became of them.
-        """
-        released = refused = 0
-        for column in [None] if ids is None else _parts(ids):
-            request = pool_service_pb2.ReleaseQuarantinedRequest(
-                name=self._resource, pool_uid=self.uid, ids=column, trust=trust
-            )
-            answer = self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout)
-            released += answer.released_count
-            refused += answer.refused_count
-        return ReleaseCounts(released, refused)
-
-    def quarantine(self, ids: IdsLike, *, timeout: float | None = None) -> SetAsideCounts:
-        """Sets samples aside by hand, with or without a quarantine rule: none is served until it is released.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
-
-        Returns:
-            What became of them.
-
-        Example:
-            >>> pool.quarantine([17, 42])
-            SetAsideCounts(quarantined=2, absent=0, refused=0)
-        """
-        quarantined = absent = refused = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.QuarantineSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("pools", "QuarantineSamples", request, timeout=timeout)
-            quarantined += answer.quarantined_count
-            absent += answer.absent_count
-            refused += answer.refused_count
-        return SetAsideCounts(quarantined, absent, refused)
-
-    def block(self, ids: IdsLike, *, timeout: float | None = None) -> BlockCounts:
-        """Removes samples and takes no report of them any more, until they are unblocked.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls. They need not be stored.
-            timeout: Seconds a call.
-
-        Returns:
-            What became of them.
-
-        Raises:
-            ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids those
-                sent before stay blocked; a second call changes nothing for them.
-
-        Example:
-            >>> pool.block(corrupt_ids)
-            >>> [sample for sample in pool.blocked()]
-        """
-        blocked = removed = refused = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.BlockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("pools", "BlockSamples", request, timeout=timeout)
-            blocked += answer.blocked_count
-            removed += answer.removed_count
-            refused += answer.refused_count
-        return BlockCounts(blocked, removed, refused)
-
-    def unblock(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Takes reports of samples again; the next one stores the sample anew.
-
-        Args:
-            ids: Shape (n,); more than 65,536 are sent in several calls.
-            timeout: Seconds a call.
-
-        Returns:
-            How many were blocked.
-        """
-        unblocked = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.UnblockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            unblocked += self._transport.call("pools", "UnblockSamples", request, timeout=timeout).unblocked_count
-        return unblocked
-
-    def blocked(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[int | str]:
-        """The ids (or string keys) that are blocked, in order of id; pages are fetched as they are needed.
-
-        Args:
-            page_size: Samples a page, 1 to 65,536.
-            timeout: Seconds a page.
-        """
-        token = ""
-        while True:
-            request = pool_service_pb2.ListBlockedRequest(
-                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
-            )
-            answer = self._transport.call("pools", "ListBlocked", request, timeout=timeout)
-            yield from (sample.name or sample.id for sample in answer.samples)
-            token = answer.next_page_token
-            if not token:
-                return
+    @classmethod
+    def from_proto(cls, message: pool_service_pb2.QuarantinedSample) -> QuarantinedSample:
+        """From the message."""
+        return cls(
+            id=message.name or message.id,
+            score=message.score,
+            threshold=message.threshold if message.HasField("threshold") else None,
+            reports=message.reports,
+            quarantine_time=message.quarantine_time.ToDatetime(datetime.timezone.utc),
+            model_version=message.model_version,
+            stratum=message.stratum,
+        )
 
 
-def _parts(ids: IdsLike) -> Iterator[columns_pb2.IdColumn]:
-    """The ids, in columns of as many as a message takes; none without any."""
-    known = _columns.normalize_ids(ids)
-    for start in range(0, len(known), _columns.ROWS_MAX):
-        yield _columns.encode_ids(known[start : start + _columns.ROWS_MAX])
+@dataclass(frozen=True)
+class SetAsideCounts:
+    """What became of samples that were to be set aside by hand; those that were in quarantine before do not count.
+
+    Attributes:
+        quarantined: Set aside now.
+        absent: Stored nowhere.
+        refused: Left where they were: the quarantine is full.
+    """
+
+    quarantined: int = 0
+    absent: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class ReleaseCounts:
+    """What became of samples that were to be released; those that were not in quarantine do not count.
+
+    Attributes:
+        released: Put back.
+        refused: Left in quarantine, because no more can be trusted.
+    """
+
+    released: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class BlockCounts:
+    """What became of samples that were to be blocked; those that were blocked before do not count.
+
+    Attributes:
+        blocked: Blocked now.
+        removed: Those of them that were stored or in quarantine.
+        refused: Not blocked, because the block list is full where their hashes put them.
+    """
+
+    blocked: int = 0
+    removed: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as stored: why it was served, or was not.
+
+    Attributes:
+        place: Where it is.
+        score: As stored, in quarantine as last reported; None where it is nowhere.
+        weight_log2: log2 of its weight now, serve penalty left out; in the hard store only.
+        age: Seconds, or steps, since its report.
+        model_version: Version of the model that scored it.
+        serves: Serves since its report.
+        stratum: Its stratum.
+        group: Its group, or the 64-bit hash of the group's name; 0: none.
+        lease_left: Its lease goes on for this long; None: it does not rest.
+        in_background: Whether it is in the background's sample.
+    """
+
+    place: SamplePlace
+    score: float | None
+    weight_log2: float | None
+    age: float | None
+    model_version: int
+    serves: int
+    stratum: int
+    group: int
+    lease_left: datetime.timedelta | None
+    in_background: bool
+
+    @classmethod
+    def from_proto(cls, message: mining_service_pb2.Sample) -> Sample:
+        """From the message."""
+        lease = datetime.timedelta(microseconds=message.lease_left.ToMicroseconds())
+        return cls(
+            place=enum_from_proto(SamplePlace, mining_service_pb2.SamplePlace, message.place) or SamplePlace.NOWHERE,
+            score=message.score if message.HasField("score") else None,
+            weight_log2=message.weight_log2 if message.HasField("weight_log2") else None,
+            age=message.age if message.HasField("age") else None,
+            model_version=message.model_version,
+            serves=message.serves,
+            stratum=message.stratum,
+            group=message.group,
+            lease_left=lease if message.HasField("lease_left") else None,
+            in_background=message.in_background,
+        )

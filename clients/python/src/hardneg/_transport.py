@@ -1,4 +1,4 @@
-"""Channels, deadlines, retries."""
+"""Channels to one server, and calls over them with deadlines and retries."""
 
 from __future__ import annotations
 

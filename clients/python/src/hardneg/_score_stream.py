@@ -1,4 +1,4 @@
-"""The background stream of scores: batching, backpressure, reconnects, resends."""
+"""The stream of reported scores: it batches, limits what waits, reconnects and resends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from typing import Any, Literal, TypeAlias
 import grpc
 
 from . import _columns
-from ._choices import AckStatus
+from ._acks import Ack, Rejection, ReportCounts, StreamStats
+from ._batcher import Batcher, BatchKey, NumberedBatch
 from ._columns import FloatsLike, IdsLike, IntsLike
+from ._enums import AckStatus
 from ._errors import (
     BatchesRejected,
     DeadlineExceeded,
@@ -35,10 +37,8 @@ from ._errors import (
     from_rpc,
     from_status,
 )
-from ._gather import Gatherer, Key, Sealed
 from ._proto import mining_service_pb2
-from ._reports import Ack, Rejection, ReportCounts, StreamStats
-from ._rows import Rows
+from ._report_rows import ReportRows
 from ._transport import Transport, backoff_s
 
 #: What `ScoreStream.report` does when `max_pending` rows wait.
@@ -110,8 +110,8 @@ class ScoreStream:
         every = mining_service_pb2.ScoreBatch(
             pool=resource, pool_uid=pool_uid, worker_id=worker_id, worker_epoch=self.worker_epoch, run_id=run_id
         )
-        self._gatherer = Gatherer(every, batch_size)
-        self._queue: deque[Sealed] = deque()  # sealed, unacknowledged, in order
+        self._batcher = Batcher(every, batch_size)
+        self._queue: deque[NumberedBatch] = deque()  # sealed, unacknowledged, in order
         self._sent = 0  # the first so many of the queue are sent on the present connection
         self._queue_rows = 0
         self._acked_sequence = 0
@@ -244,7 +244,7 @@ class ScoreStream:
                 the cause).
         """
         self._check_process()
-        columns = Rows.of(
+        columns = ReportRows.of(
             ids,
             scores,
             payloads=payloads,
@@ -260,7 +260,7 @@ class ScoreStream:
             raise ValueError("step must be from 0 to 2^64-1")
         if not 0 <= model_version < 2**32:
             raise ValueError("model_version must be from 0 to 2^32-1")
-        key = Key(step, model_version, columns.kind)
+        key = BatchKey(step, model_version, columns.kind)
         deadline = time.monotonic() + (_BLOCK_S if timeout is None else timeout)
         rows, done = len(columns), 0
         size = min(self._batch_size, columns.rows_a_message)
@@ -280,7 +280,7 @@ class ScoreStream:
                         f"{rows - done} of {rows} were not queued; last error: {self._last_error}",
                         accepted_rows=done,
                     )
-                self._enqueue(self._gatherer.add(key, columns[done : done + part], size))
+                self._enqueue(self._batcher.add(key, columns[done : done + part], size))
                 done += part
             self._changed.notify_all()  # the clock learns when the first of the gathered rows came
         return done
@@ -297,8 +297,8 @@ class ScoreStream:
         self._check_process()
         deadline = time.monotonic() + timeout
         with self._changed:
-            self._enqueue(self._gatherer.seal())
-            target = self._gatherer.sequence
+            self._enqueue(self._batcher.seal())
+            target = self._batcher.sequence
             while self._acked_sequence < target and self._fatal is None and not self._stopped:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -354,7 +354,7 @@ class ScoreStream:
     # State, always under the lock.
 
     def _pending_rows(self) -> int:
-        return self._gatherer.rows + self._queue_rows
+        return self._batcher.rows + self._queue_rows
 
     def _check_open(self) -> None:
         if self._fatal is not None:
@@ -370,13 +370,13 @@ class ScoreStream:
             left = deadline - time.monotonic()
             if self._on_full != "block" or left <= 0:
                 return False
-            self._enqueue(self._gatherer.seal())  # what is gathered takes room too, and need not linger now
+            self._enqueue(self._batcher.seal())  # what is gathered takes room too, and need not linger now
             self._changed.wait(left)
             if self._fatal is not None or self._closing:
                 return False
         return True
 
-    def _enqueue(self, sealed: list[Sealed]) -> None:
+    def _enqueue(self, sealed: list[NumberedBatch]) -> None:
         for batch in sealed:
             if not self._queue:
                 self._last_progress = time.monotonic()
@@ -386,7 +386,7 @@ class ScoreStream:
 
     def _lose_pending(self) -> None:
         self._numbers["lost_rows"] += self._pending_rows()
-        self._gatherer.clear()
+        self._batcher.clear()
         self._queue.clear()
         self._queue_rows = self._sent = 0
 
@@ -406,10 +406,10 @@ class ScoreStream:
                 if self._stopped or self._fatal is not None:
                     return
                 now, due = time.monotonic(), math.inf
-                if self._gatherer.rows and now - self._gatherer.since >= self._linger:
-                    self._enqueue(self._gatherer.seal())
-                if self._gatherer.rows:
-                    due = self._gatherer.since + self._linger - now
+                if self._batcher.rows and now - self._batcher.since >= self._linger:
+                    self._enqueue(self._batcher.seal())
+                if self._batcher.rows:
+                    due = self._batcher.since + self._linger - now
                 if self._queue:
                     due = min(due, _WATCH_S, self._ack_timeout)
                     if self._sent and now - self._last_progress > self._ack_timeout:

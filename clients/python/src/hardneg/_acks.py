@@ -1,11 +1,11 @@
-"""What the service answers to reported scores, and what a score stream has done."""
+"""What the service answers to reported scores, and what a score stream has counted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ._choices import AckStatus, from_enum
 from ._columns import Ids
+from ._enums import AckStatus, enum_from_proto
 from ._errors import HardnegError
 from ._proto import mining_service_pb2, pool_pb2
 
@@ -90,7 +90,7 @@ class Ack:
     def from_proto(cls, message: mining_service_pb2.ScoreAck) -> Ack:
         """From the message."""
         return cls(
-            status=from_enum(AckStatus, mining_service_pb2.AckStatus, message.status) or AckStatus.REJECTED,
+            status=enum_from_proto(AckStatus, mining_service_pb2.AckStatus, message.status) or AckStatus.REJECTED,
             counts=ReportCounts.from_proto(message.counts),
             floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
             position=message.position.token or None,

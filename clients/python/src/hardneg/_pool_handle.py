@@ -1,11 +1,11 @@
-"""What every part of a pool's handle needs."""
+"""The base of a pool's handle: which pool on which server."""
 
 from __future__ import annotations
 
 from ._transport import Transport
 
 
-class Handle:
+class PoolHandle:
     """Names one pool on one server."""
 
     def __init__(self, transport: Transport, name: str, uid: int) -> None:

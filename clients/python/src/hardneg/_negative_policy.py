@@ -1,71 +1,14 @@
-"""Anchored pools: what they keep of each anchor, and how an anchor's negatives are chosen."""
+"""How the negatives of an anchor are mined: the policy, and its distance weighting."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ._choices import IdKind, NegativeStrategy, Shortfall, choose, from_enum, number_of
-from ._policy import AgeWindow, VersionWindow
-from ._proto import mining_service_pb2, policy_pb2, pool_pb2
-
-
-@dataclass(frozen=True)
-class Anchored:
-    """Makes a pool keep negatives per anchor (a query, a class, a face). None: the service's default.
-
-    Attributes:
-        negatives_per_anchor: The hardest kept of each; default 16, 1 to 1,024.
-        max_anchors: Anchors; default 1,048,576. Rows of further ones are dropped and counted.
-        max_positives_per_anchor: Known positives remembered; default 64.
-        max_vetoes_per_anchor: Vetoed negatives remembered; default 256.
-        max_pairs: Known positives and vetoes of all anchors together; default 16 for each of max_anchors.
-        absolute_margin: Of requests that give none. When an anchor has too many negatives, those that fail it go first.
-        relative_margin: Likewise. 0.05 is NV-Retriever's: a negative scores at most 95 % of the positive.
-        anchor_id_kind: ``"u64"`` or ``"string"``.
-
-    Example:
-        >>> pool = client.create_pool("queries", anchored=hardneg.Anchored(negatives_per_anchor=32))
-    """
-
-    negatives_per_anchor: int | None = None
-    max_anchors: int | None = None
-    max_positives_per_anchor: int | None = None
-    max_vetoes_per_anchor: int | None = None
-    max_pairs: int | None = None
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
-    anchor_id_kind: IdKind | str = IdKind.U64
-
-    def to_proto(self) -> pool_pb2.AnchoredSpec:
-        """The message."""
-        message = pool_pb2.AnchoredSpec(
-            anchor_id_kind=number_of(pool_pb2.IdKind, choose(IdKind, self.anchor_id_kind, "anchor_id_kind"))
-        )
-        for name in _SIZES:
-            value = getattr(self, name)
-            if value is not None:
-                if value < 1:  # 0 on the wire means the default
-                    raise ValueError(f"{name} must be positive, not {value!r}")
-                setattr(message, name, value)
-        for name in _MARGINS:
-            value = getattr(self, name)
-            if value is not None:
-                setattr(message, name, float(value))
-        return message
-
-    @classmethod
-    def from_proto(cls, message: pool_pb2.AnchoredSpec) -> Anchored:
-        """From the message."""
-        return cls(
-            **{name: getattr(message, name) or None for name in _SIZES},
-            **_present(message, _MARGINS),
-            anchor_id_kind=from_enum(IdKind, pool_pb2.IdKind, message.anchor_id_kind) or IdKind.U64,
-        )
-
-
-_SIZES = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "max_pairs")
-_MARGINS = ("absolute_margin", "relative_margin")
+from ._anchored_spec import _present
+from ._enums import NegativeStrategy, Shortfall, enum_from_proto, enum_to_proto, parse_choice
+from ._mining_policy import AgeWindow, VersionWindow
+from ._proto import mining_service_pb2, policy_pb2
 
 
 @dataclass(frozen=True)
@@ -137,11 +80,11 @@ class NegativePolicy:
         """The message."""
         message = mining_service_pb2.NegativePolicy(range_min=self.range_min, max_per_group=self.max_per_group)
         if self.strategy is not None:
-            strategy = choose(NegativeStrategy, self.strategy, "strategy")
-            message.strategy = number_of(mining_service_pb2.NegativeStrategy, strategy)
+            strategy = parse_choice(NegativeStrategy, self.strategy, "strategy")
+            message.strategy = enum_to_proto(mining_service_pb2.NegativeStrategy, strategy)
         if self.shortfall is not None:
-            rule = choose(Shortfall, self.shortfall, "shortfall")
-            message.shortfall = number_of(policy_pb2.Shortfall, rule)
+            rule = parse_choice(Shortfall, self.shortfall, "shortfall")
+            message.shortfall = enum_to_proto(policy_pb2.Shortfall, rule)
         for name in _FLOATS:
             value = getattr(self, name)
             if value is not None:
@@ -161,7 +104,7 @@ class NegativePolicy:
         """From the message."""
         age, version = message.age, message.model_version
         return cls(
-            strategy=from_enum(NegativeStrategy, mining_service_pb2.NegativeStrategy, message.strategy),
+            strategy=enum_from_proto(NegativeStrategy, mining_service_pb2.NegativeStrategy, message.strategy),
             **_present(message, _FLOATS),
             range_min=message.range_min,
             range_max=message.range_max if message.HasField("range_max") else None,
@@ -173,13 +116,9 @@ class NegativePolicy:
             model_version=VersionWindow(version.min, version.max if version.HasField("max") else None)
             if message.HasField("model_version")
             else None,
-            shortfall=from_enum(Shortfall, policy_pb2.Shortfall, message.shortfall),
+            shortfall=enum_from_proto(Shortfall, policy_pb2.Shortfall, message.shortfall),
         )
 
 
 def _given(window: AgeWindow | VersionWindow) -> dict[str, Any]:
     return {name: value for name, value in vars(window).items() if value is not None}
-
-
-def _present(message: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in names if message.HasField(name)}

@@ -1,10 +1,13 @@
-"""Figures of a pool that are messages of their own: filters, flow, bias, anchors."""
+"""Statistics of a pool, one dataclass for each message of the contract."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from ._acks import ReportCounts
 from ._proto import pool_pb2
+from ._runs import Run
 
 
 @dataclass(frozen=True)
@@ -146,3 +149,102 @@ class AnchoredStats:
     def from_proto(cls, message: pool_pb2.AnchoredStats) -> AnchoredStats:
         """From the message."""
         return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class PoolSizes:
+    """Sizes of a pool at one moment.
+
+    Attributes:
+        hard: Samples in the hard store.
+        background: Samples in the serving background.
+        distinct: Distinct ids reported, an estimate once they outnumber the background.
+        background_probability: Inclusion probability of the background; 1 while it holds every id.
+        closed_loop_ratio: How many ids the hard store and the background together stand for, over `distinct`. 1, but
+            for chance, where it does not depend on the background who is in the hard store.
+        floor_log2: Lowest priority in the hard store, log2; None while there is room.
+    """
+
+    hard: int
+    background: int
+    distinct: float
+    background_probability: float
+    closed_loop_ratio: float
+    floor_log2: float | None
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.PoolSizes) -> PoolSizes:
+        """From the message."""
+        return cls(
+            hard=message.hard,
+            background=message.background,
+            distinct=message.distinct,
+            background_probability=message.background_probability,
+            closed_loop_ratio=message.closed_loop_ratio,
+            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
+        )
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
+
+    `clamped` and `floored` are scores whose weights do not tell them apart: beyond 2^±4,096, and below 0 where hardness
+    is POWER. `leased`, `quarantined`, `blocked` and `trusted` are samples now, `set_aside` and `released` so far;
+    `rounds` were mined, `round_replays` answered from one mined before; `anchored` is None for a flat pool, `run` for
+    one that does not age by steps or has had no report. `distinct_by_witness` is the number of ids by witnesses that
+    are never served: with a `sample_ttl` the background is not renewed while it is below 9/10 of `sizes.distinct`.
+    """
+
+    name: str
+    uid: int
+    sizes: PoolSizes
+    counts: ReportCounts
+    reported_rows: int
+    reported_batches: int
+    rejected_batches: int
+    duplicate_batches: int
+    evicted: int
+    removed: int
+    expired: int
+    mined_batches: int
+    served_hard: int
+    served_background: int
+    shortfalls: int
+    proposals: int
+    memory_bytes: int
+    run: Run | None
+    background_generations: int
+    distinct_by_witness: int
+    clamped: int
+    floored: int
+    leased: int
+    quarantined: int
+    quarantine_overflows: int
+    blocked: int
+    trusted: int
+    set_aside: int
+    released: int
+    rounds: int
+    round_replays: int
+    control_batches: int
+    filtered: FilterCounts
+    flow: FlowStats
+    bias: BiasFigures
+    anchored: AnchoredStats | None
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.PoolStats) -> PoolStats:
+        """From the message."""
+        special: dict[str, Any] = {
+            "sizes": PoolSizes.from_proto(message.sizes),
+            "counts": ReportCounts.from_proto(message.counts),
+            "run": Run.from_proto(message.run) if message.HasField("run") else None,
+            "name": message.name.removeprefix("pools/"),
+            "filtered": FilterCounts.from_proto(message.filtered),
+            "flow": FlowStats.from_proto(message.flow),
+            "bias": BiasFigures.from_proto(message.bias),
+            "anchored": AnchoredStats.from_proto(message.anchored) if message.HasField("anchored") else None,
+        }
+        plain = {name: getattr(message, name) for name in cls.__dataclass_fields__ if name not in special}
+        return cls(**special, **plain)

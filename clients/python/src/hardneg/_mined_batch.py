@@ -1,4 +1,4 @@
-"""Mined batches: columns of numpy arrays."""
+"""Mined batches as columns of numpy arrays."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _columns
-from ._choices import Approximation, Estimand, Source, Strategy, from_enum
 from ._columns import Ids
+from ._enums import Approximation, Estimand, Source, Strategy, enum_from_proto
 from ._errors import HardnegError
-from ._policy import MiningPolicy
-from ._pools import PoolSizes
+from ._mining_policy import MiningPolicy
+from ._pool_stats import FilterCounts, PoolSizes
 from ._proto import columns_pb2, mining_service_pb2
 from ._rounds import Round
-from ._stats import FilterCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +125,9 @@ class MinedBatch:
             return np.array(_checked(values, n, name), dtype=np.uint32) if len(values) else None
 
         groups = _columns.decode_ids(message.groups) if message.groups.WhichOneof("encoding") else None
-        reasons = (from_enum(Approximation, mining_service_pb2.Approximation, why) for why in message.approximations)
+        reasons = (
+            enum_from_proto(Approximation, mining_service_pb2.Approximation, why) for why in message.approximations
+        )
         return cls(
             ids=ids,
             scores=floats("scores"),
@@ -139,7 +140,7 @@ class MinedBatch:
             model_versions=integers("model_versions"),
             serves=integers("serves"),
             payloads=list(_checked(message.payloads, n, "payloads")) if message.payloads else None,
-            estimand=from_enum(Estimand, mining_service_pb2.Estimand, message.estimand) or Estimand.NONE,
+            estimand=enum_from_proto(Estimand, mining_service_pb2.Estimand, message.estimand) or Estimand.NONE,
             policy=MiningPolicy.from_proto(message.policy),
             seed=message.seed,
             hard_count=message.hard_count,

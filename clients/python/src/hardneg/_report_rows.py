@@ -1,4 +1,4 @@
-"""The rows of a report: columns of one length, whatever there is beside ids and scores."""
+"""The rows of a report: columns of one length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBER_COLUMNS = ("strata", "labels", "anchor_labels")
 
 
 @dataclass(frozen=True)
-class Rows:
+class ReportRows:
     """Columns of a report; None was not given."""
 
     ids: Ids
@@ -48,7 +48,7 @@ class Rows:
         reference_scores: FloatsLike | None,
         labels: IntsLike | None,
         anchor_labels: IntsLike | None,
-    ) -> Rows:
+    ) -> ReportRows:
         """What a caller gave, copied and checked.
 
         Raises:
@@ -88,9 +88,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice) -> Rows:
+    def __getitem__(self, rows: slice) -> ReportRows:
         cut: dict[str, Any] = {name: None if column is None else column[rows] for name, column in vars(self).items()}
-        return Rows(**cut)
+        return ReportRows(**cut)
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Rows:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
+    def joined(cls, parts: Sequence[ReportRows]) -> ReportRows:
         """The rows of all parts, which must be of one kind."""
         if len(parts) == 1:
             return parts[0]

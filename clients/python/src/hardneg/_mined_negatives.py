@@ -1,4 +1,4 @@
-"""Negatives of many anchors, as compressed sparse rows."""
+"""Mined negatives of many anchors, as compressed sparse rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _columns
-from ._anchors import NegativePolicy
-from ._choices import Source
 from ._columns import Ids
+from ._enums import Source
 from ._errors import HardnegError
+from ._negative_policy import NegativePolicy
+from ._pool_stats import FilterCounts
 from ._proto import mining_service_pb2
-from ._stats import FilterCounts
 
 #: Columns that negatives may carry beside their ids.
 NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "labels"]

@@ -1,81 +1,24 @@
-"""One pool: negatives of anchors."""
+"""The part of a pool's handle that serves anchored pools: negatives, known positives and vetoes of anchors."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
-import grpc
 import numpy as np
-import numpy.typing as npt
 
 from . import _columns
-from ._anchors import DistanceWeighting, NegativePolicy
-from ._choices import NegativeStrategy, Shortfall
 from ._columns import FloatsLike, Ids, IdsLike
-from ._errors import ResourceExhausted
-from ._handle import Handle
-from ._negatives import NEGATIVE_FIELDS, MinedNegatives, NegativeField
-from ._policy import AgeWindow, VersionWindow
+from ._enums import NegativeStrategy, Shortfall
+from ._mined_negatives import NEGATIVE_FIELDS, MinedNegatives, NegativeField
+from ._mining_policy import AgeWindow, VersionWindow
+from ._negative_policy import DistanceWeighting, NegativePolicy
+from ._pairs import PairCounts, PairsRefused, ReachedLimit
+from ._pool_handle import PoolHandle
 from ._proto import columns_pb2, mining_service_pb2
 
 
-@dataclass(frozen=True)
-class PairCounts:
-    """What became of pairs of an anchor and a sample.
-
-    Attributes:
-        added_count: Pairs that were not known before.
-        removed_count: Stored negatives that went because of them.
-    """
-
-    added_count: int = 0
-    removed_count: int = 0
-
-
-@dataclass(frozen=True)
-class ReachedLimit:
-    """A limit of the pool that pairs would have gone over.
-
-    Attributes:
-        row: The first row of the anchor that would have had too many, or the first row for which there was no place.
-        limit: A field of `Anchored`: ``"max_positives_per_anchor"``, ``"max_vetoes_per_anchor"``, ``"max_anchors"`` or
-            ``"max_pairs"``.
-        max: Its value.
-    """
-
-    row: int
-    limit: str
-    max: int
-
-
-class PairsRefused(ResourceExhausted):
-    """The pool has no room for some pairs: they are not known, and may be served as negatives. All others are known.
-
-    A large pool is in parts, by the anchor's hash: each remembers all of its pairs of a call, or none where one of its
-    anchors would have too many. So a pair may be refused for the sake of another: send the rest again.
-
-    Attributes:
-        counts: What became of the others.
-        rows: int64, the rows that were refused, in order.
-        limits: Why, in order of their rows.
-    """
-
-    def __init__(self, counts: PairCounts, rows: npt.NDArray[np.int64], limits: tuple[ReachedLimit, ...]) -> None:
-        why = ", ".join(f"{reached.limit} {reached.max} at row {reached.row}" for reached in limits[:3])
-        more = f" and {len(limits) - 3} more" if len(limits) > 3 else ""
-        super().__init__(
-            f"{len(rows)} pairs were refused: {why}{more}",
-            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-            reason="PAIRS_REFUSED",
-        )
-        self.counts = counts
-        self.rows = rows
-        self.limits = limits
-
-
-class PoolAnchors(Handle):
+class PoolNegatives(PoolHandle):
     """What `Pool` can do with anchors: a pool made with ``anchored=hardneg.Anchored(...)``."""
 
     def mine_negatives(

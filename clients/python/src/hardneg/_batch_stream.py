@@ -1,4 +1,4 @@
-"""Batch after batch, mined a few ahead of the training step."""
+"""The stream of mined batches, which keeps a few of them ahead of the training step."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import numpy as np
 from . import _columns
 from ._columns import Ids
 from ._errors import DeadlineExceeded, HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
-from ._mined import MinedBatch
+from ._mine_request import local_size
+from ._mined_batch import MinedBatch
 from ._proto import mining_service_pb2
-from ._requests import local_size
 from ._rounds import Round
 from ._transport import Transport, backoff_s
 

@@ -1,23 +1,24 @@
-"""One pool: what it is, its figures, its administration."""
+"""The part of a pool's handle that describes, changes and deletes the pool."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from . import _requests
 from ._activity import PoolView
-from ._choices import ScoreUpdate
+from ._durations import HalfLife, Off, Span, Steps
+from ._enums import ScoreUpdate
 from ._errors import POOL_RECREATED, FailedPrecondition, NotFound, Unavailable
-from ._flow import Flow, Span
-from ._handle import Handle
-from ._policy import MiningPolicy
-from ._pools import HalfLife, Off, PoolInfo, PoolStats, Steps
+from ._flow import Flow
+from ._mining_policy import MiningPolicy
+from ._pool_handle import PoolHandle
+from ._pool_spec import LIVE_PARTS, PoolInfo, apply_live
+from ._pool_stats import PoolStats
 from ._proto import pool_pb2, pool_service_pb2
 from ._quarantine import Quarantine
 
 
-class PoolAdmin(Handle):
+class PoolAdmin(PoolHandle):
     """What `Pool` can do that concerns the pool as a whole."""
 
     def stats(self, *, timeout: float | None = None) -> PoolStats:
@@ -88,7 +89,7 @@ class PoolAdmin(Handle):
         pool = self._get(timeout)
         before = pool_pb2.PoolSpec()
         before.CopyFrom(pool.spec)
-        _requests.apply_live(
+        apply_live(
             pool.spec,
             half_life=half_life,
             max_step_jump=max_step_jump,
@@ -105,7 +106,7 @@ class PoolAdmin(Handle):
             sample_ttl=sample_ttl,
         )
         request = pool_service_pb2.UpdatePoolRequest(pool=pool)
-        for part in _requests.LIVE_PARTS:
+        for part in LIVE_PARTS:
             if _differs(before, pool.spec, part):
                 request.update_mask.paths.append(f"spec.{part}")
         if not request.update_mask.paths:

@@ -1,4 +1,4 @@
-"""Gathering reported rows into numbered batches. No lock in here: the score stream holds its own."""
+"""Collects reported rows in numbered batches. It has no lock: the score stream holds its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from ._columns import Ids
 from ._proto import mining_service_pb2
-from ._rows import Rows
+from ._report_rows import ReportRows
 
 
 @dataclass(frozen=True)
-class Key:
+class BatchKey:
     """What all rows of a batch have in common."""
 
     step: int
@@ -20,7 +20,7 @@ class Key:
 
 
 @dataclass
-class Sealed:
+class NumberedBatch:
     """A batch with a sequence. Kept, ids and all, until it is acknowledged."""
 
     ids: Ids
@@ -38,7 +38,7 @@ class Sealed:
         return len(self.ids)
 
 
-class Gatherer:
+class Batcher:
     """Rows on their way into a batch. Its batches are numbered from 1 without a gap.
 
     Attributes:
@@ -54,10 +54,10 @@ class Gatherer:
         self.sequence = 0
         self._batch = batch
         self._limit = self._size = size
-        self._parts: list[Rows] = []
-        self._key: Key | None = None
+        self._parts: list[ReportRows] = []
+        self._key: BatchKey | None = None
 
-    def add(self, key: Key, part: Rows, size: int) -> list[Sealed]:
+    def add(self, key: BatchKey, part: ReportRows, size: int) -> list[NumberedBatch]:
         """Adds at most `size` rows; returns the batches that this filled, or ended by another key.
 
         `size` is the batch size, or less where rows with long payloads fill a message earlier; the smallest of the
@@ -77,19 +77,19 @@ class Gatherer:
             sealed += self.seal()
         return sealed
 
-    def seal(self) -> list[Sealed]:
+    def seal(self) -> list[NumberedBatch]:
         """Makes a numbered batch of what is gathered; none if nothing is."""
         if not self._parts or self._key is None:
             return []
         key, parts = self._key, self._parts
         self.clear()
-        rows = Rows.joined(parts)
+        rows = ReportRows.joined(parts)
         self.sequence += 1
         request = mining_service_pb2.StreamScoresRequest(batch=self._batch)
         batch = request.batch
         batch.sequence, batch.step, batch.model_version = self.sequence, key.step, key.model_version
         rows.write(batch)
-        return [Sealed(rows.ids, request)]
+        return [NumberedBatch(rows.ids, request)]
 
     def clear(self) -> None:
         """Forgets what is gathered."""

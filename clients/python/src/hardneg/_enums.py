@@ -1,4 +1,4 @@
-"""Enums: members are their lower-case names, so that a plain string will do."""
+"""Enums of the contract. Their members equal their lower-case names, so that a caller may give a plain string."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Choice(str, Enum):
 _E = TypeVar("_E", bound=Choice)
 
 
-def choose(kind: type[_E], value: _E | str, name: str) -> _E:
+def parse_choice(kind: type[_E], value: _E | str, name: str) -> _E:
     try:
         return kind(value)
     except ValueError:
@@ -177,12 +177,12 @@ class Durability(Choice):
     SYNC = "sync"
 
 
-def number_of(wrapper: Any, choice: Choice) -> Any:
+def enum_to_proto(wrapper: Any, choice: Choice) -> Any:
     """`Strategy.TOP` becomes the number of `STRATEGY_TOP`."""
     return wrapper.Value(wrapper.Name(0).removesuffix("UNSPECIFIED") + choice.name)
 
 
-def from_enum(kind: type[_E], wrapper: Any, number: int) -> _E | None:
+def enum_from_proto(kind: type[_E], wrapper: Any, number: int) -> _E | None:
     """`STRATEGY_TOP` becomes `Strategy.TOP`; unspecified, or a value newer than this client, None."""
     if number == 0 or number not in wrapper.values():
         return None

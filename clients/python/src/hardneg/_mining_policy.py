@@ -1,4 +1,4 @@
-"""How a batch is chosen: policies, windows, waiting."""
+"""How a batch is mined: the policy, its windows, and the wait before it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ._balance import Balance
-from ._choices import Normalization, Shortfall, Strategy, choose, from_enum, number_of
 from ._curriculum import Curriculum
+from ._enums import Normalization, Shortfall, Strategy, enum_from_proto, enum_to_proto, parse_choice
 from ._errors import HardnegError
 from ._proto import policy_pb2
 
@@ -117,14 +117,14 @@ class MiningPolicy:
         """The message."""
         message = policy_pb2.MiningPolicy(windows=[_window_to_proto(window) for window in self.windows])
         if self.strategy is not None:
-            choice = choose(Strategy, self.strategy, "strategy")
-            message.strategy = number_of(policy_pb2.Strategy, choice)
+            choice = parse_choice(Strategy, self.strategy, "strategy")
+            message.strategy = enum_to_proto(policy_pb2.Strategy, choice)
         if self.normalization is not None:
-            scale = choose(Normalization, self.normalization, "normalization")
-            message.normalization = number_of(policy_pb2.Normalization, scale)
+            scale = parse_choice(Normalization, self.normalization, "normalization")
+            message.normalization = enum_to_proto(policy_pb2.Normalization, scale)
         if self.shortfall is not None:
-            rule = choose(Shortfall, self.shortfall, "shortfall")
-            message.shortfall = number_of(policy_pb2.Shortfall, rule)
+            rule = parse_choice(Shortfall, self.shortfall, "shortfall")
+            message.shortfall = enum_to_proto(policy_pb2.Shortfall, rule)
         for name in ("alpha", "random_fraction", "beta"):
             value = getattr(self, name)
             if value is not None:
@@ -142,13 +142,13 @@ class MiningPolicy:
     def from_proto(cls, message: policy_pb2.MiningPolicy) -> MiningPolicy:
         """From the message."""
         return cls(
-            strategy=from_enum(Strategy, policy_pb2.Strategy, message.strategy),
+            strategy=enum_from_proto(Strategy, policy_pb2.Strategy, message.strategy),
             alpha=message.alpha if message.HasField("alpha") else None,
             random_fraction=message.random_fraction if message.HasField("random_fraction") else None,
             beta=message.beta if message.HasField("beta") else None,
-            normalization=from_enum(Normalization, policy_pb2.Normalization, message.normalization),
+            normalization=enum_from_proto(Normalization, policy_pb2.Normalization, message.normalization),
             windows=tuple(_window_from_proto(window) for window in message.windows),
-            shortfall=from_enum(Shortfall, policy_pb2.Shortfall, message.shortfall),
+            shortfall=enum_from_proto(Shortfall, policy_pb2.Shortfall, message.shortfall),
             # Empty is off, whether or not a server fills it in.
             curriculum=Curriculum.from_proto(message.curriculum) if message.curriculum.ByteSize() else None,
             balance=Balance.from_proto(message.balance) if message.balance.ByteSize() else None,

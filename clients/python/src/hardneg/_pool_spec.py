@@ -1,0 +1,259 @@
+"""The spec of a pool: how one is written into a request, and what a pool answers that it is."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from ._anchored_spec import Anchored
+from ._durations import (
+    OFF,
+    HalfLife,
+    Off,
+    Span,
+    Steps,
+    half_life_from_proto,
+    half_life_to_proto,
+    lease_to_proto,
+    sample_ttl_from_proto,
+    sample_ttl_to_proto,
+)
+from ._enums import Durability, HardnessFunction, IdKind, ScoreUpdate, enum_from_proto, enum_to_proto, parse_choice
+from ._flow import Flow
+from ._mine_request import _check_positive
+from ._mining_policy import MiningPolicy
+from ._proto import pool_pb2
+from ._quarantine import Quarantine
+from ._runs import Run
+
+
+@dataclass(frozen=True)
+class PoolInfo:
+    """What a pool is, every default filled in.
+
+    Attributes:
+        name: Its name.
+        uid: Differs between two pools that had the same name one after the other.
+        etag: Changes with every update.
+        create_time: In UTC.
+        capacity: Samples kept in the hard store.
+        background_size: Size of the kept uniform sample; None with `dense_ids`.
+        dense_ids: The ids are exactly 0 to this, exclusive; None with `background_size`.
+        shards: Locks of the store.
+        id_kind: Integers or strings.
+        hardness: How a score becomes a weight.
+        lower_is_harder: Set for distances.
+        offset: Of POWER; None with EXPONENTIAL.
+        temperature: Of EXPONENTIAL; None with POWER.
+        half_life: How priorities age.
+        max_step_jump: A report further ahead of its run is refused; None where the pool does not age by steps.
+        score_update: What a new report of a known id does.
+        ema_weight: Weight of the new score with EMA; None with another rule.
+        default_policy: Of mining requests that do not give their own.
+        serve_penalty: Factor on a sample's weight for each serve; 1 is off.
+        max_serves: Serves between two reports; 0 is no limit.
+        max_payload_bytes: Longest payload; 0: none are kept.
+        rotate_background: Whether the background sample is replaced by a fresh one from time to time.
+        anchored: What it keeps of each anchor; None for a flat pool.
+        quarantine: When samples are set aside; None: never.
+        flow: How much is mined for each reported sample; None: uncoupled.
+        control_fraction: Share of rounds that get a uniform batch.
+        sample_ttl: How long a sample lives that is not reported; None: for ever.
+        lease: How long a served sample rests; None: it does not.
+        run: The current training run; None where the pool does not age by steps, and before its first report.
+    """
+
+    name: str
+    uid: int
+    etag: str
+    create_time: datetime.datetime
+    capacity: int
+    background_size: int | None
+    dense_ids: int | None
+    shards: int
+    id_kind: IdKind
+    hardness: HardnessFunction
+    lower_is_harder: bool
+    offset: float | None
+    temperature: float | None
+    half_life: HalfLife
+    max_step_jump: int | None
+    score_update: ScoreUpdate
+    ema_weight: float | None
+    default_policy: MiningPolicy
+    serve_penalty: float
+    max_serves: int
+    max_payload_bytes: int
+    rotate_background: bool
+    anchored: Anchored | None
+    quarantine: Quarantine | None
+    flow: Flow | None
+    control_fraction: float
+    sample_ttl: datetime.timedelta | Steps | None
+    lease: datetime.timedelta | None
+    run: Run | None
+
+    @classmethod
+    def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
+        """From the message."""
+        spec = message.spec
+        function = enum_from_proto(HardnessFunction, pool_pb2.HardnessFunction, spec.hardness.function)
+        rule = enum_from_proto(ScoreUpdate, pool_pb2.ScoreUpdateRule, spec.score_update.rule)
+        by_steps = spec.decay.WhichOneof("half_life") == "half_life_steps"
+        dense = spec.WhichOneof("background") == "dense_ids"
+        lease = datetime.timedelta(microseconds=spec.serve_limits.lease.ToMicroseconds())
+        return cls(
+            name=message.name.removeprefix("pools/"),
+            uid=message.uid,
+            etag=message.etag,
+            create_time=message.create_time.ToDatetime(datetime.timezone.utc),
+            capacity=spec.capacity,
+            background_size=None if dense else spec.background_size,
+            dense_ids=spec.dense_ids if dense else None,
+            shards=spec.shards,
+            id_kind=enum_from_proto(IdKind, pool_pb2.IdKind, spec.id_kind) or IdKind.U64,
+            hardness=function or HardnessFunction.POWER,
+            lower_is_harder=spec.hardness.lower_is_harder,
+            offset=spec.hardness.offset if function is not HardnessFunction.EXPONENTIAL else None,
+            temperature=spec.hardness.temperature if function is HardnessFunction.EXPONENTIAL else None,
+            half_life=half_life_from_proto(spec.decay),
+            max_step_jump=spec.decay.max_step_jump if by_steps else None,
+            score_update=rule or ScoreUpdate.LAST,
+            ema_weight=spec.score_update.ema_weight if rule is ScoreUpdate.EMA else None,
+            default_policy=MiningPolicy.from_proto(spec.default_policy),
+            serve_penalty=spec.serve_limits.serve_penalty,
+            max_serves=spec.serve_limits.max_serves,
+            max_payload_bytes=spec.max_payload_bytes,
+            rotate_background=not spec.background_rotation.disabled,
+            anchored=Anchored.from_proto(spec.anchored) if spec.kind == pool_pb2.POOL_KIND_ANCHORED else None,
+            quarantine=Quarantine.from_proto(spec.quarantine) if spec.HasField("quarantine") else None,
+            flow=Flow.from_proto(spec.flow) if spec.HasField("flow") else None,
+            control_fraction=spec.control_fraction,
+            sample_ttl=sample_ttl_from_proto(spec),
+            lease=lease or None,
+            run=Run.from_proto(message.run) if message.HasField("run") else None,
+        )
+
+
+def pool_spec(
+    *,
+    capacity: int | None,
+    background_size: int | None,
+    dense_ids: int | None,
+    shards: int | None,
+    id_kind: IdKind | str,
+    hardness: HardnessFunction | str,
+    lower_is_harder: bool,
+    offset: float | None,
+    temperature: float | None,
+    max_payload_bytes: int | None,
+    durability: Durability | str | None,
+    anchored: Anchored | None,
+) -> pool_pb2.PoolSpec:
+    """The part of a spec that is fixed at creation; `apply_live` writes the rest."""
+    if background_size is not None and dense_ids is not None:
+        raise ValueError("background_size and dense_ids exclude each other")
+    _check_positive(
+        capacity=capacity,
+        background_size=background_size,
+        dense_ids=dense_ids,
+        shards=shards,
+        offset=offset,
+        temperature=temperature,
+    )
+    kind = parse_choice(IdKind, id_kind, "id_kind")
+    function = parse_choice(HardnessFunction, hardness, "hardness")
+    spec = pool_pb2.PoolSpec(
+        capacity=capacity or 0,
+        shards=shards or 0,
+        id_kind=enum_to_proto(pool_pb2.IdKind, kind),
+        hardness=pool_pb2.Hardness(
+            function=enum_to_proto(pool_pb2.HardnessFunction, function),
+            lower_is_harder=lower_is_harder,
+            offset=offset or 0.0,
+            temperature=temperature or 0.0,
+        ),
+        max_payload_bytes=max_payload_bytes or 0,
+    )
+    if background_size is not None:
+        spec.background_size = background_size
+    if dense_ids is not None:
+        spec.dense_ids = dense_ids
+    if durability is not None:
+        survives = parse_choice(Durability, durability, "durability")
+        spec.durability = enum_to_proto(pool_pb2.Durability, survives)
+    if anchored is not None:
+        spec.kind = pool_pb2.POOL_KIND_ANCHORED
+        spec.anchored.CopyFrom(anchored.to_proto())
+    return spec
+
+
+def apply_live(
+    spec: pool_pb2.PoolSpec,
+    *,
+    half_life: HalfLife | None,
+    max_step_jump: int | None,
+    score_update: ScoreUpdate | str | None,
+    ema_weight: float | None,
+    default_policy: MiningPolicy | None,
+    serve_penalty: float | None,
+    max_serves: int | None,
+    lease: Span | None,
+    rotate_background: bool | None,
+    quarantine: Quarantine | Off | None,
+    flow: Flow | Off | None,
+    control_fraction: float | None,
+    sample_ttl: Span | Steps | Off | None,
+) -> None:
+    """Writes the part of a spec that may change in a live pool; what is None stays as it is."""
+    _check_positive(max_step_jump=max_step_jump, ema_weight=ema_weight, serve_penalty=serve_penalty)
+    if half_life is not None:
+        half_life_to_proto(half_life, spec.decay)
+    if max_step_jump is not None:
+        spec.decay.max_step_jump = max_step_jump
+    if score_update is not None:
+        rule = parse_choice(ScoreUpdate, score_update, "score_update")
+        if rule is not ScoreUpdate.LAST or spec.HasField("score_update"):
+            spec.score_update.rule = enum_to_proto(pool_pb2.ScoreUpdateRule, rule)
+    if ema_weight is not None:
+        spec.score_update.ema_weight = ema_weight
+    if default_policy is not None:
+        spec.default_policy.CopyFrom(default_policy.to_proto())
+    if serve_penalty is not None:
+        spec.serve_limits.serve_penalty = serve_penalty
+    if max_serves is not None:
+        spec.serve_limits.max_serves = max_serves
+    if lease is not None:
+        lease_to_proto(lease, spec.serve_limits.lease)
+    if rotate_background is not None and rotate_background == spec.background_rotation.disabled:
+        spec.background_rotation.disabled = not rotate_background
+    if quarantine is OFF:
+        spec.ClearField("quarantine")
+    elif isinstance(quarantine, Quarantine):
+        spec.quarantine.SetInParent()  # also when every field takes its default
+        spec.quarantine.CopyFrom(quarantine.to_proto())
+    if flow is OFF:
+        spec.ClearField("flow")
+    elif isinstance(flow, Flow):
+        spec.flow.CopyFrom(flow.to_proto())
+    if control_fraction is not None:
+        spec.control_fraction = control_fraction
+    if sample_ttl is OFF:
+        if spec.WhichOneof("sample_ttl") is not None:
+            spec.ClearField("sample_ttl")
+    elif sample_ttl is not None:
+        sample_ttl_to_proto(sample_ttl, spec)
+
+
+#: Parts of a spec that `apply_live` writes: the paths of an update.
+LIVE_PARTS = (
+    "decay",
+    "score_update",
+    "default_policy",
+    "serve_limits",
+    "background_rotation",
+    "quarantine",
+    "flow",
+    "control_fraction",
+    "sample_ttl",
+)

@@ -66,7 +66,8 @@ class Estimand(Choice):
 
     #: The mean of f over all ids reported.
     ALL = "all"
-    #: The mean of f over the hard store (random_fraction 0), narrowed by the windows.
+    #: The sum of f over the samples of the hard store that the windows admit, divided by all of the hard store
+    #: (random_fraction 0). Without windows: the mean of f over it.
     HARD_STORE = "hard_store"
     #: The sum of f over the eligible ids divided by the number of all ids.
     ELIGIBLE = "eligible"

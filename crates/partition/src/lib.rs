@@ -36,7 +36,6 @@ pub mod spec;
 mod strata;
 mod totals;
 
-pub use hard::hint;
 pub use image::ImageError;
 pub use op::{
     ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, RowFaults,

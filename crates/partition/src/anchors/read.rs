@@ -7,7 +7,7 @@ use super::anchor::Anchor;
 use super::negative::Negative;
 use super::op::NotNegative;
 use super::{AnchorPartition, Sizes};
-use crate::hard::hint::prefetch;
+use crate::hard::prefetch::prefetch;
 use crate::hash::placement_hash;
 use crate::op::Sender;
 

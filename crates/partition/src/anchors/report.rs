@@ -8,7 +8,7 @@ use super::negative::{Attributes, Negative, PositiveScore};
 use super::op::{AnchorColumns, Reported};
 use super::spec::AnchorPartitionSpec;
 use super::{AnchorPartition, Sizes};
-use crate::hard::hint::prefetch;
+use crate::hard::prefetch::prefetch;
 use crate::hash::placement_hash;
 use crate::key::Key;
 use crate::op::{ScoreUpdate, Terms};

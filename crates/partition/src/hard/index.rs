@@ -5,8 +5,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::hint::{huge_pages, prefetch};
 use super::lanes::equal_lanes;
+use super::prefetch::{huge_pages, prefetch};
 
 /// Entries in a line.
 const ENTRIES: usize = 15;

@@ -2,9 +2,9 @@
 
 mod arena;
 pub(crate) mod buckets;
-pub mod hint;
 mod index;
 mod lanes;
+pub(crate) mod prefetch;
 mod segments;
 pub(crate) mod slots;
 mod victims;

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::hint::{huge_pages, prefetch};
+use super::prefetch::{huge_pages, prefetch};
 
 /// Sizes that arrays for `capacity` items pass through: 1/256 of it, 1/16, all. A pool with a few samples costs little.
 pub(crate) fn stage(capacity: usize, needed: usize) -> usize {

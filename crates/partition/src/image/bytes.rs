@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 
 use super::ImageError;
-use crate::hard::hint::huge_pages;
+use crate::hard::prefetch::huge_pages;
 
 /// Bytes that grow.
 pub(crate) struct Writer {

@@ -7,7 +7,7 @@ const HUGE_FROM_BYTES: usize = 2 << 20;
 
 /// Starts loading `slice[index]` into the cache, all of it. Out of range: nothing happens.
 #[inline(always)]
-pub fn prefetch<T>(slice: &[T], index: usize) {
+pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(place) = slice.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -29,7 +29,7 @@ pub fn prefetch<T>(slice: &[T], index: usize) {
 
 /// Asks for huge pages under a large array that has not been touched yet. Random access to gigabytes in pages of 4 KiB
 /// spends more time on looking up addresses than on the data.
-pub fn huge_pages<T>(slice: &[T]) {
+pub(crate) fn huge_pages<T>(slice: &[T]) {
     #[cfg(target_os = "linux")]
     if size_of_val(slice) >= HUGE_FROM_BYTES {
         // The kernel wants whole pages: those that lie inside the array only.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::naive::{Entry, Naive};
+use super::{Entry, Naive};
 use crate::key::Key;
 use crate::op::{
-    ApplyCounts, BlockCounts, Columns, QuarantineTerms, ReleaseCounts, ScoreUpdate, SetAsideCounts, Terms,
+    ApplyCounts, BlockCounts, Change, Columns, QuarantineTerms, ReleaseCounts, Reply, ScoreUpdate,
+    SetAsideCounts, Terms,
 };
 use crate::partition::updated_score;
 
@@ -55,6 +56,45 @@ impl Suspects {
 }
 
 impl Naive {
+    /// What is done by hand.
+    pub(super) fn change_quarantine(&mut self, change: &Change) -> Reply {
+        match change {
+            Change::SetAside { ids, capacity, decay_units, now_millis } => {
+                let mut counts = SetAsideCounts::default();
+                for id in ids {
+                    let of_id = self.set_aside(*id, *capacity, *decay_units, *now_millis);
+                    counts.set_aside += of_id.set_aside;
+                    counts.absent += of_id.absent;
+                    counts.refused += of_id.refused;
+                }
+                self.end_removal();
+                Reply::SetAside(counts)
+            }
+            Change::ReleaseQuarantined { ids, trust } => {
+                let mut counts = ReleaseCounts::default();
+                for id in ids {
+                    let of_id = self.release(*id, *trust);
+                    counts.released += of_id.released;
+                    counts.refused += of_id.refused;
+                    counts.evicted += of_id.evicted;
+                }
+                Reply::ReleasedQuarantined(counts)
+            }
+            Change::Block { ids, names } => {
+                let mut counts = BlockCounts::default();
+                for (at, id) in ids.iter().enumerate() {
+                    let of_id = self.block(*id, names.get(at).map(ToString::to_string));
+                    counts.blocked += of_id.blocked;
+                    counts.removed += of_id.removed;
+                    counts.refused += of_id.refused;
+                }
+                self.end_removal();
+                Reply::Blocked(counts)
+            }
+            _ => Reply::Done,
+        }
+    }
+
     /// A row of a sample that is set aside or blocked, or that sets its sample aside; `None`: it is applied as any other, and then this is
     /// to be done with its streak.
     pub(super) fn judge(
@@ -71,18 +111,7 @@ impl Naive {
             return None;
         }
         if let Some(held) = self.suspects.held.get(&id).cloned() {
-            let old = held.entry.as_ref();
-            if old.is_some_and(|old| terms.refuse_stale && is_later(old.stamp, terms.stamp)) {
-                counts.stale += 1;
-                return None;
-            }
-            let entry = self.entry_of(rows, row, terms, old, old);
-            let key = self.spec.hardness.key(entry.score, terms.decay_units).0;
-            let key = Some((key, terms.decay_units));
-            self.suspects
-                .held
-                .insert(id, Held { entry: Some(entry), serves: 0, raw_score: raw, key, ..held });
-            counts.quarantined += 1;
+            self.refresh(rows, row, terms, &held, counts);
             return None;
         }
         let Some(QuarantineTerms { threshold: Some(threshold), reports, capacity, now_millis }) =
@@ -128,6 +157,22 @@ impl Naive {
         counts.quarantined += 1;
         counts.set_aside += 1;
         None
+    }
+
+    fn refresh(&mut self, rows: &Columns, row: usize, terms: &Terms, held: &Held, counts: &mut ApplyCounts) {
+        let old = held.entry.as_ref();
+        if old.is_some_and(|old| terms.refuse_stale && is_later(old.stamp, terms.stamp)) {
+            counts.stale += 1;
+            return;
+        }
+        let raw_score = rows.raw_scores.get(row).copied().unwrap_or(rows.scores[row]);
+        let entry = self.entry_of(rows, row, terms, old, old);
+        let key = self.spec.hardness.key(entry.score, terms.decay_units).0;
+        let key = Some((key, terms.decay_units));
+        self.suspects
+            .held
+            .insert(rows.ids[row], Held { entry: Some(entry), serves: 0, raw_score, key, ..held.clone() });
+        counts.quarantined += 1;
     }
 
     /// After a row that was applied and was not stale.

@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::tests::{DAY, report, spec};
-use super::*;
+use super::{DAY, report, spec};
 use crate::key::{FOLD_BELOW_UNITS, UNITS_PER_OCTAVE};
-use crate::op::{Columns, Drawn, QuarantineTerms, ServeMark, Source, Terms};
+use crate::op::{
+    ApplyCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, ScoreUpdate, Sender,
+    ServeMark, SetAsideCounts, Source, Terms,
+};
+use crate::partition::*;
 use crate::row::Row;
 use crate::spec::{BackgroundSpec, QuarantineLimits};
 

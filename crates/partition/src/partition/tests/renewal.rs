@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::tests::{DAY, report, spec};
-use super::*;
-use crate::op::{Columns, Terms};
+use super::{DAY, report, spec};
+use crate::op::{Change, Columns, Op, Terms};
+use crate::partition::*;
 
 /// All witnesses are removed at once: the next one, which has met nobody yet, cannot tell when a generation has seen everything.
 #[test]

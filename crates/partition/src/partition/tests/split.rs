@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use std::sync::Arc;
 
-use super::naive::Naive;
-use super::tests::{DAY, agree, operations, report, spec, specs, step};
-use super::*;
+use super::{DAY, agree, operations, report, spec, specs, step};
 use crate::hash::partition_of;
-use crate::op::{Columns, Terms};
+use crate::op::{Change, Columns, Op, Terms};
+use crate::partition::naive::Naive;
+use crate::partition::*;
 use crate::totals::Totals;
 
 /// The half of a pool of `partitions` that an id goes to.

@@ -1,88 +1,22 @@
 //! A generation of the background: the m smallest hashes under its salt, of all ids reported since it began (docs/methods.md 4.1).
 
+mod member;
+mod saved;
+mod serves;
+
 use hashbrown::HashTable;
 use std::collections::BinaryHeap;
 
 use super::own_keys::OwnKeys;
-use crate::hard::hint::prefetch;
+use crate::hard::prefetch::prefetch;
 use crate::hard::slots::{Attachment, Attributes};
 use crate::hash::background_hash;
 use crate::key::{Hardness, Key};
-use crate::op::{Columns, ScoreUpdate, Terms};
-use crate::partition::updated_score;
-use crate::place::Place;
 use crate::row::Row;
 use crate::strata::Strata;
-
-/// One member. Its numbers are kept here as well, because it need not be in the hard store.
-#[derive(Debug)]
-struct Member {
-    id: u64,
-    score: f32,
-    stamp: u32,
-    model_version: u32,
-    serves: u16,
-    /// The last serve since its last report it owes to its being a member: the answer does not write its own key.
-    owes_serve: bool,
-    attributes: Attributes,
-    attachment: Option<Box<Attachment>>,
-}
-
-/// A member as an image has it.
-pub(crate) struct SavedMember<'a> {
-    pub(crate) id: u64,
-    pub(crate) score: f32,
-    pub(crate) stamp: u32,
-    pub(crate) model_version: u32,
-    pub(crate) serves: u16,
-    pub(crate) own_key: Key,
-    pub(crate) owes_serve: bool,
-    pub(crate) attributes: Attributes,
-    pub(crate) attachment: Option<&'a Attachment>,
-}
-
-/// A reported row as the background sees it.
-pub(crate) struct Offer<'a> {
-    pub(crate) rows: &'a Columns,
-    pub(crate) row: usize,
-    pub(crate) terms: &'a Terms,
-    /// `None`: what is stored is kept.
-    pub(crate) attributes: Option<Attributes>,
-    /// Where the member stands, if [`Sample::prefetch`] found one; it may have moved since.
-    pub(crate) hint: u32,
-    /// The hard store holds the sample.
-    pub(crate) in_hard: bool,
-    /// The floor of the last fold: no key is below.
-    pub(crate) fold: Option<Key>,
-}
-
-impl Offer<'_> {
-    #[inline]
-    fn id(&self) -> u64 {
-        self.rows.ids[self.row]
-    }
-
-    /// The key as of this report of a sample whose score is then `score`.
-    #[inline]
-    fn key(&self, hardness: &Hardness, score: f32) -> Key {
-        let key = match self.terms.update {
-            ScoreUpdate::Last => self.rows.keys[self.row],
-            ScoreUpdate::Max | ScoreUpdate::Ema { .. } => hardness.key(score, self.terms.decay_units).0,
-        };
-        self.fold.filter(|fold| key.since(*fold) < 0).unwrap_or(key)
-    }
-}
-
-/// What became of an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// It is (now) a member.
-    Member,
-    /// Its hash is too large.
-    Outside,
-    /// A member with a later stamp.
-    Stale,
-}
+use member::Member;
+pub(crate) use member::{Offer, Taken};
+pub(crate) use saved::SavedMember;
 
 /// Where a member stands, below 2^24, with eight bits of its hash above, so that most others are told apart without a look at them.
 #[derive(Clone, Copy, Debug)]
@@ -329,57 +263,6 @@ impl Sample {
         self.members.get(usize::try_from(ordinal).ok()?).map(|m| m.id)
     }
 
-    /// The members in their order.
-    pub(crate) fn members(&self) -> impl Iterator<Item = SavedMember<'_>> {
-        self.members.iter().enumerate().map(|(at, m)| SavedMember {
-            id: m.id,
-            score: m.score,
-            stamp: m.stamp,
-            model_version: m.model_version,
-            serves: m.serves,
-            own_key: self.own_keys.get(at),
-            owes_serve: m.owes_serve,
-            attributes: m.attributes,
-            attachment: m.attachment.as_deref(),
-        })
-    }
-
-    /// A generation with a threshold and room for `members`, to be filled by [`Self::restore`].
-    pub(crate) fn restored(number: u64, salt: u64, limit: u64, members: usize, size_max: usize) -> Self {
-        let mut sample = Self { limit, ..Self::new(number, salt, size_max) };
-        sample.members.reserve_exact(members);
-        sample.own_keys.reserve_exact(members);
-        sample.largest.reserve_exact(members);
-        // There is nothing in it that would have to be hashed anew.
-        sample.by_hash.reserve(members, |_| 0);
-        sample
-    }
-
-    /// Enters a member as [`Self::members`] told it; false where it cannot have been told. `in_hard`: the hard store holds it.
-    pub(crate) fn restore(&mut self, saved: &SavedMember<'_>, in_hard: bool) -> bool {
-        let hash = self.hash(saved.id);
-        let owes_nothing = self.threshold().is_none() || saved.serves == 0;
-        if (saved.owes_serve && owes_nothing)
-            || hash >= self.limit
-            || self.members.len() == self.size_max
-            || self.place_of(hash).is_some()
-        {
-            return false;
-        }
-        let member = Member {
-            id: saved.id,
-            score: saved.score,
-            stamp: saved.stamp,
-            model_version: saved.model_version,
-            serves: saved.serves,
-            owes_serve: saved.owes_serve,
-            attributes: saved.attributes,
-            attachment: saved.attachment.map(|attachment| Box::new(attachment.clone())),
-        };
-        self.enter(hash, member, saved.own_key, in_hard);
-        true
-    }
-
     /// A member as a row that is not in the hard store.
     pub(crate) fn row(&self, id: u64) -> Option<Row> {
         self.place(id).map(|at| self.row_at(at))
@@ -413,62 +296,6 @@ impl Sample {
 
     pub(crate) fn attachment(&self, id: u64) -> Option<&Attachment> {
         self.member(id)?.attachment.as_deref()
-    }
-
-    /// Counts a serve of the member at `at`; its serves then.
-    pub(crate) fn count_serve(&mut self, at: usize) -> u16 {
-        let serves = &mut self.members[at].serves;
-        *serves = serves.saturating_add(1);
-        *serves
-    }
-
-    /// The member at `at` is served; `owes`: it owes that to its membership. While every id is a member none does.
-    pub(crate) fn note_serve(&mut self, at: usize, owes: bool) {
-        if self.threshold().is_some() {
-            self.members[at].owes_serve = owes;
-        }
-    }
-
-    /// The own key of a member, whatever p is.
-    pub(crate) fn own_key(&self, id: u64) -> Option<Key> {
-        self.place(id).map(|at| self.own_keys.get(at))
-    }
-
-    /// The own place of the member at `at`, if it is in the background by chance: while every id is a member nothing depends on who is one.
-    #[inline]
-    pub(crate) fn own_place(&self, at: usize, lower_is_harder: bool) -> Option<Place> {
-        self.threshold().map(|_| self.own_place_at(at, lower_is_harder))
-    }
-
-    /// The place that a member would have by its own key.
-    fn own_place_at(&self, at: usize, lower_is_harder: bool) -> Place {
-        let member = &self.members[at];
-        Place::of(self.own_keys.get(at), member.score, member.id, lower_is_harder)
-    }
-
-    /// Members that the hard store holds and that would be at or above `floor` by their own keys.
-    pub(crate) fn count_own(&self, floor: Option<Place>, lower_is_harder: bool) -> usize {
-        match floor.filter(|_| self.threshold().is_some()) {
-            Some(floor) => self.own_keys.count_from(floor, |at| self.own_place_at(at, lower_is_harder)),
-            None => self.own_keys.hard(),
-        }
-    }
-
-    /// The hard store takes a sample in, or lets it go.
-    #[inline]
-    pub(crate) fn set_in_hard(&mut self, id: u64, in_hard: bool) {
-        if let Some(at) = self.place(id) {
-            self.own_keys.set_in_hard(at, in_hard);
-        }
-    }
-
-    /// Sets the serves of a member; whether it is one.
-    pub(crate) fn set_serves(&mut self, id: u64, serves: u16) -> bool {
-        let at = self.place(id);
-        if let Some(at) = at {
-            self.members[at].serves = serves;
-        }
-        at.is_some()
     }
 
     /// Whether an id is a member.
@@ -509,36 +336,5 @@ impl Sample {
             + self.largest.capacity() * 8
             + self.strata.memory_bytes()
             + attached
-    }
-}
-
-impl Member {
-    #[inline]
-    fn update(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
-        let Offer { rows, row, terms, .. } = offer;
-        if terms.refuse_stale && (self.stamp.wrapping_sub(terms.stamp) as i32) > 0 {
-            return Taken::Stale;
-        }
-        self.score = updated_score(hardness, terms.update, self.score, rows.scores[*row]);
-        self.stamp = terms.stamp;
-        self.model_version = terms.model_version;
-        self.serves = 0;
-        if let Some(attributes) = offer.attributes {
-            self.attributes = attributes;
-        }
-        self.attach(offer);
-        Taken::Member
-    }
-
-    #[inline]
-    fn attach(&mut self, offer: &Offer<'_>) {
-        let Offer { rows, row, .. } = offer;
-        if rows.names.is_empty() && rows.payloads.is_empty() {
-            return;
-        }
-        let (name, payload) = (rows.names.get(*row), rows.payloads.get(*row));
-        if name.is_some() || payload.is_some_and(|p| !p.is_empty()) {
-            self.attachment.get_or_insert_default().update(name, payload);
-        }
     }
 }

@@ -1,0 +1,94 @@
+//! A member of a generation, and what a report does to it.
+
+use crate::hard::slots::{Attachment, Attributes};
+use crate::key::{Hardness, Key};
+use crate::op::{Columns, ScoreUpdate, Terms};
+use crate::partition::updated_score;
+
+/// One member. Its numbers are kept here as well, because it need not be in the hard store.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) id: u64,
+    pub(super) score: f32,
+    pub(super) stamp: u32,
+    pub(super) model_version: u32,
+    pub(super) serves: u16,
+    /// The last serve since its last report it owes to its being a member: the answer does not write its own key.
+    pub(super) owes_serve: bool,
+    pub(super) attributes: Attributes,
+    pub(super) attachment: Option<Box<Attachment>>,
+}
+
+impl Member {
+    #[inline]
+    pub(super) fn update(&mut self, hardness: &Hardness, offer: &Offer<'_>) -> Taken {
+        let Offer { rows, row, terms, .. } = offer;
+        if terms.refuse_stale && (self.stamp.wrapping_sub(terms.stamp) as i32) > 0 {
+            return Taken::Stale;
+        }
+        self.score = updated_score(hardness, terms.update, self.score, rows.scores[*row]);
+        self.stamp = terms.stamp;
+        self.model_version = terms.model_version;
+        self.serves = 0;
+        if let Some(attributes) = offer.attributes {
+            self.attributes = attributes;
+        }
+        self.attach(offer);
+        Taken::Member
+    }
+
+    #[inline]
+    pub(super) fn attach(&mut self, offer: &Offer<'_>) {
+        let Offer { rows, row, .. } = offer;
+        if rows.names.is_empty() && rows.payloads.is_empty() {
+            return;
+        }
+        let (name, payload) = (rows.names.get(*row), rows.payloads.get(*row));
+        if name.is_some() || payload.is_some_and(|p| !p.is_empty()) {
+            self.attachment.get_or_insert_default().update(name, payload);
+        }
+    }
+}
+
+/// A reported row as the background sees it.
+pub(crate) struct Offer<'a> {
+    pub(crate) rows: &'a Columns,
+    pub(crate) row: usize,
+    pub(crate) terms: &'a Terms,
+    /// `None`: what is stored is kept.
+    pub(crate) attributes: Option<Attributes>,
+    /// Where the member stands, if [`Sample::prefetch`] found one; it may have moved since.
+    pub(crate) hint: u32,
+    /// The hard store holds the sample.
+    pub(crate) in_hard: bool,
+    /// The floor of the last fold: no key is below.
+    pub(crate) fold: Option<Key>,
+}
+
+impl Offer<'_> {
+    #[inline]
+    pub(super) fn id(&self) -> u64 {
+        self.rows.ids[self.row]
+    }
+
+    /// The key as of this report of a sample whose score is then `score`.
+    #[inline]
+    pub(super) fn key(&self, hardness: &Hardness, score: f32) -> Key {
+        let key = match self.terms.update {
+            ScoreUpdate::Last => self.rows.keys[self.row],
+            ScoreUpdate::Max | ScoreUpdate::Ema { .. } => hardness.key(score, self.terms.decay_units).0,
+        };
+        self.fold.filter(|fold| key.since(*fold) < 0).unwrap_or(key)
+    }
+}
+
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is (now) a member.
+    Member,
+    /// Its hash is too large.
+    Outside,
+    /// A member with a later stamp.
+    Stale,
+}

@@ -48,7 +48,7 @@ bench-guard: ## Is this tree slower than BASE (HEAD~1; HEAD if files differ from
 	python3 benches/guard.py --runs $(or $(RUNS),5) $(if $(BASE),--base $(BASE)) $(if $(filter-out 0,$(REPORT)),--report-only)
 
 fuzz: ## Bytes that might be an image of a partition, for SECONDS=60, led by the code they reach (cargo-fuzz and a nightly compiler)
-	HARDNEG_SEEDS=$(CURDIR)/crates/partition/fuzz/seeds cargo test --locked -p hardneg-partition --test mutations the_images_of_the_corpus
+	HARDNEG_SEEDS=$(CURDIR)/crates/partition/fuzz/seeds cargo test --locked -p hardneg-partition --test mutations samples::the_images_of_the_corpus
 	cd crates/partition && mkdir -p fuzz/corpus/load && cargo +nightly fuzz run load fuzz/corpus/load fuzz/seeds -- -max_total_time=$(or $(SECONDS),60)
 
 ghz: build python ## Load with ghz at rising concurrency: ReportScores, StreamScores, MineBatch; a report in target/ghz

@@ -3,8 +3,10 @@
 
 #![no_main]
 
-#[path = "../tests/mutations/behaviour.rs"]
+#[path = "../tests/mutations/samples/behaviour.rs"]
 mod behaviour;
+#[path = "../tests/mutations/machine.rs"]
+mod machine;
 #[path = "../tests/mutations/random.rs"]
 mod random;
 
@@ -17,6 +19,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(partition) = Partition::load(&image) {
         let seed =
             image.iter().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-        behaviour::behaves(partition, &mut random::SplitMix(seed));
+        machine::behaves(partition, &mut random::SplitMix(seed));
     }
 });

@@ -250,19 +250,8 @@ fn a_dense_space_where_lower_is_harder() {
     SAMPLES.check("dense", &Partition::new(spec), log_of_samples(&spec, 600));
 }
 
-#[test]
-fn anchors() {
-    let spec = AnchorPartitionSpec {
-        negatives_per_anchor: 5,
-        max_anchors: 60,
-        max_positives_per_anchor: 8,
-        max_vetoes_per_anchor: 8,
-        max_pairs: 400,
-        margins: Margins { absolute: Some(0.25), relative: None },
-        hardness: Hardness::default(),
-        named: true,
-        workers: 6,
-    };
+/// A log of all kinds of changes of anchors.
+fn log_of_anchors(spec: &AnchorPartitionSpec) -> Vec<AnchorOp> {
     let mut log = Vec::new();
     for n in 1..=40_u64 {
         let decay_units = DAY + if n < 20 { n } else { n + 9000 } * OCTAVE;
@@ -313,7 +302,23 @@ fn anchors() {
         };
         log.push(AnchorOp { position: n * 10 + 1, change });
     }
-    ANCHORS.check("anchors", &AnchorPartition::new(spec), log);
+    log
+}
+
+#[test]
+fn anchors() {
+    let spec = AnchorPartitionSpec {
+        negatives_per_anchor: 5,
+        max_anchors: 60,
+        max_positives_per_anchor: 8,
+        max_vetoes_per_anchor: 8,
+        max_pairs: 400,
+        margins: Margins { absolute: Some(0.25), relative: None },
+        hardness: Hardness::default(),
+        named: true,
+        workers: 6,
+    };
+    ANCHORS.check("anchors", &AnchorPartition::new(spec), log_of_anchors(&spec));
     let partition = AnchorPartition::load(&read("anchors.end")).unwrap();
     let (stats, totals) = (partition.stats(), partition.totals());
     let has_all = stats.anchors > 50

@@ -3,38 +3,36 @@
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
 use hardneg_partition::{
-    ApplyCounts, Change, Columns, Drawn, Op, Partition, QuarantineTerms, Reply, RowFaults, ScoreUpdate,
-    Sender, ServeMark, ServePenalty, Source, Terms,
+    ApplyCounts, Change, Columns, Drawn, ImageError, Op, Partition, QuarantineTerms, Reply, RowFaults,
+    ScoreUpdate, Sender, ServeMark, ServePenalty, Source, Terms,
 };
 use std::sync::Arc;
 
+use crate::machine::Machine;
 use crate::random::SplitMix;
 
-/// A partition that was loaded can be saved, loaded and used as any other.
-pub(crate) fn behaves(mut partition: Partition, random: &mut SplitMix) {
-    let image = partition.save();
-    let mut again = Partition::load(&image).expect("the image of a partition that was loaded");
-    assert_eq!(again.save(), image, "what was loaded twice");
-    let seed = random.next();
-    if partition.spec().capacity > 1 << 20 && !seed.is_multiple_of(32) {
-        // Its next stage has hundreds of megabytes, which takes long to touch.
-        return read(&partition, random);
+impl Machine for Partition {
+    fn load(image: &[u8]) -> Result<Self, ImageError> {
+        Self::load(image)
     }
-    use_it(&mut partition, &mut SplitMix(seed));
-    let image = partition.save();
-    if seed.is_multiple_of(4) {
-        use_it(&mut again, &mut SplitMix(seed));
-        assert_eq!(again.save(), image, "an image is all that answers depend on");
+
+    fn save(&self) -> Vec<u8> {
+        self.save()
     }
-    let third = Partition::load(&image).expect("the image of a partition that was used");
-    assert_eq!(third.save(), image, "what was used");
+
+    fn exercise(&mut self, random: &mut SplitMix) {
+        // A stage of so large a capacity has hundreds of megabytes, which takes long to touch.
+        if self.spec().capacity > 1 << 20 && random.below(32) > 0 {
+            read(self, random);
+        } else {
+            use_it(self, random);
+        }
+    }
 }
 
-/// Every operation and every read.
-fn use_it(partition: &mut Partition, random: &mut SplitMix) {
-    let spec = *partition.spec();
+/// Where a host's clock would be: not far from the highest key.
+fn clock(partition: &Partition) -> u64 {
     let census = partition.census();
-    // Where a host's clock would be: not far from the highest key.
     let set_aside = partition.quarantined_page(None, usize::MAX);
     let floor = partition.folded_units();
     let set_aside = set_aside.iter().filter_map(|record| record.key_units);
@@ -43,12 +41,17 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         Some(near) => near.wrapping_add_signed(bucket.high.since(Key::of_clock(near))),
         None => u64::from(bucket.high.0),
     });
-    let mut decay_units = match (stored, set_aside) {
+    match (stored, set_aside) {
         (Some(stored), Some(units)) if (units.wrapping_sub(stored) as i64) < 0 => stored,
         (Some(stored), None) => stored,
         (_, Some(units)) => units,
         (None, None) => floor.map_or(1 << 42, |floor| floor.wrapping_add(FOLD_BELOW_UNITS)),
-    };
+    }
+}
+
+/// Every operation and every read.
+fn use_it(partition: &mut Partition, random: &mut SplitMix) {
+    let mut decay_units = clock(partition);
     let known: Vec<u64> = partition.scan(None, 8).rows.iter().take(8).map(|row| row.id).collect();
     let members = (0..4).filter_map(|ordinal| partition.background_id(ordinal));
     let mut ids: Vec<u64> =
@@ -61,30 +64,9 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         position = position.wrapping_add(1);
         partition.apply(Op { position, change })
     };
-    let mark = |count, lease_until| ServeMark { count, max_serves: u16::MAX, lease_until };
     for round in 0..2 {
-        let rows = Arc::new(columns(&ids, &spec, decay_units, random));
-        let range = 0..rows.ids.len();
-        let update = random.choose(&[ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }]);
         let stamp = random.next() as u32;
-        let terms = Terms {
-            decay_units,
-            stamp,
-            refuse_stale: random.below(2) == 0,
-            model_version: stamp % 3,
-            update,
-            renew_after_rows: 1,
-            quarantine: rule(random),
-            faults: RowFaults::default(),
-            oldest_stamp: horizon(stamp, random),
-        };
-        let sender = Some(sender(random));
-        let report = Change::Report { rows, range, terms, sender };
-        let counts = counts(&apply(partition, report.clone()), ids.len());
-        assert!(counts.duplicate == 0 || counts.duplicate == ids.len() as u64);
-        if spec.workers > 0 && random.below(8) == 0 {
-            resend(partition, report, ids.len());
-        }
+        report(partition, &ids, decay_units, stamp, random, &mut apply);
         let lease_until = [None, Some(random.below(1 << 20)), Some(u64::MAX)][random.below(3) as usize];
         let source = random.choose(&[Source::Hard, Source::Background]);
         let drawn = |ids: &[u64]| Drawn::all(ids, source);
@@ -105,6 +87,42 @@ fn use_it(partition: &mut Partition, random: &mut SplitMix) {
         }
     }
     read(partition, random);
+}
+
+fn mark(count: bool, lease_until: Option<u64>) -> ServeMark {
+    ServeMark { count, max_serves: u16::MAX, lease_until }
+}
+
+/// Reports some ids, and now and then the same report again.
+fn report(
+    partition: &mut Partition,
+    ids: &[u64],
+    decay_units: u64,
+    stamp: u32,
+    random: &mut SplitMix,
+    apply: &mut impl FnMut(&mut Partition, Change) -> Reply,
+) {
+    let rows = Arc::new(columns(ids, partition.spec(), decay_units, random));
+    let range = 0..rows.ids.len();
+    let update = random.choose(&[ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }]);
+    let terms = Terms {
+        decay_units,
+        stamp,
+        refuse_stale: random.below(2) == 0,
+        model_version: stamp % 3,
+        update,
+        renew_after_rows: 1,
+        quarantine: rule(random),
+        faults: RowFaults::default(),
+        oldest_stamp: horizon(stamp, random),
+    };
+    let sender = Some(sender(random));
+    let report = Change::Report { rows, range, terms, sender };
+    let counts = counts(&apply(partition, report.clone()), ids.len());
+    assert!(counts.duplicate == 0 || counts.duplicate == ids.len() as u64);
+    if partition.spec().workers > 0 && random.below(8) == 0 {
+        resend(partition, report, ids.len());
+    }
 }
 
 /// Near to a stamp, anywhere, or none.

@@ -1,0 +1,31 @@
+//! What is asked of a partition of either kind, whatever image it was loaded from.
+
+use hardneg_partition::ImageError;
+
+use crate::random::SplitMix;
+
+/// A kind of partition.
+pub(crate) trait Machine: Sized {
+    fn load(image: &[u8]) -> Result<Self, ImageError>;
+
+    fn save(&self) -> Vec<u8>;
+
+    /// Does every operation and every read.
+    fn exercise(&mut self, random: &mut SplitMix);
+}
+
+/// A partition that was loaded can be saved, loaded and used as any other.
+pub(crate) fn behaves<M: Machine>(mut partition: M, random: &mut SplitMix) {
+    let image = partition.save();
+    let mut again = M::load(&image).expect("the image of a partition that was loaded");
+    assert_eq!(again.save(), image, "what was loaded twice");
+    let seed = random.next();
+    partition.exercise(&mut SplitMix(seed));
+    let image = partition.save();
+    if seed.is_multiple_of(4) {
+        again.exercise(&mut SplitMix(seed));
+        assert_eq!(again.save(), image, "an image is all that answers depend on");
+    }
+    let third = M::load(&image).expect("the image of a partition that was used");
+    assert_eq!(third.save(), image, "what was used");
+}

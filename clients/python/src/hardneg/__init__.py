@@ -66,6 +66,7 @@ from ._errors import (
     Unimplemented,
 )
 from ._flow import Flow
+from ._mine_request import MineOptions
 from ._mined_batch import MinedBatch
 from ._mined_negatives import AnchorNegatives, MinedNegatives
 from ._mining_policy import AgeWindow, MiningPolicy, QuantileWindow, RankWindow, ScoreWindow, VersionWindow, Wait
@@ -73,9 +74,11 @@ from ._negative_policy import DistanceWeighting, NegativePolicy
 from ._negative_ratio import NegativeRatio
 from ._pairs import PairCounts, PairsRefused, ReachedLimit
 from ._pool import Pool
-from ._pool_spec import PoolInfo
+from ._pool_negatives import MineNegativesOptions
+from ._pool_spec import LivePoolOptions, PoolInfo, PoolOptions
 from ._pool_stats import AnchoredStats, BiasFigures, FilterCounts, FlowStats, PoolSizes, PoolStats, StratumShare
 from ._quarantine import Quarantine
+from ._report_rows import ReportColumns
 from ._rounds import Round
 from ._runs import Run, run_id_from_env
 from ._samples import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
@@ -115,6 +118,9 @@ __all__ = [
     "IdKind",
     "InvalidArgument",
     "LatencyPercentiles",
+    "LivePoolOptions",
+    "MineNegativesOptions",
+    "MineOptions",
     "MinedBatch",
     "MinedNegatives",
     "MiningPolicy",
@@ -132,6 +138,7 @@ __all__ = [
     "Pool",
     "PoolActivity",
     "PoolInfo",
+    "PoolOptions",
     "PoolSizes",
     "PoolStats",
     "PoolView",
@@ -143,6 +150,7 @@ __all__ = [
     "ReachedLimit",
     "Rejection",
     "ReleaseCounts",
+    "ReportColumns",
     "ReportCounts",
     "ResourceExhausted",
     "Round",

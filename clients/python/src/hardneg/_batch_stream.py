@@ -17,7 +17,7 @@ import numpy as np
 from . import _columns
 from ._columns import Ids
 from ._errors import DeadlineExceeded, HardnegError, ResourceExhausted, StreamClosed, Unavailable, from_rpc
-from ._mine_request import local_size
+from ._mine_request import size_of
 from ._mined_batch import MinedBatch
 from ._proto import mining_service_pb2
 from ._rounds import Round
@@ -144,7 +144,7 @@ class BatchStream(Iterator[MinedBatch]):
         if request.HasField("round"):
             round = Round.from_proto(request.round)
             round = replace(round, number=(round.number + self._taken) % 2**64)
-        return MinedBatch.uniform(self._rng, self._uniform_ids, local_size(request), exclude, round)
+        return MinedBatch.uniform(self._rng, self._uniform_ids, size_of(request), exclude, round)
 
     def _is_late(self, batch: MinedBatch) -> bool:
         """Of a round that a degraded batch has stood in for: the other ranks are further on."""

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._anchored_spec import Anchored
-from ._durations import HalfLife, Span, Steps
-from ._enums import Durability, HardnessFunction, IdKind, ScoreUpdate
-from ._flow import Flow
-from ._mining_policy import MiningPolicy
+from typing_extensions import Unpack
+
+from ._options import share_descriptions, takes
 from ._pool import Pool
-from ._pool_spec import PoolInfo, apply_live, pool_spec
+from ._pool_spec import PoolInfo, PoolOptions, pool_spec
 from ._proto import pool_pb2, pool_service_pb2
-from ._quarantine import Quarantine
 from ._runs import Run
 from ._transport import TIMEOUT_S, Transport
 
@@ -93,42 +90,20 @@ class Client:
         self._transport.wait_ready(timeout)
         return self
 
+    @takes(PoolOptions)
     def create_pool(
         self,
         name: str,
         *,
-        capacity: int | None = None,
-        background_size: int | None = None,
-        dense_ids: int | None = None,
-        shards: int | None = None,
-        id_kind: IdKind | str = IdKind.U64,
-        hardness: HardnessFunction | str = HardnessFunction.POWER,
-        lower_is_harder: bool = False,
-        offset: float | None = None,
-        temperature: float | None = None,
-        half_life: HalfLife | None = None,
-        max_step_jump: int | None = None,
-        score_update: ScoreUpdate | str = ScoreUpdate.LAST,
-        ema_weight: float | None = None,
-        default_policy: MiningPolicy | None = None,
-        serve_penalty: float | None = None,
-        max_serves: int | None = None,
-        lease: Span | None = None,
-        max_payload_bytes: int | None = None,
-        rotate_background: bool = True,
-        durability: Durability | str | None = None,
-        anchored: Anchored | None = None,
-        quarantine: Quarantine | None = None,
-        flow: Flow | None = None,
-        control_fraction: float | None = None,
-        sample_ttl: Span | Steps | None = None,
         timeout: float | None = None,
+        **options: Unpack[PoolOptions],
     ) -> Pool:
         """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one, and
         `Pool.created` and `Pool.run_before` tell so.
 
         Args:
             name: 1 to 63 of ``[a-z0-9_-]``, starting with a letter or digit.
+            timeout: Seconds; default the client's.
             capacity: Samples kept in the hard store; default 1,048,576.
             background_size: Size of the uniform sample of all ids; default 65,536.
             dense_ids: Instead of `background_size`, when ids are the row numbers 0..dense_ids-1 of a data set: the
@@ -159,42 +134,12 @@ class Client:
             sample_ttl: A sample that no row reported for so many seconds (or a timedelta, or `Steps` in a pool that
                 ages by steps) is removed; default never. Serving does not count: let it be longer than the time in
                 which every sample is reported once.
-            timeout: Seconds; default the client's.
 
         Raises:
             AlreadyExists: A pool of that name has another spec.
             InvalidArgument: A value is out of range; `field` says which.
         """
-        spec = pool_spec(
-            capacity=capacity,
-            background_size=background_size,
-            dense_ids=dense_ids,
-            shards=shards,
-            id_kind=id_kind,
-            hardness=hardness,
-            lower_is_harder=lower_is_harder,
-            offset=offset,
-            temperature=temperature,
-            max_payload_bytes=max_payload_bytes,
-            durability=durability,
-            anchored=anchored,
-        )
-        apply_live(
-            spec,
-            half_life=half_life,
-            max_step_jump=max_step_jump,
-            score_update=score_update,
-            ema_weight=ema_weight,
-            default_policy=default_policy,
-            serve_penalty=serve_penalty,
-            max_serves=max_serves,
-            lease=lease,
-            rotate_background=rotate_background,
-            quarantine=quarantine,
-            flow=flow,
-            control_fraction=control_fraction,
-            sample_ttl=sample_ttl,
-        )
+        spec = pool_spec(options)
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)
         run = Run.from_proto(answer.pool.run) if answer.pool.HasField("run") else None
@@ -225,3 +170,6 @@ class Client:
             token = answer.next_page_token
             if not token:
                 return
+
+
+share_descriptions(Client.create_pool, Pool.update)

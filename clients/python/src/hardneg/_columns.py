@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -86,6 +86,14 @@ def normalize_ids(ids: IdsLike, *, name: str = "ids", empty: bool = False) -> Id
     return np.array(integers, dtype=U64_LE)
 
 
+def normalize_row_ids(values: IdsLike, rows: int, *, name: str, empty: bool = False, row: str = "id") -> Ids:
+    """Ids as `normalize_ids` makes them, one for each of `rows` rows; `row` is what errors call one of these."""
+    ids = normalize_ids(values, name=name, empty=empty)
+    if len(ids) != rows:
+        raise ValueError(f"{name} must have {rows} entries, one per {row}, not {len(ids)}")
+    return ids
+
+
 def normalize_floats(values: FloatsLike, rows: int, *, name: str = "scores") -> npt.NDArray[np.float32]:
     """Floats as a contiguous little-endian float32 array of `rows` rows that shares no memory with the input.
 
@@ -102,13 +110,11 @@ def normalize_floats(values: FloatsLike, rows: int, *, name: str = "scores") -> 
     return array
 
 
-def normalize_payloads(payloads: Iterable[bytes | None] | None, rows: int) -> list[bytes] | None:
-    """Payloads, one a row (None or empty: keep what is stored), or None for no payloads at all."""
-    if payloads is None:
-        return None
+def normalize_payloads(payloads: Iterable[bytes | None], rows: int, *, name: str) -> list[bytes]:
+    """Payloads, one a row; None and empty keep what is stored."""
     listed = [b"" if payload is None else bytes(payload) for payload in payloads]
     if len(listed) != rows:
-        raise ValueError(f"payloads must have {rows} entries, one per id, not {len(listed)}")
+        raise ValueError(f"{name} must have {rows} entries, one per id, not {len(listed)}")
     return listed
 
 
@@ -124,18 +130,22 @@ def normalize_numbers(values: IntsLike, rows: int, *, name: str) -> npt.NDArray[
     return np.array(array, dtype=np.uint32)
 
 
-def width(column: Ids | list[bytes] | None) -> int:
+def row_bytes(column: npt.NDArray[Any] | list[str] | list[bytes]) -> int:
     """Bytes of a column's longest value."""
-    if column is None:
-        return 0
     if isinstance(column, list):
         return max((len(value.encode() if isinstance(value, str) else value) for value in column), default=0)
-    return 8
+    return column.itemsize
 
 
-def rows_of_width(row_bytes: int) -> int:
+def rows_of_width(width: int) -> int:
     """How many rows of so many bytes fit into one message."""
-    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (row_bytes + 4)))
+    overhead = 4  # tag and length of a string or a payload
+    return max(1, min(ROWS_MAX, _BATCH_BYTES_MAX // (width + overhead)))
+
+
+def row_slices(rows: int) -> Iterator[slice]:
+    """Slices of at most as many rows as a request may have; none without rows."""
+    return (slice(start, start + ROWS_MAX) for start in range(0, rows, ROWS_MAX))
 
 
 def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
@@ -145,10 +155,10 @@ def encode_ids(ids: Ids) -> columns_pb2.IdColumn:
     return columns_pb2.IdColumn(u64_le=ids.astype(U64_LE, copy=False).tobytes())
 
 
-def encode_floats(values: npt.NDArray[np.float32], *, absent: bool = False) -> columns_pb2.FloatColumn:
-    """The column of floats that `normalize_floats` returned; with `absent`, NaN says that a row has no value."""
+def encode_floats(values: npt.NDArray[np.float32], *, nan_is_absent: bool = False) -> columns_pb2.FloatColumn:
+    """The column of floats that `normalize_floats` returned; with `nan_is_absent`, a row with NaN has no value."""
     column = columns_pb2.FloatColumn(f32_le=values.astype(F32_LE, copy=False).tobytes())
-    if absent and (missing := np.isnan(values)).any():
+    if nan_is_absent and (missing := np.isnan(values)).any():
         column.present = np.packbits(~missing, bitorder="little").tobytes()
     return column
 

@@ -19,14 +19,6 @@ from ._proto import mining_service_pb2
 
 #: Columns that negatives may carry beside their ids.
 NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "labels"]
-NEGATIVE_FIELDS: tuple[NegativeField, ...] = (
-    "scores",
-    "inclusion_probabilities",
-    "sources",
-    "ages",
-    "positive_scores",
-    "labels",
-)
 
 
 @dataclass(frozen=True, eq=False)

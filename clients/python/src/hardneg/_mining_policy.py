@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from ._balance import Balance
 from ._curriculum import Curriculum
@@ -87,20 +87,29 @@ def _window_from_proto(message: policy_pb2.Window) -> Window:
     return window
 
 
+class PolicyOptions(TypedDict, total=False):
+    """The fields of `MiningPolicy` as keyword arguments."""
+
+    strategy: Strategy | str | None
+    alpha: float | None
+    random_fraction: float | None
+    beta: float | None
+    normalization: Normalization | str | None
+    windows: Sequence[Window] | None
+    shortfall: Shortfall | str | None
+    curriculum: Curriculum | None
+    balance: Balance | None
+
+
 @dataclass(frozen=True)
 class MiningPolicy:
-    """How a batch is chosen. None: the pool's default, then the service's.
+    """How a batch is mined: the keyword arguments of the same names of `Pool.mine`, which describes them.
 
-    Attributes:
-        strategy: Default PROPORTIONAL.
-        alpha: Exponent of PROPORTIONAL and RANK, 0 (uniform) to 16; default 1.
-        random_fraction: Share of the batch drawn from the background, 0 to 1; default 0.25.
-        beta: Importance weights are raised to this, 0 to 1; default 1 (unbiased).
-        normalization: Default NONE.
-        windows: Narrow the hard samples; all must hold.
-        shortfall: Default FILL.
-        curriculum: Lets fields change with the training step; an empty one ends the pool's.
-        balance: Limits on strata and groups; an empty one ends the pool's.
+    A field that is None, and an empty `windows`, takes the pool's default policy, and then the service's. An empty
+    `Curriculum` or `Balance` switches the pool's off.
+
+    Example:
+        >>> pool.update(default_policy=hardneg.MiningPolicy(alpha=0.5, random_fraction=0.1))
     """
 
     strategy: Strategy | str | None = None
@@ -114,7 +123,6 @@ class MiningPolicy:
     balance: Balance | None = None
 
     def to_proto(self) -> policy_pb2.MiningPolicy:
-        """The message."""
         message = policy_pb2.MiningPolicy(windows=[_window_to_proto(window) for window in self.windows])
         if self.strategy is not None:
             choice = parse_choice(Strategy, self.strategy, "strategy")
@@ -129,7 +137,7 @@ class MiningPolicy:
             value = getattr(self, name)
             if value is not None:
                 setattr(message, name, float(value))
-        # Also where they are empty: that ends the pool's.
+        # An empty one is sent too: it switches the pool's off.
         if self.curriculum is not None:
             message.curriculum.SetInParent()
             message.curriculum.CopyFrom(self.curriculum.to_proto())
@@ -140,7 +148,6 @@ class MiningPolicy:
 
     @classmethod
     def from_proto(cls, message: policy_pb2.MiningPolicy) -> MiningPolicy:
-        """From the message."""
         return cls(
             strategy=enum_from_proto(Strategy, policy_pb2.Strategy, message.strategy),
             alpha=message.alpha if message.HasField("alpha") else None,
@@ -149,7 +156,7 @@ class MiningPolicy:
             normalization=enum_from_proto(Normalization, policy_pb2.Normalization, message.normalization),
             windows=tuple(_window_from_proto(window) for window in message.windows),
             shortfall=enum_from_proto(Shortfall, policy_pb2.Shortfall, message.shortfall),
-            # Empty is off, whether or not a server fills it in.
+            # A server may answer with an empty message or with none: both are off.
             curriculum=Curriculum.from_proto(message.curriculum) if message.curriculum.ByteSize() else None,
             balance=Balance.from_proto(message.balance) if message.balance.ByteSize() else None,
         )
@@ -157,7 +164,7 @@ class MiningPolicy:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait before mining until the hard store holds `min_size` samples, for `timeout` seconds at most (5 min)."""
+    """The server waits until the hard store holds `min_size` samples, or `timeout` seconds (at most 300) are over."""
 
     min_size: int
     timeout: float = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from ._anchored_spec import _present
 from ._enums import NegativeStrategy, Shortfall, enum_from_proto, enum_to_proto, parse_choice
@@ -56,9 +56,29 @@ _FLOATS = (
 )
 
 
+class NegativePolicyOptions(TypedDict, total=False):
+    """The fields of `NegativePolicy` as keyword arguments."""
+
+    strategy: NegativeStrategy | str | None
+    alpha: float | None
+    random_fraction: float | None
+    range_min: int | None
+    range_max: int | None
+    min_score: float | None
+    max_score: float | None
+    absolute_margin: float | None
+    relative_margin: float | None
+    semi_hard_margin: float | None
+    distance_weighting: DistanceWeighting | None
+    max_per_group: int | None
+    age: AgeWindow | None
+    model_version: VersionWindow | None
+    shortfall: Shortfall | str | None
+
+
 @dataclass(frozen=True)
 class NegativePolicy:
-    """How the negatives of an anchor are chosen; the arguments of `Pool.mine_negatives`, which describes them."""
+    """How the negatives of an anchor are mined: the keyword arguments of the same names of `Pool.mine_negatives`."""
 
     strategy: NegativeStrategy | str | None = None
     alpha: float | None = None

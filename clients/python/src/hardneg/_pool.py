@@ -7,36 +7,31 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable
 
 import numpy as np
+from typing_extensions import Unpack
 
-from . import _columns, _mine_request
+from . import _columns
 from ._acks import Ack, Rejection, ReportCounts
-from ._balance import Balance
 from ._batch_stream import BatchStream
-from ._columns import FloatsLike, IdsLike, IntsLike
-from ._curriculum import Curriculum
-from ._durations import Span
-from ._enums import AckStatus, Normalization, Shortfall, Strategy
+from ._columns import FloatsLike, Ids, IdsLike
+from ._enums import AckStatus
 from ._errors import DeadlineExceeded, StaleScores, Unavailable
-from ._mine_request import Field, OnUnavailable
+from ._mine_request import MineOptions, mine_request, size_of, uniform_ids_of, wait_seconds
 from ._mined_batch import MinedBatch
-from ._mining_policy import MiningPolicy, Wait, Window
-from ._negative_ratio import NegativeRatio
+from ._options import share_descriptions, takes
 from ._pool_admin import PoolAdmin
 from ._pool_negatives import PoolNegatives
 from ._pool_samples import PoolSamples
 from ._proto import mining_service_pb2
-from ._report_rows import ReportRows
-from ._rounds import Round
+from ._report_rows import ReportColumns, ReportRows
 from ._runs import Run, named
 from ._score_stream import OnFull, ScoreStream
 from ._transport import Transport
 
-# Seconds between two questions whether an unavailable service is back, at first and at most.
-_PROBE_S = (1.0, 30.0)
+# Seconds until an unavailable service is asked again: after its first failure, and at most.
+_PROBE_FIRST_S, _PROBE_MAX_S = 1.0, 30.0
 
 
 class Pool(PoolAdmin, PoolSamples, PoolNegatives):
@@ -69,13 +64,14 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         self._epoch = secrets.randbits(64)
         self._sequence = 0
         self._lock = threading.Lock()
-        self._away_until = 0.0
-        self._away_pause = _PROBE_S[0]
+        self._probe_at = 0.0  # while the service is unavailable: when `mine` asks it again, by time.monotonic
+        self._probe_pause = _PROBE_FIRST_S
         self._rng = np.random.default_rng()
 
     def __repr__(self) -> str:
         return f"Pool({self.name!r})"
 
+    @takes(ReportColumns)
     def report(
         self,
         ids: IdsLike,
@@ -84,15 +80,8 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         step: int = 0,
         run_id: str | None = None,
         model_version: int = 0,
-        payloads: Iterable[bytes | None] | None = None,
-        strata: IntsLike | None = None,
-        groups: IdsLike | None = None,
-        anchors: IdsLike | None = None,
-        positive_scores: FloatsLike | None = None,
-        reference_scores: FloatsLike | None = None,
-        labels: IntsLike | None = None,
-        anchor_labels: IntsLike | None = None,
         timeout: float | None = None,
+        **columns: Unpack[ReportColumns],
     ) -> Ack:
         """Reports scores in one call and waits for the answer. For training loops see `score_stream`.
 
@@ -101,24 +90,15 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
 
         Args:
             ids: Integers 0 to 2^64-1 or strings, shape (n,).
-            scores: Shape (n,); NaN and infinite ones are dropped and counted.
-            step: Training step of the scores; required in a pool that ages by steps.
+            scores: Shape (n,); the service drops and counts NaN and infinite ones.
+            step: Training step of the scores, 0 to 2^64-1; required in a pool that ages by steps.
             run_id: Names the training run that counts the steps, the same for all workers of it, at most 128 bytes; a
                 run that starts again, or resumes from a checkpoint, needs a new one. Default that of
                 `run_id_from_env`; ``""`` is none. Ignored in a pool that does not age by steps.
-            model_version: Version of the model that computed them.
-            payloads: Bytes to keep with each sample (None or empty: keep what is stored).
-            strata: Each sample's class, source or the like, 0 to 2^32-1, for `Balance`.
-            groups: Each sample's image, clip or the like, integers (0: none) or strings (empty: none), for
-                `Balance.max_per_group`.
-            anchors: The anchor that each sample is a negative of; required in an anchored pool.
-            positive_scores: The score of that anchor's positive, NaN where unknown, for margins: the last one told
-                counts, beside those that `add_positives` tells by name.
-            reference_scores: The score by a reference model (an irreducible loss), 0 where there is none: what is
-                stored is score - reference. Mindermann et al. 2022.
-            labels: Anchored pools: each sample's label (a class, a document), 0 to 2^32-1; 0 is none.
-            anchor_labels: Each anchor's label, likewise.
+            model_version: Version of the model that computed the scores, 0 to 2^32-1; default 0.
             timeout: Seconds a batch; default the client's.
+            **columns: Further columns of one value a row, as in `ScoreStream.report`: payloads, strata, groups,
+                anchors, positive_scores, reference_scores, labels, anchor_labels.
 
         Raises:
             ValueError: A column has another length than `ids`; the text names it.
@@ -131,23 +111,12 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             >>> ack = pool.report(window_ids, losses, step=step)
             >>> ack.counts.inserted, ack.counts.dropped
         """
-        columns = ReportRows.of(
-            ids,
-            scores,
-            payloads=payloads,
-            strata=strata,
-            groups=groups,
-            anchors=anchors,
-            positive_scores=positive_scores,
-            reference_scores=reference_scores,
-            labels=labels,
-            anchor_labels=anchor_labels,
-        )
+        rows = ReportRows.of(ids, scores, columns)
         run = named(run_id)
         ack: Ack | None = None
         stale: list[ReportCounts] = []
-        size = columns.rows_a_message
-        for start in range(0, max(len(columns), 1), size):
+        size = rows.rows_a_message
+        for start in range(0, max(len(rows), 1), size):
             with self._lock:
                 self._sequence += 1
                 sequence = self._sequence
@@ -161,7 +130,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
                 run_id=run,
                 model_version=model_version,
             )
-            columns[start : start + size].write(batch)
+            rows[start : start + size].write(batch)
             request = mining_service_pb2.ReportScoresRequest(batch=batch)
             answer = self._transport.call("mining", "ReportScores", request, timeout=timeout)
             part = Ack.from_proto(answer.ack)
@@ -222,64 +191,50 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             ack_timeout=ack_timeout,
         )
 
+    @takes(MineOptions)
     def mine(
         self,
         batch_size: int | None = None,
         *,
-        strategy: Strategy | str | None = None,
-        alpha: float | None = None,
-        random_fraction: float | None = None,
-        beta: float | None = None,
-        normalization: Normalization | str | None = None,
-        windows: Sequence[Window] = (),
-        shortfall: Shortfall | str | None = None,
-        curriculum: Curriculum | None = None,
-        balance: Balance | None = None,
-        lease: Span | None = None,
-        round: Round | None = None,
-        step: int | None = None,
-        negative_ratio: NegativeRatio | None = None,
-        exclude_ids: IdsLike | None = None,
-        seed: int | None = None,
-        wait: Wait | int | None = None,
-        fields: Collection[Field] | Literal["all"] | None = None,
         request_id: str | None = None,
-        dry_run: bool = False,
-        timeout: float | None = None,
-        on_unavailable: OnUnavailable = "raise",
-        uniform_ids: int | IdsLike | None = None,
+        **options: Unpack[MineOptions],
     ) -> MinedBatch:
-        """Mines one batch. None takes the pool's default policy, then the service's.
+        """Mines one batch.
+
+        A policy option (`strategy` to `balance`) that is not given, or None, takes the pool's default policy, and then
+        the service's. To keep options for many calls, write a `MineOptions` and pass ``**options``.
 
         Args:
             batch_size: Samples wanted, 1 to 65,536; with a round, of each rank.
-            strategy: ``"proportional"``, ``"rank"``, ``"top"``, ``"uniform"`` or ``"stalest"``.
-            alpha: 0 (uniform) to 16 (harder); default 1.
-            random_fraction: Share drawn from the background, whatever its score, 0 to 1; default 0.25.
-            beta: Exponent of the importance weights, 0 (no correction) to 1 (unbiased).
-            normalization: ``"none"``, ``"max"`` or ``"mean"``.
-            windows: Conditions on hard samples, as `RankWindow(min=100)`; all must hold.
-            shortfall: ``"fill"``, ``"short"`` or ``"error"``.
-            curriculum: Fields of the policy that change with `step`.
-            balance: Limits on strata and groups.
-            lease: A served sample rests for so many seconds (or a timedelta), until it is reported again; 0 is not.
+            request_id: Two calls with the same one within 60 s get the same batch. A random one is sent by
+                default, so that a retry after a lost answer does not serve a second batch.
+            strategy: ``"proportional"`` (default), ``"rank"``, ``"top"``, ``"uniform"`` or ``"stalest"``.
+            alpha: Exponent of ``"proportional"`` and ``"rank"``, 0 (uniform) to 16 (hardest); default 1.
+            random_fraction: Share of the batch drawn from the background, whatever its score, 0 to 1; default 0.25.
+            beta: Exponent of the importance weights, 0 (no correction) to 1 (unbiased); default 1.
+            normalization: Scale of the importance weights: ``"none"`` (default), ``"max"`` or ``"mean"``.
+            windows: Conditions on hard samples, as `RankWindow(min=100)`; all must hold. Default none.
+            shortfall: When there are too few hard samples: ``"fill"`` (default), ``"short"`` or ``"error"``.
+            curriculum: Fields of the policy that change with `step`; default the pool's. An empty one is none.
+            balance: Limits on strata and groups; default the pool's. An empty one is none.
+            lease: Seconds (or a timedelta) for which a served sample is not served again, unless it is reported
+                meanwhile; 0 is none, default the pool's.
             round: This rank's share of a training step that all ranks mine together; `Round.from_env` knows which. It
                 is its own retry key: no request_id goes with it.
             step: The training step, for the curriculum; default the highest of the current run, where the pool ages
                 by steps.
-            negative_ratio: Instead of `batch_size`: as many as the positives of the step ask for.
-            exclude_ids: Never these; at most 65,536.
-            seed: The same seed on the same state gives the same batch.
-            wait: Wait until the hard store holds this many samples (`Wait` to say how long; 10 s).
-            fields: Columns wanted beside the ids, or ``"all"``. Default: scores, weights, sources, and payloads
-                where the pool keeps them.
-            request_id: Two calls with the same one within 60 s get the same batch. A random one is sent by
-                default, so that a retry after a lost answer does not serve a second batch.
-            dry_run: Count no serve.
+            negative_ratio: The batch size from the positives of the step, instead of `batch_size`.
+            exclude_ids: Ids that are never served; at most 65,536.
+            seed: 0 to 2^64-1; the same seed on the same state gives the same batch. Default random.
+            wait: Samples that the hard store must hold before the server mines, for 10 s at most; a `Wait` sets
+                another limit. Default 0.
+            fields: Columns wanted beside the ids, or ``"all"``. Default: scores, importance_weights, sources, and
+                payloads where the pool keeps them.
+            dry_run: True counts no serve and starts no lease; default False.
             timeout: Seconds, on top of the wait; default the client's.
-            on_unavailable: ``"uniform"`` returns a batch drawn here from `uniform_ids`, marked `degraded`, while
-                the service does not answer, and asks it again at growing intervals of 1 to 30 s.
-            uniform_ids: For ``"uniform"``: N for the ids 0..N-1, or the ids.
+            on_unavailable: ``"raise"`` (default), or ``"uniform"``: while the service does not answer, return a batch
+                drawn here from `uniform_ids`, marked `degraded`, and ask it again at growing intervals of 1 to 30 s.
+            uniform_ids: For ``on_unavailable="uniform"``: N for the ids 0..N-1, or the ids.
 
         Raises:
             FailedPrecondition: ``shortfall="error"`` and too few samples.
@@ -289,75 +244,50 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             >>> batch = pool.mine(256, strategy="proportional", alpha=1.0, random_fraction=0.25)
             >>> loss = (torch.tensor(batch.importance_weights) * per_sample_loss(batch.ids)).mean()
         """
-        local = _mine_request.local_ids(on_unavailable, uniform_ids)
-        request = _mine_request.mine_request(
-            self._resource,
-            self.uid,
-            batch_size,
-            MiningPolicy(
-                strategy, alpha, random_fraction, beta, normalization, windows, shortfall, curriculum, balance
-            ),
-            lease=lease,
-            round=round,
-            step=step,
-            negative_ratio=negative_ratio,
-            exclude_ids=exclude_ids,
-            seed=seed,
-            wait=wait,
-            fields=fields,
-            dry_run=dry_run,
-        )
-        if round is None:
+        uniform_ids = uniform_ids_of(options)
+        request = mine_request(self._resource, self.uid, batch_size, options)
+        if not request.HasField("round"):
             request.request_id = uuid.uuid4().hex if request_id is None else request_id
         elif request_id is not None:
             raise ValueError("request_id and round exclude each other: a round is its own retry key")
-        allowed = (self._transport.timeout if timeout is None else timeout) + _mine_request.wait_s(request)
-        if local is None:
-            return self._mine(request, allowed, None)
-        if time.monotonic() >= self._away_until:
+        timeout = self._mine_timeout(request, options)
+        if uniform_ids is None:
+            return self._mine(request, timeout, None)
+        if time.monotonic() >= self._probe_at:
             try:
-                batch = self._mine(request, allowed, 1)
-                self._away_until, self._away_pause = 0.0, _PROBE_S[0]
+                batch = self._mine(request, timeout, 1)
+                self._probe_at, self._probe_pause = 0.0, _PROBE_FIRST_S
                 return batch
             except (Unavailable, DeadlineExceeded):
-                self._away_until = time.monotonic() + self._away_pause
-                self._away_pause = min(2 * self._away_pause, _PROBE_S[1])
-        exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
-        with self._lock:
-            rng = self._rng if seed is None else np.random.default_rng(seed)
-            return MinedBatch.uniform(rng, local, _mine_request.local_size(request), exclude, round)
+                self._probe_at = time.monotonic() + self._probe_pause
+                self._probe_pause = min(2 * self._probe_pause, _PROBE_MAX_S)
+        return self._uniform_batch(request, uniform_ids, options)
 
     def _mine(self, request: mining_service_pb2.MineBatchRequest, timeout: float, retries: int | None) -> MinedBatch:
         answer = self._transport.call("mining", "MineBatch", request, timeout=timeout, retries=retries)
         return MinedBatch.from_proto(answer.batch)
 
+    def _mine_timeout(self, request: mining_service_pb2.MineBatchRequest, options: MineOptions) -> float:
+        """Seconds for a batch: what the caller allows, and what the server may wait before it mines."""
+        timeout = options.get("timeout")
+        return (self._transport.timeout if timeout is None else timeout) + wait_seconds(request)
+
+    def _uniform_batch(
+        self, request: mining_service_pb2.MineBatchRequest, uniform_ids: int | Ids, options: MineOptions
+    ) -> MinedBatch:
+        exclude = _columns.decode_ids(request.exclude_ids) if request.HasField("exclude_ids") else None
+        with self._lock:  # a generator is not thread-safe
+            rng = np.random.default_rng(request.seed) if request.HasField("seed") else self._rng
+            return MinedBatch.uniform(rng, uniform_ids, size_of(request), exclude, options.get("round"))
+
+    @takes(MineOptions)
     def batches(
         self,
         batch_size: int | None = None,
         *,
         prefetch: int = 2,
         count: int | None = None,
-        strategy: Strategy | str | None = None,
-        alpha: float | None = None,
-        random_fraction: float | None = None,
-        beta: float | None = None,
-        normalization: Normalization | str | None = None,
-        windows: Sequence[Window] = (),
-        shortfall: Shortfall | str | None = None,
-        curriculum: Curriculum | None = None,
-        balance: Balance | None = None,
-        lease: Span | None = None,
-        round: Round | None = None,
-        step: int | None = None,
-        negative_ratio: NegativeRatio | None = None,
-        exclude_ids: IdsLike | None = None,
-        seed: int | None = None,
-        wait: Wait | int | None = None,
-        fields: Collection[Field] | Literal["all"] | None = None,
-        dry_run: bool = False,
-        timeout: float | None = None,
-        on_unavailable: OnUnavailable = "raise",
-        uniform_ids: int | IdsLike | None = None,
+        **options: Unpack[MineOptions],
     ) -> BatchStream:
         """Mines batch after batch over one stream, a few ahead of the training step.
 
@@ -365,58 +295,33 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         than `prefetch` steps. The stream reconnects by itself. Use it as a context manager, or call `close`.
 
         Args:
-            batch_size: As in `mine`, like every argument not named here.
-            prefetch: Batches mined ahead, 1 to 64.
-            count: Stop after this many batches; default never.
-            strategy: See `mine`.
-            alpha: See `mine`.
-            random_fraction: See `mine`.
-            beta: See `mine`.
-            normalization: See `mine`.
-            windows: See `mine`.
-            shortfall: See `mine`.
-            curriculum: See `mine`.
-            balance: See `mine`.
-            lease: See `mine`.
-            round: Of the first batch; its number is one more for each.
-            step: Of the first batch; one more for each.
-            negative_ratio: See `mine`.
-            exclude_ids: See `mine`.
-            seed: Of the first batch; advanced by one each.
-            wait: See `mine`.
-            fields: See `mine`.
-            dry_run: See `mine`.
-            timeout: Seconds that one batch may take to come, reconnecting included.
-            on_unavailable: See `mine`.
-            uniform_ids: See `mine`.
+            batch_size: Samples of each batch, 1 to 65,536; with a round, of each rank.
+            prefetch: Batches mined ahead, 1 to 64; default 2.
+            count: Batches after which the stream ends; default never.
+            round: The round of the first batch; the number of each next batch is one higher.
+            step: The training step of the first batch; that of each next batch is one higher.
+            seed: The seed of the first batch, 0 to 2^64-1; that of each next batch is one higher. Default random.
+            timeout: Seconds that one batch may take to come, reconnecting included, on top of the wait; default the
+                client's.
+            **options: As in `mine`: strategy, alpha, random_fraction, beta, normalization, windows, shortfall,
+                curriculum, balance, lease, negative_ratio, exclude_ids, wait, fields, dry_run, on_unavailable,
+                uniform_ids.
 
         Example:
             >>> with pool.batches(256, count=1000) as batches:
             ...     for batch in batches:
             ...         train_step(dataset[batch.ids], batch.importance_weights)
         """
-        request = _mine_request.mine_request(
-            self._resource,
-            self.uid,
-            batch_size,
-            MiningPolicy(
-                strategy, alpha, random_fraction, beta, normalization, windows, shortfall, curriculum, balance
-            ),
-            lease=lease,
-            round=round,
-            step=step,
-            negative_ratio=negative_ratio,
-            exclude_ids=exclude_ids,
-            seed=seed,
-            wait=wait,
-            fields=fields,
-            dry_run=dry_run,
-        )
+        request = mine_request(self._resource, self.uid, batch_size, options)
         return BatchStream(
             self._transport,
             request,
             prefetch=prefetch,
             count=count,
-            timeout=(self._transport.timeout if timeout is None else timeout) + _mine_request.wait_s(request),
-            uniform_ids=_mine_request.local_ids(on_unavailable, uniform_ids),
+            timeout=self._mine_timeout(request, options),
+            uniform_ids=uniform_ids_of(options),
         )
+
+
+share_descriptions(Pool.mine, Pool.batches)
+share_descriptions(ScoreStream.report, Pool.report)

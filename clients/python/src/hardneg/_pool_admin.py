@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from typing_extensions import Unpack
+
 from ._activity import PoolView
-from ._durations import HalfLife, Off, Span, Steps
-from ._enums import ScoreUpdate
 from ._errors import POOL_RECREATED, FailedPrecondition, NotFound, Unavailable
-from ._flow import Flow
-from ._mining_policy import MiningPolicy
+from ._options import takes
 from ._pool_handle import PoolHandle
-from ._pool_spec import LIVE_PARTS, PoolInfo, apply_live
+from ._pool_spec import LIVE_PARTS, LivePoolOptions, PoolInfo, apply_live_options
 from ._pool_stats import PoolStats
 from ._proto import pool_pb2, pool_service_pb2
-from ._quarantine import Quarantine
 
 
 class PoolAdmin(PoolHandle):
@@ -56,28 +54,24 @@ class PoolAdmin(PoolHandle):
         pool: pool_pb2.Pool = self._transport.call("pools", "GetPool", request, timeout=timeout).pool
         return pool
 
+    @takes(LivePoolOptions)
     def update(
         self,
         *,
-        half_life: HalfLife | None = None,
-        max_step_jump: int | None = None,
-        score_update: ScoreUpdate | str | None = None,
-        ema_weight: float | None = None,
-        default_policy: MiningPolicy | None = None,
-        serve_penalty: float | None = None,
-        max_serves: int | None = None,
-        lease: Span | None = None,
-        rotate_background: bool | None = None,
-        quarantine: Quarantine | Off | None = None,
-        flow: Flow | Off | None = None,
-        control_fraction: float | None = None,
-        sample_ttl: Span | Steps | Off | None = None,
         timeout: float | None = None,
+        **options: Unpack[LivePoolOptions],
     ) -> PoolInfo:
-        """Changes a live pool; what is None stays as it is. A new half-life counts from now on.
+        """Changes a live pool. What is not given, or None, stays as it is; a new half-life counts from now on.
 
-        ``quarantine=hardneg.OFF`` sets no more samples aside (those that are stay so until released), and
-        ``flow=hardneg.OFF`` uncouples mining from reporting; with ``sample_ttl=hardneg.OFF`` samples live for ever.
+        Args:
+            timeout: Seconds a call; default the client's.
+            quarantine: Sets samples aside that look mislabelled. `OFF` sets no more aside; those that are in
+                quarantine stay there until they are released.
+            flow: Couples how much is mined to how much is reported; `OFF` uncouples them.
+            sample_ttl: Seconds, a timedelta, or `Steps` in a pool that ages by steps, after which a sample that no row
+                reported is removed; `OFF` removes none.
+            **options: As in `Client.create_pool`: half_life, max_step_jump, score_update, ema_weight, default_policy,
+                serve_penalty, max_serves, lease, rotate_background, control_fraction.
 
         Raises:
             Aborted: Somebody else changed the pool at the same time; call again.
@@ -89,22 +83,7 @@ class PoolAdmin(PoolHandle):
         pool = self._get(timeout)
         before = pool_pb2.PoolSpec()
         before.CopyFrom(pool.spec)
-        apply_live(
-            pool.spec,
-            half_life=half_life,
-            max_step_jump=max_step_jump,
-            score_update=score_update,
-            ema_weight=ema_weight,
-            default_policy=default_policy,
-            serve_penalty=serve_penalty,
-            max_serves=max_serves,
-            lease=lease,
-            rotate_background=rotate_background,
-            quarantine=quarantine,
-            flow=flow,
-            control_fraction=control_fraction,
-            sample_ttl=sample_ttl,
-        )
+        apply_live_options(pool.spec, options)
         request = pool_service_pb2.UpdatePoolRequest(pool=pool)
         for part in LIVE_PARTS:
             if _differs(before, pool.spec, part):

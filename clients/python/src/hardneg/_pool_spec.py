@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from typing import TypedDict
 
 from ._anchored_spec import Anchored
+from ._checks import check_positive
 from ._durations import (
     OFF,
     HalfLife,
@@ -20,7 +22,6 @@ from ._durations import (
 )
 from ._enums import Durability, HardnessFunction, IdKind, ScoreUpdate, enum_from_proto, enum_to_proto, parse_choice
 from ._flow import Flow
-from ._mine_request import _check_positive
 from ._mining_policy import MiningPolicy
 from ._proto import pool_pb2
 from ._quarantine import Quarantine
@@ -135,98 +136,135 @@ class PoolInfo:
         )
 
 
-def pool_spec(
-    *,
-    capacity: int | None,
-    background_size: int | None,
-    dense_ids: int | None,
-    shards: int | None,
-    id_kind: IdKind | str,
-    hardness: HardnessFunction | str,
-    lower_is_harder: bool,
-    offset: float | None,
-    temperature: float | None,
-    max_payload_bytes: int | None,
-    durability: Durability | str | None,
-    anchored: Anchored | None,
-) -> pool_pb2.PoolSpec:
-    """The part of a spec that is fixed at creation; `apply_live` writes the rest."""
+class LivePoolOptions(TypedDict, total=False):
+    """The part of a pool's spec that may change in a live pool, as keyword arguments.
+
+    `Pool.update` takes them, and `Client.create_pool`, which describes them. None is as if not given.
+    """
+
+    half_life: HalfLife | None
+    max_step_jump: int | None
+    score_update: ScoreUpdate | str | None
+    ema_weight: float | None
+    default_policy: MiningPolicy | None
+    serve_penalty: float | None
+    max_serves: int | None
+    lease: Span | None
+    rotate_background: bool | None
+    quarantine: Quarantine | Off | None
+    flow: Flow | Off | None
+    control_fraction: float | None
+    sample_ttl: Span | Steps | Off | None
+
+
+class PoolOptions(LivePoolOptions, total=False):
+    """A pool's whole spec as keyword arguments of `Client.create_pool`, which describes them.
+
+    Example:
+        >>> spec: hardneg.PoolOptions = {"capacity": 100_000, "half_life": hardneg.Steps(500)}
+        >>> train, holdout = (client.create_pool(name, **spec) for name in ("train", "holdout"))
+    """
+
+    capacity: int | None
+    background_size: int | None
+    dense_ids: int | None
+    shards: int | None
+    id_kind: IdKind | str | None
+    hardness: HardnessFunction | str | None
+    lower_is_harder: bool | None
+    offset: float | None
+    temperature: float | None
+    max_payload_bytes: int | None
+    durability: Durability | str | None
+    anchored: Anchored | None
+
+
+def pool_spec(options: PoolOptions) -> pool_pb2.PoolSpec:
+    """A whole spec; what is not given stays at the default of the contract.
+
+    Raises:
+        ValueError: An argument is out of range; the text names it.
+    """
+    background_size, dense_ids = options.get("background_size"), options.get("dense_ids")
     if background_size is not None and dense_ids is not None:
         raise ValueError("background_size and dense_ids exclude each other")
-    _check_positive(
-        capacity=capacity,
+    check_positive(
+        capacity=options.get("capacity"),
         background_size=background_size,
         dense_ids=dense_ids,
-        shards=shards,
-        offset=offset,
-        temperature=temperature,
+        shards=options.get("shards"),
+        offset=options.get("offset"),
+        temperature=options.get("temperature"),
     )
-    kind = parse_choice(IdKind, id_kind, "id_kind")
-    function = parse_choice(HardnessFunction, hardness, "hardness")
+    kind = parse_choice(IdKind, options.get("id_kind") or IdKind.U64, "id_kind")
+    function = parse_choice(HardnessFunction, options.get("hardness") or HardnessFunction.POWER, "hardness")
     spec = pool_pb2.PoolSpec(
-        capacity=capacity or 0,
-        shards=shards or 0,
+        capacity=options.get("capacity") or 0,
+        shards=options.get("shards") or 0,
         id_kind=enum_to_proto(pool_pb2.IdKind, kind),
         hardness=pool_pb2.Hardness(
             function=enum_to_proto(pool_pb2.HardnessFunction, function),
-            lower_is_harder=lower_is_harder,
-            offset=offset or 0.0,
-            temperature=temperature or 0.0,
+            lower_is_harder=bool(options.get("lower_is_harder")),
+            offset=options.get("offset") or 0.0,
+            temperature=options.get("temperature") or 0.0,
         ),
-        max_payload_bytes=max_payload_bytes or 0,
+        max_payload_bytes=options.get("max_payload_bytes") or 0,
     )
     if background_size is not None:
         spec.background_size = background_size
     if dense_ids is not None:
         spec.dense_ids = dense_ids
-    if durability is not None:
-        survives = parse_choice(Durability, durability, "durability")
-        spec.durability = enum_to_proto(pool_pb2.Durability, survives)
-    if anchored is not None:
+    if (durability := options.get("durability")) is not None:
+        choice = parse_choice(Durability, durability, "durability")
+        spec.durability = enum_to_proto(pool_pb2.Durability, choice)
+    if (anchored := options.get("anchored")) is not None:
         spec.kind = pool_pb2.POOL_KIND_ANCHORED
         spec.anchored.CopyFrom(anchored.to_proto())
+    apply_live_options(spec, options)
     return spec
 
 
-def apply_live(
-    spec: pool_pb2.PoolSpec,
-    *,
-    half_life: HalfLife | None,
-    max_step_jump: int | None,
-    score_update: ScoreUpdate | str | None,
-    ema_weight: float | None,
-    default_policy: MiningPolicy | None,
-    serve_penalty: float | None,
-    max_serves: int | None,
-    lease: Span | None,
-    rotate_background: bool | None,
-    quarantine: Quarantine | Off | None,
-    flow: Flow | Off | None,
-    control_fraction: float | None,
-    sample_ttl: Span | Steps | Off | None,
-) -> None:
-    """Writes the part of a spec that may change in a live pool; what is None stays as it is."""
-    _check_positive(max_step_jump=max_step_jump, ema_weight=ema_weight, serve_penalty=serve_penalty)
-    if half_life is not None:
+def apply_live_options(spec: pool_pb2.PoolSpec, options: LivePoolOptions) -> None:
+    """Writes the options that may change in a live pool into a spec; what is not given stays as it is.
+
+    Raises:
+        ValueError: An argument is out of range; the text names it.
+        TypeError: A span of time is of the wrong type.
+    """
+    check_positive(
+        max_step_jump=options.get("max_step_jump"),
+        ema_weight=options.get("ema_weight"),
+        serve_penalty=options.get("serve_penalty"),
+    )
+    if (half_life := options.get("half_life")) is not None:
         half_life_to_proto(half_life, spec.decay)
-    if max_step_jump is not None:
+    if (max_step_jump := options.get("max_step_jump")) is not None:
         spec.decay.max_step_jump = max_step_jump
-    if score_update is not None:
+    if (score_update := options.get("score_update")) is not None:
         rule = parse_choice(ScoreUpdate, score_update, "score_update")
         if rule is not ScoreUpdate.LAST or spec.HasField("score_update"):
             spec.score_update.rule = enum_to_proto(pool_pb2.ScoreUpdateRule, rule)
-    if ema_weight is not None:
+    if (ema_weight := options.get("ema_weight")) is not None:
         spec.score_update.ema_weight = ema_weight
-    if default_policy is not None:
+    if (default_policy := options.get("default_policy")) is not None:
         spec.default_policy.CopyFrom(default_policy.to_proto())
-    if serve_penalty is not None:
+    if (serve_penalty := options.get("serve_penalty")) is not None:
         spec.serve_limits.serve_penalty = serve_penalty
-    if max_serves is not None:
+    if (max_serves := options.get("max_serves")) is not None:
         spec.serve_limits.max_serves = max_serves
-    if lease is not None:
+    if (lease := options.get("lease")) is not None:
         lease_to_proto(lease, spec.serve_limits.lease)
+    rotate_background = options.get("rotate_background")
     if rotate_background is not None and rotate_background == spec.background_rotation.disabled:
         spec.background_rotation.disabled = not rotate_background
+    if (control_fraction := options.get("control_fraction")) is not None:
+        spec.control_fraction = control_fraction
+    _apply_switched_parts(spec, options)
+
+
+def _apply_switched_parts(spec: pool_pb2.PoolSpec, options: LivePoolOptions) -> None:
+    """Writes the options that `OFF` switches off."""
+    quarantine, flow, sample_ttl = options.get("quarantine"), options.get("flow"), options.get("sample_ttl")
     if quarantine is OFF:
         spec.ClearField("quarantine")
     elif isinstance(quarantine, Quarantine):
@@ -236,8 +274,6 @@ def apply_live(
         spec.ClearField("flow")
     elif isinstance(flow, Flow):
         spec.flow.CopyFrom(flow.to_proto())
-    if control_fraction is not None:
-        spec.control_fraction = control_fraction
     if sample_ttl is OFF:
         if spec.WhichOneof("sample_ttl") is not None:
             spec.ClearField("sample_ttl")
@@ -245,7 +281,7 @@ def apply_live(
         sample_ttl_to_proto(sample_ttl, spec)
 
 
-#: Parts of a spec that `apply_live` writes: the paths of an update.
+#: Parts of a spec that `apply_live_options` writes: the paths of an update.
 LIVE_PARTS = (
     "decay",
     "score_update",

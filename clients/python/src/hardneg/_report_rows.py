@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,30 @@ from . import _columns
 from ._columns import FloatsLike, Ids, IdsLike, IntsLike
 from ._proto import mining_service_pb2
 
-_ID_COLUMNS = ("ids", "anchors", "groups")
-_FLOAT_COLUMNS = ("scores", "positive_scores", "reference_scores")
-_NUMBER_COLUMNS = ("strata", "labels", "anchor_labels")
+#: Columns of a report beside ids and scores: how each is checked and copied, given its values, rows and name.
+_NORMALIZE: dict[str, Callable[..., Any]] = {
+    "payloads": _columns.normalize_payloads,
+    "anchors": _columns.normalize_row_ids,
+    "positive_scores": _columns.normalize_floats,
+    "strata": _columns.normalize_numbers,
+    "groups": functools.partial(_columns.normalize_row_ids, empty=True),
+    "reference_scores": _columns.normalize_floats,
+    "labels": _columns.normalize_numbers,
+    "anchor_labels": _columns.normalize_numbers,
+}
+
+
+class ReportColumns(TypedDict, total=False):
+    """Keyword arguments of `ScoreStream.report`, which describes them, and of `Pool.report`. None: not given."""
+
+    payloads: Iterable[bytes | None] | None
+    strata: IntsLike | None
+    groups: IdsLike | None
+    anchors: IdsLike | None
+    positive_scores: FloatsLike | None
+    reference_scores: FloatsLike | None
+    labels: IntsLike | None
+    anchor_labels: IntsLike | None
 
 
 @dataclass(frozen=True)
@@ -35,54 +57,23 @@ class ReportRows:
     anchor_labels: npt.NDArray[np.uint32] | None = None
 
     @classmethod
-    def of(
-        cls,
-        ids: IdsLike,
-        scores: FloatsLike,
-        *,
-        payloads: Iterable[bytes | None] | None,
-        anchors: IdsLike | None,
-        positive_scores: FloatsLike | None,
-        strata: IntsLike | None,
-        groups: IdsLike | None,
-        reference_scores: FloatsLike | None,
-        labels: IntsLike | None,
-        anchor_labels: IntsLike | None,
-    ) -> ReportRows:
-        """What a caller gave, copied and checked.
+    def of(cls, ids: IdsLike, scores: FloatsLike, columns: ReportColumns) -> ReportRows:
+        """Checks and copies what a caller gave.
 
         Raises:
             ValueError: A column has another length than `ids`, or a value out of range; the text names the column.
             TypeError: A column of the wrong type.
         """
-        known = _columns.normalize_ids(ids)
-        n = len(known)
-
-        def keys(values: IdsLike | None, name: str, *, empty: bool = False) -> Ids | None:
-            if values is None:
-                return None
-            column = _columns.normalize_ids(values, name=name, empty=empty)
-            if len(column) != n:
-                raise ValueError(f"{name} must have {n} entries, one per id, not {len(column)}")
-            return column
-
-        def floats(values: FloatsLike | None, name: str) -> npt.NDArray[np.float32] | None:
-            return None if values is None else _columns.normalize_floats(values, n, name=name)
-
-        def numbers(values: IntsLike | None, name: str) -> npt.NDArray[np.uint32] | None:
-            return None if values is None else _columns.normalize_numbers(values, n, name=name)
-
+        normalized = _columns.normalize_ids(ids)
+        rows = len(normalized)
         return cls(
-            ids=known,
-            scores=_columns.normalize_floats(scores, n),
-            payloads=_columns.normalize_payloads(payloads, n),
-            anchors=keys(anchors, "anchors"),
-            positive_scores=floats(positive_scores, "positive_scores"),
-            strata=numbers(strata, "strata"),
-            groups=keys(groups, "groups", empty=True),
-            reference_scores=floats(reference_scores, "reference_scores"),
-            labels=numbers(labels, "labels"),
-            anchor_labels=numbers(anchor_labels, "anchor_labels"),
+            normalized,
+            _columns.normalize_floats(scores, rows),
+            **{
+                name: _NORMALIZE[name](values, rows, name=name)
+                for name, values in columns.items()
+                if values is not None
+            },
         )
 
     def __len__(self) -> int:
@@ -120,25 +111,19 @@ class ReportRows:
     @property
     def rows_a_message(self) -> int:
         """How many of these rows fit into one message, whichever they are."""
-        widths = [_columns.width(getattr(self, name)) for name in (*_ID_COLUMNS, "payloads")]
-        widths += [4 for name in (*_FLOAT_COLUMNS, *_NUMBER_COLUMNS) if getattr(self, name) is not None]
+        widths = [_columns.row_bytes(column) for column in vars(self).values() if column is not None]
         return _columns.rows_of_width(sum(widths))
 
     def write(self, batch: mining_service_pb2.ScoreBatch) -> None:
         """Sets the columns of a batch that has none."""
-        batch.ids.CopyFrom(_columns.encode_ids(self.ids))
-        batch.scores.CopyFrom(_columns.encode_floats(self.scores))
-        if self.payloads is not None:
-            batch.payloads.extend(self.payloads)
-        if self.anchors is not None:
-            batch.anchors.CopyFrom(_columns.encode_ids(self.anchors))
-        if self.positive_scores is not None:
-            batch.positive_scores.CopyFrom(_columns.encode_floats(self.positive_scores, absent=True))
-        for name in _NUMBER_COLUMNS:
-            if (numbers := getattr(self, name)) is not None:
-                getattr(batch, name).extend(numbers.tolist())
-        if self.groups is not None:
-            batch.groups.CopyFrom(_columns.encode_ids(self.groups))
-        if self.reference_scores is not None:
-            # Not absent where NaN: a reference model that diverged must be counted, not passed over.
-            batch.reference_scores.CopyFrom(_columns.encode_floats(self.reference_scores))
+        for name, column in vars(self).items():
+            if column is None:
+                continue
+            if name in ("ids", "anchors", "groups"):
+                getattr(batch, name).CopyFrom(_columns.encode_ids(column))
+            elif name in ("scores", "reference_scores", "positive_scores"):
+                # NaN as a positive's score says that it is unknown. Elsewhere a model diverged: the service counts it.
+                encoded = _columns.encode_floats(column, nan_is_absent=name == "positive_scores")
+                getattr(batch, name).CopyFrom(encoded)
+            else:
+                getattr(batch, name).extend(column if name == "payloads" else column.tolist())

@@ -9,16 +9,18 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 import grpc
+from typing_extensions import Unpack
 
 from . import _columns
 from ._acks import Ack, Rejection, ReportCounts, StreamStats
 from ._batcher import Batcher, BatchKey, NumberedBatch
-from ._columns import FloatsLike, IdsLike, IntsLike
+from ._checks import check_uint
+from ._columns import FloatsLike, IdsLike
 from ._enums import AckStatus
 from ._errors import (
     BatchesRejected,
@@ -37,8 +39,9 @@ from ._errors import (
     from_rpc,
     from_status,
 )
+from ._options import takes
 from ._proto import mining_service_pb2
-from ._report_rows import ReportRows
+from ._report_rows import ReportColumns, ReportRows
 from ._transport import Transport, backoff_s
 
 #: What `ScoreStream.report` does when `max_pending` rows wait.
@@ -201,6 +204,7 @@ class ScoreStream:
                 **self._numbers,
             )
 
+    @takes(ReportColumns)
     def report(
         self,
         ids: IdsLike,
@@ -208,32 +212,28 @@ class ScoreStream:
         *,
         step: int = 0,
         model_version: int = 0,
-        payloads: Iterable[bytes | None] | None = None,
-        strata: IntsLike | None = None,
-        groups: IdsLike | None = None,
-        anchors: IdsLike | None = None,
-        positive_scores: FloatsLike | None = None,
-        reference_scores: FloatsLike | None = None,
-        labels: IntsLike | None = None,
-        anchor_labels: IntsLike | None = None,
         timeout: float | None = _BLOCK_S,
+        **columns: Unpack[ReportColumns],
     ) -> int:
         """Queues scores for sending and returns; the arrays are copied and may be reused at once.
 
         Args:
             ids: Integers 0 to 2^64-1 or strings, shape (n,).
-            scores: Shape (n,).
-            step: Training step of the scores; required in a pool that ages by steps.
-            model_version: Version of the model that computed them.
-            payloads: Bytes to keep with each sample.
-            strata: See `Pool.report`, as the further columns.
-            groups: See `Pool.report`.
-            anchors: See `Pool.report`.
-            positive_scores: See `Pool.report`.
-            reference_scores: See `Pool.report`.
-            labels: See `Pool.report`.
-            anchor_labels: See `Pool.report`.
-            timeout: With ``on_full="block"``: seconds to wait for room. None is 30 s: there is no endless wait.
+            scores: Shape (n,); the service drops and counts NaN and infinite ones.
+            step: Training step of the scores, 0 to 2^64-1; required in a pool that ages by steps.
+            model_version: Version of the model that computed the scores, 0 to 2^32-1; default 0.
+            timeout: With ``on_full="block"``: seconds to wait for room; None and the default are 30 s.
+            payloads: Bytes to keep with each sample; None or empty keeps what is stored.
+            strata: Each sample's class, source or the like, 0 to 2^32-1, for `Balance`.
+            groups: Each sample's image, clip or the like, integers (0: none) or strings (empty: none), for
+                `Balance.max_per_group`.
+            anchors: The anchor that each sample is a negative of; required in an anchored pool.
+            positive_scores: The score of that anchor's positive, NaN where unknown, for margins. The last report
+                counts, beside the scores that `Pool.add_positives` gives by name.
+            reference_scores: The score by a reference model (an irreducible loss), 0 where there is none; the pool
+                stores score - reference. Mindermann et al. 2022.
+            labels: Anchored pools: each sample's label (a class, a document), 0 to 2^32-1; 0 is none.
+            anchor_labels: Anchored pools: each anchor's label, 0 to 2^32-1; 0 is none.
 
         Returns:
             Rows accepted: all of them, except with ``on_full="drop"``.
@@ -244,26 +244,13 @@ class ScoreStream:
                 the cause).
         """
         self._check_process()
-        columns = ReportRows.of(
-            ids,
-            scores,
-            payloads=payloads,
-            strata=strata,
-            groups=groups,
-            anchors=anchors,
-            positive_scores=positive_scores,
-            reference_scores=reference_scores,
-            labels=labels,
-            anchor_labels=anchor_labels,
-        )
-        if not 0 <= step < 2**64:
-            raise ValueError("step must be from 0 to 2^64-1")
-        if not 0 <= model_version < 2**32:
-            raise ValueError("model_version must be from 0 to 2^32-1")
-        key = BatchKey(step, model_version, columns.kind)
+        report = ReportRows.of(ids, scores, columns)
+        check_uint(64, step=step)
+        check_uint(32, model_version=model_version)
+        key = BatchKey(step, model_version, report.kind)
         deadline = time.monotonic() + (_BLOCK_S if timeout is None else timeout)
-        rows, done = len(columns), 0
-        size = min(self._batch_size, columns.rows_a_message)
+        rows, done = len(report), 0
+        size = min(self._batch_size, report.rows_a_message)
         with self._changed:
             self._check_open()
             self._numbers["reported_rows"] += rows
@@ -280,7 +267,7 @@ class ScoreStream:
                         f"{rows - done} of {rows} were not queued; last error: {self._last_error}",
                         accepted_rows=done,
                     )
-                self._enqueue(self._batcher.add(key, columns[done : done + part], size))
+                self._enqueue(self._batcher.add(key, report[done : done + part], size))
                 done += part
             self._changed.notify_all()  # the clock learns when the first of the gathered rows came
         return done

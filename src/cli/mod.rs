@@ -9,28 +9,20 @@
 //! | 4 | the server is away, unready, or did not answer in time |
 //! | 130 | a second signal cut the drain off |
 
-mod block;
-mod health;
+mod commands;
+mod flags;
 mod input;
 mod load;
-mod mine;
-mod mine_negatives;
 mod output;
-mod pool;
-mod pool_arg;
-mod quarantine;
-mod report;
-mod serve;
-mod spec;
-mod spec_parts;
 #[cfg(test)]
 mod tests;
 mod top;
-mod values;
 
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+
+use commands::{block, health, mine, mine_negatives, pool, quarantine, report, serve};
 
 use crate::{
     client::{Client, ClientOptions, Error as ClientError},
@@ -85,7 +77,7 @@ struct Connection {
         global = true,
         env = "HARDNEG_TIMEOUT",
         default_value = "10s",
-        value_parser = values::duration,
+        value_parser = flags::values::duration,
         value_name = "DURATION",
         help_heading = "Connection"
     )]

@@ -17,9 +17,9 @@ use tokio::time::Instant;
 
 use super::{
     Connection, Usage,
+    flags::spec::PolicyArgs,
+    flags::values::{Encoding, count, duration},
     output::{grouped, note, print, print_json},
-    spec::PolicyArgs,
-    values::{Encoding, count, duration},
 };
 use crate::client::{Client, MineRequest, pb};
 use batches::Ids;

@@ -19,7 +19,7 @@ use ratatui::DefaultTerminal;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 
-use super::{Connection, Usage, output::print, values};
+use super::{Connection, Usage, flags::values, output::print};
 use crate::client::{Client, pool_id_of};
 use app::App;
 use source::News;

@@ -10,7 +10,7 @@ use crate::client::pb;
 /// Negatives per anchor.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Anchored pools")]
-pub(super) struct AnchoredArgs {
+pub(in crate::cli) struct AnchoredArgs {
     /// Keep so many of the hardest negatives of each anchor, 1 to 1,024 (makes the pool an anchored one)
     #[arg(long, value_name = "N")]
     anchored: Option<u32>,
@@ -38,7 +38,7 @@ pub(super) struct AnchoredArgs {
 }
 
 impl AnchoredArgs {
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
+    pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) {
         let Some(negatives_per_anchor) = self.anchored else {
             return;
         };
@@ -63,7 +63,7 @@ impl AnchoredArgs {
 /// How much is mined for each reported sample, and the arm to compare with.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Flow and control")]
-pub(super) struct FlowArgs {
+pub(in crate::cli) struct FlowArgs {
     /// Samples mined for each reported one; whoever runs ahead waits
     #[arg(long, value_name = "X", requires = "flow_buffer")]
     flow_ratio: Option<f64>,
@@ -86,7 +86,7 @@ pub(super) struct FlowArgs {
 
 impl FlowArgs {
     /// Changes what was given and leaves the rest; the paths that changed.
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
+    pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
         let mut paths = Vec::new();
         if let Some(fraction) = self.control_fraction {
             spec.control_fraction = fraction;
@@ -111,7 +111,7 @@ impl FlowArgs {
 /// Limits on strata and groups.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Balance")]
-pub(super) struct BalanceArgs {
+pub(in crate::cli) struct BalanceArgs {
     /// The most that any stratum may have of a batch, over 0 to 1
     #[arg(long, value_name = "X", conflicts_with = "equal_shares")]
     max_stratum_fraction: Option<f64>,
@@ -131,7 +131,7 @@ pub(super) struct BalanceArgs {
 
 impl BalanceArgs {
     /// `None` when nothing was given; given at all, it replaces the balance that there was.
-    pub(super) fn balance(&self) -> Option<pb::Balance> {
+    pub(in crate::cli) fn balance(&self) -> Option<pb::Balance> {
         let balance = pb::Balance {
             max_stratum_fraction: self.max_stratum_fraction.unwrap_or_default(),
             stratum_caps: self.stratum_cap.iter().map(|limit| limit.0).collect(),
@@ -146,7 +146,7 @@ impl BalanceArgs {
 /// Fields that change with the step.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Curriculum")]
-pub(super) struct CurriculumArgs {
+pub(in crate::cli) struct CurriculumArgs {
     /// Before this step batches are uniform
     #[arg(long, value_parser = count, value_name = "STEPS")]
     warmup_steps: Option<u64>,
@@ -158,7 +158,7 @@ pub(super) struct CurriculumArgs {
 
 impl CurriculumArgs {
     /// `None` when nothing was given; given at all, it replaces the curriculum that there was.
-    pub(super) fn curriculum(&self) -> Option<pb::Curriculum> {
+    pub(in crate::cli) fn curriculum(&self) -> Option<pb::Curriculum> {
         if self.warmup_steps.is_none() && self.schedule.is_empty() {
             return None;
         }

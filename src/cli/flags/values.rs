@@ -9,12 +9,12 @@ use super::pool_arg::PoolArg;
 use crate::client::{Client, Ids, pb};
 
 /// A duration such as `500ms`, `10s` or `5m`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a duration such as 500ms, 10s or 5m".to_owned())
 }
 
 /// A whole number; digits may be grouped by underscores, and end in k, M or G (powers of 1000).
-pub(super) fn count(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn count(text: &str) -> Result<u64, String> {
     let text = text.replace('_', "");
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k') => (&text[..text.len() - 1], 1_000),
@@ -31,7 +31,7 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
 
 /// `MIN..MAX`, `MIN..` or `..MAX`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range<T> {
+pub(in crate::cli) struct Range<T> {
     pub min: Option<T>,
     pub max: Option<T>,
 }
@@ -56,7 +56,7 @@ impl<T: FromStr> FromStr for Range<T> {
 
 /// `STRATUM=LIMIT`: a whole number is samples, another one a share of the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct StratumLimit(pub pb::StratumCap);
+pub(in crate::cli) struct StratumLimit(pub pb::StratumCap);
 
 impl FromStr for StratumLimit {
     type Err = String;
@@ -76,7 +76,7 @@ impl FromStr for StratumLimit {
 
 /// `FIELD=FROM..TO@BEGIN..END`, with `:sqrt` at the end fast at first.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Scheduled {
+pub(in crate::cli) struct Scheduled {
     field: ScheduledField,
     schedule: pb::Schedule,
 }
@@ -91,7 +91,7 @@ enum ScheduledField {
 }
 
 impl Scheduled {
-    pub(super) fn apply(self, curriculum: &mut pb::Curriculum) {
+    pub(in crate::cli) fn apply(self, curriculum: &mut pb::Curriculum) {
         let field = match self.field {
             ScheduledField::Alpha => &mut curriculum.alpha,
             ScheduledField::RandomFraction => &mut curriculum.random_fraction,
@@ -132,7 +132,7 @@ macro_rules! value_enum {
     ($(#[$meta:meta])* $name:ident for $proto:ident { $($(#[$doc:meta])* $variant:ident),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-        pub(super) enum $name { $($(#[$doc])* $variant),* }
+        pub(in crate::cli) enum $name { $($(#[$doc])* $variant),* }
 
         impl From<$name> for pb::$proto {
             fn from(value: $name) -> Self {
@@ -226,7 +226,7 @@ value_enum! {
 
 /// How columns travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Encoding {
+pub(in crate::cli) enum Encoding {
     /// Raw little-endian bytes
     Bytes,
     /// Packed repeated values
@@ -243,13 +243,17 @@ impl From<Encoding> for pb::ColumnEncoding {
 }
 
 /// Ids as they are typed, of the kind that the pool has.
-pub(super) async fn ids_of_pool(client: &Client, pool: &PoolArg, words: Vec<String>) -> anyhow::Result<Ids> {
+pub(in crate::cli) async fn ids_of_pool(
+    client: &Client,
+    pool: &PoolArg,
+    words: Vec<String>,
+) -> anyhow::Result<Ids> {
     let spec = client.get_pool(pool.reference()).await?.spec.unwrap_or_default();
     ids_of_kind(spec.id_kind(), words)
 }
 
 /// Ids of a pool of this kind: a key may look like a number.
-pub(super) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
+pub(in crate::cli) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
     if kind == pb::IdKind::String {
         return Ok(Ids::Keys(words));
     }
@@ -259,7 +263,7 @@ pub(super) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Resul
 }
 
 /// `SOURCE_HARD` as `hard`, and so on.
-pub(super) fn short_name(name: &str, prefix: &str) -> String {
+pub(in crate::cli) fn short_name(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use serde_json::{Value, json};
 
-use super::values::short_name;
+use super::flags::values::short_name;
 use crate::client::{Ids, pb};
 
 /// Writes to standard output; a closed pipe is an error that ends the program quietly.

@@ -5,7 +5,7 @@ use std::{future::Future, io::Write as _, net::SocketAddr};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{BindError, EXIT_CUT_OFF};
+use crate::cli::{BindError, EXIT_CUT_OFF};
 use crate::{
     config::{Config, Loader, ServeArgs},
     server::{self, Listeners},
@@ -20,12 +20,12 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     config: ServeArgs,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<()> {
     let loaded = Loader::load(&args.config)?;
     if args.config.print_config {
         let mut stdout = std::io::stdout().lock();

@@ -5,14 +5,14 @@ use std::{fmt::Write as _, time::Duration};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{
+use crate::cli::{
     Connection,
+    flags::spec::PolicyArgs,
+    flags::values::{count, duration, short_name},
     output::{
         csv_text, filtered_json, floats_json, ids_json, note, policy_json, print, print_json, sizes_json,
         table,
     },
-    spec::PolicyArgs,
-    values::{count, duration, short_name},
 };
 use crate::client::{Batch, Ids, MineRequest, pb};
 
@@ -27,7 +27,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The pool
     #[arg(long)]
     pool: String,
@@ -118,7 +118,7 @@ enum Format {
     Ids,
 }
 
-pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let mut request = MineRequest::new(&args.pool, args.batch_size)
         .dry_run(args.dry_run)
@@ -204,7 +204,7 @@ fn header(batch: &Batch) -> Vec<&'static str> {
     header
 }
 
-pub(super) fn key(ids: &Ids, row: usize) -> String {
+pub(in crate::cli) fn key(ids: &Ids, row: usize) -> String {
     match ids {
         Ids::U64(ids) => ids[row].to_string(),
         Ids::Keys(keys) => keys[row].clone(),
@@ -244,7 +244,7 @@ fn rows(batch: &Batch) -> Vec<Vec<String>> {
         .collect()
 }
 
-pub(super) fn source_name(source: &pb::Source) -> String {
+pub(in crate::cli) fn source_name(source: &pb::Source) -> String {
     short_name(source.as_str_name(), "SOURCE_")
 }
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{
+use crate::cli::{
     Connection, Usage,
     input::{self, Chunk, Extra, Format, Wanted},
     output::{counts, counts_json, grouped, note, print, print_json, properties},
@@ -30,7 +30,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The file; `-` reads CSV from standard input
     file: PathBuf,
     /// The pool
@@ -109,7 +109,7 @@ impl Columns {
     }
 }
 
-pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let mut options = connection.options();
     options.worker_id.clone_from(&args.worker_id);
     options.run_id.clone_from(&args.run_id);

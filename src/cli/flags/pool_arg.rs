@@ -6,16 +6,16 @@ use crate::client::PoolRef;
 
 /// Names a pool, or means one very pool of that name.
 #[derive(Debug, Args)]
-pub(super) struct PoolArg {
+pub(in crate::cli) struct PoolArg {
     /// The pool
-    pub(super) pool: String,
+    pub(in crate::cli) pool: String,
     /// Only if the pool has this uid (`hardneg pool get` shows it): fails if it was deleted and created again
     #[arg(long, value_name = "UID", default_value_t = 0, hide_default_value = true)]
     uid: u64,
 }
 
 impl PoolArg {
-    pub(super) fn reference(&self) -> PoolRef {
+    pub(in crate::cli) fn reference(&self) -> PoolRef {
         PoolRef::from(&self.pool).with_uid(self.uid)
     }
 }

@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{
+use crate::cli::{
     Connection,
+    flags::pool_arg::PoolArg,
+    flags::values::ids_of_pool,
     output::{csv_text, grouped, note, number, print, print_json, table},
-    pool_arg::PoolArg,
-    values::ids_of_pool,
 };
 use crate::client::{pb, pool_id_of};
 
@@ -27,7 +27,7 @@ const LISTED_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
-pub(super) enum QuarantineCommand {
+pub(in crate::cli) enum QuarantineCommand {
     /// Show the samples in quarantine, the first hundred by id
     List {
         #[command(flatten)]
@@ -68,7 +68,7 @@ pub(super) enum QuarantineCommand {
     },
 }
 
-pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, command: QuarantineCommand) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     match command {
         QuarantineCommand::List { pool, json } => {

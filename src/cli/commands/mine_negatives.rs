@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{
+use crate::cli::{
     Connection,
-    mine::{key, source_name},
+    commands::mine::{key, source_name},
+    flags::values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
     output::{csv_text, filtered_json, floats_json, ids_json, note, print, print_json, table},
-    values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
 };
 use crate::client::{Negatives, NegativesRequest, pb};
 
@@ -22,7 +22,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The pool, an anchored one
     #[arg(long)]
     pool: String,
@@ -136,7 +136,7 @@ enum Format {
     Json,
 }
 
-pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let spec = client.get_pool(&args.pool).await?.spec.unwrap_or_default();
     // In a flat pool the server says what is wrong.

@@ -3,7 +3,7 @@
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use super::{Connection, NotServing};
+use crate::cli::{Connection, NotServing};
 use crate::client::Error as ClientError;
 
 const EXAMPLES: &str = "\
@@ -13,7 +13,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// A service, for example hardneg.v1.MiningService; without it, the server as a whole
     #[arg(long, default_value = "", hide_default_value = true)]
     service: String,
@@ -22,7 +22,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<()> {
     let mut options = connection.options();
     options.connect_timeout = options.connect_timeout.min(options.timeout);
     let client = crate::client::Client::connect_with(&connection.server, options).await?;
@@ -35,7 +35,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
     match answer {
         Ok(answer) if answer.get_ref().status() == tonic_health::ServingStatus::Serving.into() => {
             if !args.quiet {
-                super::output::print("SERVING\n")?;
+                crate::cli::output::print("SERVING\n")?;
             }
             Ok(())
         }

@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{
+use crate::cli::{
     Connection,
+    flags::pool_arg::PoolArg,
+    flags::values::ids_of_pool,
     output::{grouped, note, print, print_json, table},
-    pool_arg::PoolArg,
-    values::ids_of_pool,
 };
 use crate::client::{pb, pool_id_of};
 
@@ -22,7 +22,7 @@ const LISTED_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
-pub(super) enum BlockCommand {
+pub(in crate::cli) enum BlockCommand {
     /// Show the blocked samples, the first hundred by id
     List {
         #[command(flatten)]
@@ -49,7 +49,7 @@ pub(super) enum BlockCommand {
     },
 }
 
-pub(super) async fn run(connection: &Connection, command: BlockCommand) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, command: BlockCommand) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     match command {
         BlockCommand::List { pool, json } => {

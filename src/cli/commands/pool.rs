@@ -2,15 +2,15 @@
 
 use clap::Subcommand;
 
-use super::{
+use crate::cli::{
     Connection, Usage,
+    flags::pool_arg::PoolArg,
+    flags::spec::{FixedArgs, LiveArgs},
+    flags::values::short_name,
     output::{
         anchored_counters, counts, duration_text, grouped, pool_json, print, print_json, properties,
         stats_counters, stats_json, table,
     },
-    pool_arg::PoolArg,
-    spec::{FixedArgs, LiveArgs},
-    values::short_name,
 };
 use crate::client::{pb, pool_id_of};
 
@@ -26,7 +26,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
-pub(super) enum PoolCommand {
+pub(in crate::cli) enum PoolCommand {
     /// Create a pool; the same spec again is no error
     Create {
         /// 1 to 63 of [a-z0-9_-]
@@ -86,7 +86,7 @@ pub(super) enum PoolCommand {
     },
 }
 
-pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow::Result<()> {
+pub(in crate::cli) async fn run(connection: &Connection, command: PoolCommand) -> anyhow::Result<()> {
     // Wrong usage shows before any connection.
     if let PoolCommand::Update { live, .. } = &command
         && live.apply(&mut pb::PoolSpec::default()).is_empty()

@@ -14,7 +14,7 @@ use pb::{decay::HalfLife, window::Kind};
 
 /// What is fixed when a pool is created.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct FixedArgs {
+pub(in crate::cli) struct FixedArgs {
     /// Samples kept in the hard store [default: 1,048,576]
     #[arg(long, value_parser = count, value_name = "N")]
     capacity: Option<u64>,
@@ -50,7 +50,7 @@ pub(super) struct FixedArgs {
 }
 
 impl FixedArgs {
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) {
+    pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) {
         spec.capacity = self.capacity.unwrap_or_default();
         spec.background =
             self.dense_ids.map(Background::DenseIds).or(self.background_size.map(Background::BackgroundSize));
@@ -78,7 +78,7 @@ impl FixedArgs {
 
 /// What may change in a live pool.
 #[derive(Clone, Debug, Default, Args)]
-pub(super) struct LiveArgs {
+pub(in crate::cli) struct LiveArgs {
     /// A weight halves in this time [default: 1h]
     #[arg(long, value_parser = duration, value_name = "DURATION", group = "half")]
     half_life: Option<Duration>,
@@ -145,7 +145,7 @@ pub(super) struct LiveArgs {
 
 impl LiveArgs {
     /// Changes what was given and leaves the rest; the paths that changed.
-    pub(super) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
+    pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
         let mut paths = Vec::new();
         let half_life = if self.no_decay {
             Some(HalfLife::Disabled(true))
@@ -216,7 +216,7 @@ impl LiveArgs {
 /// A mining policy.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Policy")]
-pub(super) struct PolicyArgs {
+pub(in crate::cli) struct PolicyArgs {
     /// How hard samples are chosen [default: proportional]
     #[arg(long, value_enum, value_name = "NAME")]
     strategy: Option<Strategy>,
@@ -259,7 +259,7 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole, as
     /// balance and curriculum do.
-    pub(super) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
+    pub(in crate::cli) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
         let windows = self.windows();
         let (balance, curriculum) = (self.balance.balance(), self.curriculum.curriculum());
         let untouched = self.strategy.is_none()

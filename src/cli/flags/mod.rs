@@ -1,0 +1,6 @@
+//! Flags that several commands share, and how the text of a flag becomes a value.
+
+pub(super) mod pool_arg;
+pub(super) mod spec;
+pub(super) mod spec_parts;
+pub(super) mod values;

@@ -9,8 +9,12 @@ use std::{
 
 use clap::CommandFactory;
 
-use super::*;
+use super::{
+    exit::{EXIT_FAILURE, EXIT_UNAVAILABLE, Usage},
+    *,
+};
 use crate::client::{
+    Error as ClientError,
     fake::{Fake, serve},
     pb,
 };
@@ -51,7 +55,7 @@ fn errors_have_codes_and_one_line() {
     assert_eq!(one_line(&refused), "mining: NOT_FOUND: no pool");
     let away = anyhow::Error::from(ClientError::from(tonic::Status::unavailable("x")));
     assert_eq!(exit_code(&away), EXIT_UNAVAILABLE);
-    let pipe = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+    let pipe = anyhow::Error::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     assert_eq!(exit_code(&pipe), 0);
     assert_eq!(exit_code(&Usage("x".into()).into()), EXIT_USAGE);
 }

@@ -4,9 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::{
-    Connection,
-    flags::pool_arg::PoolArg,
-    flags::values::ids_of_pool,
+    flags::{connection::Connection, pool_arg::PoolArg, values::ids_of_pool},
     output::{grouped, note, print, print_json, table},
 };
 use crate::client::{pb, pool_id_of};
@@ -49,7 +47,7 @@ pub(in crate::cli) enum BlockCommand {
     },
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, command: BlockCommand) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, command: BlockCommand) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     match command {
         BlockCommand::List { pool, json } => {

@@ -3,7 +3,7 @@
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::cli::{Connection, NotServing};
+use crate::cli::{exit::NotServing, flags::connection::Connection, output::print};
 use crate::client::Error as ClientError;
 
 const EXAMPLES: &str = "\
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Args {
     quiet: bool,
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<()> {
     let mut options = connection.options();
     options.connect_timeout = options.connect_timeout.min(options.timeout);
     let client = crate::client::Client::connect_with(&connection.server, options).await?;
@@ -35,7 +35,7 @@ pub(in crate::cli) async fn run(connection: &Connection, args: &Args) -> anyhow:
     match answer {
         Ok(answer) if answer.get_ref().status() == tonic_health::ServingStatus::Serving.into() => {
             if !args.quiet {
-                crate::cli::output::print("SERVING\n")?;
+                print("SERVING\n")?;
             }
             Ok(())
         }

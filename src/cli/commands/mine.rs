@@ -6,12 +6,14 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    Connection,
-    flags::spec::PolicyArgs,
-    flags::values::{count, duration, short_name},
+    flags::{
+        connection::Connection,
+        policy::PolicyArgs,
+        values::{count, duration},
+    },
     output::{
-        csv_text, filtered_json, floats_json, ids_json, note, policy_json, print, print_json, sizes_json,
-        table,
+        csv_text, filtered_json, floats_json, id_text, ids_json, note, policy_json, print, print_json,
+        short_name, sizes_json, source_name, table,
     },
 };
 use crate::client::{Batch, Ids, MineRequest, pb};
@@ -118,7 +120,7 @@ enum Format {
     Ids,
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let mut request = MineRequest::new(&args.pool, args.batch_size)
         .dry_run(args.dry_run)
@@ -204,15 +206,8 @@ fn header(batch: &Batch) -> Vec<&'static str> {
     header
 }
 
-pub(in crate::cli) fn key(ids: &Ids, row: usize) -> String {
-    match ids {
-        Ids::U64(ids) => ids[row].to_string(),
-        Ids::Keys(keys) => keys[row].clone(),
-    }
-}
-
 fn ids(batch: &Batch) -> impl Iterator<Item = String> + '_ {
-    (0..batch.len()).map(|row| key(&batch.ids, row))
+    (0..batch.len()).map(|row| id_text(&batch.ids, row))
 }
 
 fn rows(batch: &Batch) -> Vec<Vec<String>> {
@@ -237,15 +232,11 @@ fn rows(batch: &Batch) -> Vec<Vec<String>> {
                 cells.push(integer(&batch.strata, row));
             }
             if !batch.groups.is_empty() {
-                cells.push(key(&batch.groups, row));
+                cells.push(id_text(&batch.groups, row));
             }
             cells
         })
         .collect()
-}
-
-pub(in crate::cli) fn source_name(source: &pb::Source) -> String {
-    short_name(source.as_str_name(), "SOURCE_")
 }
 
 fn estimand(batch: &Batch) -> String {

@@ -6,10 +6,13 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::cli::{
-    Connection,
-    commands::mine::{key, source_name},
-    flags::values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
-    output::{csv_text, filtered_json, floats_json, ids_json, note, print, print_json, table},
+    flags::{
+        connection::Connection,
+        values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
+    },
+    output::{
+        csv_text, filtered_json, floats_json, id_text, ids_json, note, print, print_json, source_name, table,
+    },
 };
 use crate::client::{Negatives, NegativesRequest, pb};
 
@@ -136,7 +139,7 @@ enum Format {
     Json,
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let spec = client.get_pool(&args.pool).await?.spec.unwrap_or_default();
     // In a flat pool the server says what is wrong.
@@ -188,7 +191,7 @@ fn rows(anchors: &[String], negatives: &Negatives) -> Vec<Vec<String>> {
             let mut cells = vec![
                 anchor.clone(),
                 positive.clone(),
-                key(&negatives.ids, row),
+                id_text(&negatives.ids, row),
                 float(&negatives.scores, row),
                 float(&negatives.inclusion_probabilities, row),
                 negatives.sources.get(row).map_or_else(String::new, source_name),

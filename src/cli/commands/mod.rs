@@ -1,10 +1,78 @@
-//! The commands, one file each; `load` and `top` are larger and have folders of their own beside this one.
+//! The commands, one file each. `load` and `top` are larger and have folders of their own beside this one.
 
-pub(super) mod block;
-pub(super) mod health;
-pub(super) mod mine;
-pub(super) mod mine_negatives;
-pub(super) mod pool;
-pub(super) mod quarantine;
-pub(super) mod report;
-pub(super) mod serve;
+mod block;
+mod health;
+mod mine;
+mod mine_negatives;
+mod pool;
+mod quarantine;
+mod report;
+mod serve;
+
+use clap::Subcommand;
+
+use super::{flags::connection::Connection, load, top};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server
+    Serve(Box<serve::Args>),
+    /// Create, look at, change and delete pools
+    Pool {
+        #[command(subcommand)]
+        command: Box<pool::PoolCommand>,
+    },
+    /// List, export, add and release samples in quarantine
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::QuarantineCommand,
+    },
+    /// Block samples, so that nothing brings them back
+    Block {
+        #[command(subcommand)]
+        command: block::BlockCommand,
+    },
+    /// Report the scores of a file (CSV, npy or Parquet)
+    Report(Box<report::Args>),
+    /// Mine one batch
+    Mine(Box<mine::Args>),
+    /// Mine negatives of anchors
+    MineNegatives(Box<mine_negatives::Args>),
+    /// Put load on a server and measure it
+    Load(Box<load::Args>),
+    /// Watch pools live in the terminal
+    Top(top::Args),
+    /// Ask whether the server is serving
+    Health(health::Args),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(super) fn run(self, connection: &Connection) -> anyhow::Result<()> {
+        // The server has a runtime of its own size.
+        if let Self::Serve(args) = self {
+            return serve::run(&args);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let outcome = runtime.block_on(self.call(connection));
+        // A thread that still reads standard input would hold the process back.
+        runtime.shutdown_background();
+        outcome
+    }
+
+    /// Runs a command that is a client of the server at `connection`.
+    async fn call(self, connection: &Connection) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(args) => serve::run(&args),
+            Self::Pool { command } => pool::run(connection, *command).await,
+            Self::Block { command } => block::run(connection, command).await,
+            Self::Quarantine { command } => quarantine::run(connection, command).await,
+            Self::Report(args) => report::run(connection, *args).await,
+            Self::Mine(args) => mine::run(connection, *args).await,
+            Self::MineNegatives(args) => mine_negatives::run(connection, *args).await,
+            Self::Load(args) => load::run(connection, *args).await,
+            Self::Top(args) => top::run(connection, args).await,
+            Self::Health(args) => health::run(connection, &args).await,
+        }
+    }
+}

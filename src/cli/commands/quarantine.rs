@@ -7,9 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::{
-    Connection,
-    flags::pool_arg::PoolArg,
-    flags::values::ids_of_pool,
+    flags::{connection::Connection, pool_arg::PoolArg, values::ids_of_pool},
     output::{csv_text, grouped, note, number, print, print_json, table},
 };
 use crate::client::{pb, pool_id_of};
@@ -68,7 +66,7 @@ pub(in crate::cli) enum QuarantineCommand {
     },
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, command: QuarantineCommand) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, command: QuarantineCommand) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     match command {
         QuarantineCommand::List { pool, json } => {

@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::cli::{
-    Connection, Usage,
+    exit::Usage,
+    flags::connection::Connection,
     input::{self, Chunk, Extra, Format, Wanted},
     output::{counts, counts_json, grouped, note, print, print_json, properties},
 };
@@ -109,7 +110,7 @@ impl Columns {
     }
 }
 
-pub(in crate::cli) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let mut options = connection.options();
     options.worker_id.clone_from(&args.worker_id);
     options.run_id.clone_from(&args.run_id);

@@ -5,7 +5,7 @@ use std::{future::Future, io::Write as _, net::SocketAddr};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use crate::cli::{BindError, EXIT_CUT_OFF};
+use crate::cli::exit::{BindError, EXIT_CUT_OFF};
 use crate::{
     config::{Config, Loader, ServeArgs},
     server::{self, Listeners},
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Args {
     config: ServeArgs,
 }
 
-pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let loaded = Loader::load(&args.config)?;
     if args.config.print_config {
         let mut stdout = std::io::stdout().lock();

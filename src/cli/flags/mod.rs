@@ -1,5 +1,7 @@
 //! Flags that several commands share, and how the text of a flag becomes a value.
 
+pub(super) mod connection;
+pub(super) mod policy;
 pub(super) mod pool_arg;
 pub(super) mod spec;
 pub(super) mod spec_parts;

@@ -1,16 +1,19 @@
-//! Flags for a pool's spec and for a mining policy.
+//! Flags for a pool's spec: what is fixed when it is created, and what may change later.
 
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{
-    spec_parts::{AnchoredArgs, BalanceArgs, CurriculumArgs, FlowArgs},
-    values::{Hardness, IdKind, Normalization, Range, ScoreUpdate, Shortfall, Strategy, count, duration},
+    policy::PolicyArgs,
+    spec_parts::{AnchoredArgs, FlowArgs},
+    values::{Hardness, IdKind, ScoreUpdate, count, duration},
 };
 use crate::client::pb;
-use pb::pool_spec::{Background, SampleTtl};
-use pb::{decay::HalfLife, window::Kind};
+use pb::{
+    decay::HalfLife,
+    pool_spec::{Background, SampleTtl},
+};
 
 /// What is fixed when a pool is created.
 #[derive(Clone, Debug, Default, Args)]
@@ -213,107 +216,6 @@ impl LiveArgs {
     }
 }
 
-/// A mining policy.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Policy")]
-pub(in crate::cli) struct PolicyArgs {
-    /// How hard samples are chosen [default: proportional]
-    #[arg(long, value_enum, value_name = "NAME")]
-    strategy: Option<Strategy>,
-    /// Exponent of proportional and rank, 0 to 16 [default: 1]
-    #[arg(long, value_name = "X")]
-    alpha: Option<f64>,
-    /// Share from the background, 0 to 1 [default: 0.25]
-    #[arg(long, value_name = "X")]
-    random_fraction: Option<f64>,
-    /// Exponent of the importance weights, 0 to 1 [default: 1, unbiased]
-    #[arg(long, value_name = "X")]
-    beta: Option<f64>,
-    /// How the weights are scaled [default: none]
-    #[arg(long, value_enum, value_name = "NAME")]
-    normalization: Option<Normalization>,
-    /// What happens with too few hard samples [default: fill]
-    #[arg(long, value_enum, value_name = "NAME")]
-    shortfall: Option<Shortfall>,
-    /// Only hard samples with a raw score in this range
-    #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
-    score_window: Option<Range<f32>>,
-    /// Only hard samples of these ranks, 0 the hardest, MAX excluded
-    #[arg(long, value_name = "MIN..MAX")]
-    rank_window: Option<Range<u64>>,
-    /// Only hard samples in these quantiles, 1 the hardest
-    #[arg(long, value_name = "MIN..MAX")]
-    quantile_window: Option<Range<f64>>,
-    /// Only reports of this age, in seconds or steps
-    #[arg(long, value_name = "MIN..MAX")]
-    age_window: Option<Range<f64>>,
-    /// Only reports by these model versions
-    #[arg(long, value_name = "MIN..MAX")]
-    version_window: Option<Range<u32>>,
-    #[command(flatten)]
-    balance: BalanceArgs,
-    #[command(flatten)]
-    curriculum: CurriculumArgs,
-}
-
-impl PolicyArgs {
-    /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole, as
-    /// balance and curriculum do.
-    pub(in crate::cli) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
-        let windows = self.windows();
-        let (balance, curriculum) = (self.balance.balance(), self.curriculum.curriculum());
-        let untouched = self.strategy.is_none()
-            && self.alpha.is_none()
-            && self.random_fraction.is_none()
-            && self.beta.is_none()
-            && self.normalization.is_none()
-            && self.shortfall.is_none()
-            && windows.is_empty()
-            && balance.is_none()
-            && curriculum.is_none();
-        if untouched {
-            return None;
-        }
-        let mut policy = base.unwrap_or_default();
-        if let Some(strategy) = self.strategy {
-            policy.set_strategy(strategy.into());
-        }
-        policy.alpha = self.alpha.or(policy.alpha);
-        policy.random_fraction = self.random_fraction.or(policy.random_fraction);
-        policy.beta = self.beta.or(policy.beta);
-        if let Some(normalization) = self.normalization {
-            policy.set_normalization(normalization.into());
-        }
-        if let Some(shortfall) = self.shortfall {
-            policy.set_shortfall(shortfall.into());
-        }
-        if !windows.is_empty() {
-            policy.windows = windows;
-        }
-        policy.balance = balance.or(policy.balance);
-        policy.curriculum = curriculum.or(policy.curriculum);
-        Some(policy)
-    }
-
-    fn windows(&self) -> Vec<pb::Window> {
-        let kinds = [
-            self.score_window.map(|range| Kind::Score(pb::ScoreWindow { min: range.min, max: range.max })),
-            self.rank_window.map(|range| {
-                Kind::Rank(pb::RankWindow { min: range.min.unwrap_or_default(), max: range.max })
-            }),
-            self.quantile_window.map(|range| {
-                Kind::Quantile(pb::QuantileWindow { min: range.min.unwrap_or_default(), max: range.max })
-            }),
-            self.age_window
-                .map(|range| Kind::Age(pb::AgeWindow { min: range.min.unwrap_or_default(), max: range.max })),
-            self.version_window.map(|range| {
-                Kind::ModelVersion(pb::VersionWindow { min: range.min.unwrap_or_default(), max: range.max })
-            }),
-        ];
-        kinds.into_iter().flatten().map(|kind| pb::Window { kind: Some(kind) }).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,7 +228,7 @@ mod tests {
         };
         let args = LiveArgs {
             half_life_steps: Some(20.0),
-            policy: PolicyArgs { alpha: Some(2.0), ..Default::default() },
+            policy: PolicyArgs::with_alpha(2.0),
             ..Default::default()
         };
         assert_eq!(args.apply(&mut spec), ["spec.decay", "spec.default_policy"]);

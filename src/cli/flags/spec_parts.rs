@@ -1,10 +1,10 @@
-//! Flags for parts of a spec or a policy that are messages of their own: given at all, the part is on.
+//! Flags for the parts of a spec that are messages of their own: giving one of its flags turns the part on.
 
 use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{IdKind, Scheduled, StratumLimit, count, duration};
+use super::values::{IdKind, count, duration};
 use crate::client::pb;
 
 /// Negatives per anchor.
@@ -108,69 +108,6 @@ impl FlowArgs {
     }
 }
 
-/// Limits on strata and groups.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Balance")]
-pub(in crate::cli) struct BalanceArgs {
-    /// The most that any stratum may have of a batch, over 0 to 1
-    #[arg(long, value_name = "X", conflicts_with = "equal_shares")]
-    max_stratum_fraction: Option<f64>,
-    /// The limit of one stratum: samples (7=10) or a share (7=0.25); may be repeated
-    #[arg(long, value_name = "STRATUM=LIMIT", conflicts_with = "equal_shares")]
-    stratum_cap: Vec<StratumLimit>,
-    /// Every stratum has the same share
-    #[arg(long)]
-    equal_shares: bool,
-    /// So many of each stratum at least
-    #[arg(long, value_name = "N")]
-    min_per_stratum: Option<u32>,
-    /// The most of one group of near-duplicates
-    #[arg(long, value_name = "N")]
-    max_per_group: Option<u32>,
-}
-
-impl BalanceArgs {
-    /// `None` when nothing was given; given at all, it replaces the balance that there was.
-    pub(in crate::cli) fn balance(&self) -> Option<pb::Balance> {
-        let balance = pb::Balance {
-            max_stratum_fraction: self.max_stratum_fraction.unwrap_or_default(),
-            stratum_caps: self.stratum_cap.iter().map(|limit| limit.0).collect(),
-            equal_shares: self.equal_shares,
-            min_per_stratum: self.min_per_stratum.unwrap_or_default(),
-            max_per_group: self.max_per_group.unwrap_or_default(),
-        };
-        (balance != pb::Balance::default()).then_some(balance)
-    }
-}
-
-/// Fields that change with the step.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Curriculum")]
-pub(in crate::cli) struct CurriculumArgs {
-    /// Before this step batches are uniform
-    #[arg(long, value_parser = count, value_name = "STEPS")]
-    warmup_steps: Option<u64>,
-    /// alpha, random-fraction, beta, quantile-min or quantile-max over steps, as alpha=0..2@1000..10000, or with `:sqrt` at
-    /// the end fast at first; may be repeated
-    #[arg(long, value_name = "FIELD=FROM..TO@BEGIN..END")]
-    schedule: Vec<Scheduled>,
-}
-
-impl CurriculumArgs {
-    /// `None` when nothing was given; given at all, it replaces the curriculum that there was.
-    pub(in crate::cli) fn curriculum(&self) -> Option<pb::Curriculum> {
-        if self.warmup_steps.is_none() && self.schedule.is_empty() {
-            return None;
-        }
-        let mut curriculum =
-            pb::Curriculum { warmup_steps: self.warmup_steps.unwrap_or_default(), ..Default::default() };
-        for scheduled in &self.schedule {
-            scheduled.apply(&mut curriculum);
-        }
-        Some(curriculum)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -183,10 +120,6 @@ mod tests {
         anchored: AnchoredArgs,
         #[command(flatten)]
         flow: FlowArgs,
-        #[command(flatten)]
-        balance: BalanceArgs,
-        #[command(flatten)]
-        curriculum: CurriculumArgs,
     }
 
     fn parse(flags: &str) -> Result<Flags, clap::Error> {
@@ -204,8 +137,6 @@ mod tests {
     #[test]
     fn what_is_not_given_is_off() {
         assert_eq!(spec(""), pb::PoolSpec::default());
-        let flags = parse("").unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((flags.balance.balance(), flags.curriculum.curriculum()), (None, None));
     }
 
     #[test]
@@ -230,32 +161,8 @@ mod tests {
         let mut spec = given;
         assert_eq!(live.apply(&mut spec), ["spec.flow"]);
         assert_eq!((spec.flow, spec.control_fraction), (None, 0.1));
-        for wrong in ["--max-anchors 5", "--flow-ratio 1", "--equal-shares --stratum-cap 1=5"] {
+        for wrong in ["--max-anchors 5", "--flow-ratio 1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn flags_become_parts_of_a_policy() {
-        let flags = parse(
-            "--stratum-cap 7=10 --stratum-cap 0=0.25 --max-per-group 2 \
-             --warmup-steps 1k --schedule alpha=0..2@1000..10000 --schedule quantile-max=0.5..1@0..500:sqrt",
-        );
-        let flags = flags.unwrap_or_else(|error| panic!("{error}"));
-        let balance = flags.balance.balance().unwrap();
-        assert_eq!(balance.max_per_group, 2);
-        use pb::stratum_cap::Limit;
-        let caps: Vec<_> = balance.stratum_caps.iter().map(|cap| (cap.stratum, cap.limit)).collect();
-        assert_eq!(caps, [(7, Some(Limit::MaxCount(10))), (0, Some(Limit::MaxFraction(0.25)))]);
-        let curriculum = flags.curriculum.curriculum().unwrap();
-        assert_eq!(curriculum.warmup_steps, 1_000);
-        let alpha = curriculum.alpha.unwrap();
-        assert_eq!((alpha.from, alpha.to, alpha.begin_step, alpha.end_step), (0.0, 2.0, 1_000, 10_000));
-        assert_eq!(alpha.shape(), pb::ScheduleShape::Linear);
-        assert_eq!(curriculum.quantile_max.unwrap().shape(), pb::ScheduleShape::Sqrt);
-        assert_eq!(curriculum.beta, None);
-        for wrong in ["alpha", "alpha=0..2", "alpha=0@1..2", "gamma=0..1@0..5", "beta=0..1@0..5:cube"] {
-            assert!(parse(&format!("--schedule {wrong}")).is_err(), "{wrong}");
         }
     }
 }

@@ -262,11 +262,6 @@ pub(in crate::cli) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyho
     Ok(Ids::U64(words.iter().map(id).collect::<anyhow::Result<_>>()?))
 }
 
-/// `SOURCE_HARD` as `hard`, and so on.
-pub(in crate::cli) fn short_name(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

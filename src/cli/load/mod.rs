@@ -16,9 +16,12 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 
 use super::{
-    Connection, Usage,
-    flags::spec::PolicyArgs,
-    flags::values::{Encoding, count, duration},
+    exit::Usage,
+    flags::{
+        connection::Connection,
+        policy::PolicyArgs,
+        values::{Encoding, count, duration},
+    },
     output::{grouped, note, print, print_json},
 };
 use crate::client::{Client, MineRequest, pb};

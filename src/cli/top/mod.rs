@@ -19,7 +19,11 @@ use ratatui::DefaultTerminal;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 
-use super::{Connection, Usage, flags::values, output::print};
+use super::{
+    exit::Usage,
+    flags::{connection::Connection, values},
+    output::print,
+};
 use crate::client::{Client, pool_id_of};
 use app::App;
 use source::News;

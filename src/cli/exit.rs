@@ -1,0 +1,81 @@
+//! Exit codes, and the errors that only the command line has.
+
+use std::io;
+
+use crate::{client::Error as ClientError, config::ConfigError};
+
+pub(super) const EXIT_FAILURE: u8 = 1;
+pub(super) const EXIT_USAGE: u8 = 2;
+pub(super) const EXIT_BIND: u8 = 3;
+pub(super) const EXIT_UNAVAILABLE: u8 = 4;
+/// 128 + SIGINT, as shells have it.
+pub(super) const EXIT_CUT_OFF: u8 = 130;
+
+/// The address could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", match source.kind() {
+    io::ErrorKind::AddrInUse => format!("the port is in use; stop the other server or choose another port with --{flag}"),
+    _ => source.to_string(),
+})]
+pub(super) struct BindError {
+    pub(super) address: std::net::SocketAddr,
+    pub(super) flag: &'static str,
+    pub(super) source: io::Error,
+}
+
+/// The server answers, but does not serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotServing(pub(super) String);
+
+/// Arguments that are well-formed one by one, but not together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) String);
+
+/// The exit code that an error stands for: that of the first cause that has one.
+pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if let Some(cause) = cause.downcast_ref::<io::Error>()
+            && cause.kind() == io::ErrorKind::BrokenPipe
+        {
+            return 0;
+        }
+        if let Some(cause) = cause.downcast_ref::<ClientError>() {
+            return match cause {
+                ClientError::InvalidServer { .. } => EXIT_USAGE,
+                cause if cause.is_unavailable() => EXIT_UNAVAILABLE,
+                _ => EXIT_FAILURE,
+            };
+        }
+        if cause.is::<ConfigError>() || cause.is::<Usage>() {
+            return EXIT_USAGE;
+        }
+        if cause.is::<BindError>() {
+            return EXIT_BIND;
+        }
+        if cause.is::<NotServing>() {
+            return EXIT_UNAVAILABLE;
+        }
+    }
+    EXIT_FAILURE
+}
+
+/// The chain of causes on one line, without those that the text before already tells.
+pub(super) fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let words = cause.to_string().replace(['\n', '\r'], " ");
+        if text.is_empty() {
+            text = words;
+        } else if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        // These texts hold their own root cause; what is below them is the transport's layers.
+        if cause.is::<ClientError>() || cause.is::<BindError>() || cause.is::<ConfigError>() {
+            break;
+        }
+    }
+    text
+}

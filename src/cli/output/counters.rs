@@ -1,0 +1,67 @@
+//! The counters of the contract's messages, by name: one list of each for text and JSON.
+
+use crate::client::pb;
+
+/// The counts of reported rows, none left out.
+pub(in crate::cli) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 13] {
+    [
+        ("inserted", counts.inserted),
+        ("updated", counts.updated),
+        ("background_only", counts.background_only),
+        ("dropped", counts.dropped),
+        ("non_finite", counts.non_finite),
+        ("coalesced", counts.coalesced),
+        ("duplicate", counts.duplicate),
+        ("stale", counts.stale),
+        ("out_of_range", counts.out_of_range),
+        ("anchor_limit", counts.anchor_limit),
+        ("not_negative", counts.not_negative),
+        ("quarantined", counts.quarantined),
+        ("blocked", counts.blocked),
+    ]
+}
+
+/// What an anchored pool holds, and what it had no room for.
+pub(in crate::cli) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u64); 6] {
+    [
+        ("anchors", stats.anchors),
+        ("negatives", stats.negatives),
+        ("positives", stats.positives),
+        ("vetoes", stats.vetoes),
+        ("anchors_refused", stats.anchors_refused),
+        ("pairs_refused", stats.pairs_refused),
+    ]
+}
+
+/// The plain counters of a pool's figures.
+pub(in crate::cli) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 27] {
+    [
+        ("reported_rows", stats.reported_rows),
+        ("reported_batches", stats.reported_batches),
+        ("rejected_batches", stats.rejected_batches),
+        ("duplicate_batches", stats.duplicate_batches),
+        ("evicted", stats.evicted),
+        ("removed", stats.removed),
+        ("expired", stats.expired),
+        ("clamped", stats.clamped),
+        ("floored", stats.floored),
+        ("in_quarantine", stats.quarantined),
+        ("quarantine_overflows", stats.quarantine_overflows),
+        ("blocked_samples", stats.blocked),
+        ("trusted_samples", stats.trusted),
+        ("set_aside", stats.set_aside),
+        ("released", stats.released),
+        ("mined_batches", stats.mined_batches),
+        ("served_hard", stats.served_hard),
+        ("served_background", stats.served_background),
+        ("shortfalls", stats.shortfalls),
+        ("proposals", stats.proposals),
+        ("background_generations", stats.background_generations),
+        ("distinct_by_witness", stats.distinct_by_witness),
+        ("leased", stats.leased),
+        ("rounds", stats.rounds),
+        ("round_replays", stats.round_replays),
+        ("control_batches", stats.control_batches),
+        ("memory_bytes", stats.memory_bytes),
+    ]
+}

@@ -69,7 +69,7 @@ from ._flow import Flow
 from ._mine_request import MineOptions
 from ._mined_batch import MinedBatch
 from ._mined_negatives import AnchorNegatives, MinedNegatives
-from ._mining_policy import AgeWindow, MiningPolicy, QuantileWindow, RankWindow, ScoreWindow, VersionWindow, Wait
+from ._mining_policy import MiningPolicy, Wait
 from ._negative_policy import DistanceWeighting, NegativePolicy
 from ._negative_ratio import NegativeRatio
 from ._pairs import PairCounts, PairsRefused, ReachedLimit
@@ -83,6 +83,7 @@ from ._rounds import Round
 from ._runs import Run, run_id_from_env
 from ._samples import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
 from ._score_stream import ScoreStream
+from ._windows import AgeWindow, QuantileWindow, RankWindow, ScoreWindow, VersionWindow
 
 __version__ = "0.1.0"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ._columns import Ids
 from ._enums import AckStatus, enum_from_proto
 from ._errors import HardnegError
+from ._messages import dataclass_of
 from ._proto import mining_service_pb2, pool_pb2
 
 
@@ -55,8 +56,7 @@ class ReportCounts:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.ReportCounts) -> ReportCounts:
-        """From the message."""
-        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,13 @@ class Ack:
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.ScoreAck) -> Ack:
-        """From the message."""
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             status=enum_from_proto(AckStatus, mining_service_pb2.AckStatus, message.status) or AckStatus.REJECTED,
             counts=ReportCounts.from_proto(message.counts),
-            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
             position=message.position.token or None,
             durable_position=message.durable_position.token or None,
-            pool_uid=message.pool_uid,
-            clamped=message.clamped,
-            floored=message.floored,
         )
 
     def after(self, earlier: Ack) -> Ack:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
+from ._messages import dataclass_of, datetime_of, optional_of
 from ._pool_stats import PoolStats
 from ._proto import activity_pb2, pool_service_pb2
-
-_T = TypeVar("_T")
-
-
-def _plain(kind: type[_T], message: Any, **special: Any) -> _T:
-    """A dataclass from the fields of the same names."""
-    names = [name for name in vars(kind)["__dataclass_fields__"] if name not in special]
-    return kind(**special, **{name: getattr(message, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -24,6 +16,10 @@ class LatencyPercentiles:
 
     p50: float
     p99: float
+
+    @classmethod
+    def from_proto(cls, message: activity_pb2.LatencyPercentiles) -> LatencyPercentiles:
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -60,14 +56,12 @@ class ActivityTick:
 
     @classmethod
     def from_proto(cls, message: activity_pb2.ActivityTick) -> ActivityTick:
-        """From the message."""
-        return _plain(
+        return dataclass_of(
             cls,
             message,
-            time=message.time.ToDatetime(datetime.timezone.utc),
-            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
-            report=_plain(LatencyPercentiles, message.report) if message.HasField("report") else None,
-            mine=_plain(LatencyPercentiles, message.mine) if message.HasField("mine") else None,
+            time=datetime_of(message.time),
+            report=optional_of(LatencyPercentiles.from_proto, message, "report"),
+            mine=optional_of(LatencyPercentiles.from_proto, message, "mine"),
         )
 
 
@@ -81,8 +75,7 @@ class SampleHistogram:
 
     @classmethod
     def from_proto(cls, message: activity_pb2.SampleHistogram) -> SampleHistogram:
-        """From the message."""
-        return cls(tuple(message.bounds), tuple(message.stored), tuple(message.served))
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -168,19 +161,17 @@ class PoolActivity:
 
     @classmethod
     def from_proto(cls, message: activity_pb2.PoolActivity) -> PoolActivity:
-        """From the message."""
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             ticks=tuple(map(ActivityTick.from_proto, message.ticks)),
-            stored_samples=message.stored_samples,
-            served_samples=message.served_samples,
             scores=SampleHistogram.from_proto(message.scores),
             ages=SampleHistogram.from_proto(message.ages),
             serves=SampleHistogram.from_proto(message.serves),
-            versions=tuple(_plain(VersionCount, version) for version in message.versions),
-            workers=tuple(_plain(WorkerActivity, worker) for worker in message.workers),
-            worker_count=message.worker_count,
-            hardest=tuple(_plain(HardSample, sample, id=sample.name or sample.id) for sample in message.hardest),
-            suspects=tuple(_plain(NoiseSuspect, sample, id=sample.name or sample.id) for sample in message.suspects),
+            versions=tuple(dataclass_of(VersionCount, version) for version in message.versions),
+            workers=tuple(dataclass_of(WorkerActivity, worker) for worker in message.workers),
+            hardest=tuple(dataclass_of(HardSample, one, id=one.name or one.id) for one in message.hardest),
+            suspects=tuple(dataclass_of(NoiseSuspect, one, id=one.name or one.id) for one in message.suspects),
         )
 
 
@@ -193,5 +184,4 @@ class PoolView:
 
     @classmethod
     def from_proto(cls, message: pool_service_pb2.WatchPoolStatsResponse) -> PoolView:
-        """From the message."""
         return cls(PoolStats.from_proto(message.stats), PoolActivity.from_proto(message.activity))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from ._checks import check_positive
 from ._enums import IdKind, enum_from_proto, enum_to_proto, parse_choice
+from ._messages import dataclass_of
 from ._proto import pool_pb2
 
 
@@ -37,37 +38,19 @@ class Anchored:
     anchor_id_kind: IdKind | str = IdKind.U64
 
     def to_proto(self) -> pool_pb2.AnchoredSpec:
-        """The message."""
-        message = pool_pb2.AnchoredSpec(
-            anchor_id_kind=enum_to_proto(pool_pb2.IdKind, parse_choice(IdKind, self.anchor_id_kind, "anchor_id_kind"))
-        )
-        for name in _SIZES:
-            value = getattr(self, name)
-            if value is not None:
-                if value < 1:  # 0 on the wire means the default
-                    raise ValueError(f"{name} must be positive, not {value!r}")
-                setattr(message, name, value)
-        for name in _MARGINS:
-            value = getattr(self, name)
-            if value is not None:
-                setattr(message, name, float(value))
-        return message
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        check_positive(**{name: given[name] for name in _SIZES if name in given})
+        kind = parse_choice(IdKind, given.pop("anchor_id_kind"), "anchor_id_kind")
+        return pool_pb2.AnchoredSpec(**given, anchor_id_kind=enum_to_proto(pool_pb2.IdKind, kind))
 
     @classmethod
     def from_proto(cls, message: pool_pb2.AnchoredSpec) -> Anchored:
-        """From the message."""
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             **{name: getattr(message, name) or None for name in _SIZES},
-            **_present(message, _MARGINS),
             anchor_id_kind=enum_from_proto(IdKind, pool_pb2.IdKind, message.anchor_id_kind) or IdKind.U64,
         )
 
 
 _SIZES = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "max_pairs")
-
-
-_MARGINS = ("absolute_margin", "relative_margin")
-
-
-def _present(message: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in names if message.HasField(name)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
+from ._messages import dataclass_of
 from ._proto import policy_pb2
 
 
@@ -48,7 +49,6 @@ class Balance:
                 raise ValueError(f"stratum_caps[{stratum}] must not be negative")
 
     def to_proto(self) -> policy_pb2.Balance:
-        """The message."""
         caps = [
             policy_pb2.StratumCap(stratum=stratum, max_count=int(limit))
             if isinstance(limit, Integral)
@@ -65,14 +65,12 @@ class Balance:
 
     @classmethod
     def from_proto(cls, message: policy_pb2.Balance) -> Balance:
-        """From the message."""
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             max_stratum_fraction=message.max_stratum_fraction or None,
             stratum_caps={
                 cap.stratum: cap.max_count if cap.WhichOneof("limit") == "max_count" else cap.max_fraction
                 for cap in message.stratum_caps
             },
-            equal_shares=message.equal_shares,
-            min_per_stratum=message.min_per_stratum,
-            max_per_group=message.max_per_group,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from ._messages import optional_of
 from ._options import share_descriptions, takes
 from ._pool import Pool
 from ._pool_spec import PoolInfo, PoolOptions, pool_spec
@@ -142,7 +143,7 @@ class Client:
         spec = pool_spec(options)
         request = pool_service_pb2.CreatePoolRequest(pool_id=name, pool=pool_pb2.Pool(spec=spec))
         answer = self._transport.call("pools", "CreatePool", request, timeout=timeout)
-        run = Run.from_proto(answer.pool.run) if answer.pool.HasField("run") else None
+        run = optional_of(Run.from_proto, answer.pool, "run")
         return Pool(self._transport, name, uid=answer.pool.uid, created=answer.created, run_before=run)
 
     def pool(self, name: str, *, uid: int = 0) -> Pool:
@@ -162,14 +163,9 @@ class Client:
             page_size: Pools a page, 1 to 1,000.
             timeout: Seconds a page.
         """
-        token = ""
-        while True:
-            request = pool_service_pb2.ListPoolsRequest(page_size=page_size, page_token=token)
-            answer = self._transport.call("pools", "ListPools", request, timeout=timeout)
+        request = pool_service_pb2.ListPoolsRequest(page_size=page_size)
+        for answer in self._transport.pages("pools", "ListPools", request, timeout=timeout):
             yield from map(PoolInfo.from_proto, answer.pools)
-            token = answer.next_page_token
-            if not token:
-                return
 
 
 share_descriptions(Client.create_pool, Pool.update)

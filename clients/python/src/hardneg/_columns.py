@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ FloatsLike: TypeAlias = npt.NDArray[Any] | Sequence[float] | Any
 IntsLike: TypeAlias = npt.NDArray[Any] | Sequence[int] | Any
 #: Ids as the client returns and queues them.
 Ids: TypeAlias = npt.NDArray[np.uint64] | list[str]
+
+_Sized = TypeVar("_Sized", bound=Sized)
 
 U64_LE = np.dtype("<u8")
 F32_LE = np.dtype("<f4")
@@ -175,6 +177,29 @@ def decode_ids(column: columns_pb2.IdColumn) -> Ids:
     return np.frombuffer(column.u64_le, dtype=U64_LE)
 
 
+def checked_length(values: _Sized, rows: int, name: str) -> _Sized:
+    """The column itself.
+
+    Raises:
+        HardnegError: It has another length than the ids.
+    """
+    if len(values) != rows:
+        raise HardnegError(f"malformed answer: column {name} has {len(values)} rows, ids have {rows}")
+    return values
+
+
+def decode_numbers(values: Sequence[int], rows: int, *, name: str) -> npt.NDArray[np.uint32] | None:
+    """Strata, labels or the like, of shape (rows,); None when the column was not sent."""
+    return np.array(checked_length(values, rows, name), dtype=np.uint32) if len(values) else None
+
+
+def decode_sources(values: bytes, rows: int) -> npt.NDArray[np.uint8] | None:
+    """Values of `Source`, of shape (rows,); None when the column was not sent."""
+    if not values and rows:
+        return None
+    return np.frombuffer(checked_length(values, rows, "sources"), dtype=np.uint8)
+
+
 def decode_floats(column: columns_pb2.FloatColumn, rows: int, *, name: str) -> npt.NDArray[np.float32] | None:
     """Floats of shape (rows,), NaN where absent; None when the column was not sent."""
     kind = column.WhichOneof("encoding")
@@ -189,8 +214,7 @@ def decode_floats(column: columns_pb2.FloatColumn, rows: int, *, name: str) -> n
         values = np.frombuffer(column.f32_le, dtype=F32_LE)
     if values.size == 0 and rows > 0:
         return None
-    if values.size != rows:
-        raise HardnegError(f"malformed answer: column {name} has {values.size} rows, ids have {rows}")
+    checked_length(values, rows, name)
     if column.present:
         if len(column.present) < (rows + 7) // 8:
             raise HardnegError(f"malformed answer: the bitmap of column {name} is too short")

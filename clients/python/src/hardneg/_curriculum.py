@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ._checks import check_uint
 from ._enums import ScheduleShape, enum_from_proto, enum_to_proto, parse_choice
 from ._proto import policy_pb2
 
@@ -25,7 +26,6 @@ class Schedule:
             raise ValueError(f"end_step ({self.end_step}) must be over begin_step ({self.begin_step}), which is >= 0")
 
     def to_proto(self) -> policy_pb2.Schedule:
-        """The message."""
         shape = enum_to_proto(policy_pb2.ScheduleShape, parse_choice(ScheduleShape, self.shape, "shape"))
         message = policy_pb2.Schedule(shape=shape, to=self.to, begin_step=self.begin_step, end_step=self.end_step)
         setattr(message, "from", float(self.from_))  # a keyword in Python
@@ -33,7 +33,6 @@ class Schedule:
 
     @classmethod
     def from_proto(cls, message: policy_pb2.Schedule) -> Schedule:
-        """From the message."""
         shape = enum_from_proto(ScheduleShape, policy_pb2.ScheduleShape, message.shape) or ScheduleShape.LINEAR
         return cls(getattr(message, "from"), message.to, message.begin_step, message.end_step, shape)
 
@@ -84,15 +83,13 @@ class Curriculum:
     quantile_max: Schedule | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup_steps < 2**64:
-            raise ValueError(f"warmup_steps must be from 0 to 2^64-1, not {self.warmup_steps}")
+        check_uint(64, warmup_steps=self.warmup_steps)
         for name in _SCHEDULES:
             value = getattr(self, name)
             if value is not None and not isinstance(value, Schedule):
                 raise TypeError(f"{name} must be a Schedule, as from hardneg.linear, not {value!r}")
 
     def to_proto(self) -> policy_pb2.Curriculum:
-        """The message."""
         schedules: dict[str, Any] = {
             name: schedule.to_proto() for name in _SCHEDULES if (schedule := getattr(self, name)) is not None
         }
@@ -100,7 +97,6 @@ class Curriculum:
 
     @classmethod
     def from_proto(cls, message: policy_pb2.Curriculum) -> Curriculum:
-        """From the message."""
         present = {field.name: value for field, value in message.ListFields()}
         return cls(
             message.warmup_steps,

@@ -7,16 +7,17 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from google.protobuf import duration_pb2
 
+from ._messages import timedelta_of
 from ._proto import pool_pb2
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A half-life in training steps: the pool ages by the `step` of its reports, not by the clock on the wall."""
+    """A half-life or a time to live in training steps: the `step` of the reports counts, not the wall clock."""
 
     count: float
 
@@ -28,7 +29,7 @@ class _Never(Enum):
         return "hardneg.NEVER"
 
 
-#: As a half-life: scores do not age.
+#: The half-life of scores that do not age.
 NEVER = _Never.NEVER
 
 
@@ -39,68 +40,60 @@ class _Off(Enum):
         return "hardneg.OFF"
 
 
-#: As the quarantine, the flow or the sample_ttl of `Pool.update`: none from now on.
+#: Switches the quarantine, the flow or the sample_ttl of a pool off, in `Pool.update`.
 OFF = _Off.OFF
-
-
-#: What switches a part of a spec off.
+#: The type of `OFF`.
 Off: TypeAlias = _Off
 
-
-#: A half-life: a timedelta, seconds, `Steps`, or `NEVER`.
-HalfLife: TypeAlias = datetime.timedelta | float | int | Steps | _Never
+#: A span of time: seconds, or a timedelta.
+Span: TypeAlias = datetime.timedelta | float | int
+#: A half-life: seconds, a timedelta, `Steps`, or `NEVER`.
+HalfLife: TypeAlias = Span | Steps | _Never
 
 
 def half_life_to_proto(half_life: HalfLife, decay: pool_pb2.Decay) -> None:
-    """Writes a half-life into a Decay."""
+    """Writes a half-life; the service refuses one that is not positive."""
     if half_life is NEVER or half_life == math.inf:
         decay.disabled = True
     elif isinstance(half_life, Steps):
         decay.half_life_steps = half_life.count
-    elif isinstance(half_life, datetime.timedelta):
-        decay.half_life_time.FromTimedelta(half_life)
-    elif isinstance(half_life, (int, float)) and not isinstance(half_life, bool):
-        decay.half_life_time.FromNanoseconds(round(half_life * 1e9))
     else:
-        raise TypeError(f"half_life must be a timedelta, seconds, Steps or NEVER, not {half_life!r}")
+        _write_seconds(half_life, decay.half_life_time, "half_life must be a timedelta, seconds, Steps or NEVER")
 
 
 def half_life_from_proto(decay: pool_pb2.Decay) -> HalfLife:
-    """The half-life of a Decay."""
+    """The half-life of a pool."""
     kind = decay.WhichOneof("half_life")
     if kind == "disabled":
         return NEVER
-    if kind == "half_life_steps":
-        return Steps(decay.half_life_steps)
-    return datetime.timedelta(microseconds=decay.half_life_time.ToMicroseconds())
+    return Steps(decay.half_life_steps) if kind == "half_life_steps" else timedelta_of(decay.half_life_time)
 
 
-def sample_ttl_to_proto(sample_ttl: datetime.timedelta | float | Steps, spec: pool_pb2.PoolSpec) -> None:
-    """Writes a time to live into a spec."""
+def sample_ttl_to_proto(sample_ttl: Span | Steps, spec: pool_pb2.PoolSpec) -> None:
+    """Writes the time to live of samples; the service refuses one that is not positive."""
     if isinstance(sample_ttl, Steps):
         if sample_ttl.count != int(sample_ttl.count):
             raise ValueError(f"sample_ttl must be a whole number of steps, not {sample_ttl.count!r}")
         spec.sample_ttl_steps = int(sample_ttl.count)
-    elif isinstance(sample_ttl, datetime.timedelta):
-        spec.sample_ttl_time.FromTimedelta(sample_ttl)
-    elif isinstance(sample_ttl, (int, float)) and not isinstance(sample_ttl, bool):
-        spec.sample_ttl_time.FromNanoseconds(round(sample_ttl * 1e9))
     else:
-        raise TypeError(f"sample_ttl must be a timedelta, seconds or Steps, not {sample_ttl!r}")
+        _write_seconds(sample_ttl, spec.sample_ttl_time, "sample_ttl must be a timedelta, seconds or Steps")
 
 
 def sample_ttl_from_proto(spec: pool_pb2.PoolSpec) -> datetime.timedelta | Steps | None:
-    """The time to live of a spec; None: for ever."""
+    """The time to live of a pool's samples; None where they live for ever."""
     kind = spec.WhichOneof("sample_ttl")
     if kind is None:
         return None
-    if kind == "sample_ttl_steps":
-        return Steps(spec.sample_ttl_steps)
-    return datetime.timedelta(microseconds=spec.sample_ttl_time.ToMicroseconds())
+    return Steps(spec.sample_ttl_steps) if kind == "sample_ttl_steps" else timedelta_of(spec.sample_ttl_time)
 
 
-#: A span of time: seconds, or a timedelta.
-Span: TypeAlias = datetime.timedelta | float | int
+def lease_to_proto(lease: Span, message: duration_pb2.Duration) -> None:
+    """Writes a lease. 0 is sent too: it means none, whatever the pool's default."""
+    if lease == 0 or lease == datetime.timedelta(0):
+        message.FromNanoseconds(0)
+        message.SetInParent()
+    else:
+        span_to_proto(lease, message, "lease")
 
 
 def span_to_proto(span: Span, message: duration_pb2.Duration, name: str) -> None:
@@ -110,19 +103,16 @@ def span_to_proto(span: Span, message: duration_pb2.Duration, name: str) -> None
         TypeError: Neither seconds nor a timedelta.
         ValueError: Not positive.
     """
-    if isinstance(span, datetime.timedelta):
-        span = span.total_seconds()
-    if isinstance(span, bool) or not isinstance(span, Real):
-        raise TypeError(f"{name} must be seconds or a timedelta, not {span!r}")
-    if not span > 0:
+    seconds = span.total_seconds() if isinstance(span, datetime.timedelta) else span
+    if isinstance(seconds, Real) and not seconds > 0:
         raise ValueError(f"{name} must be positive, not {span!r}")
-    message.FromNanoseconds(round(float(span) * 1e9))
+    _write_seconds(span, message, f"{name} must be seconds or a timedelta")
 
 
-def lease_to_proto(lease: Span, message: Any) -> None:
-    """Writes a lease; 0 is none, whatever else would be the default."""
-    if lease == 0 or lease == datetime.timedelta(0):
-        message.FromNanoseconds(0)
-        message.SetInParent()
+def _write_seconds(span: Span, message: duration_pb2.Duration, allowed: str) -> None:
+    if isinstance(span, datetime.timedelta):
+        message.FromTimedelta(span)
+    elif isinstance(span, Real) and not isinstance(span, bool):
+        message.FromNanoseconds(round(float(span) * 1e9))
     else:
-        span_to_proto(lease, message, "lease")
+        raise TypeError(f"{allowed}, not {span!r}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
+from ._checks import check_positive
 from ._durations import Span, span_to_proto
+from ._messages import dataclass_of
 from ._proto import pool_pb2
 
 
@@ -30,13 +31,11 @@ class Flow:
     max_wait: Span | None = None
 
     def __post_init__(self) -> None:
-        for name in ("mined_per_reported", "error_buffer", "min_reported"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, not {value!r}")
+        check_positive(
+            mined_per_reported=self.mined_per_reported, error_buffer=self.error_buffer, min_reported=self.min_reported
+        )
 
     def to_proto(self) -> pool_pb2.Flow:
-        """The message."""
         message = pool_pb2.Flow(
             mined_per_reported=self.mined_per_reported,
             error_buffer=self.error_buffer,
@@ -48,11 +47,4 @@ class Flow:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Flow) -> Flow:
-        """From the message."""
-        wait = datetime.timedelta(microseconds=message.max_wait.ToMicroseconds())
-        return cls(
-            message.mined_per_reported,
-            message.error_buffer,
-            message.min_reported or None,
-            wait if message.HasField("max_wait") else None,
-        )
+        return dataclass_of(cls, message, min_reported=message.min_reported or None)

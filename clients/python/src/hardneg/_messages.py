@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Callable, MutableSequence
 from typing import Any, TypeVar, cast
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -18,7 +18,7 @@ def field_value(message: Any, name: str) -> Any:
         return None
     value = getattr(message, name)
     if isinstance(value, timestamp_pb2.Timestamp):
-        return value.ToDatetime(datetime.timezone.utc)
+        return datetime_of(value)
     if isinstance(value, duration_pb2.Duration):
         return timedelta_of(value)
     return tuple(value) if isinstance(value, MutableSequence) else value
@@ -30,9 +30,14 @@ def dataclass_of(kind: type[_T], message: Any, **converted: Any) -> _T:
     return kind(**converted, **{name: field_value(message, name) for name in names})
 
 
-def present_fields(message: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the optional fields that are present."""
-    return {name: getattr(message, name) for name in names if message.HasField(name)}
+def optional_of(convert: Callable[[Any], _T], message: Any, name: str) -> _T | None:
+    """Converts a field that is a message; None where it is absent."""
+    return convert(getattr(message, name)) if message.HasField(name) else None
+
+
+def datetime_of(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
+    """A point in time, in UTC."""
+    return timestamp.ToDatetime(datetime.timezone.utc)
 
 
 def timedelta_of(duration: duration_pb2.Duration) -> datetime.timedelta:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,10 @@ import numpy.typing as npt
 from . import _columns
 from ._columns import Ids
 from ._enums import Approximation, Estimand, Source, Strategy, enum_from_proto
-from ._errors import HardnegError
+from ._messages import dataclass_of, optional_of
 from ._mining_policy import MiningPolicy
 from ._pool_stats import FilterCounts, PoolSizes
-from ._proto import columns_pb2, mining_service_pb2
+from ._proto import mining_service_pb2
 from ._rounds import Round
 
 
@@ -117,47 +116,35 @@ class MinedBatch:
         n = len(ids)
 
         def floats(name: str) -> npt.NDArray[np.float32] | None:
-            column: columns_pb2.FloatColumn = getattr(message, name)
-            return _columns.decode_floats(column, n, name=name) if message.HasField(_literal(name)) else None
+            return _columns.decode_floats(getattr(message, name), n, name=name)
 
-        def integers(name: str) -> npt.NDArray[np.uint32] | None:
-            values = getattr(message, name)
-            return np.array(_checked(values, n, name), dtype=np.uint32) if len(values) else None
+        def numbers(name: str) -> npt.NDArray[np.uint32] | None:
+            return _columns.decode_numbers(getattr(message, name), n, name=name)
 
-        groups = _columns.decode_ids(message.groups) if message.groups.WhichOneof("encoding") else None
-        reasons = (
-            enum_from_proto(Approximation, mining_service_pb2.Approximation, why) for why in message.approximations
-        )
-        return cls(
+        groups = _columns.decode_ids(message.groups) if message.groups.WhichOneof("encoding") else ()
+        reasons = (enum_from_proto(Approximation, mining_service_pb2.Approximation, r) for r in message.approximations)
+        return dataclass_of(
+            cls,
+            message,
             ids=ids,
             scores=floats("scores"),
             importance_weights=floats("importance_weights"),
             inclusion_probabilities=floats("inclusion_probabilities"),
-            sources=np.frombuffer(_checked(message.sources, n, "sources"), dtype=np.uint8)
-            if message.sources
-            else (np.empty(0, np.uint8) if n == 0 else None),
+            sources=_columns.decode_sources(message.sources, n),
             ages=floats("ages"),
-            model_versions=integers("model_versions"),
-            serves=integers("serves"),
-            payloads=list(_checked(message.payloads, n, "payloads")) if message.payloads else None,
+            model_versions=numbers("model_versions"),
+            serves=numbers("serves"),
+            payloads=list(_columns.checked_length(message.payloads, n, "payloads")) if message.payloads else None,
+            strata=numbers("strata"),
+            groups=_columns.checked_length(groups, n, "groups") if len(groups) else None,
             estimand=enum_from_proto(Estimand, mining_service_pb2.Estimand, message.estimand) or Estimand.NONE,
-            policy=MiningPolicy.from_proto(message.policy),
-            seed=message.seed,
-            hard_count=message.hard_count,
-            background_count=message.background_count,
-            realized_random_fraction=message.realized_random_fraction,
-            shortfall_count=message.shortfall_count,
-            timed_out=message.timed_out,
-            sizes=PoolSizes.from_proto(message.sizes),
-            pool_uid=message.pool_uid,
-            position=message.position.token or None,
-            strata=integers("strata"),
-            groups=_checked(groups, n, "groups") if groups is not None and len(groups) else None,
-            round=Round.from_proto(message.round) if message.HasField("round") else None,
-            control=message.control,
-            warmup=message.warmup,
             approximations=tuple(reason for reason in reasons if reason is not None),
+            policy=MiningPolicy.from_proto(message.policy),
             filtered=FilterCounts.from_proto(message.filtered),
+            sizes=PoolSizes.from_proto(message.sizes),
+            position=message.position.token or None,
+            round=optional_of(Round.from_proto, message, "round"),
+            degraded=False,
         )
 
     @classmethod
@@ -225,17 +212,3 @@ class MinedBatch:
             degraded=True,
             round=round,
         )
-
-
-def _literal(name: str) -> Any:
-    """The generated stubs type field names as literals."""
-    return name
-
-
-_S = TypeVar("_S", bound=Any)
-
-
-def _checked(values: _S, rows: int, name: str) -> _S:
-    if len(values) != rows:
-        raise HardnegError(f"malformed answer: column {name} has {len(values)} rows, ids have {rows}")
-    return values

@@ -13,6 +13,7 @@ from . import _columns
 from ._columns import Ids
 from ._enums import Source
 from ._errors import HardnegError
+from ._messages import dataclass_of
 from ._negative_policy import NegativePolicy
 from ._pool_stats import FilterCounts
 from ._proto import mining_service_pb2
@@ -204,25 +205,19 @@ class MinedNegatives:
             # An answer without rows has none to show; whoever asked for labels has those of the anchors.
             return column if len(message.anchor_labels) else None
 
-        sources = np.frombuffer(message.sources, dtype=np.uint8)
-        if len(sources) not in (0, rows):
-            raise HardnegError(f"malformed answer: column sources has {len(sources)} rows, ids have {rows}")
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             offsets=offsets,
             ids=ids,
             scores=floats("scores"),
             inclusion_probabilities=floats("inclusion_probabilities"),
-            sources=sources if len(sources) == rows else None,
+            sources=_columns.decode_sources(message.sources, rows),
             ages=floats("ages"),
             positive_scores=floats("positive_scores", len(offsets) - 1),
-            num_negatives=num_negatives,
-            policy=NegativePolicy.from_proto(message.policy),
-            seed=message.seed,
-            shortfall_count=message.shortfall_count,
-            unknown_anchor_count=message.unknown_anchor_count,
-            background_count=message.background_count,
-            filtered=FilterCounts.from_proto(message.filtered),
-            pool_uid=message.pool_uid,
             labels=labels("labels", rows),
             anchor_labels=labels("anchor_labels", len(offsets) - 1),
+            num_negatives=num_negatives,
+            policy=NegativePolicy.from_proto(message.policy),
+            filtered=FilterCounts.from_proto(message.filtered),
         )

@@ -4,87 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict
+from typing import TypedDict
 
 from ._balance import Balance
 from ._curriculum import Curriculum
 from ._enums import Normalization, Shortfall, Strategy, enum_from_proto, enum_to_proto, parse_choice
-from ._errors import HardnegError
+from ._messages import dataclass_of
 from ._proto import policy_pb2
-
-
-@dataclass(frozen=True)
-class ScoreWindow:
-    """min <= raw score <= max."""
-
-    min: float | None = None
-    max: float | None = None
-
-
-@dataclass(frozen=True)
-class RankWindow:
-    """min <= rank in the hard store < max; rank 0 is the hardest. ``RankWindow(min=100)`` skips the 100 hardest."""
-
-    min: int = 0
-    max: int | None = None
-
-
-@dataclass(frozen=True)
-class QuantileWindow:
-    """min <= quantile of the hard store <= max; 0 the easiest, 1 the hardest."""
-
-    min: float = 0.0
-    max: float | None = None
-
-
-@dataclass(frozen=True)
-class AgeWindow:
-    """min <= age of the report <= max, in seconds, or in steps where the pool ages by steps."""
-
-    min: float = 0.0
-    max: float | None = None
-
-
-@dataclass(frozen=True)
-class VersionWindow:
-    """min <= model version of the report <= max."""
-
-    min: int = 0
-    max: int | None = None
-
-
-#: A condition on hard samples. Background samples are not narrowed.
-Window: TypeAlias = ScoreWindow | RankWindow | QuantileWindow | AgeWindow | VersionWindow
-
-_WINDOWS: dict[type[Any], tuple[str, type[Any]]] = {
-    ScoreWindow: ("score", policy_pb2.ScoreWindow),
-    RankWindow: ("rank", policy_pb2.RankWindow),
-    QuantileWindow: ("quantile", policy_pb2.QuantileWindow),
-    AgeWindow: ("age", policy_pb2.AgeWindow),
-    VersionWindow: ("model_version", policy_pb2.VersionWindow),
-}
-_WINDOW_OF: dict[str, type[Any]] = {name: kind for kind, (name, _) in _WINDOWS.items()}
-
-
-def _window_to_proto(window: Window) -> policy_pb2.Window:
-    try:
-        name, kind = _WINDOWS[type(window)]
-    except KeyError:
-        raise TypeError(f"not a window: {window!r}") from None
-    message = kind(**{key: value for key, value in vars(window).items() if value is not None})
-    return policy_pb2.Window(**{name: message})
-
-
-def _window_from_proto(message: policy_pb2.Window) -> Window:
-    name = message.WhichOneof("kind")
-    if name is None:
-        raise HardnegError("malformed answer: a window without a kind")
-    inner: Any = getattr(message, name)
-    has_min = name != "score" or inner.HasField("min")
-    window: Window = _WINDOW_OF[name](
-        **({"min": inner.min} if has_min else {}), **({"max": inner.max} if inner.HasField("max") else {})
-    )
-    return window
+from ._windows import Window, window_from_proto, window_to_proto
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -123,7 +50,7 @@ class MiningPolicy:
     balance: Balance | None = None
 
     def to_proto(self) -> policy_pb2.MiningPolicy:
-        message = policy_pb2.MiningPolicy(windows=[_window_to_proto(window) for window in self.windows])
+        message = policy_pb2.MiningPolicy(windows=map(window_to_proto, self.windows))
         if self.strategy is not None:
             choice = parse_choice(Strategy, self.strategy, "strategy")
             message.strategy = enum_to_proto(policy_pb2.Strategy, choice)
@@ -148,13 +75,12 @@ class MiningPolicy:
 
     @classmethod
     def from_proto(cls, message: policy_pb2.MiningPolicy) -> MiningPolicy:
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             strategy=enum_from_proto(Strategy, policy_pb2.Strategy, message.strategy),
-            alpha=message.alpha if message.HasField("alpha") else None,
-            random_fraction=message.random_fraction if message.HasField("random_fraction") else None,
-            beta=message.beta if message.HasField("beta") else None,
             normalization=enum_from_proto(Normalization, policy_pb2.Normalization, message.normalization),
-            windows=tuple(_window_from_proto(window) for window in message.windows),
+            windows=tuple(map(window_from_proto, message.windows)),
             shortfall=enum_from_proto(Shortfall, policy_pb2.Shortfall, message.shortfall),
             # A server may answer with an empty message or with none: both are off.
             curriculum=Curriculum.from_proto(message.curriculum) if message.curriculum.ByteSize() else None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from ._anchored_spec import _present
+from ._checks import check_positive
 from ._enums import NegativeStrategy, Shortfall, enum_from_proto, enum_to_proto, parse_choice
-from ._mining_policy import AgeWindow, VersionWindow
+from ._messages import dataclass_of, optional_of
 from ._proto import mining_service_pb2, policy_pb2
+from ._windows import AgeWindow, VersionWindow, bounds_to_proto
 
 
 @dataclass(frozen=True)
@@ -28,32 +30,16 @@ class DistanceWeighting:
     def __post_init__(self) -> None:
         if self.dimension < 3:
             raise ValueError(f"dimension must be at least 3, not {self.dimension}")
-        for name in ("cutoff", "max_distance"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, not {value!r}")
+        check_positive(cutoff=self.cutoff, max_distance=self.max_distance)
 
     def to_proto(self) -> mining_service_pb2.DistanceWeighting:
-        """The message."""
         return mining_service_pb2.DistanceWeighting(
             dimension=self.dimension, cutoff=self.cutoff or 0.0, max_distance=self.max_distance or 0.0
         )
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.DistanceWeighting) -> DistanceWeighting:
-        """From the message."""
         return cls(message.dimension, message.cutoff or None, message.max_distance or None)
-
-
-_FLOATS = (
-    "alpha",
-    "random_fraction",
-    "min_score",
-    "max_score",
-    "absolute_margin",
-    "relative_margin",
-    "semi_hard_margin",
-)
 
 
 class NegativePolicyOptions(TypedDict, total=False):
@@ -97,48 +83,28 @@ class NegativePolicy:
     shortfall: Shortfall | str | None = None
 
     def to_proto(self) -> mining_service_pb2.NegativePolicy:
-        """The message."""
-        message = mining_service_pb2.NegativePolicy(range_min=self.range_min, max_per_group=self.max_per_group)
+        given = {name: value for name, value in vars(self).items() if value is not None}
         if self.strategy is not None:
             strategy = parse_choice(NegativeStrategy, self.strategy, "strategy")
-            message.strategy = enum_to_proto(mining_service_pb2.NegativeStrategy, strategy)
+            given["strategy"] = enum_to_proto(mining_service_pb2.NegativeStrategy, strategy)
         if self.shortfall is not None:
-            rule = parse_choice(Shortfall, self.shortfall, "shortfall")
-            message.shortfall = enum_to_proto(policy_pb2.Shortfall, rule)
-        for name in _FLOATS:
-            value = getattr(self, name)
-            if value is not None:
-                setattr(message, name, float(value))
-        if self.range_max is not None:
-            message.range_max = self.range_max
+            shortfall = parse_choice(Shortfall, self.shortfall, "shortfall")
+            given["shortfall"] = enum_to_proto(policy_pb2.Shortfall, shortfall)
         if self.distance_weighting is not None:
-            message.distance_weighting.CopyFrom(self.distance_weighting.to_proto())
-        if self.age is not None:
-            message.age.CopyFrom(policy_pb2.AgeWindow(**_given(self.age)))
-        if self.model_version is not None:
-            message.model_version.CopyFrom(policy_pb2.VersionWindow(**_given(self.model_version)))
-        return message
+            given["distance_weighting"] = self.distance_weighting.to_proto()
+        for name in ("age", "model_version"):
+            if name in given:
+                given[name] = bounds_to_proto(given[name])
+        return mining_service_pb2.NegativePolicy(**given)
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.NegativePolicy) -> NegativePolicy:
-        """From the message."""
-        age, version = message.age, message.model_version
-        return cls(
+        return dataclass_of(
+            cls,
+            message,
             strategy=enum_from_proto(NegativeStrategy, mining_service_pb2.NegativeStrategy, message.strategy),
-            **_present(message, _FLOATS),
-            range_min=message.range_min,
-            range_max=message.range_max if message.HasField("range_max") else None,
-            distance_weighting=DistanceWeighting.from_proto(message.distance_weighting)
-            if message.HasField("distance_weighting")
-            else None,
-            max_per_group=message.max_per_group,
-            age=AgeWindow(age.min, age.max if age.HasField("max") else None) if message.HasField("age") else None,
-            model_version=VersionWindow(version.min, version.max if version.HasField("max") else None)
-            if message.HasField("model_version")
-            else None,
+            distance_weighting=optional_of(DistanceWeighting.from_proto, message, "distance_weighting"),
+            age=optional_of(functools.partial(dataclass_of, AgeWindow), message, "age"),
+            model_version=optional_of(functools.partial(dataclass_of, VersionWindow), message, "model_version"),
             shortfall=enum_from_proto(Shortfall, policy_pb2.Shortfall, message.shortfall),
         )
-
-
-def _given(window: AgeWindow | VersionWindow) -> dict[str, Any]:
-    return {name: value for name, value in vars(window).items() if value is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ._checks import check_uint
 from ._proto import mining_service_pb2
 
 
@@ -26,8 +27,7 @@ class NegativeRatio:
     min_size: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.positives < 2**32:
-            raise ValueError(f"positives must be from 0 to 2^32-1, not {self.positives}")
+        check_uint(32, positives=self.positives)
         if not (self.negatives_per_positive > 0 and math.isfinite(self.negatives_per_positive)):
             raise ValueError(f"negatives_per_positive must be finite and positive, not {self.negatives_per_positive}")
         if self.min_size < 1:  # 0 on the wire means the default, which is 1
@@ -39,7 +39,6 @@ class NegativeRatio:
         return max(self.min_size, math.ceil(self.positives * self.negatives_per_positive))
 
     def to_proto(self) -> mining_service_pb2.NegativeRatio:
-        """The message."""
         return mining_service_pb2.NegativeRatio(
             positives=self.positives,
             negatives_per_positive=self.negatives_per_positive,

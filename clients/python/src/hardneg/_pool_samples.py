@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any, TypeVar
 
-from . import _columns
 from ._columns import IdsLike
 from ._pool_handle import PoolHandle
-from ._proto import columns_pb2, mining_service_pb2, pool_service_pb2
+from ._proto import mining_service_pb2, pool_service_pb2
 from ._samples import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
+
+_Counts = TypeVar("_Counts", SetAsideCounts, ReleaseCounts, BlockCounts)
 
 
 class PoolSamples(PoolHandle):
@@ -24,11 +27,8 @@ class PoolSamples(PoolHandle):
         Returns:
             How many were stored.
         """
-        removed = 0
-        for column in _parts(ids):
-            request = mining_service_pb2.RemoveSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            removed += self._transport.call("mining", "RemoveSamples", request, timeout=timeout).removed_count
-        return removed
+        answers = self._call_for_ids("mining", "RemoveSamples", mining_service_pb2.RemoveSamplesRequest, ids, timeout)
+        return sum(answer.removed_count for answer in answers)
 
     def release_lease(self, ids: IdsLike, *, timeout: float | None = None) -> int:
         """Ends leases before their time: of samples that were served but not trained on, say after a failed step.
@@ -44,11 +44,8 @@ class PoolSamples(PoolHandle):
             >>> batch = pool.mine(256, lease=60)
             >>> pool.release_lease(batch.ids[128:])  # the second half was not used
         """
-        released = 0
-        for column in _parts(ids):
-            request = mining_service_pb2.ReleaseLeaseRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            released += self._transport.call("mining", "ReleaseLease", request, timeout=timeout).released_count
-        return released
+        answers = self._call_for_ids("mining", "ReleaseLease", mining_service_pb2.ReleaseLeaseRequest, ids, timeout)
+        return sum(answer.released_count for answer in answers)
 
     def get_samples(self, ids: IdsLike, *, timeout: float | None = None) -> list[Sample]:
         """Looks samples up: what is stored of them, and what keeps them from being served.
@@ -64,12 +61,8 @@ class PoolSamples(PoolHandle):
             >>> (sample,) = pool.get_samples([17])
             >>> sample.place, sample.score, sample.lease_left
         """
-        samples: list[Sample] = []
-        for column in _parts(ids):
-            request = mining_service_pb2.GetSamplesRequest(pool=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("mining", "GetSamples", request, timeout=timeout)
-            samples += map(Sample.from_proto, answer.samples)
-        return samples
+        answers = self._call_for_ids("mining", "GetSamples", mining_service_pb2.GetSamplesRequest, ids, timeout)
+        return [Sample.from_proto(sample) for answer in answers for sample in answer.samples]
 
     def quarantined(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[QuarantinedSample]:
         """The samples that are set aside, in order of id; pages are fetched as they are needed.
@@ -83,16 +76,9 @@ class PoolSamples(PoolHandle):
             >>> pool.remove(wrong)
             >>> pool.release_quarantined(trust=True)  # the others are just hard
         """
-        token = ""
-        while True:
-            request = pool_service_pb2.ListQuarantinedRequest(
-                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
-            )
-            answer = self._transport.call("pools", "ListQuarantined", request, timeout=timeout)
+        request = pool_service_pb2.ListQuarantinedRequest(name=self._resource, pool_uid=self.uid, page_size=page_size)
+        for answer in self._transport.pages("pools", "ListQuarantined", request, timeout=timeout):
             yield from map(QuarantinedSample.from_proto, answer.samples)
-            token = answer.next_page_token
-            if not token:
-                return
 
     def release_quarantined(
         self, ids: IdsLike | None = None, *, trust: bool = False, timeout: float | None = None
@@ -107,15 +93,13 @@ class PoolSamples(PoolHandle):
         Returns:
             What became of them.
         """
-        released = refused = 0
-        for column in [None] if ids is None else _parts(ids):
-            request = pool_service_pb2.ReleaseQuarantinedRequest(
-                name=self._resource, pool_uid=self.uid, ids=column, trust=trust
-            )
-            answer = self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout)
-            released += answer.released_count
-            refused += answer.refused_count
-        return ReleaseCounts(released, refused)
+        request_type = pool_service_pb2.ReleaseQuarantinedRequest
+        if ids is None:
+            request = request_type(name=self._resource, pool_uid=self.uid, trust=trust)
+            answers = iter([self._transport.call("pools", "ReleaseQuarantined", request, timeout=timeout)])
+        else:
+            answers = self._call_for_ids("pools", "ReleaseQuarantined", request_type, ids, timeout, trust=trust)
+        return _summed(ReleaseCounts, answers)
 
     def quarantine(self, ids: IdsLike, *, timeout: float | None = None) -> SetAsideCounts:
         """Sets samples aside by hand, with or without a quarantine rule: none is served until it is released.
@@ -131,14 +115,8 @@ class PoolSamples(PoolHandle):
             >>> pool.quarantine([17, 42])
             SetAsideCounts(quarantined=2, absent=0, refused=0)
         """
-        quarantined = absent = refused = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.QuarantineSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("pools", "QuarantineSamples", request, timeout=timeout)
-            quarantined += answer.quarantined_count
-            absent += answer.absent_count
-            refused += answer.refused_count
-        return SetAsideCounts(quarantined, absent, refused)
+        request = pool_service_pb2.QuarantineSamplesRequest
+        return _summed(SetAsideCounts, self._call_for_ids("pools", "QuarantineSamples", request, ids, timeout))
 
     def block(self, ids: IdsLike, *, timeout: float | None = None) -> BlockCounts:
         """Removes samples and takes no report of them any more, until they are unblocked.
@@ -158,14 +136,8 @@ class PoolSamples(PoolHandle):
             >>> pool.block(corrupt_ids)
             >>> [sample for sample in pool.blocked()]
         """
-        blocked = removed = refused = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.BlockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            answer = self._transport.call("pools", "BlockSamples", request, timeout=timeout)
-            blocked += answer.blocked_count
-            removed += answer.removed_count
-            refused += answer.refused_count
-        return BlockCounts(blocked, removed, refused)
+        request = pool_service_pb2.BlockSamplesRequest
+        return _summed(BlockCounts, self._call_for_ids("pools", "BlockSamples", request, ids, timeout))
 
     def unblock(self, ids: IdsLike, *, timeout: float | None = None) -> int:
         """Takes reports of samples again; the next one stores the sample anew.
@@ -177,11 +149,8 @@ class PoolSamples(PoolHandle):
         Returns:
             How many were blocked.
         """
-        unblocked = 0
-        for column in _parts(ids):
-            request = pool_service_pb2.UnblockSamplesRequest(name=self._resource, pool_uid=self.uid, ids=column)
-            unblocked += self._transport.call("pools", "UnblockSamples", request, timeout=timeout).unblocked_count
-        return unblocked
+        answers = self._call_for_ids("pools", "UnblockSamples", pool_service_pb2.UnblockSamplesRequest, ids, timeout)
+        return sum(answer.unblocked_count for answer in answers)
 
     def blocked(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[int | str]:
         """The ids (or string keys) that are blocked, in order of id; pages are fetched as they are needed.
@@ -190,20 +159,13 @@ class PoolSamples(PoolHandle):
             page_size: Samples a page, 1 to 65,536.
             timeout: Seconds a page.
         """
-        token = ""
-        while True:
-            request = pool_service_pb2.ListBlockedRequest(
-                name=self._resource, pool_uid=self.uid, page_size=page_size, page_token=token
-            )
-            answer = self._transport.call("pools", "ListBlocked", request, timeout=timeout)
+        request = pool_service_pb2.ListBlockedRequest(name=self._resource, pool_uid=self.uid, page_size=page_size)
+        for answer in self._transport.pages("pools", "ListBlocked", request, timeout=timeout):
             yield from (sample.name or sample.id for sample in answer.samples)
-            token = answer.next_page_token
-            if not token:
-                return
 
 
-def _parts(ids: IdsLike) -> Iterator[columns_pb2.IdColumn]:
-    """The ids, in columns of as many as a message takes; none without any."""
-    known = _columns.normalize_ids(ids)
-    for start in range(0, len(known), _columns.ROWS_MAX):
-        yield _columns.encode_ids(known[start : start + _columns.ROWS_MAX])
+def _summed(kind: type[_Counts], answers: Iterable[Any]) -> _Counts:
+    """Sums the answers of several calls: field `x` of the counts is `x_count` of an answer."""
+    listed = list(answers)
+    names = [field.name for field in fields(kind)]
+    return kind(**{name: sum(getattr(answer, f"{name}_count") for answer in listed) for name in names})

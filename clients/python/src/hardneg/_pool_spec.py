@@ -22,6 +22,7 @@ from ._durations import (
 )
 from ._enums import Durability, HardnessFunction, IdKind, ScoreUpdate, enum_from_proto, enum_to_proto, parse_choice
 from ._flow import Flow
+from ._messages import datetime_of, optional_of, timedelta_of
 from ._mining_policy import MiningPolicy
 from ._proto import pool_pb2
 from ._quarantine import Quarantine
@@ -96,18 +97,16 @@ class PoolInfo:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Pool) -> PoolInfo:
-        """From the message."""
         spec = message.spec
         function = enum_from_proto(HardnessFunction, pool_pb2.HardnessFunction, spec.hardness.function)
         rule = enum_from_proto(ScoreUpdate, pool_pb2.ScoreUpdateRule, spec.score_update.rule)
         by_steps = spec.decay.WhichOneof("half_life") == "half_life_steps"
         dense = spec.WhichOneof("background") == "dense_ids"
-        lease = datetime.timedelta(microseconds=spec.serve_limits.lease.ToMicroseconds())
         return cls(
             name=message.name.removeprefix("pools/"),
             uid=message.uid,
             etag=message.etag,
-            create_time=message.create_time.ToDatetime(datetime.timezone.utc),
+            create_time=datetime_of(message.create_time),
             capacity=spec.capacity,
             background_size=None if dense else spec.background_size,
             dense_ids=spec.dense_ids if dense else None,
@@ -127,12 +126,12 @@ class PoolInfo:
             max_payload_bytes=spec.max_payload_bytes,
             rotate_background=not spec.background_rotation.disabled,
             anchored=Anchored.from_proto(spec.anchored) if spec.kind == pool_pb2.POOL_KIND_ANCHORED else None,
-            quarantine=Quarantine.from_proto(spec.quarantine) if spec.HasField("quarantine") else None,
-            flow=Flow.from_proto(spec.flow) if spec.HasField("flow") else None,
+            quarantine=optional_of(Quarantine.from_proto, spec, "quarantine"),
+            flow=optional_of(Flow.from_proto, spec, "flow"),
             control_fraction=spec.control_fraction,
             sample_ttl=sample_ttl_from_proto(spec),
-            lease=lease or None,
-            run=Run.from_proto(message.run) if message.HasField("run") else None,
+            lease=timedelta_of(spec.serve_limits.lease) or None,
+            run=optional_of(Run.from_proto, message, "run"),
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ._acks import ReportCounts
+from ._messages import dataclass_of, optional_of
 from ._proto import pool_pb2
 from ._runs import Run
 
@@ -46,8 +46,7 @@ class FilterCounts:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.FilterCounts) -> FilterCounts:
-        """From the message."""
-        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ class FlowStats:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.FlowStats) -> FlowStats:
-        """From the message."""
-        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -111,18 +109,8 @@ class BiasFigures:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.BiasFigures) -> BiasFigures:
-        """From the message."""
-        return cls(
-            strata=tuple(StratumShare(share.stratum, share.reported, share.served) for share in message.strata),
-            strata_total_variation=message.strata_total_variation,
-            strata_kl=message.strata_kl,
-            serves_gini=message.serves_gini,
-            effective_sample_share=message.effective_sample_share,
-            lift=message.lift,
-            served_age_quantiles=tuple(message.served_age_quantiles),
-            served_score_quantiles=tuple(message.served_score_quantiles),
-            background_score_quantiles=tuple(message.background_score_quantiles),
-        )
+        strata = tuple(dataclass_of(StratumShare, share) for share in message.strata)
+        return dataclass_of(cls, message, strata=strata)
 
 
 @dataclass(frozen=True)
@@ -147,8 +135,7 @@ class AnchoredStats:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.AnchoredStats) -> AnchoredStats:
-        """From the message."""
-        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -174,15 +161,7 @@ class PoolSizes:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.PoolSizes) -> PoolSizes:
-        """From the message."""
-        return cls(
-            hard=message.hard,
-            background=message.background,
-            distinct=message.distinct,
-            background_probability=message.background_probability,
-            closed_loop_ratio=message.closed_loop_ratio,
-            floor_log2=message.floor_log2 if message.HasField("floor_log2") else None,
-        )
+        return dataclass_of(cls, message)
 
 
 @dataclass(frozen=True)
@@ -235,16 +214,15 @@ class PoolStats:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.PoolStats) -> PoolStats:
-        """From the message."""
-        special: dict[str, Any] = {
-            "sizes": PoolSizes.from_proto(message.sizes),
-            "counts": ReportCounts.from_proto(message.counts),
-            "run": Run.from_proto(message.run) if message.HasField("run") else None,
-            "name": message.name.removeprefix("pools/"),
-            "filtered": FilterCounts.from_proto(message.filtered),
-            "flow": FlowStats.from_proto(message.flow),
-            "bias": BiasFigures.from_proto(message.bias),
-            "anchored": AnchoredStats.from_proto(message.anchored) if message.HasField("anchored") else None,
-        }
-        plain = {name: getattr(message, name) for name in cls.__dataclass_fields__ if name not in special}
-        return cls(**special, **plain)
+        return dataclass_of(
+            cls,
+            message,
+            name=message.name.removeprefix("pools/"),
+            sizes=PoolSizes.from_proto(message.sizes),
+            counts=ReportCounts.from_proto(message.counts),
+            run=optional_of(Run.from_proto, message, "run"),
+            filtered=FilterCounts.from_proto(message.filtered),
+            flow=FlowStats.from_proto(message.flow),
+            bias=BiasFigures.from_proto(message.bias),
+            anchored=optional_of(AnchoredStats.from_proto, message, "anchored"),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._checks import check_positive
 from ._proto import pool_pb2
 
 
@@ -27,17 +28,13 @@ class Quarantine:
     capacity: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and not value > 0:  # 0 on the wire means the default
-                raise ValueError(f"{name} must be positive, not {value!r}")
+        check_positive(**vars(self))
 
     def to_proto(self) -> pool_pb2.Quarantine:
-        """The message."""
         return pool_pb2.Quarantine(
             quantile=self.quantile or 0.0, reports=self.reports or 0, capacity=self.capacity or 0
         )
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Quarantine) -> Quarantine:
-        """From the message."""
         return cls(message.quantile or None, message.reports or None, message.capacity or None)

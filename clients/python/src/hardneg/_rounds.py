@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ._checks import check_uint
+from ._messages import dataclass_of
 from ._proto import mining_service_pb2
 from ._runs import named, run_id_from_env
 
@@ -34,8 +36,7 @@ class Round:
     run_id: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.number < 2**64:
-            raise ValueError(f"number must be from 0 to 2^64-1, not {self.number}")
+        check_uint(64, number=self.number)
         if not 1 <= self.world_size <= 65_536:
             raise ValueError(f"world_size must be 1 to 65,536, not {self.world_size}")
         if not 0 <= self.rank < self.world_size:
@@ -73,12 +74,10 @@ class Round:
             raise ValueError(f"RANK={rank!r}, WORLD_SIZE={world_size!r}: {wrong}") from None
 
     def to_proto(self) -> mining_service_pb2.Round:
-        """The message."""
         return mining_service_pb2.Round(
             number=self.number, rank=self.rank, world_size=self.world_size, run_id=self.run_id
         )
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.Round) -> Round:
-        """From the message."""
-        return cls(message.number, message.rank, message.world_size, message.run_id)
+        return dataclass_of(cls, message)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ._messages import dataclass_of
 from ._proto import pool_pb2
 
 RUN_ID_BYTES_MAX = 128
@@ -29,8 +30,7 @@ class Run:
 
     @classmethod
     def from_proto(cls, message: pool_pb2.Run) -> Run:
-        """From the message."""
-        return cls(message.run_id, message.first_step, message.step, message.tick)
+        return dataclass_of(cls, message)
 
 
 def run_id_from_env(environ: Mapping[str, str] | None = None) -> str:

@@ -6,6 +6,7 @@ import datetime
 from dataclasses import dataclass
 
 from ._enums import SamplePlace, enum_from_proto
+from ._messages import dataclass_of, datetime_of
 from ._proto import mining_service_pb2, pool_service_pb2
 
 
@@ -34,15 +35,8 @@ class QuarantinedSample:
 
     @classmethod
     def from_proto(cls, message: pool_service_pb2.QuarantinedSample) -> QuarantinedSample:
-        """From the message."""
-        return cls(
-            id=message.name or message.id,
-            score=message.score,
-            threshold=message.threshold if message.HasField("threshold") else None,
-            reports=message.reports,
-            quarantine_time=message.quarantine_time.ToDatetime(datetime.timezone.utc),
-            model_version=message.model_version,
-            stratum=message.stratum,
+        return dataclass_of(
+            cls, message, id=message.name or message.id, quarantine_time=datetime_of(message.quarantine_time)
         )
 
 
@@ -119,17 +113,5 @@ class Sample:
 
     @classmethod
     def from_proto(cls, message: mining_service_pb2.Sample) -> Sample:
-        """From the message."""
-        lease = datetime.timedelta(microseconds=message.lease_left.ToMicroseconds())
-        return cls(
-            place=enum_from_proto(SamplePlace, mining_service_pb2.SamplePlace, message.place) or SamplePlace.NOWHERE,
-            score=message.score if message.HasField("score") else None,
-            weight_log2=message.weight_log2 if message.HasField("weight_log2") else None,
-            age=message.age if message.HasField("age") else None,
-            model_version=message.model_version,
-            serves=message.serves,
-            stratum=message.stratum,
-            group=message.group,
-            lease_left=lease if message.HasField("lease_left") else None,
-            in_background=message.in_background,
-        )
+        place = enum_from_proto(SamplePlace, mining_service_pb2.SamplePlace, message.place)
+        return dataclass_of(cls, message, place=place or SamplePlace.NOWHERE)

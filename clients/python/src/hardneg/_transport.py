@@ -139,6 +139,25 @@ class Transport:
             self.closed.wait(pause)
         raise AssertionError("unreachable")
 
+    def pages(self, service: str, method: str, request: Any, *, timeout: float | None = None) -> Iterator[Any]:
+        """Makes a call for each page of a list, when it is needed.
+
+        Args:
+            service: As in `call`.
+            method: Name of the method.
+            request: The request for the first page; its `page_token` is changed.
+            timeout: Seconds a page.
+
+        Raises:
+            HardnegError: As of `call`.
+        """
+        while True:
+            answer = self.call(service, method, request, timeout=timeout)
+            yield answer
+            request.page_token = answer.next_page_token
+            if not request.page_token:
+                return
+
     def stream(self, service: str, method: str, request: Any) -> Iterator[Any]:
         """Makes a call that is answered by many messages, until the server ends it or the caller stops iterating.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from ._acks import Rejection
 from ._columns import Ids
+from ._errors import HardnegError
 from ._proto import mining_service_pb2
 from ._report_rows import ReportRows
 
@@ -34,8 +36,12 @@ class NumberedBatch:
 
     @property
     def rows(self) -> int:
-        """Its rows."""
         return len(self.ids)
+
+    def rejection(self, error: HardnegError) -> Rejection:
+        """What the caller learns of this batch when the service refuses it."""
+        batch = self.request.batch
+        return Rejection(self.sequence, self.ids, batch.step, batch.model_version, error)
 
 
 class Batcher:

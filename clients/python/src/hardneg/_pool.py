@@ -27,7 +27,8 @@ from ._pool_samples import PoolSamples
 from ._proto import mining_service_pb2
 from ._report_rows import ReportColumns, ReportRows
 from ._runs import Run, named
-from ._score_stream import OnFull, ScoreStream
+from ._score_stream import ScoreStream
+from ._stream_settings import OnFull, StreamSettings
 from ._transport import Transport
 
 # Seconds until an unavailable service is asked again: after its first failure, and at most.
@@ -177,10 +178,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             ...     for step, (ids, images) in enumerate(loader, 1):
             ...         stream.report(ids, losses(images), step=step)
         """
-        return ScoreStream(
-            self._transport,
-            self._resource,
-            pool_uid=self.uid,
+        settings = StreamSettings(
             worker_id=worker_id or f"pid-{os.getpid()}",
             run_id=named(run_id),
             batch_size=batch_size,
@@ -190,6 +188,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             on_rejected=on_rejected,
             ack_timeout=ack_timeout,
         )
+        return ScoreStream(self._transport, self._resource, pool_uid=self.uid, settings=settings)
 
     @takes(MineOptions)
     def mine(

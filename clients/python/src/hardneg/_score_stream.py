@@ -8,22 +8,19 @@ import os
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import grpc
 from typing_extensions import Unpack
 
-from . import _columns
-from ._acks import Ack, Rejection, ReportCounts, StreamStats
+from ._acks import Ack, StreamStats
 from ._batcher import Batcher, BatchKey, NumberedBatch
 from ._checks import check_uint
 from ._columns import FloatsLike, IdsLike
 from ._enums import AckStatus
 from ._errors import (
-    BatchesRejected,
     DeadlineExceeded,
     HardnegError,
     InvalidArgument,
@@ -32,7 +29,6 @@ from ._errors import (
     QueueFull,
     RunEnded,
     RunMissing,
-    StaleScores,
     StreamClosed,
     Unauthenticated,
     Unimplemented,
@@ -42,23 +38,36 @@ from ._errors import (
 from ._options import takes
 from ._proto import mining_service_pb2
 from ._report_rows import ReportColumns, ReportRows
+from ._send_queue import SendQueue
+from ._stream_settings import StreamSettings
+from ._stream_tally import StreamTally
 from ._transport import Transport, backoff_s
-
-#: What `ScoreStream.report` does when `max_pending` rows wait.
-OnFull: TypeAlias = Literal["block", "drop", "raise"]
 
 log = logging.getLogger("hardneg")
 
-# Batches on the way at once. The server recognises resends among the last 1,024 of a worker; stay well inside.
-_IN_FLIGHT_MAX = 256
-# While batches are on the way, how often the clock looks whether acks still come, in seconds.
-_WATCH_S = 1.0
-# A timeout of None. There is no endless wait.
-_BLOCK_S = 30.0
-# Refusals of one batch that all later ones of the stream would meet too: its run is over.
-_FATAL_TO_A_BATCH = (RunEnded, RunMissing)
-# Errors of the stream as a whole that trying again does not cure.
-_FATAL = (InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unimplemented, *_FATAL_TO_A_BATCH)
+# Seconds between two checks of the clock thread that acks still come, while batches are on the way.
+_ACK_CHECK_S = 1.0
+# Seconds that `report` waits for room with a timeout of None. No call waits without a deadline.
+_ROOM_TIMEOUT_S = 30.0
+
+
+class _ClientFault(HardnegError):
+    """An exception in the client's own code. The stream ends with it."""
+
+
+# The run of the stream is over: the service would refuse every later batch as well.
+_RUN_IS_OVER = (RunEnded, RunMissing)
+# Errors that another connection does not cure.
+_FATAL = (
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    StreamClosed,
+    Unauthenticated,
+    Unimplemented,
+    _ClientFault,
+    *_RUN_IS_OVER,
+)
 
 
 class ScoreStream:
@@ -76,73 +85,36 @@ class ScoreStream:
         resource: str,
         *,
         pool_uid: int,
-        worker_id: str,
-        run_id: str,
-        batch_size: int,
-        max_pending: int,
-        linger: float,
-        on_full: OnFull,
-        on_rejected: Callable[[Rejection], None] | None,
-        ack_timeout: float,
+        settings: StreamSettings,
     ) -> None:
-        if not 1 <= batch_size <= _columns.ROWS_MAX:
-            raise ValueError(f"batch_size must be 1 to {_columns.ROWS_MAX}, not {batch_size}")
-        if max_pending < batch_size:
-            raise ValueError(f"max_pending ({max_pending}) must be at least batch_size ({batch_size})")
-        if on_full not in ("block", "drop", "raise"):
-            raise ValueError(f"on_full must be 'block', 'drop' or 'raise', not {on_full!r}")
-        if len(worker_id.encode()) > 128:
-            raise ValueError("worker_id must have at most 128 bytes")
-        if linger <= 0 or ack_timeout <= 0:
-            raise ValueError("linger and ack_timeout must be positive")
-        self.worker_id = worker_id
+        transport.check_process()
+        self.worker_id = settings.worker_id
         self.worker_epoch = secrets.randbits(63) + 1
         self._transport = transport
         self._resource = resource
-        self._batch_size = batch_size
-        self._max_pending = max_pending
-        self._linger = linger
-        self._on_full = on_full
-        self._on_rejected = on_rejected
-        self._ack_timeout = ack_timeout
+        self._settings = settings
         self._pid = os.getpid()
-        transport.check_process()
 
-        # One lock for all state below; it is never held over a call to gRPC or to the caller's code.
+        # One lock for all state below. No call of gRPC and no code of the caller runs under it.
         self._changed = threading.Condition()
-        every = mining_service_pb2.ScoreBatch(
-            pool=resource, pool_uid=pool_uid, worker_id=worker_id, worker_epoch=self.worker_epoch, run_id=run_id
+        template = mining_service_pb2.ScoreBatch(
+            pool=resource,
+            pool_uid=pool_uid,
+            worker_id=settings.worker_id,
+            worker_epoch=self.worker_epoch,
+            run_id=settings.run_id,
         )
-        self._batcher = Batcher(every, batch_size)
-        self._queue: deque[NumberedBatch] = deque()  # sealed, unacknowledged, in order
-        self._sent = 0  # the first so many of the queue are sent on the present connection
-        self._queue_rows = 0
+        self._batcher = Batcher(template, settings.batch_size)
+        self._queue = SendQueue()
+        self._tally = StreamTally()
         self._acked_sequence = 0
-        self._connection = 0  # number of the present connection
+        self._connection = 0  # changes when a connection begins and when it ends
         self._call: Any = None
-        self._last_progress = time.monotonic()
-        self._closing = False  # no more reports
-        self._stopped = False  # threads must end
-        self._fatal: HardnegError | None = None
-        self._rejections: list[Rejection] = []
-        self._stale = (ReportCounts(), 0)  # of the stale batches since the last flush: their rows, and how many
-        self._floor: float | None = None
-        self._position: bytes | None = None
-        self._durable_position: bytes | None = None
-        self._counts = ReportCounts()
         self._connected = False
-        self._last_error: HardnegError | None = None
-        names = ("reported", "acked", "rejected", "dropped", "lost")
-        batches = (
-            "acked_batches",
-            "rejected_batches",
-            "duplicate_batches",
-            "stale_batches",
-            "resent_batches",
-            "reconnects",
-        )
-        weights = ("clamped", "floored")
-        self._numbers = dict.fromkeys((*(f"{name}_rows" for name in names), *batches, *weights), 0)
+        self._last_progress = time.monotonic()
+        self._closing = False  # no more reports are taken
+        self._stopped = False  # the threads must end
+        self._fatal: HardnegError | None = None
         self._threads = [
             threading.Thread(target=self._run, name="hardneg-stream", daemon=True),
             threading.Thread(target=self._tick, name="hardneg-stream-clock", daemon=True),
@@ -167,41 +139,34 @@ class ScoreStream:
     def __repr__(self) -> str:
         return f"ScoreStream({self._resource!r}, worker_id={self.worker_id!r})"
 
-    # What the caller sees.
-
     @property
     def floor_log2(self) -> float | None:
         """The pool's lowest priority as log2 of its weight, by the last ack; None while there is room.
 
-        Samples that are new and below it would be dropped: a worker may save itself reporting them. In a pool with a
-        background of reported ids keep reporting all of them, or the background is no longer uniform.
+        The hard store would drop new samples below it: a worker need not report them. Where the background is a sample
+        of the reported ids, report all of them nevertheless, or it is no longer uniform.
         """
         with self._changed:
-            return self._floor
+            return None if self._tally.last_ack is None else self._tally.last_ack.floor_log2
 
     @property
     def position(self) -> bytes | None:
         """The pool's state as of the last ack; None before one, and where the pool is not journalled. Opaque."""
         with self._changed:
-            return self._position
+            return None if self._tally.last_ack is None else self._tally.last_ack.position
 
     @property
     def durable_position(self) -> bytes | None:
-        """As of the last ack: all that stands before it survives a crash of the server. None: nothing does. Opaque."""
+        """The state, as of the last ack, that survives a crash of the server; None where nothing does. Opaque."""
         with self._changed:
-            return self._durable_position
+            return None if self._tally.last_ack is None else self._tally.last_ack.durable_position
 
     @property
     def stats(self) -> StreamStats:
         """What the stream has done so far, consistent at one moment."""
         with self._changed:
-            return StreamStats(
-                pending_rows=self._pending_rows(),
-                pending_batches=len(self._queue),
-                connected=self._connected,
-                counts=self._counts,
-                last_error=self._last_error,
-                **self._numbers,
+            return self._tally.stats(
+                pending_rows=self._pending_rows(), pending_batches=len(self._queue), connected=self._connected
             )
 
     @takes(ReportColumns)
@@ -212,7 +177,7 @@ class ScoreStream:
         *,
         step: int = 0,
         model_version: int = 0,
-        timeout: float | None = _BLOCK_S,
+        timeout: float | None = _ROOM_TIMEOUT_S,
         **columns: Unpack[ReportColumns],
     ) -> int:
         """Queues scores for sending and returns; the arrays are copied and may be reused at once.
@@ -248,23 +213,23 @@ class ScoreStream:
         check_uint(64, step=step)
         check_uint(32, model_version=model_version)
         key = BatchKey(step, model_version, report.kind)
-        deadline = time.monotonic() + (_BLOCK_S if timeout is None else timeout)
+        deadline = time.monotonic() + (_ROOM_TIMEOUT_S if timeout is None else timeout)
         rows, done = len(report), 0
-        size = min(self._batch_size, report.rows_a_message)
+        size = min(self._settings.batch_size, report.rows_a_message)
         with self._changed:
             self._check_open()
-            self._numbers["reported_rows"] += rows
+            self._tally.counters["reported_rows"] += rows
             while done < rows:
                 part = min(size, rows - done)
                 if not self._make_room(part, deadline):
-                    self._numbers["dropped_rows"] += rows - done
+                    self._tally.counters["dropped_rows"] += rows - done
                     if self._fatal is not None or self._closing:
                         self._check_open()
-                    if self._on_full == "drop":
+                    if self._settings.on_full == "drop":
                         return done
                     raise QueueFull(
-                        f"{self._pending_rows()} rows wait for the service (max_pending={self._max_pending}); "
-                        f"{rows - done} of {rows} were not queued; last error: {self._last_error}",
+                        f"{self._pending_rows()} rows wait for the service (max_pending={self._settings.max_pending}); "
+                        f"{rows - done} of {rows} were not queued; last error: {self._tally.last_error}",
                         accepted_rows=done,
                     )
                 self._enqueue(self._batcher.add(key, report[done : done + part], size))
@@ -291,19 +256,16 @@ class ScoreStream:
                 if left <= 0:
                     raise DeadlineExceeded(
                         f"{self._pending_rows()} rows are not acknowledged after {timeout:g} s; "
-                        f"last error: {self._last_error}"
+                        f"last error: {self._tally.last_error}"
                     )
                 self._changed.wait(left)
             if self._fatal is not None:
                 self._check_open()
             if self._acked_sequence < target:
-                raise StreamClosed(f"the stream was closed; {self._numbers['lost_rows']} rows are lost")
-            rejections, self._rejections = self._rejections, []
-            (counts, stale), self._stale = self._stale, (ReportCounts(), 0)
-        if rejections:
-            raise BatchesRejected(rejections)
-        if stale:
-            raise StaleScores(counts, stale)
+                raise StreamClosed(f"the stream was closed; {self._tally.counters['lost_rows']} rows are lost")
+            failed = self._tally.take_error()
+        if failed is not None:
+            raise failed
 
     def close(self, timeout: float = 30.0) -> None:
         """Flushes, then ends the stream. Closing twice is harmless.
@@ -338,24 +300,24 @@ class ScoreStream:
         if os.getpid() != self._pid:
             raise RuntimeError("a ScoreStream does not survive fork: open one in each worker process")
 
-    # State, always under the lock.
+    # The caller of each of these holds the lock.
 
     def _pending_rows(self) -> int:
-        return self._batcher.rows + self._queue_rows
+        return self._batcher.rows + self._queue.rows
 
     def _check_open(self) -> None:
         if self._fatal is not None:
             raise StreamClosed(
-                f"the score stream failed: {self._fatal} ({self._numbers['lost_rows']} rows are lost)"
+                f"the score stream failed: {self._fatal} ({self._tally.counters['lost_rows']} rows are lost)"
             ) from self._fatal
         if self._closing:
             raise StreamClosed("the score stream is closed")
 
     def _make_room(self, rows: int, deadline: float) -> bool:
         """Waits, where that is the policy, until `rows` more may wait."""
-        while self._pending_rows() + rows > self._max_pending:
+        while self._pending_rows() + rows > self._settings.max_pending:
             left = deadline - time.monotonic()
-            if self._on_full != "block" or left <= 0:
+            if self._settings.on_full != "block" or left <= 0:
                 return False
             self._enqueue(self._batcher.seal())  # what is gathered takes room too, and need not linger now
             self._changed.wait(left)
@@ -363,27 +325,25 @@ class ScoreStream:
                 return False
         return True
 
-    def _enqueue(self, sealed: list[NumberedBatch]) -> None:
-        for batch in sealed:
+    def _enqueue(self, batches: list[NumberedBatch]) -> None:
+        for batch in batches:
             if not self._queue:
                 self._last_progress = time.monotonic()
             self._queue.append(batch)
-            self._queue_rows += batch.rows
             self._changed.notify_all()
 
     def _lose_pending(self) -> None:
-        self._numbers["lost_rows"] += self._pending_rows()
+        self._tally.counters["lost_rows"] += self._pending_rows()
         self._batcher.clear()
         self._queue.clear()
-        self._queue_rows = self._sent = 0
 
     def _fail(self, error: HardnegError) -> None:
         with self._changed:
-            self._last_error = self._fatal = error
+            self._tally.last_error = self._fatal = error
             self._lose_pending()
             self._changed.notify_all()
 
-    # The threads.
+    # The clock thread.
 
     def _tick(self) -> None:
         """Seals batches that have waited for `linger`, and gives up connections that make no progress."""
@@ -393,74 +353,33 @@ class ScoreStream:
                 if self._stopped or self._fatal is not None:
                     return
                 now, due = time.monotonic(), math.inf
-                if self._batcher.rows and now - self._batcher.since >= self._linger:
+                if self._batcher.rows and now - self._batcher.since >= self._settings.linger:
                     self._enqueue(self._batcher.seal())
                 if self._batcher.rows:
-                    due = self._batcher.since + self._linger - now
+                    due = self._batcher.since + self._settings.linger - now
                 if self._queue:
-                    due = min(due, _WATCH_S, self._ack_timeout)
-                    if self._sent and now - self._last_progress > self._ack_timeout:
+                    due = min(due, _ACK_CHECK_S, self._settings.ack_timeout)
+                    if self._queue.in_flight and now - self._last_progress > self._settings.ack_timeout:
                         self._last_progress = now
                         stuck = self._call
                 if stuck is None:  # an idle stream needs no clock: `report` wakes it
                     self._changed.wait(None if due == math.inf else due)
             if stuck is not None:
-                log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._ack_timeout)
+                log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._settings.ack_timeout)
                 stuck.cancel()
 
+    # The thread that connects and reads acks.
+
     def _run(self) -> None:
-        """Connects, reads acks, and connects again."""
-        failures = attempts = 0
-        while True:
-            with self._changed:
-                # A connection is made when there is something to send.
-                while not self._queue and not self._stopped:
-                    self._changed.wait()
-                if self._stopped or self._fatal is not None:
-                    return
-                self._connection += 1
-                connection = self._connection
-                self._sent = 0
-                self._last_progress = time.monotonic()
-                if attempts:
-                    self._numbers["reconnects"] += 1
-                attempts += 1
-            answered = False
-            call: Any = None
-            error: HardnegError
-            try:
-                call = self._transport.mining.StreamScores(
-                    self._requests(connection), metadata=self._transport.metadata
-                )
-                with self._changed:
-                    self._call = call
-                for response in call:
-                    answered, failures = True, 0
-                    self._acknowledge(response.ack)
-                error = HardnegError("the server ended the stream")
-            except grpc.RpcError as broken:
-                error = from_rpc(broken)
-            except ValueError:  # grpcio, on a closed channel
-                error = StreamClosed("the client was closed")
-            except HardnegError as broken:  # an answer that makes no sense
-                error = broken
-                call.cancel()
-            except Exception as broken:
-                log.exception("score stream of %s", self._resource)
-                error = HardnegError(f"internal error of the client: {broken!r}")
-                self._fail(error)
+        """Connects, reads acks, and connects again after a pause, until the stream ends."""
+        failures = 0  # connections in a row that brought no ack
+        while (connection := self._begin_connection()) is not None:
+            acked_before = self._acked_sequence
+            error = self._read_acks(connection)
+            if not self._end_connection(error):
                 return
-            with self._changed:
-                self._call, self._connected = None, False
-                self._connection += 1  # ends the generator of requests, if it still waits
-                self._sent = 0
-                self._changed.notify_all()
-                if self._stopped:
-                    return
-                self._last_error = error
-            if isinstance(error, (*_FATAL, StreamClosed)) or self._transport.closed.is_set():
-                self._fail(error)
-                return
+            answered = self._acked_sequence > acked_before
+            failures = 0 if answered else failures
             pause = max(backoff_s(failures), error.retry_after or 0.0)
             failures += 1
             if not answered:
@@ -470,27 +389,78 @@ class ScoreStream:
                 while not self._stopped and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
 
+    def _begin_connection(self) -> int | None:
+        """Waits until there is something to send; returns the connection's number, None when the stream has ended."""
+        with self._changed:
+            while not self._queue and not self._stopped:
+                self._changed.wait()
+            if self._stopped or self._fatal is not None:
+                return None
+            if self._connection:
+                self._tally.counters["reconnects"] += 1
+            self._connection += 1
+            self._queue.resend_all()
+            self._last_progress = time.monotonic()
+            return self._connection
+
+    def _read_acks(self, connection: int) -> HardnegError:
+        """Sends and reads until the connection breaks; returns why it did."""
+        call: Any = None
+        try:
+            call = self._transport.mining.StreamScores(self._requests(connection), metadata=self._transport.metadata)
+            with self._changed:
+                self._call = call
+            for response in call:
+                self._acknowledge(response.ack)
+            return HardnegError("the server ended the stream")
+        except grpc.RpcError as broken:
+            return from_rpc(broken)
+        except ValueError:  # grpcio, on a closed channel
+            return StreamClosed("the client was closed")
+        except HardnegError as refused:  # an ack that makes no sense, or one that ends the stream
+            call.cancel()
+            return refused
+        except Exception as broken:
+            log.exception("score stream of %s", self._resource)
+            return _ClientFault(f"internal error of the client: {broken!r}")
+
+    def _end_connection(self, error: HardnegError) -> bool:
+        """Leaves every unacknowledged batch to be sent again; returns whether there is to be another connection."""
+        with self._changed:
+            self._call, self._connected = None, False
+            self._connection += 1  # ends the generator of requests, if it still waits
+            self._queue.resend_all()
+            self._changed.notify_all()
+            if self._stopped:
+                return False
+            self._tally.last_error = error
+        if isinstance(error, _FATAL) or self._transport.closed.is_set():
+            self._fail(error)
+            return False
+        return True
+
     def _requests(self, connection: int) -> Iterator[mining_service_pb2.StreamScoresRequest]:
-        """What is sent on one connection: the queue from its head. Runs in a thread of gRPC."""
+        """What is sent on one connection: the queue from its head. It runs in a thread of gRPC."""
         while True:
             with self._changed:
                 while True:
                     if self._connection != connection:
                         return
-                    if self._sent < min(len(self._queue), _IN_FLIGHT_MAX):
+                    if (batch := self._queue.take_unsent()) is not None:
                         break
                     if self._stopped or self._fatal is not None:
                         return
                     self._changed.wait(1.0)
-                batch = self._queue[self._sent]
-                self._sent += 1
-                batch.times_sent += 1
                 if batch.times_sent > 1:
-                    self._numbers["resent_batches"] += 1
+                    self._tally.counters["resent_batches"] += 1
             yield batch.request
 
     def _acknowledge(self, message: mining_service_pb2.ScoreAck) -> None:
-        """Takes the head of the queue off: acks come in the order of the batches."""
+        """Takes the head of the queue off.
+
+        Raises:
+            HardnegError: The ack is not that of the head, or says that the run is over.
+        """
         ack = Ack.from_proto(message)
         rejection = None
         with self._changed:
@@ -498,49 +468,22 @@ class ScoreStream:
             self._last_progress = time.monotonic()
             if message.sequence <= self._acked_sequence:
                 return
-            if not self._sent or self._queue[0].sequence != message.sequence:
-                if self._stopped:
-                    return
-                raise HardnegError(f"ack of batch {message.sequence}, which is not the next one")
-            batch = self._queue.popleft()
-            self._sent -= 1
-            self._queue_rows -= batch.rows
+            if self._stopped and not self._queue.is_next(message.sequence):
+                return  # `close` gave the pending batches up
+            batch = self._queue.pop(message.sequence)
             if ack.status is AckStatus.REJECTED:
-                error = from_status(message.error)
-                rejection = Rejection(
-                    batch.sequence,
-                    batch.ids,
-                    batch.request.batch.step,
-                    batch.request.batch.model_version,
-                    error,
-                )
-                self._numbers["rejected_batches"] += 1
-                self._numbers["rejected_rows"] += batch.rows
-                self._last_error = error
-                if self._on_rejected is None:
-                    self._rejections.append(rejection)
+                rejection = batch.rejection(from_status(message.error))
+                self._tally.add_rejection(rejection, raised_by_flush=self._settings.on_rejected is None)
             else:
-                self._numbers["acked_batches"] += 1
-                self._numbers["acked_rows"] += batch.rows
-                self._numbers["duplicate_batches"] += ack.status is AckStatus.DUPLICATE
-                if ack.status is AckStatus.STALE:
-                    self._numbers["stale_batches"] += 1
-                    self._stale = (self._stale[0] + ack.counts, self._stale[1] + 1)
-                self._counts = self._counts + ack.counts
-                self._numbers["clamped"] += ack.clamped
-                self._numbers["floored"] += ack.floored
-                self._floor = ack.floor_log2
-                # Acks come in the order of the batches: the last is the newest.
-                self._position = ack.position
-                self._durable_position = ack.durable_position
-        if rejection is not None and self._on_rejected is not None:
+                self._tally.add_ack(ack, batch.rows)
+        if rejection is not None and self._settings.on_rejected is not None:
             try:
-                self._on_rejected(rejection)
+                self._settings.on_rejected(rejection)
             except Exception:
                 log.exception("on_rejected raised; the rejection was: %s", rejection.error)
         with self._changed:
-            # After the callback, so that a flush that returns has seen it.
+            # Only now, so that `on_rejected` has returned when a flush does.
             self._acked_sequence = message.sequence
-            if rejection is not None and isinstance(rejection.error, _FATAL_TO_A_BATCH):
-                raise rejection.error  # before the flush wakes: all that follows would be refused as well
+            if rejection is not None and isinstance(rejection.error, _RUN_IS_OVER):
+                raise rejection.error  # before the flush wakes: the service would refuse what follows as well
             self._changed.notify_all()

@@ -66,7 +66,7 @@ class BatchStream(Iterator[MinedBatch]):
         self._changed = threading.Condition()
         self._ready: deque[MinedBatch] = deque()
         self._error: HardnegError | None = None  # for good
-        self._away: HardnegError | None = None  # why there is no connection now
+        self._unavailable: HardnegError | None = None  # why there is no connection now; None while there is
         self._credits: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._call: Any = None
         self._stopped = False
@@ -105,11 +105,13 @@ class BatchStream(Iterator[MinedBatch]):
                 if self._stopped:  # closed by another thread
                     raise StopIteration
                 left = deadline - time.monotonic()
-                if self._uniform_ids is not None and (self._away is not None or left <= 0):
+                if self._uniform_ids is not None and (self._unavailable is not None or left <= 0):
                     return self._count(self._degraded())
                 if left <= 0:
-                    if self._away is not None:
-                        raise Unavailable(f"no batch within {self._timeout:g} s: {self._away}", code=self._away.code)
+                    if self._unavailable is not None:
+                        raise Unavailable(
+                            f"no batch within {self._timeout:g} s: {self._unavailable}", code=self._unavailable.code
+                        )
                     raise DeadlineExceeded(f"no batch within {self._timeout:g} s")
                 self._changed.wait(left)
             batch = self._ready.popleft()
@@ -150,84 +152,101 @@ class BatchStream(Iterator[MinedBatch]):
         """Of a round that a degraded batch has stood in for: the other ranks are further on."""
         return batch.round is not None and batch.round.number < self._request.round.number + self._taken
 
-    def _requests(
-        self, start: mining_service_pb2.StreamBatchesStart, credits: queue.SimpleQueue[int]
-    ) -> Iterator[mining_service_pb2.StreamBatchesRequest]:
-        """The first message, then credits until a 0. Runs in a thread of gRPC."""
-        yield mining_service_pb2.StreamBatchesRequest(start=start)
-        while granted := credits.get():
-            yield mining_service_pb2.StreamBatchesRequest(credits=granted)
+    # The thread that connects and reads batches.
 
     def _run(self) -> None:
-        failures = 0
-        while True:
-            with self._changed:
-                if self._stopped:
-                    return
-                # What was granted on a connection that broke is not owed on the next: batches not taken yet count.
-                missing = self._prefetch - len(self._ready)
-                if self._left is not None:
-                    missing = min(missing, self._left - len(self._ready))
-                if missing <= 0:
-                    self._changed.wait()
-                    continue
-                credits: queue.SimpleQueue[int] = queue.SimpleQueue()
-                self._credits = credits
-                start = mining_service_pb2.StreamBatchesStart(request=self._request, max_outstanding=missing)
-                if self._request.HasField("seed"):
-                    start.request.seed = (self._request.seed + self._taken + len(self._ready)) % 2**64
-                if self._request.HasField("round"):
-                    start.request.round.number += self._taken + len(self._ready)
-                if self._request.HasField("step"):
-                    start.request.step += self._taken + len(self._ready)
-            call: Any = None
-            error: HardnegError
-            try:
-                call = self._transport.mining.StreamBatches(
-                    self._requests(start, credits), metadata=self._transport.metadata
-                )
-                with self._changed:
-                    self._call = call
-                    if self._stopped:
-                        call.cancel()
-                for response in call:
-                    batch = MinedBatch.from_proto(response.batch)
-                    with self._changed:
-                        failures, self._away = 0, None
-                        if self._is_late(batch):
-                            if self._left is None or self._left >= self._prefetch:
-                                credits.put(1)
-                            continue
-                        self._ready.append(batch)
-                        self._changed.notify_all()
-                error = Unavailable("the server ended the stream")
-                passing = True
-            except grpc.RpcError as broken:
-                error = from_rpc(broken)
-                passing = error.code in _PASSING or (
-                    isinstance(error, ResourceExhausted) and error.retry_after is not None
-                )
-            except ValueError:  # grpcio, on a closed channel
-                error, passing = StreamClosed("the client was closed"), False
-            except Exception as broken:
-                if call is not None:
-                    call.cancel()
-                error = broken if isinstance(broken, HardnegError) else HardnegError(f"internal error: {broken!r}")
-                passing = False
-            finally:
-                credits.put(0)
+        """Connects, reads batches, and connects again after a pause, until the stream ends."""
+        failures = 0  # connections in a row that brought no batch
+        while (start := self._next_start()) is not None:
+            read, error = self._read_batches(start)
+            failures = 0 if read else failures
             pause = max(backoff_s(failures), error.retry_after or 0.0)
             failures += 1
             with self._changed:
                 self._call = None
                 if self._stopped:
                     return
-                if not passing or self._transport.closed.is_set():
+                if not _passes(error) or self._transport.closed.is_set():
                     self._error = error
                     self._changed.notify_all()
                     return
-                self._away = error
+                self._unavailable = error
                 self._changed.notify_all()
                 until = time.monotonic() + pause
                 while not self._stopped and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
+
+    def _next_start(self) -> mining_service_pb2.StreamBatchesStart | None:
+        """Waits until there is room for a batch; returns the first message of a connection, None once closed."""
+        with self._changed:
+            while not self._stopped:
+                # Credits granted on a connection that broke are gone. Batches that wait here have used theirs.
+                missing = self._prefetch - len(self._ready)
+                if self._left is not None:
+                    missing = min(missing, self._left - len(self._ready))
+                if missing > 0:
+                    break
+                self._changed.wait()
+            else:
+                return None
+            self._credits = queue.SimpleQueue()
+            start = mining_service_pb2.StreamBatchesStart(request=self._request, max_outstanding=missing)
+            mined = self._taken + len(self._ready)
+            if self._request.HasField("seed"):
+                start.request.seed = (self._request.seed + mined) % 2**64
+            if self._request.HasField("round"):
+                start.request.round.number += mined
+            if self._request.HasField("step"):
+                start.request.step += mined
+            return start
+
+    def _read_batches(self, start: mining_service_pb2.StreamBatchesStart) -> tuple[bool, HardnegError]:
+        """Reads until the connection breaks; returns whether a batch came, and why the connection broke."""
+        credits, read = self._credits, False
+        call: Any = None
+        try:
+            call = self._transport.mining.StreamBatches(
+                self._requests(start, credits), metadata=self._transport.metadata
+            )
+            with self._changed:
+                self._call = call
+                if self._stopped:
+                    call.cancel()
+            for response in call:
+                batch = MinedBatch.from_proto(response.batch)
+                read = True
+                with self._changed:
+                    self._unavailable = None
+                    if self._is_late(batch):
+                        if self._left is None or self._left >= self._prefetch:
+                            credits.put(1)
+                        continue
+                    self._ready.append(batch)
+                    self._changed.notify_all()
+            return read, Unavailable("the server ended the stream", code=grpc.StatusCode.UNAVAILABLE)
+        except grpc.RpcError as broken:
+            return read, from_rpc(broken)
+        except ValueError:  # grpcio, on a closed channel
+            return read, StreamClosed("the client was closed")
+        except Exception as broken:
+            if call is not None:
+                call.cancel()
+            wrong = broken if isinstance(broken, HardnegError) else HardnegError(f"internal error: {broken!r}")
+            return read, wrong
+        finally:
+            credits.put(0)  # ends the generator of requests
+
+    def _requests(
+        self, start: mining_service_pb2.StreamBatchesStart, credits: queue.SimpleQueue[int]
+    ) -> Iterator[mining_service_pb2.StreamBatchesRequest]:
+        """The first message, then credits until a 0. It runs in a thread of gRPC."""
+        yield mining_service_pb2.StreamBatchesRequest(start=start)
+        while granted := credits.get():
+            yield mining_service_pb2.StreamBatchesRequest(credits=granted)
+
+
+def _passes(error: HardnegError) -> bool:
+    """Whether a new connection may do better."""
+    if isinstance(error, ResourceExhausted):
+        return error.retry_after is not None
+    return error.code in _PASSING

@@ -209,13 +209,13 @@ class ScoreStream:
                 the cause).
         """
         self._check_process()
-        report = ReportRows.of(ids, scores, columns)
+        new = ReportRows.of(ids, scores, columns)
         check_uint(64, step=step)
         check_uint(32, model_version=model_version)
-        key = BatchKey(step, model_version, report.kind)
+        key = BatchKey(step, model_version, new.kind)
         deadline = time.monotonic() + (_ROOM_TIMEOUT_S if timeout is None else timeout)
-        rows, done = len(report), 0
-        size = min(self._settings.batch_size, report.rows_a_message)
+        rows, done = len(new), 0
+        size = min(self._settings.batch_size, new.rows_a_message)
         with self._changed:
             self._check_open()
             self._tally.counters["reported_rows"] += rows
@@ -232,7 +232,7 @@ class ScoreStream:
                         f"{rows - done} of {rows} were not queued; last error: {self._tally.last_error}",
                         accepted_rows=done,
                     )
-                self._enqueue(self._batcher.add(key, report[done : done + part], size))
+                self._enqueue(self._batcher.add(key, new[done : done + part], size))
                 done += part
             self._changed.notify_all()  # the clock learns when the first of the gathered rows came
         return done

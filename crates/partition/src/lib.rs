@@ -17,6 +17,7 @@
 
 pub mod anchors;
 mod background;
+mod counters;
 mod dedupe;
 mod encoding;
 mod expiry;

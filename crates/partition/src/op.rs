@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::counters::counters;
 use crate::hash::placement_hash;
 use crate::key::{Hardness, Key};
 use crate::row::Served;
@@ -332,6 +333,24 @@ pub struct ApplyCounts {
     pub floored: u64,
 }
 
+counters!(ApplyCounts {
+    inserted,
+    updated,
+    background_only,
+    dropped,
+    coalesced,
+    stale,
+    duplicate,
+    quarantined,
+    blocked,
+    non_finite,
+    out_of_range,
+    set_aside,
+    evicted,
+    clamped,
+    floored,
+});
+
 impl ApplyCounts {
     /// Rows of the report, whatever became of them.
     #[must_use]
@@ -351,50 +370,7 @@ impl ApplyCounts {
 
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
-        for (sum, more) in self.numbers_mut().into_iter().zip(more.numbers()) {
-            *sum = sum.saturating_add(more);
-        }
-    }
-
-    fn numbers(mut self) -> [u64; 15] {
-        self.numbers_mut().map(|number| *number)
-    }
-
-    fn numbers_mut(&mut self) -> [&mut u64; 15] {
-        let Self {
-            inserted,
-            updated,
-            background_only,
-            dropped,
-            coalesced,
-            stale,
-            duplicate,
-            quarantined,
-            blocked,
-            non_finite,
-            out_of_range,
-            set_aside,
-            evicted,
-            clamped,
-            floored,
-        } = self;
-        [
-            inserted,
-            updated,
-            background_only,
-            dropped,
-            coalesced,
-            stale,
-            duplicate,
-            quarantined,
-            blocked,
-            non_finite,
-            out_of_range,
-            set_aside,
-            evicted,
-            clamped,
-            floored,
-        ]
+        self.add_numbers(more);
     }
 }
 

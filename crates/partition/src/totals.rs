@@ -1,6 +1,7 @@
 //! What a partition has done since it was made: numbers that do not depend on how rows were divided into reports. What a pool counts is
 //! sums of these over its partitions: so each row counts once, whoever sent it how often, and they replay as everything else does.
 
+use crate::counters::counters;
 use crate::op::{Change, Reply, Source};
 
 /// What a partition has done since it was made.
@@ -40,6 +41,24 @@ pub struct Totals {
     pub latest_stamp: Option<u32>,
 }
 
+counters!(Totals {
+    reported,
+    non_finite,
+    out_of_range,
+    stale,
+    quarantined,
+    blocked,
+    set_aside,
+    evicted,
+    clamped,
+    floored,
+    served_hard,
+    served_background,
+    removed,
+    released,
+    expired,
+} besides latest_stamp);
+
 impl Totals {
     /// Samples served.
     #[must_use]
@@ -49,55 +68,10 @@ impl Totals {
 
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
-        for (sum, more) in self.numbers_mut().into_iter().zip(more.numbers()) {
-            *sum = sum.saturating_add(more);
-        }
+        self.add_numbers(more);
         if let Some(stamp) = more.latest_stamp {
             self.meet(stamp);
         }
-    }
-
-    /// All counts, in the order in which images have them.
-    pub(crate) fn numbers(mut self) -> [u64; 15] {
-        self.numbers_mut().map(|number| *number)
-    }
-
-    pub(crate) fn numbers_mut(&mut self) -> [&mut u64; 15] {
-        let Self {
-            reported,
-            non_finite,
-            out_of_range,
-            stale,
-            quarantined,
-            blocked,
-            set_aside,
-            evicted,
-            clamped,
-            floored,
-            served_hard,
-            served_background,
-            removed,
-            released,
-            expired,
-            latest_stamp: _,
-        } = self;
-        [
-            reported,
-            non_finite,
-            out_of_range,
-            stale,
-            quarantined,
-            blocked,
-            set_aside,
-            evicted,
-            clamped,
-            floored,
-            served_hard,
-            served_background,
-            removed,
-            released,
-            expired,
-        ]
     }
 
     fn meet(&mut self, stamp: u32) {

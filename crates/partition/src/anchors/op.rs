@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::counters::counters;
 use crate::hash::placement_hash;
 use crate::key::{Hardness, Key};
 use crate::op::{RowFaults, Sender, Terms};
@@ -155,6 +156,22 @@ pub struct AnchorCounts {
     pub floored: u64,
 }
 
+counters!(AnchorCounts {
+    inserted,
+    updated,
+    too_easy,
+    stale,
+    coalesced,
+    non_finite,
+    out_of_range,
+    anchor_limit,
+    not_negative,
+    duplicate,
+    evicted,
+    clamped,
+    floored,
+});
+
 impl AnchorCounts {
     /// Rows of the report, whatever became of them.
     #[must_use]
@@ -179,19 +196,7 @@ impl AnchorCounts {
 
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
-        self.inserted += more.inserted;
-        self.updated += more.updated;
-        self.too_easy += more.too_easy;
-        self.stale += more.stale;
-        self.coalesced += more.coalesced;
-        self.non_finite += more.non_finite;
-        self.out_of_range += more.out_of_range;
-        self.anchor_limit += more.anchor_limit;
-        self.not_negative += more.not_negative;
-        self.duplicate += more.duplicate;
-        self.evicted += more.evicted;
-        self.clamped += more.clamped;
-        self.floored += more.floored;
+        self.add_numbers(more);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a partition of anchors has done since it was made: numbers that do not depend on how rows were divided into reports. What an
 //! anchored pool counts is sums of these over its partitions, as [`crate::Totals`] are of a flat one.
 
+use crate::counters::counters;
+
 use super::op::AnchorCounts;
 
 /// What a partition of anchors has done since it was made.
@@ -26,32 +28,22 @@ pub struct AnchorTotals {
     pub floored: u64,
 }
 
+counters!(AnchorTotals {
+    reported,
+    non_finite,
+    out_of_range,
+    stale,
+    anchor_limit,
+    not_negative,
+    evicted,
+    clamped,
+    floored,
+});
+
 impl AnchorTotals {
     /// Adds those of another partition.
     pub fn add(&mut self, more: &Self) {
-        for (sum, more) in self.numbers_mut().into_iter().zip(more.numbers()) {
-            *sum = sum.saturating_add(more);
-        }
-    }
-
-    /// All counts, in the order in which images have them.
-    pub(super) fn numbers(mut self) -> [u64; 9] {
-        self.numbers_mut().map(|number| *number)
-    }
-
-    pub(super) fn numbers_mut(&mut self) -> [&mut u64; 9] {
-        let Self {
-            reported,
-            non_finite,
-            out_of_range,
-            stale,
-            anchor_limit,
-            not_negative,
-            evicted,
-            clamped,
-            floored,
-        } = self;
-        [reported, non_finite, out_of_range, stale, anchor_limit, not_negative, evicted, clamped, floored]
+        self.add_numbers(more);
     }
 
     /// Counts a report that was applied and is no resend.

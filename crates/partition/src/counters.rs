@@ -1,7 +1,7 @@
-//! Structs of counters: their fields as an array, and sums of two structs.
+//! A macro for structs of counters: their fields as an array, and the sum of two structs.
 
-/// Gives a struct of `u64` counters `numbers`, `numbers_mut` and `add_numbers`, with its fields in the order that is listed. A field
-/// that is no counter stands after `besides`; a field that is not listed does not compile.
+/// Implements `numbers`, `numbers_mut` and `add_numbers` for a struct of `u64` counters, in the order in which its fields are listed.
+/// Fields that are not counters are listed after `besides`. The macro does not compile while a field is not listed.
 macro_rules! counters {
     ($type:ident { $($counter:ident),+ $(,)? } $(besides $($other:ident),+)?) => {
         impl $type {

@@ -1,29 +1,27 @@
-//! The queue of samples by the time at which they may be dead: in pools with a time to live (`sample_ttl`) a sample that no row
-//! reported for that long is removed.
+//! The queue of samples by expiry time. In pools with a time to live (`sample_ttl`) a sample that no row reported for that long is removed.
 //!
-//! Operations carry the horizon, the oldest stamp that lives. A partition that is told of one removes all that is older before it does
-//! anything else, instead of hiding it from reads: what is hidden would go on to stand in the census, in |R| and in the estimate of the
-//! number of ids, and bias every weight, while what is removed is in no count. There is no cursor over the slots either: the queue is
-//! exact, and looks at a sample about once in its time to live.
+//! Operations carry the horizon, which is the oldest stamp that has not expired. A partition removes all older samples before it does
+//! anything else with the operation. It does not only hide them from reads, because hidden samples would still count in the census, in |R|
+//! and in the estimate of the number of ids, and would bias every weight. It needs no scan over all slots either: the queue is exact, and
+//! looks at a sample about once in its time to live.
 //!
-//! The queue is lazy. A sample is entered when it comes to be stored, under its stamp, and later reports leave its entry alone. When the
-//! entry is due, the sample is looked up: it is dead and removed, it has gone already and only its entry goes, or it was reported since
-//! and is entered anew under its latest stamp. So each sample that is stored has an entry at or before its latest stamp. Entries of
-//! samples that have gone (evicted, removed) stay until they are due; where they would become more than the others, the queue is made
-//! anew from what is stored.
+//! The queue is lazy. A sample is entered under its stamp when it is stored, and later reports do not touch its entry. When the entry is
+//! due, the partition looks the sample up: it has expired and is removed, or it is not stored any more, or it was reported since and is
+//! entered again under its latest stamp. So each stored sample has an entry at or before its latest stamp. Entries of samples that were
+//! evicted or removed stay until they are due. Once these are more than half of the queue, the queue is rebuilt from the stored samples.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Entries beyond twice the stored samples before the queue is made anew.
+/// The queue is rebuilt once it has this many entries more than twice the number of stored samples.
 const SLACK: usize = 64;
 
-/// The queue.
+/// The queue of expiry times.
 #[derive(Debug)]
 pub(crate) struct Expiry {
-    /// The latest horizon so far. Its lower half is a stamp; stamps within 2^31 of it are numbers of the same line.
+    /// The latest horizon so far, as a 64-bit time. A stamp is the low 32 bits of a time; it stands for the time within 2^31 of this one.
     base: i64,
-    /// When to look at a sample, and its id: the earliest first, and of these the lowest id.
+    /// The time at which to look a sample up, and its id: the earliest time first, and among equal times the lowest id.
     entries: BinaryHeap<Reverse<(i64, u64)>>,
 }
 
@@ -33,15 +31,15 @@ impl Expiry {
         Self { base: oldest_stamp.into(), entries: BinaryHeap::new() }
     }
 
-    /// Where a stamp stands on the line of all stamps.
+    /// The 64-bit time of a stamp: the one within 2^31 of the latest horizon.
     #[inline]
     pub(crate) fn time(&self, stamp: u32) -> i64 {
         let since = stamp.wrapping_sub(self.base as u32) as i32;
         self.base.saturating_add(since.into())
     }
 
-    /// Where a horizon stands. The line follows the latest one: a horizon that falls back (a longer time to live, a clock that was set
-    /// back) makes nothing older or younger.
+    /// The time of a horizon, which becomes the latest if it is later. An earlier horizon (a longer time to live, or a clock that was set
+    /// back) changes the time of no stamp.
     pub(crate) fn advance(&mut self, oldest_stamp: u32) -> i64 {
         let horizon = self.time(oldest_stamp);
         self.base = self.base.max(horizon);
@@ -53,7 +51,7 @@ impl Expiry {
         self.entries.push(Reverse((time, id)));
     }
 
-    /// Takes the first entry that is before `horizon`, with those that are its equals: its id.
+    /// Takes the first entry off the queue if it is before `horizon`, together with entries equal to it. Returns its id.
     pub(crate) fn pop_due(&mut self, horizon: i64) -> Option<u64> {
         let Reverse(first) = self.entries.peek().copied().filter(|Reverse((time, _))| *time < horizon)?;
         while self.entries.peek() == Some(&Reverse(first)) {
@@ -72,13 +70,13 @@ impl Expiry {
         self.entries.len()
     }
 
-    /// Whether there are more entries than so many stored samples may have.
+    /// Whether the queue has more entries than `stored` samples need, and must be rebuilt.
     #[inline]
     pub(crate) fn is_overgrown(&self, stored: usize) -> bool {
         self.entries.len() > 2 * stored + SLACK
     }
 
-    /// Makes the queue anew from all that is stored, each sample once or more with one of its times: the latest counts.
+    /// Rebuilds the queue from the stored samples. Where a sample occurs several times, its latest time counts.
     pub(crate) fn rebuild(&mut self, mut stored: Vec<(i64, u64)>) {
         stored.sort_unstable_by_key(|(time, id)| (*id, Reverse(*time)));
         stored.dedup_by_key(|(_, id)| *id);
@@ -86,7 +84,7 @@ impl Expiry {
         self.entries = stored.into_iter().map(Reverse).collect::<Vec<_>>().into();
     }
 
-    /// Gives memory back that a quarter of it would be enough for.
+    /// Shrinks the allocation where a quarter of it would be enough.
     pub(crate) fn shrink(&mut self) {
         if self.entries.capacity() / 4 > self.entries.len() + SLACK {
             self.entries.shrink_to(2 * self.entries.len());
@@ -100,7 +98,7 @@ impl Expiry {
         (self.base, entries)
     }
 
-    /// The queue of what [`Self::saved`] told.
+    /// The queue that [`Self::saved`] returned.
     pub(crate) fn restored(base: i64, entries: Vec<(i64, u64)>) -> Self {
         Self { base, entries: entries.into_iter().map(Reverse).collect::<Vec<_>>().into() }
     }

@@ -1,6 +1,6 @@
-//! The two hashes of an id. Both are fixed for ever: shards, sketches and clusters compare their values.
+//! The two hashes of an id. Both are fixed for ever, because images and hosts store and compare their values.
 
-/// Where an id lives: decides shard and index line. Mixes every bit, so that sequential ids spread.
+/// The hash that decides in which partition and in which line of the index an id is. It mixes every bit, so that sequential ids spread.
 #[inline]
 #[must_use]
 pub fn placement_hash(id: u64) -> u64 {
@@ -10,15 +10,16 @@ pub fn placement_hash(id: u64) -> u64 {
     )
 }
 
-/// Which partition of a pool a placement hash belongs to: by its high 32 bits. In a pool of twice as many, what was in partition p is in
-/// 2p or 2p + 1.
+/// The partition, of `partitions`, that a placement hash belongs to, by its high 32 bits. With twice as many partitions, the ids of
+/// partition p are in 2p and 2p + 1.
 #[inline]
 #[must_use]
 pub fn partition_of(hash: u64, partitions: usize) -> usize {
     (((hash >> 32) * partitions as u64) >> 32) as usize
 }
 
-/// Whether an id is in the background: uniform on 0..2^64, independent of [`placement_hash`] and between salts.
+/// The hash that decides whether an id is in the background: uniform on 0..2^64, independent of [`placement_hash`] and of the hashes under
+/// other salts.
 #[inline]
 #[must_use]
 pub fn background_hash(id: u64, salt: u64) -> u64 {

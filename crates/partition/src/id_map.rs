@@ -1,11 +1,11 @@
-//! Maps by id whose hasher has no seed: the same in every process.
+//! Hash maps by id. Their hasher has no seed, so they are the same in every process.
 
 use hashbrown::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::hash::placement_hash;
 
-/// Mixes ids, so that sequential ones spread.
+/// A hasher that mixes the bits of an id, so that sequential ids spread.
 #[derive(Default)]
 pub struct IdHasher(u64);
 

@@ -8,15 +8,15 @@ use crate::log2::log2;
 pub const UNITS_PER_OCTAVE: i64 = 1 << 16;
 /// log2 of a base weight is clamped to plus or minus this many octaves.
 pub const LOG2_WEIGHT_MAX: f64 = 4096.0;
-/// Before D stands this far above the last fold, the host sends the next one.
+/// The host sends the next fold before D has risen by this much since the last one.
 pub const FOLD_EVERY_UNITS: u64 = 4096 * UNITS_PER_OCTAVE as u64;
-/// A fold lifts every key to at least D less this. What is older has a weight below 2^-4096 of a fresh one's.
+/// A fold lifts every key to at least D minus this. An older sample has a weight below 2^-4096 of a fresh one's.
 pub const FOLD_BELOW_UNITS: u64 = 8192 * UNITS_PER_OCTAVE as u64;
 /// D rises by at most this between two operations, so that the serial order of keys never wraps.
 pub const ADVANCE_MAX_UNITS: u64 = 16_384 * UNITS_PER_OCTAVE as u64;
 
-/// `log2 b + D(t)` in units of 2^-16 octave, modulo 2^32. Ordered by serial arithmetic: two keys compare rightly while they are
-/// less than 2^15 octaves apart, which folds see to.
+/// `log2 b + D(t)` in units of 2^-16 octave, modulo 2^32. Keys are compared by serial arithmetic (RFC 1982), which is right while they are
+/// less than 2^15 octaves apart; folds keep them so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct Key(pub u32);
@@ -96,7 +96,7 @@ impl Hardness {
         if self.lower_is_harder { -log2 } else { log2 }
     }
 
-    /// The score below which all scores weigh the same as it: 0 of POWER; minus infinity where every score has a weight of its own.
+    /// The score below which all scores have the same weight: 0 for POWER, and minus infinity where every score has a weight of its own.
     #[inline]
     #[must_use]
     pub fn floor_score(&self) -> f32 {
@@ -112,7 +112,7 @@ impl Hardness {
     pub fn key(&self, score: f32, decay_units: u64) -> (Key, bool) {
         let log2 = self.log2_weight(score);
         let clamped = log2.clamp(-LOG2_WEIGHT_MAX, LOG2_WEIGHT_MAX);
-        // A cast of something positive rounds down: `floor` is a call where the target has no instruction for it.
+        // A cast of a positive number rounds down. `floor` would be a function call on targets that have no instruction for it.
         let above_lowest = ((clamped + LOG2_WEIGHT_MAX) * UNITS_PER_OCTAVE as f64) as u32;
         let units = above_lowest.wrapping_sub((LOG2_WEIGHT_MAX as u32) * UNITS_PER_OCTAVE as u32);
         (Key((decay_units as u32).wrapping_add(units)), clamped != log2)

@@ -1,10 +1,10 @@
-//! Leases: which samples rest, and whose lease ends first.
+//! Leases: which samples rest because they were served, and which lease ends first.
 
 use std::collections::BTreeSet;
 
 use crate::id_map::IdMap;
 
-/// Leases end to this many milliseconds, rounded up, so that those of one batch end together.
+/// The ends of leases are rounded up to multiples of this, in milliseconds, so that the leases of one batch end together.
 const TICK_MILLIS: u64 = 16;
 
 #[derive(Clone, Copy, Debug)]
@@ -13,24 +13,25 @@ struct Lease {
     membership: Option<Membership>,
 }
 
-/// Of a sample that was in the background when its lease started.
+/// The membership in the background that a sample had when its lease started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub(crate) generation: u64,
-    /// By which it leaves that generation, when the threshold falls.
+    /// The background hash of the sample: it leaves the generation when the threshold falls to this.
     pub(crate) hash: u64,
-    /// It was outside the hard store, or by its own key would have been.
+    /// The sample was outside the hard store, or would have been by its own key.
     pub(crate) outside: bool,
 }
 
-/// Leases of members of the background.
+/// The number of leases of members of the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeasedMembers {
-    /// In the serving generation.
+    /// Leased members of the serving generation.
     pub(crate) members: u64,
-    /// Of these, those that were outside.
+    /// The leased members of the serving generation that are [`Membership::outside`].
     pub(crate) outside: u64,
-    /// Outside, those included that have left the generation or were in an earlier one.
+    /// All leases that are [`Membership::outside`], including those of samples that have left the generation or were members of an earlier
+    /// one.
     pub(crate) outside_ever: u64,
 }
 
@@ -38,7 +39,7 @@ pub(crate) struct LeasedMembers {
 #[derive(Debug)]
 pub(crate) struct Leases {
     ends: IdMap<Lease>,
-    /// The generation of the background that is counted, and its leased members by hash.
+    /// The generation of the background whose leased members are counted, and those members by hash.
     generation: u64,
     by_hash: BTreeSet<(u64, u64)>,
     counts: LeasedMembers,
@@ -47,7 +48,7 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// For at most `most` leases: one more ends the earliest.
+    /// Holds at most `most` leases. One more ends the lease that would end first.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             ends: IdMap::default(),
@@ -68,7 +69,7 @@ impl Leases {
         self.ends.len()
     }
 
-    /// Leases at most.
+    /// The maximal number of leases.
     pub(crate) fn most(&self) -> usize {
         self.most
     }
@@ -83,7 +84,7 @@ impl Leases {
         self.ends.get(&id).map(|lease| lease.end)
     }
 
-    /// Leased members of a generation of the background.
+    /// The leased members of a generation of the background.
     pub(crate) fn members(&self, generation: u64) -> LeasedMembers {
         if generation != self.generation {
             return LeasedMembers { outside_ever: self.counts.outside_ever, ..LeasedMembers::default() };
@@ -91,7 +92,7 @@ impl Leases {
         self.counts
     }
 
-    /// The threshold of the serving generation fell to `limit`: members that rest leave with the others.
+    /// The threshold of the serving generation fell to `limit`: leased samples with larger hashes are no members any more.
     #[inline]
     pub(crate) fn follow(&mut self, generation: u64, limit: u64) {
         if generation != self.generation {
@@ -105,7 +106,7 @@ impl Leases {
         }
     }
 
-    /// All leases in order of their ends, with whether each still counts as a member.
+    /// All leases in order of their ends: (end, id, membership, whether the sample is still counted as a member).
     pub(crate) fn all(&self) -> impl Iterator<Item = (u64, u64, Option<Membership>, bool)> + '_ {
         self.order.iter().filter_map(|(end, id)| {
             let membership = self.ends.get(id)?.membership;
@@ -120,13 +121,13 @@ impl Leases {
         self.generation
     }
 
-    /// Sets the generation whose members are counted, of so many leases that are yet to be entered.
+    /// Before [`Self::restore`]: sets the generation whose members are counted, and reserves memory for `leases` leases.
     pub(crate) fn restore_generation(&mut self, generation: u64, leases: usize) {
         self.generation = generation;
         self.ends.reserve(leases);
     }
 
-    /// Enters a lease as [`Self::all`] told it; false where it cannot have been told.
+    /// Restores a lease that [`Self::all`] returned. False: no sequence of operations gives this lease.
     pub(crate) fn restore(
         &mut self,
         (end, id, membership, counts): (u64, u64, Option<Membership>, bool),
@@ -148,7 +149,7 @@ impl Leases {
         true
     }
 
-    /// Starts a lease; the id whose lease had to end for it.
+    /// Starts a lease. Returns the id whose lease ended to make room.
     pub(crate) fn start(
         &mut self,
         id: u64,
@@ -199,7 +200,7 @@ impl Leases {
         true
     }
 
-    /// Ends one lease that is over by `now_millis`: its id.
+    /// Ends one lease that has run out by `now_millis`. Returns its id.
     pub(crate) fn pop_over(&mut self, now_millis: u64) -> Option<u64> {
         let (end, id) = *self.order.first()?;
         if end > now_millis {
@@ -215,7 +216,7 @@ impl Leases {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        // A set's nodes are at least half full.
+        // The nodes of a B-tree are at least half full.
         self.ends.allocation_size() + (self.order.len() + self.by_hash.len()) * 32
     }
 }

@@ -1,19 +1,21 @@
-//! One partition of a pool: a synchronous, deterministic, serialisable state machine.
+//! One partition (shard) of a pool: a synchronous, deterministic, serialisable state machine.
 //!
-//! A pool is partitions, an id's by its hash, and a partition knows nothing of the others. [`Partition::begin`] and
-//! [`Partition::step`] apply one operation after another, and nothing else changes it; everything an operation depends on is in the
-//! operation ([`op`]). There is no clock in here, no source of randomness, no hasher with a seed of its own. So the state is a
-//! function of the operations alone: a recorded log replayed anywhere gives the same bytes ([`Partition::save`]).
+//! A pool is divided into partitions by a hash of the id, and no partition knows of the others. [`Partition::begin`] and
+//! [`Partition::step`] apply one operation after another, and nothing else changes a partition. An operation ([`op`]) carries everything
+//! that its effect depends on: the crate has no clock, no source of randomness and no hasher with a random seed. So the state is a function
+//! of the operations alone: a recorded log that is replayed anywhere gives the same bytes ([`Partition::save`]).
 //!
 //! What a partition holds:
 //! - the **hard store** (`hard/`): the samples with the highest places ([`place`]), found by id, by order and by bucket;
-//! - the **background** (`background/`): a uniform sample of all ids it was ever told of, renewed under the eyes of a witness;
-//! - leases, strata, names and payloads of both;
-//! - the **quarantine** (`quarantine/`): samples that are set aside, what makes others suspect, ids that are trusted or blocked;
-//! - in pools whose samples live for a time, when to look at each (`expiry.rs`);
-//! - which reports of which worker were applied (`dedupe/`), so that a resend does nothing.
+//! - the **background** (`background/`): a uniform sample of all ids that were reported. It is replaced by a newer one once a control
+//!   sample, the witness, shows that the newer one is complete;
+//! - leases, strata, names and payloads of the samples of both;
+//! - the **quarantine** (`quarantine/`): samples that are set aside, streaks of samples that may be next, and ids that are trusted or
+//!   blocked;
+//! - in pools with a time to live, a queue of samples by expiry time (`expiry.rs`);
+//! - which reports of which worker were applied (`dedupe/`), so that a resend changes nothing.
 //!
-//! The anchors of a pool are in partitions of their own kind ([`anchors`]).
+//! Anchored pools keep their anchors in a second kind of partition ([`anchors`]).
 
 pub mod anchors;
 mod background;

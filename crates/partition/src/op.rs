@@ -1,4 +1,4 @@
-//! What changes a partition: operations, with everything they depend on inside, and their replies.
+//! Operations, which change a partition and carry everything that their effect depends on, and their replies.
 
 use bytes::Bytes;
 use std::ops::Range;
@@ -9,10 +9,10 @@ use crate::hash::placement_hash;
 use crate::key::{Hardness, Key};
 use crate::row::Served;
 
-/// An operation with its place in the partition's order.
+/// A change with its position in the log of operations.
 #[derive(Clone, Debug)]
 pub struct Op {
-    /// Place in the pool's order of operations; grows from one operation of a partition to its next.
+    /// Position in the pool's log of operations. Grows from one operation of a partition to its next.
     pub position: u64,
     /// What is to be done.
     pub change: Change,
@@ -25,73 +25,72 @@ pub enum Change {
     Report {
         /// Columns that hold this partition's rows, and perhaps others'.
         rows: Arc<Columns>,
-        /// Which of them are this partition's. They apply one by one, in order: an id may occur twice.
+        /// The rows that are this partition's. They apply one by one, in order: an id may occur twice.
         range: Range<usize>,
-        /// How they are applied.
+        /// How the rows are applied.
         terms: Terms,
-        /// Whose report it is: one that this partition has applied before is a resend, and does nothing. `None`: it is applied.
+        /// Who sent the report. A report that this partition has applied before is a resend and changes nothing. `None`: it is applied.
         sender: Option<Sender>,
     },
     /// Samples were served.
     Serve {
-        /// Samples, each of which is marked if it may be served.
+        /// The samples. Each is marked as served unless it may not be served.
         drawn: Vec<Drawn>,
-        /// How they are marked.
+        /// How the samples are marked.
         mark: ServeMark,
     },
-    /// Leases end before their time.
+    /// Ends leases before their time.
     Release {
         /// Samples.
         ids: Vec<u64>,
     },
-    /// Leases that are over end, and samples that no row reported for too long are removed. What is known of these goes but that they
-    /// are trusted; a record in quarantine stays until it is released.
+    /// Ends leases that have run out, and removes samples that no row reported since `oldest_stamp`. A removed sample stays trusted if it
+    /// was; everything else about it is forgotten. A record in quarantine does not expire.
     Expire {
         /// Unix milliseconds.
         now_millis: u64,
-        /// The oldest stamp that lives, serial arithmetic mod 2^32; `None`: samples live for ever.
+        /// Samples with older stamps are removed, by serial arithmetic mod 2^32. `None`: samples do not expire.
         oldest_stamp: Option<u32>,
     },
-    /// Samples go from everywhere.
+    /// Removes samples from hard store, background, witness and quarantine.
     Remove {
         /// Samples.
         ids: Vec<u64>,
     },
-    /// Samples are set aside by hand: they leave hard store and background, and their rows refresh a record until they are released.
+    /// Sets samples aside by hand: they leave hard store and background, and later rows update only their record until they are released.
     SetAside {
         /// Samples.
         ids: Vec<u64>,
-        /// Samples that this partition sets aside at a time, at most.
+        /// The number of samples that this partition has set aside at a time, at most.
         capacity: u64,
         /// D now, in key units.
         decay_units: u64,
         /// Unix milliseconds.
         now_millis: u64,
     },
-    /// Samples that were set aside are put back as they were.
+    /// Puts samples that were set aside back as they were.
     ReleaseQuarantined {
         /// Samples.
         ids: Vec<u64>,
-        /// Rows never set them aside again, until they are removed.
+        /// Trusts the samples: no row sets them aside again until they are removed.
         trust: bool,
     },
-    /// Ids are blocked: what is stored of them goes, and their rows do nothing until they are unblocked.
+    /// Blocks ids: what is stored of them is removed, and their rows are ignored until they are unblocked.
     Block {
         /// Ids.
         ids: Vec<u64>,
-        /// Their string keys in a pool of names, or empty.
+        /// The string keys of the ids in a `named` pool, or empty.
         names: Vec<Arc<str>>,
     },
-    /// Ids are blocked no more. As after a removal, the next row of one brings it back.
+    /// Unblocks ids. The next row of an id stores it again, as after a removal.
     Unblock {
         /// Ids.
         ids: Vec<u64>,
     },
-    /// All samples go, with their leases, serves, streaks and records. What stays is what is no sample: which reports were applied (they
-    /// were, and a resend must not bring them back), the fold, and which ids somebody trusts or blocks (that is about the ids, and says
-    /// what is to become of their next rows).
+    /// Removes all samples with their leases, serves, streaks and records. Kept are the reports that were applied (a resend must not bring
+    /// samples back), the fold, and which ids are trusted or blocked (that decides about their next rows).
     Clear,
-    /// Keys below a floor are lifted to it (what is that old ranks by its score alone).
+    /// Lifts keys below a floor to the floor. Samples that old are then ordered by their scores alone.
     Fold {
         /// D less [`crate::key::FOLD_BELOW_UNITS`], in key units.
         floor_units: u64,
@@ -99,7 +98,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Rows (or ids) that it is made of.
+    /// The number of rows or ids in the change.
     #[must_use]
     pub fn rows(&self) -> usize {
         match self {
@@ -127,11 +126,11 @@ pub struct Columns {
     pub keys: Vec<Key>,
     /// The scores that are stored.
     pub scores: Vec<f32>,
-    /// The scores as reported, where those that are stored are others (less a reference), or empty. The quarantine compares these.
+    /// The scores as reported, where a reference was subtracted from the stored ones; else empty. The quarantine compares these.
     pub raw_scores: Vec<f32>,
     /// String keys, or empty.
     pub names: Vec<Arc<str>>,
-    /// Payloads, or empty. Each owns its bytes: a slice of a message would keep all of that alive.
+    /// Payloads, or empty. Each owns its bytes: a slice of a message would keep the whole message in memory.
     pub payloads: Vec<Bytes>,
     /// Strata, or empty.
     pub strata: Vec<u32>,
@@ -166,23 +165,24 @@ pub struct Terms {
     pub model_version: u32,
     /// Re-report rule.
     pub update: ScoreUpdate,
-    /// Rows that this partition applies to a serving background before a new generation of it begins to fill; `u64::MAX`: never.
+    /// A new generation of the background begins to fill once this partition has applied so many rows since the last one took over;
+    /// `u64::MAX`: never.
     pub renew_after_rows: u64,
-    /// When a row sets its sample aside; `None`: no row does, and streaks are forgotten.
+    /// When a row sets its sample aside. `None`: no row does, and all streaks are forgotten.
     pub quarantine: Option<QuarantineTerms>,
-    /// The oldest stamp that lives, serial arithmetic mod 2^32: what is older is removed before the rows apply, and a report whose own
-    /// `stamp` is older is `stale` as a whole. `None`: samples live for ever, and when they were last reported is not looked after.
+    /// Samples with older stamps, by serial arithmetic mod 2^32, are removed before the rows apply. A report whose own `stamp` is older is
+    /// `stale` as a whole. `None`: samples do not expire, and the partition keeps no queue of expiry times.
     pub oldest_stamp: Option<u32>,
-    /// What was found in the rows before they came here, counted with them.
+    /// Faults that the host found in the rows, to be counted with them.
     pub faults: RowFaults,
 }
 
-/// What whoever hands rows over found in them. Each row of a report counts in one partition only.
+/// Faults that the host found in the rows of a report. Each row is counted in one partition only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowFaults {
-    /// Rows without a finite score, that are not handed over.
+    /// Rows without a finite score. They are not in the columns.
     pub non_finite: u64,
-    /// Rows outside a dense id space, that are not handed over.
+    /// Rows whose id is outside the dense id space. They are not in the columns.
     pub out_of_range: u64,
     /// Keys whose log2 weight was clamped.
     pub clamped: u64,
@@ -191,13 +191,13 @@ pub struct RowFaults {
 }
 
 impl RowFaults {
-    /// Counts them.
+    /// The faults as counts of a report.
     pub(crate) fn counts(&self) -> ApplyCounts {
         let Self { non_finite, out_of_range, clamped, floored } = *self;
         ApplyCounts { non_finite, out_of_range, clamped, floored, ..ApplyCounts::default() }
     }
 
-    /// Rows that are not handed over.
+    /// The number of rows that are not in the columns.
     pub(crate) fn rows(&self) -> u64 {
         self.non_finite + self.out_of_range
     }
@@ -206,11 +206,12 @@ impl RowFaults {
 /// When a row sets its sample aside.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuarantineTerms {
-    /// A raw score that is harder than this is suspect. `None`: it is not known yet; streaks neither go on nor end.
+    /// A row with a harder raw score extends the streak of its sample. `None`: the threshold is not known yet; streaks neither grow nor
+    /// end.
     pub threshold: Option<f32>,
-    /// Suspect rows of a sample in a row that set it aside. At least 1.
+    /// The length of a streak that sets its sample aside, in rows. At least 1.
     pub reports: u32,
-    /// Samples that this partition sets aside at a time, at most.
+    /// The number of samples that this partition has set aside at a time, at most.
     pub capacity: u64,
     /// Unix milliseconds.
     pub now_millis: u64,
@@ -232,17 +233,17 @@ impl Default for Terms {
     }
 }
 
-/// Whose report it is, and which of theirs.
+/// The identity of a report: the worker that sent it, and its sequence number.
 ///
-/// The partition remembers the highest sequence of each epoch of a worker, and which of the 1,023 before that it has applied. A
-/// sequence further back is taken for a resend. A worker may begin at any number and leave numbers out.
+/// The partition remembers the highest sequence of each epoch of a worker, and which of the 1,023 sequences before that it has applied. An
+/// older sequence is taken for a resend. A worker may begin at any number and skip numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// xxh3-128 of the worker's name.
     pub worker: u128,
-    /// Which process of the worker: each counts its sequences for itself.
+    /// The process of the worker. Each process counts its own sequences.
     pub epoch: u64,
-    /// Number of the report among those of the process. 0: it has none, and is applied whenever it comes.
+    /// The number of the report within its process. 0: the report has no number and is applied every time.
     pub sequence: u64,
 }
 
@@ -252,9 +253,9 @@ pub enum ScoreUpdate {
     /// The new score replaces the old.
     #[default]
     Last,
-    /// The harder of the two; key and stamp are those of this report.
+    /// The harder of the two scores; key and stamp are those of the new report.
     Max,
-    /// `weight` x new + (1 - `weight`) x old, then keyed as of this report.
+    /// `weight` x new + (1 - `weight`) x old. The key is computed from this score as of the new report.
     Ema {
         /// In (0, 1].
         weight: f32,
@@ -275,12 +276,12 @@ pub enum Source {
 pub struct Drawn {
     /// The sample.
     pub id: u64,
-    /// What it owes the serve to. `Background`: the answer does not write its own key (docs/methods.md 4.3).
+    /// The source that the serve is due to. `Background`: the answer does not write its own key (docs/methods.md 4.3).
     pub source: Source,
 }
 
 impl Drawn {
-    /// Samples drawn from one source.
+    /// All of `ids`, drawn from one source.
     #[must_use]
     pub fn all(ids: &[u64], source: Source) -> Vec<Self> {
         ids.iter().map(|id| Self { id: *id, source }).collect()
@@ -290,42 +291,42 @@ impl Drawn {
 /// How to mark served samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ServeMark {
-    /// Count the serve. False: look only.
+    /// Count the serve. False: only read.
     pub count: bool,
-    /// Refuse a sample that has been served this often since its last report. `u16::MAX`: no limit.
+    /// Refuse a sample that has been served so many times since its last report. `u16::MAX`: no limit.
     pub max_serves: u16,
-    /// The sample rests until then, Unix milliseconds; with `count` only.
+    /// The sample is leased until then, Unix milliseconds; with `count` only.
     pub lease_until: Option<u64>,
 }
 
-/// What became of the rows of a report; sums to its rows, those in [`RowFaults`] included.
+/// The outcomes of the rows of a report. They sum to its rows, including those in [`RowFaults`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ApplyCounts {
-    /// New in the hard store.
+    /// Rows that inserted a sample into the hard store.
     pub inserted: u64,
-    /// Known in the hard store, updated.
+    /// Rows that updated a sample of the hard store.
     pub updated: u64,
-    /// Not in the hard store, kept in a background generation.
+    /// Rows that are stored in a generation of the background only.
     pub background_only: u64,
-    /// Below the floor and outside the background.
+    /// Rows below the floor and outside the background, which are not stored.
     pub dropped: u64,
-    /// Its id stands in an earlier row of the report. It is applied as any other.
+    /// Rows whose id is in an earlier row of the report. They are applied as any others.
     pub coalesced: u64,
-    /// Older than what is stored, or than what lives ([`Terms::oldest_stamp`]).
+    /// Rows older than the stored sample, or than [`Terms::oldest_stamp`]. They change nothing.
     pub stale: u64,
-    /// Of a report that was applied before: nothing was done.
+    /// Rows of a report that was applied before. They change nothing.
     pub duplicate: u64,
-    /// Of a sample that is set aside, or that the row set aside.
+    /// Rows of a sample that was set aside, or that the row set aside.
     pub quarantined: u64,
-    /// Of a blocked id.
+    /// Rows of blocked ids.
     pub blocked: u64,
-    /// Without a finite score, so that they did not come here ([`RowFaults`]).
+    /// Rows without a finite score ([`RowFaults::non_finite`]).
     pub non_finite: u64,
-    /// Outside a dense id space, so that they did not come here.
+    /// Rows whose id is outside the dense id space ([`RowFaults::out_of_range`]).
     pub out_of_range: u64,
     /// (Not part of the sum.) Samples that a row set aside.
     pub set_aside: u64,
-    /// (Not part of the sum.) Entries that harder ones pushed out.
+    /// (Not part of the sum.) Samples that harder ones evicted from the hard store.
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
     pub clamped: u64,
@@ -352,7 +353,7 @@ counters!(ApplyCounts {
 });
 
 impl ApplyCounts {
-    /// Rows of the report, whatever became of them.
+    /// The number of rows, whatever their outcome.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.inserted
@@ -368,66 +369,66 @@ impl ApplyCounts {
             + self.out_of_range
     }
 
-    /// Adds those of another partition.
+    /// Adds the counts of another partition.
     pub fn add(&mut self, more: &Self) {
         self.add_numbers(more);
     }
 }
 
-/// What became of samples that were to be set aside by hand. Those that were set aside before are in none of the counts.
+/// The outcomes of setting samples aside by hand. Samples that were already set aside are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAsideCounts {
-    /// Set aside now.
+    /// Samples that were set aside.
     pub set_aside: u64,
-    /// Stored nowhere.
+    /// Samples that were not stored.
     pub absent: u64,
-    /// Left where they were, for there was no room.
+    /// Samples that were left as they were, because the quarantine was full.
     pub refused: u64,
 }
 
-/// What became of samples that were to be released. Those that were not set aside are in none of the counts.
+/// The outcomes of releasing samples. Samples that were not set aside are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReleaseCounts {
-    /// Put back.
+    /// Samples that were put back.
     pub released: u64,
-    /// Left where they were, for no more ids can be trusted.
+    /// Samples that were left in quarantine, because no more ids can be trusted.
     pub refused: u64,
-    /// Others that the released pushed out of the hard store.
+    /// Other samples that the released ones evicted from the hard store.
     pub evicted: u64,
 }
 
-/// What became of ids that were to be blocked. Those that were blocked before are in none of the counts.
+/// The outcomes of blocking ids. Ids that were already blocked are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockCounts {
-    /// Blocked now.
+    /// Ids that were blocked.
     pub blocked: u64,
-    /// Of these, stored or set aside.
+    /// Blocked ids whose samples were stored or set aside.
     pub removed: u64,
-    /// Left as they were, for no more ids can be blocked.
+    /// Ids that were left as they were, because no more ids can be blocked.
     pub refused: u64,
 }
 
-/// What an operation did; it comes with its last step.
+/// The result of an operation, which its last step returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// Of a report.
+    /// The outcomes of the rows of a report.
     Reported(ApplyCounts),
-    /// Of a serve, one an id; `None`: refused by `max_serves` or a lease, or gone.
+    /// What was served, one entry an id. `None`: `max_serves` or a lease refused the sample, or it is not stored any more.
     Served(Vec<Option<Served>>),
-    /// Of a release: leases that ended.
+    /// The number of leases that a release ended.
     Released(u64),
-    /// Of a removal: samples that were stored.
+    /// The number of samples that a removal found and removed.
     Removed(u64),
-    /// Of setting aside by hand.
+    /// The outcomes of setting samples aside by hand.
     SetAside(SetAsideCounts),
-    /// Of a release from quarantine.
+    /// The outcomes of releasing samples from quarantine.
     ReleasedQuarantined(ReleaseCounts),
-    /// Of blocking.
+    /// The outcomes of blocking ids.
     Blocked(BlockCounts),
-    /// Of unblocking: ids that were blocked.
+    /// The number of ids that were blocked and are not any more.
     Unblocked(u64),
-    /// Of clearing: samples that were stored or set aside.
+    /// The number of samples that a clear removed, including those that were set aside.
     Cleared(u64),
-    /// Of all else.
+    /// An expiry or a fold was done.
     Done,
 }

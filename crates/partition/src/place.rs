@@ -1,8 +1,8 @@
 //! The order of samples: by key, then raw score in the pool's direction, then hash(id), then id.
 //!
-//! Everything that chooses by order uses it: TOP, ranks, windows, eviction, retention. Where keys are equal the raw score decides,
-//! since one key stands for many scores (those within 2^-16 octave, or clamped, or folded). Ties go by the hash, because by id they
-//! would all be of one class of data that is sorted by class.
+//! TOP, ranks, windows, eviction and retention all use this order. Where keys are equal the raw score decides, because one key stands for
+//! many scores: those within 2^-16 octave, and those that were clamped or folded. Equal scores are ordered by the hash, not the id: in data
+//! that is sorted by class, the smallest ids would all be of one class.
 
 use std::cmp::Ordering;
 
@@ -18,12 +18,12 @@ pub fn ordered_score(score: f32, lower_is_harder: bool) -> u32 {
     if lower_is_harder { !ascending } else { ascending }
 }
 
-/// What decides between samples of one key.
+/// The order of samples with equal keys: score, then hash, then id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rank {
-    /// [`ordered_score`].
+    /// The raw score as [`ordered_score`] maps it.
     pub score: u32,
-    /// [`placement_hash`] of the id.
+    /// The [`placement_hash`] of the id.
     pub hash: u64,
     /// The sample.
     pub id: u64,
@@ -35,7 +35,7 @@ impl Rank {
     /// Above every sample.
     pub const MAX: Self = Self { score: u32::MAX, hash: u64::MAX, id: u64::MAX };
 
-    /// The rank of a sample among those of its key.
+    /// The rank of a sample among those with the same key.
     #[inline]
     #[must_use]
     pub fn of(score: f32, id: u64, lower_is_harder: bool) -> Self {
@@ -44,7 +44,7 @@ impl Rank {
 }
 
 impl Ord for Rank {
-    /// By score, hash and id. Score and hash are compared as one number: ids decide almost never.
+    /// Compares score, hash and id. Score and hash are compared as one number, which almost always decides.
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let number = |rank: &Self| u128::from(rank.score) << 64 | u128::from(rank.hash);
@@ -59,12 +59,12 @@ impl PartialOrd for Rank {
     }
 }
 
-/// A place in the order of samples; a harder sample has a greater one.
+/// The sort key of a sample: its place in the total order. A harder sample has a greater place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The key, compared by serial arithmetic.
     pub key: Key,
-    /// Among the samples of that key.
+    /// Decides among samples with that key.
     pub rank: Rank,
 }
 

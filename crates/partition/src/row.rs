@@ -1,4 +1,4 @@
-//! What is read of a partition.
+//! The results of reading a partition: rows, the census, strata, pages and statistics.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::place::Place;
 /// A sample as stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
     /// Its key without serve penalty, if it is in the hard store.
     pub hard_key: Option<Key>,
-    /// The key by which it stands for itself in estimates (docs/methods.md 4.3): of a member of the serving background that it would have
-    /// if it had never been served as one, of all others `hard_key`. `None`: it is not in the hard store, or by that key would not be.
+    /// The own key (docs/methods.md 4.3). For a member of the serving background: the key that it would have if it had never been served as
+    /// a member. For all others: `hard_key`. `None`: the sample is not in the hard store, or would not be by this key.
     pub own_key: Option<Key>,
     /// Raw score; NaN for a dense id that was never reported.
     pub score: f32,
@@ -24,7 +24,7 @@ pub struct Row {
     pub model_version: u32,
     /// Serves since the last report.
     pub serves: u16,
-    /// It rests under a lease.
+    /// The sample rests under a lease.
     pub leased: bool,
     /// Its stratum.
     pub stratum: u32,
@@ -33,7 +33,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A dense id that was never reported.
+    /// The row of an id of a dense space that was never reported.
     #[must_use]
     pub fn unreported(id: u64) -> Self {
         Self {
@@ -50,14 +50,14 @@ impl Row {
         }
     }
 
-    /// Its place in the order of the hard store, if it is there.
+    /// The place of the sample in the order of the hard store, if it is there.
     #[must_use]
     pub fn place(&self, lower_is_harder: bool) -> Option<Place> {
         self.hard_key.map(|key| Place::of(key, self.score, self.id, lower_is_harder))
     }
 }
 
-/// A served sample's attachments and its serve count, this serve included.
+/// What a serve returns of a sample: its serve count, name and payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Served {
     /// Serves since the last report, this one included unless it was a dry run.
@@ -68,10 +68,10 @@ pub struct Served {
     pub payload: Option<Bytes>,
 }
 
-/// Members of a part of the key range. Ordinals 0..count address them.
+/// One entry of the census: the samples in a part of the key range. Ordinals 0..count address them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// The partition's name for it; opaque, and good for as long as nothing is applied.
+    /// An opaque handle of the bucket. It is valid until the next operation.
     pub handle: u32,
     /// Lowest key that a member may have.
     pub low: Key,
@@ -79,26 +79,26 @@ pub struct Bucket {
     pub high: Key,
     /// Members that do not rest: ordinals 0..count.
     pub count: u32,
-    /// Members under a lease: the ordinals after those.
+    /// Members under a lease: ordinals count..count + resting.
     pub resting: u32,
 }
 
-/// A partition counted: its hard store bucket by bucket, and its background.
+/// The census of a partition: a histogram of its hard store by key, and counts of its background.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Census {
     /// Occupied buckets, the hardest first; at most 1,500.
     pub buckets: Vec<Bucket>,
     /// Samples in the hard store, resting ones included.
     pub hard: u64,
-    /// Samples under a lease, of either source.
+    /// Samples under a lease, in the hard store or not.
     pub leased: u64,
     /// The serving background.
     pub background: BackgroundCount,
-    /// The place that a new sample must be above; `None` while there is room.
+    /// The admission threshold: the place that a new sample must be above to enter the hard store. `None` while there is room.
     pub floor: Option<Place>,
 }
 
-/// The serving background of a partition as counted.
+/// Counts of the serving background of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackgroundCount {
     /// Salt of the serving generation. Of a dense id space: 0.
@@ -111,48 +111,49 @@ pub struct BackgroundCount {
     pub removed: u64,
     /// Members under a lease.
     pub leased: u64,
-    /// Samples under a lease that did not stand for themselves when it started: outside the hard store, or by their own keys (dense: 0).
+    /// Samples under a lease that had no own key when it started: they were outside the hard store, or would have been by their own keys
+    /// (dense: 0).
     pub leased_outside: u64,
-    /// Those of these that are still members.
+    /// The part of `leased_outside` that are still members.
     pub leased_outside_members: u64,
     /// Members that are in the hard store (dense: 0).
     pub in_hard: u64,
-    /// Those of these that stand for themselves ([`Row::own_key`]).
+    /// The part of `in_hard` that have an own key ([`Row::own_key`]).
     pub own: u64,
 }
 
-/// Samples of one stratum.
+/// The number of samples of one stratum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StratumCount {
     /// The stratum.
     pub stratum: u32,
-    /// Of the hard store.
+    /// Samples in the hard store.
     pub hard: u64,
-    /// Of the serving background, members of the hard store included (dense: 0, it is not known).
+    /// Members of the serving background, including those in the hard store (dense: 0, the number is not known).
     pub background: u64,
 }
 
 /// Members of the hard store between two places, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// No member is below.
+    /// The lowest place that a member may have.
     pub low: Place,
-    /// No member is above.
+    /// The highest place that a member may have.
     pub high: Place,
     /// Members, resting ones included.
     pub members: u32,
 }
 
-/// A page of the hard store, the hardest parts first.
+/// A page of the hard store: whole leaves, the hardest first.
 #[derive(Clone, Debug, Default)]
 pub struct ScanPage {
-    /// Members, in no order within a part.
+    /// The samples, in no order within a leaf.
     pub rows: Vec<Row>,
-    /// Where to go on: everything below is yet to come. `None` at the end.
+    /// Where the next page begins: it has the samples below this place. `None`: this page is the last.
     pub below: Option<Place>,
 }
 
-/// Sizes and costs of a partition now.
+/// Sizes of a partition, and the memory that it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PartitionStats {
     /// Samples in the hard store.
@@ -169,22 +170,22 @@ pub struct PartitionStats {
     pub removed: u64,
     /// Samples under a lease.
     pub leased: u64,
-    /// Background generations so far, the one that fills included.
+    /// Background generations that began so far, including the one that fills.
     pub generations: u64,
     /// Living members of the witness that decides when the next generation takes over.
     pub witness: u64,
-    /// Those of them that the generation that fills has not seen.
+    /// Members of the witness that were not reported since the generation that fills began.
     pub witness_pending: u64,
-    /// About how many ids live: by the witness, which only reports keep alive that answer no serve, and by the serving background. In a
-    /// pool with a time to live no generation takes over while the first is below 9/10 of the second (docs/methods.md 4.4).
+    /// Two estimates of the number of ids: from the witness, whose members are never served, and from the serving background. In a pool
+    /// with a time to live no generation takes over while the first is below 9/10 of the second (docs/methods.md 4.4).
     pub distinct: (u64, u64),
     /// Processes of workers whose reports are remembered.
     pub workers: u64,
     /// Samples that are set aside.
     pub quarantined: u64,
-    /// Samples that were to be set aside while there was no room, since the partition was made.
+    /// Samples that a row would have set aside while the quarantine was full, since the partition was created.
     pub quarantine_overflows: u64,
-    /// Samples with rows above the threshold in a row.
+    /// Samples with a streak: their latest rows were above the threshold.
     pub streaks: u64,
     /// Ids that rows never set aside.
     pub trusted: u64,
@@ -192,6 +193,6 @@ pub struct PartitionStats {
     pub blocked: u64,
     /// As in [`Census::floor`].
     pub floor: Option<Place>,
-    /// Bytes of the index, of slots with their side columns, of buckets, and of the background with all else.
+    /// Bytes of memory: the index, the slots with their side columns, the buckets, and the background with everything else.
     pub memory_bytes: [usize; 4],
 }

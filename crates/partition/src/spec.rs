@@ -2,7 +2,7 @@
 
 use crate::key::Hardness;
 
-/// What a partition must know of its pool. Validated by the pool.
+/// The part of a pool's spec that a partition needs. The pool validates it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PartitionSpec {
     /// Samples kept in the hard store. 1 ..= 2^31.
@@ -11,21 +11,20 @@ pub struct PartitionSpec {
     pub background: BackgroundSpec,
     /// How a score becomes a key.
     pub hardness: Hardness,
-    /// Samples have string keys, kept beside them.
+    /// Samples have string keys, which are stored with them.
     pub named: bool,
-    /// Seeds the salts of background and witness, so that partitions differ and tests repeat.
+    /// Seed of the salts of background and witness: partitions get different salts, and tests repeat.
     pub salt_seed: u64,
-    /// Serves remembered of ids that are stored nowhere.
+    /// Ids of a dense space that are not stored and whose serve counts are remembered, at most.
     pub unstored_serves: usize,
-    /// Processes of workers that are remembered at most, so that resends of their reports do nothing. 0 ..= 2^20; 0: every report is
-    /// applied.
+    /// Processes of workers whose reports are remembered, at most, so that resends change nothing. 0 ..= 2^20; 0: every report is applied.
     pub workers: usize,
-    /// What is remembered of suspects.
+    /// Limits on what the quarantine remembers.
     pub quarantine: QuarantineLimits,
 }
 
 impl PartitionSpec {
-    /// Ids of a dense space; 0 where the background is a sample.
+    /// The number of ids of a dense space; 0 where the background is a sample.
     pub(crate) fn dense_ids(&self) -> u64 {
         match self.background {
             BackgroundSpec::Dense { ids } => ids,
@@ -34,15 +33,15 @@ impl PartitionSpec {
     }
 }
 
-/// What the quarantine of a partition remembers at most, beside the samples that are set aside: their number comes with the
-/// operations, because it changes in a live pool. Each 0 ..= 2^20.
+/// Limits on what the quarantine of a partition remembers, each 0 ..= 2^20. The limit on samples that are set aside is not here: operations
+/// carry it, because it can change while the pool is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuarantineLimits {
-    /// Samples with rows above the threshold in a row. The one that was not above it for the longest is forgotten first.
+    /// Streaks: samples whose latest rows were all above the threshold. The streak that was extended least recently is forgotten first.
     pub streaks: usize,
-    /// Ids that rows never set aside.
+    /// Trusted ids, which no row sets aside.
     pub trusted: usize,
-    /// Ids that are blocked.
+    /// Blocked ids, whose rows are ignored.
     pub blocked: usize,
 }
 
@@ -54,9 +53,9 @@ pub enum BackgroundSpec {
         /// m. Of a pool: over all partitions, 16 ..= 2^24.
         size: usize,
     },
-    /// Every id in 0..ids, reported or not, less what was removed.
+    /// Every id in 0..ids, reported or not, except those that were removed.
     Dense {
-        /// 1 ..= 2^40.
+        /// The number of ids, 1 ..= 2^40.
         ids: u64,
     },
 }

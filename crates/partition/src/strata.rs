@@ -1,17 +1,18 @@
-//! Which samples of each stratum a part of the store holds, or how many. Costs nothing until a stratum other than 0 is seen.
+//! Samples of the hard store or the background by stratum: their slots, or only their number. Stratum 0 is not stored, so pools without
+//! strata pay nothing.
 
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
-/// Samples by stratum; those not counted are of stratum 0.
+/// The number of samples of each stratum. Stratum 0 is what remains of the total.
 #[derive(Debug, Default)]
 pub(crate) struct Strata {
-    /// Of strata other than 0.
+    /// Entries of strata other than 0.
     counts: BTreeMap<u32, u32>,
 }
 
 impl Strata {
-    /// A sample of `stratum` came.
+    /// Counts a sample that was added.
     #[inline]
     pub(crate) fn add(&mut self, stratum: u32) {
         if stratum != 0 {
@@ -19,7 +20,7 @@ impl Strata {
         }
     }
 
-    /// A sample of `stratum` went.
+    /// Counts a sample that was removed.
     #[inline]
     pub(crate) fn take(&mut self, stratum: u32) {
         if stratum == 0 {
@@ -33,7 +34,7 @@ impl Strata {
         }
     }
 
-    /// Strata and their samples, of `total` in all.
+    /// The number of samples of each stratum, of `total` samples.
     pub(crate) fn counts(&self, total: usize) -> Vec<(u32, u64)> {
         with_the_rest(self.counts.iter().map(|(stratum, count)| (*stratum, u64::from(*count))), total)
     }
@@ -43,15 +44,15 @@ impl Strata {
     }
 }
 
-/// The slots of each stratum: two bytes a sample at most.
+/// The slots of the samples of each stratum, at most two bytes a sample. Stratum 0 is not stored.
 #[derive(Debug, Default)]
 pub(crate) struct SlotStrata {
-    /// Of strata other than 0.
+    /// Entries of strata other than 0.
     slots: BTreeMap<u32, RoaringBitmap>,
 }
 
 impl SlotStrata {
-    /// A sample of `stratum` came.
+    /// Counts a sample that was added.
     #[inline]
     pub(crate) fn add(&mut self, stratum: u32, slot: u32) {
         if stratum != 0 {
@@ -59,7 +60,7 @@ impl SlotStrata {
         }
     }
 
-    /// A sample of `stratum` went.
+    /// Counts a sample that was removed.
     #[inline]
     pub(crate) fn take(&mut self, stratum: u32, slot: u32) {
         if stratum == 0 {
@@ -78,7 +79,7 @@ impl SlotStrata {
         self.slots.get(&stratum).into_iter().flatten()
     }
 
-    /// Strata and their samples, of `total` in all.
+    /// The number of samples of each stratum, of `total` samples.
     pub(crate) fn counts(&self, total: usize) -> Vec<(u32, u64)> {
         with_the_rest(self.slots.iter().map(|(stratum, slots)| (*stratum, slots.len())), total)
     }
@@ -88,7 +89,7 @@ impl SlotStrata {
     }
 }
 
-/// The counts, and that of stratum 0: what is left of `total`.
+/// Appends the count of stratum 0, which is what remains of `total`.
 fn with_the_rest(counts: impl Iterator<Item = (u32, u64)>, total: usize) -> Vec<(u32, u64)> {
     let mut counts: Vec<(u32, u64)> = counts.collect();
     let others: u64 = counts.iter().map(|c| c.1).sum();

@@ -1,43 +1,44 @@
-//! What a partition has done since it was made: numbers that do not depend on how rows were divided into reports. What a pool counts is
-//! sums of these over its partitions: so each row counts once, whoever sent it how often, and they replay as everything else does.
+//! Counters of what a partition has done since it was created. They do not depend on how rows were divided into reports. The counters of a
+//! pool are sums of these over its partitions. Because they are part of the state, a resend counts nothing, and a replayed log gives the
+//! same counters.
 
 use crate::counters::counters;
 use crate::op::{Change, Reply, Source};
 
-/// What a partition has done since it was made.
+/// Counters of what a partition has done since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Rows reported, whatever became of them; those of resends are not among them.
+    /// Rows reported, whatever their outcome; rows of resends are not counted.
     pub reported: u64,
-    /// Those of them without a finite score.
+    /// Reported rows without a finite score.
     pub non_finite: u64,
-    /// Those outside a dense id space.
+    /// Reported rows whose id is outside the dense id space.
     pub out_of_range: u64,
-    /// Those older than what was stored.
+    /// Reported rows that were older than the stored sample.
     pub stale: u64,
-    /// Those of samples that were set aside, or that set their sample aside.
+    /// Reported rows of samples that were set aside, or that set their sample aside.
     pub quarantined: u64,
-    /// Those of blocked ids.
+    /// Reported rows of blocked ids.
     pub blocked: u64,
     /// Samples set aside, by rows or by hand.
     pub set_aside: u64,
-    /// Samples that harder ones pushed out of the hard store.
+    /// Samples that were evicted from the hard store by harder ones.
     pub evicted: u64,
     /// Keys whose log2 weight was clamped.
     pub clamped: u64,
     /// Scores below [`crate::key::Hardness::floor_score`].
     pub floored: u64,
-    /// Samples served that owe it to the hard store ([`crate::Drawn::source`]).
+    /// Samples served that were drawn from the hard store ([`crate::Drawn::source`]).
     pub served_hard: u64,
-    /// Samples served that owe it to the background.
+    /// Samples served that were drawn from the background.
     pub served_background: u64,
-    /// Samples removed: by removals, by blocking and by clearing.
+    /// Samples removed by a removal, by blocking or by clearing.
     pub removed: u64,
     /// Samples released from quarantine.
     pub released: u64,
-    /// Samples of hard store or background that no row reported for too long, and that were removed for it.
+    /// Samples of hard store or background that were removed because no row reported them within the time to live.
     pub expired: u64,
-    /// The latest stamp of a report, in serial arithmetic.
+    /// The latest stamp of a report, by serial arithmetic.
     pub latest_stamp: Option<u32>,
 }
 
@@ -66,7 +67,7 @@ impl Totals {
         self.served_hard.saturating_add(self.served_background)
     }
 
-    /// Adds those of another partition.
+    /// Adds the counters of another partition.
     pub fn add(&mut self, more: &Self) {
         self.add_numbers(more);
         if let Some(stamp) = more.latest_stamp {

@@ -132,7 +132,7 @@ impl AnchorPartition {
             return;
         }
         let (Found { count, row }, pairs) = (mark.new_anchors, mark.new_pairs);
-        if let Some(row) = row.filter(|_| !self.has_places(count)) {
+        if let Some(row) = row.filter(|_| !self.has_room(count)) {
             let wanted = self.anchors.len() as u64 + count;
             mark.marked.refused.push(Refusal { row, limit: PairLimit::Anchors, wanted });
         }

@@ -291,7 +291,7 @@ impl AnchorPartition {
     }
 
     /// Whether there is a place for so many more anchors.
-    fn has_places(&self, more: u64) -> bool {
+    fn has_room(&self, more: u64) -> bool {
         self.anchors.len() as u64 + more <= self.spec.max_anchors.min(ANCHORS_MAX)
     }
 

@@ -98,16 +98,16 @@ pub struct AnchorStats {
 
 impl AnchorPartition {
     /// Reads the anchors at these places of `anchors` into their places in `out`, asking for memory before it is needed.
-    pub fn fetch(&self, anchors: &[u64], places: &[usize], out: &mut AnchorRows) {
+    pub fn fetch(&self, anchors: &[u64], indices: &[usize], out: &mut AnchorRows) {
         let find = |&i: &usize| self.find(placement_hash(anchors[i]), anchors[i]);
-        let found: Vec<Option<usize>> = places.iter().map(find).collect();
+        let found: Vec<Option<usize>> = indices.iter().map(find).collect();
         found.iter().flatten().for_each(|at| prefetch(&self.anchors, *at));
         for at in found.iter().flatten() {
             let negatives = self.anchors[*at].negatives();
             // 64 bytes hold two and a half; the processor goes on by itself from a few lines in a row.
             (0..negatives.len().min(16)).step_by(2).for_each(|i| prefetch(negatives, i));
         }
-        for (&i, at) in places.iter().zip(found) {
+        for (&i, at) in indices.iter().zip(found) {
             if let Some(at) = at {
                 out.anchors[i] = self.row_of(&self.anchors[at], out);
             }

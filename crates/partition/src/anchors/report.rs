@@ -76,7 +76,7 @@ impl AnchorPartition {
         let known = run.at.map(|at| at as usize).or_else(|| self.find(hash, anchor));
         let at = match known {
             Some(at) => at,
-            None if self.has_places(1) => self.enter(hash, anchor),
+            None if self.has_room(1) => self.enter(hash, anchor),
             None => {
                 out.counts.anchor_limit += (run.to - run.from) as u64;
                 return;

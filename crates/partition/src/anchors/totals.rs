@@ -1,26 +1,26 @@
-//! What a partition of anchors has done since it was made: numbers that do not depend on how rows were divided into reports. What an
-//! anchored pool counts is sums of these over its partitions, as [`crate::Totals`] are of a flat one.
+//! Counters of what a partition of anchors has done since it was created, as [`crate::Totals`] counts for samples. The counters of an
+//! anchored pool are sums of these over its partitions.
 
 use crate::counters::counters;
 
 use super::op::AnchorCounts;
 
-/// What a partition of anchors has done since it was made.
+/// Counters of what a partition of anchors has done since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnchorTotals {
-    /// Rows reported, whatever became of them; those of resends are not among them.
+    /// Rows reported, whatever their outcome; rows of resends are not counted.
     pub reported: u64,
-    /// Those of them without a finite score.
+    /// Reported rows without a finite score.
     pub non_finite: u64,
-    /// Those outside a dense id space.
+    /// Reported rows whose id is outside the dense id space.
     pub out_of_range: u64,
-    /// Those older than what was stored.
+    /// Reported rows that were older than the stored negative.
     pub stale: u64,
-    /// Those of anchors beyond `max_anchors`.
+    /// Reported rows of new anchors beyond `max_anchors`.
     pub anchor_limit: u64,
-    /// Those of known positives, or vetoed for their anchor.
+    /// Reported rows whose id is a known positive of its anchor, or vetoed for it.
     pub not_negative: u64,
-    /// Negatives that harder ones pushed out.
+    /// Negatives that were evicted by harder ones.
     pub evicted: u64,
     /// Keys whose log2 weight was clamped.
     pub clamped: u64,
@@ -41,7 +41,7 @@ counters!(AnchorTotals {
 });
 
 impl AnchorTotals {
-    /// Adds those of another partition.
+    /// Adds the counters of another partition.
     pub fn add(&mut self, more: &Self) {
         self.add_numbers(more);
     }

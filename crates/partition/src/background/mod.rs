@@ -1,8 +1,9 @@
-//! The background: a uniform sample of all ids that were ever reported, and its renewal (docs/methods.md 4.1 and 4.2).
+//! The background: a uniform sample of all ids that were reported, and its renewal (docs/methods.md 4.1 and 4.2).
 //!
-//! One generation serves. After so many rows a second one with another salt begins to fill, and takes over once it has seen
-//! everything there is to see. Members of the serving generation cannot tell when that is, because they are served, and so reported
-//! again. A witness can: a sample of the ids that is never served, so that its members are reported as all others are.
+//! One generation serves draws. After a number of rows a second one with another salt begins to fill, and takes over once nearly all ids
+//! have been reported since it began. Members of the serving generation cannot show when that is, because being served makes trainers
+//! report them more often than other ids. A witness can: it is a sample of the ids that is never served, so its members are reported like
+//! all other ids.
 
 mod own_keys;
 mod sample;
@@ -15,57 +16,57 @@ use crate::spec::PartitionSpec;
 pub(crate) use sample::{Offer, Sample, SavedMember, Taken};
 pub(crate) use witness::{WITNESS, Witness, WitnessMember};
 
-/// Salts of witnesses are of another series than those of generations.
+/// Separates the salts of witnesses from those of generations.
 const WITNESS_SERIES: u64 = 0x5749_544e_4553_5331;
 
-/// The generations of the background, and the witnesses.
+/// The generations of the background, and its witnesses.
 #[derive(Debug)]
 pub(crate) struct Background {
     size_max: usize,
     salt_seed: u64,
     pub(crate) serving: Sample,
     pub(crate) filling: Option<Sample>,
-    /// It decides when the filling generation takes over.
+    /// Decides when the filling generation takes over.
     pub(crate) witness: Witness,
-    /// Takes the witness's place with the first generation that began after it.
+    /// Replaces the witness when the first generation that began after it takes over.
     pub(crate) next_witness: Option<NextWitness>,
     /// Generations and witnesses begun so far.
     pub(crate) generations: u64,
     pub(crate) witnesses: u64,
     /// Rows reported since the serving generation took over.
     pub(crate) rows: u64,
-    /// Ids that are not reported for some time are removed.
+    /// The pool has a time to live.
     pub(crate) expires: bool,
 }
 
-/// A witness that collects, and the number of the first generation that begins after it did.
+/// A witness that still collects members, and will replace the current one.
 #[derive(Debug)]
 pub(crate) struct NextWitness {
     pub(crate) witness: Witness,
     pub(crate) from_generation: u64,
-    /// The first generation that it can decide on alone: at its begin it was a sample of at least half of the ids. What it met only since
-    /// tells nothing, for the generation has met the same. `u64::MAX`: none yet.
+    /// The first generation that this witness can decide on alone: when that began, the witness was a sample of at least half of the ids.
+    /// Members that it got later prove nothing, because the generation has seen the same reports. `u64::MAX`: none yet.
     pub(crate) decides_from: u64,
-    /// Rows reported since it began.
+    /// Rows reported since this witness began.
     pub(crate) rows: u64,
 }
 
-/// Rows after which a witness that is not full yet is as full as it will be: so few ids are reported.
+/// After so many rows a witness that still has room holds all ids that are reported.
 const FILLED_ROWS: u64 = 16 * WITNESS as u64;
 
-/// About how many ids there are of which `members` have hashes below a threshold; `None`: all have.
+/// The estimated number of ids, of which `members` have hashes below a threshold. `None`: every id is a member.
 fn distinct(members: usize, threshold: Option<u64>) -> u128 {
     let members = members as u128;
     threshold.map_or(members, |threshold| (members << 64) / u128::from(threshold.max(1)))
 }
 
 impl NextWitness {
-    /// Whether it has met enough ids to be full, if there are so many.
+    /// Whether it holds as many members as it will get: it is full, or there are not enough ids.
     fn is_full(&self) -> bool {
         self.witness.is_thin() || self.rows >= FILLED_ROWS
     }
 
-    /// Whether all of it was removed, and too little of what is reported can enter it.
+    /// Whether all its members were removed, and its threshold lets too few reported ids in.
     fn is_gone(&self) -> bool {
         self.witness.len() == 0 && self.witness.is_thin()
     }
@@ -101,7 +102,7 @@ impl Background {
         Witness::new(background_hash(self.witnesses, self.salt_seed ^ WITNESS_SERIES))
     }
 
-    /// The generations, the serving one first.
+    /// The serving generation, then the filling one if there is one.
     #[inline]
     pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
         std::iter::once(&self.serving).chain(&self.filling)
@@ -122,47 +123,47 @@ impl Background {
         self.has_member(id) || self.witnesses().any(|witness| witness.contains(id))
     }
 
-    /// The witness that decides, and the next one.
+    /// The witness that decides, then the next one if there is one.
     pub(crate) fn witnesses(&self) -> impl Iterator<Item = &Witness> {
         std::iter::once(&self.witness).chain(self.next_witness.as_ref().map(|next| &next.witness))
     }
 
-    /// The stamp of an id in generations and witnesses, which is the same in all.
+    /// The stamp of an id in generations and witnesses. All copies have the same.
     pub(crate) fn stamp(&self, id: u64) -> Option<u32> {
         let of_member = self.samples().find_map(|sample| sample.stamp(id));
         of_member.or_else(|| self.witnesses().find_map(|witness| witness.stamp(id)))
     }
 
-    /// Members of generations and witnesses.
-    pub(crate) fn places(&self) -> usize {
+    /// The number of members of generations and witnesses, counted in each.
+    pub(crate) fn copies(&self) -> usize {
         self.samples().map(Sample::len).sum::<usize>() + self.witnesses().map(Witness::len).sum::<usize>()
     }
 
-    /// About how many ids live: by the witness, and by the serving generation.
+    /// Two estimates of the number of ids: from the witness, and from the serving generation.
     pub(crate) fn distinct(&self) -> (u64, u64) {
         let number = |members, threshold| u64::try_from(distinct(members, threshold)).unwrap_or(u64::MAX);
         let witness = number(self.witness.len(), self.witness.threshold);
         (witness, number(self.serving.len(), self.serving.threshold()))
     }
 
-    /// What goes with a member beside numbers.
+    /// The name and payload of a member.
     pub(crate) fn attachment(&self, id: u64) -> Option<&Attachment> {
         self.samples().find_map(|sample| sample.attachment(id))
     }
 
-    /// Whether an id may be (or become) a member of a generation: a hash and a comparison each, which is all that most rows cost.
+    /// Whether an id is or may become a member of a generation. For most rows this hash and comparison is all that the background costs.
     #[inline]
     pub(crate) fn may_take(&self, id: u64) -> bool {
         self.serving.may_take(id) || self.filling.as_ref().is_some_and(|filling| filling.may_take(id))
     }
 
-    /// Whether an id may be (or become) one of the witnesses.
+    /// Whether an id is or may become a member of a witness.
     #[inline]
     pub(crate) fn may_witness(&self, id: u64) -> bool {
         self.witness.may_take(id) || self.next_witness.as_ref().is_some_and(|next| next.witness.may_take(id))
     }
 
-    /// Tells the witnesses that an id was reported.
+    /// Records in the witnesses that an id was reported.
     pub(crate) fn witness(&mut self, id: u64, stamp: u32) {
         self.witness.saw(id, stamp);
         if let Some(next) = &mut self.next_witness {
@@ -170,13 +171,14 @@ impl Background {
         }
     }
 
-    /// The hard store takes a sample in, or lets it go.
+    /// Records whether the hard store holds a sample.
     #[inline]
     pub(crate) fn set_in_hard(&mut self, id: u64, in_hard: bool) {
         self.samples_mut().for_each(|sample| sample.set_in_hard(id, in_hard));
     }
 
-    /// Lifts the own keys of at most `most` members to `floor`, from the `from`-th of all generations on; how many members there were left.
+    /// Lifts the own keys of at most `most` members to `floor`, beginning with the `from`-th member of all generations. Returns how many
+    /// members it visited.
     pub(crate) fn lift(&mut self, floor: Key, from: usize, most: usize) -> usize {
         let (mut skip, mut left) = (from, most);
         for sample in self.samples_mut() {
@@ -189,7 +191,7 @@ impl Background {
         most - left
     }
 
-    /// Takes an id out of all generations and witnesses; whether it was a member of a generation.
+    /// Takes an id out of all generations and witnesses. Returns whether it was a member of a generation.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         self.witness.remove(id);
         if let Some(next) = &mut self.next_witness {
@@ -198,12 +200,12 @@ impl Background {
         self.samples_mut().fold(false, |was, sample| sample.remove(id) | was)
     }
 
-    /// Takes out the last member of a generation: its id, `None` once none has any.
+    /// Takes out the last member of a generation. Returns its id, or `None` once all generations are empty.
     pub(crate) fn pop(&mut self) -> Option<u64> {
         self.samples_mut().find_map(Sample::pop)
     }
 
-    /// Begins anew, with another generation and another witness.
+    /// Starts again with an empty generation and an empty witness under new salts.
     pub(crate) fn restart(&mut self) {
         self.serving = self.begin();
         self.filling = None;
@@ -212,8 +214,8 @@ impl Background {
         self.rows = 0;
     }
 
-    /// How many reported rows there will surely be before [`Self::renew`] has anything to do. Of reports only rows that set their sample
-    /// aside take witnesses or members away.
+    /// A lower bound on the number of rows that can be reported before [`Self::renew`] has anything to do. It holds unless a row removes
+    /// members, which only a row that sets its sample aside does.
     pub(crate) fn quiet_rows(&self, renew_after_rows: u64) -> u64 {
         let has_witness = self.witness.len() >= WITNESS / 2 || !self.witness.is_thin();
         let is_quiet =
@@ -221,19 +223,20 @@ impl Background {
         if is_quiet { renew_after_rows.saturating_sub(self.rows).saturating_sub(1) } else { 0 }
     }
 
-    /// Counts reported rows, as many as are quiet at most.
+    /// Counts reported rows, at most [`Self::quiet_rows`] of them.
     pub(crate) fn count_rows(&mut self, rows: u64) {
         self.rows = self.rows.saturating_add(rows);
     }
 
-    /// After `rows` reported rows: a generation begins, or takes over, if it is time. Whether a generation or a witness began.
+    /// After `rows` reported rows: starts a generation, or lets one take over, if it is time. Returns whether a generation or a witness
+    /// began.
     pub(crate) fn renew(&mut self, rows: u64, renew_after_rows: u64) -> bool {
         self.count_rows(rows);
         // While every id is a member there is nothing to renew.
         self.serving.threshold().is_some() && self.renew_now(rows, renew_after_rows)
     }
 
-    /// Whether removals have left too few members.
+    /// Whether removals have left the serving generation with too few members.
     #[inline]
     fn is_worn(&self) -> bool {
         self.serving.len() < self.size_max / 2
@@ -259,7 +262,7 @@ impl Background {
                     false
                 }
                 Some(false) => false,
-                // Whoever could tell has gone: it begins again, under the next witness.
+                // No witness can decide on it any more: it begins again, under the next witness.
                 None => true,
             },
         };
@@ -281,8 +284,8 @@ impl Background {
         }
     }
 
-    /// Whether the next witness could decide alone on a generation that begins now: it is full, and has met at least half of the ids that
-    /// live, so that half of it stays, whoever comes.
+    /// Whether the next witness could decide alone on a generation that begins now: it is full, and a sample of at least half of the ids.
+    /// Then at least half of its members remain when the other ids are reported.
     fn can_next_decide(&self) -> bool {
         let living = distinct(self.serving.len(), self.serving.threshold());
         let can = |next: &NextWitness| {
@@ -292,7 +295,7 @@ impl Background {
         self.next_witness.as_ref().is_some_and(can)
     }
 
-    /// Whether a generation has seen all there is to see; `None`: nobody can tell, now or later.
+    /// Whether a generation has seen nearly all ids. `None`: no witness can decide that, now or later.
     fn is_complete(&self, generation: u64) -> Option<bool> {
         if self.witness.len() > 0 {
             return Some(self.has_seen_all(&self.witness));
@@ -301,13 +304,14 @@ impl Background {
         if generation >= next.decides_from {
             return Some(next.witness.len() > 0 && self.has_seen_all(&next.witness));
         }
-        // It waits until the next witness can decide on one that begins then.
+        // This generation waits until the next witness could decide on a new one, and is then replaced.
         if self.can_next_decide() { None } else { Some(false) }
     }
 
-    /// Whether a witness has seen all that lives. Where ids expire, members of the serving generation may live only because they are
-    /// served, and so reported: the witness, which is not, does not know of such ids, and a generation under it would lose them. Then it
-    /// stands for clearly fewer ids than the generation does (docs/methods.md 4.4).
+    /// Whether all members of a witness were reported since the filling generation began. Where ids expire, some members of the serving
+    /// generation do not expire only because they are served, and so reported again. The witness is never served, so it loses such ids, and
+    /// so would a generation that it decides on. Its estimate of the number of ids is then clearly below that of the serving generation,
+    /// and it does not decide (docs/methods.md 4.4).
     fn has_seen_all(&self, witness: &Witness) -> bool {
         let (by_witness, by_members) = (
             distinct(witness.len(), witness.threshold),
@@ -322,7 +326,7 @@ impl Background {
         };
         self.serving = filling;
         self.rows = 0;
-        // All that is reported has been reported since this generation began: a witness that is older has met it all.
+        // All ids have been reported since this generation began, so a witness that began before it has seen them all.
         if let Some(next) = self.next_witness.take_if(|next| self.serving.number >= next.from_generation) {
             self.witness = next.witness;
         }

@@ -1,22 +1,22 @@
 //! Own keys: what the keys of members of the background would be if they had never been served as members (docs/methods.md 4.3).
 //!
-//! A member that is served from the background is reported again, and its key rises with the clock. So it holds a place in the hard store
-//! that ids of its kind outside the background do not, and who is in the hard store depends on who is in the background. An estimate
-//! that counts all of the hard store as its own, and the background for all else, then counts too little. What a member's own key says
-//! does not depend on that: it is written by each report but those that answer a serve which the sample owes to its membership.
+//! A member that is served from the background is reported again, and its key rises with the decay clock. So it may be in the hard store
+//! while an id outside the background with the same score is not: membership of the hard store depends on membership of the background, and
+//! an estimate that treats them as independent is biased. Own keys remove this dependence. Every report writes the own key of a member,
+//! except a report that follows a serve which the sample got because it was a member.
 
 use crate::key::Key;
 use crate::place::Place;
 
-/// Members counted at a time.
+/// Members that are counted in one pass.
 const PIECE: usize = 4_096;
 
-/// Of each member, in their order: its own key, and whether the hard store holds it.
+/// The own key of each member, in the order of members, and whether the hard store holds it.
 #[derive(Debug, Default)]
 pub(crate) struct OwnKeys {
     keys: Vec<Key>,
     in_hard: Vec<bool>,
-    /// Members that the hard store holds.
+    /// The number of members that the hard store holds.
     hard: usize,
 }
 
@@ -32,7 +32,7 @@ impl OwnKeys {
         self.hard += usize::from(in_hard);
     }
 
-    /// The last one takes the place.
+    /// Removes the key at `at`. The last key moves there.
     pub(crate) fn swap_remove(&mut self, at: usize) {
         self.keys.swap_remove(at);
         self.hard -= usize::from(self.in_hard.swap_remove(at));
@@ -58,17 +58,17 @@ impl OwnKeys {
         self.hard = self.hard + usize::from(in_hard) - usize::from(before);
     }
 
-    /// Members that the hard store holds.
+    /// The number of members that the hard store holds.
     pub(crate) fn hard(&self) -> usize {
         self.hard
     }
 
-    /// Those of them whose own place is at or above `floor`; `place_at` tells it.
+    /// The number of members in the hard store whose own place, which `place_at` returns, is at or above `floor`.
     pub(crate) fn count_from(&self, floor: Place, place_at: impl Fn(usize) -> Place) -> usize {
         if self.hard == 0 {
             return 0;
         }
-        // Every draw counts, so that this is a plain pass without a branch. Nearly all are decided by their keys.
+        // Every draw counts the members, so this is a plain pass without a branch. Comparing keys decides nearly all of them.
         let (mut above, mut ties) = (0_usize, 0_usize);
         for (keys, in_hard) in self.keys.chunks(PIECE).zip(self.in_hard.chunks(PIECE)) {
             let (mut above_here, mut ties_here) = (0_u32, 0_u32);

@@ -1,29 +1,29 @@
-//! The witness: a small uniform sample of the ids, never served, whose reports tell when everything has been reported again.
+//! The witness: a small uniform sample of the ids that no draw reads. Once all its members were reported again, nearly all ids were.
 
 use std::collections::BTreeMap;
 
 use crate::hash::background_hash;
 
-/// w: members, at most. When all of them have been reported, 1/(w+1) of the ids is expected to be missing.
+/// w: the maximal number of members. When all of them have been reported, a share of 1/(w+1) of the ids is expected not to have been.
 pub(crate) const WITNESS: usize = 256;
 
-/// A member.
+/// A member of a witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WitnessMember {
     pub(crate) id: u64,
-    /// Of its last report.
+    /// The stamp of its last report.
     pub(crate) stamp: u32,
-    /// It was reported since the filling generation began.
+    /// Whether it was reported since the filling generation began.
     pub(crate) reported: bool,
 }
 
-/// The w smallest hashes under a salt that never changes.
+/// The ids with the w smallest hashes under a salt that never changes.
 #[derive(Debug)]
 pub(crate) struct Witness {
     pub(crate) salt: u64,
-    /// Smallest hash ever refused; `None` while every id is a member.
+    /// The smallest hash that was ever refused; `None` while every id is a member.
     pub(crate) threshold: Option<u64>,
-    /// By hash, from which two ids never tie.
+    /// Members by hash. Two ids never have the same hash.
     members: BTreeMap<u64, WitnessMember>,
     pending: usize,
 }
@@ -38,17 +38,17 @@ impl Witness {
         self.members.len()
     }
 
-    /// Members that were not reported since the filling generation began.
+    /// The number of members that were not reported since the filling generation began.
     pub(crate) fn pending(&self) -> usize {
         self.pending
     }
 
-    /// It is a sample of the ids, not all of them.
+    /// Whether the witness has refused ids: it is a sample of the ids, not all of them.
     pub(crate) fn is_thin(&self) -> bool {
         self.threshold.is_some()
     }
 
-    /// Whether an id may be (or become) a member: a hash and a comparison, which is all that most rows cost.
+    /// Whether an id is or may become a member. For most rows this hash and comparison is all that a witness costs.
     #[inline]
     pub(crate) fn may_take(&self, id: u64) -> bool {
         self.is_below(background_hash(id, self.salt))
@@ -59,7 +59,7 @@ impl Witness {
         self.threshold.is_none_or(|threshold| hash < threshold)
     }
 
-    /// An id was reported.
+    /// Records that an id was reported.
     pub(crate) fn saw(&mut self, id: u64, stamp: u32) {
         let hash = background_hash(id, self.salt);
         if self.is_below(hash) {
@@ -94,20 +94,20 @@ impl Witness {
         if self.is_below(hash) { self.members.get(&hash).map(|member| member.stamp) } else { None }
     }
 
-    /// An id lives no more.
+    /// Removes an id.
     pub(crate) fn remove(&mut self, id: u64) {
         if let Some(member) = self.members.remove(&background_hash(id, self.salt)) {
             self.pending -= usize::from(!member.reported);
         }
     }
 
-    /// Forgets all members but some; the threshold stays.
+    /// Removes all members for which `stays` is false. The threshold stays.
     pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
         self.members.retain(|_, member| stays(member.id));
         self.pending = self.members.values().filter(|member| !member.reported).count();
     }
 
-    /// A generation begins: what was reported before does not count for it.
+    /// A generation begins: marks all members as not reported since.
     pub(crate) fn forget_reports(&mut self) {
         self.members.values_mut().for_each(|member| member.reported = false);
         self.pending = self.members.len();
@@ -118,7 +118,7 @@ impl Witness {
         self.members.values().copied()
     }
 
-    /// Enters a member as [`Self::members`] told it; false where it cannot have been told.
+    /// Restores a member that [`Self::members`] returned. False: no sequence of operations gives this member.
     pub(crate) fn restore(&mut self, member: WitnessMember) -> bool {
         let hash = background_hash(member.id, self.salt);
         let fits = self.members.len() < WITNESS && self.is_below(hash);
@@ -127,7 +127,7 @@ impl Witness {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        // The nodes of a map are at least half full.
+        // The nodes of a B-tree are at least half full.
         self.members.len() * 48
     }
 }

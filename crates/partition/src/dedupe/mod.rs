@@ -1,9 +1,9 @@
-//! Which reports were applied, so that a resend of one does nothing.
+//! Deduplication: which reports were applied, so that a resend changes nothing.
 //!
-//! A worker that gets no answer sends its batch again, and cannot know which partitions have applied it. Each partition knows for
-//! itself: it remembers the sequences of every process of a worker that it heard, and passes over a report whose sequence it has
-//! applied. It remembers a bounded number of such processes, and forgets the one that it has not heard for the longest. Time is told
-//! by the order of the operations that named a sender, so that the same operations always leave the same memory.
+//! A worker that gets no answer sends its batch again, and cannot know which partitions have applied it. So each partition remembers the
+//! sequence numbers of the reports that it applied, by process of a worker, and skips a report whose number it has applied. It remembers a
+//! bounded number of processes and forgets the least recently heard one. "Recently" counts operations that name a sender, not time, so the
+//! same operations always leave the same state.
 
 #[cfg(test)]
 pub(crate) mod naive;
@@ -17,23 +17,23 @@ use crate::hash::placement_hash;
 use crate::op::Sender;
 pub(crate) use seen::{Recent, Seen, WORDS, Window};
 
-/// No worker.
+/// Index of no worker.
 const NONE: u32 = u32::MAX;
 
-/// Processes of workers with the sequences of theirs that were applied, in the order in which they were last heard.
+/// Processes of workers with their sequences that were applied, in a list from the least to the most recently heard (LRU).
 ///
-/// An entry costs O(1), but for the table and the vector that double now and then.
+/// Entering a report costs O(1) amortised.
 #[derive(Debug)]
 pub(crate) struct Dedupe {
-    /// Where a worker stands in `workers`.
+    /// Indices in `workers` by hash of the process.
     table: HashTable<u32>,
-    /// In no order: each says which one was heard before it and which after it.
+    /// The nodes of the linked list, in no order.
     workers: Vec<Worker>,
     oldest: u32,
     newest: u32,
-    /// Workers that are remembered at most.
+    /// The maximal number of workers.
     most: usize,
-    /// Workers with a window.
+    /// The number of workers with a window.
     windows: usize,
 }
 
@@ -42,12 +42,12 @@ pub(crate) struct Dedupe {
 struct Worker {
     process: Process,
     seen: Seen,
-    /// The one that was last heard before this one, and the one after.
+    /// The neighbours in the list: the next less and the next more recently heard worker.
     older: u32,
     newer: u32,
 }
 
-/// Hash of the worker's name in two halves (a u128 would align a worker to 16 bytes, which takes 8 more), and its epoch.
+/// The hash of the worker's name in two halves, and its epoch. A u128 would align the struct to 16 bytes, which costs 8 more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Process {
     low: u64,
@@ -70,25 +70,25 @@ impl Process {
 }
 
 impl Dedupe {
-    /// Remembers at most `most` workers. Takes no memory before it hears one.
+    /// Remembers at most `most` workers. Allocates nothing before the first.
     pub(crate) fn new(most: usize) -> Self {
         Self { table: HashTable::new(), workers: Vec::new(), oldest: NONE, newest: NONE, most, windows: 0 }
     }
 
-    /// Workers that are remembered.
+    /// The number of workers that are remembered.
     pub(crate) fn len(&self) -> usize {
         self.workers.len()
     }
 
-    /// Whether a report was applied, or is so old that it is taken for a resend. Of sequence 0: never.
+    /// Whether a report was applied, or is so old that it is taken for a resend. False for sequence 0.
     pub(crate) fn has(&self, sender: &Sender) -> bool {
         let process = Process::of(sender.worker, sender.epoch);
         sender.sequence != 0
             && self.find(process).is_some_and(|at| self.workers[at].seen.has(sender.sequence))
     }
 
-    /// Enters a report that was completed, be it applied or a resend; its worker is then the last that was heard. Of sequence 0
-    /// nothing is remembered, and who sends it was not heard.
+    /// Records a report that was applied or is a resend. Its worker becomes the most recently heard. A report of sequence 0 leaves no
+    /// trace.
     pub(crate) fn enter(&mut self, sender: &Sender) {
         if sender.sequence == 0 || self.most == 0 {
             return;
@@ -111,20 +111,20 @@ impl Dedupe {
         self.link_newest(at);
     }
 
-    /// All workers with their epochs and sequences, the one that was not heard for the longest first.
+    /// All workers with their epochs and sequences, the least recently heard first.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u128, u64, &Seen)> + '_ {
         let worker = |at: u32| self.workers.get(at as usize);
         std::iter::successors(worker(self.oldest), move |w| worker(w.newer))
             .map(|w| (w.process.worker(), w.process.epoch, &w.seen))
     }
 
-    /// Takes memory for so many workers that are yet to be restored.
+    /// Reserves memory for workers that are to be restored.
     pub(crate) fn reserve(&mut self, workers: usize) {
         self.table.reserve(workers, |_| 0);
         self.workers.reserve_exact(workers);
     }
 
-    /// Enters a worker as [`Self::all`] told it; false where it cannot have been told.
+    /// Restores a worker that [`Self::all`] returned. False: the worker is there already, or there is no room.
     pub(crate) fn restore(&mut self, worker: u128, epoch: u64, seen: Seen) -> bool {
         let process = Process::of(worker, epoch);
         let fits = self.workers.len() < self.most && self.find(process).is_none();
@@ -145,14 +145,14 @@ impl Dedupe {
         Some(*at as usize)
     }
 
-    /// A new worker, the last that was heard.
+    /// Adds a new worker as the most recently heard.
     fn push(&mut self, process: Process, seen: Seen) {
         self.windows += usize::from(seen.has_window());
         self.workers.push(Worker { process, seen, older: NONE, newer: NONE });
         self.index(process, self.workers.len() - 1);
     }
 
-    /// A new worker takes the place of the one that was not heard for the longest, which is forgotten.
+    /// Replaces the least recently heard worker with a new one.
     fn replace(&mut self, process: Process, seen: Seen) {
         let at = self.oldest as usize;
         self.unlink(at);
@@ -166,28 +166,28 @@ impl Dedupe {
         self.index(process, at);
     }
 
-    /// Enters the worker at a place into table and order.
+    /// Enters the worker at an index into the table and the list.
     fn index(&mut self, process: Process, at: usize) {
         let workers = &self.workers;
         self.table.insert_unique(process.hash(), at as u32, |at| workers[*at as usize].process.hash());
         self.link_newest(at);
     }
 
-    /// Takes a worker out of the order.
+    /// Takes a worker out of the list.
     fn unlink(&mut self, at: usize) {
         let Worker { older, newer, .. } = self.workers[at];
         *self.newer_of(older) = newer;
         *self.older_of(newer) = older;
     }
 
-    /// Puts a worker at the end of the order.
+    /// Puts a worker at the most recent end of the list.
     fn link_newest(&mut self, at: usize) {
         let newest = std::mem::replace(&mut self.newest, at as u32);
         *self.newer_of(newest) = at as u32;
         (self.workers[at].older, self.workers[at].newer) = (newest, NONE);
     }
 
-    /// What names the worker after this one; after none: the oldest.
+    /// The link to the worker after `at`. After `NONE`: the link to the least recent worker.
     fn newer_of(&mut self, at: u32) -> &mut u32 {
         match self.workers.get_mut(at as usize) {
             Some(worker) => &mut worker.newer,
@@ -195,7 +195,7 @@ impl Dedupe {
         }
     }
 
-    /// What names the worker before this one; before none: the newest.
+    /// The link to the worker before `at`. Before `NONE`: the link to the most recent worker.
     fn older_of(&mut self, at: u32) -> &mut u32 {
         match self.workers.get_mut(at as usize) {
             Some(worker) => &mut worker.older,

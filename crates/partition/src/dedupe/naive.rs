@@ -1,4 +1,4 @@
-//! The plainest memory of reports: all sequences of every process that is remembered.
+//! The reference model of deduplication: all sequences of every process that is remembered.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::op::Sender;
 
 #[derive(Clone)]
 pub(crate) struct Senders {
-    /// Every sequence of each process that is remembered, the one that was not heard for the longest first.
+    /// Every sequence of each process that is remembered, the least recently heard process first.
     pub(crate) workers: Vec<((u128, u64), BTreeSet<u64>)>,
     most: usize,
 }
@@ -17,7 +17,7 @@ impl Senders {
         Self { workers: Vec::new(), most }
     }
 
-    /// Whether a report was applied, or is too old to tell.
+    /// Whether a report was applied, or is older than the window.
     pub(crate) fn has(&self, Sender { worker, epoch, sequence }: Sender) -> bool {
         let known = self.workers.iter().find(|(name, _)| *name == (worker, epoch));
         known.is_some_and(|(_, applied)| {
@@ -26,7 +26,7 @@ impl Senders {
         })
     }
 
-    /// Notes a report with its sender; whether it is a resend.
+    /// Records a report. Returns whether it is a resend.
     pub(crate) fn hear(&mut self, sender: Sender) -> bool {
         if sender.sequence == 0 {
             return false;
@@ -45,13 +45,13 @@ impl Senders {
         is_resend
     }
 
-    /// Remembers at most so many from now on: those that were heard last.
+    /// Limits the number of processes. The most recently heard stay.
     pub(crate) fn limit(&mut self, most: usize) {
         self.most = most;
         self.workers.drain(..self.workers.len().saturating_sub(most));
     }
 
-    /// Both remember the same of the same.
+    /// Checks that both remember the same sequences of the same processes.
     pub(crate) fn agree(&self, real: &Dedupe) {
         let workers: Vec<(u128, u64)> = real.all().map(|(worker, epoch, _)| (worker, epoch)).collect();
         assert_eq!(workers, self.workers.iter().map(|(name, _)| *name).collect::<Vec<_>>());

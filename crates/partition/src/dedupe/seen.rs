@@ -1,28 +1,28 @@
-//! Which sequences of one worker's process were applied.
+//! The sequence numbers of one worker's process that were applied.
 
 /// Sequences that are remembered one by one: the highest and the 1,023 before it. Older ones are taken for resends.
 pub(crate) const WINDOW: u64 = 1024;
 /// Words of a window.
 pub(crate) const WORDS: usize = (WINDOW / 64) as usize;
 
-/// The sequences of one worker's process that were applied, as far as they are remembered.
+/// The remembered sequence numbers of one worker's process.
 ///
-/// A worker may begin at any number, and what is below its first number and in the window has not been applied: it is applied when
-/// it comes. So the plain case is a *run*: the last n sequences up to the highest were applied, and none of the window before them. A
-/// *gap* is a sequence of the window that was not applied, though a lower one of the window was. Only then is a bit for each sequence
-/// kept, and only for as long as there is a gap: until what is missing came, or is further back than the window.
+/// A worker may begin at any number; lower numbers within the window were not applied, and are applied when they come. The usual case is a
+/// *run*: the last n sequences up to the highest were applied, and none before them in the window. A *gap* is a sequence of the window that
+/// was not applied although a lower one was. Only while there is a gap is a bit kept for each sequence of the window, until the missing
+/// sequence comes or is older than the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     highest: u64,
     recent: Recent,
 }
 
-/// The sequences of (highest - [`WINDOW`], highest]. There is no other way to tell the same sequences: a run is never a window.
+/// The applied sequences of (highest - [`WINDOW`], highest]. The form is canonical: a run is never stored as a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Recent {
-    /// No gap: so many up to the highest, 1 ..= [`WINDOW`].
+    /// No gap: the last so many sequences up to the highest, 1 ..= [`WINDOW`].
     Run(u16),
-    /// A gap at least.
+    /// At least one gap.
     Window(Box<Window>),
 }
 
@@ -31,21 +31,21 @@ pub(crate) enum Recent {
 pub(crate) struct Window([u64; WORDS]);
 
 impl Seen {
-    /// The first sequence that is heard of a worker, 1 or more.
+    /// A process of which only one sequence, 1 or more, was applied.
     pub(super) fn first(sequence: u64) -> Self {
         Self { highest: sequence, recent: Recent::Run(1) }
     }
 
-    /// A run as [`Self::recent`] told it; `None` where it cannot have been told.
+    /// Restores a run that [`Self::recent`] returned. `None`: no sequence of reports gives this run.
     pub(crate) fn of_run(highest: u64, run: u16) -> Option<Self> {
         let fits = run > 0 && u64::from(run) <= highest.min(WINDOW);
         fits.then_some(Self { highest, recent: Recent::Run(run) })
     }
 
-    /// A window as [`Self::recent`] told it; `None` where it cannot have been told.
+    /// Restores a window that [`Self::recent`] returned. `None`: no sequence of reports gives this window.
     pub(crate) fn of_window(highest: u64, words: [u64; WORDS]) -> Option<Self> {
         let window = Window(words);
-        // Sequences begin at 1. From a highest of `WINDOW` on, each bit is of a sequence.
+        // Sequences begin at 1. If the highest is `WINDOW` or more, every bit belongs to a sequence.
         let exist = highest >= WINDOW || (0..WINDOW).all(|s| !window.has(s) || (1..=highest).contains(&s));
         let fits = exist && window.has(highest) && window.run(highest).is_none();
         fits.then(|| Self { highest, recent: Recent::Window(Box::new(window)) })
@@ -56,7 +56,7 @@ impl Seen {
         self.highest
     }
 
-    /// What is remembered up to the highest.
+    /// The remembered sequences up to the highest.
     pub(crate) fn recent(&self) -> &Recent {
         &self.recent
     }
@@ -65,7 +65,7 @@ impl Seen {
         matches!(self.recent, Recent::Window(_))
     }
 
-    /// Whether a sequence was applied, or is too old to tell.
+    /// Whether a sequence was applied, or is older than the window.
     pub(super) fn has(&self, sequence: u64) -> bool {
         let Some(behind) = self.highest.checked_sub(sequence) else {
             return false;
@@ -77,13 +77,13 @@ impl Seen {
             }
     }
 
-    /// Enters a sequence of 1 or more; one that [`Self::has`] changes nothing.
+    /// Records a sequence of 1 or more. One that [`Self::has`] changes nothing.
     pub(super) fn enter(&mut self, sequence: u64) {
         if self.has(sequence) {
             return;
         }
         let mut window = match &mut self.recent {
-            // The next one, which most are.
+            // The usual case: the next sequence.
             Recent::Run(run) if sequence.checked_sub(self.highest) == Some(1) => {
                 *run = (*run + 1).min(WINDOW as u16);
                 self.highest = sequence;
@@ -106,7 +106,7 @@ impl Seen {
 }
 
 impl Window {
-    /// With the `run` sequences up to `highest`.
+    /// A window in which the `run` sequences up to `highest` are set.
     fn of_run(highest: u64, run: u16) -> Self {
         let mut window = Self::default();
         (0..u64::from(run)).for_each(|behind| window.set(highest - behind));
@@ -125,7 +125,8 @@ impl Window {
         self.0[Self::word(sequence)] |= Self::bit(sequence);
     }
 
-    /// The window ends at `to`: those after `highest` were not applied, and had the bits of those that leave the window.
+    /// Moves the end of the window from `highest` to `to`. Clears the bits of the sequences between, which belonged to sequences that leave
+    /// the window.
     fn move_on(&mut self, highest: u64, to: u64) {
         if to - highest >= WINDOW {
             *self = Self::default();
@@ -136,7 +137,7 @@ impl Window {
         }
     }
 
-    /// How many sequences up to `highest` are set; `None` where others are set as well, behind a gap.
+    /// The length of the run up to `highest`; `None` if there is a gap.
     fn run(&self, highest: u64) -> Option<u16> {
         let mut run = 0;
         while run < WINDOW as u32 {
@@ -150,7 +151,7 @@ impl Window {
         (set == run).then_some(run as u16)
     }
 
-    /// The bits of the 64 sequences up to this one, whose bit is the highest.
+    /// The bits of the 64 sequences up to `sequence`, which is the highest bit.
     fn last_64(&self, sequence: u64) -> u64 {
         let (word, bit) = (Self::word(sequence), (sequence % 64) as u32);
         let before = self.0[(word + WORDS - 1) % WORDS];

@@ -1,22 +1,22 @@
-//! Reports as the background sees them.
+//! Offers reported rows to the background and its witnesses.
 
 use super::Partition;
 use crate::background::{Offer, Taken};
 
 impl Partition {
-    /// Shows a row to the background.
+    /// Offers a row to the background.
     #[inline]
     pub(super) fn offer(&mut self, id: u64, offer: Offer<'_>) -> Taken {
         match &mut self.background {
             None => {
                 self.renew_dense(id);
-                // Every id of the space is in the background, and nothing of it is kept there.
+                // Every id of a dense space is in the background, which stores nothing.
                 Taken::Outside
             }
             Some(_) => {
                 let stamp = offer.terms.stamp;
                 let taken = self.offer_to_samples(offer);
-                // A row that is older than what is stored is no report: a sample has the same stamp wherever it is stored.
+                // A stale row does not count as a report for the witnesses: all copies of a sample have the same stamp.
                 if taken != Taken::Stale
                     && let Some(background) = &mut self.background
                 {
@@ -27,7 +27,7 @@ impl Partition {
         }
     }
 
-    /// A report brings a removed id back, and ends what was remembered of its serves.
+    /// After a report of a dense id: it is not removed any more, and its remembered serves are forgotten.
     fn renew_dense(&mut self, id: u64) {
         if !self.removed.is_empty() {
             self.removed.remove(id);
@@ -45,7 +45,7 @@ impl Partition {
             return taken;
         }
         if let Some(filling) = &mut background.filling {
-            // It was not looked for there.
+            // The hint is a position in the serving generation.
             offer.hint = u32::MAX;
             match filling.offer(&self.spec.hardness, &offer) {
                 Taken::Outside => {}
@@ -56,37 +56,37 @@ impl Partition {
         taken
     }
 
-    /// Rows of a report after which there is surely nothing to renew.
+    /// The number of rows that can be reported before renewal has anything to do.
     pub(super) fn quiet_rows(&self, renew_after_rows: u64) -> u64 {
         self.background.as_ref().map_or(u64::MAX, |background| background.quiet_rows(renew_after_rows))
     }
 
-    /// Counts rows that were quiet.
+    /// Counts reported rows after which renewal had nothing to do.
     pub(super) fn end_quiet_rows(&mut self, rows: u64) {
         if let Some(background) = &mut self.background {
             background.count_rows(rows);
         }
     }
 
-    /// After a row of a report that may not be quiet. Renewal looks at each, so that it makes no difference into which batches rows are
-    /// divided. Whether a generation or a witness began, which any id may enter.
+    /// After a row that may have changed what renewal depends on. Renewal is checked after each such row, so that it does not depend on how
+    /// rows are divided into reports. Returns whether a generation or a witness began, which any id may enter.
     pub(super) fn end_row(&mut self, renew_after_rows: u64) -> bool {
         self.background.as_mut().is_some_and(|background| background.renew(1, renew_after_rows))
     }
 
-    /// After the last id of a removal. A generation that has to begin begins here, so that it sees all that is reported from now on.
+    /// After the last id of a removal. A generation that must begin because of it begins here, before any further row.
     pub(super) fn end_removal(&mut self) {
         if let Some(background) = &mut self.background {
             background.renew(0, u64::MAX);
         }
     }
 
-    /// Which of up to 32 rows may be of the witness, and which of a generation of the background, a bit each. Starts loading what
-    /// offering the latter will touch, and says where a member of the serving generation most likely stands.
+    /// Two bit masks of up to 32 rows: which may be members of a witness, and which of a generation of the background. Prefetches what
+    /// offering the latter will touch, and writes their likely positions in the serving generation to `members`.
     #[inline]
     pub(super) fn look_at_background(&self, ids: &[u64], members: &mut [u32]) -> (u32, u32) {
         let Some(background) = &self.background else {
-            // Every id is.
+            // In a dense space every id is in the background.
             return (u32::MAX, u32::MAX);
         };
         let (mut of_witness, mut of_background) = (0, 0);

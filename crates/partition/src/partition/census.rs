@@ -1,4 +1,4 @@
-//! What a partition holds, counted.
+//! Counts what a partition holds.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ impl Partition {
         }
     }
 
-    /// The strata that are stored, in order.
+    /// The number of samples of each stored stratum, in order of stratum.
     #[must_use]
     pub fn strata(&self) -> Vec<StratumCount> {
         let mut strata: BTreeMap<u32, StratumCount> = BTreeMap::new();
@@ -64,7 +64,7 @@ impl Partition {
         strata.into_values().collect()
     }
 
-    /// Sizes and costs.
+    /// Sizes and memory.
     #[must_use]
     pub fn stats(&self) -> PartitionStats {
         let background = self.background.as_ref();
@@ -92,7 +92,7 @@ impl Partition {
         }
     }
 
-    /// The place that a new sample must be above; `None` while there is room.
+    /// The place that a new sample must be above to enter the hard store; `None` while there is room.
     #[must_use]
     pub fn floor(&self) -> Option<Place> {
         self.hard.is_full().then(|| self.hard.floor()).flatten()

@@ -1,4 +1,4 @@
-//! A partition is emptied, a bounded number of samples at a time.
+//! Clears a partition, a bounded number of samples at a time.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,8 @@ use crate::id_map::IdMap;
 use crate::leases::Leases;
 
 impl Partition {
-    /// Takes up to `most` samples out, the background's first; how many it looked at, fewer than `most` once all is empty. `cleared` counts
-    /// each sample once.
+    /// Takes up to `most` samples out, those of the background first. Returns how many copies of samples it took out: fewer than `most`
+    /// once everything is empty. `cleared` counts each sample once.
     pub(super) fn clear_some(&mut self, most: usize, cleared: &mut u64) -> usize {
         let mut done = 0;
         while done < most {
@@ -33,14 +33,14 @@ impl Partition {
         done + forgotten
     }
 
-    /// All samples are gone: what was kept beside them goes too, and the background begins anew under another salt, so that no draw
-    /// takes it for the old one.
+    /// After the last sample: resets everything that was kept with samples, and starts a new background under another salt, so that no draw
+    /// mistakes it for the old one.
     pub(super) fn end_clear(&mut self) {
         self.hard = Hard::new(self.spec.capacity, self.hard.lower_is_harder);
         if let Some(background) = &mut self.background {
             background.restart();
         }
-        // Of a dense space every id is in the background again but those that are blocked.
+        // In a dense space every id is in the background again, except those that are blocked.
         let is_dense = self.background.is_none();
         let blocked = if is_dense { self.quarantine.blocked_page(None, usize::MAX) } else { Vec::new() };
         let ids = self.dense_ids();

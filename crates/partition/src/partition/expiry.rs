@@ -1,4 +1,4 @@
-//! Samples that no row reported for too long are removed.
+//! Removes samples that no row reported within the time to live.
 
 use super::Partition;
 use crate::background::{Background, Sample, Witness};
@@ -6,19 +6,19 @@ use crate::expiry::Expiry;
 use crate::hard::slots::VACANT;
 use crate::hash::placement_hash;
 
-/// How far an operation has come with what is due.
+/// The progress of an operation in removing expired samples.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sweep {
-    /// Nothing is due any more.
+    /// No entry of the queue is due any more.
     pub(super) is_done: bool,
-    /// Something was removed.
+    /// Some sample was removed.
     removed: bool,
 }
 
 impl Partition {
-    /// Keeps a queue from the first horizon on, and none in a pool whose samples live for ever.
+    /// Starts the queue with the first horizon, and drops it when a report comes without one.
     ///
-    /// In a dense id space there never is one: an id of it is in the background whether it was ever reported or not.
+    /// A dense id space has no queue, because its ids are in the background whether they were ever reported or not.
     fn keep_expiry(&mut self, oldest_stamp: Option<u32>) {
         match (oldest_stamp, &mut self.background) {
             (Some(oldest_stamp), Some(background)) if self.expiry.is_none() => {
@@ -34,7 +34,8 @@ impl Partition {
         }
     }
 
-    /// Before the rows of a report: looks at up to `most` entries that are due under its horizon (without one the queue goes); how many.
+    /// Before the rows of a report: looks at up to `most` entries that are due under its horizon. Without a horizon the queue is dropped.
+    /// Returns how many entries it looked at.
     pub(super) fn sweep_before_rows(
         &mut self,
         oldest_stamp: Option<u32>,
@@ -49,7 +50,7 @@ impl Partition {
         self.sweep(oldest_stamp, most, sweep)
     }
 
-    /// The same of an operation that only looks: without a horizon it looks at nothing, and leaves the queue as it is.
+    /// As [`Self::sweep_before_rows`], for [`crate::Change::Expire`]: without a horizon it does nothing, and keeps the queue.
     pub(super) fn sweep_alone(&mut self, oldest_stamp: Option<u32>, most: usize, sweep: &mut Sweep) -> usize {
         if oldest_stamp.is_some() {
             self.keep_expiry(oldest_stamp);
@@ -80,7 +81,7 @@ impl Partition {
             match self.latest_time(id) {
                 Some(latest) if latest < horizon => {
                     self.quarantine.streaks.end(id);
-                    // One that only witnesses knew is no sample that somebody could have drawn.
+                    // An id that only a witness held could not be drawn, and is not counted.
                     let was_stored = self.take_out(id);
                     self.totals.expired = self.totals.expired.saturating_add(was_stored.into());
                     sweep.removed = true;
@@ -100,8 +101,8 @@ impl Partition {
         }
     }
 
-    /// The time of the last report of a sample that is stored, be it as a witness only; `None` where there is no queue. Wherever a sample
-    /// is stored, its stamp is the same.
+    /// The time of the last report of a sample, if any of hard store, background and witnesses holds it. All copies have the same stamp.
+    /// `None` where there is no queue.
     pub(super) fn latest_time(&self, id: u64) -> Option<i64> {
         let (expiry, background) = (self.expiry.as_ref()?, self.background.as_ref()?);
         let stamp = match self.hard.find(placement_hash(id), id) {
@@ -111,7 +112,7 @@ impl Partition {
         Some(expiry.time(stamp))
     }
 
-    /// After a change to a sample whose latest time was `before`: the queue has an entry for it that is not too late.
+    /// After a change to a sample whose latest time was `before`: enters it into the queue if its entry would be too late.
     pub(super) fn follow_expiry(&mut self, id: u64, before: Option<i64>) {
         if let Some(latest) =
             self.latest_time(id).filter(|latest| before.is_none_or(|before| *latest < before))
@@ -127,18 +128,18 @@ impl Partition {
         }
     }
 
-    /// Samples that are stored: at least as many as there are, and at most 6 times.
-    fn stored_places(&self) -> usize {
-        self.hard.len() + self.background.as_ref().map_or(0, Background::places)
+    /// The number of copies of samples in hard store, generations and witnesses. A sample has up to five copies.
+    fn stored_copies(&self) -> usize {
+        self.hard.len() + self.background.as_ref().map_or(0, Background::copies)
     }
 
-    /// Makes the queue anew if entries of what has gone are too many.
+    /// Rebuilds the queue if it has too many entries of samples that are not stored any more.
     #[inline]
     pub(super) fn trim_expiry(&mut self) {
         let Some(expiry) = &self.expiry else {
             return;
         };
-        if expiry.is_overgrown(self.stored_places()) {
+        if expiry.is_overgrown(self.stored_copies()) {
             self.rebuild_expiry();
         }
     }
@@ -147,7 +148,7 @@ impl Partition {
         let (Some(expiry), Some(background)) = (&self.expiry, &self.background) else {
             return;
         };
-        let mut stored = Vec::with_capacity(self.stored_places());
+        let mut stored = Vec::with_capacity(self.stored_copies());
         for slot in 0..self.hard.slots.touched() {
             let s = self.hard.slots.get(slot);
             if s.position != VACANT {
@@ -163,12 +164,12 @@ impl Partition {
         }
     }
 
-    /// The queue of an image; whether each sample that is stored has an entry that is not too late, and there are no more than there may
-    /// be.
+    /// Restores the queue of an image. Returns whether it could have been saved: each stored sample has an entry that is not too late, and
+    /// the queue is not overgrown.
     pub(crate) fn restore_expiry(&mut self, base: i64, entries: Vec<(i64, u64)>) -> bool {
         let mut earliest = crate::id_map::IdMap::default();
         earliest.reserve(entries.len());
-        // They are in order, so that the first of an id is the earliest.
+        // Entries are in order, so the first entry of an id is its earliest.
         entries.iter().for_each(|(time, id)| _ = earliest.entry(*id).or_insert(*time));
         self.expiry = Some(Expiry::restored(base, entries));
         let Some(background) = &mut self.background else {
@@ -179,24 +180,24 @@ impl Partition {
             earliest.get(&id).is_some_and(|time| self.latest_time(id).is_some_and(|latest| *time <= latest))
         };
         let hard = (0..self.hard.slots.touched()).map(|slot| self.hard.slots.get(slot)).map(|slot| slot.id);
-        let stored = self.stored_places();
+        let stored = self.stored_copies();
         let is_bounded = self.expiry.as_ref().is_some_and(|expiry| !expiry.is_overgrown(stored));
         let mut outside = self.background.iter().flat_map(|background| {
             let members = background.samples().flat_map(Sample::members).map(|member| member.id);
             members.chain(background.witnesses().flat_map(Witness::members).map(|member| member.id))
         });
-        // A partition that was restored has no vacant slots.
+        // A partition that was just loaded has no vacant slots.
         is_bounded && hard.into_iter().all(is_entered) && outside.all(is_entered)
     }
 
-    /// Whether a horizon has come, and no report without one since.
+    /// Whether the partition keeps a queue of expiry times: it got a horizon, and no report without one since.
     #[must_use]
     pub fn keeps_expiry(&self) -> bool {
         self.expiry.is_some()
     }
 
-    /// The stamp before which no sample is entered in the queue of a pool with a time to live: as long as the horizon is not after it,
-    /// nothing is due. `None`: there is no queue, or nothing in it.
+    /// The stamp of the first entry of the expiry queue: nothing is due until the horizon is later. `None`: there is no queue, or it is
+    /// empty.
     #[must_use]
     pub fn first_expiry(&self) -> Option<u32> {
         self.expiry.as_ref().and_then(Expiry::first)
@@ -216,7 +217,7 @@ impl Partition {
 
 #[cfg(test)]
 impl Partition {
-    /// Each sample that is stored has an entry that is not too late, and the queue is bounded.
+    /// Checks that each stored sample has an entry that is not too late, and that the queue is bounded.
     pub(super) fn check_expiry(&self) {
         let Some(expiry) = &self.expiry else {
             return;

@@ -1,4 +1,4 @@
-//! The state machine.
+//! The state of a partition of samples. `step.rs` applies operations to it.
 
 mod background;
 mod census;
@@ -51,24 +51,24 @@ pub struct Partition {
     pub(crate) leases: Leases,
     /// Reports that were applied, by sender.
     pub(crate) dedupe: Dedupe,
-    /// Samples that are set aside, suspects, and ids that are trusted or blocked.
+    /// Samples that are set aside, streaks, and ids that are trusted or blocked.
     pub(crate) quarantine: Quarantine,
-    /// When to look at each sample, in a pool whose samples live for a time.
+    /// The queue of expiry times, in a pool with a time to live.
     pub(crate) expiry: Option<Expiry>,
-    /// Some report had strata or groups.
+    /// Whether any report had strata or groups.
     pub(crate) has_attributes: bool,
-    /// The floor of the last fold, in key units: no key is below.
+    /// The floor of the last fold, in key units. No key is below it.
     pub(crate) folded_units: Option<u64>,
-    /// What operations did.
+    /// Counters of what operations did.
     pub(crate) totals: Totals,
 }
 
-/// The penalty on keys of samples that were served since their last report.
+/// The penalty on the keys of samples that were served since their last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ServePenalty {
-    /// Key units per serve; 0: none.
+    /// Key units per serve. 0: no penalty.
     pub units_per_serve: u32,
-    /// At most this many units in all (8 octaves).
+    /// The largest penalty, in key units (8 octaves).
     pub units_max: u32,
 }
 
@@ -119,7 +119,7 @@ impl Partition {
         }
     }
 
-    /// What it was made with.
+    /// The spec that the partition was created with.
     #[must_use]
     pub fn spec(&self) -> &PartitionSpec {
         &self.spec
@@ -141,19 +141,20 @@ impl Partition {
         self.spec.dense_ids()
     }
 
-    /// What it has done since it was made.
+    /// Counters of what the partition has done since it was created.
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Removes an id from everywhere, and forgets all that is known of it but that it is blocked; whether it was anywhere.
+    /// Removes an id from hard store, background and quarantine, and forgets everything about it except that it is blocked. Returns whether
+    /// it was stored.
     fn remove(&mut self, id: u64) -> bool {
         let was_set_aside = self.quarantine.forget(id);
         self.take_out(id) | was_set_aside
     }
 
-    /// Takes an id out of hard store and background, and ends its lease; whether it was in one of them.
+    /// Takes an id out of hard store and background, and ends its lease. Returns whether it was in one of them.
     fn take_out(&mut self, id: u64) -> bool {
         let hash = placement_hash(id);
         let mut was = false;
@@ -171,12 +172,12 @@ impl Partition {
         was
     }
 
-    /// The serving generation.
+    /// The serving generation of the background; `None` in a dense id space.
     pub(crate) fn serving(&self) -> Option<&Sample> {
         self.background.as_ref().map(|background| &background.serving)
     }
 
-    /// Samples of the witness, at most.
+    /// The maximal number of members of the witness.
     #[must_use]
     pub fn witness_size() -> usize {
         WITNESS

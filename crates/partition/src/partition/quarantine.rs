@@ -1,4 +1,4 @@
-//! Samples leave hard store and background for the quarantine, and come back.
+//! Moves samples from hard store and background into the quarantine, and back.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::key::Key;
 use crate::op::{BlockCounts, Columns, QuarantineTerms, ReleaseCounts, ScoreUpdate, SetAsideCounts, Terms};
 use crate::quarantine::{Quarantined, Streak, is_later, key_at, units_of};
 
-/// What the quarantine makes of a row.
+/// The verdict of the quarantine on a row.
 pub(super) enum Verdict {
-    /// It is applied as any other.
+    /// The row is applied as usual.
     Apply,
-    /// It is applied; then the streak of its sample is this (`None`: it ends).
+    /// The row is applied. Unless it is stale, the streak of its sample becomes this (`None`: the streak ends).
     Count(Option<Streak>),
-    /// It sets its sample aside, and completes this streak.
+    /// The row completes this streak and sets its sample aside.
     SetAside(Streak),
-    /// It refreshes the record of its sample.
+    /// The row updates the record of its sample, which was set aside before.
     Refresh,
-    /// Its id is blocked.
+    /// The id of the row is blocked.
     Blocked,
 }
 
@@ -31,7 +31,7 @@ fn raw_score(rows: &Columns, row: usize) -> f32 {
 }
 
 impl Partition {
-    /// What is to become of a row.
+    /// Decides what to do with a row.
     pub(super) fn judge(&self, batch: &Batch<'_>, numbers: Numbers) -> Verdict {
         let Numbers { row, id, .. } = numbers;
         if self.quarantine.is_blocked(id) {
@@ -70,7 +70,7 @@ impl Partition {
         }
     }
 
-    /// After a row was applied: the streak of its sample goes on, or ends.
+    /// After a row was applied: updates or ends the streak of its sample.
     pub(super) fn count_streak(&mut self, id: u64, streak: Option<Streak>) {
         let Some(streak) = streak else {
             return self.quarantine.streaks.end(id);
@@ -83,7 +83,7 @@ impl Partition {
         self.quarantine.streaks.put(id, streak);
     }
 
-    /// Brings a record up to date with a row of its sample; false where the row is older.
+    /// Updates the record of a sample with a row. False: the row is stale.
     pub(super) fn refresh(&mut self, batch: &Batch<'_>, numbers: Numbers) -> bool {
         let Numbers { row, id, mut key, mut score, .. } = numbers;
         let (rows, terms, hardness) = (batch.rows, batch.terms, self.spec.hardness);
@@ -114,7 +114,7 @@ impl Partition {
         is_fresh
     }
 
-    /// Sets the sample of a row aside with what the row says of it; false where the row is older than what is stored.
+    /// Sets the sample of a row aside, with a record that the row updates. False: the row is stale.
     pub(super) fn set_aside_with(
         &mut self,
         batch: &Batch<'_>,
@@ -178,7 +178,7 @@ impl Partition {
             return;
         };
         if !self.quarantine.has_room(capacity) {
-            // Whoever asked is told; overflows are of rows.
+            // The reply tells the caller. Only rows count as overflows.
             counts.refused += 1;
             return;
         }
@@ -207,8 +207,8 @@ impl Partition {
         counts.set_aside += 1;
     }
 
-    /// Puts a sample back that was set aside, with its score, key, stamp and serves. It competes for its place in the hard store as a
-    /// newcomer does; the background and the witness meet it as one that is reported.
+    /// Puts a sample back that was set aside, with its score, key, stamp and serves. It is inserted into the hard store only if it is hard
+    /// enough, and it is offered to background and witness as a reported row is.
     pub(super) fn release_quarantined(&mut self, id: u64, trust: bool, counts: &mut ReleaseCounts) {
         if self.quarantine.get(id).is_none() {
             return;
@@ -250,7 +250,7 @@ impl Partition {
         }
     }
 
-    /// Stores a sample as a row of it would that came with its stamp; its slot in the hard store.
+    /// Stores a released sample as a row with its stamp would. Returns its slot in the hard store.
     fn put_back(&mut self, record: Quarantined, evicted: &mut u64) -> Option<u32> {
         let Quarantined { id, score, stamp, model_version, stratum, group, .. } = record;
         let hash = placement_hash(id);
@@ -288,7 +288,7 @@ impl Partition {
         }
     }
 
-    /// What goes with a stored sample beside numbers.
+    /// The name and payload of a stored sample.
     pub(super) fn attachment_of(&self, id: u64) -> Option<&Attachment> {
         match self.hard.find(placement_hash(id), id) {
             Some(slot) => self.hard.slots.attachment(slot),
@@ -302,7 +302,7 @@ impl Partition {
         self.quarantine.get(id)
     }
 
-    /// Up to `limit` samples that are set aside and whose ids are over `after`, in order of id.
+    /// Up to `limit` samples that are set aside, with ids greater than `after`, in order of id.
     #[must_use]
     pub fn quarantined_page(&self, after: Option<u64>, limit: usize) -> Vec<&Quarantined> {
         self.quarantine.page(after, limit)
@@ -314,7 +314,7 @@ impl Partition {
         self.quarantine.is_blocked(id)
     }
 
-    /// Up to `limit` blocked ids over `after`, in order of id, with their names in a pool of names.
+    /// Up to `limit` blocked ids greater than `after`, in order of id, with their names in a `named` pool.
     #[must_use]
     pub fn blocked_page(&self, after: Option<u64>, limit: usize) -> Vec<(u64, Option<Arc<str>>)> {
         self.quarantine.blocked_page(after, limit)

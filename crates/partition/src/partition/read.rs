@@ -1,4 +1,4 @@
-//! What is read of a partition, sample by sample.
+//! Reads samples of a partition.
 
 use super::{Partition, ServePenalty};
 use crate::hash::placement_hash;
@@ -8,7 +8,7 @@ use crate::place::{Place, ordered_score};
 use crate::row::{Row, ScanPage, Span};
 
 impl Partition {
-    /// Whether a report of this sender was applied, or is so old that it is taken for a resend. One of sequence 0 never was.
+    /// Whether a report of this sender was applied, or is so old that it is taken for a resend. False for sequence 0, which is no resend.
     #[must_use]
     pub fn has_applied(&self, sender: &Sender) -> bool {
         self.dedupe.has(sender)
@@ -21,14 +21,14 @@ impl Partition {
         Some(Row { leased: self.hard.buckets.rests_at(handle, ordinal), ..self.hard_row(slot) })
     }
 
-    /// A sample of the hard store; whether it rests is not told.
+    /// A sample of the hard store, with `leased` not set.
     fn hard_row(&self, slot: u32) -> Row {
         let row = self.hard.slots.row(slot);
-        let member = self.serving().and_then(|serving| serving.place(row.id));
+        let member = self.serving().and_then(|serving| serving.position(row.id));
         Row { own_key: self.own_key(member, row.hard_key), ..row }
     }
 
-    /// [`Row::own_key`] of a sample of the hard store whose key is `key`; `member`: where it stands in the serving background.
+    /// [`Row::own_key`] of a sample of the hard store whose key is `key`. `member`: its position in the serving background.
     #[inline]
     pub(super) fn own_key(&self, member: Option<usize>, key: Option<Key>) -> Option<Key> {
         let lower = self.hard.lower_is_harder;
@@ -42,24 +42,24 @@ impl Partition {
         }
     }
 
-    /// Starts loading where `hard_at` finds the slot.
+    /// Prefetches the list entry in which `hard_at` finds the slot.
     pub fn prefetch_member(&self, handle: u32, ordinal: u32) {
         self.hard.buckets.prefetch_member(handle, ordinal);
     }
 
-    /// Starts loading the slot that `hard_at` will read.
+    /// Prefetches the slot that `hard_at` will read.
     pub fn prefetch_hard(&self, handle: u32, ordinal: u32) {
         if let Some(slot) = self.hard.buckets.member(handle, ordinal) {
             self.hard.slots.prefetch(slot);
         }
     }
 
-    /// Starts loading the index line of an id.
+    /// Prefetches the index line of an id.
     pub fn prefetch(&self, id: u64) {
         self.hard.prefetch_line(placement_hash(id));
     }
 
-    /// Starts loading what a serve of an id will touch first.
+    /// Prefetches what a serve of an id will touch first.
     pub(super) fn prefetch_serve(&self, id: u64) {
         self.prefetch(id);
         if let Some(background) = &self.background {
@@ -76,7 +76,7 @@ impl Partition {
         }
     }
 
-    /// A member of the serving background as [`Self::row`] tells it. Where it stands is known, which spares looks into tables.
+    /// A member of the serving background, as [`Self::row`] returns it. Its position is known, which saves lookups.
     #[must_use]
     pub fn background_at(&self, ordinal: u64) -> Option<Row> {
         let Some(serving) = self.serving() else {
@@ -93,7 +93,7 @@ impl Partition {
         })
     }
 
-    /// A sample as stored, the hard store first. Ids of a dense space that are stored nowhere are rows without a score.
+    /// A stored sample, as the hard store has it if it does. Ids of a dense space that are not stored are rows without a score.
     #[must_use]
     pub fn row(&self, id: u64) -> Option<Row> {
         match self.hard.find(placement_hash(id), id) {
@@ -116,8 +116,9 @@ impl Partition {
         })
     }
 
-    /// The `n` hard rows with the highest places once `penalty` is taken off their keys, with those places, the hardest first.
-    /// Those that rest are left out, and those with a key below the floor's. Reads whole leaves until `scan_limit` rows are read.
+    /// The `n` samples of the hard store with the highest places after `penalty` is subtracted from their keys, with these places, the
+    /// hardest first. Samples that rest are left out, and samples with a key below that of `floor`. Reads whole leaves until `scan_limit`
+    /// rows are read.
     #[must_use]
     pub fn top(
         &self,
@@ -150,7 +151,7 @@ impl Partition {
                     return false;
                 }
             }
-            // Whatever the floor: the limit falls on the same leaf.
+            // Rows below the floor count as read, so that the limit ends at the same leaf whatever the floor.
             if read >= n.max(scan_limit) {
                 return false;
             }
@@ -176,7 +177,8 @@ impl Partition {
         best.into_iter().map(|found| (place(found), self.hard_row(found.2))).collect()
     }
 
-    /// A page of at least `limit` hard rows below a place (`None`: from the hardest on), whole leaves in descending order.
+    /// A page of at least `limit` samples of the hard store below a place (`None`: from the hardest on), in whole leaves, the hardest
+    /// first.
     #[must_use]
     pub fn scan(&self, below: Option<Place>, limit: usize) -> ScanPage {
         let mut page = ScanPage::default();
@@ -187,7 +189,7 @@ impl Partition {
                 is_last = false;
                 return false;
             }
-            // The leaf may have been joined with one that was read before.
+            // Operations since the last page may have joined this leaf with one that was read.
             let resting_from = self.hard.buckets.active_members(leaf).count();
             for (position, slot) in self.hard.buckets.members(leaf).enumerate() {
                 let place = || self.hard.slots.place(slot, self.hard.lower_is_harder);
@@ -213,7 +215,7 @@ impl Partition {
         spans
     }
 
-    /// The places of all samples in leaves that reach into `low` to `high`, in no order. As the spans of those leaves are.
+    /// The places of all samples in the leaves that overlap `low` to `high`, in no order.
     #[must_use]
     pub fn places(&self, low: Place, high: Place) -> Vec<Place> {
         let mut places = Vec::new();
@@ -226,7 +228,7 @@ impl Partition {
         places
     }
 
-    /// The members of the hard store that are of a stratum other than 0, the hardest first.
+    /// The samples of the hard store that belong to a stratum other than 0, the hardest first.
     #[must_use]
     pub fn of_stratum(&self, stratum: u32) -> Vec<Row> {
         let mut slots: Vec<u32> = self.hard.strata.members(stratum).collect();

@@ -1,18 +1,18 @@
 //! Rows whose id stands in an earlier row of the same operation.
 
-/// A bit for each row that repeats an id; no memory where none does.
+/// A bitmap of the rows that repeat an id. It takes no memory where no row does.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     bits: Vec<u64>,
 }
 
 impl Repeats {
-    /// Of ids with their placement hashes.
+    /// The repeated rows among ids with these placement hashes.
     pub(crate) fn of(hashes: &[u64], ids: &[u64]) -> Self {
         Self::by(hashes.iter().copied(), |a, b| ids[a] == ids[b])
     }
 
-    /// Of rows with their hashes; two rows of equal hashes may be the `same`.
+    /// The repeated rows among rows with these hashes. `same` tells whether two rows with equal hashes repeat each other.
     #[inline]
     pub(crate) fn by(
         hashes: impl ExactSizeIterator<Item = u64>,

@@ -1,4 +1,4 @@
-//! Reported rows, applied in stages that ask for memory before they need it.
+//! Applies reported rows in stages, so that memory is prefetched before it is needed.
 
 use std::ops::Range;
 
@@ -14,20 +14,20 @@ use crate::place::{Place, Rank, ordered_score};
 
 /// Rows applied in one stage: enough that a prefetched line has arrived, few enough that none is evicted.
 const STAGE: usize = 32;
-/// Stages between the first look at a row and the row's turn: its index line, its slot, its leaf.
+/// Stages between the first prefetch for a row and its application: for its index line, its slot, and its leaf.
 const STAGES_AHEAD: usize = 3;
-/// No member.
+/// Position of an id that is no member.
 const NONE: u32 = u32::MAX;
 
-/// What was found out about the rows of a stage before their turn.
+/// What is known about the rows of a stage before they are applied.
 #[derive(Clone, Copy)]
 struct Ahead {
-    /// What the index says.
+    /// What the home line of the index says of each row.
     probes: [Probe; STAGE],
-    /// Where members of the background most likely stand.
+    /// The likely position of each row in the serving generation of the background.
     members: [u32; STAGE],
-    /// Bit i: row i may be of the witness, or of a generation of the background. Their thresholds never rise, so no other row can
-    /// have come to be, unless a generation or a witness began in between.
+    /// Bit i: row i may be a member of a witness, or of a generation of the background. Thresholds never rise, so a bit that is not set
+    /// stays right, unless a generation or a witness began in between.
     of_witness: u32,
     of_background: u32,
 }
@@ -36,7 +36,7 @@ struct Ahead {
 #[derive(Clone, Copy)]
 pub(super) struct Batch<'a> {
     pub(super) rows: &'a Columns,
-    /// The first row of the operation.
+    /// The first row of the operation in the columns.
     pub(super) first: usize,
     pub(super) repeats: &'a Repeats,
     pub(super) terms: &'a Terms,
@@ -81,7 +81,7 @@ impl Partition {
         }
     }
 
-    /// `WATCHED`: quarantine and expiry have a look at each row.
+    /// `WATCHED`: quarantine and expiry check each row.
     fn report_rows<const WATCHED: bool>(
         &mut self,
         batch: &Batch<'_>,
@@ -125,7 +125,7 @@ impl Partition {
                     (quiet_rows, done_quietly) = (self.quiet_rows(renew_after_rows), 0);
                 }
                 if has_begun {
-                    // Any id may enter what began, and these rows were looked at before.
+                    // Any id may enter a generation that just began, and the bits of these rows were set before.
                     ahead.iter_mut().for_each(|stage| stage.of_background = u32::MAX);
                 }
             }
@@ -139,7 +139,7 @@ impl Partition {
         self.end_quiet_rows(done_quietly);
     }
 
-    /// Reads the index lines of a stage and asks for the slots they name, for those that may be evicted, and for members of the
+    /// Reads the index lines of a stage, and prefetches the slots that they name, the slots of the next victims, and members of the
     /// background.
     fn probe(&self, rows: &Columns, range: Range<usize>, ahead: &mut Ahead) {
         (ahead.of_witness, ahead.of_background) =
@@ -161,13 +161,13 @@ impl Partition {
         }
     }
 
-    /// Asks for the lines of leaves that a stage will touch, and for the index lines of what it will evict.
+    /// Prefetches the leaves that a stage will touch, and the index lines of the next victims.
     fn prefetch_leaves(&self, keys: &[Key], ahead: &Ahead) {
         let full = self.hard.is_full();
         let mut evictions = STAGE;
         for (key, probe) in keys.iter().zip(&ahead.probes) {
             match *probe {
-                // It may be another sample with the same fingerprint: then this costs a line for nothing.
+                // This may be another sample with the same fingerprint; then the prefetch is wasted.
                 Probe::Perhaps(slot) => self.hard.prefetch_move(slot, *key),
                 _ if full && !self.hard.is_surely_too_easy(*key) => {
                     self.hard.prefetch_victim_line(evictions);
@@ -178,7 +178,8 @@ impl Partition {
         }
     }
 
-    /// Applies one row, the `at`-th of its stage, as the quarantine will have it; whether its sample left hard store and background.
+    /// Applies one row, the `at`-th of its stage, by the verdict of the quarantine. Returns whether its sample left hard store and
+    /// background.
     #[inline(never)]
     fn watch(
         &mut self,
@@ -218,7 +219,7 @@ impl Partition {
         false
     }
 
-    /// Applies one row, the `at`-th of its stage; false where it is older than what is stored.
+    /// Applies one row, the `at`-th of its stage. False: the row is stale.
     #[inline(always)]
     fn upsert(
         &mut self,
@@ -232,7 +233,7 @@ impl Partition {
         let (rows, terms) = (batch.rows, batch.terms);
         let is_repeat = batch.repeats.has(row - batch.first);
         let found = if is_repeat {
-            // Its probe is older than the row that it repeats.
+            // Its probe was made before the row that it repeats was applied.
             self.hard.find(hash, id)
         } else {
             self.hard.resolve(ahead.probes[at], hash, id)
@@ -286,13 +287,13 @@ impl Partition {
         }
     }
 
-    /// The attributes that a row leaves its sample with; `None`: as they are, which for a new one is none.
+    /// The attributes of a sample after a row. `None`: they stay as they are; a new sample has none.
     pub(super) fn attributes_of(&self, rows: &Columns, row: usize, found: Option<u32>) -> Option<Attributes> {
         let (stratum, group) = (rows.strata.get(row).copied(), rows.groups.get(row).copied());
         if let (Some(stratum), Some(group)) = (stratum, group) {
             return Some(Attributes { stratum, group });
         }
-        // The sources tell each other what a report does not say.
+        // What the report does not say is taken from hard store or background, whichever has the sample.
         let kept = || {
             let background = self.background.as_ref()?;
             background.samples().find_map(|sample| sample.attributes(rows.ids[row]))
@@ -304,7 +305,7 @@ impl Partition {
         Some(Attributes { stratum: stratum.unwrap_or(known.stratum), group: group.unwrap_or(known.group) })
     }
 
-    /// No key is below the last fold, however old a report is.
+    /// A key, lifted to the floor of the last fold: a host may apply a report that is older than the fold.
     #[inline]
     fn lifted(&self, key: Key) -> Key {
         match self.folded_units.map(Key::of_clock) {
@@ -328,7 +329,7 @@ impl Partition {
         self.hard.slots.attach(slot, rows.names.get(row), rows.payloads.get(row));
     }
 
-    /// Enters an unknown id, if it is hard enough: its slot.
+    /// Inserts a new id into the hard store, if it is hard enough. Returns its slot.
     #[inline(always)]
     pub(super) fn insert(
         &mut self,
@@ -344,7 +345,7 @@ impl Partition {
             let lower = self.hard.lower_is_harder;
             let rank = || Rank { score: ordered_score(score, lower), hash, id };
             match self.hard.lowest() {
-                // Most of what is too easy is so by its key.
+                // Comparing keys decides most cases.
                 Some((lowest, _)) if key.since(lowest.key) < 0 => return None,
                 Some((lowest, _)) if Place { key, rank: rank() }.compare(&lowest).is_gt() => {
                     self.hard.evict_lowest();

@@ -8,13 +8,13 @@ use crate::op::{Drawn, ServeMark, Source};
 use crate::row::Served;
 
 impl Partition {
-    /// What goes with a sample, without marking it; `None` as of a serve.
+    /// Reads what a serve of a sample would return, without counting it. `None`: the serve would be refused.
     #[must_use]
     pub fn look(&self, id: u64, mark: ServeMark) -> Option<Served> {
         self.look_at(id, self.hard.find(placement_hash(id), id), mark)
     }
 
-    /// The same of a sample whose slot is known.
+    /// As [`Self::look`], for a sample whose slot is known.
     fn look_at(&self, id: u64, slot: Option<u32>, mark: ServeMark) -> Option<Served> {
         let (serves, leased) = match slot {
             Some(slot) => (self.hard.slots.serves(slot), self.leases.contains(id)),
@@ -39,20 +39,20 @@ impl Partition {
         if !mark.count {
             return Some(served);
         }
-        let member = self.serving().and_then(|serving| serving.place(id));
-        // However often it has been served as a member of the background.
+        let member = self.serving().and_then(|serving| serving.position(id));
+        // Whether the sample would be in the hard store by its own key, however often it was served as a member of the background.
         let stands_for_itself =
             |slot: u32| self.own_key(member, Some(self.hard.slots.get(slot).key)).is_some();
         let is_own = slot.is_some_and(stands_for_itself);
         let mut kept = None;
         if let Some(background) = &mut self.background {
             if let Some(at) = member {
-                // A generation that fills is not drawn from: its members owe it nothing.
+                // No draw reads a generation that fills, so no serve is due to membership in it.
                 background.serving.note_serve(at, drawn.source == Source::Background || !is_own);
                 kept = Some(background.serving.count_serve(at));
             }
             let filling = background.filling.as_mut();
-            kept = filling.and_then(|sample| sample.place(id).map(|at| sample.count_serve(at))).or(kept);
+            kept = filling.and_then(|sample| sample.position(id).map(|at| sample.count_serve(at))).or(kept);
         }
         served.serves = match slot {
             Some(slot) => self.hard.slots.count_serve(slot),
@@ -70,7 +70,7 @@ impl Partition {
         serves
     }
 
-    /// Remembers the serves of an id that is stored nowhere, at least one. The id that was entered first is forgotten first.
+    /// Remembers the serves (at least one) of a dense id that is not stored. The id that was entered first is forgotten first.
     pub(super) fn remember_unstored(&mut self, id: u64, serves: u16) {
         if self.unstored_serves.insert(id, serves).is_none() {
             self.unstored_order.push_back(id);
@@ -82,7 +82,7 @@ impl Partition {
         }
     }
 
-    /// Forgets the serves of an id that is stored nowhere.
+    /// Forgets the serves of a dense id that is not stored.
     #[inline]
     pub(super) fn forget_unstored(&mut self, id: u64) {
         if !self.unstored_serves.is_empty() && self.unstored_serves.remove(&id).is_some() {
@@ -104,7 +104,7 @@ impl Partition {
         }
     }
 
-    /// A report came: the lease of its sample is over.
+    /// Ends the lease of a sample that was reported.
     pub(super) fn end_lease(&mut self, id: u64, slot: Option<u32>) {
         if self.leases.end(id)
             && let Some(slot) = slot
@@ -119,7 +119,7 @@ impl Partition {
         }
     }
 
-    /// Ends a lease before its time; whether there was one.
+    /// Ends a lease before its time. Returns whether there was one.
     pub(super) fn release(&mut self, id: u64) -> bool {
         let was = self.leases.end(id);
         if was {
@@ -128,7 +128,7 @@ impl Partition {
         was
     }
 
-    /// Ends a lease that is over; whether there was one.
+    /// Ends one lease that has run out. Returns whether there was one.
     pub(super) fn expire_one(&mut self, now_millis: u64) -> bool {
         let over = self.leases.pop_over(now_millis);
         if let Some(id) = over {

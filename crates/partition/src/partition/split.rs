@@ -1,4 +1,4 @@
-//! One partition becomes two.
+//! Splits a partition into two.
 
 use roaring::RoaringTreemap;
 
@@ -10,14 +10,14 @@ use crate::image::ImageError;
 use crate::spec::{BackgroundSpec, PartitionSpec};
 use crate::totals::Totals;
 
-/// What each half of a split keeps at most.
+/// Limits on each half of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfLimits {
-    /// Samples in the hard store, 1 ..= 2^31: those that come first by the whole order stay.
+    /// Samples in the hard store, 1 ..= 2^31. The hardest stay.
     pub capacity: usize,
-    /// Members of the background, 1 ..= 2^24; without meaning in a dense id space.
+    /// Members of the background, 1 ..= 2^24. Ignored in a dense id space.
     pub background_size: usize,
-    /// Processes of workers, 0 ..= 2^20: those that were heard last stay.
+    /// Processes of workers, 0 ..= 2^20. The most recently heard stay.
     pub workers: usize,
 }
 
@@ -25,16 +25,18 @@ impl Partition {
     /// Divides a partition of a pool of `partitions` into the two that hold its ids in a pool of twice as many: partition p becomes 2p and
     /// 2p + 1, by the next bit of the placement hash ([`partition_of`]). Call it between two operations.
     ///
-    /// Each half is what is left of the partition without the ids of the other: their samples, members of the background and of the
-    /// witness, leases, removals and serves are. Both inherit the salts, and what concerns no id: the position, the fold, the generations,
-    /// and the reports that were applied, since a resend reaches both. A half serves the background with the partition's threshold, so that
-    /// |R|/p of the two sum to an estimate of N as good as before (docs/methods.md 4.1); only one that still has more members than
-    /// `background_size` keeps the smallest hashes, and takes the next for its threshold, as it does when it grows. Rows since the
-    /// background was renewed are halved: that is what each half has seen of them.
+    /// Each half is the partition without the ids of the other half: without their samples, members of background and witness, leases,
+    /// removals and serves. Both halves inherit the salts and everything that belongs to no id: the position, the fold, the generations,
+    /// and the reports that were applied, because a resend reaches both. A half serves the background with the partition's threshold, so
+    /// that |R|/p of the two sum to an estimate of N as good as before (docs/methods.md 4.1); only one that still has more members than
+    /// `background_size` keeps the smallest hashes, and takes the next for its threshold, as it does when it grows. The number of rows
+    /// since the background was renewed is halved, because each half has seen about half of them.
     ///
-    /// What is set aside, suspect, trusted or blocked goes with its id, under limits as before; overflows are counted on in the lower half.
+    /// Records, streaks, and trusted and blocked ids go with their ids, under the same limits as before. The lower half keeps the count of
+    /// overflows.
     ///
-    /// A witness is left with about half of its members. Where removals and the split leave fewer than half, another follows it, as ever.
+    /// A witness is left with about half of its members. If removals and the split leave fewer than half, another witness replaces it as
+    /// usual.
     ///
     /// # Errors
     /// [`ImageError::Contradiction`] for limits out of range.
@@ -47,18 +49,18 @@ impl Partition {
         self.retain(&|id| partition_of(placement_hash(id), 2 * partitions) % 2 == side);
         self.limit(limits);
         if side == 1 {
-            // They are a sum over partitions.
+            // The pool sums these over partitions, so only one half may keep them.
             self.quarantine.overflows = 0;
             self.totals = Totals { latest_stamp: self.totals.latest_stamp, ..Totals::default() };
         }
         self.rebuild_expiry();
-        // Through its image, so that it takes no more memory than a half needs.
+        // Saved and loaded, so that it takes no more memory than a half needs.
         Self::load(&self.save())
     }
 
-    /// Forgets all ids but some.
+    /// Removes all ids for which `stays` is false.
     fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
-        // Without `..`: state that is added has to be thought of here.
+        // The pattern has no `..`, so that new state does not compile until it is handled here.
         let Self {
             spec: _,
             position: _,
@@ -73,14 +75,14 @@ impl Partition {
             folded_units: _,
             totals: _,
             quarantine,
-            // Made anew once all limits hold.
+            // Rebuilt once all limits hold.
             expiry: _,
         } = self;
         let gone: Vec<u64> = leases.all().map(|(_, id, ..)| id).filter(|id| !stays(*id)).collect();
         for id in gone {
             leases.end(id);
         }
-        // In the order that is in the image: in which order members leave decides how the others stand in their leaf.
+        // In the order of the image: the order in which members leave decides the order of the others in their leaf.
         let mut gone = Vec::new();
         hard.buckets.in_shape_order(|slot| {
             let id = hard.slots.get(slot).id;
@@ -100,7 +102,7 @@ impl Partition {
         quarantine.retain(stays);
     }
 
-    /// Holds what there is to other limits.
+    /// Applies new limits to what is stored.
     fn limit(&mut self, limits: HalfLimits) {
         let HalfLimits { capacity, background_size, workers } = limits;
         let background = match self.spec.background {
@@ -119,7 +121,7 @@ impl Partition {
         }
         let leases_max = capacity.saturating_add(members).saturating_add(self.spec.unstored_serves);
         while self.leases.len() > leases_max {
-            // Whichever ends first, as when one more begins.
+            // Ends the lease that would end first, as when one more begins.
             self.expire_one(u64::MAX);
         }
         self.dedupe = self.dedupe.latest(workers);
@@ -127,7 +129,7 @@ impl Partition {
 }
 
 impl Background {
-    /// Forgets all ids but some. Nothing begins or takes over.
+    /// Removes all ids for which `stays` is false. Nothing begins or takes over.
     fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
         for sample in self.samples_mut() {
             sample.retain(stays);
@@ -146,7 +148,7 @@ impl Background {
 }
 
 impl Dedupe {
-    /// The workers that were heard last, at most so many.
+    /// A copy with the most recently heard workers, at most `most`.
     fn latest(&self, most: usize) -> Self {
         let mut latest = Self::new(most);
         for (worker, epoch, seen) in self.all().skip(self.len().saturating_sub(most)) {

@@ -1,4 +1,5 @@
-//! Operations under way: they begin, go on step by step, and reply with their last step.
+//! Applies operations: [`Partition::begin`] makes a job of an operation, and [`Partition::step`] does some rows of it at a time, so that a
+//! host can let reads in between.
 
 use std::ops::Range;
 
@@ -15,13 +16,13 @@ use crate::op::{ApplyCounts, BlockCounts, Change, Op, ReleaseCounts, Reply, Send
 #[derive(Debug)]
 pub struct Job {
     op: Op,
-    /// Rows done.
+    /// The number of rows that are done.
     done: usize,
-    /// Members of the background that a fold has looked at.
+    /// The number of members of the background that a fold has lifted.
     members: usize,
-    /// What is due under its horizon.
+    /// The progress of removing samples that are older than its horizon.
     sweep: Sweep,
-    /// It is a report that was applied before. As no other operation runs before its last step, what is so at its begin stays so.
+    /// The operation is a report that was applied before. This cannot change while the job runs, because no other operation runs meanwhile.
     is_resend: bool,
     /// Which rows of a report repeat an id.
     repeats: Repeats,
@@ -29,13 +30,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// Rows done so far.
+    /// The number of rows done so far.
     #[must_use]
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// Counts the next rows of `len` as done, at most `most`: their range.
+    /// Counts the next rows of `len` as done, at most `most`. Returns their range.
     fn take(done: &mut usize, most: usize, len: usize) -> Range<usize> {
         let from = *done;
         *done = from.saturating_add(most).min(len);
@@ -44,7 +45,7 @@ impl Job {
 }
 
 impl Partition {
-    /// Begins an operation; the one before is completed. Whether a report is a resend is decided here.
+    /// Begins an operation. The operation before it must be completed. Whether a report is a resend is decided here.
     #[must_use]
     pub fn begin(&self, op: Op) -> Job {
         let reply = match &op.change {
@@ -72,11 +73,11 @@ impl Partition {
         Job { op, done: 0, members: 0, sweep: Sweep::default(), is_resend, repeats, reply }
     }
 
-    /// Goes on with an operation for at most `rows` rows (at least one); the reply comes with the last step. Where it is
-    /// divided makes no difference to the state. Reads may run between two steps, other operations and [`Self::save`] may not.
+    /// Does at most `rows` more rows (at least one) of an operation. The last step returns the reply. How an operation is divided into
+    /// steps makes no difference to the state. Reads may run between two steps; other operations and [`Self::save`] may not.
     ///
-    /// A resend is done with its first step: its rows are counted as duplicate, and none is looked at. It changes the position, and its
-    /// worker was heard, so that a worker is not forgotten while it asks for an answer. Nothing else changes.
+    /// A resend is done with its first step: its rows are counted as duplicate and not read. It changes the position, and makes its worker
+    /// the one heard from most recently, so that a worker that retries is not forgotten. Nothing else changes.
     pub fn step(&mut self, job: &mut Job, rows: usize) -> Option<Reply> {
         let rows = rows.max(1);
         let is_done = match &job.op.change {
@@ -87,7 +88,7 @@ impl Partition {
             _ => self.step_ids(job, rows),
         };
         if self.hard.is_full() {
-            // So that whoever asks for the floor need not look for it.
+            // Finds the floor now, so that reads of it are cheap.
             self.hard.lowest();
         }
         if !is_done {
@@ -109,7 +110,7 @@ impl Partition {
         }
     }
 
-    /// A step of a report; whether it was the last.
+    /// A step of a report. Returns whether it was the last.
     fn step_report(&mut self, job: &mut Job, rows: usize) -> bool {
         let Job { op, done, sweep, is_resend, repeats, reply, .. } = job;
         let (Change::Report { rows: columns, range, terms, sender }, Reply::Reported(counts)) =
@@ -118,7 +119,7 @@ impl Partition {
             return true;
         };
         if *is_resend {
-            // Whatever else was found in its rows was counted before.
+            // The other counts of its faults were added when it was applied.
             counts.duplicate = range.len() as u64 + terms.faults.rows();
             *done = range.len();
             self.remember(*sender);
@@ -137,14 +138,14 @@ impl Partition {
         is_done
     }
 
-    /// After a report, be it a resend: the sender's next resend of it does nothing.
+    /// After a report, or a resend of one: the sender's next resend changes nothing.
     fn remember(&mut self, sender: Option<Sender>) {
         if let Some(sender) = sender {
             self.dedupe.enter(&sender);
         }
     }
 
-    /// A step of an operation that is a list of ids; whether it was the last.
+    /// A step of an operation that is a list of ids. Returns whether it was the last.
     fn step_ids(&mut self, job: &mut Job, rows: usize) -> bool {
         let Job { op, done, reply, .. } = job;
         let len = op.change.rows();
@@ -187,12 +188,12 @@ impl Partition {
             (Change::Unblock { ids }, Reply::Unblocked(unblocked)) => {
                 *unblocked += ids[next].iter().filter(|id| self.quarantine.unblock(**id)).count() as u64;
             }
-            // `begin` made the reply of the change.
+            // Unreachable: `begin` made the reply that belongs to the change.
             _ => {}
         }
     }
 
-    /// A step of a clear; whether it was the last.
+    /// A step of a clear. Returns whether it was the last.
     fn step_clear(&mut self, job: &mut Job, rows: usize) -> bool {
         let Reply::Cleared(cleared) = &mut job.reply else {
             return true;
@@ -206,19 +207,19 @@ impl Partition {
         is_done
     }
 
-    /// A step of an expiry; whether it was the last.
+    /// A step of an expiry. Returns whether it was the last.
     fn step_expire(&mut self, job: &mut Job, rows: usize) -> bool {
         let Change::Expire { now_millis, oldest_stamp } = job.op.change else {
             return true;
         };
         let ended = (0..rows).take_while(|_| self.expire_one(now_millis)).count();
-        // Once all leases that are over have ended.
+        // Samples are looked at once all leases that have run out are ended.
         let looked = self.sweep_alone(oldest_stamp, rows - ended, &mut job.sweep);
         job.done += ended + looked;
         ended + looked < rows
     }
 
-    /// A step of a fold; whether it was the last.
+    /// A step of a fold. Returns whether it was the last.
     fn step_fold(&mut self, job: &mut Job, rows: usize) -> bool {
         let Change::Fold { floor_units } = job.op.change else {
             return true;
@@ -226,7 +227,7 @@ impl Partition {
         self.folded_units = Some(floor_units);
         let floor = Key::of_clock(floor_units);
         let lifted = (0..rows).take_while(|_| self.lift_one(floor)).count();
-        // Once none of the hard store is below: those of its step are counted, and own keys follow.
+        // Own keys are lifted once no key of the hard store is below the floor, with the rows that this step has left.
         let (members, most) = (job.members, rows - lifted);
         let followed = self.background.as_mut().map_or(0, |b| b.lift(floor, members, most));
         job.members += followed;
@@ -234,7 +235,7 @@ impl Partition {
         followed < most
     }
 
-    /// Lifts the lowest sample to `floor`, if it is below; whether it was.
+    /// Lifts the lowest sample of the hard store to `floor`, if it is below. Returns whether it was.
     fn lift_one(&mut self, floor: Key) -> bool {
         let Some((_, slot)) = self.hard.lowest().filter(|(lowest, _)| lowest.key.since(floor) < 0) else {
             return false;

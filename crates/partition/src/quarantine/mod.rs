@@ -1,9 +1,9 @@
-//! Who is kept out of hard store and background: samples that were set aside, with what it takes to put them back, and ids that are
-//! blocked.
+//! The quarantine: samples that were set aside, with records to put them back from, and ids that are blocked. Both are kept out of hard
+//! store and background.
 //!
-//! A sample whose raw score stays above a threshold in so many consecutive rows is set aside by the very row that completes them. The
-//! threshold comes with the operation, because it is a quantile over the whole pool. Later rows of the sample refresh its record, by
-//! the pool's rule for re-reports, until it is released. A blocked id has no record: its rows are counted, and nothing else.
+//! A sample whose raw score is above a threshold in a number of consecutive rows, its streak, is set aside by the row that completes the
+//! streak. The operation carries the threshold, because it is a quantile over the whole pool. Later rows of the sample update its record,
+//! by the pool's rule for re-reports, until it is released. A blocked id has no record: its rows are only counted.
 
 mod record;
 mod streaks;
@@ -17,7 +17,7 @@ pub use record::Quarantined;
 pub(crate) use record::{key_at, units_of};
 pub(crate) use streaks::{Streak, Streaks};
 
-/// Samples that a partition has set aside, ids that it trusts, and ids that it blocks, each at most, whatever an operation allows.
+/// The maximal number of records, of trusted ids, and of blocked ids, whatever an operation allows.
 pub(crate) const MOST: usize = 1 << 20;
 
 /// Whether stamp `a` is later than `b`, in serial arithmetic.
@@ -25,25 +25,25 @@ pub(crate) fn is_later(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }
 
-/// What a partition knows of its suspects.
+/// The quarantine of a partition.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     limits: QuarantineLimits,
-    /// Samples with rows above the threshold in a row.
+    /// Samples whose latest rows were above the threshold.
     pub(crate) streaks: Streaks,
-    /// Samples that were set aside; none of them is stored anywhere else.
+    /// Samples that were set aside. None of them is stored anywhere else.
     records: IdMap<Quarantined>,
-    /// Samples that rows never set aside.
+    /// Ids that no row sets aside.
     trusted: IdMap<()>,
-    /// Ids that nothing brings back, with their names in a pool of names; none of them is stored or set aside.
+    /// Ids whose rows are ignored, with their names in a `named` pool. None of them is stored or set aside.
     blocked: IdMap<Option<Arc<str>>>,
     /// Bytes of names and payloads of all records.
     attached_bytes: usize,
-    /// Samples that were to be set aside while there was no room.
+    /// Samples that a row would have set aside while the quarantine was full.
     pub(crate) overflows: u64,
 }
 
-/// Whether a set has room for an id, or has it already.
+/// Whether a set of `len` ids has room for an id, or contains it.
 fn has_room(len: usize, most: usize, is_known: bool) -> bool {
     is_known || len < most.min(MOST)
 }
@@ -61,7 +61,7 @@ impl Quarantine {
         }
     }
 
-    /// Whether rows of a report under these terms must be looked at one by one.
+    /// Whether the rows of a report under these terms must be checked one by one.
     pub(crate) fn concerns_rows(&self, terms: Option<QuarantineTerms>) -> bool {
         !self.records.is_empty()
             || !self.blocked.is_empty()
@@ -101,14 +101,14 @@ impl Quarantine {
         has_room(self.records.len(), usize::try_from(capacity).unwrap_or(usize::MAX), false)
     }
 
-    /// Sets a sample aside that is not; there is room, and it is stored nowhere.
+    /// Enters a record. There is room, and the sample is neither set aside nor stored.
     pub(crate) fn enter(&mut self, record: Quarantined) {
         self.streaks.end(record.id);
         self.attached_bytes += record.attached_bytes();
         self.records.insert(record.id, record);
     }
 
-    /// Changes a record.
+    /// Changes a record, if there is one.
     pub(crate) fn change(&mut self, id: u64, change: impl FnOnce(&mut Quarantined)) {
         if let Some(record) = self.records.get_mut(&id) {
             let before = record.attached_bytes();
@@ -124,40 +124,40 @@ impl Quarantine {
         Some(record)
     }
 
-    /// Whether an id could be trusted.
+    /// Whether there is room to trust an id.
     pub(crate) fn can_trust(&self, id: u64) -> bool {
         has_room(self.trusted.len(), self.limits.trusted, self.trusted.contains_key(&id))
     }
 
-    /// Trusts an id that could be.
+    /// Trusts an id. There is room.
     pub(crate) fn trust(&mut self, id: u64) {
         self.streaks.end(id);
         self.trusted.insert(id, ());
     }
 
-    /// Whether an id could be blocked.
+    /// Whether there is room to block an id.
     pub(crate) fn can_block(&self, id: u64) -> bool {
         has_room(self.blocked.len(), self.limits.blocked, self.blocked.contains_key(&id))
     }
 
-    /// Blocks an id that could be; whether it was not blocked before.
+    /// Blocks an id. There is room. Returns whether it was not blocked before.
     pub(crate) fn block(&mut self, id: u64, name: Option<Arc<str>>) -> bool {
         self.blocked.insert(id, name).is_none()
     }
 
-    /// Blocks an id no more; whether it was.
+    /// Unblocks an id. Returns whether it was blocked.
     pub(crate) fn unblock(&mut self, id: u64) -> bool {
         self.blocked.remove(&id).is_some()
     }
 
-    /// A sample was removed: its streak, its record and the trust in it go. Whether it was set aside.
+    /// Forgets the streak, the record and the trust of a sample that was removed. Returns whether it was set aside.
     pub(crate) fn forget(&mut self, id: u64) -> bool {
         self.streaks.end(id);
         self.trusted.remove(&id);
         self.take(id).is_some()
     }
 
-    /// Forgets up to `records` records; how many.
+    /// Drops up to `records` records. Returns how many.
     pub(crate) fn forget_records(&mut self, records: usize) -> usize {
         let mut bytes = 0;
         let forgotten = self.records.extract_if(|_, _| true).take(records);
@@ -166,7 +166,7 @@ impl Quarantine {
         forgotten
     }
 
-    /// Forgets all ids but some.
+    /// Forgets all ids for which `stays` is false.
     pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
         self.streaks.retain(stays);
         self.records.retain(|id, _| stays(*id));
@@ -180,24 +180,24 @@ impl Quarantine {
         self.streaks = Streaks::new(self.limits.streaks);
     }
 
-    /// Up to `limit` records with ids over `after`, in order of id.
+    /// Up to `limit` records with ids greater than `after`, in order of id.
     pub(crate) fn page(&self, after: Option<u64>, limit: usize) -> Vec<&Quarantined> {
         let ids = first_after(self.records.keys(), after, limit);
         ids.iter().filter_map(|id| self.records.get(id)).collect()
     }
 
-    /// Up to `limit` blocked ids over `after`, in order of id, with their names.
+    /// Up to `limit` blocked ids greater than `after`, in order of id, with their names.
     pub(crate) fn blocked_page(&self, after: Option<u64>, limit: usize) -> Vec<(u64, Option<Arc<str>>)> {
         let ids = first_after(self.blocked.keys(), after, limit);
         ids.iter().filter_map(|id| Some((*id, self.blocked.get(id)?.clone()))).collect()
     }
 
-    /// Up to `limit` trusted ids, in order of id.
+    /// All trusted ids, in order of id.
     pub(crate) fn trusted_ids(&self) -> Vec<u64> {
         first_after(self.trusted.keys(), None, usize::MAX)
     }
 
-    /// Enters a record as an image has it; false where it cannot have been saved.
+    /// Restores a record of an image. False: it cannot have been saved.
     pub(crate) fn restore(&mut self, record: Quarantined) -> bool {
         let fits = self.has_room(u64::MAX) && !self.records.contains_key(&record.id);
         if fits {
@@ -206,7 +206,7 @@ impl Quarantine {
         fits
     }
 
-    /// Takes memory for so many records, trusted ids and blocked ids that are yet to be restored.
+    /// Reserves memory for records, trusted ids and blocked ids that are to be restored.
     pub(crate) fn reserve(&mut self, [records, trusted, blocked]: [usize; 3]) {
         self.records.reserve(records);
         self.trusted.reserve(trusted);
@@ -239,7 +239,7 @@ impl Quarantine {
     }
 }
 
-/// The `limit` smallest ids over `after`, in order.
+/// The `limit` smallest ids greater than `after`, in order.
 fn first_after<'a>(ids: impl Iterator<Item = &'a u64>, after: Option<u64>, limit: usize) -> Vec<u64> {
     let mut ids: Vec<u64> = ids.copied().filter(|id| after.is_none_or(|after| *id > after)).collect();
     if ids.len() > limit {

@@ -1,20 +1,21 @@
-//! How many rows in a row each suspect was above the threshold. Bounded: the streak that was not continued for the longest goes first.
+//! Streaks: how many consecutive rows of a sample were above the threshold. Their number is bounded: the least recently extended is
+//! forgotten first.
 
 use hashbrown::HashTable;
 
 use crate::hash::placement_hash;
 
-/// No streak.
+/// Index of no streak.
 const NONE: u32 = u32::MAX;
 
-/// Rows in a row above the threshold.
+/// Consecutive rows of a sample above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Streak {
-    /// Rows; at least one.
+    /// The number of rows, at least one.
     pub(crate) reports: u32,
-    /// Stamp of the last of them.
+    /// The stamp of the last row.
     pub(crate) stamp: u32,
-    /// Its sample was to be set aside, and there was no room.
+    /// The sample would have been set aside, but the quarantine was full.
     pub(crate) was_refused: bool,
 }
 
@@ -22,18 +23,17 @@ pub(crate) struct Streak {
 struct Entry {
     id: u64,
     streak: Streak,
-    /// The one that was last continued before this one, and the one after.
+    /// The neighbours in the list: the next less and the next more recently extended streak.
     older: u32,
     newer: u32,
 }
 
-/// Streaks by id, in the order in which they were last continued. Each change costs O(1), but for the table and the vector that double
-/// now and then.
+/// Streaks by id, in a list from the least to the most recently extended. Each change costs O(1) amortised.
 #[derive(Debug)]
 pub(crate) struct Streaks {
-    /// Where an id stands in `entries`.
+    /// Indices in `entries` by id.
     table: HashTable<u32>,
-    /// Without holes, in no order: each says which comes before it and which after it.
+    /// The nodes of the linked list, without holes and in no order.
     entries: Vec<Entry>,
     oldest: u32,
     newest: u32,
@@ -41,7 +41,7 @@ pub(crate) struct Streaks {
 }
 
 impl Streaks {
-    /// At most `most` streaks. Takes no memory before there is one.
+    /// Holds at most `most` streaks. Allocates nothing before the first.
     pub(crate) fn new(most: usize) -> Self {
         Self { table: HashTable::new(), entries: Vec::new(), oldest: NONE, newest: NONE, most }
     }
@@ -59,7 +59,7 @@ impl Streaks {
         if self.entries.is_empty() { None } else { self.find(id).map(|at| self.entries[at].streak) }
     }
 
-    /// Enters or replaces the streak of an id, which is then the last that was continued.
+    /// Enters or replaces the streak of an id, which becomes the most recently extended.
     pub(crate) fn put(&mut self, id: u64, streak: Streak) {
         if let Some(at) = self.find(id) {
             self.unlink(at);
@@ -89,7 +89,7 @@ impl Streaks {
         };
         let at = found.remove().0 as usize;
         self.unlink(at);
-        // The last one takes the place.
+        // The last entry moves to the free index.
         let last = self.entries.len() - 1;
         if at != last {
             let moved = self.entries[last];
@@ -104,25 +104,25 @@ impl Streaks {
         self.entries.swap_remove(at);
     }
 
-    /// Ends the streaks of all ids but some.
+    /// Ends the streaks of all ids for which `stays` is false.
     pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
         let gone: Vec<u64> = self.all().map(|(id, _)| id).filter(|id| !stays(*id)).collect();
         gone.into_iter().for_each(|id| self.end(id));
     }
 
-    /// All streaks, the one that was not continued for the longest first.
+    /// All streaks, the least recently extended first.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u64, Streak)> + '_ {
         let entry = |at: u32| self.entries.get(at as usize);
         std::iter::successors(entry(self.oldest), move |e| entry(e.newer)).map(|e| (e.id, e.streak))
     }
 
-    /// Takes memory for so many streaks that are yet to be restored.
+    /// Reserves memory for streaks that are to be restored.
     pub(crate) fn reserve(&mut self, streaks: usize) {
         self.table.reserve(streaks, |_| 0);
         self.entries.reserve_exact(streaks);
     }
 
-    /// Enters a streak as [`Self::all`] told it; false where it cannot have been told.
+    /// Restores a streak that [`Self::all`] returned. False: no sequence of operations gives this streak.
     pub(crate) fn restore(&mut self, id: u64, streak: Streak) -> bool {
         let fits = self.entries.len() < self.most && streak.reports > 0 && self.find(id).is_none();
         if fits {
@@ -149,21 +149,21 @@ impl Streaks {
         self.link_newest(at);
     }
 
-    /// Takes a streak out of the order.
+    /// Takes a streak out of the list.
     fn unlink(&mut self, at: usize) {
         let Entry { older, newer, .. } = self.entries[at];
         *self.newer_of(older) = newer;
         *self.older_of(newer) = older;
     }
 
-    /// Puts a streak at the end of the order.
+    /// Puts a streak at the most recent end of the list.
     fn link_newest(&mut self, at: usize) {
         let newest = std::mem::replace(&mut self.newest, at as u32);
         *self.newer_of(newest) = at as u32;
         (self.entries[at].older, self.entries[at].newer) = (newest, NONE);
     }
 
-    /// What names the streak after this one; after none: the oldest.
+    /// The link to the streak after `at`. After `NONE`: the link to the least recent streak.
     fn newer_of(&mut self, at: u32) -> &mut u32 {
         match self.entries.get_mut(at as usize) {
             Some(entry) => &mut entry.newer,
@@ -171,7 +171,7 @@ impl Streaks {
         }
     }
 
-    /// What names the streak before this one; before none: the newest.
+    /// The link to the streak before `at`. Before `NONE`: the link to the most recent streak.
     fn older_of(&mut self, at: u32) -> &mut u32 {
         match self.entries.get_mut(at as usize) {
             Some(entry) => &mut entry.older,
@@ -193,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// As a list from which the streak goes that was not continued for the longest.
+        /// Compares with a list from which the least recently extended streak is removed.
         #[test]
         fn agrees_with_a_list(
             changes in proptest::collection::vec((0u64..12, any::<bool>(), 1u32..9), 0..200),

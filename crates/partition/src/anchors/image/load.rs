@@ -47,7 +47,7 @@ impl AnchorPartition {
         partition.position = body.u64()?;
         partition.folded_units = body.option()?;
         let anchors = body.count(ANCHOR_BYTES)?;
-        if !partition.has_places(anchors as u64) {
+        if !partition.has_room(anchors as u64) {
             return contradiction("more anchors than its max_anchors");
         }
         partition.anchors.reserve_exact(anchors);

@@ -1,11 +1,11 @@
-//! A member of a generation, and what a report does to it.
+//! Members of a generation, and how reports update them.
 
 use crate::hard::slots::{Attachment, Attributes};
 use crate::key::{Hardness, Key};
 use crate::op::{Columns, ScoreUpdate, Terms};
 use crate::partition::updated_score;
 
-/// One member. Its numbers are kept here as well, because it need not be in the hard store.
+/// One member. It has a copy of the sample's numbers, because the sample need not be in the hard store.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: u64,
@@ -13,7 +13,7 @@ pub(super) struct Member {
     pub(super) stamp: u32,
     pub(super) model_version: u32,
     pub(super) serves: u16,
-    /// The last serve since its last report it owes to its being a member: the answer does not write its own key.
+    /// The last serve since its last report was due to its membership, so the next report does not write its own key.
     pub(super) owes_serve: bool,
     pub(super) attributes: Attributes,
     pub(super) attachment: Option<Box<Attachment>>,
@@ -50,18 +50,18 @@ impl Member {
     }
 }
 
-/// A reported row as the background sees it.
+/// A reported row that is offered to a generation.
 pub(crate) struct Offer<'a> {
     pub(crate) rows: &'a Columns,
     pub(crate) row: usize,
     pub(crate) terms: &'a Terms,
-    /// `None`: what is stored is kept.
+    /// `None`: the stored attributes are kept.
     pub(crate) attributes: Option<Attributes>,
-    /// Where the member stands, if [`Sample::prefetch`] found one; it may have moved since.
+    /// The position that [`Sample::prefetch`](super::Sample::prefetch) returned. The member may have moved since.
     pub(crate) hint: u32,
-    /// The hard store holds the sample.
+    /// Whether the hard store holds the sample.
     pub(crate) in_hard: bool,
-    /// The floor of the last fold: no key is below.
+    /// The floor of the last fold. No key is below it.
     pub(crate) fold: Option<Key>,
 }
 
@@ -71,7 +71,7 @@ impl Offer<'_> {
         self.rows.ids[self.row]
     }
 
-    /// The key as of this report of a sample whose score is then `score`.
+    /// The key of the sample after this report, by which its score became `score`.
     #[inline]
     pub(super) fn key(&self, hardness: &Hardness, score: f32) -> Key {
         let key = match self.terms.update {
@@ -82,13 +82,13 @@ impl Offer<'_> {
     }
 }
 
-/// What became of an offer.
+/// The outcome of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It is (now) a member.
+    /// The sample is now a member, or was one.
     Member,
-    /// Its hash is too large.
+    /// The hash of the sample is above the threshold.
     Outside,
-    /// A member with a later stamp.
+    /// The sample is a member with a later stamp.
     Stale,
 }

@@ -18,12 +18,12 @@ use member::Member;
 pub(crate) use member::{Offer, Taken};
 pub(crate) use saved::SavedMember;
 
-/// Where a member stands, below 2^24, with eight bits of its hash above, so that most others are told apart without a look at them.
+/// The position of a member (24 bits) and eight bits of its hash, so that most other members are ruled out without reading them.
 #[derive(Clone, Copy, Debug)]
 struct Entry(u32);
 
 impl Entry {
-    const PLACE: u32 = (1 << 24) - 1;
+    const POSITION: u32 = (1 << 24) - 1;
 
     fn new(hash: u64, at: u32) -> Self {
         Self(tag(hash) | at)
@@ -31,34 +31,34 @@ impl Entry {
 
     #[inline]
     fn at(self) -> u32 {
-        self.0 & Self::PLACE
+        self.0 & Self::POSITION
     }
 
     #[inline]
     fn may_be(self, hash: u64) -> bool {
-        self.0 & !Self::PLACE == tag(hash)
+        self.0 & !Self::POSITION == tag(hash)
     }
 }
 
-/// Eight bits of a hash that a table does not use to find a place.
+/// Eight bits of a hash, other than those by which the hash table chooses a bucket.
 #[inline]
 fn tag(hash: u64) -> u32 {
-    (hash >> 24) as u32 & !Entry::PLACE
+    (hash >> 24) as u32 & !Entry::POSITION
 }
 
-/// One generation.
+/// One generation of the background.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) number: u64,
     pub(crate) salt: u64,
-    /// 2^64 p: the (m+1)-th smallest hash; `u64::MAX` while p is 1. Never rises.
+    /// 2^64 p, which is the (m+1)-th smallest hash; `u64::MAX` while p is 1. Never rises.
     limit: u64,
     members: Vec<Member>,
-    /// Of the members, in the same order.
+    /// The own keys of the members, in the same order.
     pub(crate) own_keys: OwnKeys,
-    /// Places in `members` by hash under the salt, from which two ids never tie.
+    /// Positions in `members` by hash under the salt. Two ids never have the same hash.
     by_hash: HashTable<Entry>,
-    /// Hashes, the largest first; those of removed ids are skipped when met.
+    /// The hashes of the members, the largest first. Hashes of removed ids stay until they are popped, and are skipped.
     largest: BinaryHeap<u64>,
     size_max: usize,
     pub(crate) strata: Strata,
@@ -95,14 +95,14 @@ impl Sample {
         background_hash(id, self.salt)
     }
 
-    /// Whether an id may be (or become) a member.
+    /// Whether an id is or may become a member.
     #[inline]
     pub(crate) fn may_take(&self, id: u64) -> bool {
         self.hash(id) < self.limit
     }
 
     #[inline]
-    fn place_of(&self, hash: u64) -> Option<usize> {
+    fn position_of(&self, hash: u64) -> Option<usize> {
         let found = self.by_hash.find(hash, |entry| {
             entry.may_be(hash) && self.hash(self.members[entry.at() as usize].id) == hash
         });
@@ -139,7 +139,7 @@ impl Sample {
         if hash >= self.limit {
             return Taken::Outside;
         }
-        if let Some(at) = self.place_of(hash) {
+        if let Some(at) = self.position_of(hash) {
             return self.update(at, hardness, offer);
         }
         if self.members.len() == self.size_max {
@@ -168,7 +168,7 @@ impl Sample {
             attachment: None,
         };
         member.attach(offer);
-        // Its score is new here, whatever the rule says of two.
+        // A new member has no old score, so the rule for re-reports does not apply.
         self.enter(hash, member, offer.key(hardness, score), offer.in_hard);
         Taken::Member
     }
@@ -183,7 +183,7 @@ impl Sample {
         self.by_hash
             .insert_unique(hash, entry, |entry| background_hash(members[entry.at() as usize].id, salt));
         self.largest.push(hash);
-        // Removed ids leave their hashes behind, which only the largest ever meet.
+        // Hashes of removed ids are only dropped when they are the largest, so now and then the heap is rebuilt.
         if self.largest.len() > 2 * self.members.len() + 64 {
             self.largest = members.iter().map(|m| background_hash(m.id, salt)).collect();
         }
@@ -192,7 +192,7 @@ impl Sample {
     /// The largest hash of a member.
     fn largest_member(&mut self) -> Option<u64> {
         while let Some(&hash) = self.largest.peek() {
-            if self.place_of(hash).is_some() {
+            if self.position_of(hash).is_some() {
                 return Some(hash);
             }
             self.largest.pop();
@@ -200,13 +200,13 @@ impl Sample {
         None
     }
 
-    /// Takes an id out; it is not replaced.
+    /// Removes an id. No other id takes its place. Returns whether it was a member.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let hash = self.hash(id);
         hash < self.limit && self.take_out(hash)
     }
 
-    /// Forgets all members but some; the threshold stays.
+    /// Removes all members for which `stays` is false. The threshold stays.
     pub(crate) fn retain(&mut self, stays: &impl Fn(u64) -> bool) {
         let gone: Vec<u64> = self.members.iter().map(|member| member.id).filter(|id| !stays(*id)).collect();
         for id in gone {
@@ -214,7 +214,8 @@ impl Sample {
         }
     }
 
-    /// Keeps at most so many members from now on: the smallest hashes, and the next is the threshold.
+    /// Limits the generation to `size_max` members. Those with the smallest hashes stay, and the smallest hash that leaves is the
+    /// threshold.
     pub(crate) fn limit_to(&mut self, size_max: usize) {
         self.size_max = size_max;
         while self.members.len() > size_max
@@ -234,7 +235,7 @@ impl Sample {
             return false;
         };
         let at = found.remove().0.at();
-        // The last one takes the place.
+        // The last member moves to the free position.
         let last = self.members.len() as u32 - 1;
         if at != last
             && let Some(moved) = self.by_hash.find_mut(of(last), |entry| entry.at() == last)
@@ -251,24 +252,24 @@ impl Sample {
         self.members.len()
     }
 
-    /// Takes out the last member: its id, unless there is none.
+    /// Removes the last member. Returns its id.
     pub(crate) fn pop(&mut self) -> Option<u64> {
         let id = self.members.last()?.id;
         self.remove(id);
         Some(id)
     }
 
-    /// The id of a member.
+    /// The id of the member at a position.
     pub(crate) fn id_at(&self, ordinal: u64) -> Option<u64> {
         self.members.get(usize::try_from(ordinal).ok()?).map(|m| m.id)
     }
 
-    /// A member as a row that is not in the hard store.
+    /// A member as the row of a sample that is not in the hard store.
     pub(crate) fn row(&self, id: u64) -> Option<Row> {
-        self.place(id).map(|at| self.row_at(at))
+        self.position(id).map(|at| self.row_at(at))
     }
 
-    /// The member at `at` as a row that is not in the hard store.
+    /// The member at `at` as the row of a sample that is not in the hard store.
     pub(crate) fn row_at(&self, at: usize) -> Row {
         let m = &self.members[at];
         Row {
@@ -300,21 +301,21 @@ impl Sample {
 
     /// Whether an id is a member.
     pub(crate) fn contains(&self, id: u64) -> bool {
-        self.place(id).is_some()
+        self.position(id).is_some()
     }
 
     fn member(&self, id: u64) -> Option<&Member> {
-        self.place(id).map(|at| &self.members[at])
+        self.position(id).map(|at| &self.members[at])
     }
 
-    /// Where a member stands. Most ids are none, which their hash tells without a look into the table.
+    /// The position of a member. Most ids are not members, which their hash tells without a lookup.
     #[inline]
-    pub(crate) fn place(&self, id: u64) -> Option<usize> {
+    pub(crate) fn position(&self, id: u64) -> Option<usize> {
         let hash = self.hash(id);
-        if hash < self.limit { self.place_of(hash) } else { None }
+        if hash < self.limit { self.position_of(hash) } else { None }
     }
 
-    /// Starts loading what an offer of `id` will touch: where its member most likely stands, `u32::MAX` where there is none.
+    /// Prefetches what an offer of `id` will touch. Returns the likely position of its member, or `u32::MAX` if it is not a member.
     #[inline]
     pub(crate) fn prefetch(&self, id: u64) -> u32 {
         let hash = self.hash(id);

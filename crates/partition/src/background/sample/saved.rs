@@ -33,25 +33,26 @@ impl Sample {
         })
     }
 
-    /// A generation with a threshold and room for `members`, to be filled by [`Self::restore`].
+    /// A generation with a threshold and memory for `members`, to be filled by [`Self::restore`].
     pub(crate) fn restored(number: u64, salt: u64, limit: u64, members: usize, size_max: usize) -> Self {
         let mut sample = Self { limit, ..Self::new(number, salt, size_max) };
         sample.members.reserve_exact(members);
         sample.own_keys.reserve_exact(members);
         sample.largest.reserve_exact(members);
-        // There is nothing in it that would have to be hashed anew.
+        // The table is empty, so nothing is hashed again.
         sample.by_hash.reserve(members, |_| 0);
         sample
     }
 
-    /// Enters a member as [`Self::members`] told it; false where it cannot have been told. `in_hard`: the hard store holds it.
+    /// Restores a member that [`Self::members`] returned. False: no sequence of operations gives this member. `in_hard`: the hard store
+    /// holds it.
     pub(crate) fn restore(&mut self, saved: &SavedMember<'_>, in_hard: bool) -> bool {
         let hash = self.hash(saved.id);
         let owes_nothing = self.threshold().is_none() || saved.serves == 0;
         if (saved.owes_serve && owes_nothing)
             || hash >= self.limit
             || self.members.len() == self.size_max
-            || self.place_of(hash).is_some()
+            || self.position_of(hash).is_some()
         {
             return false;
         }

@@ -247,10 +247,10 @@ impl Buckets {
         };
         if self.leaves.get(leaf).len() == 0 {
             self.leaves.free.push(leaf);
-            self.prune(path.places());
+            self.prune(path.parents());
         }
         // Deeper places may be gone with the outermost that is joined.
-        for parent in path.places() {
+        for parent in path.parents() {
             match *parent {
                 Parent::Part(cuts, part) if part < self.cuts.get(cuts).parts.len() => {
                     self.join_part(slots, cuts, part);
@@ -266,8 +266,8 @@ impl Buckets {
     }
 
     /// Does away with an empty leaf at the end of a path, and with what is empty above it.
-    fn prune(&mut self, places: &[Parent]) {
-        for parent in places.iter().rev() {
+    fn prune(&mut self, parents: &[Parent]) {
+        for parent in parents.iter().rev() {
             match *parent {
                 Parent::Part(cuts, part) => {
                     let c = self.cuts.get_mut(cuts);

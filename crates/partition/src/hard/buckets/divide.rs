@@ -34,7 +34,7 @@ impl Buckets {
         let Some(path) = self.path(slots.get(slot)) else {
             return;
         };
-        let (mut parent, leaf) = (path.place(), path.leaf);
+        let (mut parent, leaf) = (path.parent(), path.leaf);
         while self.leaves.get(leaf).len() > LEAF_MAX {
             match parent {
                 Parent::Part(cuts, part) => return self.cut(slots, cuts, part),

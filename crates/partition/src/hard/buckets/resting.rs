@@ -28,7 +28,7 @@ impl Buckets {
         let border = if rests { l.active() - 1 } else { l.active() };
         l.swap(&mut self.arena, slots, s.position, border);
         l.resting = l.resting.wrapping_add_signed(by);
-        for parent in path.places() {
+        for parent in path.parents() {
             match *parent {
                 Parent::Root(_) => {}
                 Parent::Child(table, child) => {

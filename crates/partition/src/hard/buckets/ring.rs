@@ -2,36 +2,36 @@
 
 use super::Node;
 
-/// Nodes of up to `PLACES` (a power of two, at least 64) consecutive numbers.
+/// Nodes of up to `CAPACITY` (a power of two, at least 64) consecutive numbers.
 #[derive(Debug)]
-pub(super) struct Ring<const PLACES: usize> {
+pub(super) struct Ring<const CAPACITY: usize> {
     /// Empty until a node is entered.
     nodes: Vec<Node>,
     /// A bit for each.
     occupied: Vec<u64>,
 }
 
-impl<const PLACES: usize> Ring<PLACES> {
+impl<const CAPACITY: usize> Ring<CAPACITY> {
     pub(super) fn new() -> Self {
         Self { nodes: Vec::new(), occupied: Vec::new() }
     }
 
     #[inline]
-    fn place(number: i64) -> usize {
-        number as usize % PLACES
+    fn index(number: i64) -> usize {
+        number as usize % CAPACITY
     }
 
     #[inline]
     pub(super) fn get(&self, number: i64) -> Node {
-        self.nodes.get(Self::place(number)).copied().unwrap_or(Node::NONE)
+        self.nodes.get(Self::index(number)).copied().unwrap_or(Node::NONE)
     }
 
     pub(super) fn set(&mut self, number: i64, node: Node) {
         if self.nodes.is_empty() {
-            self.nodes = vec![Node::NONE; PLACES];
-            self.occupied = vec![0; PLACES / 64];
+            self.nodes = vec![Node::NONE; CAPACITY];
+            self.occupied = vec![0; CAPACITY / 64];
         }
-        let at = Self::place(number);
+        let at = Self::index(number);
         self.nodes[at] = node;
         let bit = 1 << (at % 64);
         if node == Node::NONE {
@@ -49,7 +49,7 @@ impl<const PLACES: usize> Ring<PLACES> {
     pub(super) fn first(&self, from: i64, to: i64) -> Option<i64> {
         let mut number = if self.nodes.is_empty() { to + 1 } else { from };
         while number <= to {
-            let at = Self::place(number);
+            let at = Self::index(number);
             let word = self.occupied[at / 64] >> (at % 64);
             if word != 0 {
                 return Some(number + i64::from(word.trailing_zeros())).filter(|found| *found <= to);
@@ -79,7 +79,7 @@ impl<const PLACES: usize> Ring<PLACES> {
     pub(super) fn last(&self, from: i64, to: i64) -> Option<i64> {
         let mut number = if self.nodes.is_empty() { from - 1 } else { to };
         while number >= from {
-            let at = Self::place(number);
+            let at = Self::index(number);
             let word = self.occupied[at / 64] << (63 - at % 64);
             if word != 0 {
                 return Some(number - i64::from(word.leading_zeros())).filter(|found| *found >= from);

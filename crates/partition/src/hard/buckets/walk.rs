@@ -22,12 +22,12 @@ pub(super) struct Path {
 
 impl Path {
     /// The places passed, the root's first: each holds the node on the way, the last one the leaf.
-    pub(super) fn places(&self) -> &[Parent] {
+    pub(super) fn parents(&self) -> &[Parent] {
         &self.steps[..self.len]
     }
 
     /// The place that holds the leaf.
-    pub(super) fn place(&self) -> Parent {
+    pub(super) fn parent(&self) -> Parent {
         self.steps[self.len - 1]
     }
 }

@@ -13,23 +13,23 @@ from ._proto import mining_service_pb2, pool_pb2
 
 @dataclass(frozen=True)
 class ReportCounts:
-    """What became of reported rows. The fields of one batch sum to its rows.
+    """Reported rows by outcome. The fields of one batch sum to its rows.
 
     Attributes:
-        inserted: New in the hard store.
-        updated: Known in the hard store and updated.
-        background_only: Too easy for the hard store, kept in the background.
-        dropped: Too easy for the hard store, and not in the background's sample.
-        non_finite: NaN or infinite, never stored.
-        coalesced: Their id stands in an earlier row of the batch; they are applied as all others. Anchored pools:
-            their anchor and id stand in an earlier row.
-        duplicate: Applied before: the batch is a resend.
-        stale: Older, by step of the current run or one before, than what is stored.
-        out_of_range: Outside the pool's dense id space.
-        quarantined: Of samples in quarantine: kept there, not served. The row that sets a sample aside is one.
-        blocked: Of blocked samples: nothing was done.
-        anchor_limit: Anchored pools: of anchors beyond `max_anchors`.
-        not_negative: Anchored pools: known positives or vetoed negatives of their anchor.
+        inserted: Rows that are new in the hard store.
+        updated: Rows that updated a sample of the hard store.
+        background_only: Rows too easy for the hard store, kept in the background's sample.
+        dropped: Rows too easy for the hard store that are not in the background's sample either.
+        non_finite: Rows with a score that is NaN or infinite, which are never stored.
+        coalesced: Rows whose id (in an anchored pool, whose anchor and id) stands in an earlier row of the batch; they
+            are applied like all others.
+        duplicate: Rows of a resend whose batch was applied before.
+        stale: Rows of a lower step, or of an earlier run, than what is stored.
+        out_of_range: Rows whose id is outside the pool's dense id space.
+        quarantined: Rows of samples in quarantine, which are not served. The row that sets a sample aside is one.
+        blocked: Rows of blocked samples, which the pool ignores.
+        anchor_limit: Anchored pools: rows of anchors beyond `max_anchors`.
+        not_negative: Anchored pools: rows of known positives or vetoed negatives of their anchor.
     """
 
     inserted: int = 0
@@ -51,7 +51,6 @@ class ReportCounts:
 
     @property
     def total(self) -> int:
-        """Rows in all."""
         return sum(vars(self).values())
 
     @classmethod
@@ -70,11 +69,11 @@ class Ack:
             below it need not be reported.
         position: The pool's state once the batch was applied; None when the pool is not journalled. Opaque: compare for
             equality only.
-        durable_position: All that stands before it survives a crash of the server; None: nothing does.
-        pool_uid: The pool.
-        clamped: Rows whose log2 weight was clamped to ±4,096 octaves: all beyond weigh the same.
-        floored: Rows whose score, less its reference, is below 0 where hardness is POWER: all of them weigh the same.
-            Use ``hardness="exponential"`` for scores that may be negative.
+        durable_position: The pool's state that survives a crash of the server; None where nothing does. Opaque.
+        pool_uid: The uid of the pool.
+        clamped: Rows whose weight was clamped to 2^±4,096: beyond that all rows weigh the same.
+        floored: Rows whose score, less its reference, is below 0 where hardness is POWER: they all weigh the same. Use
+            ``hardness="exponential"`` for scores that may be negative.
     """
 
     status: AckStatus
@@ -98,7 +97,7 @@ class Ack:
         )
 
     def after(self, earlier: Ack) -> Ack:
-        """This ack for the rows of an earlier one as well: counts are summed, all else is as it is now."""
+        """Adds the counts of an earlier ack; everything else stays as in this one."""
         return replace(
             self,
             counts=earlier.counts + self.counts,
@@ -114,9 +113,9 @@ class Rejection:
     Attributes:
         sequence: The batch's number in its stream.
         ids: Its ids, so that they can be reported again.
-        step: Its step.
-        model_version: Its model version.
-        error: Why.
+        step: The training step of its rows.
+        model_version: The model version of its rows.
+        error: Why the service refused it.
     """
 
     sequence: int
@@ -127,7 +126,6 @@ class Rejection:
 
     @property
     def rows(self) -> int:
-        """Rows of the batch."""
         return len(self.ids)
 
 
@@ -137,23 +135,23 @@ class StreamStats:
 
     Attributes:
         reported_rows: Rows given to `report`.
-        pending_rows: Rows not yet acknowledged: being gathered, queued, or on the way.
-        pending_batches: The same in sealed batches.
+        pending_rows: Rows that are not acknowledged yet: collected, queued, or on the way.
+        pending_batches: Batches that are queued or on the way.
         acked_rows: Rows of acknowledged batches.
         acked_batches: Acknowledged batches.
         duplicate_batches: Of these, resends that the service had applied already.
-        stale_batches: Of these, those over half of whose rows were stale.
+        stale_batches: Of these, those of which over half of the rows were stale.
         resent_batches: Batches sent again after a reconnect.
         rejected_rows: Rows of batches that the service refused.
         rejected_batches: Batches that the service refused.
         dropped_rows: Rows not accepted because the queue was full (`on_full="drop"` or `"raise"`, or a timeout).
         lost_rows: Rows that were pending when the stream closed or failed.
         reconnects: Connections after the first.
-        connected: An answer has come on the present connection.
-        counts: What became of acknowledged rows, summed.
-        clamped: Acknowledged rows whose log2 weight was clamped.
+        connected: Whether an ack has come on the present connection.
+        counts: Acknowledged rows by outcome.
+        clamped: Acknowledged rows whose weight was clamped to 2^±4,096.
         floored: Acknowledged rows whose score is below 0 where hardness is POWER: all of them weigh the same.
-        last_error: The error that broke the last connection.
+        last_error: The error of the last refused batch or lost connection; None without any.
     """
 
     reported_rows: int

@@ -27,8 +27,8 @@ class ActivityTick:
     """About a second in the life of a pool.
 
     Attributes:
-        time: When it ended, in UTC.
-        seconds: That it spans.
+        time: The end of the tick, in UTC.
+        seconds: Its length.
         reported_rows: Rows of accepted batches.
         reported_batches: Accepted batches.
         mined_batches: Mined batches.
@@ -89,7 +89,7 @@ class VersionCount:
 
 @dataclass(frozen=True)
 class WorkerActivity:
-    """A reporting worker: its latest process."""
+    """The latest process of a reporting worker; `rows_per_second` is its present rate."""
 
     worker_id: str
     silent_seconds: float
@@ -120,7 +120,7 @@ class NoiseSuspect:
         id: Its id, or its string key.
         score: Raw score now.
         reports: Fresh scores seen while it stayed among the hardest.
-        looks: Looks, about a second each, at which it was among them.
+        looks: Checks, about one a second, that found it among the hardest.
     """
 
     id: int | str
@@ -131,18 +131,18 @@ class NoiseSuspect:
 
 @dataclass(frozen=True)
 class PoolActivity:
-    """What a pool is doing; figures of samples come from some thousand of them, drawn uniformly.
+    """What a pool is doing. Statistics of samples come from some thousand of them, drawn uniformly.
 
     Attributes:
-        ticks: Oldest first: in the first answer the last five minutes, then those since the answer before.
-        stored_samples: Samples of the hard store that the histograms are made from.
-        served_samples: Samples served last that they are made from.
-        scores: By raw score.
-        ages: By seconds, or steps, since the report.
-        serves: By serves since the report.
-        versions: The newest eight model versions.
-        workers: Heard in the last five minutes; at most 64.
-        worker_count: How many were heard.
+        ticks: Oldest first: the last five minutes in the first answer, in each later one those since the last answer.
+        stored_samples: Samples of the hard store from which the histograms are made.
+        served_samples: The last samples served, from which the histograms are made.
+        scores: Histogram of raw scores.
+        ages: Histogram of seconds, or steps, since the report.
+        serves: Histogram of serves since the report.
+        versions: Samples of the newest eight model versions.
+        workers: Workers that reported in the last five minutes; at most 64.
+        worker_count: Number of workers that reported in the last five minutes.
         hardest: The 32 hardest samples.
         suspects: Samples that stay among the hardest; at most 16.
     """
@@ -177,7 +177,7 @@ class PoolActivity:
 
 @dataclass(frozen=True)
 class PoolView:
-    """A pool at one moment: its figures, and what it is doing."""
+    """A pool at one moment: its statistics, and what it is doing."""
 
     stats: PoolStats
     activity: PoolActivity

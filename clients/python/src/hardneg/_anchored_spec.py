@@ -12,16 +12,18 @@ from ._proto import pool_pb2
 
 @dataclass(frozen=True)
 class Anchored:
-    """Makes a pool keep negatives per anchor (a query, a class, a face). None: the service's default.
+    """Makes a pool keep negatives per anchor (a query, a class, a face). None takes the service's default.
 
     Attributes:
-        negatives_per_anchor: The hardest kept of each; default 16, 1 to 1,024.
-        max_anchors: Anchors; default 1,048,576. Rows of further ones are dropped and counted.
-        max_positives_per_anchor: Known positives remembered; default 64.
-        max_vetoes_per_anchor: Vetoed negatives remembered; default 256.
-        max_pairs: Known positives and vetoes of all anchors together; default 16 for each of max_anchors.
-        absolute_margin: Of requests that give none. When an anchor has too many negatives, those that fail it go first.
-        relative_margin: Likewise. 0.05 is NV-Retriever's: a negative scores at most 95 % of the positive.
+        negatives_per_anchor: Hardest negatives kept of each anchor, 1 to 1,024; default 16.
+        max_anchors: Greatest number of anchors; default 1,048,576. Rows of further ones are dropped and counted.
+        max_positives_per_anchor: Known positives kept of each anchor; default 64.
+        max_vetoes_per_anchor: Vetoed negatives kept of each anchor; default 256.
+        max_pairs: Known positives and vetoes of all anchors together; default 16 times max_anchors.
+        absolute_margin: The margin of requests that give none; default none. When an anchor has too many negatives,
+            those that fail it are evicted first.
+        relative_margin: As absolute_margin, as a share of the positive's score. 0.05 is NV-Retriever's: a negative
+            scores at most 95 % of the positive.
         anchor_id_kind: ``"u64"`` or ``"string"``.
 
     Example:

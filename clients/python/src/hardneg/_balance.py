@@ -12,17 +12,18 @@ from ._proto import policy_pb2
 
 @dataclass(frozen=True)
 class Balance:
-    """Limits on strata (classes, sources) and groups (near-duplicates), exact, over the whole batch or round.
+    """Limits on strata (classes, sources) and groups (near-duplicates). They hold exactly, over a whole batch or round.
 
-    Shares are of the batch asked for, rounded down but at least 1.
+    A share is that of the batch size asked for, rounded down, but at least one sample.
 
     Attributes:
-        max_stratum_fraction: The most that any stratum may have, over 0 to 1; None is no limit.
-        stratum_caps: Limits of single strata, which go before it: a float is a share (0.0 keeps the stratum out), an
+        max_stratum_fraction: Greatest share of any stratum, over 0 to 1; None is no limit.
+        stratum_caps: Limits of single strata, which override it: a float is a share (0.0 keeps the stratum out), an
             int a number of samples.
-        equal_shares: Every stratum has the same share. Not together with the two above.
-        min_per_stratum: So many of each at least, as far as there are; the weights are then approximate.
-        max_per_group: The most of one group; 0 is no limit.
+        equal_shares: Gives every stratum the same share. It excludes the two above.
+        min_per_stratum: Least number of samples of each stratum, as far as the pool has them. Over 0 it makes the
+            weights approximate.
+        max_per_group: Greatest number of samples of one group; 0 is no limit.
 
     Example:
         >>> rare_first = hardneg.Balance(max_stratum_fraction=0.2, stratum_caps={0: 0.05, 7: 10}, max_per_group=2)

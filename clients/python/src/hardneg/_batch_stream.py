@@ -23,7 +23,7 @@ from ._proto import mining_service_pb2
 from ._rounds import Round
 from ._transport import Transport, backoff_s
 
-# Codes after which a new connection may do better.
+# Errors after which a new connection may do better.
 _PASSING = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -34,9 +34,9 @@ _PASSING = (
 
 
 class BatchStream(Iterator[MinedBatch]):
-    """An iterator of mined batches. Made by `Pool.batches`; for one consuming thread.
+    """An iterator of mined batches for one consuming thread. `Pool.batches` makes it.
 
-    A batch is mined only on a credit, and taking a batch grants one: at most `prefetch` are ever ahead.
+    The server mines a batch only on a credit. Taking a batch grants one, so that at most `prefetch` batches wait.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class BatchStream(Iterator[MinedBatch]):
         return self
 
     def __next__(self) -> MinedBatch:
-        """The next batch.
+        """Returns the next batch, and waits for it as long as the timeout allows.
 
         Raises:
             StopIteration: After `count` batches, or once closed.
-            DeadlineExceeded: None came within the timeout; the next call goes on waiting.
-            Unavailable: None came within the timeout because the service is away.
+            DeadlineExceeded: No batch came within the timeout; the next call goes on waiting.
+            Unavailable: No batch came within the timeout because the service cannot be reached.
             HardnegError: An error that no retry cures.
         """
         if self._left == 0 or self._stopped:
@@ -149,7 +149,7 @@ class BatchStream(Iterator[MinedBatch]):
         return MinedBatch.uniform(self._rng, self._uniform_ids, size_of(request), exclude, round)
 
     def _is_late(self, batch: MinedBatch) -> bool:
-        """Of a round that a degraded batch has stood in for: the other ranks are further on."""
+        """Whether a degraded batch has replaced the round of this one: the other ranks have gone on without it."""
         return batch.round is not None and batch.round.number < self._request.round.number + self._taken
 
     # The thread that connects and reads batches.

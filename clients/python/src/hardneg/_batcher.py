@@ -23,7 +23,7 @@ class BatchKey:
 
 @dataclass
 class NumberedBatch:
-    """A batch with a sequence. Kept, ids and all, until it is acknowledged."""
+    """A batch with its sequence number. The stream keeps it, and its ids, until the service acknowledges it."""
 
     ids: Ids
     request: mining_service_pb2.StreamScoresRequest
@@ -31,7 +31,7 @@ class NumberedBatch:
 
     @property
     def sequence(self) -> int:
-        """Its number in the stream, from 1."""
+        """The batch's number in the stream, from 1."""
         return self.request.batch.sequence
 
     @property
@@ -45,12 +45,12 @@ class NumberedBatch:
 
 
 class Batcher:
-    """Rows on their way into a batch. Its batches are numbered from 1 without a gap.
+    """Collects rows in batches, which it numbers from 1 without a gap.
 
     Attributes:
-        rows: Gathered, not yet sealed.
+        rows: Rows that are not in a batch yet.
         since: When the first of them came, by `time.monotonic`.
-        sequence: Of the last batch sealed; 0: none.
+        sequence: Number of the last batch; 0 before the first.
     """
 
     def __init__(self, batch: mining_service_pb2.ScoreBatch, size: int) -> None:
@@ -64,10 +64,10 @@ class Batcher:
         self._key: BatchKey | None = None
 
     def add(self, key: BatchKey, part: ReportRows, size: int) -> list[NumberedBatch]:
-        """Adds at most `size` rows; returns the batches that this filled, or ended by another key.
+        """Adds at most `size` rows; returns the batches that are full, or that end because the key changes.
 
-        `size` is the batch size, or less where rows with long payloads fill a message earlier; the smallest of the
-        reports that are gathered counts.
+        `size` is the batch size, or less where rows with long payloads fill a message earlier. The smallest size of
+        the collected reports limits their batch.
         """
         rows = len(part)
         sealed = []
@@ -84,7 +84,7 @@ class Batcher:
         return sealed
 
     def seal(self) -> list[NumberedBatch]:
-        """Makes a numbered batch of what is gathered; none if nothing is."""
+        """Makes a numbered batch of the collected rows; none without rows."""
         if not self._parts or self._key is None:
             return []
         key, parts = self._key, self._parts
@@ -98,5 +98,5 @@ class Batcher:
         return [NumberedBatch(rows.ids, request)]
 
     def clear(self) -> None:
-        """Forgets what is gathered."""
+        """Drops the collected rows."""
         self._parts, self._key, self.rows, self._limit = [], None, 0, self._size

@@ -1,4 +1,4 @@
-"""The client: one connection to a server, and the administration of its pools."""
+"""The client: its connections to one server, and the pools of that server."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A connection to a hardneg server. Thread-safe; make one per process, after forking or spawning workers.
+    """A client of one hardneg server. It is thread-safe; make one per process, after forking or spawning workers.
 
     Args:
         target: ``"host:port"``, or any gRPC target.
-        timeout: Seconds for a call with all its retries, where a call does not say otherwise. Never infinite.
+        timeout: Seconds for a call with all its retries, unless the call sets its own; never infinite.
         max_retries: Attempts after the first while the service is unavailable or asks to come back later. Every
             call is safe to repeat.
-        channels: Connections to open. One carries about a gigabit; several help a process that reports from many
-            threads.
+        channels: Connections to open. One carries about a gigabit per second; several help a process that reports
+            from many threads.
         credentials: For TLS, from `grpc.ssl_channel_credentials`; None is plain text.
         token: Bearer token sent with every call.
-        metadata: Called for every call, and for every stream when it is opened, in the thread that does so (streams
-            have one of their own): further headers in lower case, for example your span's `traceparent`.
-        options: Further gRPC channel options; they win over the client's.
+        metadata: Returns further headers in lower case, for example your span's `traceparent`. It runs for every call
+            and for every stream that is opened, in the thread that does so (streams have threads of their own).
+        options: Further gRPC channel options; they override the client's.
 
     Example:
         >>> with hardneg.Client("localhost:50051") as client:
@@ -79,7 +79,7 @@ class Client:
         return f"Client({self._transport.target!r})"
 
     def close(self) -> None:
-        """Closes the connections. Close score streams first: what they hold is lost otherwise."""
+        """Closes the connections. Close score streams first: rows that they still hold are lost."""
         self._transport.close()
 
     def wait_ready(self, timeout: float = 30.0) -> Client:
@@ -99,8 +99,10 @@ class Client:
         timeout: float | None = None,
         **options: Unpack[PoolOptions],
     ) -> Pool:
-        """Creates a pool. Every worker may call this: with the spec of the pool that exists it returns that one, and
-        `Pool.created` and `Pool.run_before` tell so.
+        """Creates a pool, or returns the pool of that name if it has the same spec: every worker may call this.
+
+        `Pool.created` tells which it was, and `Pool.run_before` whose training run the pool had before. An option that
+        is not given, or None, takes its default.
 
         Args:
             name: 1 to 63 of ``[a-z0-9_-]``, starting with a letter or digit.
@@ -109,29 +111,32 @@ class Client:
             background_size: Size of the uniform sample of all ids; default 65,536.
             dense_ids: Instead of `background_size`, when ids are the row numbers 0..dense_ids-1 of a data set: the
                 background then draws from all of them, reported or not.
-            shards: Locks of the store; default 4 x the server's cores.
-            id_kind: ``"u64"`` or ``"string"``.
-            hardness: ``"power"`` for losses and probabilities, ``"exponential"`` for similarities and logits. With
-                ``"power"`` all scores below 0 weigh the same; acks and stats count them as `floored`.
-            lower_is_harder: Set it for distances.
-            offset: Of POWER, added to the score; default 0.001.
-            temperature: Of EXPONENTIAL; default 1.
+            shards: Locks of the store; default 4 times the server's cores.
+            id_kind: ``"u64"`` (default) or ``"string"``.
+            hardness: ``"power"`` (default) for losses and probabilities, ``"exponential"`` for similarities and
+                logits. With ``"power"`` all scores below 0 weigh the same; acks and stats count them as `floored`.
+            lower_is_harder: True for distances; default False.
+            offset: With ``"power"``: added to the score; default 0.001.
+            temperature: With ``"exponential"``: divides the score; default 1.
             half_life: Seconds, a timedelta, `Steps`, or `NEVER`; default one hour. A priority halves with each.
-            max_step_jump: With `Steps`: a report further than this ahead is refused; default 1,000,000.
-            score_update: What a new report of a known id does: ``"last"``, ``"max"`` (the harder stays), ``"ema"``.
+            max_step_jump: With `Steps`: the pool refuses a report that is more steps ahead of its run; default
+                1,000,000.
+            score_update: What a new report of a known id does to its score: ``"last"`` (default), ``"max"`` (the
+                harder score stays) or ``"ema"``.
             ema_weight: Weight of the new score with ``"ema"``; default 0.5.
-            default_policy: For `mine` calls that do not give their own.
-            serve_penalty: Each serve multiplies the sample's weight by this until it is reported again; default 1.
+            default_policy: The policy of `mine` calls, for the options that they do not give.
+            serve_penalty: Factor on a sample's weight for each serve since its last report, over 0; default 1, off.
             max_serves: Serves between two reports of a sample; default no limit.
-            lease: A served sample rests for so many seconds (or a timedelta), until it is reported again; default it
-                does not.
+            lease: Seconds (or a timedelta) for which a served sample is not served again, unless it is reported
+                meanwhile; default 0, none.
             max_payload_bytes: Longest payload kept with a sample; default 0, none.
-            rotate_background: False keeps the same background sample for ever.
+            rotate_background: False keeps the same background sample for ever; default True, a fresh one from time to
+                time.
             durability: What an acknowledged report survives; default the server's.
-            anchored: Makes it a pool of negatives per anchor, for `Pool.mine_negatives`.
-            quarantine: Sets samples aside that look mislabelled; default never.
-            flow: Couples how much is mined to how much is reported; default not.
-            control_fraction: Share of rounds that get a purely uniform batch, to compare with; default none.
+            anchored: Makes it a pool of negatives per anchor, for `Pool.mine_negatives`; default a flat pool.
+            quarantine: Sets samples aside that look mislabelled; default none.
+            flow: Couples how much is mined to how much is reported; default none.
+            control_fraction: Share of rounds that get a uniform batch to compare with, 0 to 1; default 0.
             sample_ttl: A sample that no row reported for so many seconds (or a timedelta, or `Steps` in a pool that
                 ages by steps) is removed; default never. Serving does not count: let it be longer than the time in
                 which every sample is reported once.

@@ -27,12 +27,12 @@ U64_LE = np.dtype("<u8")
 F32_LE = np.dtype("<f4")
 ID_BYTES_MAX = 256
 ROWS_MAX = 65_536
-# Half of what a message may have, since rows of one message are measured by their longest.
+# Half of what a message may have: rows of one message are all counted with the length of the longest.
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 
 def _array(values: Any) -> Any:
-    """Brings a torch-like tensor to the host; leaves everything else alone."""
+    """Copies a torch-like tensor to the host, and returns everything else as it is."""
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu()
         if "bfloat16" in str(getattr(values, "dtype", "")):  # numpy has no such type
@@ -48,8 +48,8 @@ def normalize_ids(ids: IdsLike, *, name: str = "ids", empty: bool = False) -> Id
 
     Args:
         ids: As a caller gives them.
-        name: What errors call them.
-        empty: An empty string will do: it is none.
+        name: What errors call the ids.
+        empty: Whether an empty string is allowed: it says that a row has none.
 
     Raises:
         TypeError: Neither integers nor strings.
@@ -99,7 +99,7 @@ def normalize_row_ids(values: IdsLike, rows: int, *, name: str, empty: bool = Fa
 def normalize_floats(values: FloatsLike, rows: int, *, name: str = "scores") -> npt.NDArray[np.float32]:
     """Floats as a contiguous little-endian float32 array of `rows` rows that shares no memory with the input.
 
-    What float32 cannot hold becomes infinite; the service counts and drops it, as it does NaN.
+    A value that float32 cannot hold becomes infinite; the service counts and drops it, as it does NaN.
     """
     values = _array(values)
     with np.errstate(over="ignore"):

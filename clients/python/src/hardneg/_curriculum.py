@@ -12,7 +12,7 @@ from ._proto import policy_pb2
 
 @dataclass(frozen=True)
 class Schedule:
-    """A value over steps: `from_` until `begin_step`, `to` from `end_step` on. Made by `linear` or `sqrt`."""
+    """A value over steps: `from_` until `begin_step`, `to` from `end_step` on. `linear` and `sqrt` make one."""
 
     from_: float
     to: float
@@ -38,7 +38,7 @@ class Schedule:
 
 
 def linear(from_: float, to: float, begin_step: int, end_step: int) -> Schedule:
-    """From one value to another at a constant pace.
+    """A schedule from one value to another at a constant pace.
 
     Example:
         >>> hardneg.Curriculum(alpha=hardneg.linear(0.0, 2.0, 1_000, 10_000))
@@ -47,7 +47,7 @@ def linear(from_: float, to: float, begin_step: int, end_step: int) -> Schedule:
 
 
 def sqrt(from_: float, to: float, begin_step: int, end_step: int) -> Schedule:
-    """From one value to another, fast at first: the root of a constant pace. Platanios et al. 2019.
+    """A schedule from one value to another, fast at first: the root of a constant pace. Platanios et al. 2019.
 
     Example:
         >>> hardneg.Curriculum(quantile_max=hardneg.sqrt(0.1, 1.0, 0, 10_000))
@@ -60,15 +60,15 @@ _SCHEDULES = ("alpha", "random_fraction", "beta", "quantile_min", "quantile_max"
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Fields of a policy that change with the step of the request; a schedule replaces the constant of its name.
+    """Schedules of policy fields over the step of the request. A schedule replaces the constant of its name.
 
     Attributes:
         warmup_steps: Before this step batches are uniform.
-        alpha: From easy (0) to hard.
-        random_fraction: Share of the background.
-        beta: Correction of the bias, usually rising to 1.
-        quantile_min: Lower bound of a quantile window of its own, beside `windows`.
-        quantile_max: Upper bound of that window: the hardest come last.
+        alpha: Schedule of the exponent, from easy (0) to hard (16).
+        random_fraction: Schedule of the background's share, within 0 to 1.
+        beta: Schedule of the bias correction within 0 to 1, usually rising to 1.
+        quantile_min: Schedule of the lower bound of a quantile window that holds beside `windows`.
+        quantile_max: Schedule of the upper bound of that window; a rising one brings the hardest samples last.
 
     Example:
         >>> grow = hardneg.Curriculum(warmup_steps=500, alpha=hardneg.linear(0.0, 1.0, 500, 5_000))

@@ -17,6 +17,11 @@ _E = TypeVar("_E", bound=Choice)
 
 
 def parse_choice(kind: type[_E], value: _E | str, name: str) -> _E:
+    """The member that a caller gave, as itself or by its lower-case name.
+
+    Raises:
+        ValueError: There is no such member; `name` is what the text calls the argument.
+    """
     try:
         return kind(value)
     except ValueError:
@@ -33,9 +38,9 @@ class Strategy(Choice):
     PROPORTIONAL = "proportional"
     #: Probability proportional to rank^-alpha: robust to outliers.
     RANK = "rank"
-    #: Every sample of the hard store alike.
+    #: Every sample of the hard store with the same probability.
     UNIFORM = "uniform"
-    #: The longest unreported: what a trainer should score again.
+    #: The samples whose last report is oldest: those that a trainer should score again.
     STALEST = "stalest"
 
 
@@ -73,7 +78,7 @@ class Estimand(Choice):
     ELIGIBLE = "eligible"
     #: Nothing: the batch carries no weights.
     NONE = "none"
-    #: As ALL, approximately.
+    #: As ALL, approximately; `MinedBatch.approximations` says why.
     APPROXIMATE = "approximate"
 
 
@@ -82,14 +87,14 @@ class Approximation(Choice):
 
     #: The server stopped counting at its scan limit.
     SCAN_LIMIT = "scan_limit"
-    #: `Balance.min_per_stratum` moved samples that the race had not chosen.
+    #: `Balance.min_per_stratum` replaced samples of the draw to reach the minimum of a stratum.
     MIN_PER_STRATUM = "min_per_stratum"
-    #: Members of the background were left out because they had been served (`max_serves`, leases): for how many ids
-    #: each of the others stands is a guess.
+    #: Members of the background were left out because they had been served (`max_serves`, leases), so that the number
+    #: of ids which each of the others represents is an estimate.
     SERVED_BEFORE = "served_before"
-    #: Who is in the hard store depends on who is in the background, by more than chance
-    #: (`PoolSizes.closed_loop_ratio`): weights count ids outside the background too often or too seldom. Reporting ids
-    #: that were not mined cures it.
+    #: The membership of the hard store depends on that of the background by more than chance
+    #: (`PoolSizes.closed_loop_ratio`), so that weights count ids outside the background too often or too seldom.
+    #: Reporting ids that were not mined cures it.
     CLOSED_LOOP = "closed_loop"
 
 
@@ -106,11 +111,11 @@ class NegativeStrategy(Choice):
 
     #: The hardest.
     TOP = "top"
-    #: Every eligible one alike.
+    #: Every eligible one with the same probability.
     RANDOM = "random"
     #: Probability proportional to weight^alpha.
     PROPORTIONAL = "proportional"
-    #: Alike among those just easier than the positive. Schroff et al. 2015 (FaceNet).
+    #: Those just easier than the positive, each with the same probability. Schroff et al. 2015 (FaceNet).
     SEMI_HARD = "semi_hard"
     #: Probability proportional to the inverse density of distances on a sphere. Wu et al. 2017.
     DISTANCE_WEIGHTED = "distance_weighted"
@@ -139,7 +144,7 @@ class AckStatus(Choice):
     """What became of a reported batch."""
 
     APPLIED = "applied"
-    #: It had been applied before: a resend, which did nothing.
+    #: The batch is a resend of one that was applied; it did nothing.
     DUPLICATE = "duplicate"
     REJECTED = "rejected"
     #: Applied, but over half of the rows were older than what is stored.
@@ -179,12 +184,12 @@ class Durability(Choice):
 
 
 def enum_to_proto(wrapper: Any, choice: Choice) -> Any:
-    """`Strategy.TOP` becomes the number of `STRATEGY_TOP`."""
+    """The number of a member in the contract: that of `STRATEGY_TOP` for `Strategy.TOP`."""
     return wrapper.Value(wrapper.Name(0).removesuffix("UNSPECIFIED") + choice.name)
 
 
 def enum_from_proto(kind: type[_E], wrapper: Any, number: int) -> _E | None:
-    """`STRATEGY_TOP` becomes `Strategy.TOP`; unspecified, or a value newer than this client, None."""
+    """The member of a number in the contract; None where it is unspecified, or newer than this client."""
     if number == 0 or number not in wrapper.values():
         return None
     prefix = wrapper.Name(0).removesuffix("UNSPECIFIED")

@@ -33,14 +33,14 @@ __all__ = [
     "Unimplemented",
 ]
 
-# The reason of `FailedPrecondition` where another pool has taken the name of the pool meant.
+# The reason of `FailedPrecondition` when another pool has taken the name of the handle's pool.
 POOL_RECREATED = "POOL_RECREATED"
 
 
 class HardnegError(Exception):
-    """Base of everything that the client raises because of the service.
+    """Base of every error that the service, or the way to it, causes.
 
-    Wrong *types* of arguments raise the usual `TypeError` and `ValueError` before anything is sent.
+    Arguments that the client itself can see to be wrong raise `TypeError` or `ValueError` before anything is sent.
 
     Attributes:
         message: For the developer, in English.
@@ -49,7 +49,7 @@ class HardnegError(Exception):
         field: The field at fault, in the words of the contract, for example ``"policy.alpha"``; None if unknown.
         violations: Every (field, description) of `google.rpc.BadRequest`.
         retry_after: Seconds to wait before another try, from `google.rpc.RetryInfo`; None if the server named none.
-        metadata: Further values of `google.rpc.ErrorInfo`.
+        metadata: The other values of `google.rpc.ErrorInfo`.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class AlreadyExists(HardnegError):
 
 
 class FailedPrecondition(HardnegError):
-    """The pool is not in a state for it: too few samples with ``shortfall="error"``, or another pool's uid."""
+    """The pool's state does not allow the call: too few samples with ``shortfall="error"``, or another pool's uid."""
 
 
 class RunEnded(FailedPrecondition):
-    """Another training run began in the pool, and ended the one that the report names. It never begins again.
+    """Another training run began in the pool and ended the run of the report, which never begins again.
 
     `metadata` has ``run_id`` and ``current_run_id``. A training that resumes needs a new ``run_id``.
     """
@@ -125,7 +125,7 @@ class Unavailable(HardnegError):
 
 
 class DeadlineExceeded(HardnegError, TimeoutError):
-    """The time allowed is over. Also a `TimeoutError`."""
+    """The call did not end within its timeout. It is a `TimeoutError` too."""
 
 
 class Unauthenticated(HardnegError):
@@ -137,14 +137,14 @@ class PermissionDenied(HardnegError):
 
 
 class Unimplemented(HardnegError):
-    """The server's version does not have this; `field` says what was asked for."""
+    """This version of the server cannot do it; `field` says what was asked for."""
 
 
 class StaleScores(HardnegError):
     """Over half of the rows of a batch were stale: what is stored is of later steps. The rest of it was applied.
 
-    The worker is behind the others, or has started again without a new ``run_id``. A worker that is meant to lag
-    catches this and goes on: nothing is left undone.
+    The worker is behind the others, or has started again without a new ``run_id``. A worker that is meant to lag may
+    catch this and go on.
 
     Attributes:
         counts: What became of the rows of the stale batches.
@@ -164,7 +164,7 @@ class QueueFull(HardnegError):
     """A score stream holds `max_pending` rows that the service has not taken.
 
     Attributes:
-        accepted_rows: The first rows of the report, which were queued; the rest was not.
+        accepted_rows: How many of the report's first rows were queued; the rest was not.
     """
 
     def __init__(self, message: str, accepted_rows: int) -> None:
@@ -173,7 +173,7 @@ class QueueFull(HardnegError):
 
 
 class StreamClosed(HardnegError):
-    """The stream was closed, here or by an error that no retry cures (then it is the `__cause__`)."""
+    """The stream or its client was closed, or ended by an error that no retry cures (the `__cause__`)."""
 
 
 class BatchesRejected(HardnegError):

@@ -12,14 +12,16 @@ from ._proto import pool_pb2
 
 @dataclass(frozen=True)
 class Flow:
-    """Couples how much is mined to how much is reported; whoever runs ahead waits. Cassirer et al. 2021 (Reverb).
+    """A samples-per-insert limit: couples how much is mined to how much is reported, and the side that is ahead waits.
+
+    Cassirer et al. 2021 (Reverb).
 
     Attributes:
-        mined_per_reported: Samples mined for each reported one.
-        error_buffer: How far the two may drift apart, in mined samples; at least max(1, mined_per_reported).
-        min_reported: Mining begins, and the ratio counts, once so many samples have been reported; default 1.
-        max_wait: How long a report waits for miners before it is refused, and a miner for reports before it gets a
-            partial batch: seconds or a timedelta; default 10 s, at most 5 min.
+        mined_per_reported: Samples mined for each sample reported.
+        error_buffer: Mined samples by which the two may drift apart; at least max(1, mined_per_reported).
+        min_reported: Reported samples from which on the pool mines, and the ratio counts; default 1.
+        max_wait: Seconds (or a timedelta) that a report waits for miners before it is refused, and a miner for
+            reports before it gets a partial batch; default 10, at most 300.
 
     Example:
         >>> pool = client.create_pool("faces", flow=hardneg.Flow(mined_per_reported=0.5, error_buffer=100_000))

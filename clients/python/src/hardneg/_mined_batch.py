@@ -19,7 +19,7 @@ from ._rounds import Round
 
 @dataclass(frozen=True, eq=False)
 class MinedBatch:
-    """A mined batch: columns of n rows, no id twice. ``len(batch)`` is n.
+    """A mined batch: columns of n rows, in which no id stands twice. ``len(batch)`` is n.
 
     Arrays are read-only views of the answer: copy one before you change it.
 
@@ -34,23 +34,24 @@ class MinedBatch:
         serves: uint32 (n,), serves since last reported, this one included; None if not asked for.
         payloads: n bytes objects, empty where there is none; None if the pool keeps none.
         estimand: What ``mean(importance_weights * f)`` estimates.
-        policy: As applied, every default filled in.
-        seed: As applied.
+        policy: The policy as applied, with every default filled in.
+        seed: The seed as applied.
         hard_count: Rows from the hard store.
         background_count: Rows from the background.
-        realized_random_fraction: The background's share as it came out.
-        shortfall_count: Rows fewer than asked for.
-        timed_out: The wait ended before the pool was large enough.
+        realized_random_fraction: The background's share of the rows.
+        shortfall_count: Rows that are missing to the batch size asked for.
+        timed_out: Whether the wait ended before the pool was large enough.
         sizes: The pool's sizes when it was mined; None in a degraded batch.
-        pool_uid: The pool.
-        position: The pool's state that it was mined from; None when the pool is not journalled. Opaque.
-        degraded: Drawn here, uniformly, because the service was away (`on_unavailable="uniform"`).
+        pool_uid: The uid of the pool.
+        position: The state of the pool from which it was mined; None where the pool is not journalled. Opaque.
+        degraded: Whether the client drew it uniformly because the service was unavailable
+            (``on_unavailable="uniform"``).
         strata: uint32 (n,); None if not asked for.
         groups: uint64 (n,), of a group named by a string its 64-bit hash, 0: none; None if not asked for.
-        round: Of the request; in a stream of batches its number is one more each batch.
-        control: A uniform batch of the control arm: leave it out when you judge mining, or compare the two.
-        warmup: The step is before the curriculum's `warmup_steps`: a uniform batch.
-        approximations: Why the weights are approximate.
+        round: The round of the request; in a stream of batches the number of each next one is one higher.
+        control: Whether it is a uniform batch of the control arm. Leave those out when you judge mining, or compare.
+        warmup: Whether it is a uniform batch because the step is before the curriculum's `warmup_steps`.
+        approximations: Why the weights are approximate; empty where they are not.
         filtered: Candidates that each filter turned away.
     """
 
@@ -91,7 +92,7 @@ class MinedBatch:
         """Shape (n,): True where the background, not the hard store, gave the sample.
 
         Raises:
-            ValueError: The sources were not asked for.
+            ValueError: The batch has no `sources` column.
         """
         if self.sources is None:
             raise ValueError("the batch was mined without `sources` in its fields")
@@ -156,14 +157,14 @@ class MinedBatch:
         exclude: Ids | None = None,
         round: Round | None = None,
     ) -> MinedBatch:
-        """A degraded batch: drawn here without replacement, every id alike, all weights 1.
+        """Draws a degraded batch: uniformly, without replacement, with weights of 1.
 
         Args:
             rng: The source of randomness; unused with a round, whose ranks must draw alike.
             ids: A number N for the ids 0..N-1, or the ids to draw from.
             batch_size: Rows wanted; fewer come when there are fewer ids.
-            exclude: Never these.
-            round: Take this rank's share of what all ranks would draw: they stay disjoint without a service.
+            exclude: Ids that are never drawn.
+            round: This rank takes its share of one draw that all ranks repeat, so that their batches are disjoint.
         """
         ranks, rank = (1, 0) if round is None else (round.world_size, round.rank)
         if round is not None:

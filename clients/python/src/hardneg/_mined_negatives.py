@@ -24,9 +24,9 @@ NegativeField: TypeAlias = Literal["scores", "inclusion_probabilities", "sources
 
 @dataclass(frozen=True, eq=False)
 class AnchorNegatives:
-    """The negatives of one anchor. ``len(negatives)`` is their number; columns as in `MinedNegatives`.
+    """The negatives of one anchor, in the columns of `MinedNegatives`. ``len(negatives)`` is their number.
 
-    `label` is the anchor's own, `labels` are those of its negatives.
+    `label` is that of the anchor, `labels` are those of its negatives.
     """
 
     ids: Ids
@@ -44,31 +44,31 @@ class AnchorNegatives:
 
 @dataclass(frozen=True, eq=False)
 class MinedNegatives:
-    """Negatives of n anchors, in the order of the request. ``len(mined)`` is n, ``mined[i]`` those of anchor i.
+    """Negatives of n anchors, in the order of the request. ``len(mined)`` is n; ``mined[i]`` are those of anchor i.
 
-    Anchor i has rows ``offsets[i]`` to ``offsets[i + 1]`` of the columns. `dense` makes rectangles of them. Arrays are
-    read-only views of the answer: copy one before you change it.
+    Anchor i has rows ``offsets[i]`` to ``offsets[i + 1]`` of the columns. `dense` makes a column rectangular. Arrays
+    are read-only views of the answer: copy one before you change it.
 
     Attributes:
         offsets: int64 of shape (n + 1,).
-        ids: uint64 (rows,), or a list of strings for pools of strings; none twice for one anchor.
+        ids: uint64 (rows,), or a list of strings in a pool of strings; no id twice for one anchor.
         scores: float32 (rows,), raw; NaN for a background negative that the anchor has no score for; None if not asked
             for.
-        inclusion_probabilities: float32 (rows,), of each negative to be among its anchor's in such a draw, for log-Q
+        inclusion_probabilities: float32 (rows,), that of each negative to be in such a draw of its anchor, for log-Q
             corrections; None with TOP, or if not asked for.
         sources: uint8 (rows,), values of `Source`; None if not asked for.
         ages: float32 (rows,), seconds or steps; NaN where the score is; None if not asked for.
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
         labels: uint32 (rows,), 0 where the negative has none; None if not asked for (``fields=["labels"]``).
         anchor_labels: uint32 (n,), 0 where the anchor has none; None if `labels` were not asked for.
-        num_negatives: As asked for.
-        policy: As applied, every default filled in.
-        seed: As applied.
-        shortfall_count: Rows fewer than asked for, over all anchors.
+        num_negatives: Negatives asked for, for each anchor.
+        policy: The policy as applied, with every default filled in.
+        seed: The seed as applied.
+        shortfall_count: Rows that are missing to the number asked for, over all anchors.
         unknown_anchor_count: Anchors that the pool does not know.
         background_count: Rows from the background.
         filtered: Candidates that each filter turned away.
-        pool_uid: The pool.
+        pool_uid: The uid of the pool.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -126,7 +126,7 @@ class MinedNegatives:
         """Shape (rows,): True where the background gave the negative.
 
         Raises:
-            ValueError: The sources were not asked for.
+            ValueError: There is no `sources` column.
         """
         if self.sources is None:
             raise ValueError("the negatives were mined without `sources` in their fields")
@@ -139,10 +139,10 @@ class MinedNegatives:
         *,
         fill: Any = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """A column as a rectangle, padded where an anchor has fewer negatives than were asked for.
+        """Makes a column rectangular: pads it where an anchor has fewer negatives than were asked for.
 
         Args:
-            column: Which one.
+            column: The name of the column.
             fill: The value of the padding; default 0, for strings the empty one.
 
         Returns:
@@ -150,7 +150,7 @@ class MinedNegatives:
             Strings come as an array of objects.
 
         Raises:
-            ValueError: The column was not asked for, or `ids` is to be filled with what is no id.
+            ValueError: There is no such column, or `fill` is no value of its type.
 
         Example:
             >>> ids, mask = mined.dense()
@@ -202,7 +202,7 @@ class MinedNegatives:
             column = np.array(getattr(message, name), dtype=np.uint32)
             if len(column) not in (0, length):
                 raise HardnegError(f"malformed answer: column {name} has {len(column)} rows, not {length}")
-            # An answer without rows has none to show; whoever asked for labels has those of the anchors.
+            # An empty column does not tell whether labels were asked for; the labels of the anchors do.
             return column if len(message.anchor_labels) else None
 
         return dataclass_of(

@@ -15,12 +15,12 @@ from ._windows import AgeWindow, VersionWindow, bounds_to_proto
 
 @dataclass(frozen=True)
 class DistanceWeighting:
-    """Distance-weighted sampling (Wu et al. 2017), of points on a sphere.
+    """Distance-weighted sampling of points on a unit sphere (Wu et al. 2017).
 
     Attributes:
-        dimension: Of the embedding, at least 3.
+        dimension: Dimension of the embedding, at least 3.
         cutoff: Smaller distances count as this one; default 0.5.
-        max_distance: Larger ones are left out, since their loss is 0; default 1.4.
+        max_distance: Negatives at a larger distance are left out, since their loss is 0; default 1.4.
     """
 
     dimension: int

@@ -15,8 +15,8 @@ class NegativeRatio:
 
     Attributes:
         positives: Positives in the step.
-        negatives_per_positive: Over 0.
-        min_size: At least so many, also without any positive.
+        negatives_per_positive: Negatives wanted for each positive, over 0; default 3.
+        min_size: Least batch size, also without any positive; default 1.
 
     Example:
         >>> batch = pool.mine(negative_ratio=hardneg.NegativeRatio(len(boxes), 3))
@@ -35,7 +35,7 @@ class NegativeRatio:
 
     @property
     def size(self) -> int:
-        """The batch size that it asks for."""
+        """The batch size, rounded up."""
         return max(self.min_size, math.ceil(self.positives * self.negatives_per_positive))
 
     def to_proto(self) -> mining_service_pb2.NegativeRatio:

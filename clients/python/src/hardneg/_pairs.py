@@ -13,11 +13,11 @@ from ._errors import ResourceExhausted
 
 @dataclass(frozen=True)
 class PairCounts:
-    """What became of pairs of an anchor and a sample.
+    """Pairs of an anchor and a sample by outcome.
 
     Attributes:
         added_count: Pairs that were not known before.
-        removed_count: Stored negatives that went because of them.
+        removed_count: Stored negatives that these pairs removed.
     """
 
     added_count: int = 0
@@ -29,7 +29,7 @@ class ReachedLimit:
     """A limit of the pool that pairs would have gone over.
 
     Attributes:
-        row: The first row of the anchor that would have had too many, or the first row for which there was no place.
+        row: The first row of the anchor that would have had too many pairs, or the first row that found no room.
         limit: A field of `Anchored`: ``"max_positives_per_anchor"``, ``"max_vetoes_per_anchor"``, ``"max_anchors"`` or
             ``"max_pairs"``.
         max: Its value.
@@ -41,15 +41,15 @@ class ReachedLimit:
 
 
 class PairsRefused(ResourceExhausted):
-    """The pool has no room for some pairs: they are not known, and may be served as negatives. All others are known.
+    """The pool has no room for some pairs, which may be served as negatives. It has taken all others.
 
-    A large pool is in parts, by the anchor's hash: each remembers all of its pairs of a call, or none where one of its
-    anchors would have too many. So a pair may be refused for the sake of another: send the rest again.
+    A large pool is split into partitions by the anchor's hash. A partition takes all of its pairs of a call, or none
+    when one of its anchors would have too many. Pairs that fit may therefore be refused with others: send those again.
 
     Attributes:
-        counts: What became of the others.
-        rows: int64, the rows that were refused, in order.
-        limits: Why, in order of their rows.
+        counts: Outcomes of the pairs that were taken.
+        rows: int64, the rows that were refused, in ascending order.
+        limits: The limits that were reached, in the order of their rows.
     """
 
     def __init__(self, counts: PairCounts, rows: npt.NDArray[np.int64], limits: tuple[ReachedLimit, ...]) -> None:

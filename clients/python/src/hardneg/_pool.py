@@ -26,7 +26,7 @@ from ._pool_negatives import PoolNegatives
 from ._pool_samples import PoolSamples
 from ._proto import mining_service_pb2
 from ._report_rows import ReportColumns, ReportRows
-from ._runs import Run, named
+from ._runs import Run, checked_run_id
 from ._score_stream import ScoreStream
 from ._stream_settings import OnFull, StreamSettings
 from ._transport import Transport
@@ -36,13 +36,13 @@ _PROBE_FIRST_S, _PROBE_MAX_S = 1.0, 30.0
 
 
 class Pool(PoolAdmin, PoolSamples, PoolNegatives):
-    """A handle of one pool: cheap, thread-safe, made by `Client.create_pool` or `Client.pool`.
+    """A handle of one pool, made by `Client.create_pool` or `Client.pool`. It is cheap and thread-safe.
 
-    A handle from `create_pool` means that very pool: once it was deleted and made anew, calls raise
-    `FailedPrecondition` or `NotFound` instead of mixing two runs. A handle from `Client.pool` means the name.
+    A handle from `create_pool` refers to that very pool: once another pool has its name, calls raise
+    `FailedPrecondition` or `NotFound` instead of mixing two pools. One from `Client.pool` refers to the name.
 
     Attributes:
-        created: Whether `Client.create_pool` made the pool; False where it was there. None in a handle from
+        created: True where `Client.create_pool` made the pool, False where it found it; None in a handle from
             `Client.pool`.
         run_before: The pool's current training run when `Client.create_pool` found it; None where there was none, and
             in pools that do not age by steps.
@@ -60,7 +60,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         super().__init__(transport, name, uid)
         self.created = created
         self.run_before = run_before
-        # Unary reports are numbered too, so that a retry after a lost answer counts once.
+        # Reports of this handle are numbered like those of a stream, so that a retry after a lost answer counts once.
         self._worker = f"unary-{os.getpid()}-{secrets.token_hex(4)}"
         self._epoch = secrets.randbits(64)
         self._sequence = 0
@@ -84,10 +84,10 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         timeout: float | None = None,
         **columns: Unpack[ReportColumns],
     ) -> Ack:
-        """Reports scores in one call and waits for the answer. For training loops see `score_stream`.
+        """Reports scores in one call and waits for the ack. `score_stream` suits training loops better.
 
-        A retry after a lost answer is recognised by the server and counts once. More than 65,536 rows are sent as
-        several batches in order; the counts are their sum.
+        The server recognises a retry after a lost answer, and counts it once. More than 65,536 rows are sent as
+        several batches in order; the ack has the sum of their counts.
 
         Args:
             ids: Integers 0 to 2^64-1 or strings, shape (n,).
@@ -104,8 +104,8 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         Raises:
             ValueError: A column has another length than `ids`; the text names it.
             NotFound: There is no such pool.
-            InvalidArgument: A value that the pool refuses; `field` says which. The batch did nothing.
-            RunEnded, RunMissing, StepBehind: It is not of the pool's current run. The batch did nothing.
+            InvalidArgument: The pool refuses a value, which `field` names. Nothing of the batch is applied.
+            RunEnded, RunMissing, StepBehind: The batch is not of the pool's current run. Nothing of it is applied.
             StaleScores: Over half of the rows of a batch were older than what is stored; the rest was applied.
 
         Example:
@@ -113,7 +113,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             >>> ack.counts.inserted, ack.counts.dropped
         """
         rows = ReportRows.of(ids, scores, columns)
-        run = named(run_id)
+        run = checked_run_id(run_id)
         ack: Ack | None = None
         stale: list[ReportCounts] = []
         size = rows.rows_a_message
@@ -155,23 +155,23 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         on_rejected: Callable[[Rejection], None] | None = None,
         ack_timeout: float = 30.0,
     ) -> ScoreStream:
-        """Opens a background stream of scores: what a training worker uses.
+        """Opens a background stream of scores, for training workers.
 
-        `ScoreStream.report` returns at once; a thread gathers rows into batches, sends them, and after a lost
-        connection sends the unacknowledged ones again, in order, so that none is lost and none counts twice.
+        `ScoreStream.report` returns at once. A thread collects rows in batches and sends them. After a lost connection
+        it sends the unacknowledged ones again, in order, so that no row is lost and none counts twice.
 
         Args:
-            worker_id: Names this worker; default is the host's process id. Two streams may share one.
-            run_id: As in `report`, for all that the stream sends. Once that run has ended the stream fails: no report
-                of it will be taken any more.
-            batch_size: Rows sent together, 1 to 65,536.
-            max_pending: Rows that may wait for an ack before `on_full` applies.
-            linger: Seconds after which an incomplete batch is sent anyway.
-            on_full: ``"block"`` until there is room (then `QueueFull` after the timeout), ``"drop"`` the new rows
-                and count them, or ``"raise"`` `QueueFull` at once.
-            on_rejected: Called, from the background thread, with each batch that the service refused. Without it,
-                the next `flush` or `close` raises `BatchesRejected`.
-            ack_timeout: Seconds without any ack after which the connection is given up and made anew.
+            worker_id: Names this worker, at most 128 bytes; default made of the process id. Streams may share one.
+            run_id: As in `Pool.report`, for all rows of the stream. The stream fails once that run has ended.
+            batch_size: Rows of a full batch, 1 to 65,536; default 4,096.
+            max_pending: Rows that may wait for an ack before `on_full` applies; default 262,144.
+            linger: Seconds after which an incomplete batch is sent; default 0.2.
+            on_full: What `ScoreStream.report` does at `max_pending` rows: ``"block"`` (default) waits for room, and
+                raises `QueueFull` after its timeout; ``"drop"`` drops and counts the new rows; ``"raise"`` raises
+                `QueueFull` at once.
+            on_rejected: A function that the background thread calls with each batch that the service refuses. Default
+                none: the next `flush` or `close` raises `BatchesRejected`.
+            ack_timeout: Seconds without any ack after which the stream reconnects; default 30.
 
         Example:
             >>> with pool.score_stream(worker_id="rank-3") as stream:
@@ -180,7 +180,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
         """
         settings = StreamSettings(
             worker_id=worker_id or f"pid-{os.getpid()}",
-            run_id=named(run_id),
+            run_id=checked_run_id(run_id),
             batch_size=batch_size,
             max_pending=max_pending,
             linger=linger,
@@ -236,8 +236,8 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             uniform_ids: For ``on_unavailable="uniform"``: N for the ids 0..N-1, or the ids.
 
         Raises:
-            FailedPrecondition: ``shortfall="error"`` and too few samples.
-            Unavailable, DeadlineExceeded: No answer, with ``on_unavailable="raise"``.
+            FailedPrecondition: There are too few samples, with ``shortfall="error"``.
+            Unavailable, DeadlineExceeded: The service did not answer, with ``on_unavailable="raise"``.
 
         Example:
             >>> batch = pool.mine(256, strategy="proportional", alpha=1.0, random_fraction=0.25)
@@ -290,8 +290,8 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
     ) -> BatchStream:
         """Mines batch after batch over one stream, a few ahead of the training step.
 
-        The server mines `prefetch` batches at first and one more for each that you take, so that no batch is older
-        than `prefetch` steps. The stream reconnects by itself. Use it as a context manager, or call `close`.
+        The server mines `prefetch` batches at first and one more for each that is taken, so that no batch is older
+        than `prefetch` steps. The stream reconnects by itself. Use it as a context manager, or call its `close`.
 
         Args:
             batch_size: Samples of each batch, 1 to 65,536; with a round, of each rank.

@@ -17,23 +17,23 @@ from ._proto import pool_pb2, pool_service_pb2
 
 
 class PoolAdmin(PoolHandle):
-    """What `Pool` can do that concerns the pool as a whole."""
+    """The methods of `Pool` that concern the pool as a whole."""
 
     def stats(self, *, timeout: float | None = None) -> PoolStats:
-        """The pool's figures now."""
+        """The pool's statistics now."""
         request = pool_service_pb2.GetPoolStatsRequest(name=self._resource, pool_uid=self.uid)
         return PoolStats.from_proto(self._transport.call("pools", "GetPoolStats", request, timeout=timeout).stats)
 
     def watch(self, *, interval: float = 1.0) -> Iterator[PoolView]:
-        """Watches the pool: its figures and what it is doing, now and at every interval, until you stop iterating.
+        """Watches the pool: yields its statistics and its activity, now and at every interval, without an end.
 
         Args:
             interval: Seconds between two answers, 0.5 to 60.
 
         Raises:
             NotFound: There is no such pool, or it was deleted meanwhile.
-            ResourceExhausted: Too many are watching.
-            Unavailable: The service went away; watching again is the caller's choice.
+            ResourceExhausted: Too many clients are watching.
+            Unavailable: The connection broke. The caller decides whether to watch again.
 
         Example:
             >>> for view in pool.watch(interval=5):
@@ -41,12 +41,12 @@ class PoolAdmin(PoolHandle):
         """
         request = pool_service_pb2.WatchPoolStatsRequest(name=self._resource, pool_uid=self.uid)
         request.interval.FromNanoseconds(int(interval * 1e9))
-        # No deadline: a watch has no end. A server that has gone is noticed by keepalive.
+        # A watch has no end, so it has no deadline either. Keepalive notices a dead connection.
         for answer in self._transport.stream("pools", "WatchPoolStats", request):
             yield PoolView.from_proto(answer)
 
     def info(self, *, timeout: float | None = None) -> PoolInfo:
-        """What the pool is, every default filled in."""
+        """The pool's spec and identity, with every default filled in."""
         return PoolInfo.from_proto(self._get(timeout))
 
     def _get(self, timeout: float | None) -> pool_pb2.Pool:
@@ -90,7 +90,7 @@ class PoolAdmin(PoolHandle):
                 request.update_mask.paths.append(f"spec.{part}")
         if not request.update_mask.paths:
             return PoolInfo.from_proto(pool)
-        # Not repeated: if it took effect and the answer was lost, the etag would not match a second time.
+        # Without retries: after an update whose answer was lost the etag has changed, and a second one would fail.
         answer = self._transport.call("pools", "UpdatePool", request, timeout=timeout, retries=0)
         return PoolInfo.from_proto(answer.pool)
 
@@ -106,27 +106,28 @@ class PoolAdmin(PoolHandle):
         try:
             self._transport.call("pools", "DeletePool", request, timeout=timeout, retries=0)
         except Unavailable:
-            # It may have happened: a second try must not call that an error.
+            # The pool may be deleted and the answer lost: a second call must not raise NotFound for that.
             request.allow_missing = True
             try:
                 self._transport.call("pools", "DeletePool", request, timeout=timeout)
             except FailedPrecondition as error:
-                # It did happen: the name has gone to another pool since.
+                # It was deleted, and another pool has taken the name since.
                 if error.reason != POOL_RECREATED:
                     raise
 
     def clear(self, *, timeout: float | None = None) -> int:
-        """Removes all samples in place, those in quarantine too.
+        """Removes all samples, also those in quarantine, from the live pool.
 
-        The spec, the clock and its runs, the counters, who is trusted or blocked, and which batches were applied
-        stay. In a dense pool every id can be drawn again that is not blocked. Batches mined before still answer
-        retries. Of an anchored pool everything that reports told is removed; known positives and vetoes stay.
+        The pool keeps its spec, its clock and run, its counters, the lists of trusted and blocked samples, and which
+        batches were applied. In a dense pool every id that is not blocked can be drawn again. A retried request_id
+        still gets the batch that was mined before. An anchored pool loses everything that was reported, and keeps
+        known positives and vetoes.
 
         Returns:
-            How many there were; of an anchored pool, the negatives of all anchors.
+            The number of samples removed; of an anchored pool, of the negatives of all anchors.
 
         Raises:
-            FailedPrecondition: Another pool has taken the name of this handle's.
+            FailedPrecondition: Another pool has taken the name of this handle's pool.
         """
         request = pool_service_pb2.ClearPoolRequest(name=self._resource, pool_uid=self.uid)
         removed: int = self._transport.call("pools", "ClearPool", request, timeout=timeout).removed_count
@@ -146,7 +147,7 @@ class PoolAdmin(PoolHandle):
 
 
 def _differs(before: pool_pb2.PoolSpec, after: pool_pb2.PoolSpec, part: Any) -> bool:
-    """Also where an empty message came or went."""
+    """Whether an update has to write a part of the spec: also where an empty message was added or removed."""
     if part == "sample_ttl":
         return before.WhichOneof(part) != after.WhichOneof(part) or any(
             getattr(before, f"{part}_{unit}") != getattr(after, f"{part}_{unit}") for unit in ("time", "steps")

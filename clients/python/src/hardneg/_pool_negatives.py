@@ -35,7 +35,7 @@ class MineNegativesOptions(NegativePolicyOptions, total=False):
 
 
 class PoolNegatives(PoolHandle):
-    """What `Pool` can do with anchors: a pool made with ``anchored=hardneg.Anchored(...)``."""
+    """The methods of `Pool` for anchored pools, which ``anchored=hardneg.Anchored(...)`` makes."""
 
     @takes(MineNegativesOptions)
     def mine_negatives(
@@ -49,31 +49,32 @@ class PoolNegatives(PoolHandle):
         An option that is not given, or None, takes the pool's default, and then the service's.
 
         Args:
-            anchors: Integers or strings, shape (n,), at most 65,536; one named twice gets two independent draws.
-            num_negatives: Wanted for each, 1 to 1,024; n times this is at most 1,048,576.
+            anchors: Integers or strings, shape (n,), at most 65,536; an anchor named twice gets two independent draws.
+            num_negatives: Negatives wanted for each anchor, 1 to 1,024; n times this is at most 1,048,576.
             strategy: ``"top"`` (default), ``"random"``, ``"proportional"``, ``"semi_hard"`` or
                 ``"distance_weighted"``.
             alpha: Exponent of ``"proportional"``; default 1.
-            random_fraction: Share drawn from the background, the ids reported for any anchor; default 0.
-            range_min: Skip so many of the hardest that the filters left; default 0.
-            range_max: Consider only the hardest so many; default all.
-            min_score: Score at least this.
-            max_score: Score at most this.
-            absolute_margin: Score at most the positive's less this (lower_is_harder: at least, plus).
-            relative_margin: The same with a share of the positive's score, as 0.05.
-            semi_hard_margin: With ``"semi_hard"``: how far from the positive; required there.
-            distance_weighting: With ``"distance_weighted"``; required there.
-            max_per_group: The most of one group among an anchor's negatives; default 0, no limit.
-            age: Window of the reports' ages, in seconds, or in steps where the pool ages by steps.
-            model_version: Window of the model versions.
-            shortfall: ``"fill"`` (default, from the background), ``"short"`` or ``"error"``.
-            exclude_ids: Never these, for any anchor; at most 65,536.
-            seed: The same seed on the same state gives the same negatives.
-            fields: Columns wanted beside the ids, or ``"all"``. Default: scores, inclusion probabilities, sources.
+            random_fraction: Share drawn from the background, the ids reported for any anchor, 0 to 1; default 0.
+            range_min: Rank, after the filters, of the first negative considered; 0, the default, is the hardest.
+            range_max: Rank after the last negative considered; default no limit.
+            min_score: Least score of a negative; default no limit.
+            max_score: Greatest score of a negative; default no limit.
+            absolute_margin: A negative scores at most the positive's score less this (where lower is harder, at least
+                the positive's score plus this); default the pool's margin.
+            relative_margin: As absolute_margin, as a share of the positive's score: 0.05 asks for at most 95 % of it.
+            semi_hard_margin: Greatest distance from the positive's score, for ``"semi_hard"``, which needs it.
+            distance_weighting: The density to sample by, for ``"distance_weighted"``, which needs it.
+            max_per_group: Greatest number of negatives of one group for an anchor; default 0, no limit.
+            age: Window of the reports' ages, in seconds, or in steps where the pool ages by steps; default all.
+            model_version: Window of the reports' model versions; default all.
+            shortfall: When an anchor has too few: ``"fill"`` from the background (default), ``"short"`` or ``"error"``.
+            exclude_ids: Ids that are never served, for any anchor; at most 65,536.
+            seed: 0 to 2^64-1; the same seed on the same state gives the same negatives. Default random.
+            fields: Columns wanted beside the ids, or ``"all"``. Default: scores, inclusion_probabilities, sources.
             timeout: Seconds; default the client's.
 
         Raises:
-            FailedPrecondition: ``shortfall="error"`` and an anchor with too few, or a flat pool.
+            FailedPrecondition: An anchor has too few negatives, with ``shortfall="error"``, or the pool is flat.
 
         Example:
             >>> mined = pool.mine_negatives(query_ids, 7, strategy="top", relative_margin=0.05)
@@ -105,18 +106,18 @@ class PoolNegatives(PoolHandle):
         model_version: int = 0,
         timeout: float | None = None,
     ) -> PairCounts:
-        """Names known positives of anchors: never served as their negatives.
+        """Names known positives of anchors, which are never served as their negatives.
 
         Args:
             anchors: Shape (n,); an anchor may be in several rows. More than 65,536 rows are sent in several calls.
             positives: The positive of each row.
-            scores: Their scores, NaN where unknown. Of each positive the one told last is kept, and of an anchor the
-                lowest counts for margins (the highest where lower is harder).
+            scores: The score of each positive, NaN where unknown. The last score of a positive replaces earlier ones;
+                margins use the lowest of an anchor (the highest where lower is harder).
             model_version: Version of the model that computed the scores.
             timeout: Seconds a call.
 
         Raises:
-            PairsRefused: There is no room for some of them; it names the rows. All others are known from now on.
+            PairsRefused: The pool has no room for some of them; the error names the rows. It has taken all others.
 
         Example:
             >>> pool.add_positives([1, 1, 2], [10, 11, 20], scores=[0.9, 0.8, 0.95])
@@ -137,7 +138,7 @@ class PoolNegatives(PoolHandle):
         return results.counts()
 
     def reject_negatives(self, anchors: IdsLike, negatives: IdsLike, *, timeout: float | None = None) -> PairCounts:
-        """Vetoes negatives of anchors, by a cross-encoder's or a person's verdict: never served for them again.
+        """Vetoes negatives of anchors, as judged by a cross-encoder or a person. They are never served for them again.
 
         Args:
             anchors: Shape (n,); an anchor may be in several rows. More than 65,536 rows are sent in several calls.
@@ -145,7 +146,7 @@ class PoolNegatives(PoolHandle):
             timeout: Seconds a call.
 
         Raises:
-            PairsRefused: As of `add_positives`.
+            PairsRefused: As in `add_positives`.
 
         Example:
             >>> mined = pool.mine_negatives(queries, 7)

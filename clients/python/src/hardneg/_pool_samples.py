@@ -15,7 +15,7 @@ _Counts = TypeVar("_Counts", SetAsideCounts, ReleaseCounts, BlockCounts)
 
 
 class PoolSamples(PoolHandle):
-    """What `Pool` can do that concerns single samples."""
+    """The methods of `Pool` that concern single samples."""
 
     def remove(self, ids: IdsLike, *, timeout: float | None = None) -> int:
         """Removes samples from the hard store and the background.
@@ -25,20 +25,20 @@ class PoolSamples(PoolHandle):
             timeout: Seconds a call.
 
         Returns:
-            How many were stored.
+            How many of them were stored.
         """
         answers = self._call_for_ids("mining", "RemoveSamples", mining_service_pb2.RemoveSamplesRequest, ids, timeout)
         return sum(answer.removed_count for answer in answers)
 
     def release_lease(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Ends leases before their time: of samples that were served but not trained on, say after a failed step.
+        """Ends leases early, for samples that were served but not trained on, as after a failed step.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls.
             timeout: Seconds a call.
 
         Returns:
-            How many rested and may be served again.
+            How many of them were under a lease.
 
         Example:
             >>> batch = pool.mine(256, lease=60)
@@ -48,14 +48,14 @@ class PoolSamples(PoolHandle):
         return sum(answer.released_count for answer in answers)
 
     def get_samples(self, ids: IdsLike, *, timeout: float | None = None) -> list[Sample]:
-        """Looks samples up: what is stored of them, and what keeps them from being served.
+        """Looks samples up: tells what is stored of them, and what keeps them from being served.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls.
             timeout: Seconds a call.
 
         Returns:
-            One an id, in order.
+            One `Sample` for each id, in order.
 
         Example:
             >>> (sample,) = pool.get_samples([17])
@@ -65,7 +65,7 @@ class PoolSamples(PoolHandle):
         return [Sample.from_proto(sample) for answer in answers for sample in answer.samples]
 
     def quarantined(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[QuarantinedSample]:
-        """The samples that are set aside, in order of id; pages are fetched as they are needed.
+        """Yields the samples in quarantine, in order of id; pages are fetched as they are needed.
 
         Args:
             page_size: Samples a page, 1 to 65,536.
@@ -83,11 +83,11 @@ class PoolSamples(PoolHandle):
     def release_quarantined(
         self, ids: IdsLike | None = None, *, trust: bool = False, timeout: float | None = None
     ) -> ReleaseCounts:
-        """Puts samples back from quarantine, with the score they were last reported with.
+        """Puts samples back from quarantine, with the score of their last report.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls. None: all of them.
-            trust: Never set them aside again.
+            trust: True never sets them aside again; default False.
             timeout: Seconds a call.
 
         Returns:
@@ -102,7 +102,7 @@ class PoolSamples(PoolHandle):
         return _summed(ReleaseCounts, answers)
 
     def quarantine(self, ids: IdsLike, *, timeout: float | None = None) -> SetAsideCounts:
-        """Sets samples aside by hand, with or without a quarantine rule: none is served until it is released.
+        """Puts samples in quarantine by hand, with or without a quarantine rule: none is served until it is released.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls.
@@ -119,7 +119,7 @@ class PoolSamples(PoolHandle):
         return _summed(SetAsideCounts, self._call_for_ids("pools", "QuarantineSamples", request, ids, timeout))
 
     def block(self, ids: IdsLike, *, timeout: float | None = None) -> BlockCounts:
-        """Removes samples and takes no report of them any more, until they are unblocked.
+        """Removes samples, and ignores reports of them until they are unblocked.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls. They need not be stored.
@@ -129,8 +129,8 @@ class PoolSamples(PoolHandle):
             What became of them.
 
         Raises:
-            ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids those
-                sent before stay blocked; a second call changes nothing for them.
+            ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids, those of earlier
+                calls stay blocked.
 
         Example:
             >>> pool.block(corrupt_ids)
@@ -140,20 +140,20 @@ class PoolSamples(PoolHandle):
         return _summed(BlockCounts, self._call_for_ids("pools", "BlockSamples", request, ids, timeout))
 
     def unblock(self, ids: IdsLike, *, timeout: float | None = None) -> int:
-        """Takes reports of samples again; the next one stores the sample anew.
+        """Accepts reports of blocked samples again; the next one stores the sample.
 
         Args:
             ids: Shape (n,); more than 65,536 are sent in several calls.
             timeout: Seconds a call.
 
         Returns:
-            How many were blocked.
+            How many of them were blocked.
         """
         answers = self._call_for_ids("pools", "UnblockSamples", pool_service_pb2.UnblockSamplesRequest, ids, timeout)
         return sum(answer.unblocked_count for answer in answers)
 
     def blocked(self, *, page_size: int = 1000, timeout: float | None = None) -> Iterator[int | str]:
-        """The ids (or string keys) that are blocked, in order of id; pages are fetched as they are needed.
+        """Yields the blocked ids (or string keys), in order of id; pages are fetched as they are needed.
 
         Args:
             page_size: Samples a page, 1 to 65,536.

@@ -31,37 +31,38 @@ from ._runs import Run
 
 @dataclass(frozen=True)
 class PoolInfo:
-    """What a pool is, every default filled in.
+    """The spec and identity of a pool, with every default filled in.
 
     Attributes:
         name: Its name.
-        uid: Differs between two pools that had the same name one after the other.
+        uid: Tells two pools apart that had the same name one after the other.
         etag: Changes with every update.
-        create_time: In UTC.
+        create_time: When it was created, in UTC.
         capacity: Samples kept in the hard store.
-        background_size: Size of the kept uniform sample; None with `dense_ids`.
-        dense_ids: The ids are exactly 0 to this, exclusive; None with `background_size`.
+        background_size: Size of the uniform sample of all ids; None with `dense_ids`.
+        dense_ids: Number of ids in a dense pool, whose ids are 0..dense_ids-1; None with `background_size`.
         shards: Locks of the store.
-        id_kind: Integers or strings.
+        id_kind: Whether ids are integers or strings.
         hardness: How a score becomes a weight.
-        lower_is_harder: Set for distances.
-        offset: Of POWER; None with EXPONENTIAL.
-        temperature: Of EXPONENTIAL; None with POWER.
+        lower_is_harder: Whether lower scores are harder, as with distances.
+        offset: Added to the score with POWER; None with EXPONENTIAL.
+        temperature: Divides the score with EXPONENTIAL; None with POWER.
         half_life: How priorities age.
-        max_step_jump: A report further ahead of its run is refused; None where the pool does not age by steps.
+        max_step_jump: The pool refuses a report that is more steps ahead of its run; None where it does not age by
+            steps.
         score_update: What a new report of a known id does.
         ema_weight: Weight of the new score with EMA; None with another rule.
-        default_policy: Of mining requests that do not give their own.
+        default_policy: The policy of requests, for the fields that they do not give.
         serve_penalty: Factor on a sample's weight for each serve; 1 is off.
-        max_serves: Serves between two reports; 0 is no limit.
-        max_payload_bytes: Longest payload; 0: none are kept.
+        max_serves: Serves of a sample between two reports of it; 0 is no limit.
+        max_payload_bytes: Longest payload kept with a sample; 0 where none are kept.
         rotate_background: Whether the background sample is replaced by a fresh one from time to time.
         anchored: What it keeps of each anchor; None for a flat pool.
-        quarantine: When samples are set aside; None: never.
-        flow: How much is mined for each reported sample; None: uncoupled.
+        quarantine: When it sets samples aside; None where it does not.
+        flow: How much is mined for each reported sample; None where the two are not coupled.
         control_fraction: Share of rounds that get a uniform batch.
-        sample_ttl: How long a sample lives that is not reported; None: for ever.
-        lease: How long a served sample rests; None: it does not.
+        sample_ttl: How long a sample lives that is not reported; None where it lives for ever.
+        lease: How long a served sample is not served again; None where there are no leases.
         run: The current training run; None where the pool does not age by steps, and before its first report.
     """
 

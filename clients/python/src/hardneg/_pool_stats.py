@@ -12,22 +12,23 @@ from ._runs import Run
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """Candidates that each filter turned away, in the order in which they are applied; one counts once, at the first.
+    """Candidates that filters turned away. Filters apply in this order; a candidate counts at the first that fits.
 
     Attributes:
-        excluded: `exclude_ids`.
-        known_positives: Known positives of the anchor.
-        vetoed: Vetoed for the anchor.
-        leased: Under a lease.
-        max_serves: Served `max_serves` times.
-        model_version: Window of model versions.
-        age: Window of ages.
-        score: Window of scores.
-        positive_aware: Positive-aware margins, and the window of SEMI_HARD.
-        rank: Rank and quantile windows.
-        stratum: A stratum was full.
-        group: A group was full.
-        unscored_passed: Background negatives that a score filter passed, having no score; turned away by none.
+        excluded: By `exclude_ids`.
+        known_positives: Because they are known positives of the anchor.
+        vetoed: Because they were vetoed for the anchor.
+        leased: Because they are under a lease.
+        max_serves: Because they were served `max_serves` times.
+        model_version: By the window of model versions.
+        age: By the window of ages.
+        score: By the window of scores.
+        positive_aware: By positive-aware margins, and by the window of SEMI_HARD.
+        rank: By rank and quantile windows.
+        stratum: Because their stratum was full.
+        group: Because their group was full.
+        unscored_passed: Background negatives that passed the score filters because they have no score. No filter
+            turned these away.
     """
 
     excluded: int = 0
@@ -51,14 +52,14 @@ class FilterCounts:
 
 @dataclass(frozen=True)
 class FlowStats:
-    """How the flow of a pool went.
+    """The samples-per-insert limit of a pool in numbers.
 
     Attributes:
-        balance: reported x mined_per_reported - mined now, samples.
-        report_waits: Reports that waited.
-        report_timeouts: Reports refused at the end of their wait.
-        mine_waits: Mines that waited.
-        mine_timeouts: Mines that got a partial batch at the end of their wait.
+        balance: reported * mined_per_reported - mined, in samples, now.
+        report_waits: Reports that waited for miners.
+        report_timeouts: Reports that were refused at the end of their wait.
+        mine_waits: Mining requests that waited for reports.
+        mine_timeouts: Mining requests that got a partial batch at the end of their wait.
     """
 
     balance: float = 0.0
@@ -74,7 +75,7 @@ class FlowStats:
 
 @dataclass(frozen=True)
 class StratumShare:
-    """One stratum: its share of the distinct samples reported, and of what was served."""
+    """The share of one stratum in the distinct samples reported, and in the samples served."""
 
     stratum: int
     reported: float
@@ -83,18 +84,19 @@ class StratumShare:
 
 @dataclass(frozen=True)
 class BiasFigures:
-    """What the bias of mining looks like, over the batches mined lately.
+    """The bias of mining, over the batches mined lately.
 
     Attributes:
-        strata: By share of what is reported: the 64 largest.
-        strata_total_variation: Served against reported distribution: half the sum of |difference|, 0 to 1.
-        strata_kl: KL(served || reported), nats.
-        serves_gini: Of serves over the samples of the hard store, 0 (alike) to 1 (one has all).
-        effective_sample_share: Effective sample size over batch size, its mean over batches with weights.
+        strata: The 64 strata with the largest shares of what is reported.
+        strata_total_variation: Total variation between the served and the reported distribution over strata, half
+            the sum of |difference|, 0 to 1.
+        strata_kl: KL(served || reported) over strata, in nats.
+        serves_gini: Gini coefficient of the serves of the hard store's samples, 0 (all alike) to 1 (one has all).
+        effective_sample_share: Effective sample size over batch size, the mean over batches with weights.
         lift: (mean score served - mean of the background) / standard deviation of the background.
-        served_age_quantiles: 0.5, 0.9 and 0.99, seconds or steps.
-        served_score_quantiles: 0.01, 0.1, 0.5, 0.9 and 0.99.
-        background_score_quantiles: The same of the background.
+        served_age_quantiles: Quantiles 0.5, 0.9 and 0.99 of the ages served, in seconds or steps.
+        served_score_quantiles: Quantiles 0.01, 0.1, 0.5, 0.9 and 0.99 of the scores served.
+        background_score_quantiles: The same quantiles of the scores in the background.
     """
 
     strata: tuple[StratumShare, ...] = ()
@@ -118,12 +120,12 @@ class AnchoredStats:
     """What an anchored pool holds, over all anchors.
 
     Attributes:
-        anchors: Anchors.
-        negatives: Their negatives.
-        positives: Their known positives.
-        vetoes: Their vetoes.
-        anchors_refused: Rows dropped because their anchor was one too many.
-        pairs_refused: Known positives and vetoes that were not remembered, because a limit was reached.
+        anchors: Number of anchors.
+        negatives: Negatives stored of all anchors.
+        positives: Known positives of all anchors.
+        vetoes: Vetoed negatives of all anchors.
+        anchors_refused: Rows dropped because the pool had `max_anchors` anchors.
+        pairs_refused: Known positives and vetoes that were refused because a limit was reached.
     """
 
     anchors: int = 0
@@ -147,8 +149,8 @@ class PoolSizes:
         background: Samples in the serving background.
         distinct: Distinct ids reported, an estimate once they outnumber the background.
         background_probability: Inclusion probability of the background; 1 while it holds every id.
-        closed_loop_ratio: How many ids the hard store and the background together stand for, over `distinct`. 1, but
-            for chance, where it does not depend on the background who is in the hard store.
+        closed_loop_ratio: The number of ids that hard store and background together represent, over `distinct`. It is
+            1, but for chance, where membership of the hard store does not depend on the background.
         floor_log2: Lowest priority in the hard store, log2; None while there is room.
     """
 
@@ -166,13 +168,14 @@ class PoolSizes:
 
 @dataclass(frozen=True)
 class PoolStats:
-    """A pool's figures; counters count since it was created. See `PoolStats` in `pool.proto`.
+    """The statistics of a pool. Counters start when it is created. `PoolStats` in `pool.proto` describes every field.
 
-    `clamped` and `floored` are scores whose weights do not tell them apart: beyond 2^±4,096, and below 0 where hardness
-    is POWER. `leased`, `quarantined`, `blocked` and `trusted` are samples now, `set_aside` and `released` so far;
-    `rounds` were mined, `round_replays` answered from one mined before; `anchored` is None for a flat pool, `run` for
-    one that does not age by steps or has had no report. `distinct_by_witness` is the number of ids by witnesses that
-    are never served: with a `sample_ttl` the background is not renewed while it is below 9/10 of `sizes.distinct`.
+    `clamped` and `floored` count scores that weigh the same as others: beyond 2^±4,096, and below 0 with POWER.
+    `leased`, `quarantined`, `blocked` and `trusted` are samples at present; `set_aside` and `released` are totals.
+    `rounds` counts rounds mined, `round_replays` requests answered from an earlier one. `anchored` is None for a flat
+    pool, `run` for one that does not age by steps or has had no report. `distinct_by_witness` estimates the number of
+    ids from a sample that is never served: with a `sample_ttl`, the background is not renewed while it is below 9/10
+    of `sizes.distinct`.
     """
 
     name: str

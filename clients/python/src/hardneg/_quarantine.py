@@ -13,9 +13,10 @@ class Quarantine:
     """Sets samples aside that look mislabelled: hard in report after report, whatever the model learns.
 
     Attributes:
-        quantile: Over this quantile of the reported raw scores (below 1 - it where lower is harder); default 0.99.
-        reports: In so many consecutive reports of the sample; default 5, at least 2.
-        capacity: Samples in quarantine at a time; default 65,536. When it is full no more are set aside.
+        quantile: A sample counts as hard when its raw score is over this quantile of the reported scores (below
+            1 - quantile where lower is harder); default 0.99.
+        reports: Consecutive reports in which it must be hard, at least 2; default 5.
+        capacity: Samples in quarantine at a time; default 65,536. A full quarantine takes no more.
 
     Example:
         >>> pool = client.create_pool("crops", quarantine=hardneg.Quarantine(quantile=0.995, reports=4))

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from ._checks import check_uint
 from ._messages import dataclass_of
 from ._proto import mining_service_pb2
-from ._runs import named, run_id_from_env
+from ._runs import checked_run_id, run_id_from_env
 
 
 @dataclass(frozen=True)
 class Round:
     """A training step in which every rank of data-parallel training wants its own share.
 
-    The first rank that asks has all shares drawn at once; they are disjoint, and equally hard. Asking again gives the
-    same share again, so that a lost answer does no harm. All ranks ask for the same but for `rank` and `fields`.
+    The service draws all shares when the first rank asks; they are disjoint, of equal size and equally hard. A rank
+    that asks again gets the same share. All ranks ask with the same arguments, but for `rank`, `wait` and `fields`.
 
     Attributes:
         number: The round: the training step, the same on every rank.
         rank: This rank, from 0.
         world_size: Number of ranks; ``batch_size * world_size`` is at most 1,048,576.
-        run_id: Names the training run, at most 128 bytes: one that starts again needs another name, since the rounds of
-            the old one are over.
+        run_id: Names the training run, at most 128 bytes. A training that starts again needs a new one, because the
+            service refuses rounds of a run that are over.
 
     Example:
         >>> batch = pool.mine(32, round=hardneg.Round(step, rank, world_size, run_id="run-7"))
@@ -41,13 +41,13 @@ class Round:
             raise ValueError(f"world_size must be 1 to 65,536, not {self.world_size}")
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank must be 0 to {self.world_size - 1}, not {self.rank}")
-        named(self.run_id)
+        checked_run_id(self.run_id)
 
     @classmethod
     def from_env(cls, number: int, *, run_id: str | None = None, environ: Mapping[str, str] | None = None) -> Round:
-        """This process's share of a round, by ``RANK`` and ``WORLD_SIZE`` as torchrun, accelerate and others set them.
+        """This process's share of a round, from ``RANK`` and ``WORLD_SIZE`` as torchrun and accelerate set them.
 
-        Without both it is the only rank: the same program runs on one device.
+        Without both this process is the only rank, so that the same program runs on one device.
 
         Args:
             number: The round, the same on every rank: the training step.
@@ -55,7 +55,7 @@ class Round:
             environ: Default ``os.environ``.
 
         Raises:
-            ValueError: One of the two is missing, or they make no sense.
+            ValueError: One of the two is missing, or they are no rank of a world.
 
         Example:
             >>> for step, positives in enumerate(loader):

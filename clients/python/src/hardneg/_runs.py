@@ -1,4 +1,4 @@
-"""Training runs: whose steps the reports of a pool that ages by steps carry."""
+"""Training runs, which count the steps of a pool that ages by steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Run:
     """The current training run of a pool that ages by steps.
 
     Attributes:
-        run_id: As its reports name it; empty: they name none.
+        run_id: The name in its reports; empty where they give none.
         first_step: The step of its first report.
         step: The highest step reported.
         tick: The pool's highest tick: the clock by which it ages, over all runs.
@@ -51,8 +51,12 @@ def run_id_from_env(environ: Mapping[str, str] | None = None) -> str:
     return f"{name}.{restart}" if name not in ("", "none") and restart and agreed else ""
 
 
-def named(run_id: str | None) -> str:
-    """The run id that an argument asks for, checked: None takes torchrun's."""
+def checked_run_id(run_id: str | None) -> str:
+    """The run id of an argument; None takes torchrun's.
+
+    Raises:
+        ValueError: It has over 128 bytes.
+    """
     asked = run_id_from_env() if run_id is None else run_id
     if len(asked.encode()) > RUN_ID_BYTES_MAX:
         raise ValueError(f"run_id must have at most {RUN_ID_BYTES_MAX} bytes")

@@ -16,10 +16,10 @@ class QuarantinedSample:
 
     Attributes:
         id: Its id, or its string key in a pool of strings.
-        score: Raw score as last reported, in quarantine too; of one set aside by hand as stored, until its next report.
-            NaN: an id of a dense pool that was set aside by hand and has no report.
-        threshold: The quantile that its scores were over when it was set aside; None: it was set aside by hand.
-        reports: Reports in a row that were over the quantile when it was set aside.
+        score: Raw score of its last report, also in quarantine; of one set aside by hand, as stored until its next
+            report. NaN for an id of a dense pool that was set aside by hand and has no report.
+        threshold: The quantile that its scores exceeded when it was set aside; None where that was by hand.
+        reports: Consecutive reports that exceeded the quantile when it was set aside.
         quarantine_time: When it was set aside, in UTC.
         model_version: Version of the model that scored it last.
         stratum: Its stratum.
@@ -42,12 +42,12 @@ class QuarantinedSample:
 
 @dataclass(frozen=True)
 class SetAsideCounts:
-    """What became of samples that were to be set aside by hand; those that were in quarantine before do not count.
+    """Outcomes of setting samples aside by hand; samples that were in quarantine before do not count.
 
     Attributes:
-        quarantined: Set aside now.
-        absent: Stored nowhere.
-        refused: Left where they were: the quarantine is full.
+        quarantined: Samples set aside.
+        absent: Samples that are stored nowhere.
+        refused: Samples left where they were because the quarantine is full.
     """
 
     quarantined: int = 0
@@ -57,11 +57,11 @@ class SetAsideCounts:
 
 @dataclass(frozen=True)
 class ReleaseCounts:
-    """What became of samples that were to be released; those that were not in quarantine do not count.
+    """Outcomes of releasing samples; samples that were not in quarantine do not count.
 
     Attributes:
-        released: Put back.
-        refused: Left in quarantine, because no more can be trusted.
+        released: Samples put back.
+        refused: Samples left in quarantine because the list of trusted samples is full.
     """
 
     released: int = 0
@@ -70,12 +70,12 @@ class ReleaseCounts:
 
 @dataclass(frozen=True)
 class BlockCounts:
-    """What became of samples that were to be blocked; those that were blocked before do not count.
+    """Outcomes of blocking samples; samples that were blocked before do not count.
 
     Attributes:
-        blocked: Blocked now.
+        blocked: Samples blocked.
         removed: Those of them that were stored or in quarantine.
-        refused: Not blocked, because the block list is full where their hashes put them.
+        refused: Samples not blocked because the block list of their partition is full.
     """
 
     blocked: int = 0
@@ -85,18 +85,18 @@ class BlockCounts:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as stored: why it was served, or was not.
+    """A sample as stored, with what decides whether it is served.
 
     Attributes:
         place: Where it is.
-        score: As stored, in quarantine as last reported; None where it is nowhere.
-        weight_log2: log2 of its weight now, serve penalty left out; in the hard store only.
-        age: Seconds, or steps, since its report.
+        score: Raw score as stored, in quarantine as last reported; None where it is nowhere.
+        weight_log2: log2 of its weight now, without the serve penalty; None outside the hard store.
+        age: Seconds, or steps, since its last report.
         model_version: Version of the model that scored it.
-        serves: Serves since its report.
+        serves: Serves since its last report.
         stratum: Its stratum.
-        group: Its group, or the 64-bit hash of the group's name; 0: none.
-        lease_left: Its lease goes on for this long; None: it does not rest.
+        group: Its group, or the 64-bit hash of the group's name; 0 where it has none.
+        lease_left: Time until its lease ends; None where it is under none.
         in_background: Whether it is in the background's sample.
     """
 

@@ -71,12 +71,12 @@ _FATAL = (
 
 
 class ScoreStream:
-    """Reports scores from the background. Made by `Pool.score_stream`; thread-safe.
+    """Reports scores from the background. `Pool.score_stream` makes it; it is thread-safe.
 
-    Every batch carries (worker_id, a random worker_epoch, sequence), and is kept until the service acknowledged it.
-    After a lost connection the unacknowledged ones are sent again in order; those that had arrived are recognised
-    by the server and do nothing. Nothing is lost silently: refused batches raise at the next `flush` or `close`
-    (or go to `on_rejected`), rows not accepted are counted in `stats`, and no call waits without a deadline.
+    Every batch carries (worker_id, a random worker_epoch, sequence). The stream keeps it until the service acknowledges
+    it, and sends it again, in order, after a lost connection; the server recognises batches that had arrived, and
+    ignores them. Refused batches raise at the next `flush` or `close` (or go to `on_rejected`), `stats` counts rows
+    that were not accepted, and no call waits without a deadline.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ScoreStream:
         if kind is None:
             self.close()
             return
-        try:  # something else went wrong already: say so, do not hide it
+        try:  # the other error must reach the caller, so this one is only logged
             self.close(timeout=2.0)
         except HardnegError as broken:
             log.warning("while closing a score stream after another error: %s", broken)
@@ -201,10 +201,10 @@ class ScoreStream:
             anchor_labels: Anchored pools: each anchor's label, 0 to 2^32-1; 0 is none.
 
         Returns:
-            Rows accepted: all of them, except with ``on_full="drop"``.
+            The number of rows accepted: all of them, except with ``on_full="drop"``.
 
         Raises:
-            QueueFull: No room; `accepted_rows` says how many of the first rows were queued.
+            QueueFull: There is no room; `accepted_rows` of the first rows were queued.
             StreamClosed: The stream is closed or has failed for good, as when its training run has ended (`RunEnded`,
                 the cause).
         """
@@ -234,15 +234,15 @@ class ScoreStream:
                     )
                 self._enqueue(self._batcher.add(key, new[done : done + part], size))
                 done += part
-            self._changed.notify_all()  # the clock learns when the first of the gathered rows came
+            self._changed.notify_all()  # the clock thread learns when the first of the collected rows came
         return done
 
     def flush(self, timeout: float = 30.0) -> None:
-        """Sends what is gathered and waits until the service has answered everything reported before this call.
+        """Sends the collected rows, and waits until the service has answered everything reported before this call.
 
         Raises:
-            DeadlineExceeded: Not within `timeout` seconds. The rows are still queued; flush again.
-            BatchesRejected: The service refused batches since the last flush (and there is no `on_rejected`).
+            DeadlineExceeded: It has not within `timeout` seconds. The rows are still queued; flush again.
+            BatchesRejected: The service refused batches since the last flush, and there is no `on_rejected`.
             StaleScores: Over half of the rows of batches since the last flush were older than what is stored.
             StreamClosed: The stream has failed for good; pending rows are lost.
         """
@@ -276,7 +276,7 @@ class ScoreStream:
             StreamClosed: The stream had failed before, with rows pending.
         """
         if os.getpid() != self._pid:
-            return  # a fork: the stream, its threads and its rows are the parent's
+            return  # in a forked child the stream, its threads and its rows are the parent's
         with self._changed:
             if self._stopped:
                 return
@@ -290,7 +290,7 @@ class ScoreStream:
                 self._lose_pending()
                 call = self._call
                 self._changed.notify_all()
-            # The half-close lets the server end the stream by itself; one that does not is cut.
+            # The end of the requests lets the server end the stream; a stream that it does not end is cancelled.
             for thread in self._threads:
                 thread.join(timeout=1.0)
             if call is not None and any(thread.is_alive() for thread in self._threads):
@@ -314,12 +314,12 @@ class ScoreStream:
             raise StreamClosed("the score stream is closed")
 
     def _make_room(self, rows: int, deadline: float) -> bool:
-        """Waits, where that is the policy, until `rows` more may wait."""
+        """Returns whether `rows` more may wait; with ``on_full="block"`` it waits for that until the deadline."""
         while self._pending_rows() + rows > self._settings.max_pending:
             left = deadline - time.monotonic()
             if self._settings.on_full != "block" or left <= 0:
                 return False
-            self._enqueue(self._batcher.seal())  # what is gathered takes room too, and need not linger now
+            self._enqueue(self._batcher.seal())  # collected rows take room too: send them now
             self._changed.wait(left)
             if self._fatal is not None or self._closing:
                 return False
@@ -346,7 +346,7 @@ class ScoreStream:
     # The clock thread.
 
     def _tick(self) -> None:
-        """Seals batches that have waited for `linger`, and gives up connections that make no progress."""
+        """Ends batches whose first row has waited for `linger`, and cancels connections that bring no acks."""
         while True:
             stuck = None
             with self._changed:
@@ -362,7 +362,7 @@ class ScoreStream:
                     if self._queue.in_flight and now - self._last_progress > self._settings.ack_timeout:
                         self._last_progress = now
                         stuck = self._call
-                if stuck is None:  # an idle stream needs no clock: `report` wakes it
+                if stuck is None:  # without rows it waits until `report` wakes it
                     self._changed.wait(None if due == math.inf else due)
             if stuck is not None:
                 log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._settings.ack_timeout)

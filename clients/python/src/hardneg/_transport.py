@@ -26,17 +26,17 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
-    # gRPC's own pause between attempts to connect grows to two minutes; ours is above it.
+    # gRPC's own pause between connection attempts would grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # Retries are made here, where it is known which call may be repeated.
+    # `Transport.call` retries, since it knows which calls are safe to repeat.
     ("grpc.enable_retries", 0),
 )
 
 
 def backoff_s(attempt: int, *, base: float = 0.1, limit: float = 5.0) -> float:
-    """Exponential backoff with jitter: between half and all of min(limit, base * 2^attempt) seconds."""
+    """Seconds of exponential backoff with jitter: half to all of min(limit, base * 2^attempt)."""
     ceiling = min(limit, base * 2.0 ** min(attempt, 30))
     return ceiling * random.uniform(0.5, 1.0)
 
@@ -84,28 +84,28 @@ class Transport:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with a call that is made now."""
+        """The headers of a call that is made now."""
         return (*self._token, *(self._metadata() if self._metadata else ()))
 
     def check_process(self) -> None:
-        """A channel's threads do not survive a fork: a call would hang instead of failing."""
+        """Raises `RuntimeError` in a forked child: a channel's threads do not survive a fork, and a call would hang."""
         if os.getpid() != self._pid:
             raise RuntimeError("a Client does not survive fork: make one in each worker process")
 
     @property
     def mining(self) -> MiningServiceStub:
-        """The data path, on the next channel in turn."""
+        """A stub of the mining service on the next channel in turn."""
         return next(self._mining)
 
     @property
     def pools(self) -> PoolServiceStub:
-        """Administration, on the next channel in turn."""
+        """A stub of the pool service on the next channel in turn."""
         return next(self._pools)
 
     def call(
         self, service: str, method: str, request: Any, *, timeout: float | None = None, retries: int | None = None
     ) -> Any:
-        """Makes a unary call that may be repeated; retries while the service is away and time is left.
+        """Makes a unary call, and retries it while the service is unavailable and time is left.
 
         Args:
             service: ``"mining"`` or ``"pools"``.
@@ -115,7 +115,7 @@ class Transport:
             retries: Attempts after the first; None is the client's default.
 
         Raises:
-            HardnegError: What the last attempt failed with.
+            HardnegError: The error of the last attempt.
         """
         self.check_process()
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
@@ -159,10 +159,10 @@ class Transport:
                 return
 
     def stream(self, service: str, method: str, request: Any) -> Iterator[Any]:
-        """Makes a call that is answered by many messages, until the server ends it or the caller stops iterating.
+        """Makes a call that the server answers with many messages; it ends with the server, or when iteration stops.
 
         Raises:
-            HardnegError: What it ended with.
+            HardnegError: The error with which the server ended it.
         """
         self.check_process()
         call: Any = None
@@ -181,7 +181,7 @@ class Transport:
 
     @staticmethod
     def _pause(error: HardnegError, attempt: int, retries: int, deadline: float) -> float | None:
-        """Seconds until the next attempt; None: there is none."""
+        """Seconds until the next attempt; None when there must be none."""
         if attempt >= retries:
             return None
         if isinstance(error, Unavailable):
@@ -203,10 +203,10 @@ class Transport:
                 raise Unavailable(f"no connection to {self.target} within {timeout:g} s") from None
 
     def close(self) -> None:
-        """Closes the channels; calls under way are cancelled."""
+        """Closes the channels and cancels calls under way."""
         if not self.closed.is_set():
             self.closed.set()
             if os.getpid() != self._pid:
-                return  # a fork: the connections are the parent's
+                return  # in a forked child the connections are the parent's
             for channel in self._channels:
                 channel.close()

@@ -12,7 +12,7 @@ from ._proto import policy_pb2
 
 @dataclass(frozen=True)
 class ScoreWindow:
-    """min <= raw score <= max."""
+    """min <= raw score <= max; None is no limit."""
 
     min: float | None = None
     max: float | None = None
@@ -50,7 +50,7 @@ class VersionWindow:
     max: int | None = None
 
 
-#: A condition on hard samples. Background samples are not narrowed.
+#: A condition on hard samples. Samples of the background need not meet it.
 Window: TypeAlias = ScoreWindow | RankWindow | QuantileWindow | AgeWindow | VersionWindow
 
 # The field of the contract's oneof, and the message, of each window.

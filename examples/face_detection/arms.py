@@ -49,7 +49,7 @@ def arms(alpha: float, random_fraction: float) -> tuple[Arm, ...]:
 
 @dataclass(frozen=True)
 class Negatives:
-    """What joins the training set in a round: window ids and their weights, each of shape (n,)."""
+    """The negatives that join the training set in a round: window ids and weights, each of shape (n,)."""
 
     ids: np.ndarray
     weights: np.ndarray
@@ -65,7 +65,7 @@ def choose(
     taken: np.ndarray,
     rng: np.random.Generator,
 ) -> Negatives:
-    """The negatives of the next round; never one that is in the training set already.
+    """Chooses the negatives of the next round, none of which is in the training set already.
 
     Args:
         arm: How to choose.

@@ -1,4 +1,4 @@
-"""The detector: a histogram of oriented gradients and a linear classifier, and how good it is.
+"""The detector: a histogram of oriented gradients and a linear classifier, and its evaluation.
 
 Source: Dalal and Triggs 2005, *Histograms of Oriented Gradients for Human Detection*.
 """
@@ -50,7 +50,7 @@ def hog(patches: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Detector:
-    """A linear score: above 0 looks like a face."""
+    """A linear classifier; a window with a score above 0 is taken for a face."""
 
     weights: np.ndarray
     bias: float
@@ -61,7 +61,7 @@ class Detector:
 
 
 def loss(scores: np.ndarray) -> np.ndarray:
-    """The logistic loss of negatives: what a worker reports. The harder, the larger."""
+    """The logistic loss of negatives, which a worker reports: the larger, the harder."""
     return np.logaddexp(0.0, scores).astype(np.float32)
 
 

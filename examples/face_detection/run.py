@@ -26,12 +26,12 @@ from .worker import Scored, Task, work
 
 @dataclass(frozen=True)
 class Budget:
-    """What every arm may spend. Equal for all."""
+    """The budget of an arm, equal for all arms."""
 
-    rounds: int  # of mining, after a first fit on random negatives
-    negatives: int  # that join the training set each round
-    scored: int  # windows that the workers score each round
-    local_batch: int = 500  # of a worker, for hardest-in-batch
+    rounds: int  # rounds of mining, after a first fit on random negatives
+    negatives: int  # negatives that join the training set each round
+    scored: int  # windows that all workers together score each round
+    local_batch: int = 500  # windows in a batch of a worker, for hardest-in-batch
     recall: float = 0.9
     c: float = 0.1
 
@@ -51,7 +51,7 @@ class Workers:
             process.start()
 
     def score(self, task: Task) -> list[Scored]:
-        """Deals the windows out, and waits until all are scored (and reported); answers in order of the workers."""
+        """Deals the windows out, waits until all are scored and reported, and returns the answers by worker."""
         shares = np.array_split(np.arange(len(task.ids)), len(self._tasks))
         for tasks, share in zip(self._tasks, shares, strict=True):
             tasks.put(task.part(share))
@@ -71,7 +71,7 @@ class Workers:
         return sorted(answers, key=lambda answer: answer.worker)
 
     def close(self) -> None:
-        """Ends the processes, by force those that do not end by themselves."""
+        """Ends the processes, and kills those that do not end by themselves."""
         for tasks in self._tasks:
             tasks.put(None)
         for process in self._processes:
@@ -116,7 +116,7 @@ class Bench:
     workers: Workers
     windows: windows.Windows
     faces: tuple[np.ndarray, np.ndarray]
-    prefix: str  # of the names of pools
+    prefix: str  # of the pools' names
 
 
 def train(arm: Arm, seed: int, split: windows.Split, bench: Bench) -> Trained:
@@ -124,7 +124,7 @@ def train(arm: Arm, seed: int, split: windows.Split, bench: Bench) -> Trained:
     budget, everything = bench.budget, bench.windows
     plain, copies = bench.faces
     positives = copies[split.train_faces].reshape(-1, copies.shape[-1])
-    # A window's id is its place among those that may be trained on, whose rows these are.
+    # The rows of the windows that may be trained on. A window's id is its position among them.
     rows = np.flatnonzero(np.isin(everything.groups, split.train_groups))
     held_out = np.flatnonzero(np.isin(everything.groups, split.test_groups) & (everything.variants == 0))
     test_windows = everything.features[held_out].astype(np.float32)
@@ -189,7 +189,7 @@ def train(arm: Arm, seed: int, split: windows.Split, bench: Bench) -> Trained:
 
 
 def pictures(results: list[Trained], everything: windows.Windows) -> list[report.Shown]:
-    """Windows of the first seed that are worth looking at."""
+    """The rows of the picture, from the first seed: the hardest windows, and those that were drawn."""
     first = {result.arm: result for result in results if result.seed == 0}
     shown = []
     mined = next((first[name] for name in ("mixture", "top", "weighted") if name in first), None)
@@ -215,7 +215,7 @@ def pictures(results: list[Trained], everything: windows.Windows) -> list[report
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parses and checks the command line."""
     parser = argparse.ArgumentParser(prog="face_detection", description=__doc__)
     add = parser.add_argument
     add("--server", default="localhost:50051", help="address of hardneg (%(default)s)")
@@ -243,9 +243,9 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs every arm on every seed, then reports."""
+    """Runs every arm on every seed, then writes the report."""
     options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers and the temporary folder go too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception: workers and folder are cleaned up
     chosen = [arm for arm in arms(options.alpha, options.random_fraction) if arm.name in options.arms.split(",")]
     budget = Budget(options.rounds, options.negatives, options.scored, c=options.c)
     server = options.server if any(arm.mine is not None for arm in chosen) else None

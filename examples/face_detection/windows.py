@@ -31,7 +31,7 @@ PHOTOS = (
     ("rocket.jpg",),
     ("text.png",),
 )
-# Windows that touch the astronaut's face are nobody's negatives. (top, left, bottom, right), pixels of the file.
+# Windows that touch the astronaut's face are not used as negatives. (top, left, bottom, right), pixels of the file.
 MASKED = {"astronaut.png": (0, 130, 260, 330)}
 FACES = 100  # lfw_subset: 100 faces, then 100 crops without one, which are not used
 
@@ -134,7 +134,7 @@ def prepare(folder: Path) -> None:
 
 
 def load(folder: Path) -> Windows:
-    """What `prepare` left, without reading the features into this process."""
+    """Opens what `prepare` wrote; the features are mapped, not read into this process."""
     columns = {name: np.load(folder / f"{name}.npy") for name in ("boxes", "photos", "groups", "variants", "widths")}
     mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("features", "patches")}
     return Windows(names=(folder / "names.txt").read_text().split("\n"), **columns, **mapped)
@@ -153,7 +153,7 @@ def faces() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Split:
-    """Who is trained on, and who is kept apart: faces by index, photos by group."""
+    """The training part and the test part: faces by index, photos by group."""
 
     train_faces: np.ndarray
     test_faces: np.ndarray

@@ -22,24 +22,24 @@ from .detector import Detector, loss
 
 @dataclass(frozen=True)
 class Task:
-    """Windows to score."""
+    """Windows that one worker has to score."""
 
     detector: Detector
-    ids: np.ndarray  # what hardneg calls them: their place among the windows to train on
-    rows: np.ndarray  # where their features are
+    ids: np.ndarray  # their ids in hardneg: positions among the windows to train on
+    rows: np.ndarray  # the rows of their features
     step: int
     pool: str | None  # report to this pool
-    hardest_per_batch: int  # hardest-in-batch: so many of each local batch
+    hardest_per_batch: int  # for hardest-in-batch: how many of each local batch to return
     local_batch: int
 
     def part(self, which: np.ndarray) -> Task:
-        """The same for some of the windows, by position, shape (n,)."""
+        """The task for some of its windows, by position, shape (n,)."""
         return replace(self, ids=self.ids[which], rows=self.rows[which])
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a worker has done."""
+    """The answer of a worker to a task."""
 
     worker: int
     windows: int
@@ -48,8 +48,8 @@ class Scored:
 
 
 def work(rank: int, folder: Path, server: str | None, tasks: Queue[Task | None], answers: Queue[Scored]) -> None:
-    """The life of a worker: tasks until None."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle; it ends the workers
+    """The main function of a worker process: it works on tasks until it gets None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer handles Ctrl-C and ends the workers
     threadpool_limits(1)  # several workers share the machine
     features = windows.load(folder).features
     client = hardneg.Client(server) if server else None
@@ -65,9 +65,9 @@ def work(rank: int, folder: Path, server: str | None, tasks: Queue[Task | None],
                     pool = task.pool
                     stream = client.pool(pool).score_stream(worker_id=f"worker-{rank}")
                 stream.report(task.ids, losses, step=task.step, model_version=task.step)
-                stream.flush()  # the trainer mines when all workers are through
+                stream.flush()  # the trainer mines once all workers have answered
             answers.put(Scored(rank, len(task.ids), _hardest(task, losses)))
-        except Exception as error:  # whatever it is, the trainer must hear of it
+        except Exception as error:  # the trainer must learn of any failure
             answers.put(Scored(rank, 0, [], f"{type(error).__name__}: {error}"))
     if stream is not None:
         stream.close()
@@ -76,7 +76,7 @@ def work(rank: int, folder: Path, server: str | None, tasks: Queue[Task | None],
 
 
 def _hardest(task: Task, losses: np.ndarray) -> list[np.ndarray]:
-    """What hardest-in-batch would keep: a worker sees its own batches only, one at a time."""
+    """The hardest ids of each local batch, the hardest first: hardest-in-batch mining sees one batch at a time."""
     if not task.hardest_per_batch:
         return []
     kept = []
@@ -88,7 +88,7 @@ def _hardest(task: Task, losses: np.ndarray) -> list[np.ndarray]:
 
 
 def _next(tasks: Queue[Task | None]) -> Task | None:
-    """The next task; None when there are no more, or the trainer is gone."""
+    """The next task; None when there are no more, or when the trainer has ended."""
     trainer = multiprocessing.parent_process()
     while True:
         try:

@@ -31,7 +31,7 @@ def _setting(name: str, default: str) -> str:
 
 
 def _pool(client: hardneg.Client) -> hardneg.Pool:
-    """The same for all who ask; a server that was restarted gets it anew."""
+    """Creates the pool, or returns the one that another process created."""
     return client.create_pool(_setting("POOL", "digits"), capacity=100_000, half_life=hardneg.Steps(300))
 
 
@@ -47,13 +47,13 @@ def work(client: hardneg.Client) -> None:
             ids = digits.negatives(rng, _BATCH)
             step = max(model.version, 1)
             stream.report(ids, model.loss(digits.features(ids)), step=step, model_version=model.version)
-            # The pool went with its server, or is another one now: begin again with it.
+            # The server lost the pool in a restart, or another pool has its name: start again with a new handle.
             if stream.stats.rejected_batches:
                 return
 
 
 def train(client: hardneg.Client) -> None:
-    """Mines negatives, learns from them, publishes the model; starts over now and then."""
+    """Mines negatives, learns from them, publishes the model; starts from an untrained model every `ROUNDS` steps."""
     digits, path = Digits(), Path(_setting("MODEL", "model.npz"))
     rng = np.random.default_rng(1)
     pause = 1 / float(_setting("STEPS_PER_SECOND", "5"))
@@ -76,7 +76,7 @@ def train(client: hardneg.Client) -> None:
 
 
 def main() -> int:
-    """Runs the role until SIGTERM or Ctrl-C; begins again when the server was away."""
+    """Runs the role until SIGTERM or Ctrl-C; starts again after the server was unavailable."""
     roles: dict[str, Callable[[hardneg.Client], None]] = {"worker": work, "trainer": train}
     if len(sys.argv) != 2 or sys.argv[1] not in roles:
         print(__doc__, file=sys.stderr)

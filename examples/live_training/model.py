@@ -23,7 +23,7 @@ _FEATURES = 64 + 1  # pixels and a constant
 
 
 class Digits:
-    """Distorted digits by id."""
+    """Pictures of digits; the id of a picture determines its digit and its distortion."""
 
     def __init__(self) -> None:
         """Reads the scans from scikit-learn's package."""
@@ -64,11 +64,11 @@ class Model:
 
     @classmethod
     def new(cls, version: int = 0) -> Model:
-        """Knows nothing."""
+        """Starts with weights of 0."""
         return cls(np.zeros(_FEATURES), version)
 
     def probability(self, features: Floats) -> Floats:
-        """That each row shows an 8, shape (n,)."""
+        """The probability that each row shows an 8, shape (n,)."""
         return 1 / (1 + np.exp(-np.clip(features @ self.weights, -30, 30)))
 
     def loss(self, features: Floats) -> Floats:
@@ -81,7 +81,7 @@ class Model:
         self.weights -= rate * features.T @ error / sample_weights.sum()
 
     def save(self, path: Path) -> None:
-        """Publishes it: a reader sees the old file or the new one, never half of it."""
+        """Publishes the model: a reader sees the old file or the new one, never half of it."""
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez(file, weights=self.weights, version=self.version)
@@ -89,7 +89,7 @@ class Model:
 
     @classmethod
     def load(cls, path: Path) -> Model:
-        """The published one; a new one before there is any."""
+        """Loads the published model; a new one when none is published yet."""
         try:
             with np.load(path) as saved:
                 return cls(saved["weights"], int(saved["version"]))

@@ -1,5 +1,5 @@
-"""A small in-process server on a real socket, with faults on request. It stores scores and mines by TOP or uniformly;
-what mining means is tested against the real server (test_server.py)."""
+"""A small in-process server on a real socket that can be told to fail. It stores scores and mines by TOP or uniformly;
+test_server.py tests mining itself, against the real server."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def ids_of(column: columns_pb2.IdColumn) -> list[Any]:
 
 
 def wire(message: Any) -> dict[str, Any]:
-    """A message as a dictionary of what is set, in the contract's names."""
+    """The fields of a message that are set, by their names in the contract."""
     found: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return found
 
@@ -79,7 +79,7 @@ def id_column(keys: list[Any]) -> columns_pb2.IdColumn:
 
 
 class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2_grpc.PoolServiceServicer):
-    """Public attributes are the faults; `received` and `applied` are what happened."""
+    """Tests set the public attributes to cause faults, and read in `received` and `applied` what happened."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The real server as a process, and a proxy in front of it that loses what networks lose."""
+"""The real server as a process, and a proxy before it that breaks connections."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class RealServer:
         return self
 
     def stop(self, timeout: float = 30.0) -> int:
-        """SIGTERM, and wait; returns the exit code."""
+        """Sends SIGTERM and waits; returns the exit code."""
         return self._end(signal.SIGTERM, timeout)
 
     def kill(self) -> None:
-        """As in a crash."""
+        """Kills the process, as a crash would."""
         self._end(signal.SIGKILL, 10)
 
     def _end(self, how: signal.Signals, timeout: float) -> int:
@@ -114,7 +114,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Breaks every connection that there is; new ones are welcome."""
+        """Breaks every open connection; new ones are forwarded."""
         with self._lock:
             broken, self._open = self._open, []
         for end in broken:

@@ -42,7 +42,7 @@ class Law:
     lower_is_harder: bool = False
 
     def scores(self, count: int) -> Scores:
-        """The same ones at every call."""
+        """Draws the same scores at every call."""
         return self.draw(np.random.default_rng(20_240_607), count).astype(np.float32)
 
     def hardest_first(self, scores: Scores) -> Scores:

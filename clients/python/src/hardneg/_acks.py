@@ -64,7 +64,7 @@ class Ack:
 
     Attributes:
         status: APPLIED, or DUPLICATE (a harmless resend); a refusal is an exception, and so is a STALE batch.
-        counts: What became of the rows; of a resend all are `duplicate`.
+        counts: The rows by outcome; in a resend all are `duplicate`.
         floor_log2: The pool's lowest priority as log2 of its weight now; None while there is room. New samples
             below it need not be reported.
         position: The pool's state once the batch was applied; None when the pool is not journalled. Opaque: compare for

@@ -65,7 +65,7 @@ class BatchStream(Iterator[MinedBatch]):
 
         self._changed = threading.Condition()
         self._ready: deque[MinedBatch] = deque()
-        self._error: HardnegError | None = None  # for good
+        self._error: HardnegError | None = None  # ends the stream
         self._unavailable: HardnegError | None = None  # why there is no connection now; None while there is
         self._credits: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._call: Any = None
@@ -117,7 +117,7 @@ class BatchStream(Iterator[MinedBatch]):
             batch = self._ready.popleft()
             if self._left is None or self._left > self._prefetch:
                 self._credits.put(1)  # not for batches that nobody will take
-            self._changed.notify_all()  # a stream that waits for room may reconnect
+            self._changed.notify_all()  # the thread may wait for room before it reconnects
             return self._count(batch)
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class BatchStream(Iterator[MinedBatch]):
         """Whether a degraded batch has replaced the round of this one: the other ranks have gone on without it."""
         return batch.round is not None and batch.round.number < self._request.round.number + self._taken
 
-    # The thread that connects and reads batches.
+    # Methods of the thread that connects and reads batches.
 
     def _run(self) -> None:
         """Connects, reads batches, and connects again after a pause, until the stream ends."""

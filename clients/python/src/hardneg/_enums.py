@@ -122,7 +122,7 @@ class NegativeStrategy(Choice):
 
 
 class SamplePlace(Choice):
-    """Where a sample is."""
+    """Where a pool holds a sample."""
 
     HARD = "hard"
     #: In the background only.
@@ -141,7 +141,7 @@ class Source(int, Enum):
 
 
 class AckStatus(Choice):
-    """What became of a reported batch."""
+    """The outcome of a reported batch."""
 
     APPLIED = "applied"
     #: The batch is a resend of one that was applied; it did nothing.

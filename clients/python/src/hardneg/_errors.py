@@ -69,7 +69,7 @@ class HardnegError(Exception):
         self.violations = tuple(violations)
         self.retry_after = retry_after
         self.metadata = dict(metadata or {})
-        # UNIMPLEMENTED names what was asked for in its ErrorInfo only.
+        # An UNIMPLEMENTED error names the field in its ErrorInfo only.
         self.field = self.violations[0][0] if self.violations else self.metadata.get("field")
 
     def __str__(self) -> str:
@@ -147,7 +147,7 @@ class StaleScores(HardnegError):
     catch this and go on.
 
     Attributes:
-        counts: What became of the rows of the stale batches.
+        counts: Rows of the stale batches by outcome.
         batches: How many batches were stale.
     """
 
@@ -249,7 +249,7 @@ def from_status(status: status_pb2.Status) -> HardnegError:
 
 def from_rpc(error: grpc.RpcError) -> HardnegError:
     """The error of a failed call."""
-    # What grpcio raises is a Call as well; the stubs do not say so.
+    # grpcio raises an object that is a `grpc.Call` too, which its stubs do not say.
     call: Any = error
     code: grpc.StatusCode = call.code() if callable(getattr(call, "code", None)) else grpc.StatusCode.UNKNOWN
     text: str = (call.details() if callable(getattr(call, "details", None)) else str(error)) or ""

@@ -91,7 +91,7 @@ class PoolSamples(PoolHandle):
             timeout: Seconds a call.
 
         Returns:
-            What became of them.
+            The number of samples by outcome.
         """
         request_type = pool_service_pb2.ReleaseQuarantinedRequest
         if ids is None:
@@ -109,7 +109,7 @@ class PoolSamples(PoolHandle):
             timeout: Seconds a call.
 
         Returns:
-            What became of them.
+            The number of samples by outcome.
 
         Example:
             >>> pool.quarantine([17, 42])
@@ -126,7 +126,7 @@ class PoolSamples(PoolHandle):
             timeout: Seconds a call.
 
         Returns:
-            What became of them.
+            The number of samples by outcome.
 
         Raises:
             ResourceExhausted: More than 1,048,576 samples would be blocked. Of more than 65,536 ids, those of earlier

@@ -300,7 +300,7 @@ class ScoreStream:
         if os.getpid() != self._pid:
             raise RuntimeError("a ScoreStream does not survive fork: open one in each worker process")
 
-    # The caller of each of these holds the lock.
+    # The caller of each of these methods holds the lock.
 
     def _pending_rows(self) -> int:
         return self._batcher.rows + self._queue.rows
@@ -343,7 +343,7 @@ class ScoreStream:
             self._lose_pending()
             self._changed.notify_all()
 
-    # The clock thread.
+    # The method of the clock thread.
 
     def _tick(self) -> None:
         """Ends batches whose first row has waited for `linger`, and cancels connections that bring no acks."""
@@ -368,7 +368,7 @@ class ScoreStream:
                 log.warning("no ack from %s for %g s: reconnecting", self._transport.target, self._settings.ack_timeout)
                 stuck.cancel()
 
-    # The thread that connects and reads acks.
+    # Methods of the thread that connects and reads acks.
 
     def _run(self) -> None:
         """Connects, reads acks, and connects again after a pause, until the stream ends."""

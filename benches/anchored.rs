@@ -2,16 +2,17 @@
 //! `make bench` prints it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part. With `--guard`, one
 //! `name value unit` line a figure of a smaller pool, for `make bench-guard`.
 
+use hardneg::model::anchored_spec::AnchoredSpec;
+use hardneg::model::limits::Limits;
+use hardneg::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
+use hardneg::model::negatives::NegativesRequest;
+use hardneg::model::policy::Shortfall;
+use hardneg::model::report::{Ids, Report};
+use hardneg::model::spec::PoolSpec;
+use hardneg::pool::Pool;
 use hardneg::pool::admission::Patience;
-use hardneg::pool::anchored::negatives::NegativesRequest;
-use hardneg::pool::anchored::policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
-use hardneg::pool::anchored::spec::AnchoredSpec;
 use hardneg::pool::clock::TimeSource;
-use hardneg::pool::core::Pool;
-use hardneg::pool::policy::Shortfall;
 use hardneg::pool::registry::Registry;
-use hardneg::pool::report::{Ids, Report};
-use hardneg::pool::spec::{Limits, PoolSpec};
 use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};

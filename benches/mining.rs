@@ -5,13 +5,14 @@
 #[path = "common/stopwatch.rs"]
 mod stopwatch;
 
+use hardneg::model::batch::MineRequest;
+use hardneg::model::limits::Limits;
+use hardneg::model::report::{Ids, Report};
+use hardneg::model::spec::PoolSpec;
+use hardneg::pool::Pool;
 use hardneg::pool::admission::Patience;
-use hardneg::pool::batch::MineRequest;
 use hardneg::pool::clock::TimeSource;
-use hardneg::pool::core::Pool;
 use hardneg::pool::registry::Registry;
-use hardneg::pool::report::{Ids, Report};
-use hardneg::pool::spec::{Limits, PoolSpec};
 use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};

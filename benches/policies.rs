@@ -1,16 +1,17 @@
 //! What each policy costs a request, in process, against plain PROPORTIONAL at the same batch size on the same pool. The pairs
 //! are interleaved; `make bench` prints the table.
 
+use hardneg::model::balance::{Balance, StratumLimit};
+use hardneg::model::batch::{MineRequest, Round};
+use hardneg::model::curriculum::{Curriculum, Schedule, Shape};
+use hardneg::model::limits::Limits;
+use hardneg::model::policy::{PolicyOverrides, Strategy, Window};
+use hardneg::model::report::{Ids, Report};
+use hardneg::model::spec::PoolSpec;
+use hardneg::pool::Pool;
 use hardneg::pool::admission::Patience;
-use hardneg::pool::balance::{Balance, StratumLimit};
-use hardneg::pool::batch::{MineRequest, Round};
 use hardneg::pool::clock::TimeSource;
-use hardneg::pool::core::Pool;
-use hardneg::pool::curriculum::{Curriculum, Schedule, Shape};
-use hardneg::pool::policy::{PolicyOverrides, Strategy, Window};
 use hardneg::pool::registry::Registry;
-use hardneg::pool::report::{Ids, Report};
-use hardneg::pool::spec::{Limits, PoolSpec};
 use hardneg::store::local::LocalEngine;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};

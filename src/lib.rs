@@ -4,7 +4,11 @@
 //! ARCHITECTURE.md shows the layers and the way of the data.
 
 #[cfg(feature = "server")]
+pub mod activity;
+#[cfg(feature = "server")]
 pub mod admin;
+#[cfg(feature = "server")]
+pub mod api;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "client")]
@@ -12,14 +16,16 @@ pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
-pub mod grpc;
-#[cfg(feature = "server")]
-pub mod meter;
+pub mod model;
 #[cfg(feature = "server")]
 pub mod places;
 #[cfg(feature = "server")]
 pub mod pool;
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod rpc_metrics;
+#[cfg(feature = "server")]
+mod sampler;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

@@ -12,16 +12,16 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Server;
 
-use crate::{
-    admin::{Admin, Readiness},
-    config::{Config, StoreKind},
-    grpc,
-    meter::{Meter, MeterLayer},
-    places::Places,
-    pool::{clock::TimeSource, registry::Registry, spec},
-    proto,
-    store::{Engine, local::LocalEngine},
-};
+use crate::admin::{Admin, Readiness};
+use crate::config::{Config, StoreKind};
+use crate::model::limits::Limits as PoolLimits;
+use crate::places::Places;
+use crate::pool::clock::TimeSource;
+use crate::pool::registry::Registry;
+use crate::rpc_metrics::{Meter, MeterLayer};
+use crate::store::Engine;
+use crate::store::local::LocalEngine;
+use crate::{api, proto};
 use incoming::Incoming;
 
 /// Between two looks at every pool.
@@ -47,7 +47,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let all_health = async |status| {
-        for service in [""].into_iter().chain(grpc::SERVICE_NAMES) {
+        for service in [""].into_iter().chain(api::SERVICE_NAMES) {
             health.set_service_status(service, status).await;
         }
     };
@@ -95,8 +95,8 @@ pub async fn run(
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)
-        .add_service(grpc::pool_service(registry.clone(), limits, drain.clone()))
-        .add_service(grpc::mining_service(registry, limits, reports, drain.clone()))
+        .add_service(api::pool_service(registry.clone(), limits, drain.clone()))
+        .add_service(api::mining_service(registry, limits, reports, drain.clone()))
         .serve_with_incoming_shutdown(
             Incoming::new(listeners.grpc, &connections),
             drain.clone().cancelled_owned(),
@@ -190,9 +190,9 @@ fn engine(store: StoreKind) -> Arc<dyn Engine> {
 }
 
 /// The limits that concern pools.
-fn pool_limits(config: &Config) -> spec::Limits {
+fn pool_limits(config: &Config) -> PoolLimits {
     let limits = &config.limits;
-    spec::Limits {
+    PoolLimits {
         max_pools: limits.max_pools,
         max_pool_capacity: limits.max_pool_capacity,
         max_payload_bytes: limits.max_payload_bytes,
@@ -206,7 +206,7 @@ fn pool_limits(config: &Config) -> spec::Limits {
         round_cache_bytes: limits.round_cache_bytes,
         scan_limit: limits.max_scan_rows,
         max_wait: limits.max_wait,
-        ..spec::Limits::default()
+        ..PoolLimits::default()
     }
 }
 

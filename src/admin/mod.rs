@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
-use crate::meter::Meter;
 use crate::places::Places;
 use crate::pool::registry::Registry;
+use crate::rpc_metrics::Meter;
 use dashboard::Drawings;
 pub use probes::Readiness;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::PoolError;
-use super::spec::Limits;
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
 use crate::places::{Place, Places};
 
 /// When a refused call may try again: mining takes about a millisecond, a queue of them some tens.

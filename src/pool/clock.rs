@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::error::PoolError;
-use super::runs::{Entry, Rules, RunError, RunLandmarks, RunState, Runs, Ticket};
-use super::spec::{Decay, SampleTtl};
-use crate::store::key::{self, Key, UNITS_PER_OCTAVE};
+use super::runs::{Rules, Runs, Ticket};
+use crate::model::error::PoolError;
+use crate::model::moment::{Moment, STAMPS_PER_SECOND};
+use crate::model::run::{Entry, RunError, RunLandmarks, RunState};
+use crate::model::spec::{Decay, SampleTtl};
+use crate::store::key::{self, UNITS_PER_OCTAVE};
 
-/// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
-pub const STAMPS_PER_SECOND: f64 = 16.0;
 /// Where D starts, so that what is reported for steps before a run's first stays above 0.
 const ORIGIN_UNITS: f64 = (1u64 << 42) as f64;
 
@@ -84,23 +84,6 @@ pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
 
 /// No clock comes so far: 2^63 is beyond what a key's serial order could ever have gone through.
 const UNITS_MAX: f64 = (1u64 << 63) as f64;
-
-/// A moment in a pool's clock.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moment {
-    /// D in key units.
-    pub decay_units: u64,
-    /// Report time, mod 2^32: sixteenths of a second, or ticks.
-    pub stamp: u32,
-}
-
-impl Moment {
-    /// log2 of the weight of `key` at this moment.
-    #[must_use]
-    pub fn log2_weight(self, key: Key) -> f32 {
-        key.since(Key(self.decay_units as u32)) as f32 / UNITS_PER_OCTAVE as f32
-    }
-}
 
 /// The clock of one pool.
 #[derive(Debug)]
@@ -386,13 +369,6 @@ impl Clock {
         state.units_at_anchor = landmarks.decay_units;
         state.anchor = Duration::from_millis(landmarks.unix_millis).as_secs_f64();
         state.decay = decay;
-    }
-
-    /// How long ago `stamp` was at `now`: seconds or ticks.
-    #[must_use]
-    pub fn age(now: u32, stamp: u32, by_steps: bool) -> f64 {
-        let elapsed = f64::from((now.wrapping_sub(stamp) as i32).max(0));
-        if by_steps { elapsed } else { elapsed / STAMPS_PER_SECOND }
     }
 }
 

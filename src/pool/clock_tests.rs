@@ -1,7 +1,7 @@
 //! Tests of [`super`].
 
 use super::*;
-use crate::pool::report::Sender;
+use crate::model::report::Sender;
 
 /// An applied report.
 fn report(clock: &Clock, run_id: &str, step: u64) -> Result<Moment, PoolError> {

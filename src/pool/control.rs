@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::batch::Round;
+use crate::model::batch::Round;
 
 /// Whether a round of the pool named `pool` is of the control arm. By a hash of run, number and name: the same on every
 /// rank, in every retry and after a restart; with a larger fraction the same rounds and more.

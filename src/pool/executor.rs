@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
-use super::error::PoolError;
+use crate::model::error::PoolError;
 
 /// Runs `work` to its end, under the span of the caller. Dropping what this returns stops nothing once it was polled.
 ///
@@ -72,12 +72,13 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::model::batch::MineRequest;
+    use crate::model::limits::Limits;
+    use crate::model::report::{Ids, Report};
+    use crate::model::spec::PoolSpec;
     use crate::pool::admission::Patience;
-    use crate::pool::batch::MineRequest;
     use crate::pool::clock::TimeSource;
     use crate::pool::registry::Registry;
-    use crate::pool::report::{Ids, Report};
-    use crate::pool::spec::{Limits, PoolSpec};
     use crate::store::wrapped::{Wrapped, WrappingEngine};
     use crate::store::{Drawn, ServeMark, Served, Store, StoreError};
     use async_trait::async_trait;

@@ -1,22 +1,13 @@
-//! What a pool is: spec, decay, sampler, mixture, weights. Knows the store's trait; knows nothing of the wire.
+//! One pool: its spec, its clock and its store; reports in, batches out.
 
-pub mod activity;
 pub mod admission;
 pub mod anchored;
-pub mod balance;
-pub mod batch;
+pub mod calls;
 pub mod clock;
 mod control;
-pub mod core;
-pub mod curriculum;
-pub mod error;
+mod dedupe;
 mod executor;
-pub mod filtered;
 pub mod flow;
-mod house;
-mod ingest;
-mod mining;
-pub mod policy;
 pub mod quarantine;
 mod record;
 #[cfg(test)]
@@ -24,18 +15,391 @@ mod recorded_tests;
 pub mod registry;
 mod remembered;
 mod replay;
-pub mod report;
-mod reporting;
-mod resends;
 #[cfg(test)]
 mod resends_tests;
 pub mod rounds;
 pub mod runs;
-mod sampler;
-pub mod samples;
+mod server_state;
 mod spans;
-pub mod spec;
-pub mod stats;
+mod store_errors;
+mod store_specs;
 #[cfg(test)]
 mod wall_clock_tests;
 mod weight_warnings;
+
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::activity::filter_totals::FilterTotals;
+use crate::activity::stats::{CounterValues, Counters, PoolStats};
+use crate::activity::{Recorder, Workers};
+use crate::model::batch::PoolSizes;
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
+use crate::model::report::Ids;
+use crate::model::report::NAME_BYTES_MAX;
+use crate::model::run::RunState;
+use crate::model::spec::{IdKind, PoolSpec};
+use crate::model::spec_change::SpecChange;
+use crate::pool::anchored::Anchored;
+use crate::pool::clock::{Clock, Landmarks};
+use crate::pool::dedupe::UnderWay;
+use crate::pool::flow::{RateLimiter, Sums};
+use crate::pool::quarantine::RunningQuantile;
+use crate::pool::record::Record;
+use crate::pool::server_state::House;
+use crate::pool::weight_warnings::WeightWarnings;
+use crate::store::Store;
+use crate::store::engine::PoolHandle;
+
+/// A named store of samples with one spec.
+pub struct Pool {
+    id: String,
+    uid: u64,
+    create_time: SystemTime,
+    /// With the revision that the etag shows.
+    spec: RwLock<(Arc<PoolSpec>, u64)>,
+    /// Serialises changes of the spec.
+    updating: tokio::sync::Mutex<()>,
+    clock: Clock,
+    /// Of an anchored pool: its background.
+    store: Arc<dyn Store>,
+    /// Of an anchored pool.
+    anchored: Option<Anchored>,
+    workers: Workers,
+    under_way: UnderWay,
+    house: Arc<House>,
+    counters: Counters,
+    filtered: FilterTotals,
+    weight_warnings: WeightWarnings,
+    recorder: Recorder,
+    /// The balance of reports and mines.
+    flow: Arc<RateLimiter>,
+    /// Of the raw scores that it is told, while it has a quarantine.
+    score_quantile: RunningQuantile,
+    limits: Limits,
+    /// Told of every batch, for those who wait for the pool to fill.
+    grown: Notify,
+    /// Cancelled when the pool is deleted.
+    closed: CancellationToken,
+}
+
+impl Pool {
+    /// The pool of a handle: `spec` and `create_time` are those of its record, and `clock` goes by it.
+    fn new(
+        handle: PoolHandle,
+        spec: PoolSpec,
+        create_time: SystemTime,
+        clock: Clock,
+        limits: &Limits,
+        house: Arc<House>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: handle.record.name,
+            uid: handle.record.uid,
+            create_time,
+            clock,
+            flow: RateLimiter::new(spec.flow),
+            spec: RwLock::new((Arc::new(spec), handle.record.revision)),
+            updating: tokio::sync::Mutex::default(),
+            store: handle.samples,
+            anchored: handle.anchors.map(Anchored::new),
+            workers: Workers::new(limits.max_workers_per_pool),
+            under_way: UnderWay::default(),
+            house,
+            counters: Counters::default(),
+            filtered: FilterTotals::default(),
+            weight_warnings: WeightWarnings::default(),
+            recorder: Recorder::default(),
+            score_quantile: RunningQuantile::default(),
+            limits: limits.clone(),
+            grown: Notify::new(),
+            closed: CancellationToken::new(),
+        })
+    }
+
+    /// The last part of its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Differs between pools of one name.
+    #[must_use]
+    pub fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub fn create_time(&self) -> SystemTime {
+        self.create_time
+    }
+
+    /// Its spec now.
+    #[must_use]
+    pub fn spec(&self) -> Arc<PoolSpec> {
+        self.spec.read().0.clone()
+    }
+
+    /// Counts its updates.
+    fn revision(&self) -> u64 {
+        self.spec.read().1
+    }
+
+    /// Changes with every update.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        self.etag_of(self.spec.read().1)
+    }
+
+    /// Resolves when the pool is deleted.
+    pub async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Its current run, where it ages by steps; `None` before the first report.
+    #[must_use]
+    pub fn run(&self) -> Option<RunState> {
+        self.clock.run()
+    }
+
+    /// Counted since it was created.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn counters(&self) -> Result<CounterValues, PoolError> {
+        let values = self.counters.values();
+        Ok(match &self.anchored {
+            None => values.with_totals(&self.store.totals().await?),
+            Some(anchored) => values.with_anchor_totals(&anchored.store.totals().await?),
+        })
+    }
+
+    /// What the flow's balance is made of, where there is a flow; `None` also where it cannot be had: the next who asks tells it.
+    async fn sums_of_flow(&self) -> Option<Sums> {
+        self.spec().flow?;
+        self.sums().await.ok()
+    }
+
+    /// Rows reported and samples mined so far.
+    async fn sums(&self) -> Result<Sums, PoolError> {
+        let level = self.store.level().await?;
+        Ok(Sums { reported: level.reported, mined: level.served })
+    }
+
+    /// Counts a batch that a layer above refused before it got here.
+    pub fn count_rejected(&self) {
+        Counters::add(&self.counters.rejected_batches, 1);
+    }
+
+    /// Checks that an etag, unless empty, is the pool's; its revision.
+    fn check_etag(&self, etag: &str) -> Result<u64, PoolError> {
+        let revision = self.spec.read().1;
+        self.check_revision(etag, revision).map(|()| revision)
+    }
+
+    fn check_revision(&self, etag: &str, revision: u64) -> Result<(), PoolError> {
+        if etag.is_empty() || etag == self.etag_of(revision) {
+            return Ok(());
+        }
+        Err(PoolError::changed(&self.id))
+    }
+
+    fn etag_of(&self, revision: u64) -> String {
+        format!("{:016x}-{revision}", self.uid)
+    }
+
+    /// The spec with a change, and the revision that it is a change of. Nothing is changed yet.
+    ///
+    /// # Errors
+    /// `Aborted` when `etag` is given and is not the pool's; `Invalid`.
+    fn change(&self, etag: &str, change: SpecChange) -> Result<(PoolSpec, u64), PoolError> {
+        let (spec, revision) = self.spec.read().clone();
+        self.check_revision(etag, revision)?;
+        let mut spec = (*spec).clone();
+        if let Some(decay) = change.decay {
+            if decay.by_steps() != spec.decay.by_steps() {
+                return Err(PoolError::invalid(
+                    "pool.spec.decay",
+                    "a pool's clock (time or steps) is fixed at creation; only its half-life may change",
+                ));
+            }
+            spec.decay = decay;
+        }
+        if let Some(policy) = change.default_policy {
+            spec.default_policy = policy;
+        }
+        if let Some(serve_limits) = change.serve_limits {
+            spec.serve_limits = serve_limits;
+        }
+        if let Some(rotation) = change.rotation {
+            spec.rotation = rotation;
+        }
+        if let Some(score_update) = change.score_update {
+            spec.score_update = score_update;
+        }
+        if let Some(control_fraction) = change.control_fraction {
+            spec.control_fraction = control_fraction;
+        }
+        if let Some(sample_ttl) = change.sample_ttl {
+            spec.sample_ttl = sample_ttl;
+        }
+        if let Some(flow) = change.flow {
+            spec.flow = flow;
+        }
+        if let Some(quarantine) = change.quarantine {
+            spec.quarantine = quarantine;
+        }
+        let violations = spec.violations(&self.limits);
+        if !violations.is_empty() {
+            return Err(PoolError::Invalid(violations));
+        }
+        Ok((spec, revision))
+    }
+
+    /// The record of the pool with this spec, from now on.
+    fn record(&self, spec: PoolSpec) -> Record {
+        let clock = self.clock.landmarks_under(spec.decay);
+        Record { spec, create_time: self.create_time, clock }
+    }
+
+    /// Goes by a spec from now on. `changed_by`: the clock of the server that changed it, where another did.
+    /// The engine has it already, so that nothing may fail here: where the sums cannot be had, the flow goes on from those it was told last.
+    async fn set_spec(&self, spec: PoolSpec, revision: u64, changed_by: Option<&Landmarks>) {
+        let sums = self.sums().await.unwrap_or_default();
+        let mut guard = self.spec.write();
+        match changed_by {
+            Some(landmarks) => self.clock.follow(spec.decay, landmarks),
+            None => self.clock.set_decay(spec.decay),
+        }
+        self.flow.set(spec.flow, sums);
+        if spec.quarantine.is_none() {
+            self.score_quantile.clear();
+        }
+        *guard = (Arc::new(spec), revision);
+    }
+
+    /// Wakes whoever waits for a pool that was deleted.
+    fn close(&self) {
+        self.closed.cancel();
+        self.house.rounds.close(self.uid);
+        self.grown.notify_waiters();
+    }
+
+    /// Integer ids, or the hashes of names together with the names.
+    fn resolve(
+        &self,
+        spec: &PoolSpec,
+        ids: Ids,
+        field: &str,
+    ) -> Result<(Vec<u64>, Vec<Arc<str>>), PoolError> {
+        self.resolve_kind(spec.id_kind, ids, field)
+    }
+
+    /// As [`Self::resolve`], of ids of this kind.
+    fn resolve_kind(
+        &self,
+        kind: IdKind,
+        ids: Ids,
+        field: &str,
+    ) -> Result<(Vec<u64>, Vec<Arc<str>>), PoolError> {
+        match (ids, kind) {
+            (Ids::U64(ids), IdKind::U64) => Ok((ids, Vec::new())),
+            (Ids::Names(names), IdKind::Name) => {
+                if let Some(i) = names.iter().position(|n| n.is_empty() || n.len() > NAME_BYTES_MAX) {
+                    return Err(PoolError::invalid(
+                        format!("{field}.strings.values[{i}]"),
+                        format!("{} bytes, not 1 to {NAME_BYTES_MAX}", names[i].len()),
+                    ));
+                }
+                Ok((names.iter().map(|n| xxh3_64(n.as_bytes())).collect(), names))
+            }
+            (ids, _) if ids.is_empty() => Ok((Vec::new(), Vec::new())),
+            (Ids::U64(_), IdKind::Name) => {
+                Err(PoolError::invalid(field, format!("pool `{}` has string keys: send `strings`", self.id)))
+            }
+            (Ids::Names(_), IdKind::U64) => Err(PoolError::invalid(
+                field,
+                format!("pool `{}` has integer ids: send `u64s` or `u64_le`", self.id),
+            )),
+        }
+    }
+
+    /// Removes samples; how many were stored.
+    ///
+    /// # Errors
+    /// `Invalid` naming `ids`.
+    pub async fn remove(self: &Arc<Self>, ids: Ids) -> Result<u64, PoolError> {
+        let pool = self.clone();
+        executor::finish("removal", async move { pool.remove_now(ids).await }).await
+    }
+
+    async fn remove_now(&self, ids: Ids) -> Result<u64, PoolError> {
+        let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
+        let removed = match &self.anchored {
+            None => self.store.remove(&ids).await?.0,
+            Some(anchored) => {
+                let removed = self.remove_negatives(anchored, &ids).await?;
+                Counters::add(&self.counters.removed, removed);
+                removed
+            }
+        };
+        Ok(removed)
+    }
+
+    /// Ends leases before their time; how many samples rested.
+    ///
+    /// # Errors
+    /// `Invalid` naming `ids`.
+    pub async fn release_lease(self: &Arc<Self>, ids: Ids) -> Result<u64, PoolError> {
+        let (ids, _) = self.resolve(&self.spec(), ids, "ids")?;
+        let pool = self.clone();
+        let releasing = async move {
+            pool.expire().await?;
+            Ok(pool.store.release(&ids).await?)
+        };
+        executor::finish("release of leases", releasing).await
+    }
+
+    /// Before anything reads samples: ends the leases that are over, and removes the samples whose time to live is.
+    async fn expire(&self) -> Result<(), PoolError> {
+        let oldest_stamp = self.spec().sample_ttl.map(|ttl| self.clock.oldest_stamp(ttl, None));
+        Ok(self.store.expire(self.clock.now_millis(), oldest_stamp).await?)
+    }
+
+    /// The pool's figures now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn stats(&self) -> Result<PoolStats, PoolError> {
+        self.expire().await?;
+        let mut store = self.store.stats().await?;
+        store.memory_bytes += self.score_quantile.memory_bytes() as u64;
+        let spec = self.spec();
+        let now = self.clock.now();
+        let sums = Sums { reported: store.totals.reported, mined: store.totals.served() };
+        let stats = PoolStats {
+            sizes: PoolSizes {
+                hard: store.hard,
+                background: store.background,
+                distinct: store.distinct,
+                background_probability: store.background_probability(),
+                closed_loop_ratio: store.loop_ratio.ratio,
+                floor_log2: store.floor.map(|key| now.log2_weight(key)),
+            },
+            counters: self.counters.values().with_totals(&store.totals),
+            filtered: self.filtered.values(),
+            quarantine_threshold: self.quarantine_threshold(&spec),
+            store,
+            run: self.clock.run(),
+            flow_balance: self.flow.balance(sums),
+            anchored: None,
+        };
+        self.with_anchors(stats).await
+    }
+}

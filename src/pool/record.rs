@@ -7,11 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
 use super::clock::Landmarks;
-use super::error::PoolError;
-use super::spec::PoolSpec;
-use crate::store::anchored::Margins;
-use crate::store::key::{Hardness, HardnessFunction};
-use crate::store::{BackgroundSpec, ScoreUpdate};
+use crate::model::error::PoolError;
+use crate::model::spec::PoolSpec;
 
 /// Of the format.
 const VERSION: u8 = 1;
@@ -51,47 +48,6 @@ impl Record {
             _ => Err(PoolError::Internal("reading a pool's record")),
         }
     }
-}
-
-/// [`Hardness`] as it is written: a partition knows no format but its own.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Hardness")]
-pub(super) struct HardnessDef {
-    #[serde(with = "HardnessFunctionDef")]
-    function: HardnessFunction,
-    lower_is_harder: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "HardnessFunction")]
-enum HardnessFunctionDef {
-    Power { offset: f32 },
-    Exponential { temperature: f32 },
-}
-
-/// [`BackgroundSpec`] as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "BackgroundSpec")]
-pub(super) enum BackgroundSpecDef {
-    Sampled { size: usize },
-    Dense { ids: u64 },
-}
-
-/// [`ScoreUpdate`] as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "ScoreUpdate")]
-pub(super) enum ScoreUpdateDef {
-    Last,
-    Max,
-    Ema { weight: f32 },
-}
-
-/// [`Margins`] as they are written.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Margins")]
-pub(super) struct MarginsDef {
-    absolute: Option<f32>,
-    relative: Option<f32>,
 }
 
 #[cfg(test)]

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use super::*;
-use crate::pool::anchored::spec::AnchoredSpec;
+use crate::model::anchored_spec::AnchoredSpec;
+use crate::model::flow::Flow;
+use crate::model::limits::Limits;
+use crate::model::policy::{PolicyOverrides, Window};
+use crate::model::quarantine::QuarantineRule;
+use crate::model::spec::{BackgroundRotation, Decay, IdKind, SampleTtl, ServeLimits};
 use crate::pool::clock::{Clock, TimeSource};
-use crate::pool::flow::Flow;
-use crate::pool::policy::{PolicyOverrides, Window};
-use crate::pool::quarantine::QuarantineRule;
-use crate::pool::spec::{BackgroundRotation, Decay, IdKind, Limits, SampleTtl, ServeLimits};
+use hardneg_partition::anchors::Margins;
+use hardneg_partition::key::{Hardness, HardnessFunction};
+use hardneg_partition::{BackgroundSpec, ScoreUpdate};
 
 fn record(spec: PoolSpec) -> Record {
     let clock = Clock::new(spec.decay, TimeSource::monotonic(), 8).landmarks();

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admission::Occupancy;
-use super::anchored::spec::flat_store;
 use super::clock::{Clock, TimeSource};
-use super::core::{Pool, SpecChange};
-use super::error::PoolError;
 use super::executor;
-use super::house::House;
 use super::record::Record;
-use super::spec::{Limits, PoolSpec};
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
+use crate::model::spec::PoolSpec;
+use crate::model::spec_change::SpecChange;
+use crate::pool::Pool;
+use crate::pool::server_state::House;
+use crate::pool::store_specs::{anchor_store, flat_store};
 use crate::store::engine::{Engine, EngineError, PoolHandle};
 use crate::store::record::{NewPool, PoolRecord, StoreSpecs};
 
@@ -131,7 +133,7 @@ impl Registry {
         let uid = rand::random::<u64>() | 1;
         let (spec, workers) = (&record.spec, self.limits.max_workers_per_pool);
         let samples = flat_store(spec, uid, workers);
-        let anchors = spec.anchored.as_ref().map(|of_anchors| of_anchors.store(spec, workers));
+        let anchors = spec.anchored.as_ref().map(|of_anchors| anchor_store(of_anchors, spec, workers));
         let specs = StoreSpecs { samples, anchors };
         Ok(NewPool { name: id.to_owned(), uid, specs, bytes: record.encode()? })
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::pool::report::{Ids, Report};
-use crate::pool::spec::Decay;
+use crate::model::report::{Ids, Report};
+use crate::model::spec::Decay;
 use crate::store::naive_engine::NaiveEngine;
 
 const HOUR: u64 = 3_600_000;
@@ -41,7 +41,7 @@ async fn report(pool: &Arc<Pool>, id: u64) {
 
 async fn ids(pool: &Arc<Pool>) -> Vec<u64> {
     let mut ids: Vec<u64> =
-        pool.store().scan(Default::default(), 100).await.unwrap().rows.iter().map(|row| row.id).collect();
+        pool.store.scan(Default::default(), 100).await.unwrap().rows.iter().map(|row| row.id).collect();
     ids.sort_unstable();
     ids
 }
@@ -74,9 +74,9 @@ async fn a_server_that_starts_finds_the_pools_of_before() {
     assert_eq!((ids(&created).await, ids(&attached).await), (vec![7, 8], vec![7, 8]));
     // 10 half-lives before the change, and 2 an hour since.
     servers.millis.fetch_add(5 * HOUR, Ordering::Relaxed);
-    assert_eq!(attached.clock().now(), created.clock().now());
-    let untouched = |registry: &Registry| registry.get("p001", 0).unwrap().clock().now().decay_units;
-    assert_eq!(created.clock().now().decay_units - untouched(&first), 5 << 16);
+    assert_eq!(attached.clock.now(), created.clock.now());
+    let untouched = |registry: &Registry| registry.get("p001", 0).unwrap().clock.now().decay_units;
+    assert_eq!(created.clock.now().decay_units - untouched(&first), 5 << 16);
     assert_eq!(untouched(&second), untouched(&first));
 }
 

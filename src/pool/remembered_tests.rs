@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::pool::balance::{Balance, StratumLimit};
-use crate::pool::batch::{Approximation, Estimand, PoolSizes, Round, Source, Wait};
-use crate::pool::curriculum::{Curriculum, Schedule, Shape};
-use crate::pool::filtered::FilterCounts;
-use crate::pool::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
-use crate::pool::report::Ids;
+use crate::model::balance::{Balance, StratumLimit};
+use crate::model::batch::{Approximation, Estimand, PoolSizes, Round, Source, Wait};
+use crate::model::curriculum::{Curriculum, Schedule, Shape};
+use crate::model::filter_counts::FilterCounts;
+use crate::model::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
+use crate::model::report::Ids;
 
 /// Every field has a value of its own.
 fn request() -> MineRequest {

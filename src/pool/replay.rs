@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::batch::{MineRequest, MinedBatch};
-use super::error::PoolError;
 use super::executor;
 use super::remembered::Remembered;
-use super::spec::Limits;
+use crate::model::batch::{MineRequest, MinedBatch};
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
 use crate::store::put_once::{PutOnce, Space, Term};
 
 /// A request and its batch.

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
+use crate::model::report::{Ids, Report};
+use crate::model::spec::PoolSpec;
+use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
-use crate::pool::core::Pool;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report};
-use crate::pool::spec::PoolSpec;
 use crate::store::Engine as _;
 use crate::store::naive_engine::NaiveEngine;
 use crate::store::put_once::PutOnceLimits;

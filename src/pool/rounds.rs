@@ -14,15 +14,15 @@ use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::admission::Patience;
-use super::batch::{MineRequest, MinedBatch, Round};
-use super::core::Pool;
-use super::error::{PoolError, Violation};
 use super::executor;
 use super::remembered::Remembered;
-use super::runs::{RUN_ID_BYTES_MAX, run_id_violation};
-use super::sampler::Draws;
-use super::spec::Limits;
-use super::stats::Counters;
+use crate::activity::stats::Counters;
+use crate::model::batch::{MineRequest, MinedBatch, Round};
+use crate::model::error::{PoolError, Violation};
+use crate::model::limits::Limits;
+use crate::model::run::{RUN_ID_BYTES_MAX, run_id_violation};
+use crate::pool::Pool;
+use crate::sampler::flat::Draws;
 use crate::store::put_once::{Space, Term};
 
 /// Most ranks of a round.

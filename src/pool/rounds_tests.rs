@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::model::report::{Ids, Report};
+use crate::model::spec::PoolSpec;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report};
-use crate::pool::spec::PoolSpec;
 use crate::store::naive_engine::NaiveEngine;
 
 fn registry(limits: Limits) -> (Arc<AtomicU64>, Arc<Registry>) {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::report::Sender;
 
 const RULES: Rules = Rules { half_life: 10.0, max_step_jump: 100 };
 const PROCESSES_MAX: usize = 3;

@@ -7,9 +7,9 @@ use std::pin::Pin;
 
 use tracing::{Instrument as _, Span, debug_span, field::Empty, field::debug};
 
-use super::batch::{MineRequest, MinedBatch, Wait};
-use super::error::PoolError;
-use super::policy::Strategy;
+use crate::model::batch::{MineRequest, MinedBatch, Wait};
+use crate::model::error::PoolError;
+use crate::model::policy::Strategy;
 
 /// A batch of scores, from its checks to its counts.
 pub(super) fn report(pool: &str, rows: usize) -> Span {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::admission::Patience;
-use super::batch::MineRequest;
 use super::clock::TimeSource;
 use super::registry::Registry;
-use super::report::{Ids, Report};
-use super::spec::{Limits, PoolSpec};
+use crate::model::batch::MineRequest;
+use crate::model::limits::Limits;
+use crate::model::report::{Ids, Report};
+use crate::model::spec::PoolSpec;
 use crate::store::naive_engine::NaiveEngine;
 
 const HOUR: Duration = Duration::from_secs(3600);

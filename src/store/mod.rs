@@ -11,6 +11,8 @@ pub mod anchored;
 #[cfg(test)]
 mod conformance;
 pub mod engine;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod layout;
 pub mod local;
 mod loop_ratio;

@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::chart::{self, Bars, Ink, Line, Scale, Values};
-use crate::pool::activity::{Histogram, PoolActivity, Tick};
+use crate::activity::{Histogram, PoolActivity, Tick};
 use crate::units;
 
 /// How far back the figures over time go at most, seconds.

@@ -14,9 +14,9 @@ use tokio_stream::Stream;
 use super::figures::{FIGURES, View};
 use super::tables::{self, PoolLine};
 use crate::admin::Admin;
+use crate::model::policy::Policy;
 use crate::places::Place;
-use crate::pool::core::Pool;
-use crate::pool::policy::Policy;
+use crate::pool::Pool;
 use crate::units;
 
 /// Between two updates.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use crate::pool::activity::{HardSample, PoolActivity, Tick};
-use crate::pool::core::Pool;
-use crate::pool::stats::PoolStats;
+use crate::activity::stats::PoolStats;
+use crate::activity::{HardSample, PoolActivity, Tick};
+use crate::pool::Pool;
 use crate::units;
 
 /// A worker silent for longer than this is shown as such.

@@ -10,10 +10,10 @@ use prometheus_client::registry::Registry;
 
 use super::names::{self as m, Kind, Metric};
 use super::process::Process;
-use crate::meter::{CODES, Meter};
-use crate::pool::activity::{BOUNDS_SECONDS, LatencyCounts};
+use crate::activity::stats::{CounterValues, PoolStats};
+use crate::activity::{BOUNDS_SECONDS, LatencyCounts};
 use crate::pool::admission::Occupancy;
-use crate::pool::stats::{CounterValues, PoolStats};
+use crate::rpc_metrics::{CODES, Meter};
 
 /// All that is told.
 #[derive(Debug)]

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::fake::{self, Handle};
-use super::negatives::{MinedNegatives, NegativesRequest};
-use super::policy::{NegativePolicy, NegativeStrategy};
-use super::spec::AnchoredSpec;
 use super::tests::{assert_unbiased, by_draw, report_of};
+use crate::model::anchored_spec::AnchoredSpec;
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
+use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
+use crate::model::negatives::{MinedNegatives, NegativesRequest};
+use crate::model::policy::Shortfall;
+use crate::model::report::Ids;
+use crate::model::spec::PoolSpec;
+use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
-use crate::pool::core::Pool;
-use crate::pool::error::PoolError;
-use crate::pool::policy::Shortfall;
 use crate::pool::registry::Registry;
-use crate::pool::report::Ids;
-use crate::pool::spec::{Limits, PoolSpec};
 use crate::store::BackgroundSpec;
+use crate::store::fake::{self, Handle};
 
 /// A pool in which anchor 1 has ids 0.. of these scores, and other anchors have ids up to `ids`, in `groups` groups.
 async fn pool(scores: &[f32], ids: u64, groups: u64, scan_limit: usize) -> (Arc<Pool>, Arc<Handle>) {

@@ -1,20 +1,10 @@
 //! What an anchored pool holds, for its statistics and for those who watch it.
 
-use crate::pool::core::Pool;
-use crate::pool::error::PoolError;
-use crate::pool::filtered::FilterCounts;
-use crate::pool::stats::PoolStats;
+use crate::activity::stats::{AnchoredFigures, PoolStats};
+use crate::model::error::PoolError;
+use crate::pool::Pool;
 use crate::store::Level;
-use crate::store::anchored::{AnchorStoreStats, Negative};
-
-/// What an anchored pool holds, and what its filters did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AnchoredFigures {
-    /// Sizes.
-    pub store: AnchorStoreStats,
-    /// Candidates that each filter turned away so far.
-    pub filtered: FilterCounts,
-}
+use crate::store::anchored::Negative;
 
 impl Pool {
     /// What the anchors hold takes the place of the hard store, which of an anchored pool is only the top of its background.

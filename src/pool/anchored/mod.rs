@@ -3,43 +3,25 @@
 //! The way of a request: anchors → what is stored of them → filters ([`filter`]) → mass of each negative ([`strategy`]) → the race
 //! with the background ([`draw`]) → inclusion probabilities → columns.
 
-mod arrivals;
 #[cfg(test)]
 mod cut_tests;
-mod draw;
-#[cfg(test)]
-mod fake;
 mod figures;
-mod filter;
-mod known;
-mod members;
-mod mine;
-pub mod negatives;
-pub mod policy;
-mod report;
-pub mod spec;
-mod strategy;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod wanted;
-
-pub use figures::AnchoredFigures;
-pub use known::{MarkCounts, Positives, ReachedLimit};
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-use super::core::Pool;
-use super::error::PoolError;
-use super::filtered::FilterCounts;
+use crate::model::error::PoolError;
+use crate::model::filter_counts::FilterCounts;
+use crate::pool::Pool;
 use crate::store::anchored::AnchorStore;
 
 /// What an anchored pool has beside its flat store, which holds the background.
 pub(super) struct Anchored {
     pub(super) store: Arc<dyn AnchorStore>,
     /// What filters turned away so far.
-    filtered: Mutex<FilterCounts>,
+    pub(super) filtered: Mutex<FilterCounts>,
 }
 
 impl Anchored {
@@ -53,7 +35,7 @@ impl Pool {
     ///
     /// # Errors
     /// `FailedPrecondition` of a flat one, for which `call` has no meaning.
-    fn as_anchored(&self, call: &str) -> Result<&Anchored, PoolError> {
+    pub(super) fn as_anchored(&self, call: &str) -> Result<&Anchored, PoolError> {
         self.anchored.as_ref().ok_or_else(|| PoolError::FailedPrecondition {
             reason: "POOL_NOT_ANCHORED",
             message: format!("pool `{}` is flat and has no anchors: {call} is for anchored pools", self.id),

@@ -1,18 +1,19 @@
 //! The draws of anchored pools, in process.
 
-use super::fake::{self, Handle};
-use super::negatives::{MinedNegatives, NegativesRequest};
-use super::policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
-use super::spec::AnchoredSpec;
+use crate::model::anchored_spec::AnchoredSpec;
+use crate::model::error::PoolError;
+use crate::model::limits::Limits;
+use crate::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
+use crate::model::negatives::{MinedNegatives, NegativesRequest};
+use crate::model::policy::Shortfall;
+use crate::model::report::{Ids, Report};
+use crate::model::spec::{IdKind, PoolSpec};
+use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
-use crate::pool::core::Pool;
-use crate::pool::error::PoolError;
-use crate::pool::policy::Shortfall;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report};
-use crate::pool::spec::{IdKind, Limits, PoolSpec};
 use crate::store::Engine;
+use crate::store::fake::{self, Handle};
 use crate::store::naive_engine::NaiveEngine;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -219,7 +220,7 @@ async fn an_anchors_draw_ends_when_it_has_ended() {
         let all = pool.mine_negatives(request(0..32), Patience::Refuse).await.unwrap();
         assert_eq!(one.ids, all.ids[..all.offsets[1] as usize]);
         // Half of the background is excluded: about as many proposals fail as succeed, own negatives apart.
-        let background = all.count_from(crate::pool::batch::Source::Background) as f64;
+        let background = all.count_from(crate::model::batch::Source::Background) as f64;
         let failed = all.filtered.excluded as f64;
         assert!(failed < 1.7 * background + 32.0 * 6.0, "{failed} proposals failed for {background} rows");
     }

@@ -1,6 +1,6 @@
 //! What has been reported and mined, as a balance: who may go on, and what is under way.
 
-use super::{Flow, ROUNDING, Side};
+use crate::model::flow::{Flow, ROUNDING, Side};
 
 /// Rows reported to a pool and samples mined from it in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::model::limits::Limits;
+use crate::model::quarantine::QuarantineRule;
+use crate::model::report::{Ids, Report as ScoreReport};
+use crate::model::spec::{Decay, PoolSpec};
+use crate::pool::Pool;
+use crate::pool::calls::quarantine::Blocking;
+use crate::pool::calls::samples::Place;
 use crate::pool::clock::TimeSource;
-use crate::pool::core::Pool;
 use crate::pool::registry::Registry;
-use crate::pool::report::{Ids, Report as ScoreReport};
-use crate::pool::samples::Place;
-use crate::pool::spec::{Decay, Limits, PoolSpec};
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::recorded;
 

@@ -1,0 +1,281 @@
+//! What a pool is doing, for those who watch it: the dashboard, `hardneg top`, monitoring.
+//!
+//! Recording costs a few locks a batch and nothing a sample: what is stored is looked at by drawing some thousand
+//! samples when somebody asks, what was served is a ring of the last few thousand.
+
+mod background;
+mod bias;
+mod figures;
+pub mod filter_totals;
+mod history;
+mod latency;
+mod served;
+pub mod stats;
+mod stored;
+mod suspects;
+mod workers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+pub use bias::BiasFigures;
+pub use figures::{Figures, Histogram, Sample, VersionCount};
+pub use history::{TICKS_MAX, Tick};
+pub use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
+pub(crate) use stored::ROWS_MAX as NEGATIVES_MAX;
+pub use suspects::Suspect;
+pub use workers::WorkerActivity;
+pub(crate) use workers::{Delivery, Workers};
+
+use crate::model::batch::MinedBatch;
+use crate::model::error::PoolError;
+use crate::model::moment::{Moment, age};
+use crate::store::anchored::Negative;
+use crate::store::{Row, ServePenalty, Store};
+use history::{History, Now};
+use served::Served;
+use stats::{CounterValues, PoolStats};
+use suspects::Suspects;
+
+/// Hardest samples shown.
+const HARDEST_MAX: usize = 32;
+/// Hardest samples watched for suspects; of a small pool one in so many, since most of it is not extreme.
+const WATCHED_MAX: u64 = 64;
+const WATCHED_SHARE: u64 = 256;
+/// Rows that finding the hardest may read.
+const TOP_SCAN_ROWS: usize = 1 << 16;
+/// Workers silent for longer are gone.
+pub const WORKER_GONE_SECONDS: f64 = 300.0;
+/// Workers shown.
+const WORKERS_MAX: usize = 64;
+/// An answer this young serves the next who asks.
+const FRESH: Duration = Duration::from_millis(400);
+
+/// A sample as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HardSample {
+    /// Its id, or the hash of its name.
+    pub id: u64,
+    /// Its string key, in a pool of names.
+    pub name: Option<Arc<str>>,
+    /// Raw score.
+    pub score: f32,
+    /// log2 of its weight now.
+    pub weight_log2: f32,
+    /// Seconds or steps since its report.
+    pub age: f64,
+    /// Serves since its report.
+    pub serves: u16,
+    /// Version of the model that scored it.
+    pub model_version: u32,
+}
+
+/// What a pool is doing.
+#[derive(Clone, Debug)]
+pub struct PoolActivity {
+    /// Its figures now.
+    pub stats: PoolStats,
+    /// The last five minutes, oldest first, about a second each.
+    pub ticks: Vec<Tick>,
+    /// What is stored beside what is served.
+    pub figures: Figures,
+    /// What the bias of mining looks like.
+    pub bias: BiasFigures,
+    /// Workers heard in the last five minutes, in order of name, at most 64.
+    pub workers: Vec<WorkerActivity>,
+    /// All workers heard in the last five minutes.
+    pub worker_count: usize,
+    /// The hardest samples, the hardest first.
+    pub hardest: Vec<HardSample>,
+    /// Samples that stay among the hardest through fresh scores, with their names where the pool has them.
+    pub suspects: Vec<(Suspect, Option<Arc<str>>)>,
+}
+
+/// What a pool keeps for those who watch it. About 100 KB once it has served.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// From a batch's arrival at the pool to its ack.
+    pub(crate) reports: Latency,
+    /// From the end of a wait to the batch.
+    pub(crate) mines: Latency,
+    served: Served,
+    state: Mutex<State>,
+    /// One looks, the others wait for its answer.
+    latest: tokio::sync::Mutex<Option<(Instant, Arc<PoolActivity>)>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    history: History,
+    suspects: Suspects,
+    /// Milliseconds of the pool's time source at the last tick.
+    ticked_millis: u64,
+}
+
+/// What a pool shows of itself to those who watch it.
+pub(crate) struct View<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) stats: PoolStats,
+    pub(crate) now: Moment,
+    /// Stamps are steps.
+    pub(crate) by_steps: bool,
+    /// Samples have string keys.
+    pub(crate) named: bool,
+    /// Those heard lately, in order of name.
+    pub(crate) workers: Vec<WorkerActivity>,
+    /// Of an anchored pool: some negatives of some anchors.
+    pub(crate) negatives: Option<Vec<Negative>>,
+}
+
+/// What a pool is at the end of a second.
+pub(crate) struct Second<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) counters: CounterValues,
+    pub(crate) hard: u64,
+    pub(crate) floor_log2: Option<f32>,
+    /// Of the pool's time source.
+    pub(crate) now_millis: u64,
+}
+
+impl Recorder {
+    pub(crate) fn served(&self, batch: &MinedBatch) {
+        self.served.record(batch);
+    }
+
+    /// Closes a second.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn tick(&self, second: Second<'_>) -> Result<(), PoolError> {
+        let Second { store, counters, hard, floor_log2, now_millis } = second;
+        let moved = self.state.lock().history.moved(&counters);
+        let watched = (hard / WATCHED_SHARE).clamp(1, WATCHED_MAX) as usize;
+        // Nothing reported, nothing scored again.
+        let hardest = match moved {
+            true => Some(store.top(watched, ServePenalty::default(), TOP_SCAN_ROWS).await?),
+            false => None,
+        };
+        let mut state = self.state.lock();
+        let elapsed = now_millis.saturating_sub(state.ticked_millis).max(1);
+        state.ticked_millis = now_millis;
+        state.history.push(&Now {
+            time: SystemTime::now(),
+            seconds: elapsed as f64 / 1e3,
+            counters,
+            hard,
+            floor_log2,
+            report: self.reports.take_recent(),
+            mine: self.mines.take_recent(),
+        });
+        if let Some(hardest) = hardest {
+            state.suspects.look(&hardest);
+        }
+        Ok(())
+    }
+
+    /// What the pool is doing, at most half a second old: those who ask at a time share one look. `view` is asked for where one is due.
+    ///
+    /// # Errors
+    /// Those of `view`; `Unavailable`.
+    pub(crate) async fn activity<'a>(
+        &self,
+        view: impl Future<Output = Result<View<'a>, PoolError>>,
+    ) -> Result<Arc<PoolActivity>, PoolError> {
+        let mut latest = self.latest.lock().await;
+        if let Some((at, activity)) = &*latest
+            && at.elapsed() < FRESH
+        {
+            return Ok(activity.clone());
+        }
+        let activity = Arc::new(self.look(view.await?).await?);
+        *latest = Some((Instant::now(), activity.clone()));
+        Ok(activity)
+    }
+
+    pub(crate) async fn look(&self, view: View<'_>) -> Result<PoolActivity, PoolError> {
+        let View { store, stats, now, by_steps, named, mut workers, negatives } = view;
+        let age = |stamp: Option<u32>| stamp.map_or(f64::NAN, |stamp| age(now.stamp, stamp, by_steps));
+        let sample = |score, stamp, model_version, serves| Sample {
+            score,
+            age: age(stamp) as f32,
+            model_version,
+            serves,
+            stratum: 0,
+        };
+        let (stored, bias): (Vec<Sample>, _) = match negatives {
+            Some(negatives) => (
+                negatives.iter().map(|n| sample(n.score, Some(n.stamp), n.model_version, 0)).collect(),
+                BiasFigures::default(),
+            ),
+            None => {
+                let rows = stored::rows(store).await?;
+                let bias = self.bias_beside(store, &rows).await?;
+                let samples =
+                    rows.iter().map(|row| sample(row.score, row.stamp, row.model_version, row.serves));
+                (samples.collect(), bias)
+            }
+        };
+        let rows = store.top(HARDEST_MAX, ServePenalty::default(), TOP_SCAN_ROWS).await?;
+        let keys = names(store, named, rows.iter().map(|row| row.id).collect()).await?;
+        let hardest = rows
+            .iter()
+            .zip(keys)
+            .map(|(row, name)| HardSample {
+                id: row.id,
+                name,
+                score: row.score,
+                weight_log2: row.hard_key.map_or(f32::NEG_INFINITY, |key| now.log2_weight(key)),
+                age: age(row.stamp),
+                serves: row.serves,
+                model_version: row.model_version,
+            })
+            .collect();
+        let (ticks, suspects) = {
+            let state = self.state.lock();
+            (state.history.ticks(), state.suspects.list())
+        };
+        let keys = names(store, named, suspects.iter().map(|s| s.id).collect()).await?;
+        let worker_count = workers.len();
+        workers.truncate(WORKERS_MAX);
+        Ok(PoolActivity {
+            stats,
+            ticks,
+            figures: Figures::of(&stored, &self.served.samples()),
+            bias,
+            workers,
+            worker_count,
+            hardest,
+            suspects: suspects.into_iter().zip(keys).collect(),
+        })
+    }
+
+    /// What the bias of mining looks like now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn bias(&self, store: &dyn Store) -> Result<BiasFigures, PoolError> {
+        let stored = stored::rows(store).await?;
+        self.bias_beside(store, &stored).await
+    }
+
+    /// The same, with a sample of the hard store that was drawn already.
+    async fn bias_beside(&self, store: &dyn Store, stored: &[Row]) -> Result<BiasFigures, PoolError> {
+        let background = background::scores(store).await?;
+        let strata = store.strata().await?;
+        let known = strata.iter().any(|s| s.background > 0);
+        let reported: Vec<(u32, u64)> =
+            strata.iter().map(|s| (s.stratum, if known { s.background } else { s.hard })).collect();
+        Ok(BiasFigures::of(stored, &background, &reported, &self.served.lately()))
+    }
+}
+
+/// The string keys of samples; a look that counts no serve.
+async fn names(store: &dyn Store, named: bool, ids: Vec<u64>) -> Result<Vec<Option<Arc<str>>>, PoolError> {
+    if !named {
+        return Ok(vec![None; ids.len()]);
+    }
+    let served = store.attachments(&ids).await?;
+    Ok(served.into_iter().map(|served| served.and_then(|served| served.name)).collect())
+}

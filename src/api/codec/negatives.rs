@@ -1,0 +1,168 @@
+//! Requests for negatives of anchors, and the negatives.
+
+use super::batch::{check_length, source_number};
+use super::report::{column, decode_ids};
+use super::stats::encode_filtered;
+use super::{policy, variant};
+use crate::api::Context;
+use crate::model::batch::Source;
+use crate::model::error::PoolError;
+use crate::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
+use crate::model::negatives::{ANCHORS_MAX, MinedNegatives, NegativesRequest};
+use crate::pool::admission::Patience;
+use crate::proto::columns;
+use crate::proto::v1::{self as pb, ColumnEncoding};
+use crate::store::anchored::Margins;
+
+/// Defaults of DISTANCE_WEIGHTED (Wu et al. 2017).
+const CUTOFF: f64 = 0.5;
+const MAX_DISTANCE: f64 = 1.4;
+
+/// Mines negatives of anchors.
+///
+/// # Errors
+/// As of [`crate::pool::Pool::mine_negatives`]; `Exhausted` when the answer would be longer than a message may be.
+pub(crate) async fn mine(
+    context: &Context,
+    message: pb::MineNegativesRequest,
+) -> Result<pb::MineNegativesResponse, PoolError> {
+    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
+    let rows = columns::id_rows(message.anchors.as_ref()).map_err(column("anchors"))?;
+    if rows > ANCHORS_MAX {
+        // Before they are copied.
+        return Err(PoolError::invalid("anchors", format!("{rows} anchors, not 1 to {ANCHORS_MAX}")));
+    }
+    let exclude = match message.exclude_ids {
+        // A message without ids excludes nothing.
+        Some(pb::IdColumn { encoding: None }) | None => Default::default(),
+        some => decode_ids(some, "exclude_ids", context.rows_max)?,
+    };
+    let request = NegativesRequest {
+        anchors: decode_ids(message.anchors, "anchors", context.rows_max)?,
+        num_negatives: message.num_negatives,
+        policy: decode_policy(message.policy)?,
+        exclude,
+        seed: message.seed,
+        labels: message.fields.is_some_and(|fields| fields.labels),
+    };
+    let encoding = variant("encoding", message.encoding)?;
+    let fields = message.fields.unwrap_or(pb::NegativeFields {
+        scores: true,
+        inclusion_probabilities: true,
+        sources: true,
+        ..Default::default()
+    });
+    let mined = pool.mine_negatives(request, Patience::Refuse).await?;
+    let answer = encode(mined, pool.uid(), encoding, &fields);
+    check_length(context, &answer, "fewer anchors or negatives")?;
+    Ok(answer)
+}
+
+fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, PoolError> {
+    let message = message.unwrap_or_default();
+    let defaults = NegativePolicy::default();
+    let strategy = match variant("policy.strategy", message.strategy)? {
+        pb::NegativeStrategy::Unspecified | pb::NegativeStrategy::Top => NegativeStrategy::Top,
+        pb::NegativeStrategy::Random => NegativeStrategy::Random,
+        pb::NegativeStrategy::Proportional => NegativeStrategy::Proportional,
+        pb::NegativeStrategy::SemiHard => NegativeStrategy::SemiHard,
+        pb::NegativeStrategy::DistanceWeighted => NegativeStrategy::DistanceWeighted,
+    };
+    let shortfall = policy::decode_shortfall("policy", message.shortfall)?.unwrap_or(defaults.shortfall);
+    let or = |value: f64, default: f64| if value == 0.0 { default } else { value };
+    Ok(NegativePolicy {
+        strategy,
+        alpha: message.alpha.unwrap_or(defaults.alpha),
+        random_fraction: message.random_fraction.unwrap_or(defaults.random_fraction),
+        range_min: message.range_min,
+        range_max: message.range_max,
+        min_score: message.min_score,
+        max_score: message.max_score,
+        margins: Margins { absolute: message.absolute_margin, relative: message.relative_margin },
+        semi_hard_margin: message.semi_hard_margin,
+        distance_weighting: message.distance_weighting.map(|given| DistanceWeighting {
+            dimension: given.dimension,
+            cutoff: or(given.cutoff, CUTOFF),
+            max_distance: or(given.max_distance, MAX_DISTANCE),
+        }),
+        max_per_group: message.max_per_group,
+        age: message.age.map(|w| (w.min, w.max.unwrap_or(f64::INFINITY))),
+        model_version: message.model_version.map(|w| (w.min, w.max.unwrap_or(u32::MAX))),
+        shortfall,
+    })
+}
+
+/// A policy as applied.
+fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
+    let strategy = match policy.strategy {
+        NegativeStrategy::Top => pb::NegativeStrategy::Top,
+        NegativeStrategy::Random => pb::NegativeStrategy::Random,
+        NegativeStrategy::Proportional => pb::NegativeStrategy::Proportional,
+        NegativeStrategy::SemiHard => pb::NegativeStrategy::SemiHard,
+        NegativeStrategy::DistanceWeighted => pb::NegativeStrategy::DistanceWeighted,
+    };
+    pb::NegativePolicy {
+        strategy: strategy.into(),
+        alpha: Some(policy.alpha),
+        random_fraction: Some(policy.random_fraction),
+        range_min: policy.range_min,
+        range_max: policy.range_max,
+        min_score: policy.min_score,
+        max_score: policy.max_score,
+        absolute_margin: policy.margins.absolute,
+        relative_margin: policy.margins.relative,
+        semi_hard_margin: policy.semi_hard_margin,
+        distance_weighting: policy.distance_weighting.map(|w| pb::DistanceWeighting {
+            dimension: w.dimension,
+            cutoff: w.cutoff,
+            max_distance: w.max_distance,
+        }),
+        max_per_group: policy.max_per_group,
+        age: policy.age.map(|(min, max)| pb::AgeWindow { min, max: Some(max).filter(|max| max.is_finite()) }),
+        model_version: policy
+            .model_version
+            .map(|(min, max)| pb::VersionWindow { min, max: Some(max).filter(|max| *max != u32::MAX) }),
+        shortfall: policy::encode_shortfall(policy.shortfall).into(),
+    }
+}
+
+fn encode(
+    mined: MinedNegatives,
+    pool_uid: u64,
+    encoding: ColumnEncoding,
+    fields: &pb::NegativeFields,
+) -> pb::MineNegativesResponse {
+    let background_count = mined.count_from(Source::Background) as u32;
+    let sparse =
+        |wanted: bool, values: Vec<f32>| wanted.then(|| columns::encode_sparse_floats(values, encoding));
+    let ids = match mined.names {
+        None => columns::encode_ids(mined.ids, encoding),
+        Some(names) => columns::encode_keys(names.iter().map(|name| name.as_ref().to_owned()).collect()),
+    };
+    let labels = mined.labels.unwrap_or_default();
+    pb::MineNegativesResponse {
+        labels: labels.negatives,
+        anchor_labels: labels.anchors,
+        offsets: mined.offsets,
+        ids: Some(ids),
+        scores: sparse(fields.scores, mined.scores),
+        inclusion_probabilities: mined
+            .inclusion_probabilities
+            .filter(|_| fields.inclusion_probabilities)
+            .map(|values| columns::encode_floats(values, encoding)),
+        sources: if fields.sources {
+            mined.sources.iter().map(|source| source_number(*source)).collect::<Vec<u8>>().into()
+        } else {
+            Default::default()
+        },
+        ages: sparse(fields.ages, mined.ages),
+        positive_scores: sparse(fields.positive_scores, mined.positive_scores),
+        policy: Some(encode_policy(&mined.policy)),
+        seed: mined.seed,
+        shortfall_count: mined.shortfall_count,
+        unknown_anchor_count: mined.unknown_anchor_count,
+        background_count,
+        filtered: Some(encode_filtered(&mined.filtered)),
+        pool_uid,
+    }
+}

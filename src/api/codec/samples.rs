@@ -1,0 +1,28 @@
+//! Samples that were looked up.
+
+use super::duration_message;
+use crate::pool::calls::samples::{Place, Sample};
+use crate::proto::v1 as pb;
+
+/// A sample as a message.
+pub(crate) fn encode(sample: &Sample) -> pb::Sample {
+    let place = match sample.place {
+        Place::Hard => pb::SamplePlace::Hard,
+        Place::Background => pb::SamplePlace::Background,
+        Place::Quarantine => pb::SamplePlace::Quarantine,
+        Place::Blocked => pb::SamplePlace::Blocked,
+        Place::Nowhere => pb::SamplePlace::Nowhere,
+    };
+    pb::Sample {
+        place: place.into(),
+        score: sample.score,
+        weight_log2: sample.weight_log2,
+        age: sample.age,
+        model_version: sample.model_version,
+        serves: sample.serves.into(),
+        in_background: sample.in_background,
+        stratum: sample.stratum,
+        group: sample.group,
+        lease_left: sample.lease_left.map(duration_message),
+    }
+}

@@ -1,0 +1,117 @@
+//! The service on the wire: decodes and validates, calls the pool layer, encodes, maps errors to statuses.
+//!
+//! One direction: a handler turns a message into the pool layer's words ([`codec`]), calls it, and turns the answer back.
+//! Nothing here decides anything about samples.
+
+mod codec;
+mod services;
+mod status;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::config::Limits;
+use crate::model::error::PoolError;
+use crate::places::Places;
+use crate::pool::Pool;
+use crate::pool::registry::{Registry, check_pool_id};
+use crate::proto::v1::mining_service_server::MiningServiceServer;
+use crate::proto::v1::pool_service_server::PoolServiceServer;
+
+/// Names of the services, for health checks.
+pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
+
+/// The data path, ready to be added to a transport, with `reports` places for unary reports. Streams end between two batches once `drain` is cancelled.
+#[must_use]
+pub fn mining_service(
+    registry: Arc<Registry>,
+    limits: &Limits,
+    reports: Places,
+    drain: CancellationToken,
+) -> MiningServiceServer<services::mining::Mining> {
+    let service = services::mining::Mining {
+        context: Context {
+            registry,
+            drain,
+            rows_max: limits.max_batch_rows,
+            message_bytes_max: limits.max_message_bytes,
+        },
+        reports,
+    };
+    MiningServiceServer::new(service)
+        .max_decoding_message_size(limits.max_message_bytes)
+        .max_encoding_message_size(limits.max_message_bytes)
+}
+
+/// The administration of pools, ready to be added to a transport.
+#[must_use]
+pub fn pool_service(
+    registry: Arc<Registry>,
+    limits: &Limits,
+    drain: CancellationToken,
+) -> PoolServiceServer<services::pools::Pools> {
+    let service = services::pools::Pools {
+        registry,
+        drain,
+        watches: Places::new(limits.max_watches),
+        rows_max: limits.max_batch_rows,
+        message_bytes_max: limits.max_message_bytes,
+    };
+    PoolServiceServer::new(service)
+        .max_decoding_message_size(limits.max_message_bytes)
+        .max_encoding_message_size(limits.max_message_bytes)
+}
+
+/// The answers of a streaming call.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the calls of the data path share.
+#[derive(Clone)]
+struct Context {
+    registry: Arc<Registry>,
+    /// The server is stopping.
+    drain: CancellationToken,
+    /// Rows of any batch or list of ids.
+    rows_max: usize,
+    /// Bytes of an answer.
+    message_bytes_max: usize,
+}
+
+impl Context {
+    /// The next message of a stream; `None` at its end.
+    ///
+    /// # Errors
+    /// The transport's; UNAVAILABLE once the server is stopping, so that a client goes on elsewhere or later.
+    async fn next<M>(&self, messages: &mut Streaming<M>) -> Result<Option<M>, Status> {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => Err(PoolError::Stopping.into()),
+            message = messages.message() => message,
+        }
+    }
+
+    /// The pool of this name; with a `uid` other than 0 it must be that one.
+    fn pool(&self, field: &str, name: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
+        self.registry.get(pool_id(field, name)?, uid)
+    }
+}
+
+/// The id in a resource name `pools/{pool_id}`.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+fn pool_id<'a>(field: &str, name: &'a str) -> Result<&'a str, PoolError> {
+    let Some(id) = name.strip_prefix("pools/") else {
+        let shown: String = name.chars().take(80).collect();
+        return Err(PoolError::invalid(
+            field,
+            format!("`{}` is not a resource name: expected `pools/{{pool_id}}`", shown.escape_debug()),
+        ));
+    };
+    check_pool_id(field, id)?;
+    Ok(id)
+}

@@ -1,0 +1,127 @@
+//! What an anchored pool keeps of each anchor, with every default and range.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::encoded::MarginsDef;
+use crate::model::error::Violation;
+use crate::model::limits::Limits;
+use crate::model::policy::PolicyOverrides;
+use crate::model::spec::{IdKind, PoolSpec, ServeLimits};
+use hardneg_partition::anchors::Margins;
+
+/// Hardest negatives kept of an anchor by default, and at most.
+pub const DEFAULT_NEGATIVES_PER_ANCHOR: u32 = 16;
+/// Most negatives that an anchor may keep.
+pub const NEGATIVES_PER_ANCHOR_MAX: u32 = 1_024;
+/// Anchors by default.
+pub const DEFAULT_MAX_ANCHORS: u64 = 1 << 20;
+/// Known positives of an anchor by default.
+pub const DEFAULT_MAX_POSITIVES: u32 = 64;
+/// Vetoes of an anchor by default.
+pub const DEFAULT_MAX_VETOES: u32 = 256;
+/// Most known positives, or vetoes, that an anchor may have.
+pub const NOT_NEGATIVE_MAX: u32 = 4_096;
+/// Known positives and vetoes of all anchors by default: so many an anchor on average, and at least so many.
+pub const DEFAULT_PAIRS_PER_ANCHOR: u64 = 16;
+/// See [`DEFAULT_PAIRS_PER_ANCHOR`].
+pub const DEFAULT_PAIRS_MIN: u64 = 1 << 16;
+/// Most known positives and vetoes of all anchors.
+pub const PAIRS_MAX: u64 = 1 << 32;
+/// What an anchored pool keeps of each anchor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnchoredSpec {
+    /// n.
+    pub negatives_per_anchor: u32,
+    /// Rows of further anchors are dropped.
+    pub max_anchors: u64,
+    /// Known positives remembered of an anchor.
+    pub max_positives_per_anchor: u32,
+    /// Vetoes remembered of an anchor.
+    pub max_vetoes_per_anchor: u32,
+    /// Known positives and vetoes remembered of all anchors together.
+    pub max_pairs: u64,
+    /// Of requests that give none, and of what goes first when an anchor has too many.
+    #[serde(with = "MarginsDef")]
+    pub margins: Margins,
+    /// Integer or string anchors.
+    pub anchor_id_kind: IdKind,
+}
+
+impl AnchoredSpec {
+    /// The default on a server with these limits.
+    #[must_use]
+    pub fn defaults(limits: &Limits) -> Self {
+        let max_anchors = DEFAULT_MAX_ANCHORS.min(limits.max_pool_capacity);
+        Self {
+            negatives_per_anchor: DEFAULT_NEGATIVES_PER_ANCHOR,
+            max_anchors,
+            max_pairs: Self::default_pairs(max_anchors),
+            max_positives_per_anchor: DEFAULT_MAX_POSITIVES,
+            max_vetoes_per_anchor: DEFAULT_MAX_VETOES,
+            margins: Margins::default(),
+            anchor_id_kind: IdKind::U64,
+        }
+    }
+
+    /// Known positives and vetoes that a pool of so many anchors remembers by default.
+    #[must_use]
+    pub fn default_pairs(max_anchors: u64) -> u64 {
+        max_anchors.saturating_mul(DEFAULT_PAIRS_PER_ANCHOR).clamp(DEFAULT_PAIRS_MIN, PAIRS_MAX)
+    }
+
+    /// Negatives that the pool may hold.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.max_anchors.saturating_mul(self.negatives_per_anchor.into())
+    }
+
+    /// Checks every range, and that `spec` has nothing that an anchored pool has no use for.
+    pub(crate) fn violations(&self, spec: &PoolSpec, limits: &Limits) -> Vec<Violation> {
+        let mut bad = Vec::new();
+        let mut ranged = |value: u64, field: &str, max: u64, whose: &str| {
+            if !(1..=max).contains(&value) {
+                bad.push(Violation::new(
+                    format!("pool.spec.anchored.{field}"),
+                    format!("{value} is not in 1..={max}{whose}"),
+                ));
+            }
+        };
+        ranged(self.negatives_per_anchor.into(), "negatives_per_anchor", NEGATIVES_PER_ANCHOR_MAX.into(), "");
+        let whose = " (this server's max_pool_capacity)";
+        ranged(self.max_anchors, "max_anchors", limits.max_pool_capacity, whose);
+        let most = NOT_NEGATIVE_MAX.into();
+        ranged(self.max_positives_per_anchor.into(), "max_positives_per_anchor", most, "");
+        ranged(self.max_vetoes_per_anchor.into(), "max_vetoes_per_anchor", most, "");
+        ranged(self.max_pairs, "max_pairs", PAIRS_MAX, "");
+        bad.extend(margin_violations("pool.spec.anchored", self.margins));
+        for (used, field) in [
+            (spec.default_policy != PolicyOverrides::default(), "default_policy"),
+            (spec.serve_limits != ServeLimits::default(), "serve_limits"),
+            (spec.max_payload_bytes != 0, "max_payload_bytes"),
+            (spec.quarantine.is_some(), "quarantine"),
+            (spec.flow.is_some(), "flow"),
+            (spec.control_fraction != 0.0, "control_fraction"),
+            (spec.sample_ttl.is_some(), "sample_ttl"),
+        ] {
+            if used {
+                bad.push(Violation::new(format!("pool.spec.{field}"), NO_USE));
+            }
+        }
+        bad
+    }
+}
+
+/// Said of a field that an anchored pool has no use for.
+pub const NO_USE: &str = "does not apply to an anchored pool: leave it out";
+
+/// Checks the ranges of margins, named below `prefix`.
+pub(crate) fn margin_violations(prefix: &str, margins: Margins) -> Vec<Violation> {
+    [(margins.absolute, "absolute_margin"), (margins.relative, "relative_margin")]
+        .into_iter()
+        .filter_map(|(margin, name)| {
+            let margin = margin.filter(|m| !m.is_finite() || *m < 0.0)?;
+            let wrong = format!("{margin} is not a finite number of at least 0");
+            Some(Violation::new(format!("{prefix}.{name}"), wrong))
+        })
+        .collect()
+}

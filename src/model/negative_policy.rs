@@ -1,0 +1,208 @@
+//! How the negatives of an anchor are chosen: the policy and its ranges.
+
+use crate::model::anchored_spec::margin_violations;
+use crate::model::error::Violation;
+use crate::model::policy::{ALPHA_MAX, Shortfall};
+use hardneg_partition::anchors::Margins;
+
+/// How an anchor's negatives are chosen (docs/methods.md 10.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NegativeStrategy {
+    /// The hardest.
+    #[default]
+    Top,
+    /// Every eligible one alike.
+    Random,
+    /// P(i) proportional to 2^(alpha (k_i - now)).
+    Proportional,
+    /// Alike among those just easier than the positive (Schroff et al. 2015).
+    SemiHard,
+    /// By the inverse density of distances on a sphere (Wu et al. 2017).
+    DistanceWeighted,
+}
+
+/// The parameters of DISTANCE_WEIGHTED (Wu et al. 2017).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DistanceWeighting {
+    /// n, the dimension of the embedding.
+    pub dimension: u32,
+    /// Smaller distances count as this one.
+    pub cutoff: f64,
+    /// Larger distances are left out.
+    pub max_distance: f64,
+}
+
+/// How an anchor's negatives are chosen. Bounds are inclusive, but `range_max`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NegativePolicy {
+    /// How.
+    pub strategy: NegativeStrategy,
+    /// The exponent of PROPORTIONAL, 0 ..= 16.
+    pub alpha: f64,
+    /// Share of the background, 0 ..= 1.
+    pub random_fraction: f64,
+    /// Skip so many of the hardest that the filters left.
+    pub range_min: u32,
+    /// Consider only the hardest so many that the filters left.
+    pub range_max: Option<u32>,
+    /// By raw score.
+    pub min_score: Option<f32>,
+    /// By raw score.
+    pub max_score: Option<f32>,
+    /// Below the positive's score; what is absent is the pool's.
+    pub margins: Margins,
+    /// SEMI_HARD: how far from the positive.
+    pub semi_hard_margin: Option<f32>,
+    /// DISTANCE_WEIGHTED.
+    pub distance_weighting: Option<DistanceWeighting>,
+    /// The most of one group; 0: no limit.
+    pub max_per_group: u32,
+    /// By age of the report, seconds or steps: lower and upper bound.
+    pub age: Option<(f64, f64)>,
+    /// By model version of the report: lower and upper bound.
+    pub model_version: Option<(u32, u32)>,
+    /// What happens with too few.
+    pub shortfall: Shortfall,
+}
+
+impl Default for NegativePolicy {
+    fn default() -> Self {
+        Self {
+            strategy: NegativeStrategy::Top,
+            alpha: 1.0,
+            random_fraction: 0.0,
+            range_min: 0,
+            range_max: None,
+            min_score: None,
+            max_score: None,
+            margins: Margins::default(),
+            semi_hard_margin: None,
+            distance_weighting: None,
+            max_per_group: 0,
+            age: None,
+            model_version: None,
+            shortfall: Shortfall::Fill,
+        }
+    }
+}
+
+impl NegativePolicy {
+    /// This, with the pool's margins where it has none.
+    #[must_use]
+    pub fn over(mut self, pool: Margins) -> Self {
+        self.margins.absolute = self.margins.absolute.or(pool.absolute);
+        self.margins.relative = self.margins.relative.or(pool.relative);
+        self
+    }
+
+    /// Whether a negative's score for its anchor decides whether it may be served.
+    #[must_use]
+    pub fn looks_at_scores(&self) -> bool {
+        self.min_score.is_some()
+            || self.max_score.is_some()
+            || self.margins.is_some()
+            || matches!(self.strategy, NegativeStrategy::SemiHard | NegativeStrategy::DistanceWeighted)
+    }
+
+    /// Checks every range of a policy with the pool's margins; fields are named below `policy`.
+    #[must_use]
+    pub fn violations(&self, negatives_per_anchor: u32) -> Vec<Violation> {
+        let mut bad = Vec::new();
+        let mut check = |ok: bool, field: &str, description: String| {
+            if !ok {
+                bad.push(Violation::new(format!("policy.{field}"), description));
+            }
+        };
+        let share = self.random_fraction;
+        check(
+            (0.0..=ALPHA_MAX).contains(&self.alpha),
+            "alpha",
+            format!("{} is not in 0..={ALPHA_MAX}", self.alpha),
+        );
+        check((0.0..=1.0).contains(&share), "random_fraction", format!("{share} is not in 0..=1"));
+        let range_min = self.range_min;
+        match self.range_max {
+            Some(max) => {
+                check(
+                    max <= negatives_per_anchor,
+                    "range_max",
+                    format!("{max} is over the pool's negatives_per_anchor {negatives_per_anchor}"),
+                );
+                check(range_min < max, "range_min", format!("{range_min} is not below range_max {max}"));
+            }
+            None => check(
+                range_min < negatives_per_anchor,
+                "range_min",
+                format!("{range_min} is not below the pool's negatives_per_anchor {negatives_per_anchor}"),
+            ),
+        }
+        for (score, field) in [(self.min_score, "min_score"), (self.max_score, "max_score")] {
+            check(!score.is_some_and(f32::is_nan), field, "is not a number".into());
+        }
+        if let (Some(min), Some(max)) = (self.min_score, self.max_score) {
+            check(
+                min.is_nan() || max.is_nan() || min <= max,
+                "min_score",
+                format!("{min} is over max_score {max}"),
+            );
+        }
+        if let Some((min, max)) = self.age {
+            check(min >= 0.0 && min <= max, "age", format!("{min}..={max} is no window of ages"));
+        }
+        if let Some((min, max)) = self.model_version {
+            check(min <= max, "model_version", format!("min {min} is not at most max {max}"));
+        }
+        bad.extend(margin_violations("policy", self.margins));
+        bad.extend(self.strategy_violations());
+        bad
+    }
+}
+
+impl NegativePolicy {
+    /// What is wrong with the parameters of its strategy.
+    fn strategy_violations(&self) -> Vec<Violation> {
+        match self.strategy {
+            NegativeStrategy::Top | NegativeStrategy::Random | NegativeStrategy::Proportional => Vec::new(),
+            NegativeStrategy::SemiHard => semi_hard_violations(self),
+            NegativeStrategy::DistanceWeighted => distance_weighted_violations(self),
+        }
+    }
+}
+
+fn semi_hard_violations(policy: &NegativePolicy) -> Vec<Violation> {
+    let wrong = match policy.semi_hard_margin {
+        None => "is required by SEMI_HARD".to_owned(),
+        Some(margin) if !(margin.is_finite() && margin > 0.0) => {
+            format!("{margin} is not a finite number above 0")
+        }
+        // Nothing is both within one and beyond the other.
+        Some(margin) => match policy.margins.absolute {
+            Some(absolute) if absolute >= margin => {
+                format!("{margin} is not above absolute_margin {absolute}: nothing would be eligible")
+            }
+            _ => return Vec::new(),
+        },
+    };
+    vec![Violation::new("policy.semi_hard_margin", wrong)]
+}
+
+fn distance_weighted_violations(policy: &NegativePolicy) -> Vec<Violation> {
+    let Some(given) = policy.distance_weighting else {
+        return vec![Violation::new("policy.distance_weighting", "is required by DISTANCE_WEIGHTED")];
+    };
+    let mut bad = Vec::new();
+    let mut check = |ok: bool, field: &str, description: String| {
+        if !ok {
+            bad.push(Violation::new(format!("policy.distance_weighting.{field}"), description));
+        }
+    };
+    let DistanceWeighting { dimension, cutoff, max_distance } = given;
+    check(dimension >= 3, "dimension", format!("{dimension} is not at least 3"));
+    check(cutoff > 0.0 && cutoff < 2.0, "cutoff", format!("{cutoff} is not above 0 and below 2"));
+    check(
+        max_distance > cutoff && max_distance <= 2.0,
+        "max_distance",
+        format!("{max_distance} is not above cutoff {cutoff} and at most 2"),
+    );
+    bad
+}

@@ -1,0 +1,129 @@
+//! What happens to the columns of a report before they reach the store.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+use crate::model::error::PoolError;
+use crate::model::report::{Report, ReportCounts};
+use crate::model::spec::PoolSpec;
+use crate::store::key::{Hardness, HardnessFunction};
+use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
+
+/// Checks that a report to a flat pool has only what such a pool keeps.
+///
+/// # Errors
+/// `Invalid` naming the column.
+pub(in crate::pool) fn check_flat_columns(report: &Report) -> Result<(), PoolError> {
+    for (set, column) in [
+        (report.anchors.is_some(), "anchors"),
+        (!report.positive_scores.is_empty(), "positive_scores"),
+        (!report.labels.is_empty(), "labels"),
+        (!report.anchor_labels.is_empty(), "anchor_labels"),
+    ] {
+        if set {
+            return Err(PoolError::invalid(
+                format!("batch.{column}"),
+                "are for anchored pools, and this one is flat",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks payloads against the pool's limit.
+///
+/// # Errors
+/// `Invalid` naming the row.
+pub(in crate::pool) fn check_payloads(spec: &PoolSpec, report: &Report) -> Result<(), PoolError> {
+    let limit = spec.max_payload_bytes as usize;
+    match report.payloads.iter().position(|p| p.len() > limit) {
+        Some(i) => Err(PoolError::invalid(
+            format!("batch.payloads[{i}]"),
+            format!("{} bytes, over the pool's max_payload_bytes {limit}", report.payloads[i].len()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What became of the rows of an applied batch.
+pub(in crate::pool) fn counts_of(applied: &ApplyCounts) -> ReportCounts {
+    ReportCounts {
+        inserted: applied.inserted,
+        updated: applied.updated,
+        background_only: applied.background_only,
+        dropped: applied.dropped,
+        coalesced: applied.coalesced,
+        duplicate: applied.duplicate,
+        stale: applied.stale,
+        quarantined: applied.quarantined,
+        blocked: applied.blocked,
+        non_finite: applied.non_finite,
+        out_of_range: applied.out_of_range,
+        ..ReportCounts::default()
+    }
+}
+
+/// Takes out rows that can never be stored; the batch says how many for each reason.
+pub(in crate::pool) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) {
+    let ids_end = match background {
+        BackgroundSpec::Dense { ids } => ids,
+        BackgroundSpec::Sampled { .. } => u64::MAX,
+    };
+    let dense = matches!(background, BackgroundSpec::Dense { .. });
+    let in_range = |id: u64| !dense || id < ids_end;
+    // The usual batch has nothing to drop: two passes that vectorise.
+    let all_finite = batch.scores.iter().fold(true, |ok, s| ok & s.is_finite());
+    if all_finite && (!dense || batch.ids.iter().all(|&id| in_range(id))) {
+        return;
+    }
+    let keep: Vec<bool> =
+        batch.ids.iter().zip(&batch.scores).map(|(&id, score)| score.is_finite() && in_range(id)).collect();
+    batch.non_finite = batch.scores.iter().filter(|s| !s.is_finite()).count() as u64;
+    let kept = keep.iter().filter(|k| **k).count() as u64;
+    batch.out_of_range = keep.len() as u64 - kept - batch.non_finite;
+    retain_rows(batch, &keep);
+}
+
+/// Leaves the rows of a batch that are to be kept.
+fn retain_rows(batch: &mut ReportBatch, keep: &[bool]) {
+    retain(&mut batch.ids, keep);
+    retain(&mut batch.scores, keep);
+    retain(&mut batch.raw_scores, keep);
+    retain::<Arc<str>>(&mut batch.names, keep);
+    retain::<Bytes>(&mut batch.payloads, keep);
+    retain(&mut batch.strata, keep);
+    retain(&mut batch.groups, keep);
+}
+
+/// Turns the scores into what is stored, score - reference (Mindermann et al. 2022, RHO-LOSS), and returns them as they were
+/// reported; empty without references, when the two are the same.
+///
+/// # Errors
+/// `Invalid` naming `batch.reference_scores` where the pool cannot order differences.
+pub(in crate::pool) fn subtract_references(
+    hardness: &Hardness,
+    scores: &mut [f32],
+    references: &[f32],
+) -> Result<Vec<f32>, PoolError> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    if hardness.lower_is_harder && matches!(hardness.function, HardnessFunction::Power { .. }) {
+        return Err(PoolError::invalid(
+            "batch.reference_scores",
+            "this pool's hardness is POWER with lower_is_harder: every score - reference below 0 would have the same, largest \
+             weight; use EXPONENTIAL",
+        ));
+    }
+    let raw = scores.to_vec();
+    for (score, reference) in scores.iter_mut().zip(references) {
+        *score -= reference;
+    }
+    Ok(raw)
+}
+
+pub(in crate::pool) fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    // An optional column that is absent stays so.
+    column.retain(|_| keep.next().copied().unwrap_or(true));
+}

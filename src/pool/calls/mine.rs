@@ -1,0 +1,312 @@
+//! Batches out: checks, waits, places, the draw, what is remembered of it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::Instrument as _;
+
+use crate::model::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, Wait};
+use crate::model::curriculum::{self, Applied};
+use crate::model::error::{PoolError, Violation};
+use crate::model::flow::Side;
+use crate::model::policy::Shortfall;
+use crate::model::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
+use crate::places::Place;
+use crate::pool::Pool;
+use crate::pool::admission::Patience;
+use crate::pool::control::is_control;
+use crate::pool::executor;
+use crate::pool::flow::{Permit, Told};
+use crate::pool::rounds;
+use crate::pool::spans;
+use crate::sampler::flat::{self, MineContext, Ranks};
+use crate::store::key::{Key, UNITS_PER_OCTAVE};
+use crate::store::{ServeMark, ServePenalty};
+
+/// Octaves that the serve penalty takes at most (docs/methods.md 9.1).
+const SERVE_PENALTY_OCTAVES_MAX: i64 = 8;
+/// How often a waiting request looks at the pool at most.
+const WAIT_POLL: std::time::Duration = std::time::Duration::from_millis(5);
+/// Longest request_id, bytes.
+pub(in crate::pool) const REQUEST_ID_BYTES_MAX: usize = 64;
+
+impl Pool {
+    /// Mines one batch.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field, `Run` where the round's has ended, `FailedPrecondition` (`SHORTFALL`), `NotFound` when deleted meanwhile, `Exhausted`
+    /// while the server mines all that it may at once.
+    pub async fn mine(
+        self: &Arc<Self>,
+        request: MineRequest,
+        patience: Patience,
+    ) -> Result<Arc<MinedBatch>, PoolError> {
+        self.check_flat("MineBatch", "use MineNegatives")?;
+        let spec = self.spec();
+        self.check_mine(&spec, &request)?;
+        let request = Arc::new(request);
+        if let Some(round) = &request.round {
+            self.clock.check_not_ended(&round.run_id)?;
+            let span = spans::mine(&self.id, &request);
+            return pin!(self.mine_share(&request, round, patience)).instrument(span).await.map(Arc::new);
+        }
+        let span = spans::mine(&self.id, &request);
+        if request.request_id.is_empty() {
+            return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
+        }
+        let preparing = pin!(self.prepare(&spec, &request, patience));
+        let pool = self.clone();
+        let now_millis = move || pool.clock.now_millis();
+        let draw = |prepared| self.draw(request.clone(), prepared);
+        let mining = self.house.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
+        pin!(mining).instrument(span).await
+    }
+
+    fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
+        let mut bad = request.policy.violations("policy");
+        let curriculum = curriculum::in_force(&request.policy, &spec.default_policy);
+        // A step clock may get its first step while the request waits.
+        if curriculum.is_some() && request.step.is_none() && !spec.decay.by_steps() {
+            bad.push(step_missing());
+        }
+        if !(1..=BATCH_SIZE_MAX).contains(&request.batch_size) {
+            bad.push(Violation::new(
+                "batch_size",
+                format!("{} is not in 1..={BATCH_SIZE_MAX}", request.batch_size),
+            ));
+        }
+        if request.exclude.len() > BATCH_SIZE_MAX as usize {
+            bad.push(Violation::new(
+                "exclude_ids",
+                format!("{} ids, over {BATCH_SIZE_MAX}", request.exclude.len()),
+            ));
+        }
+        if request.request_id.len() > REQUEST_ID_BYTES_MAX {
+            bad.push(Violation::new(
+                "request_id",
+                format!("{} bytes, over {REQUEST_ID_BYTES_MAX}", request.request_id.len()),
+            ));
+        }
+        if let Some(lease) = request.lease.filter(|lease| *lease > LEASE_MAX) {
+            bad.push(Violation::new("lease", format!("{lease:?} is over {LEASE_MAX:?}")));
+        }
+        if let Some(round) = &request.round {
+            bad.extend(rounds::violations(request, round));
+        }
+        if let Some(flow) = spec.flow.filter(|_| !request.dry_run) {
+            let field = if request.round.is_some() { "round.world_size" } else { "batch_size" };
+            bad.extend(flow.fault(Side::Mine, request.draw_size(), field));
+        }
+        if let Some(wait) = request.wait {
+            if wait.min_size > spec.capacity {
+                bad.push(Violation::new(
+                    "wait.min_size",
+                    format!(
+                        "{} is over the pool's capacity {}: it could never be met",
+                        wait.min_size, spec.capacity
+                    ),
+                ));
+            }
+            if wait.timeout > self.limits.max_wait {
+                bad.push(Violation::new(
+                    "wait.timeout",
+                    format!("{:?} is over this server's max_wait {:?}", wait.timeout, self.limits.max_wait),
+                ));
+            }
+        }
+        if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
+    }
+
+    /// One draw; in a round, that of all ranks.
+    pub(in crate::pool) async fn mine_once(
+        self: &Arc<Self>,
+        spec: &PoolSpec,
+        request: &Arc<MineRequest>,
+        patience: Patience,
+    ) -> Result<MinedBatch, PoolError> {
+        let prepared = pin!(self.prepare(spec, request, patience)).await?;
+        executor::finish("mining", self.draw(request.clone(), prepared)).await
+    }
+
+    /// Waits for all that a draw needs. Nothing has begun, and who goes away leaves nothing behind.
+    async fn prepare(
+        self: &Arc<Self>,
+        spec: &PoolSpec,
+        request: &Arc<MineRequest>,
+        patience: Patience,
+    ) -> Result<Prepared, PoolError> {
+        let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
+        let called = tokio::time::Instant::now();
+        let mut timed_out = match request.wait {
+            Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
+            None => false,
+        };
+        let permit = match pin!(self.wait_for_reports(spec, request, called)).await? {
+            Some((permit, ended)) => {
+                timed_out |= ended;
+                Some(permit)
+            }
+            None => None,
+        };
+        let place = self.house.admission.mine(patience).await?;
+        Ok(Prepared { excluded, permit, timed_out, place })
+    }
+
+    /// Draws a batch and counts it, in a future that owns all it needs.
+    fn draw(
+        self: &Arc<Self>,
+        request: Arc<MineRequest>,
+        prepared: Prepared,
+    ) -> impl Future<Output = Result<MinedBatch, PoolError>> + Send + 'static {
+        let pool = self.clone();
+        async move { pin!(pool.draw_now(&request, prepared)).await }
+    }
+
+    async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
+        let Prepared { excluded, permit, timed_out, place: _place } = prepared;
+        let asked = request.draw_size();
+        // The pool may have been changed while the request waited.
+        let spec = &*self.spec();
+        let begun = Instant::now();
+        let now = self.clock.now();
+        self.expire().await?;
+        let lease = request.lease.unwrap_or(spec.serve_limits.lease);
+        let step = request.step.or_else(|| self.clock.run().map(|run| run.step));
+        let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
+        else {
+            return Err(PoolError::Invalid(vec![step_missing()]));
+        };
+        let control =
+            request.round.as_ref().is_some_and(|round| is_control(spec.control_fraction, &self.id, round));
+        let ranks = request.round.as_ref().map(|round| Ranks {
+            count: round.world_size as usize,
+            hardness: spec.hardness,
+            units_per_age: spec.decay.units_per_age(),
+        });
+        let size = permit.as_ref().map_or(asked, |permit| asked.min(permit.samples()));
+        let size = (size - size % ranks.map_or(1, |ranks| ranks.count as u64)) as usize;
+        if size == 0 && policy.shortfall == Shortfall::Error {
+            return Err(PoolError::FailedPrecondition {
+                reason: "FLOW",
+                message: format!(
+                    "too little was reported in time: the pool's flow lets none of {asked} samples be mined"
+                ),
+            });
+        }
+        let context = MineContext {
+            store: &*self.store,
+            policy: if control { policy.uniform() } else { policy },
+            batch_size: size,
+            requested: asked as usize,
+            excluded: excluded.into_iter().collect(),
+            now: Key(now.decay_units as u32),
+            stamp_now: now.stamp,
+            by_steps: spec.decay.by_steps(),
+            lower_is_harder: spec.hardness.lower_is_harder,
+            penalty: serve_penalty(spec.serve_limits),
+            mark: ServeMark {
+                count: !request.dry_run,
+                max_serves: match spec.serve_limits.max_serves {
+                    0 => u16::MAX,
+                    n => n,
+                },
+                lease_until: (!request.dry_run && !lease.is_zero()).then(|| self.clock.end_millis(lease)),
+            },
+            seed: request.seed.unwrap_or_else(rand::random),
+            scan_limit: self.limits.scan_limit,
+            named: spec.id_kind == IdKind::Name,
+            payloads: spec.max_payload_bytes > 0,
+            ranks,
+        };
+        let drawn = spans::draw(context.policy.strategy, pin!(flat::mine(context))).await;
+        if let Some(permit) = permit {
+            let sums = self.sums_of_flow().await;
+            match &drawn {
+                Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
+                // The pool had too few: that is all there is to mine.
+                Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
+                Err(_) => permit.fail(sums),
+            }
+        }
+        let mut batch = drawn?;
+        batch.timed_out = timed_out;
+        (batch.control, batch.warmup) = (control, warmup);
+        batch.shortfall_count = (asked as usize).saturating_sub(batch.ids.len()) as u32;
+        self.recorder.mines.record(begun.elapsed());
+        self.counters.count_mine(&batch, request.dry_run);
+        self.filtered.add(&batch.filtered);
+        if !request.dry_run {
+            self.recorder.served(&batch);
+        }
+        Ok(batch)
+    }
+
+    /// Waits while the draw would bring the flow's balance under its buffer; true when the time ran out first.
+    async fn wait_for_reports(
+        &self,
+        spec: &PoolSpec,
+        request: &MineRequest,
+        called: tokio::time::Instant,
+    ) -> Result<Option<(Permit, bool)>, PoolError> {
+        if request.dry_run {
+            return Ok(None);
+        }
+        let Some(flow) = spec.flow else {
+            return Ok(self.flow.free(Side::Mine).map(|permit| (permit, false)));
+        };
+        let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
+        let told =
+            Told { waits: &self.counters.flow_mine_waits, timeouts: &self.counters.flow_mine_timeouts };
+        let place = || self.house.admission.wait();
+        let closed = (&self.closed, self.id.as_str());
+        self.flow.mine(request.draw_size(), called + patience, closed, place, told).await.map(Some)
+    }
+
+    /// Waits until the hard store holds `min_size`; true when the time ran out first.
+    async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
+        self.expire().await?;
+        if self.store.level().await?.hard >= wait.min_size {
+            return Ok(false);
+        }
+        let _place = self.house.admission.wait()?;
+        let deadline = tokio::time::Instant::now() + wait.timeout;
+        loop {
+            let grown = self.grown.notified();
+            if self.closed.is_cancelled() {
+                return Err(PoolError::NotFound(self.id.clone()));
+            }
+            self.expire().await?;
+            if self.store.level().await?.hard >= wait.min_size {
+                return Ok(false);
+            }
+            if tokio::time::timeout_at(deadline, grown).await.is_err() {
+                return Ok(true);
+            }
+            // Many batches a second need not mean as many looks.
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+}
+
+/// What a draw needs.
+struct Prepared {
+    /// The samples of the request's exclude list.
+    excluded: Vec<u64>,
+    permit: Option<Permit>,
+    /// A wait ended before what it waited for.
+    timed_out: bool,
+    /// Held while it draws.
+    place: Place,
+}
+
+fn step_missing() -> Violation {
+    Violation::new("step", "is needed: the policy has a curriculum, and no step has been reported")
+}
+
+fn serve_penalty(limits: ServeLimits) -> ServePenalty {
+    ServePenalty {
+        units_per_serve: (-limits.serve_penalty.log2() * UNITS_PER_OCTAVE as f64).round() as u32,
+        units_max: (SERVE_PENALTY_OCTAVES_MAX * UNITS_PER_OCTAVE) as u32,
+    }
+}

@@ -1,0 +1,418 @@
+//! Negatives out: checks, a place, the draws of all anchors, columns.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::time::Instant;
+
+use tracing::Instrument as _;
+
+use crate::model::anchored_spec::AnchoredSpec;
+use crate::model::batch::Source;
+use crate::model::error::{PoolError, Violation};
+use crate::model::filter_counts::FilterCounts;
+use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
+use crate::model::negatives::{
+    ANCHORS_MAX, EXCLUDE_MAX, Labels, MinedNegatives, NUM_NEGATIVES_MAX, NegativesRequest, ROWS_MAX,
+};
+use crate::model::policy::Shortfall;
+use crate::model::report::Ids;
+use crate::model::spec::{IdKind, PoolSpec};
+use crate::pool::Pool;
+use crate::pool::admission::Patience;
+use crate::pool::anchored::Anchored;
+use crate::pool::spans;
+use crate::sampler::anchored::draw::{Draw, Progress};
+use crate::sampler::anchored::draw_budget::Tally;
+use crate::sampler::anchored::filter::{Filter, View};
+use crate::sampler::anchored::members::Members;
+use crate::sampler::anchored::split_counts::hard_wanted;
+use crate::sampler::anchored::strategy::{self, Scene};
+use crate::sampler::flat::background::Background;
+use crate::store::Store;
+use crate::store::anchored::AnchorRows;
+use crate::store::hash::{background_hash, placement_hash};
+use crate::store::key::Key;
+
+/// Anchors drawn for at a time, at most, and stored negatives read for them, about: a millisecond's work before others get
+/// their turn.
+const ANCHORS_PER_PIECE: usize = 1_024;
+const NEGATIVES_PER_PIECE: usize = 16_384;
+/// Samples of the background whose labels are read at a time.
+const IDS_PER_LOOK: usize = 16_384;
+/// Arrivals looked at before others get their turn, about.
+const STEPS_PER_YIELD: u64 = 32_768;
+/// A draw whose background was replaced meanwhile is begun again, so many times in all.
+const ATTEMPTS_MAX: usize = 3;
+
+/// All that the draws of one request depend on.
+struct Request<'a> {
+    anchored: &'a Anchored,
+    /// Holds the background.
+    store: &'a dyn Store,
+    anchors: Vec<u64>,
+    wanted: usize,
+    negatives_per_anchor: usize,
+    policy: &'a NegativePolicy,
+    excluded: HashSet<u64>,
+    lower_is_harder: bool,
+    now: Key,
+    stamp_now: u32,
+    by_steps: bool,
+    named: bool,
+    named_anchors: bool,
+    labelled: bool,
+    seed: u64,
+}
+
+impl Pool {
+    /// Mines negatives of anchors.
+    ///
+    /// # Errors
+    /// `Invalid` naming the field, `FailedPrecondition` (`POOL_NOT_ANCHORED`, `SHORTFALL`), `Exhausted` while the server mines all
+    /// that it may at once.
+    pub async fn mine_negatives(
+        &self,
+        request: NegativesRequest,
+        patience: Patience,
+    ) -> Result<MinedNegatives, PoolError> {
+        let anchored = self.as_anchored("MineNegatives")?;
+        let spec = self.spec();
+        let Some(of_anchors) = &spec.anchored else {
+            return Err(PoolError::Internal("spec"));
+        };
+        // What is refused depends on the pool's margins too.
+        let policy = request.policy.over(of_anchors.margins);
+        let request = NegativesRequest { policy, ..request };
+        check(of_anchors, &request)?;
+        let span = spans::mine_negatives(&self.id, request.anchors.len(), request.num_negatives);
+        let mining = pin!(self.mine_checked(anchored, &spec, of_anchors, request, patience));
+        mining.instrument(span).await
+    }
+
+    async fn mine_checked(
+        &self,
+        anchored: &Anchored,
+        spec: &PoolSpec,
+        of_anchors: &AnchoredSpec,
+        request: NegativesRequest,
+        patience: Patience,
+    ) -> Result<MinedNegatives, PoolError> {
+        let anchors = self.resolve_anchors(of_anchors, request.anchors, "anchors")?;
+        let (excluded, _) = self.resolve(spec, request.exclude, "exclude_ids")?;
+        let _place = self.house.admission.mine(patience).await?;
+        let begun = Instant::now();
+        let now = self.clock.now();
+        let policy = request.policy;
+        let mined = Request {
+            anchored,
+            store: &*self.store,
+            anchors,
+            wanted: request.num_negatives as usize,
+            negatives_per_anchor: of_anchors.negatives_per_anchor as usize,
+            policy: &policy,
+            excluded: excluded.into_iter().collect(),
+            lower_is_harder: spec.hardness.lower_is_harder,
+            now: Key(now.decay_units as u32),
+            stamp_now: now.stamp,
+            by_steps: spec.decay.by_steps(),
+            named: spec.id_kind == IdKind::Name,
+            named_anchors: of_anchors.anchor_id_kind == IdKind::Name,
+            labelled: request.labels,
+            seed: request.seed.unwrap_or_else(rand::random),
+        }
+        .mine(self.limits.scan_limit as u64)
+        .await?;
+        anchored.filtered.lock().add(&mined.filtered);
+        self.recorder.mines.record(begun.elapsed());
+        self.count_negatives(&mined);
+        Ok(mined)
+    }
+}
+
+/// Checks sizes and the ranges of the policy, which is over the pool's margins.
+fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
+    let mut bad = request.policy.violations(spec.negatives_per_anchor);
+    let (anchors, wanted) = (request.anchors.len(), request.num_negatives);
+    if !(1..=ANCHORS_MAX).contains(&anchors) {
+        bad.push(Violation::new("anchors", format!("{anchors} anchors, not 1 to {ANCHORS_MAX}")));
+    }
+    if !(1..=NUM_NEGATIVES_MAX).contains(&wanted) {
+        bad.push(Violation::new("num_negatives", format!("{wanted} is not in 1..={NUM_NEGATIVES_MAX}")));
+    }
+    if bad.is_empty() && anchors * wanted as usize > ROWS_MAX {
+        let wrong = format!("{anchors} anchors x {wanted} negatives are over {ROWS_MAX}");
+        bad.push(Violation::new("num_negatives", wrong));
+    }
+    if request.exclude.len() > EXCLUDE_MAX {
+        let wrong = format!("{} ids, over {EXCLUDE_MAX}", request.exclude.len());
+        bad.push(Violation::new("exclude_ids", wrong));
+    }
+    if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
+}
+
+impl Request<'_> {
+    /// `vain`: members of the background that may come to no use, over all draws.
+    async fn mine(&self, vain: u64) -> Result<MinedNegatives, PoolError> {
+        let mut tally = Tally::new(vain);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX, &mut tally).await? {
+                return Ok(mined);
+            }
+        }
+    }
+
+    /// The draws; `None`: the background that was counted has been replaced, and it is not the last attempt.
+    async fn attempt(&self, last: bool, tally: &mut Tally) -> Result<Option<MinedNegatives>, PoolError> {
+        tally.filtered = FilterCounts::default();
+        let census = self.store.census().await?;
+        let background = Background::of(&census);
+        let mut members = Members::new(self.store, &background);
+        let strategy = strategy::of(self.policy);
+        let filter = Filter {
+            policy: self.policy,
+            strategy: &*strategy,
+            excluded: &self.excluded,
+            stamp_now: self.stamp_now,
+            by_steps: self.by_steps,
+        };
+        let mut mined = self.empty();
+        let piece =
+            (NEGATIVES_PER_PIECE / self.negatives_per_anchor.max(self.wanted)).clamp(1, ANCHORS_PER_PIECE);
+        for (number, anchors) in self.anchors.chunks(piece).enumerate() {
+            let rows = self.anchored.store.fetch(anchors).await?;
+            let first = number * piece;
+            self.draw(&rows, first, &filter, &mut members, tally, &mut mined).await?;
+            if members.is_overtaken() && !last {
+                return Ok(None);
+            }
+            members.forget_many();
+            tokio::task::yield_now().await;
+        }
+        mined.filtered = tally.filtered;
+        self.name_background(&mut mined).await?;
+        self.label_background(&mut mined).await?;
+        Ok(Some(mined))
+    }
+
+    /// Draws for the anchors of `rows`, which are number `first` on.
+    async fn draw(
+        &self,
+        rows: &AnchorRows,
+        first: usize,
+        filter: &Filter<'_>,
+        members: &mut Members<'_>,
+        tally: &mut Tally,
+        mined: &mut MinedNegatives,
+    ) -> Result<(), PoolError> {
+        let mut draws: Vec<Draw<'_>> = rows
+            .anchors
+            .iter()
+            .enumerate()
+            .map(|(i, row)| {
+                let scene =
+                    Scene { positive: row.positive, lower_is_harder: self.lower_is_harder, now: self.now };
+                // Of its place in the request: an anchor named twice is drawn for twice.
+                // Hashed, for generators of seeds that are steps apart have words in common.
+                let seed = background_hash((first + i) as u64, placement_hash(self.seed));
+                let view = View::of(rows, row);
+                Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
+            })
+            .collect();
+        let mut pause = tally.steps + STEPS_PER_YIELD;
+        loop {
+            let mut needed = Vec::new();
+            for draw in &mut draws {
+                if let Progress::Needs(numbers) = draw.run(filter, members, tally) {
+                    needed.extend(numbers);
+                }
+                if tally.steps >= pause {
+                    pause = tally.steps + STEPS_PER_YIELD;
+                    tokio::task::yield_now().await;
+                }
+            }
+            if needed.is_empty() {
+                break;
+            }
+            members.read(needed).await?;
+        }
+        for (i, draw) in draws.iter().enumerate() {
+            self.check_shortfall(draw, first + i)?;
+            self.append(draw, rows, filter, mined);
+        }
+        Ok(())
+    }
+
+    /// ERROR: every anchor has as many as were asked for.
+    fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
+        let asked = hard_wanted(self.policy, self.wanted);
+        if self.policy.shortfall != Shortfall::Error {
+            return Ok(());
+        }
+        if draw.eligible < asked {
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
+                    draw.eligible, self.wanted, self.policy.random_fraction
+                ),
+            ));
+        }
+        let (found, wanted) = (draw.picks.len(), self.wanted);
+        if found < wanted {
+            let why = if draw.is_cut { "too many of it may not be served" } else { "it is too small" };
+            return Err(self.shortfall(
+                number,
+                format_args!(
+                    "has {found} negatives, {wanted} were wanted: the background has no more, {why}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The error of an anchor that `has` too few.
+    fn shortfall(&self, number: usize, has: std::fmt::Arguments<'_>) -> PoolError {
+        // Of a name there is only the hash left.
+        let anchor = if self.named_anchors { String::new() } else { format!(" ({})", self.anchors[number]) };
+        PoolError::FailedPrecondition {
+            reason: "SHORTFALL",
+            message: format!("anchors[{number}]{anchor} {has}"),
+        }
+    }
+
+    fn append(&self, draw: &Draw<'_>, rows: &AnchorRows, filter: &Filter<'_>, mined: &mut MinedNegatives) {
+        for pick in &draw.picks {
+            let own = pick.own.map(|at| &draw.view.negatives[at]);
+            mined.ids.push(pick.id);
+            mined.scores.push(own.map_or(f32::NAN, |n| n.score));
+            mined.ages.push(own.map_or(f32::NAN, |n| filter.age(n) as f32));
+            mined.sources.push(pick.source);
+            if let Some(probabilities) = &mut mined.inclusion_probabilities {
+                probabilities.push(pick.inclusion as f32);
+            }
+            let place = || pick.own.map(|at| draw.view.row.negatives.start + at);
+            if let Some(labels) = &mut mined.labels {
+                labels.negatives.push(place().and_then(|at| rows.labels.get(at)).copied().unwrap_or(0));
+            }
+            if let Some(names) = &mut mined.names {
+                names.push(place().and_then(|at| rows.names.get(at)).cloned().unwrap_or_default());
+            }
+        }
+        mined.offsets.push(mined.ids.len() as u32);
+        mined.positive_scores.push(draw.view.row.positive);
+        if let Some(labels) = &mut mined.labels {
+            labels.anchors.push(draw.view.row.label);
+        }
+        mined.shortfall_count += (self.wanted - draw.picks.len()) as u32;
+        mined.unknown_anchor_count += u32::from(!draw.view.row.known);
+    }
+
+    /// Names what came from the background. What has left it meanwhile has none any more, and is left out.
+    async fn name_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
+        let Some(names) = &mut mined.names else {
+            return Ok(());
+        };
+        let unnamed: Vec<usize> = (0..names.len()).filter(|i| names[*i].is_empty()).collect();
+        let ids: Vec<u64> = unnamed.iter().map(|i| mined.ids[*i]).collect();
+        let answers = self.store.attachments(&ids).await?;
+        for (i, answer) in unnamed.into_iter().zip(answers) {
+            if let Some(name) = answer.and_then(|a| a.name) {
+                names[i] = name;
+            }
+        }
+        let kept: Vec<bool> = names.iter().map(|name| !name.is_empty()).collect();
+        let Some(lost) = kept.iter().position(|kept| !kept) else {
+            return Ok(());
+        };
+        if self.policy.shortfall == Shortfall::Error {
+            let number = mined.offsets.partition_point(|offset| *offset as usize <= lost) - 1;
+            let has = format_args!("lost a negative of the background, which was removed during the request");
+            return Err(self.shortfall(number, has));
+        }
+        mined.retain(&kept);
+        Ok(())
+    }
+
+    /// Labels what came from the background, where labels are told. What has left it meanwhile has none.
+    async fn label_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
+        let Some(labels) = &mut mined.labels else {
+            return Ok(());
+        };
+        // A negative of the anchor's own is one by its score.
+        let unlabelled: Vec<usize> = (0..mined.ids.len()).filter(|i| mined.scores[*i].is_nan()).collect();
+        for rows in unlabelled.chunks(IDS_PER_LOOK) {
+            let ids: Vec<u64> = rows.iter().map(|i| mined.ids[*i]).collect();
+            for (i, row) in rows.iter().zip(self.store.get(&ids).await?) {
+                labels.negatives[*i] = row.map_or(0, |row| row.stratum);
+            }
+        }
+        Ok(())
+    }
+
+    fn empty(&self) -> MinedNegatives {
+        let weighed = self.policy.strategy != NegativeStrategy::Top;
+        MinedNegatives {
+            offsets: vec![0],
+            ids: Vec::new(),
+            names: self.named.then(Vec::new),
+            scores: Vec::new(),
+            inclusion_probabilities: weighed.then(Vec::new),
+            sources: Vec::new(),
+            ages: Vec::new(),
+            positive_scores: Vec::new(),
+            labels: self.labelled.then(Labels::default),
+            policy: self.policy.clone(),
+            seed: self.seed,
+            shortfall_count: 0,
+            unknown_anchor_count: 0,
+            filtered: FilterCounts::default(),
+        }
+    }
+}
+
+impl MinedNegatives {
+    /// Leaves the rows that are to be kept.
+    fn retain(&mut self, kept: &[bool]) {
+        fn column<T>(values: &mut Vec<T>, kept: &[bool]) {
+            let mut kept = kept.iter();
+            values.retain(|_| kept.next().copied().unwrap_or(true));
+        }
+        self.shortfall_count += kept.iter().filter(|kept| !**kept).count() as u32;
+        let mut before = vec![0; kept.len() + 1];
+        for (i, kept) in kept.iter().enumerate() {
+            before[i + 1] = before[i] + u32::from(*kept);
+        }
+        self.offsets.iter_mut().for_each(|offset| *offset = before[*offset as usize]);
+        column(&mut self.ids, kept);
+        column(&mut self.scores, kept);
+        column(&mut self.sources, kept);
+        column(&mut self.ages, kept);
+        self.names.iter_mut().for_each(|names| column(names, kept));
+        self.labels.iter_mut().for_each(|labels| column(&mut labels.negatives, kept));
+        self.inclusion_probabilities.iter_mut().for_each(|p| column(p, kept));
+    }
+}
+
+impl Pool {
+    /// Integer anchors, or the hashes of their names.
+    pub(in crate::pool) fn resolve_anchors(
+        &self,
+        spec: &AnchoredSpec,
+        anchors: Ids,
+        field: &str,
+    ) -> Result<Vec<u64>, PoolError> {
+        self.resolve_kind(spec.anchor_id_kind, anchors, field).map(|(anchors, _)| anchors)
+    }
+
+    fn count_negatives(&self, mined: &MinedNegatives) {
+        use crate::activity::stats::Counters;
+        let hard = mined.count_from(Source::Hard) as u64;
+        Counters::add(&self.counters.mined_batches, 1);
+        Counters::add(&self.counters.served_hard, hard);
+        Counters::add(&self.counters.served_background, mined.ids.len() as u64 - hard);
+        Counters::add(&self.counters.shortfalls, u64::from(mined.shortfall_count > 0));
+        Counters::add(&self.counters.proposals, mined.ids.len() as u64);
+    }
+}

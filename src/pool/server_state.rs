@@ -1,0 +1,35 @@
+//! What the pools of a server share: places to mine in, the batches remembered for retries, and rounds.
+
+use std::sync::Arc;
+
+use super::admission::Admission;
+use super::replay::Replay;
+use super::rounds::Rounds;
+use crate::model::limits::Limits;
+use crate::store::Engine;
+use crate::store::put_once::{PutOnce, PutOnceLimits};
+
+/// What the pools of a server share.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) admission: Admission,
+    pub(super) replay: Arc<Replay>,
+    pub(super) rounds: Rounds,
+    /// Where replies and rounds are remembered.
+    pub(super) once: Arc<dyn PutOnce>,
+}
+
+impl House {
+    pub(super) fn new(limits: &Limits, engine: &dyn Engine) -> Self {
+        let once = engine.open_put_once(PutOnceLimits {
+            reply_bytes: usize::try_from(limits.mine_cache_bytes).unwrap_or(usize::MAX),
+            round_bytes: limits.round_cache_bytes,
+        });
+        Self {
+            admission: Admission::new(limits),
+            replay: Arc::new(Replay::new(limits, once.clone())),
+            rounds: Rounds::new(limits),
+            once,
+        }
+    }
+}

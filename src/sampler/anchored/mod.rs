@@ -1,0 +1,9 @@
+//! The draw of negatives for anchors.
+
+pub(crate) mod arrivals;
+pub(crate) mod draw;
+pub(crate) mod draw_budget;
+pub(crate) mod filter;
+pub(crate) mod members;
+pub(crate) mod split_counts;
+pub(crate) mod strategy;

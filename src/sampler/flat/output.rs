@@ -1,0 +1,120 @@
+//! Chosen samples become a batch.
+
+use std::cmp::Reverse;
+
+use super::background::Background;
+use super::{MineContext, Ranks};
+use crate::model::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source};
+use crate::model::filter_counts::FilterCounts;
+use crate::model::moment::{self, Moment};
+
+use crate::sampler::weights;
+use crate::store::key::{Key, UNITS_PER_OCTAVE};
+use crate::store::place::Rank;
+use crate::store::{Census, Row, Served};
+
+/// A chosen sample with what its marking returned.
+pub(super) struct Chosen {
+    pub(super) row: Row,
+    pub(super) source: Source,
+    pub(super) served: Served,
+    /// Inclusion probability and importance weight before beta and normalization.
+    pub(super) weighed: Option<(f64, f64)>,
+}
+
+/// How a batch came about.
+pub(super) struct Account {
+    pub(super) estimand: Estimand,
+    pub(super) approximations: Vec<Approximation>,
+    /// Samples asked for.
+    pub(super) asked: usize,
+    pub(super) proposals: u64,
+    pub(super) filtered: FilterCounts,
+}
+
+pub(super) fn batch(
+    context: &MineContext<'_>,
+    census: &Census,
+    background: &Background<'_>,
+    mut chosen: Vec<Chosen>,
+    account: Account,
+) -> MinedBatch {
+    if let Some(ranks) = &context.ranks {
+        // In the order of the hard store: it must not depend on how the draw went.
+        let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
+        chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
+    }
+    let n = chosen.len();
+    let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
+    let weighed = weighed.filter(|_| account.estimand != Estimand::None);
+    let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
+    let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
+    let mut batch = MinedBatch {
+        ids: chosen.iter().map(|c| c.row.id).collect(),
+        names: None,
+        scores: chosen.iter().map(|c| c.row.score).collect(),
+        importance_weights: weighed.as_ref().map(|w| {
+            let raw: Vec<f64> = w.iter().map(|(_, weight)| *weight).collect();
+            weights::finish(&raw, &context.policy)
+        }),
+        inclusion_probabilities: weighed
+            .as_ref()
+            .map(|w| w.iter().map(|(inclusion, _)| *inclusion as f32).collect()),
+        sources: chosen.iter().map(|c| c.source).collect(),
+        ages: chosen
+            .iter()
+            .map(|c| {
+                c.row
+                    .stamp
+                    .map_or(f32::NAN, |stamp| moment::age(context.stamp_now, stamp, context.by_steps) as f32)
+            })
+            .collect(),
+        model_versions: chosen.iter().map(|c| c.row.model_version).collect(),
+        serves: chosen.iter().map(|c| u32::from(c.served.serves)).collect(),
+        strata: chosen.iter().map(|c| c.row.stratum).collect(),
+        groups: chosen.iter().map(|c| c.row.group).collect(),
+        payloads: Vec::new(),
+        estimand: account.estimand,
+        approximations: account.approximations,
+        policy: context.policy.clone(),
+        seed: context.seed,
+        realized_random_fraction: from_background as f64 / n.max(1) as f64,
+        shortfall_count: account.asked.saturating_sub(n) as u32,
+        timed_out: false,
+        sizes: PoolSizes {
+            hard: census.hard,
+            background: background.size as u64,
+            distinct: background.distinct(),
+            background_probability: background.mean_probability(),
+            closed_loop_ratio: census.background.loop_ratio().ratio,
+            floor_log2: census.floor.map(|key| now.log2_weight(key)),
+        },
+        proposals: account.proposals,
+        filtered: account.filtered,
+        round: None,
+        control: false,
+        warmup: false,
+    };
+    if context.named {
+        let name = |c: &mut Chosen| c.served.name.take().unwrap_or_else(|| "".into());
+        batch.names = Some(chosen.iter_mut().map(name).collect());
+    }
+    if context.payloads {
+        batch.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
+    }
+    batch
+}
+
+/// How hard a sample is now, in key units. One of the background alone has no key: it is made from its score and age.
+fn units_above(context: &MineContext<'_>, ranks: &Ranks, row: &Row) -> i64 {
+    if let Some(key) = row.hard_key {
+        return key.since(context.now);
+    }
+    match row.stamp {
+        Some(stamp) if row.score.is_finite() => {
+            let age = moment::age(context.stamp_now, stamp, context.by_steps);
+            ranks.hardness.key(row.score, 0).0.since(Key(0)) - (age * ranks.units_per_age) as i64
+        }
+        _ => i64::MIN / UNITS_PER_OCTAVE,
+    }
+}

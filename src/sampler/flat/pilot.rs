@@ -1,0 +1,126 @@
+//! How much mass a batch can reach: what the rate of the background is solved from (docs/methods.md 6.3).
+//!
+//! Without conditions on single samples the census says it. With them (windows, exclusions, serve penalties) a small
+//! pilot sample estimates what they leave; it decides only c, which may be anything fixed before the first draw.
+
+use super::mass::Mass;
+use super::quota::Quota;
+use super::race::Field;
+use crate::model::error::PoolError;
+use crate::sampler::mixture::{Part, Point, solve_tau};
+use crate::sampler::rng::Draws;
+use crate::store::Address;
+
+/// Samples looked at.
+const PILOT: usize = 256;
+
+/// The hard samples as points of mass, of a stratum each where strata matter.
+pub(super) async fn points(
+    field: &Field<'_>,
+    mass: &Mass,
+    batch_size: usize,
+    random_fraction: f64,
+    draws: &mut Draws,
+) -> Result<Vec<(u32, Point)>, PoolError> {
+    let (first, end) = field.filter.ranks;
+    let census: Vec<Point> = field
+        .tiers
+        .list
+        .iter()
+        .enumerate()
+        .map(|(i, tier)| {
+            let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
+            let active = tier.active as f64 / tier.count.max(1) as f64;
+            Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
+        })
+        .collect();
+    let looks = field.filter.looks_at_rows() || field.penalty.units_per_serve > 0 || !field.strata.is_empty();
+    let total: f64 = census.iter().map(|p| p.weight).sum();
+    let unknown = |census: Vec<Point>| census.into_iter().map(|point| (0, point)).collect();
+    if !looks || total <= 0.0 {
+        return Ok(unknown(census));
+    }
+    let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);
+    let tau = solve_tau(&census, target);
+    let sampled = pilot(field, mass, &census, tau, draws).await?;
+    let found = sampled.iter().any(|(_, p)| p.mass > 0.0);
+    Ok(if found { sampled } else { unknown(census) })
+}
+
+/// Half of the pilot looks where the batch will come from, half anywhere, so that no part is missed.
+async fn pilot(
+    field: &Field<'_>,
+    mass: &Mass,
+    census: &[Point],
+    tau: f64,
+    draws: &mut Draws,
+) -> Result<Vec<(u32, Point)>, PoolError> {
+    let share = |tier: usize| census[tier].weight / field.tiers.list[tier].active.max(1) as f64;
+    let counts: Vec<(f64, f64)> = field
+        .census
+        .buckets
+        .iter()
+        .zip(&field.tiers.of_bucket)
+        .map(|(bucket, &tier)| {
+            let tier = tier as usize;
+            let members = f64::from(bucket.count) * share(tier);
+            (members, members * -(-census[tier].mass * tau).exp_m1())
+        })
+        .collect();
+    let members: f64 = counts.iter().map(|c| c.0).sum();
+    let included: f64 = counts.iter().map(|c| c.1).sum();
+    let chance = |c: &(f64, f64)| 0.5 * c.0 / members + 0.5 * c.1 / included.max(f64::MIN_POSITIVE);
+    let mut sums = Vec::with_capacity(counts.len());
+    let mut sum = 0.0;
+    for c in &counts {
+        sum += chance(c);
+        sums.push(sum);
+    }
+    let mut addresses = Vec::with_capacity(PILOT);
+    let mut weights = Vec::with_capacity(PILOT);
+    for _ in 0..PILOT {
+        let x = draws.unit() * sum;
+        let i = sums.partition_point(|s| *s <= x).min(counts.len() - 1);
+        let bucket = &field.census.buckets[i];
+        let ordinal = draws.below(u64::from(bucket.count.max(1))) as u32;
+        addresses.push(Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal });
+        weights.push(f64::from(bucket.count) * sum / (chance(&counts[i]) * PILOT as f64));
+    }
+    let rows = field.store.fetch(&addresses).await?;
+    Ok(rows
+        .into_iter()
+        .zip(weights)
+        .filter_map(|(row, weight)| {
+            let row = row?;
+            let offset = field.tiers.offset(row.hard_key?);
+            let tier = field.tiers.find(offset)?;
+            let eligible = field.filter.admits_hard(&row);
+            eligible.then(|| {
+                let mass = mass.of(offset, tier, row.serves, field.penalty);
+                (row.stratum, Point { weight, mass })
+            })
+        })
+        .collect())
+}
+
+/// The strata as parts of the batch: their points, their background and their caps.
+pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -> Vec<Part> {
+    let mean = |of: fn(&Point) -> f64| points.iter().map(|(_, p)| of(p)).sum::<f64>();
+    let mass = mean(|p| p.weight * p.mass) / mean(|p| p.weight).max(f64::MIN_POSITIVE);
+    field
+        .strata
+        .iter()
+        .map(|stratum| {
+            let of_stratum = points.iter().filter(|(s, _)| *s == stratum.stratum).map(|(_, point)| *point);
+            let mut points: Vec<Point> = of_stratum.collect();
+            if points.is_empty() && stratum.hard > 0 {
+                // Too rare for the pilot to have met it.
+                points.push(Point { weight: stratum.hard as f64, mass });
+            }
+            let cap = f64::from(quota.cap(stratum.stratum));
+            // How what rests is spread over strata is not counted.
+            let awake = field.background.awake() / field.background.size.max(1.0);
+            Part { points, background: stratum.background as f64 * awake, cap }
+        })
+        .collect()
+}

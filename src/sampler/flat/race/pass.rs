@@ -1,0 +1,119 @@
+//! The rest of a race that proposals would take too long for: one pass over the hard store decides who arrives when (docs/methods.md 6.2).
+
+use super::super::quota::Quota;
+use super::Race;
+use crate::model::error::PoolError;
+use crate::store::{Cursor, Row};
+
+/// Rows read at a time in that pass.
+const SCAN_PAGE: usize = 4096;
+/// Arrivals kept beyond the ones needed, should some be refused when marked as served.
+const SCAN_SPARE: usize = 64;
+
+impl Race<'_> {
+    /// Lets scheduled hard samples arrive up to `time`; true if any did.
+    pub(super) fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
+        let mut arrived = false;
+        while !self.is_done(target) {
+            let Some(schedule) = self.scheduled.as_mut() else {
+                break;
+            };
+            if schedule.front().is_none_or(|first| first.0 > time) {
+                break;
+            }
+            let Some((at, row, hard_mass)) = schedule.pop_front() else {
+                break;
+            };
+            self.time = at;
+            if !self.taken.contains(&row.id) {
+                self.accept(&row, at, false, hard_mass);
+                arrived = true;
+            }
+        }
+        arrived
+    }
+
+    /// Decides the hard arrivals to come by one pass: T_i = now + E_i/u_i for every eligible sample, exact because the
+    /// exponential has no memory. The background goes on by proposals.
+    pub(super) async fn schedule(&mut self, target: usize) -> Result<(), PoolError> {
+        let closing = self.quota.as_ref().map_or(0, Quota::parts_to_close);
+        let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE + closing;
+        let mut found: Vec<(f64, Row, f64)> = Vec::with_capacity(2 * keep);
+        let (mut cursor, mut read) = (Some(Cursor::default()), 0);
+        self.schedule_cut = false;
+        while let Some(at) = cursor {
+            if read >= self.field.scan_limit {
+                self.approximate = true;
+                break;
+            }
+            let page = self.field.store.scan(at, SCAN_PAGE).await?;
+            tokio::task::yield_now().await;
+            read += page.rows.len();
+            for row in page.rows {
+                let hard_mass = self.hard_mass(&row);
+                if hard_mass > 0.0 && !self.taken.contains(&row.id) {
+                    let time = self.time + self.draws.exponential() / hard_mass;
+                    found.push((time, row, hard_mass));
+                }
+            }
+            if found.len() >= 2 * keep {
+                self.schedule_cut |= self.prune(&mut found, keep);
+            }
+            cursor = page.next;
+        }
+        self.schedule_cut |= self.prune(&mut found, keep);
+        self.lanes.retain(|lane| lane.bucket.is_none());
+        self.passed = true;
+        self.scheduled = Some(found.into());
+        Ok(())
+    }
+
+    /// Keeps the first `keep` of what a pass has found, in order of time, of those that will find a place or be the first to
+    /// find none; whether there were more.
+    fn prune(&self, found: &mut Vec<(f64, Row, f64)>, keep: usize) -> bool {
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(quota) = &self.quota {
+            let mut rehearsal = quota.rehearse();
+            found.retain(|(time, row, _)| rehearsal.matters(row, *time));
+        }
+        let more = found.len() > keep;
+        found.truncate(keep);
+        more
+    }
+
+    /// Decides the hard arrivals of strata that are too rare to be met by proposals, before the race begins.
+    pub(crate) async fn schedule_rare(&mut self) -> Result<(), PoolError> {
+        let (Some(quota), Some(_)) = (&self.quota, self.mass) else {
+            return Ok(());
+        };
+        let (rare, proposals) = quota.rare(self.field.strata, self.field.census.hard);
+        // Until a stratum has all its arrivals takes some times as long as until it has the usual number; a pass takes longer.
+        self.patience = (4.0 * proposals).min(self.field.census.hard as f64) as u64;
+        if rare.is_empty() {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        for row in self.field.store.of_strata(&rare).await? {
+            match self.judge_mass(&row) {
+                Ok(hard_mass) if hard_mass > 0.0 => {
+                    found.push((self.draws.exponential() / hard_mass, row, hard_mass));
+                }
+                Ok(_) => {}
+                Err(reason) => self.filtered.count(reason),
+            }
+        }
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        self.rare = rare.into_iter().collect();
+        self.scheduled = Some(found.into());
+        Ok(())
+    }
+
+    /// Once all strata but the rare ones have what they may have, nothing needs to be proposed of the hard store.
+    pub(super) fn drop_settled(&mut self) {
+        let settled = || self.quota.as_ref().is_some_and(|quota| quota.is_settled_but(&self.rare));
+        if !self.passed && !self.rare.is_empty() && settled() {
+            self.lanes.retain(|lane| lane.bucket.is_none());
+            self.passed = true;
+        }
+    }
+}

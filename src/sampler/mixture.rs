@@ -1,0 +1,212 @@
+//! The rate of the background: what makes a share epsilon of the batch come from it (docs/methods.md 6.3).
+
+/// The smallest part of the background that is kept out of reach, so that ln(1 - share) stays finite.
+const BACKGROUND_LEFT: f64 = 1e-6;
+
+/// Hard samples of one mass: `weight` of them, each of mass `mass`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    pub(crate) weight: f64,
+    pub(crate) mass: f64,
+}
+
+/// The c of docs/methods.md 6.3: solves sum n_b (1 - exp(-u_b tau)) = hard target for tau, then
+/// c = -|R| ln(1 - background target / |R|) / tau.
+///
+/// Any c that is fixed before the first draw leaves the weights unbiased; this one makes the mixture come out as
+/// asked. With too few hard samples it lets nearly all of them in and the background fill the rest, with no less than its share:
+/// a batch that the hard samples could just fill must still be able to draw from the background, or ids outside S never come.
+pub(crate) fn background_rate(
+    points: &[Point],
+    batch_size: f64,
+    random_fraction: f64,
+    background: f64,
+) -> f64 {
+    let available: f64 = points.iter().filter(|p| p.mass > 0.0).map(|p| p.weight).sum();
+    let hard_target = (1.0 - random_fraction) * batch_size;
+    if available <= 0.0 || hard_target <= 0.0 {
+        return 1.0;
+    }
+    let reachable = available - available.min(1.0) / 2.0;
+    let (hard_target, background_target) = if hard_target > reachable {
+        (reachable, (batch_size - available).max(random_fraction * batch_size))
+    } else {
+        (hard_target, random_fraction * batch_size)
+    };
+    let tau = solve_tau(points, hard_target);
+    let share = (background_target / background).clamp(0.0, 1.0 - BACKGROUND_LEFT);
+    -background * (-share).ln_1p() / tau
+}
+
+/// The hard samples and the background of one stratum, and the most of it that a batch may have.
+pub(crate) struct Part {
+    pub(crate) points: Vec<Point>,
+    pub(crate) background: f64,
+    pub(crate) cap: f64,
+}
+
+/// Rates tried until a share comes out as asked.
+const CAPPED_TRIALS: usize = 12;
+/// A share this close is as asked.
+const CAPPED_TOLERANCE: f64 = 0.005;
+
+/// The c that makes a share epsilon of a batch under caps come from the background, from the c of a batch without caps.
+pub(crate) fn capped_background_rate(
+    parts: &[Part],
+    batch_size: f64,
+    random_fraction: f64,
+    background: f64,
+    uncapped: f64,
+) -> f64 {
+    let (mut low, mut high, mut c) = (f64::NEG_INFINITY, f64::INFINITY, uncapped.max(f64::MIN_POSITIVE).ln());
+    for _ in 0..CAPPED_TRIALS {
+        let share = background_share(parts, batch_size, c.exp() / background);
+        if (share - random_fraction).abs() < CAPPED_TOLERANCE {
+            break;
+        }
+        // The share grows with c; odds grow about as c does.
+        let odds = |x: f64| (x / (1.0 - x)).clamp(1e-6, 1e6).ln();
+        if share < random_fraction {
+            low = c;
+        } else {
+            high = c;
+        }
+        let step = c + odds(random_fraction) - odds(share);
+        let within = step > low && step < high;
+        c = if within || low.is_infinite() || high.is_infinite() { step } else { f64::midpoint(low, high) };
+    }
+    c.exp()
+}
+
+/// The share of the background in a batch under caps, at a rate of `rate` a member.
+fn background_share(parts: &[Part], batch_size: f64, rate: f64) -> f64 {
+    let all: Vec<(Vec<Point>, f64)> = parts
+        .iter()
+        .map(|part| {
+            let background = Point { weight: part.background, mass: rate };
+            let points: Vec<Point> = part.points.iter().copied().chain([background]).collect();
+            let members: f64 = points.iter().map(|p| p.weight).sum();
+            (points, part.cap.min(members * 0.999))
+        })
+        .collect();
+    let tau = solve_capped_tau(&all, batch_size);
+    let (mut from_background, mut total) = (0.0, 0.0);
+    for ((points, cap), part) in all.iter().zip(parts) {
+        if *cap <= 0.0 {
+            continue;
+        }
+        let arrived = |tau: f64| points.iter().map(|p| p.weight * -(-p.mass * tau).exp_m1()).sum::<f64>();
+        let tau = if arrived(tau) > *cap { solve_tau(points, *cap) } else { tau };
+        from_background += part.background * -(-rate * tau).exp_m1();
+        total += arrived(tau);
+    }
+    if total > 0.0 { from_background / total } else { 0.0 }
+}
+
+/// Solves sum_s min(cap_s, sum_b n_b (1 - exp(-u_b tau))) = target, as `solve_tau` does; the largest tau tried where caps forbid it.
+fn solve_capped_tau(parts: &[(Vec<Point>, f64)], target: f64) -> f64 {
+    let slope_at_0: f64 = parts.iter().flat_map(|part| &part.0).map(|p| p.weight * p.mass).sum();
+    let mut tau = target / slope_at_0;
+    for _ in 0..100 {
+        let (mut reached, mut slope) = (0.0, 0.0);
+        for (points, cap) in parts {
+            let (mut arrived, mut rising) = (0.0, 0.0);
+            for p in points {
+                let stays = (-p.mass * tau).exp();
+                arrived += p.weight * (1.0 - stays);
+                rising += p.weight * p.mass * stays;
+            }
+            reached += arrived.min(*cap);
+            slope += if arrived < *cap { rising } else { 0.0 };
+        }
+        let missing = target - reached;
+        if missing <= 1e-3 * target || slope <= 0.0 {
+            break;
+        }
+        tau = (tau + missing / slope).min(tau * 1e3);
+    }
+    tau
+}
+
+/// Newton's method from the left: the sum is concave and increasing in tau, so no step overshoots.
+pub(crate) fn solve_tau(points: &[Point], target: f64) -> f64 {
+    let slope_at_0: f64 = points.iter().map(|p| p.weight * p.mass).sum();
+    let mut tau = target / slope_at_0;
+    for _ in 0..200 {
+        let (mut reached, mut slope) = (0.0, 0.0);
+        for p in points {
+            let stays = (-p.mass * tau).exp();
+            reached += p.weight * (1.0 - stays);
+            slope += p.weight * p.mass * stays;
+        }
+        let missing = target - reached;
+        if missing <= 1e-4 * target || slope <= 0.0 {
+            break;
+        }
+        // Where the heaviest are all in, the next ones are orders of magnitude away: bounded, not to leave f64.
+        tau = (tau + missing / slope).min(tau * 1e6);
+    }
+    tau
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tau_solves_the_equation_however_skewed_the_masses() {
+        for alpha in [0.5, 1.0, 4.0, 16.0] {
+            let points: Vec<Point> = (0..200)
+                .map(|b| Point { weight: 50.0, mass: (-alpha * f64::from(b) / 8.0).exp2() })
+                .collect();
+            for target in [1.0, 192.0, 5000.0, 9999.0] {
+                let tau = solve_tau(&points, target);
+                let reached: f64 = points.iter().map(|p| p.weight * (1.0 - (-p.mass * tau).exp())).sum();
+                assert!((reached - target).abs() < 2e-4 * target, "alpha {alpha} target {target}: {reached}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_background_gets_its_share_by_its_own_formula() {
+        let points = [Point { weight: 1000.0, mass: 1.0 }];
+        let c = background_rate(&points, 100.0, 0.25, 500.0);
+        let tau = solve_tau(&points, 75.0);
+        let expected = 500.0 * (1.0 - (-c * tau / 500.0).exp());
+        assert!((expected - 25.0).abs() < 0.01, "{expected}");
+    }
+
+    #[test]
+    fn the_background_keeps_its_share_where_the_hard_samples_just_fill_the_batch() {
+        for (available, batch_size, epsilon) in
+            [(1.0, 1.0, 0.25), (4.0, 4.0, 0.1), (8.0, 8.0, 0.05), (3.0, 4.0, 1e-17)]
+        {
+            let points = [Point { weight: available, mass: 1.0 }];
+            let c = background_rate(&points, batch_size, epsilon, 500.0);
+            let expected = 500.0 * -(-c * solve_tau(&points, available - 0.5) / 500.0).exp_m1();
+            let wanted = f64::max(batch_size - available, epsilon * batch_size);
+            assert!(
+                (expected / wanted - 1.0).abs() < 0.01,
+                "{available} of {batch_size}: {expected}, not {wanted}"
+            );
+            assert!(c > 0.0, "{c}");
+        }
+    }
+
+    #[test]
+    fn the_background_gets_its_share_under_caps_too() {
+        // Nearly all the mass in one stratum, most of the background in the other; both have half of the batch.
+        let part =
+            |mass, background| Part { points: vec![Point { weight: 500.0, mass }], background, cap: 50.0 };
+        let parts = [part(1.0, 50.0), part(0.01, 450.0)];
+        let points: Vec<Point> = parts.iter().flat_map(|p| p.points.clone()).collect();
+        for epsilon in [0.1, 0.25, 0.5] {
+            let uncapped = background_rate(&points, 100.0, epsilon, 500.0);
+            let without = background_share(&parts, 100.0, uncapped / 500.0);
+            let c = capped_background_rate(&parts, 100.0, epsilon, 500.0, uncapped);
+            let with = background_share(&parts, 100.0, c / 500.0);
+            assert!((with - epsilon).abs() < 0.02, "{epsilon}: {with}, without caps in mind {without}");
+            assert!((without - epsilon).abs() > 0.03, "{epsilon}: {without}");
+        }
+    }
+}

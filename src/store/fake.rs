@@ -1,0 +1,58 @@
+//! A store that counts what is read of it and whose answers can be changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use crate::store::wrapped::{Wrapped, WrappingEngine};
+use crate::store::{Address, Drawn, Engine, Row, ServeMark, Served, Store, StoreError};
+
+/// Changes the answer to a fetch.
+pub(crate) type Change = Box<dyn FnMut(&[Address], &mut Vec<Option<Row>>) + Send>;
+
+/// What a [`FakeStore`] counts and how it answers.
+#[derive(Default)]
+pub(crate) struct Handle {
+    pub(crate) fetched: AtomicUsize,
+    pub(crate) change: Mutex<Option<Change>>,
+    /// Whoever is to be served has just left.
+    pub(crate) all_gone: AtomicBool,
+}
+
+pub(crate) struct FakeStore {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) handle: Arc<Handle>,
+}
+
+/// Makes such stores.
+pub(crate) fn engine(handle: &Arc<Handle>) -> Arc<dyn Engine> {
+    let handle = Arc::clone(handle);
+    Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {
+        Arc::new(FakeStore { inner, handle: handle.clone() })
+    }))
+}
+
+#[async_trait]
+impl Wrapped for FakeStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.handle.fetched.fetch_add(addresses.len(), Ordering::Relaxed);
+        let mut rows = self.inner.fetch(addresses).await?;
+        if let Some(change) = &mut *self.handle.change.lock() {
+            change(addresses, &mut rows);
+        }
+        Ok(rows)
+    }
+
+    async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
+        if self.handle.all_gone.load(Ordering::Relaxed) {
+            return Ok(vec![None; drawn.len()]);
+        }
+        self.inner.serve(drawn, mark).await
+    }
+}

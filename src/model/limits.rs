@@ -27,7 +27,7 @@ pub struct Limits {
     pub round_ttl: Duration,
     /// Bytes of mined rounds, over all pools.
     pub round_cache_bytes: usize,
-    /// Rows that one mine may read beside its draws (DECISIONS 8).
+    /// Rows that one mine may read beside its draws (docs/methods.md 6.2).
     pub scan_limit: usize,
     /// Processors, by which pools are divided where their spec does not say.
     pub cores: u32,

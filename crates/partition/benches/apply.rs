@@ -1,7 +1,7 @@
-//! What a reported row costs a partition, by law of scores: `cargo bench -p hardneg-partition --bench apply`.
+//! The cost of applying a reported row, by distribution of scores: `cargo bench -p hardneg-partition --bench apply`.
 //!
-//! Eight partitions of one pool on one thread, batches of 4,096 rows, medians. `upsert`: known ids at random; `insert`: new ids into a
-//! full pool. With arguments only the cases that have one of them in their name, such as `-- 1000000/lognormal/upsert`.
+//! Eight partitions of one pool on one thread, batches of 4,096 rows, medians. `upsert`: known ids at random; `insert`: new ids into a full
+//! pool. With arguments, only cases run whose names contain one of them, such as `-- 1000000/lognormal/upsert`.
 
 // A bench measures time.
 #![allow(clippy::disallowed_types)]
@@ -75,7 +75,7 @@ impl Pool {
     }
 }
 
-/// Its name, the temperature of an exponential, and how the scores come about that fill the pool, and those after them.
+/// A distribution of scores: its name, the temperature of an exponential hardness, the scores that fill the pool, and those after them.
 type Law = (&'static str, Option<f32>, fn(&mut u64) -> f64, fn(&mut u64) -> f64);
 
 fn lognormal(x: &mut u64) -> f64 {

@@ -1,6 +1,6 @@
-//! What an image costs, and the longest pause that a step makes. `cargo bench -p hardneg-partition --bench image` prints both.
+//! The cost of saving and loading an image, and the longest pause of a step: `cargo bench -p hardneg-partition --bench image`.
 //!
-//! Times are of the processor, of this thread alone: others may run beside it. Of several runs the fastest is told, but for pauses.
+//! Times are CPU time of this thread, because others may run in parallel. Of several runs the fastest is printed, except for pauses.
 
 #![allow(unsafe_code)]
 
@@ -18,7 +18,7 @@ const OP: u64 = 4096;
 const STEP: usize = 1024;
 
 fn main() {
-    // `cargo test --benches` runs it too: then only to see that it runs.
+    // `cargo test --benches` runs it too, only to see that it runs.
     let is_test = !std::env::args().any(|argument| argument == "--bench");
     let rows = if is_test { 20_000 } else { ROWS };
     println!("an image of {rows} plain rows, background 16,384");
@@ -34,7 +34,7 @@ fn main() {
     }
 }
 
-/// Nanoseconds of the processor that this thread has had; of the clock, where that is not known.
+/// CPU time of this thread in nanoseconds, or wall time where that is not available.
 fn now() -> u64 {
     #[cfg(target_os = "linux")]
     return thread_time();
@@ -60,7 +60,7 @@ fn time<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (result, now() - from)
 }
 
-/// The share of the rows that came before, and the number of a row, to its score.
+/// A function from the share of rows before a row, and its number, to its score.
 type Law = (&'static str, fn(u64, u64) -> f32);
 
 const LAWS: [Law; 6] = [
@@ -76,7 +76,7 @@ fn sigmoid(x: f64) -> f32 {
     (1.0 / (1.0 + (-x).exp())) as f32
 }
 
-/// Normal, of mean 0 and deviation 1: by Box and Muller, from two hashes.
+/// A normal number with mean 0 and standard deviation 1, by Box and Muller from two hashes.
 fn normal(id: u64) -> f64 {
     let uniform = |salt| (background_hash(id, salt) >> 11) as f64 / (1u64 << 53) as f64;
     (-2.0 * (1.0 - uniform(1)).ln()).sqrt() * (std::f64::consts::TAU * uniform(2)).cos()

@@ -54,7 +54,7 @@ impl Key {
 /// How a score becomes a base weight b(s) > 0 (docs/methods.md 2.1).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hardness {
-    /// The formula.
+    /// The function of the score.
     pub function: HardnessFunction,
     /// A lower score is harder: 1/(max(s,0) + offset), or exp(-s/temperature).
     pub lower_is_harder: bool,
@@ -65,12 +65,12 @@ pub struct Hardness {
 pub enum HardnessFunction {
     /// b = max(s, 0) + offset. Schaul et al. 2016, proportional variant.
     Power {
-        /// Finite and > 0.
+        /// Must be finite and > 0.
         offset: f32,
     },
     /// b = exp(s / temperature). Robinson et al. 2021.
     Exponential {
-        /// Finite and > 0.
+        /// Must be finite and > 0.
         temperature: f32,
     },
 }

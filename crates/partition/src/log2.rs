@@ -37,7 +37,7 @@ pub(crate) fn log2(x: f64) -> f64 {
     let (inverse, log2) = TABLE[(bits >> (MANTISSA_BITS - INDEX_BITS)) as usize % ENTRIES];
     // x without its exponent, in 1..2.
     let mantissa = f64::from_bits(bits & ((1 << MANTISSA_BITS) - 1) | 1.0_f64.to_bits());
-    // Below 2^-8.
+    // |r| is below 2^-8.
     let r = mantissa * inverse - 1.0;
     let series =
         r * (1.0 + r * (-1.0 / 2.0 + r * (1.0 / 3.0 + r * (-1.0 / 4.0 + r * (1.0 / 5.0 - r / 6.0)))));

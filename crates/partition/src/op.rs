@@ -41,7 +41,7 @@ pub enum Change {
     },
     /// Ends leases before their time.
     Release {
-        /// Samples.
+        /// The ids of the samples.
         ids: Vec<u64>,
     },
     /// Ends leases that have run out, and removes samples that no row reported since `oldest_stamp`. A removed sample stays trusted if it
@@ -54,12 +54,12 @@ pub enum Change {
     },
     /// Removes samples from hard store, background, witness and quarantine.
     Remove {
-        /// Samples.
+        /// The ids of the samples.
         ids: Vec<u64>,
     },
     /// Sets samples aside by hand: they leave hard store and background, and later rows update only their record until they are released.
     SetAside {
-        /// Samples.
+        /// The ids of the samples.
         ids: Vec<u64>,
         /// The number of samples that this partition has set aside at a time, at most.
         capacity: u64,
@@ -70,21 +70,21 @@ pub enum Change {
     },
     /// Puts samples that were set aside back as they were.
     ReleaseQuarantined {
-        /// Samples.
+        /// The ids of the samples.
         ids: Vec<u64>,
         /// Trusts the samples: no row sets them aside again until they are removed.
         trust: bool,
     },
     /// Blocks ids: what is stored of them is removed, and their rows are ignored until they are unblocked.
     Block {
-        /// Ids.
+        /// The ids to block.
         ids: Vec<u64>,
         /// The string keys of the ids in a `named` pool, or empty.
         names: Vec<Arc<str>>,
     },
     /// Unblocks ids. The next row of an id stores it again, as after a removal.
     Unblock {
-        /// Ids.
+        /// The ids to unblock.
         ids: Vec<u64>,
     },
     /// Removes all samples with their leases, serves, streaks and records. Kept are the reports that were applied (a resend must not bring
@@ -274,7 +274,7 @@ pub enum Source {
 /// A sample that is to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
     /// The source that the serve is due to. `Background`: the answer does not write its own key (docs/methods.md 4.3).
     pub source: Source,

@@ -25,7 +25,7 @@ pub struct Rank {
     pub score: u32,
     /// The [`placement_hash`] of the id.
     pub hash: u64,
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
 }
 

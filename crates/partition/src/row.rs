@@ -26,7 +26,7 @@ pub struct Row {
     pub serves: u16,
     /// The sample rests under a lease.
     pub leased: bool,
-    /// Its stratum.
+    /// The stratum of the last report that had strata.
     pub stratum: u32,
     /// Its group; 0: none.
     pub group: u64,
@@ -125,7 +125,7 @@ pub struct BackgroundCount {
 /// The number of samples of one stratum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StratumCount {
-    /// The stratum.
+    /// The number of the stratum.
     pub stratum: u32,
     /// Samples in the hard store.
     pub hard: u64,

@@ -1,4 +1,4 @@
-//! What a partition must know of its pool.
+//! The spec of a partition.
 
 use crate::key::Hardness;
 

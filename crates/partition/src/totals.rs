@@ -61,7 +61,7 @@ counters!(Totals {
 } besides latest_stamp);
 
 impl Totals {
-    /// Samples served.
+    /// Samples served from both sources.
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served_hard.saturating_add(self.served_background)

@@ -1,5 +1,5 @@
-//! Frozen bytes: a partition as it began, the operations of a log, and the partition after them. What is stored by one version must be
-//! read by the next, and a log replayed must come to the same state.
+//! Frozen bytes: the image of a partition, a log of operations, and the image after them. Each version must read what an earlier one
+//! stored, and a replayed log must give the same state.
 //!
 //! The files of the first version of the formats are frozen since 2026-11-28: no test writes over one. A new version of a format gets
 //! files under new names, and the old ones stay, for they must still be read.
@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 const DAY: u64 = 1 << 42;
 const OCTAVE: u64 = UNITS_PER_OCTAVE as u64;
-/// Magic, length and checksum.
+/// Bytes of magic, length and checksum.
 const HEADER: usize = 24;
 
 fn path(name: &str) -> PathBuf {
@@ -33,7 +33,7 @@ fn read(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap_or_else(|error| panic!("{}: {error}", path(name).display()))
 }
 
-/// Operations one after another: each says how long it is.
+/// Divides a log into operations, each of which has its length in its header.
 fn divide(mut log: &[u8]) -> Vec<&[u8]> {
     let mut operations = Vec::new();
     while !log.is_empty() {
@@ -45,7 +45,7 @@ fn divide(mut log: &[u8]) -> Vec<&[u8]> {
     operations
 }
 
-/// What a kind of partition does for its fixture.
+/// The functions of a kind of partition that its fixture needs.
 struct Machine<P, O> {
     load: fn(&[u8]) -> P,
     save: fn(&P) -> Vec<u8>,
@@ -75,7 +75,7 @@ const ANCHORS: Machine<AnchorPartition, AnchorOp> = Machine {
 };
 
 impl<P, O> Machine<P, O> {
-    /// Writes the fixture if asked to and there is none, and holds what is frozen against what this version makes of it.
+    /// Writes the fixture if asked to and there is none, then compares the frozen bytes with what this version makes of them.
     fn check(&self, name: &str, begin: &P, log: Vec<O>) {
         let [begin_file, log_file, end_file] = ["begin", "log", "end"].map(|part| format!("{name}.{part}"));
         if std::env::var_os("HARDNEG_WRITE_FIXTURES").is_some() && !path(&end_file).exists() {
@@ -105,12 +105,12 @@ fn number(n: u64) -> u64 {
     background_hash(n, 3)
 }
 
-/// Rows set samples aside in the middle of a log, so that streaks begin, go on, and are forgotten.
+/// Whether the quarantine has a rule at this report: in the middle of a log only, so that streaks begin, grow and are forgotten.
 fn is_watched(number_of: u64) -> bool {
     (8..55).contains(&number_of)
 }
 
-/// Reports of `rows` samples out of `ids`, at this many half-lives; every optional column is in some.
+/// A report of `rows` samples out of `ids` after `half_lives` half-lives. Each optional column is in some reports.
 fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives: u64) -> Op {
     let decay_units = DAY + half_lives * OCTAVE;
     let told: Vec<u64> = (0..rows).map(|row| number(number_of * 1000 + row)).collect();
@@ -165,7 +165,7 @@ fn report(number_of: u64, rows: u64, ids: u64, spec: &PartitionSpec, half_lives:
 fn log_of_samples(spec: &PartitionSpec, ids: u64) -> Vec<Op> {
     let mut log = Vec::new();
     for n in 1..=60 {
-        // Half a year of half-lives in the middle, which folds.
+        // 9,000 half-lives pass in the middle, so that a fold is needed.
         let half_lives = if n < 30 { n } else { n + 9000 };
         if n == 30 {
             let floor_units = DAY + half_lives * OCTAVE - FOLD_BELOW_UNITS;

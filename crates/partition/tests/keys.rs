@@ -1,7 +1,7 @@
-//! A key is the same on every platform and in every build: 10,000 of them are held against a file.
+//! Checks that keys are the same on every platform and in every build: 10,000 of them are compared with a file.
 //!
-//! `HARDNEG_WRITE_FIXTURES=1 cargo test -p hardneg-partition --test keys` writes the file anew. Whoever does that changes the order of
-//! everything that is stored: images and logs of before do not replay.
+//! `HARDNEG_WRITE_FIXTURES=1 cargo test -p hardneg-partition --test keys` writes the file again. That changes the order of everything that
+//! is stored: earlier images and logs cannot be used any more.
 
 use hardneg_partition::key::{Hardness, HardnessFunction, Key, LOG2_WEIGHT_MAX, UNITS_PER_OCTAVE};
 
@@ -40,7 +40,7 @@ fn any_finite(random: &mut SplitMix) -> f32 {
     }
 }
 
-/// A number above 0 of any size, or one that somebody would choose.
+/// A positive number of any size, or one that a user would choose.
 fn parameter(random: &mut SplitMix) -> f32 {
     const CHOSEN: [f32; 12] =
         [1e-3, 0.01, 0.05, 0.07, 0.1, 1.0, 10.0, 1e-9, f32::MIN_POSITIVE, 1e-45, 1e30, f32::MAX];
@@ -55,7 +55,7 @@ fn parameter(random: &mut SplitMix) -> f32 {
     }
 }
 
-/// Scores that occur, and those that could do harm. Every one is made without rounding.
+/// Scores that occur in practice, and extreme ones. All are made without rounding.
 fn score(random: &mut SplitMix, hardness: &Hardness) -> f32 {
     const EXTREMES: [f32; 14] = [
         0.0,
@@ -151,7 +151,7 @@ fn keys_are_those_of_the_fixture() {
     }
 }
 
-/// What the file holds is right, to a unit of 2^-16 octave, and covers what it is meant to.
+/// Checks that the keys in the file are right to a unit of 2^-16 octave, and that the cases cover what they are meant to.
 #[test]
 fn keys_of_the_fixture_are_logarithms() {
     let (mut clamped_up, mut clamped_down, mut subnormal, mut negative) = (0, 0, 0, 0);

@@ -1,36 +1,36 @@
-//! One anchor: its hardest negatives in order, its positive scores, and what is known to be no negative of it.
+//! One anchor: its hardest negatives in order, its positive scores, its known positives and its vetoes.
 
 use super::negative::{Attributes, Negative, PositiveScore};
 use super::op::NotNegative;
 use super::spec::{AnchorPartitionSpec, least_alike};
 use crate::key::Key;
 
-/// Negatives that a new anchor has room for.
+/// The number of negatives that the first allocation has room for.
 const ROOM_FIRST: usize = 4;
-/// What the allocator adds to a block, about.
+/// The approximate overhead of an allocation.
 const BLOCK_BYTES: usize = 16;
 
-/// An anchor. 56 bytes, and 24 a negative.
+/// An anchor. It takes 56 bytes, and 24 for each negative.
 #[derive(Debug)]
 pub(crate) struct Anchor {
     pub(crate) id: u64,
-    /// The positive score that reports told last without saying of which positive it is.
+    /// The last positive score that a report brought. Reports do not say which positive it belongs to.
     pub(crate) told: PositiveScore,
-    /// 0: none.
+    /// The label of the anchor; 0: none.
     pub(crate) label: u32,
-    /// The hardest first.
+    /// The negatives, the hardest first.
     negatives: Vec<Negative>,
-    /// What most anchors have none of.
+    /// Fields that most anchors do not need.
     side: Option<Box<Side>>,
 }
 
 #[derive(Debug, Default)]
 struct Side {
-    /// Sorted.
+    /// In ascending order of id.
     positives: Vec<u64>,
-    /// Of the positives, one each, or empty while none has any.
+    /// One score for each positive, or empty while no positive has a score.
     scores: Vec<PositiveScore>,
-    /// Sorted.
+    /// In ascending order of id.
     vetoes: Vec<u64>,
     /// Of the negatives, one each, or empty.
     groups: Vec<u64>,
@@ -38,14 +38,14 @@ struct Side {
     labels: Vec<u32>,
 }
 
-/// What became of a negative that was offered.
+/// The outcome of an offered negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Offered {
-    /// Taken, there was room.
+    /// It was inserted; there was room.
     Taken,
-    /// Taken instead of this one.
+    /// It was inserted, and the negative with this id was evicted.
     Instead(u64),
-    /// Easier than all that are kept.
+    /// It was not inserted: it is easier than the negatives that are kept.
     TooEasy,
 }
 
@@ -58,23 +58,23 @@ impl Anchor {
         &self.negatives
     }
 
-    /// Whether it has anything beside its negatives, its label and the positive score that reports told.
+    /// Whether it has positives, vetoes, groups or labels of negatives.
     #[inline]
     pub(crate) fn has_side(&self) -> bool {
         self.side.is_some()
     }
 
-    /// One a negative, or empty.
+    /// One value for each negative, or empty.
     pub(crate) fn groups(&self) -> &[u64] {
         self.side.as_ref().map_or(&[], |side| &side.groups)
     }
 
-    /// One a negative, or empty.
+    /// One value for each negative, or empty.
     pub(crate) fn labels(&self) -> &[u32] {
         self.side.as_ref().map_or(&[], |side| &side.labels)
     }
 
-    /// In order of id.
+    /// The known positives or the vetoes, in order of id.
     pub(crate) fn not_negative(&self, why: NotNegative) -> &[u64] {
         self.side.as_ref().map_or(&[], |side| match why {
             NotNegative::Positive => &side.positives,
@@ -82,13 +82,13 @@ impl Anchor {
         })
     }
 
-    /// Scores of the positives, one each, or empty while none has any.
+    /// One score for each positive, or empty while no positive has a score.
     pub(crate) fn scores(&self) -> &[PositiveScore] {
         self.side.as_ref().map_or(&[], |side| &side.scores)
     }
 
-    /// The positive score that margins are measured from: the least alike of those that were told last of each positive, and of
-    /// what reports told without a positive. NaN: none.
+    /// The positive score that margins are measured from: the one of the positive that is least similar to the anchor, among the last
+    /// scores of all known positives and the last score that a report brought. NaN: there is none.
     pub(crate) fn positive(&self, lower_is_harder: bool) -> f32 {
         let scores = self.scores().iter().map(|positive| positive.score);
         scores.fold(self.told.score, |a, b| least_alike(lower_is_harder, a, b))
@@ -106,7 +106,7 @@ impl Anchor {
         self.negatives.iter().position(|n| n.id == id)
     }
 
-    /// What goes with the negative at `at`.
+    /// The attributes of the negative at `at`.
     pub(crate) fn attributes(&self, at: usize) -> Attributes {
         Attributes {
             group: self.groups().get(at).copied().unwrap_or(0),
@@ -114,7 +114,7 @@ impl Anchor {
         }
     }
 
-    /// Replaces the negative at `at` by a new report of it.
+    /// Replaces the negative at `at` after a new report of it.
     pub(crate) fn replace(
         &mut self,
         at: usize,
@@ -126,7 +126,8 @@ impl Anchor {
         self.put(with, attributes, spec);
     }
 
-    /// Takes in a new negative, if it is hard enough (docs/methods.md 10.1): what fails the pool's margins goes before what is easy.
+    /// Inserts a new negative if it is hard enough (docs/methods.md 10.1). Negatives that fail the pool's margins are evicted before easy
+    /// ones.
     pub(crate) fn offer(
         &mut self,
         new: Negative,
@@ -136,7 +137,7 @@ impl Anchor {
         let room = spec.negatives_per_anchor.saturating_sub(self.negatives.len());
         if room > 0 {
             if self.negatives.len() == self.negatives.capacity() {
-                // Doubles, but never beyond what may be kept.
+                // The allocation doubles, but never exceeds the maximal number of negatives.
                 self.negatives.reserve_exact(self.negatives.len().max(ROOM_FIRST).min(room));
             }
             self.put(new, attributes, spec);
@@ -150,7 +151,7 @@ impl Anchor {
         Offered::Instead(evicted.id)
     }
 
-    /// Which negative of a full anchor goes for a new one; `None`: the new one does not come in.
+    /// The negative of a full anchor that a new one evicts. `None`: the new one is not inserted.
     fn victim(&self, new: &Negative, spec: &AnchorPartitionSpec) -> Option<usize> {
         let lower = spec.hardness.lower_is_harder;
         let is_harder = |at: usize| new.hardest_first(&self.negatives[at], lower).is_lt();
@@ -167,7 +168,7 @@ impl Anchor {
         }
     }
 
-    /// Takes out the negative at `at`, with what goes with it.
+    /// Takes out the negative at `at`, with its attributes.
     pub(crate) fn take(&mut self, at: usize) -> (Negative, Attributes) {
         let mut attributes = Attributes::default();
         if let Some(side) = &mut self.side {
@@ -181,7 +182,7 @@ impl Anchor {
         (self.negatives.remove(at), attributes)
     }
 
-    /// Forgets all but what is known to be no negative, and the scores of known positives. Its negatives.
+    /// Removes everything except known positives with their scores, and vetoes. Returns the negatives that it had.
     pub(crate) fn clear(&mut self) -> Vec<Negative> {
         (self.told, self.label) = (PositiveScore::NONE, 0);
         self.side = self.side.take().filter(|side| !side.positives.is_empty() || !side.vetoes.is_empty());
@@ -203,7 +204,7 @@ impl Anchor {
         put_beside(&mut side.labels, at, attributes.label, self.negatives.len());
     }
 
-    /// Remembers that `id` is no negative: whether that is new, and whether it was stored as one.
+    /// Remembers that `id` is not a negative. Returns whether that is new, and whether it was stored as a negative.
     pub(crate) fn mark(&mut self, id: u64, why: NotNegative) -> (bool, bool) {
         let side = self.side.get_or_insert_default();
         let list = match why {
@@ -223,7 +224,7 @@ impl Anchor {
         (added, self.remove(id))
     }
 
-    /// The score of a known positive is this from now on.
+    /// Sets the score of a known positive.
     pub(crate) fn tell(&mut self, positive: u64, score: PositiveScore) {
         let Some(side) = &mut self.side else { return };
         if let Ok(at) = side.positives.binary_search(&positive) {
@@ -232,27 +233,28 @@ impl Anchor {
         }
     }
 
-    /// Takes a negative out; whether it was there.
+    /// Removes a negative. Returns whether it was there.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         self.position(id).map(|at| self.take(at)).is_some()
     }
 
-    /// Lifts negatives so far behind the clock that the serial order of keys would soon wrap. All below `floor` tie at it.
+    /// Lifts the keys of negatives below `floor` to it, before the serial order of keys would wrap.
     pub(crate) fn lift(&mut self, floor: Key, spec: &AnchorPartitionSpec) {
         let first = self.negatives.partition_point(|n| n.key.since(floor) >= 0);
-        // Those before are in order already, and the rest may stand among them now.
+        // The negatives before `first` are in order. The lifted ones have equal keys now, so their order may be another.
         let lifted: Vec<_> = (first..self.negatives.len()).rev().map(|at| self.take(at)).collect();
         for (negative, attributes) in lifted {
             self.put(Negative { key: floor, ..negative }, attributes, spec);
         }
     }
 
-    /// Takes memory for negatives that are yet to be restored, and no more.
+    /// Reserves memory for exactly the negatives that are to be restored.
     pub(crate) fn reserve(&mut self, negatives: usize) {
         self.negatives.reserve_exact(negatives);
     }
 
-    /// The next negative in order, the hardest first; false where it does not come after the last, or may be none.
+    /// Restores the next negative, the hardest first. False: it does not come after the last one in the order, or is a known positive or
+    /// vetoed.
     pub(crate) fn restore(&mut self, new: Negative, spec: &AnchorPartitionSpec) -> bool {
         let lower = spec.hardness.lower_is_harder;
         let in_order = self.negatives.last().is_none_or(|last| last.hardest_first(&new, lower).is_lt());
@@ -263,7 +265,7 @@ impl Anchor {
         fits
     }
 
-    /// What goes with the negatives that were restored, one each or empty.
+    /// Restores the attributes of the restored negatives: one value each, or empty.
     pub(crate) fn restore_attributes(&mut self, groups: Vec<u64>, labels: Vec<u32>) {
         if !groups.is_empty() || !labels.is_empty() {
             let side = self.side.get_or_insert_default();
@@ -271,7 +273,8 @@ impl Anchor {
         }
     }
 
-    /// What is no negative, in order of id, with the scores of positives, one each or empty. Before negatives are restored.
+    /// Restores known positives and vetoes, in order of id, and the scores of positives: one each, or empty. Call it before negatives are
+    /// restored.
     pub(crate) fn restore_pairs(
         &mut self,
         positives: Vec<u64>,
@@ -284,7 +287,7 @@ impl Anchor {
         }
     }
 
-    /// Bytes beside the anchor itself.
+    /// Bytes that the anchor has allocated.
     pub(crate) fn heap_bytes(&self) -> usize {
         let block = |bytes: usize| if bytes == 0 { 0 } else { bytes + BLOCK_BYTES };
         let side = self.side.as_ref().map_or(0, |side| {
@@ -299,7 +302,7 @@ impl Anchor {
     }
 }
 
-/// Enters a value of the negative at `at`, of `total`, into a column that does not exist while all values are those of nothing.
+/// Inserts the value of the negative at `at`, of `total` negatives, into a column that stays empty while all values are the default.
 fn put_beside<T: Copy + Default + PartialEq>(column: &mut Vec<T>, at: usize, value: T, total: usize) {
     if value != T::default() || !column.is_empty() {
         column.resize(total - 1, T::default());

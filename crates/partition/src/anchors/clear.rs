@@ -1,4 +1,4 @@
-//! A partition of anchors is emptied of what reports told, a bounded number of anchors at a time.
+//! Clears a partition of anchors of everything that reports brought, a bounded number of anchors at a time.
 
 use super::{AnchorPartition, Sizes};
 use crate::hash::placement_hash;
@@ -6,10 +6,10 @@ use crate::hash::placement_hash;
 /// A clear under way.
 #[derive(Debug)]
 pub(super) struct Clear {
-    /// Anchors that are yet to be looked at, from the last to the first.
+    /// The number of anchors that are still to be cleared. It goes from the last anchor to the first.
     left: usize,
     looked_at: usize,
-    /// Negatives that went.
+    /// The number of negatives that were removed.
     cleared: u64,
 }
 
@@ -18,17 +18,17 @@ impl Clear {
         Self { left: partition.anchors.len(), looked_at: 0, cleared: 0 }
     }
 
-    /// Anchors looked at.
+    /// The number of anchors that were cleared.
     pub(super) fn done(&self) -> usize {
         self.looked_at
     }
 }
 
 impl AnchorPartition {
-    /// Goes on with a clear for at most `most` anchors; how many negatives went, once all have been looked at.
+    /// Clears at most `most` more anchors. Returns the number of removed negatives once all anchors are cleared.
     ///
-    /// It goes from the last anchor to the first, and the last one takes the place of one that goes. So nothing depends on where a clear
-    /// was divided, and every anchor behind the next one to be looked at has been looked at.
+    /// It goes from the last anchor to the first. When an anchor is dropped, the last one, which was cleared before, moves to its index. So
+    /// all anchors behind the current one are cleared, and the result does not depend on how a clear is divided.
     pub(super) fn clear_some(&mut self, clear: &mut Clear, most: usize) -> Option<u64> {
         let until = clear.left.saturating_sub(most);
         for at in (until..clear.left).rev() {
@@ -44,7 +44,8 @@ impl AnchorPartition {
         })
     }
 
-    /// Forgets what reports told of the anchor number `at`, and the anchor where nothing else is known of it. Its negatives.
+    /// Removes what reports brought of the anchor at `at`, and drops the anchor if it has no positives and vetoes. Returns the number of
+    /// its negatives.
     fn clear_anchor(&mut self, at: usize) -> u64 {
         let anchor = &mut self.anchors[at];
         let before = Sizes::of(anchor);
@@ -61,7 +62,7 @@ impl AnchorPartition {
         negatives.len() as u64
     }
 
-    /// Takes an anchor out; the last one takes its place.
+    /// Drops an anchor. The last one moves to its index.
     fn forget_anchor(&mut self, at: usize) {
         let last = self.anchors.len() - 1;
         let number_of = |partition: &Self, at: usize| placement_hash(partition.anchors[at].id);

@@ -1,4 +1,4 @@
-//! What is no negative of anchors: pairs that are remembered all together, or not at all.
+//! Marks samples as known positives or vetoes of anchors. Either all pairs of an operation are remembered, or none.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(super) struct Terms {
     pub(super) model_version: u32,
 }
 
-/// What is not known yet: how many, and the first row that has any.
+/// New anchors or pairs: their number, and the first row that has one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     count: u64,
@@ -34,13 +34,13 @@ impl Found {
 /// A mark under way.
 #[derive(Debug)]
 pub(super) struct Mark {
-    /// Rows by anchor, id and number: to count what is new without entering it.
+    /// Rows sorted by anchor, id and number, to count new pairs without inserting them.
     order: Vec<u32>,
-    /// Rows of `order` that were looked at.
+    /// The number of rows of `order` that were checked.
     checked: usize,
     new_anchors: Found,
     new_pairs: Found,
-    /// Rows that are to be applied next.
+    /// The rows that are still to be applied.
     left: Range<usize>,
     applied: usize,
     marked: Marked,
@@ -64,14 +64,14 @@ impl Mark {
         }
     }
 
-    /// Rows looked at, and rows applied.
+    /// The number of rows checked plus the number of rows applied.
     pub(super) fn done(&self) -> usize {
         self.checked + self.applied
     }
 }
 
 impl AnchorPartition {
-    /// Goes on with a mark; what it did, once it has done it.
+    /// Does a step of a mark. Returns the outcome with the last step.
     pub(super) fn mark(
         &mut self,
         pairs: &PairColumns,
@@ -84,7 +84,7 @@ impl AnchorPartition {
             while mark.checked < mark.order.len().min(until) {
                 self.check_anchor(pairs, terms.why, mark);
             }
-            // What is left is left to the next step, so that steps are short.
+            // The remaining rows are left to the next step, so that steps are short.
             return None;
         }
         self.check_partition(mark);
@@ -102,7 +102,7 @@ impl AnchorPartition {
         Some(std::mem::take(&mut mark.marked))
     }
 
-    /// Looks at the rows of the next anchor: whether it would have too many, and how many are new.
+    /// Checks the rows of the next anchor: counts the new pairs, and refuses the mark if the anchor would have too many.
     fn check_anchor(&self, pairs: &PairColumns, why: NotNegative, mark: &mut Mark) {
         let left = &mark.order[mark.checked..];
         let of = |row: u32| (pairs.anchors[row as usize], pairs.ids[row as usize]);
@@ -126,7 +126,7 @@ impl AnchorPartition {
         first_added.iter().for_each(|row| mark.new_pairs.add(added.len(), **row));
     }
 
-    /// Once all rows were looked at, and before any is applied: whether there is a place for all that is new.
+    /// After all rows are checked and before any is applied: refuses the mark if there is no room for all new anchors and pairs.
     fn check_partition(&self, mark: &mut Mark) {
         if mark.applied > 0 || mark.order.is_empty() {
             return;

@@ -1,18 +1,18 @@
-//! A partition of the anchors of a pool: of each anchor a bounded array of its hardest negatives, and what is known to be none.
+//! A partition of the anchors of a pool: for each anchor a bounded array of its hardest negatives, and the ids that are known not to be
+//! negatives.
 //!
 //! It is a state machine of the same form as [`crate::Partition`], which holds samples: [`AnchorPartition::begin`] and
-//! [`AnchorPartition::step`] apply one operation after another, nothing else changes it, everything an operation depends on is in the
-//! operation, and the state is a function of the operations alone. An anchor's partition is by the anchor's hash, and a partition knows
-//! nothing of the others.
+//! [`AnchorPartition::step`] apply one operation after another, and the state is a function of the operations alone. The hash of an anchor
+//! chooses its partition, and no partition knows of the others.
 //!
-//! Of each anchor a partition holds:
-//! - the n negatives with the highest places in the order ([`crate::place`]), with their groups and labels;
-//! - its positive scores, the last that was told of each known positive and the last that reports told of the anchor; margins are
-//!   measured from the least alike of them;
-//! - its known positives and vetoes, which are never among the negatives and never forgotten;
+//! For each anchor a partition holds:
+//! - the n negatives with the highest places ([`crate::place`]), with their groups and labels;
+//! - its positive scores: the last one of each known positive, and the last one that a report gave for the anchor. Margins are measured
+//!   from the positive that is least similar to the anchor;
+//! - its known positives and vetoes, which are never stored as negatives and never forgotten;
 //! - its label.
 //!
-//! Beside them it holds the names of negatives, and which reports of which worker were applied.
+//! It also holds the names of negatives, and which reports of which worker were applied.
 
 mod anchor;
 mod clear;
@@ -57,13 +57,13 @@ pub struct AnchorPartition {
     spec: AnchorPartitionSpec,
     /// Position of the last operation that was completed.
     position: u64,
-    /// The floor of the last fold, in key units: no key is below.
+    /// The floor of the last fold, in key units. No key is below it.
     folded_units: Option<u64>,
-    /// Numbers in `anchors`, by the hash of the anchor.
+    /// Indices in `anchors`, by the hash of the anchor.
     index: HashTable<u32>,
-    /// In the order in which they came, but for what a clear moves.
+    /// The anchors in the order in which they came, except those that a clear has moved.
     anchors: Vec<Anchor>,
-    /// Of a named pool.
+    /// The names of negatives, in a `named` pool.
     names: Names,
     /// Reports that were applied, by sender.
     dedupe: Dedupe,
@@ -71,13 +71,13 @@ pub struct AnchorPartition {
     sizes: Sizes,
 }
 
-/// Sizes of all anchors together.
+/// Totals of the sizes of all anchors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sizes {
     negatives: u64,
     positives: u64,
     vetoes: u64,
-    /// Beside the anchors themselves.
+    /// Bytes that the anchors have allocated, beside the array of anchors.
     heap_bytes: usize,
 }
 
@@ -91,7 +91,7 @@ impl Sizes {
         }
     }
 
-    /// An anchor had the sizes `before` and has those of `after`.
+    /// Updates the totals for an anchor that had the sizes `before` and now has `after`.
     fn change(&mut self, before: &Self, after: &Self) {
         self.negatives = self.negatives + after.negatives - before.negatives;
         self.positives = self.positives + after.positives - before.positives;
@@ -104,30 +104,30 @@ impl Sizes {
 #[derive(Debug)]
 pub struct AnchorJob {
     op: AnchorOp,
-    /// Rows, or anchors, done.
+    /// The number of rows or anchors that are done.
     done: usize,
     work: Work,
 }
 
-/// What is kept of an operation from one step to the next.
+/// The state of an operation between two steps.
 #[derive(Debug)]
 enum Work {
     Report {
-        /// It was applied before. As no other operation runs before its last step, what is so at its begin stays so.
+        /// The report was applied before. This cannot change while the job runs, because no other operation runs meanwhile.
         is_resend: bool,
-        /// Which rows repeat anchor and id of an earlier one.
+        /// Which rows repeat the anchor and id of an earlier row.
         repeats: Repeats,
         reported: Reported,
     },
     Mark(Mark),
-    /// The ids, with whether any anchor had them.
+    /// The ids to remove, each with whether any anchor had it.
     Remove(IdMap<bool>),
     Clear(Clear),
     Fold,
 }
 
 impl AnchorJob {
-    /// Rows done so far; of what goes through all anchors: anchors.
+    /// The number of rows done so far, or of anchors where the operation visits all anchors.
     #[must_use]
     pub fn done(&self) -> usize {
         self.done
@@ -151,7 +151,7 @@ impl AnchorPartition {
         }
     }
 
-    /// What it was made with.
+    /// The spec that the partition was created with.
     #[must_use]
     pub fn spec(&self) -> &AnchorPartitionSpec {
         &self.spec
@@ -169,13 +169,13 @@ impl AnchorPartition {
         self.folded_units
     }
 
-    /// What it has done since it was made.
+    /// Counters of what the partition has done since it was created.
     #[must_use]
     pub fn totals(&self) -> &AnchorTotals {
         &self.totals
     }
 
-    /// Begins an operation; the one before is completed. Whether a report is a resend is decided here.
+    /// Begins an operation. The operation before it must be completed. Whether a report is a resend is decided here.
     #[must_use]
     pub fn begin(&self, op: AnchorOp) -> AnchorJob {
         let work = match &op.change {
@@ -196,11 +196,11 @@ impl AnchorPartition {
         AnchorJob { op, done: 0, work }
     }
 
-    /// Goes on with an operation for at most `rows` rows, or anchors (at least one); the reply comes with the last step. Where it is
-    /// divided makes no difference to the state. Reads may run between two steps, other operations and [`Self::save`] may not.
+    /// Does at most `rows` more rows or anchors (at least one) of an operation. The last step returns the reply. How an operation is
+    /// divided into steps makes no difference to the state. Reads may run between two steps; other operations and [`Self::save`] may not.
     ///
-    /// A resend is done with its first step: its rows are counted as duplicate, and none is looked at. A mark goes over its rows
-    /// twice, first to see whether all of them may be remembered.
+    /// A resend is done with its first step: its rows are counted as duplicate and not read. A mark visits its rows twice, first to check
+    /// whether all of them may be remembered.
     pub fn step(&mut self, job: &mut AnchorJob, rows: usize) -> Option<AnchorReply> {
         let rows = rows.max(1);
         let from = job.done;
@@ -240,7 +240,7 @@ impl AnchorPartition {
                 (from..to).for_each(|at| self.remove(at, found));
                 job.done = to;
                 (to == self.anchors.len()).then(|| {
-                    // Each is told once, where it first stands.
+                    // An id that is listed twice is returned once, where it stands first.
                     let was = |id: &&u64| found.insert(**id, false) == Some(true);
                     AnchorReply::Removed(ids.iter().filter(was).copied().collect())
                 })
@@ -258,7 +258,7 @@ impl AnchorPartition {
                 job.done = to;
                 (to == self.anchors.len()).then_some(AnchorReply::Done)
             }
-            // `begin` made the work of the change.
+            // Unreachable: `begin` made the work that belongs to the change.
             _ => Some(AnchorReply::Done),
         };
         if reply.is_some() {
@@ -277,7 +277,7 @@ impl AnchorPartition {
         }
     }
 
-    /// After a report, be it a resend: the sender's next resend of it does nothing.
+    /// After a report, or a resend of one: the sender's next resend changes nothing.
     fn remember(&mut self, sender: Option<Sender>) {
         if let Some(sender) = sender {
             self.dedupe.enter(&sender);
@@ -290,7 +290,7 @@ impl AnchorPartition {
         self.index.find(hash, same).map(|at| *at as usize)
     }
 
-    /// Whether there is a place for so many more anchors.
+    /// Whether there is room for `more` anchors.
     fn has_room(&self, more: u64) -> bool {
         self.anchors.len() as u64 + more <= self.spec.max_anchors.min(ANCHORS_MAX)
     }

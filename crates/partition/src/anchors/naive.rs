@@ -1,5 +1,5 @@
-//! The plainest partition of anchors that keeps the promises: maps that are sorted when somebody asks. The real one is tested
-//! against it.
+//! The reference model of a partition of anchors: maps, which are sorted when something is read. Property tests compare the real one with
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,7 @@ pub(super) struct NaiveAnchor {
 pub(super) struct Naive {
     spec: AnchorPartitionSpec,
     pub(super) anchors: BTreeMap<u64, NaiveAnchor>,
-    /// Names as they were told, while somebody has the sample.
+    /// Names as reported, while any anchor has the sample.
     names: BTreeMap<u64, String>,
     floor: Option<Key>,
     pub(super) senders: Senders,
@@ -155,7 +155,7 @@ impl Naive {
         }
     }
 
-    /// Counts a report with what was found in its rows before.
+    /// Counts a report and the faults of its rows.
     fn count(&mut self, counts: &mut AnchorCounts, faults: &RowFaults) {
         counts.non_finite = faults.non_finite;
         counts.out_of_range = faults.out_of_range;

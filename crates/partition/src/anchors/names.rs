@@ -1,10 +1,10 @@
-//! The string keys of negatives: one copy each, for as long as any anchor of the partition has the sample.
+//! The string keys of negatives. A reference-counted copy is kept while any anchor of the partition has the sample.
 
 use std::sync::Arc;
 
 use crate::id_map::IdMap;
 
-/// What an entry takes beside the bytes of its name: place in the map, counts, block.
+/// Bytes of an entry beside its name: the map entry, the counts of the `Arc`, and the allocation.
 const ENTRY_BYTES: usize = 72;
 
 /// Names by id.
@@ -17,14 +17,14 @@ pub(crate) struct Names {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// Empty: none was told.
+    /// The name; empty if no report had one.
     name: Arc<str>,
-    /// Anchors that have the sample.
+    /// The number of anchors that have the sample.
     anchors: u32,
 }
 
 impl Names {
-    /// One more anchor has it.
+    /// Counts one more anchor that has the sample.
     pub(crate) fn retain(&mut self, id: u64, name: Option<&Arc<str>>) {
         let entry = self.names.entry(id).or_default();
         entry.anchors += 1;
@@ -34,7 +34,7 @@ impl Names {
         }
     }
 
-    /// One anchor less has it.
+    /// Counts one anchor less that has the sample.
     pub(crate) fn release(&mut self, id: u64) {
         let Some(entry) = self.names.get_mut(&id) else {
             return;
@@ -61,7 +61,7 @@ impl Names {
         self.names.len()
     }
 
-    /// The name of an id that some anchor has; false where none has.
+    /// Restores the name of an id. False: no anchor has the id.
     pub(crate) fn restore(&mut self, id: u64, name: &str) -> bool {
         let Some(entry) = self.names.get_mut(&id) else {
             return false;

@@ -8,11 +8,11 @@ use crate::place::Place;
 /// A negative of an anchor as stored: 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Negative {
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
-    /// Raw score.
+    /// The raw score, as reported.
     pub score: f32,
-    /// Its key.
+    /// The key as of the last report.
     pub key: Key,
     /// Stamp of its report.
     pub stamp: u32,
@@ -21,7 +21,7 @@ pub struct Negative {
 }
 
 impl Negative {
-    /// The order of an anchor's negatives, the hardest first: that of [`Place`], as everywhere.
+    /// Compares by [`Place`], so that the hardest negative is first.
     #[inline]
     #[must_use]
     pub fn hardest_first(&self, other: &Self, lower_is_harder: bool) -> Ordering {
@@ -31,19 +31,19 @@ impl Negative {
     }
 }
 
-/// What goes with a negative where reports tell it.
+/// The attributes of a negative, where reports have them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
-    /// Near-duplicates have the same; 0: none.
+    /// The group of near-duplicates; 0: none.
     pub(crate) group: u64,
-    /// 0: none.
+    /// The label of the negative; 0: none.
     pub(crate) label: u32,
 }
 
-/// A score of a positive for its anchor: the last that was told.
+/// The last reported score of a positive for its anchor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PositiveScore {
-    /// NaN: none was told; then the others are 0.
+    /// NaN: no score was reported, and the other fields are 0.
     pub(crate) score: f32,
     pub(crate) stamp: u32,
     pub(crate) model_version: u32,

@@ -1,4 +1,4 @@
-//! What changes a partition of anchors: operations, with everything they depend on inside, and their replies.
+//! Operations, which change a partition of anchors and carry everything that their effect depends on, and their replies.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use crate::hash::placement_hash;
 use crate::key::{Hardness, Key};
 use crate::op::{RowFaults, Sender, Terms};
 
-/// An operation with its place in the partition's order.
+/// A change with its position in the log of operations.
 #[derive(Clone, Debug)]
 pub struct AnchorOp {
-    /// Place in the pool's order of operations; grows from one operation of a partition to its next.
+    /// Position in the pool's log of operations. Grows from one operation of a partition to its next.
     pub position: u64,
     /// What is to be done.
     pub change: AnchorChange,
@@ -24,35 +24,35 @@ pub enum AnchorChange {
     Report {
         /// Columns that hold this partition's rows, and perhaps others'.
         rows: Arc<AnchorColumns>,
-        /// Which of them are this partition's. They apply one by one, in order: an anchor may have an id in several rows.
+        /// The rows that are this partition's. They apply one by one, in order: an anchor may have an id in several rows.
         range: Range<usize>,
-        /// How they are applied. `renew_after_rows`, `quarantine` and `oldest_stamp` are for samples, and say nothing here.
+        /// How the rows are applied. `renew_after_rows`, `quarantine` and `oldest_stamp` are for samples and ignored here.
         terms: Terms,
-        /// Whose report it is: one that this partition has applied before is a resend, and does nothing. `None`: it is applied.
+        /// Who sent the report. A report that this partition has applied before is a resend and changes nothing. `None`: it is applied.
         sender: Option<Sender>,
     },
-    /// Samples are no negatives of anchors. All of this partition's pairs are remembered, or none.
+    /// Marks samples as not negatives of anchors. Either all of this partition's pairs are remembered, or none.
     Mark {
         /// Columns that hold this partition's pairs, and perhaps others'.
         pairs: Arc<PairColumns>,
-        /// Which of them are this partition's.
+        /// The pairs that are this partition's.
         range: Range<usize>,
-        /// Why they are none.
+        /// Why the samples are not negatives.
         why: NotNegative,
         /// Time of the call in the pool's clock, kept with scores.
         stamp: u32,
         /// Version of the model that scored the positives.
         model_version: u32,
     },
-    /// Samples go from the negatives of every anchor.
+    /// Removes samples from the negatives of every anchor.
     Remove {
-        /// Samples.
+        /// The ids of the samples.
         ids: Arc<[u64]>,
     },
-    /// All that reports told goes: negatives, positive scores and labels. Known positives, with the scores that were told with them, and
-    /// vetoes stay, as do the anchors that have any; which reports were applied stays known.
+    /// Removes everything that reports brought: negatives, positive scores and labels. Known positives with their scores and vetoes stay,
+    /// and so do the anchors that have any. Which reports were applied stays known, so that a resend brings nothing back.
     Clear,
-    /// Keys below a floor are lifted to it (what is that old ranks by its score alone).
+    /// Lifts keys below a floor to the floor. Negatives that old are then ordered by their scores alone.
     Fold {
         /// D less [`crate::key::FOLD_BELOW_UNITS`], in key units.
         floor_units: u64,
@@ -64,15 +64,15 @@ pub enum AnchorChange {
 pub struct AnchorColumns {
     /// Placement hashes of the anchors.
     pub hashes: Vec<u64>,
-    /// Anchors.
+    /// The anchor of each row.
     pub anchors: Vec<u64>,
-    /// Negatives.
+    /// The negative of each row.
     pub ids: Vec<u64>,
     /// Keys as of this report.
     pub keys: Vec<Key>,
-    /// Raw scores.
+    /// The raw score of each row.
     pub scores: Vec<f32>,
-    /// The anchors' positive scores, or empty. A score that is not finite says nothing.
+    /// The anchors' positive scores, or empty. A score that is not finite is ignored.
     pub positive_scores: Vec<f32>,
     /// Groups of near-duplicates, or empty; 0: none.
     pub groups: Vec<u64>,
@@ -105,50 +105,50 @@ impl AnchorColumns {
     }
 }
 
-/// Pairs of an anchor and what is no negative of it: columns of equal length.
+/// Pairs of an anchor and a sample that is not a negative of it, as columns of equal length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PairColumns {
     /// The anchor of each row.
     pub anchors: Vec<u64>,
     /// The sample of each row.
     pub ids: Vec<u64>,
-    /// Scores of positives, or empty. One that is not finite says nothing.
+    /// Scores of positives, or empty. A score that is not finite is ignored.
     pub scores: Vec<f32>,
 }
 
-/// Why a sample is no negative of an anchor.
+/// Why a sample is not a negative of an anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotNegative {
-    /// A known positive.
+    /// It is a known positive.
     Positive,
-    /// Vetoed.
+    /// It is vetoed for the anchor.
     Vetoed,
 }
 
-/// What became of the rows of a report; sums to its rows.
+/// The outcomes of the rows of a report. They sum to its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnchorCounts {
-    /// New among the negatives of their anchor.
+    /// Rows that inserted a negative of their anchor.
     pub inserted: u64,
-    /// Known and updated.
+    /// Rows that updated a negative of their anchor.
     pub updated: u64,
-    /// Easier than all that their anchor keeps.
+    /// Rows of new ids that were not hard enough for their full anchor.
     pub too_easy: u64,
-    /// Older than what is stored.
+    /// Rows older than the stored negative.
     pub stale: u64,
-    /// Their anchor and id stand in an earlier row of the report. They are applied as any others.
+    /// Rows whose anchor and id are in an earlier row of the report. They are applied as any others.
     pub coalesced: u64,
-    /// Without a finite score.
+    /// Rows without a finite score.
     pub non_finite: u64,
-    /// Outside a dense id space.
+    /// Rows whose id is outside the dense id space.
     pub out_of_range: u64,
-    /// Of anchors beyond `max_anchors`.
+    /// Rows of new anchors beyond `max_anchors`.
     pub anchor_limit: u64,
-    /// Known positives or vetoed for their anchor.
+    /// Rows whose id is a known positive of their anchor, or vetoed for it.
     pub not_negative: u64,
-    /// Of a report that was applied before: nothing was done.
+    /// Rows of a report that was applied before. They change nothing.
     pub duplicate: u64,
-    /// (Not part of the sum.) Negatives that harder ones pushed out.
+    /// (Not part of the sum.) Negatives that were evicted by harder ones.
     pub evicted: u64,
     /// (Not part of the sum.) Keys whose log2 weight was clamped.
     pub clamped: u64,
@@ -173,7 +173,7 @@ counters!(AnchorCounts {
 });
 
 impl AnchorCounts {
-    /// Rows of the report, whatever became of them.
+    /// The number of rows, whatever their outcome.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.inserted
@@ -188,68 +188,68 @@ impl AnchorCounts {
             + self.duplicate
     }
 
-    /// What was found in rows before they came here.
+    /// The faults that the host found in the rows, as counts.
     pub(super) fn of_faults(faults: RowFaults) -> Self {
         let RowFaults { non_finite, out_of_range, clamped, floored } = faults;
         Self { non_finite, out_of_range, clamped, floored, ..Self::default() }
     }
 
-    /// Adds those of another partition.
+    /// Adds the counts of another partition.
     pub fn add(&mut self, more: &Self) {
         self.add_numbers(more);
     }
 }
 
-/// What an operation did; it comes with its last step.
+/// The result of an operation, which its last step returns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnchorReply {
-    /// Of a report.
+    /// The outcomes of the rows of a report.
     Reported(Reported),
-    /// Of a mark.
+    /// The outcome of a mark.
     Marked(Marked),
-    /// Of a removal: the samples that were negatives of any anchor, in the order of the operation, each once.
+    /// The samples of a removal that were negatives of any anchor, in the order of the operation, each once.
     Removed(Vec<u64>),
-    /// Of a clear: how many negatives there were, of all anchors.
+    /// The number of negatives that a clear removed, over all anchors.
     Cleared(u64),
-    /// Of all else.
+    /// A fold was done.
     Done,
 }
 
-/// What a report did.
+/// The outcome of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reported {
-    /// What became of the rows.
+    /// The outcomes of the rows.
     pub counts: AnchorCounts,
-    /// Numbers of the rows in the columns whose samples are negatives, whether they were kept or too easy; in order.
+    /// Numbers in the columns, ascending, of the rows whose samples are negatives, whether kept or too easy.
     pub negatives: Vec<u32>,
-    /// Numbers of those that were counted as too easy; in order.
+    /// Numbers in the columns, ascending, of the rows that were counted as too easy.
     pub too_easy: Vec<u32>,
 }
 
-/// What a mark did.
+/// The outcome of a mark.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Marked {
-    /// Pairs that were not known before.
+    /// Pairs that are newly remembered.
     pub added: u64,
-    /// Stored negatives that went.
+    /// Stored negatives that were removed.
     pub removed: u64,
-    /// Why nothing was remembered; empty: all was.
+    /// The limits that would have been exceeded, because of which nothing was remembered. Empty: all pairs were remembered.
     pub refused: Vec<Refusal>,
 }
 
-/// A limit that a mark would have gone over.
+/// A limit that a mark would have exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Number of the row in the columns: the first of the anchor that would have had too many, or of the first anchor or pair for which
-    /// there is no place.
+    /// The number of the row in the columns: the first row of the anchor that would have too many, or the first row with an anchor or pair
+    /// for which there is no room.
     pub row: u32,
-    /// The limit.
+    /// The limit that would have been exceeded.
     pub limit: PairLimit,
-    /// How many there would have been.
+    /// The number that there would have been.
     pub wanted: u64,
 }
 
-/// A limit on what is known to be no negative.
+/// A limit on known positives and vetoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairLimit {
     /// `max_positives_per_anchor`.

@@ -1,4 +1,4 @@
-//! What a partition of anchors tells. Nothing of it changes the partition.
+//! Reads of a partition of anchors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::hard::prefetch::prefetch;
 use crate::hash::placement_hash;
 use crate::op::Sender;
 
-/// What is stored of one anchor, as places in the columns of [`AnchorRows`].
+/// One anchor, as ranges in the columns of [`AnchorRows`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnchorRow {
     /// Whether the anchor is known.
@@ -29,36 +29,36 @@ pub struct AnchorRow {
 }
 
 impl AnchorRow {
-    /// Of an anchor that is not known.
+    /// The row of an anchor that is not stored.
     pub const UNKNOWN: Self =
         Self { known: false, positive: f32::NAN, label: 0, negatives: 0..0, positives: 0..0, vetoes: 0..0 };
 }
 
-/// What is stored of some anchors.
+/// Several anchors, in columns.
 #[derive(Clone, Debug, Default)]
 pub struct AnchorRows {
-    /// One an anchor, in the order asked for.
+    /// One row for each anchor, in the order of the request.
     pub anchors: Vec<AnchorRow>,
-    /// Negatives of all of them.
+    /// The negatives of all anchors.
     pub negatives: Vec<Negative>,
-    /// Groups of the negatives: one each, or none where no anchor has any.
+    /// One group for each negative, or empty where no anchor has groups.
     pub groups: Vec<u64>,
-    /// Labels of the negatives: one each, or none where no anchor has any.
+    /// One label for each negative, or empty where no anchor has labels.
     pub labels: Vec<u32>,
     /// String keys of the negatives, in a `named` pool.
     pub names: Vec<Arc<str>>,
-    /// Known positives and vetoes of all of them.
+    /// The known positives and vetoes of all anchors.
     pub not_negative: Vec<u64>,
 }
 
 impl AnchorRows {
-    /// For so many anchors, none of which has been read.
+    /// Rows for `anchors` anchors, none of which has been read.
     #[must_use]
     pub fn unread(anchors: usize) -> Self {
         Self { anchors: vec![AnchorRow::UNKNOWN; anchors], ..Self::default() }
     }
 
-    /// Once all are read: columns that exist have a value for each negative.
+    /// Call it once all anchors are read: fills columns that are not empty up to the number of negatives.
     pub fn complete(&mut self) {
         complete(&mut self.groups, self.negatives.len());
         complete(&mut self.labels, self.negatives.len());
@@ -71,7 +71,7 @@ fn complete<T: Copy + Default>(column: &mut Vec<T>, rows: usize) {
     }
 }
 
-/// Appends to a column that has none for some of the `before` rows.
+/// Appends to a column that may have fewer than `before` values.
 fn append<T: Copy + Default>(column: &mut Vec<T>, values: &[T], before: usize) {
     if !values.is_empty() {
         column.resize(before, T::default());
@@ -79,10 +79,10 @@ fn append<T: Copy + Default>(column: &mut Vec<T>, values: &[T], before: usize) {
     }
 }
 
-/// Sizes of a partition of anchors now.
+/// Sizes of a partition of anchors, and the memory that it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnchorStats {
-    /// Anchors.
+    /// The number of anchors.
     pub anchors: u64,
     /// Negatives of all anchors.
     pub negatives: u64,
@@ -92,19 +92,19 @@ pub struct AnchorStats {
     pub vetoes: u64,
     /// Processes of workers whose reports are remembered.
     pub workers: u64,
-    /// Bytes held.
+    /// Bytes of memory, including allocations.
     pub memory_bytes: usize,
 }
 
 impl AnchorPartition {
-    /// Reads the anchors at these places of `anchors` into their places in `out`, asking for memory before it is needed.
+    /// Reads the anchors at `indices` of `anchors` into the rows with the same indices of `out`. Prefetches memory before it is needed.
     pub fn fetch(&self, anchors: &[u64], indices: &[usize], out: &mut AnchorRows) {
         let find = |&i: &usize| self.find(placement_hash(anchors[i]), anchors[i]);
         let found: Vec<Option<usize>> = indices.iter().map(find).collect();
         found.iter().flatten().for_each(|at| prefetch(&self.anchors, *at));
         for at in found.iter().flatten() {
             let negatives = self.anchors[*at].negatives();
-            // 64 bytes hold two and a half; the processor goes on by itself from a few lines in a row.
+            // A cache line holds about two and a half negatives. After a few lines in a row the hardware prefetches the others.
             (0..negatives.len().min(16)).step_by(2).for_each(|i| prefetch(negatives, i));
         }
         for (&i, at) in indices.iter().zip(found) {
@@ -122,7 +122,7 @@ impl AnchorPartition {
         }
         out.negatives.extend_from_slice(anchor.negatives());
         if self.spec.named {
-            // Every negative has one while its anchor has it.
+            // Every stored negative has a name.
             let name = |negative: &Negative| self.names.get(negative.id).cloned().unwrap_or_default();
             out.names.extend(anchor.negatives().iter().map(name));
         }
@@ -133,7 +133,7 @@ impl AnchorPartition {
             negatives: start..out.negatives.len(),
             ..AnchorRow::UNKNOWN
         };
-        // Most anchors have nothing more.
+        // Most anchors have nothing else.
         if anchor.has_side() {
             let mut listed = |why| {
                 let from = out.not_negative.len();
@@ -147,13 +147,13 @@ impl AnchorPartition {
         row
     }
 
-    /// Whether a report was applied, or is too old to tell.
+    /// Whether a report was applied, or is so old that it is taken for a resend.
     #[must_use]
     pub fn has_applied(&self, sender: &Sender) -> bool {
         self.dedupe.has(sender)
     }
 
-    /// Anchors.
+    /// The number of anchors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.anchors.len()
@@ -171,13 +171,13 @@ impl AnchorPartition {
         self.anchors.get(number).map_or(&[], Anchor::negatives)
     }
 
-    /// The `number`-th anchor, in an order that a clear changes.
+    /// The `number`-th anchor. A clear changes the numbers.
     #[must_use]
     pub fn anchor_at(&self, number: usize) -> Option<u64> {
         self.anchors.get(number).map(|anchor| anchor.id)
     }
 
-    /// Sizes now.
+    /// The sizes of the partition, and its memory.
     #[must_use]
     pub fn stats(&self) -> AnchorStats {
         let Sizes { negatives, positives, vetoes, heap_bytes } = self.sizes;

@@ -1,4 +1,4 @@
-//! Reported rows, applied one by one and in order.
+//! Applies reported rows one by one, in order.
 
 use std::ops::Range;
 
@@ -14,19 +14,19 @@ use crate::key::Key;
 use crate::op::{ScoreUpdate, Terms};
 use crate::partition::{Repeats, updated_score};
 
-/// Runs whose anchors are looked up together: enough that a prefetched line has arrived, few enough that none is evicted.
+/// The number of runs whose anchors are looked up together: enough that a prefetched line has arrived, few enough that none is evicted.
 const RUNS: usize = 32;
 
 /// A report under way.
 pub(super) struct Batch<'a> {
     pub(super) rows: &'a AnchorColumns,
-    /// The first row of the operation.
+    /// The first row of the operation in the columns.
     pub(super) first: usize,
     pub(super) repeats: &'a Repeats,
     pub(super) terms: &'a Terms,
 }
 
-/// Consecutive rows of one anchor, with its number if it is known.
+/// Consecutive rows of one anchor, with its index if it is stored.
 #[derive(Clone, Copy, Default)]
 struct Run {
     from: usize,
@@ -34,7 +34,7 @@ struct Run {
     at: Option<u32>,
 }
 
-/// Which rows repeat anchor and id of an earlier one.
+/// The rows that repeat the anchor and id of an earlier row.
 pub(super) fn repeats(rows: &AnchorColumns, range: &Range<usize>) -> Repeats {
     let (anchors, ids) = (&rows.anchors[range.clone()], &rows.ids[range.clone()]);
     let hashes = rows.hashes[range.clone()].iter().zip(ids);
@@ -60,7 +60,7 @@ impl AnchorPartition {
             for run in &runs[..count] {
                 if let Some(at) = run.at {
                     let negatives = self.anchors[at as usize].negatives();
-                    // 64 bytes hold two and a half; the processor goes on by itself from a few lines in a row.
+                    // A cache line holds about two and a half negatives. After a few lines in a row the hardware prefetches the others.
                     (0..negatives.len().min(16)).step_by(2).for_each(|i| prefetch(negatives, i));
                 }
             }
@@ -72,7 +72,7 @@ impl AnchorPartition {
 
     fn report_run(&mut self, batch: &Batch<'_>, run: &Run, out: &mut Reported) {
         let (anchor, hash) = (batch.rows.anchors[run.from], batch.rows.hashes[run.from]);
-        // An earlier run may have entered it meanwhile.
+        // An earlier run may have inserted the anchor meanwhile.
         let known = run.at.map(|at| at as usize).or_else(|| self.find(hash, anchor));
         let at = match known {
             Some(at) => at,
@@ -99,7 +99,7 @@ struct Target<'a> {
     anchor: &'a mut Anchor,
     spec: &'a AnchorPartitionSpec,
     names: &'a mut Names,
-    /// No key is below.
+    /// The floor of the last fold. No key is below it.
     floor: Option<Key>,
 }
 
@@ -150,7 +150,7 @@ impl Target<'_> {
         out.negatives.push(row as u32);
     }
 
-    /// Takes in what a row says of the anchor itself: its positive score, unless that is older than what is known, and its label.
+    /// Updates the anchor itself from a row: its label, and its positive score unless the stored one is newer.
     fn tell(&mut self, rows: &AnchorColumns, row: usize, terms: &Terms, is_stale: bool) {
         let is_known = !self.anchor.told.score.is_nan();
         if let Some(score) = rows.positive_scores.get(row).copied().filter(|score| score.is_finite())
@@ -164,7 +164,7 @@ impl Target<'_> {
         }
     }
 
-    /// The negative that a row makes of what is stored.
+    /// The negative after a row. `old`: the stored score, if there is one.
     fn negative(&self, rows: &AnchorColumns, row: usize, terms: &Terms, old: Option<f32>) -> Negative {
         let (mut score, mut key) = (rows.scores[row], rows.keys[row]);
         if let Some(old) = old.filter(|_| terms.update != ScoreUpdate::Last) {
@@ -172,12 +172,12 @@ impl Target<'_> {
             score = updated_score(&hardness, terms.update, old, score);
             key = hardness.key(score, terms.decay_units).0;
         }
-        // No key is below the last fold, however old a report is.
+        // A host may apply a report that is older than the last fold.
         let key = self.floor.filter(|floor| key.since(*floor) < 0).unwrap_or(key);
         Negative { id: rows.ids[row], score, key, stamp: terms.stamp, model_version: terms.model_version }
     }
 
-    /// A negative came in, perhaps instead of another.
+    /// Updates names after a negative was inserted, perhaps instead of another.
     fn name(&mut self, id: u64, rows: &AnchorColumns, row: usize, taken: Offered) {
         if self.spec.named {
             self.names.retain(id, rows.names.get(row));

@@ -1,8 +1,8 @@
-//! What a partition of anchors must know of its pool.
+//! The spec of a partition of anchors.
 
 use crate::key::Hardness;
 
-/// What a partition of anchors must know of its pool. Validated by the pool.
+/// The part of an anchored pool's spec that a partition of anchors needs. The pool validates it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AnchorPartitionSpec {
     /// Negatives kept of an anchor. 1 ..= [`NEGATIVES_MAX`].
@@ -15,25 +15,24 @@ pub struct AnchorPartitionSpec {
     pub max_vetoes_per_anchor: usize,
     /// Known positives and vetoes of all anchors of this partition together.
     pub max_pairs: u64,
-    /// Of an anchor with too many negatives those that fail these go first (docs/methods.md 10.1).
+    /// A full anchor evicts negatives that fail these margins first (docs/methods.md 10.1).
     pub margins: Margins,
     /// How a score becomes a key.
     pub hardness: Hardness,
-    /// Negatives have string keys, kept beside them.
+    /// Negatives have string keys, which are stored with them.
     pub named: bool,
-    /// Processes of workers that are remembered at most, so that resends of their reports do nothing. 0 ..= 2^20; 0: every report is
-    /// applied.
+    /// Processes of workers whose reports are remembered, at most, so that resends change nothing. 0 ..= 2^20; 0: every report is applied.
     pub workers: usize,
 }
 
-/// Negatives that an anchor may keep, at most.
+/// The maximal number of negatives of an anchor.
 pub const NEGATIVES_MAX: usize = 1 << 10;
-/// Anchors that a partition may have, at most.
+/// The maximal number of anchors of a partition.
 pub const ANCHORS_MAX: u64 = 1 << 31;
-/// Known positives, or vetoes, that an anchor may have, at most.
+/// The maximal number of known positives, and of vetoes, of an anchor.
 pub const PAIRS_PER_ANCHOR_MAX: usize = 1 << 12;
 
-/// How far below the positive's score a negative's must be (de Souza P. Moreira et al. 2024, NV-Retriever; the parameter names and
+/// How far below the positive's score a negative's score must be (de Souza P. Moreira et al. 2024, NV-Retriever; the parameter names and
 /// the bounds of sentence-transformers' `mine_hard_negatives`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Margins {
@@ -44,14 +43,14 @@ pub struct Margins {
 }
 
 impl Margins {
-    /// Whether there is any.
+    /// Whether any margin is set.
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.absolute.is_some() || self.relative.is_some()
     }
 
-    /// Whether a negative of this score is far enough below `positive`; where that is not known (NaN), every one is. Computed in
-    /// double precision, in which the sum of two floats of like size is exact.
+    /// Whether a negative of this score is far enough below `positive`. True if `positive` is NaN (not known). Computed in double
+    /// precision, in which the sum of two floats of similar size is exact.
     #[must_use]
     pub fn admit(&self, lower_is_harder: bool, positive: f32, score: f32) -> bool {
         if positive.is_nan() {
@@ -66,11 +65,11 @@ impl Margins {
     }
 }
 
-/// Of two positive scores of an anchor the one that margins are measured from: that of the positive which is least like the
-/// anchor. NaN: none.
+/// The one of two positive scores that margins are measured from: that of the positive which is less similar to the anchor. NaN: there is
+/// none.
 #[must_use]
 pub fn least_alike(lower_is_harder: bool, a: f32, b: f32) -> f32 {
-    // `min` and `max` pass a NaN by.
+    // `min` and `max` ignore a NaN.
     if lower_is_harder { a.max(b) } else { a.min(b) }
 }
 

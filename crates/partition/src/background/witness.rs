@@ -33,7 +33,7 @@ impl Witness {
         Self { salt, threshold: None, members: BTreeMap::new(), pending: 0 }
     }
 
-    /// Members.
+    /// The number of members.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

@@ -10,7 +10,7 @@ use crate::partition::tests::{DAY, spec};
 use crate::spec::{BackgroundSpec, PartitionSpec};
 
 impl Dedupe {
-    /// Every invariant that can be looked up.
+    /// Checks the invariants.
     pub(crate) fn check(&self) {
         assert!(self.len() <= self.most);
         assert_eq!(self.table.len(), self.len());
@@ -27,7 +27,7 @@ impl Dedupe {
     }
 }
 
-/// A window is there if and only if there is a gap, and what is told can be restored.
+/// Checks that there is a window if and only if there is a gap, and that the saved form can be restored.
 fn check_canonical(seen: &Seen) {
     let highest = seen.highest();
     let window = (highest.saturating_sub(WINDOW) + 1)..=highest;
@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// Any numbers, the last ones before there are none included: as a set of all of them within the window tells it.
+    /// Compares with a set of all sequences within the window, up to the largest possible numbers.
     #[test]
     fn any_sequences_agree_with_a_set(sequences in proptest::collection::vec(prop_oneof![1_u64..5000, u64::MAX - 2000..=u64::MAX], 1..200)) {
         let mut seen = Seen::first(sequences[0]);
@@ -247,12 +247,12 @@ fn a_resend_does_nothing_where_it_was_applied() {
     assert_eq!(counts(applied.apply(report(1, 0..40, sender(1, 5)))), all);
     assert_eq!(applied.save(), image);
     assert_eq!(counts(other.apply(report(1, 0..40, sender(1, 5)))).duplicate, 0, "it was not applied here");
-    // Without a number, or of another process, it is no resend.
+    // A report without a number, or of another process, is no resend.
     assert_eq!(counts(applied.apply(report(2, 0..40, None))).duplicate, 0);
     assert_eq!(counts(applied.apply(report(3, 0..40, sender(1, 0)))).duplicate, 0);
     assert_eq!(counts(applied.apply(report(4, 0..40, sender(2, 5)))).duplicate, 0);
     assert_eq!(applied.position(), 4);
-    // A resend is heard: the other one is forgotten for a third.
+    // A resend makes its worker the most recently heard, so a third worker replaces the other one.
     assert_eq!(counts(applied.apply(report(5, 0..40, sender(1, 5)))), all);
     assert_eq!(applied.position(), 5);
     assert_eq!(counts(applied.apply(report(6, 0..0, sender(3, 1)))), ApplyCounts::default());
@@ -273,7 +273,7 @@ fn a_report_is_entered_with_its_last_step() {
     }
     assert!(partition.step(&mut job, 10).is_some());
     assert!(partition.dedupe.has(&sender));
-    // Of a resend the first step is the last, however small it is.
+    // A resend is done with its first step, however small the step is.
     let mut job = partition.begin(report(2, 0..40, Some(sender)));
     assert!(partition.step(&mut job, 1).is_some());
     assert_eq!(job.done(), 40);

@@ -1,4 +1,4 @@
-//! What operations of either kind consist of: ids, columns of rows, terms and senders.
+//! Parts that operations of both kinds have: ids, columns of rows, terms and senders.
 
 use bytes::Bytes;
 use std::ops::Range;
@@ -9,13 +9,13 @@ use crate::image::{ImageError, Reader, Writer};
 use crate::key::Key;
 use crate::op::{QuarantineTerms, RowFaults, ScoreUpdate, Sender, Terms};
 
-/// Which of the optional columns of some rows there are: a bit each, in an order that each kind of operation has for itself.
+/// Writes which optional columns are present, a bit each, in an order that each kind of operation defines.
 pub(super) fn write_present(out: &mut Writer, columns: &[bool]) {
     let bits = columns.iter().enumerate().map(|(bit, is_there)| u8::from(*is_there) << bit);
     out.u8(bits.sum());
 }
 
-/// The rows of each of `N` optional columns: none, or as many as there are.
+/// Reads which of `N` optional columns are present. Returns the number of rows of each: `rows`, or 0 for an absent column.
 pub(super) fn read_present<const N: usize>(
     body: &mut Reader<'_>,
     rows: usize,
@@ -27,7 +27,7 @@ pub(super) fn read_present<const N: usize>(
     Ok(std::array::from_fn(|bit| if bits >> bit & 1 == 0 { 0 } else { rows }))
 }
 
-/// The rows of a column that may be empty.
+/// The rows of a column, or none of an empty one.
 pub(super) fn of<T>(column: &[T], rows: Range<usize>) -> &[T] {
     if column.is_empty() { column } else { &column[rows] }
 }
@@ -54,7 +54,7 @@ pub(super) fn read_keys(body: &mut Reader<'_>, rows: usize) -> Result<Vec<Key>, 
     Ok(body.column(rows)?.map(Key).collect())
 }
 
-/// Scores that are numbers. (Of positives "none" is one too: that is a plain column.)
+/// Reads scores, which must be finite. Positive scores, which may be NaN, are read as a plain column.
 pub(super) fn read_scores(body: &mut Reader<'_>, rows: usize) -> Result<Vec<f32>, ImageError> {
     let scores: Vec<f32> = body.column(rows)?.collect();
     match scores.iter().all(|score| score.is_finite()) {
@@ -120,7 +120,7 @@ pub(super) fn write_terms(out: &mut Writer, terms: &Terms) {
     write_stamp(out, *oldest_stamp);
 }
 
-/// A stamp that may be absent.
+/// Writes a stamp that may be absent.
 pub(super) fn write_stamp(out: &mut Writer, stamp: Option<u32>) {
     out.flag(stamp.is_some());
     stamp.iter().for_each(|stamp| out.u32(*stamp));

@@ -20,7 +20,7 @@ const UNBLOCK: u8 = 10;
 const CLEAR: u8 = 11;
 /// Bytes of a row without optional columns: an id, a key and a score.
 const ROW_BYTES: usize = 16;
-/// An id and a flag.
+/// Bytes of a drawn sample: an id and a flag.
 const DRAWN_BYTES: usize = 9;
 
 pub(super) fn write(out: &mut Writer, op: &Op) {

@@ -1,4 +1,5 @@
-//! What operations come back as is tested with the partitions, whose operations all pass through bytes there. Here: bytes that are none.
+//! Bytes that are not an operation. That operations are decoded as they were is tested with the partitions, whose operations all pass
+//! through bytes.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -58,7 +59,7 @@ fn a_contradiction_is_named() {
 }
 
 proptest! {
-    /// Bytes that were cut, changed, or changed with a checksum that fits.
+    /// Bytes that were cut off, changed, or changed under a right checksum.
     #[test]
     fn bytes_that_were_damaged_are_errors_and_never_panics(
         at in 0usize..10_000, value in any::<u8>(), cut in any::<bool>(), anchors in any::<bool>(), sealed in any::<bool>(),

@@ -8,23 +8,23 @@ use super::segments::{Segments, stage};
 pub(crate) const BLOCK: usize = 16;
 const BLOCK_BITS: u32 = BLOCK.trailing_zeros();
 
-/// Some slot numbers of one list: a cache line.
+/// A block of slot numbers of one list: one cache line.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Block([u32; BLOCK]);
 
-/// Blocks, in use and free.
+/// All blocks, those in use and those that are free.
 #[derive(Debug)]
 pub(crate) struct Arena {
     blocks: Segments<Block>,
-    /// Blocks that the arena is meant for.
+    /// The number of blocks that the arena is expected to need.
     wanted: usize,
     used: u32,
     free: Vec<u32>,
 }
 
 impl Arena {
-    /// For about `members` slot numbers.
+    /// An arena for about `members` slot numbers.
     pub(crate) fn new(members: usize) -> Self {
         // The last block of a list is not full. Memory that is not touched costs nothing.
         let wanted = (members + members / 4).div_ceil(BLOCK);
@@ -93,7 +93,7 @@ impl List {
         }
     }
 
-    /// Appends; returns the position.
+    /// Appends a slot number. Returns its position.
     #[inline(always)]
     pub(crate) fn push(&mut self, arena: &mut Arena, slot: u32) -> u32 {
         let position = self.len;
@@ -105,7 +105,7 @@ impl List {
         position
     }
 
-    /// Takes the last; the list is not empty.
+    /// Takes the last slot number. The list is not empty.
     #[inline(always)]
     pub(crate) fn pop(&mut self, arena: &mut Arena) -> u32 {
         let position = self.len - 1;
@@ -119,7 +119,7 @@ impl List {
         slot
     }
 
-    /// Takes all, in order.
+    /// Takes all slot numbers, in order.
     pub(crate) fn drain(&mut self, arena: &mut Arena) -> Vec<u32> {
         let all = self.read(arena);
         arena.free.append(&mut self.blocks);
@@ -135,7 +135,7 @@ impl List {
         all
     }
 
-    /// All in order, block by block; blocks lie anywhere, so the next ones are asked for ahead.
+    /// All slot numbers in order. Blocks are scattered in memory, so the next ones are prefetched.
     pub(crate) fn iter<'a>(&'a self, arena: &'a Arena) -> impl Iterator<Item = u32> + 'a {
         const AHEAD: usize = 8;
         let numbers = self.blocks.iter().enumerate().flat_map(move |(at, block)| {

@@ -1,22 +1,22 @@
-//! Which slot an id is in: fingerprint-first open addressing in cache lines.
+//! The index from ids to slots: a hash table with open addressing in cache lines that compares fingerprints first.
 //!
-//! A line holds fifteen entries (fingerprint in the high bits, slot number + 1 in the low ones, 0 empty) and, in its last
-//! word, counts the entries that overflowed past it. A miss reads one line: fingerprints are the admission filter.
+//! A line holds fifteen entries (fingerprint in the high bits, slot number + 1 in the low ones, 0 if empty). Its last word counts the
+//! entries that overflowed past it. So a lookup of an id that is not there reads one line in most cases.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::lanes::equal_lanes;
 use super::prefetch::{huge_pages, prefetch};
 
-/// Entries in a line.
+/// The number of entries in a line.
 const ENTRIES: usize = 15;
-/// Lines are sized so that this share of their entries is used when full.
+/// The number of lines is such that this share of the entries is used when the store is full.
 const LOAD: f64 = 0.75;
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line {
-    /// Fifteen entries; last, how many entries whose home is here or before stand in a later line.
+    /// Fifteen entries, then the number of entries that were pushed past this line into a later one.
     words: [u32; ENTRIES + 1],
 }
 
@@ -27,18 +27,18 @@ impl Line {
     }
 }
 
-/// What the home line of an id says of it.
+/// What the home line of an id tells about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// It is not in the index.
+    /// The id is not in the index.
     Absent,
-    /// It is in this slot, or further on, or nowhere.
+    /// The id may be in this slot, whose fingerprint matches. Otherwise it may be in a later line, or not in the index.
     Perhaps(u32),
-    /// It may be further on.
+    /// The id may be in a later line.
     Beyond,
 }
 
-/// Which slots the ids are in.
+/// The index from ids to slots.
 #[derive(Debug)]
 pub(crate) struct Index {
     lines: Vec<Line>,
@@ -47,7 +47,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// For at most `capacity` slots. Memory is taken as it is touched.
+    /// An index for at most `capacity` slots. The memory is zeroed pages, which cost nothing until they are touched.
     pub(crate) fn new(capacity: usize) -> Self {
         let slot_bits = usize::BITS - capacity.leading_zeros();
         let lines = ((capacity as f64 / LOAD / ENTRIES as f64).ceil() as usize).max(1);
@@ -62,23 +62,23 @@ impl Index {
 
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        // The partition was chosen by the high half of the hash: the line takes the low half.
+        // The high half of the hash chooses the partition, so the low half chooses the line.
         ((u64::from(hash as u32) * self.lines.len() as u64) >> 32) as usize
     }
 
     #[inline]
     fn fingerprint(&self, hash: u64) -> u32 {
-        // Low bits of the high half: neither the partition's bits nor the line's.
+        // The low bits of the high half choose neither the partition nor the line.
         ((hash >> 32) as u32).checked_shl(self.slot_bits).unwrap_or(0)
     }
 
-    /// Starts loading the line of `hash`.
+    /// Prefetches the home line of `hash`.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         prefetch(&self.lines, self.home(hash));
     }
 
-    /// Looks at the home line only, and at no slot.
+    /// Reads the home line only, and no slot.
     #[inline]
     pub(crate) fn probe(&self, hash: u64) -> Probe {
         let line = &self.lines[self.home(hash)];
@@ -92,7 +92,7 @@ impl Index {
         }
     }
 
-    /// The slot for which `is_it` holds, among those with the fingerprint of `hash`.
+    /// The slot with the fingerprint of `hash` for which `is_it` is true.
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let fingerprint = self.fingerprint(hash);
@@ -108,22 +108,22 @@ impl Index {
                 matches &= matches - 1;
             }
             at = self.after(at);
-            // A few lines may all have entries that overflowed past them: the search ends where it began.
+            // Where all lines have overflowed, the search ends at the line where it began.
             if line.overflow() == 0 || at == self.home(hash) {
                 return None;
             }
         }
     }
 
-    /// Bit i: entry i is occupied and has the fingerprint.
+    /// Bit i: entry i is occupied and has this fingerprint.
     #[inline]
     fn matches(&self, line: &Line, fingerprint: u32) -> u32 {
         let found = equal_lanes(&line.words, fingerprint, !self.slot_mask) & ((1 << ENTRIES) - 1);
-        // What is empty has the fingerprint 0.
+        // Empty entries have the fingerprint 0.
         if fingerprint == 0 { found & !equal_lanes(&line.words, 0, u32::MAX) } else { found }
     }
 
-    /// Enters a slot; the index is never more than LOAD full, so there is room.
+    /// Inserts a slot. The index is never more than LOAD full, so there is room.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
@@ -139,7 +139,7 @@ impl Index {
         }
     }
 
-    /// Takes a slot out that was entered under this hash.
+    /// Removes a slot that was inserted under this hash.
     pub(crate) fn remove(&mut self, hash: u64, slot: u32) {
         let entry = self.fingerprint(hash) | (slot + 1);
         let mut at = self.home(hash);
@@ -150,7 +150,7 @@ impl Index {
                 line.words[found] = 0;
                 return;
             }
-            // It stands further on, so every line up to it counted it.
+            // The entry is in a later line, so this line counted it.
             line.words[ENTRIES] = line.words[ENTRIES].saturating_sub(1);
             at = self.after(at);
         }

@@ -1,8 +1,8 @@
-//! A line of the index searched at once.
+//! Searches a line of the index with SIMD instructions.
 
 use wide::u32x4;
 
-/// Bit i: word i and `value` have the same bits under `mask`.
+/// Bit i: word i equals `value` in the bits of `mask`.
 #[inline]
 pub(super) fn equal_lanes(words: &[u32; 16], value: u32, mask: u32) -> u32 {
     let (value, mask) = (u32x4::splat(value & mask), u32x4::splat(mask));

@@ -1,4 +1,4 @@
-//! The hard store: index, slots and buckets, and who goes first when it is full.
+//! The hard store: its index, slots and buckets, and the queue of samples to evict when it is full.
 
 mod arena;
 pub(crate) mod buckets;
@@ -54,7 +54,7 @@ impl Hard {
         self.slots.len() >= self.capacity
     }
 
-    /// Room for `samples` samples at once.
+    /// Allocates memory for `samples` samples at once.
     pub(crate) fn reserve(&mut self, samples: usize, blocks: usize) {
         self.slots.grow(samples);
         self.index = Index::new(samples);
@@ -66,14 +66,14 @@ impl Hard {
         self.index.find(hash, |slot| self.slots.get(slot).id == id)
     }
 
-    /// Looks at the home line of a hash only.
+    /// Reads only the home line of a hash.
     #[inline]
     pub(crate) fn probe(&self, hash: u64) -> Probe {
         self.index.probe(hash)
     }
 
-    /// The slot of an id, given what its home line said before other rows of the report were applied. None of them may have had the same
-    /// id: only that one can have entered it.
+    /// The slot of an id, given the probe of its home line from before other rows of the report were applied. No such row may have had the
+    /// same id, because only it could have inserted the id.
     #[inline]
     pub(crate) fn resolve(&self, probe: Probe, hash: u64, id: u64) -> Option<u32> {
         match probe {
@@ -89,13 +89,13 @@ impl Hard {
         s.id == id && s.position != VACANT
     }
 
-    /// Starts loading the index line of a hash.
+    /// Prefetches the index line of a hash.
     #[inline]
     pub(crate) fn prefetch_line(&self, hash: u64) {
         self.index.prefetch(hash);
     }
 
-    /// Starts loading what moving a sample to `key` will touch.
+    /// Prefetches what moving a sample to `key` will touch.
     #[inline]
     pub(crate) fn prefetch_move(&self, slot: u32, key: Key) {
         let s = self.slots.get(slot);
@@ -104,7 +104,7 @@ impl Hard {
         }
     }
 
-    /// Starts loading the slot of the sample that goes `back` evictions from now, roughly.
+    /// Prefetches the slot of the sample that will be evicted about `back` evictions from now.
     #[inline]
     pub(crate) fn prefetch_victim(&self, back: usize) {
         if let Some(slot) = self.victims.nth(back) {
@@ -112,7 +112,7 @@ impl Hard {
         }
     }
 
-    /// The same for its index line, once its slot is there.
+    /// Prefetches the index line of that sample, once its slot is in the cache.
     #[inline]
     pub(crate) fn prefetch_victim_line(&self, back: usize) {
         if let Some(slot) = self.victims.nth(back) {
@@ -121,18 +121,18 @@ impl Hard {
         }
     }
 
-    /// Whether a key is below all of a full store, as far as that is known without a look.
+    /// Whether a key is known to be below all keys of a full store. Reads only the queue of victims.
     #[inline]
     pub(crate) fn is_surely_too_easy(&self, key: Key) -> bool {
         self.victims.first().is_some_and(|(place, _)| key.since(place.key) < 0)
     }
 
-    /// The lowest place, and the slot that holds it.
+    /// The lowest place, and the slot of its sample.
     pub(crate) fn lowest(&mut self) -> Option<(Place, u32)> {
         self.victims.lowest(&self.buckets, &self.slots, self.lower_is_harder)
     }
 
-    /// The lowest place, read without the queue of victims.
+    /// The lowest place. Does not fill the queue of victims, so that reads can call it.
     pub(crate) fn floor(&self) -> Option<Place> {
         let known = self.victims.first().map(|(place, _)| place);
         known.or_else(|| {
@@ -142,7 +142,7 @@ impl Hard {
         })
     }
 
-    /// Enters an unknown id; there is room.
+    /// Inserts a new id. There is room.
     pub(crate) fn insert(&mut self, hash: u64, sample: Slot) -> u32 {
         if let Some(to) = self.slots.wants() {
             self.grow(to);
@@ -155,7 +155,7 @@ impl Hard {
         slot
     }
 
-    /// Enters an unknown id of an image in the next slot, in no bucket yet; false where it is known. There is room.
+    /// Restores a sample of an image in the next slot, in no bucket yet. There is room. False: the id is there already.
     pub(crate) fn restore(&mut self, hash: u64, sample: Slot) -> bool {
         if self.find(hash, sample.id).is_some() {
             return false;
@@ -166,7 +166,7 @@ impl Hard {
         true
     }
 
-    /// More slots, and an index that is as large.
+    /// Adds slots, and rebuilds the index at the same size.
     fn grow(&mut self, to: usize) {
         const AHEAD: u32 = 16;
         self.slots.grow(to);
@@ -194,14 +194,14 @@ impl Hard {
         self.victims.met(key, slot, || new.rank(hash, lower));
     }
 
-    /// Takes the lowest sample out, which [`Self::lowest`] has told.
+    /// Removes the lowest sample, which [`Self::lowest`] returned.
     pub(crate) fn evict_lowest(&mut self) {
         if let Some((place, slot)) = self.victims.pop() {
             self.take_out(slot, place.rank.hash);
         }
     }
 
-    /// Takes a sample out.
+    /// Removes a sample.
     pub(crate) fn remove(&mut self, slot: u32, hash: u64) {
         let s = *self.slots.get(slot);
         self.victims.left(s.key, || s.rank(hash, self.lower_is_harder));
@@ -215,7 +215,7 @@ impl Hard {
         self.slots.release(slot);
     }
 
-    /// Leaves a sample with these attributes.
+    /// Sets the attributes of a sample.
     pub(crate) fn set_attributes(&mut self, slot: u32, attributes: Attributes) {
         let before = self.slots.attributes(slot);
         if before != attributes {
@@ -225,12 +225,12 @@ impl Hard {
         }
     }
 
-    /// Lays a sample to rest; nothing happens to one that rests.
+    /// Makes a sample rest. Does nothing if it rests already.
     pub(crate) fn rest(&mut self, slot: u32) {
         self.buckets.rest(&mut self.slots, slot);
     }
 
-    /// Wakes a sample; nothing happens to one that does not rest.
+    /// Ends the rest of a sample. Does nothing if it does not rest.
     pub(crate) fn wake(&mut self, slot: u32) {
         self.buckets.wake(&mut self.slots, slot);
     }
@@ -243,7 +243,7 @@ impl Hard {
         self.index.memory_bytes()
     }
 
-    /// Every invariant that can be looked up.
+    /// Checks the invariants.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         self.buckets.check(&self.slots);

@@ -1,11 +1,11 @@
-//! The one module with `unsafe`: hints to the processor and the kernel about memory. Never needed for a right result.
+//! The only module with `unsafe`: prefetches, and requests for huge pages. They affect speed only, never a result.
 
 #![allow(unsafe_code)]
 
-/// Arrays of at least this many bytes ask for huge pages; smaller ones would round up to much more than they hold.
+/// Arrays of at least this many bytes use huge pages. Smaller ones would be rounded up to much more than their size.
 const HUGE_FROM_BYTES: usize = 2 << 20;
 
-/// Starts loading `slice[index]` into the cache, all of it. Out of range: nothing happens.
+/// Prefetches all of `slice[index]`. Does nothing if the index is out of range.
 #[inline(always)]
 pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -18,7 +18,7 @@ pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(first);
             if first as usize % LINE > LINE.saturating_sub(size_of::<T>()) {
-                // It lies across two lines.
+                // The element lies across two lines.
                 _mm_prefetch::<_MM_HINT_T0>(first.add(size_of::<T>() - 1));
             }
         }
@@ -27,12 +27,12 @@ pub(crate) fn prefetch<T>(slice: &[T], index: usize) {
     let _ = (slice, index);
 }
 
-/// Asks for huge pages under a large array that has not been touched yet. Random access to gigabytes in pages of 4 KiB
-/// spends more time on looking up addresses than on the data.
+/// Requests huge pages for a large array that has not been touched yet. Random access to gigabytes in pages of 4 KiB spends more time on
+/// TLB misses than on the data.
 pub(crate) fn huge_pages<T>(slice: &[T]) {
     #[cfg(target_os = "linux")]
     if size_of_val(slice) >= HUGE_FROM_BYTES {
-        // The kernel wants whole pages: those that lie inside the array only.
+        // The kernel takes whole pages, so only those that lie inside the array are named.
         const PAGE: usize = 64 << 10;
         let range = slice.as_ptr_range();
         let start = (range.start as usize).next_multiple_of(PAGE);

@@ -1,10 +1,11 @@
-//! An array that grows in segments which never move: growing copies nothing, and nobody waits for it.
+//! An array that grows in segments. Segments never move, so growing copies nothing and does not stall operations.
 
 use bytemuck::Zeroable;
 
 use super::prefetch::{huge_pages, prefetch};
 
-/// Sizes that arrays for `capacity` items pass through: 1/256 of it, 1/16, all. A pool with a few samples costs little.
+/// The size to grow to when `needed` items of `capacity` must fit: 1/256 of the capacity, 1/16, or all. So a pool with few samples takes
+/// little memory.
 pub(crate) fn stage(capacity: usize, needed: usize) -> usize {
     const FIRST: usize = 1024;
     [capacity / 256, capacity / 16]
@@ -15,14 +16,14 @@ pub(crate) fn stage(capacity: usize, needed: usize) -> usize {
         .max(needed)
 }
 
-/// Zeroed items in segments.
+/// An array in segments, with zeroed items.
 #[derive(Debug)]
 pub(crate) struct Segments<T> {
-    /// The last segment, which holds nearly everything once there are several.
+    /// The last segment, which has nearly all items once there are several.
     last: Box<[T]>,
-    /// Items before it.
+    /// The number of items before the last segment.
     start: usize,
-    /// Earlier segments with the items before each.
+    /// The earlier segments, each with the number of items before it.
     earlier: Vec<(usize, Box<[T]>)>,
 }
 
@@ -31,7 +32,7 @@ impl<T: Zeroable> Segments<T> {
         Self { last: Box::default(), start: 0, earlier: Vec::new() }
     }
 
-    /// Items there is room for.
+    /// The number of items in all segments.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.start + self.last.len()

@@ -18,29 +18,29 @@ pub(crate) const VACANT: u32 = u32::MAX;
 pub(crate) struct Slot {
     pub(crate) id: u64,
     pub(crate) key: Key,
-    /// Where its number stands in its bucket.
+    /// The position of its slot number in the list of its leaf.
     pub(crate) position: u32,
     pub(crate) score: f32,
     pub(crate) stamp: u32,
 }
 
 impl Slot {
-    /// The rank of the sample, whose hash is known.
+    /// The rank of the sample. `hash`: the placement hash of its id.
     #[inline]
     pub(crate) fn rank(&self, hash: u64, lower_is_harder: bool) -> Rank {
         Rank { score: ordered_score(self.score, lower_is_harder), hash, id: self.id }
     }
 }
 
-/// What samples are balanced by.
+/// The attributes by which batches are balanced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) stratum: u32,
-    /// 0: none.
+    /// The group of near-duplicates; 0: none.
     pub(crate) group: u64,
 }
 
-/// Sets a value of a side column that exists once a value is not the default.
+/// Sets a value of a side column, which is allocated with the first value that is not the default.
 #[inline]
 fn set_in<T: Copy + Default + PartialEq>(column: &mut Vec<T>, slot: u32, value: T, len: usize) {
     if column.is_empty() {
@@ -52,14 +52,14 @@ fn set_in<T: Copy + Default + PartialEq>(column: &mut Vec<T>, slot: u32, value: 
     column[slot as usize] = value;
 }
 
-/// Makes a side column that exists as long as the slots.
+/// Extends a side column, if it is allocated, to the number of slots.
 fn grow_column<T: Copy + Default>(column: &mut Vec<T>, len: usize) {
     if !column.is_empty() {
         column.resize(len, T::default());
     }
 }
 
-/// What goes with a sample beside numbers.
+/// The name and payload of a sample.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attachment {
     pub(crate) name: Option<Arc<str>>,
@@ -67,7 +67,7 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// Takes over what a report brings; an empty payload keeps what there is.
+    /// Updates name and payload from a report. An empty payload keeps the old one.
     pub(crate) fn update(&mut self, name: Option<&Arc<str>>, payload: Option<&Bytes>) {
         if let Some(name) = name {
             self.name = Some(name.clone());
@@ -88,7 +88,7 @@ impl Attachment {
 #[derive(Debug)]
 pub(crate) struct Slots {
     slots: Segments<Slot>,
-    /// Samples there is to be room for.
+    /// The maximal number of samples.
     capacity: usize,
     /// Slots 0..touched have been used.
     touched: u32,
@@ -107,7 +107,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// For at most `capacity` samples; memory is taken as they come.
+    /// Slots for at most `capacity` samples. Memory is allocated as samples are inserted.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             slots: Segments::new(),
@@ -123,19 +123,19 @@ impl Slots {
         }
     }
 
-    /// Samples held.
+    /// The number of samples.
     pub(crate) fn len(&self) -> usize {
         self.touched as usize - self.free.len()
     }
 
-    /// How many slots there should be before another sample comes; `None`: enough.
+    /// The number of slots to grow to before the next sample is inserted. `None`: there are enough.
     #[inline]
     pub(crate) fn wants(&self) -> Option<usize> {
         let is_short = self.free.is_empty() && self.touched as usize == self.slots.capacity();
         is_short.then(|| stage(self.capacity, self.slots.capacity() + 1))
     }
 
-    /// Makes room for `to` samples.
+    /// Grows to room for `to` samples.
     pub(crate) fn grow(&mut self, to: usize) {
         self.slots.grow(to);
         let to = self.slots.capacity();
@@ -168,7 +168,7 @@ impl Slots {
         self.slots.prefetch(slot as usize);
     }
 
-    /// A vacant slot; the caller has made room.
+    /// Takes a vacant slot. The caller has made room.
     pub(crate) fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.touched += 1;
@@ -176,7 +176,7 @@ impl Slots {
         })
     }
 
-    /// Frees a slot and all that goes with it.
+    /// Frees a slot and clears its side columns.
     pub(crate) fn release(&mut self, slot: u32) {
         self.get_mut(slot).position = VACANT;
         self.forget_serves(slot);
@@ -245,7 +245,7 @@ impl Slots {
         let attachment = self.attachments[slot as usize].get_or_insert_default();
         let before = attachment.memory_bytes();
         attachment.update(name, payload);
-        // A new one was counted as empty nowhere yet.
+        // A new attachment was not counted before, not even as empty.
         let counted = if before == size_of::<Attachment>() { 0 } else { before };
         self.attachment_bytes = self.attachment_bytes + attachment.memory_bytes() - counted;
     }

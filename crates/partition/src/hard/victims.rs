@@ -1,8 +1,8 @@
-//! Who goes first when the store is full: the samples with the lowest places.
+//! The queue of victims: the samples with the lowest places, which a full store evicts first.
 //!
-//! A cache of every sample up to a bound, made of the lowest leaf. The near ones are exact; those further away may have left or moved
-//! since, which shows when their turn comes. Which samples go first is a matter of their places alone: no answer depends on what is
-//! cached.
+//! It is a cache of all samples up to a bound, filled from the lowest leaf. The *near* entries, which go next, are kept exact. The *far*
+//! and *late* ones may have left or moved since they were queued, and are checked when they become near. The order of eviction depends on
+//! places only, so no answer depends on what is cached.
 
 use std::cmp::Reverse;
 
@@ -11,23 +11,23 @@ use super::slots::{Slots, VACANT};
 use crate::key::Key;
 use crate::place::{Place, Rank};
 
-/// Samples that become near at once, at most.
+/// At most so many samples become near at once.
 const NEAR: usize = 512;
-/// Near samples, at most; then the upper half is far again.
+/// With so many near samples the upper half becomes far again.
 const NEAR_MAX: usize = 2 * NEAR;
-/// Late samples, at most; then they are let go with the far ones, and the near ones are all there is.
+/// With so many late samples the queue drops them and the far ones, and keeps the near ones only.
 const LATE_MAX: usize = 2048;
 
-/// A sample and its place. Compared by two numbers, for most of the time goes into sorting.
+/// A sample and its place, as numbers that are fast to compare: most of the time goes into sorting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Victim {
-    /// Key (less the anchor's), ordered score, and hash.
+    /// The key relative to the anchor key, then the ordered score, then the hash.
     order: u128,
     id: u64,
     slot: u32,
 }
 
-/// Sorts, the lowest last. Orders are hardly ever equal, and to compare nothing else takes half the time.
+/// Sorts victims, the lowest last. Comparing `order` first and ids only within ties takes half the time, because ties are rare.
 fn sort(victims: &mut [Victim]) {
     victims.sort_unstable_by_key(|victim| Reverse(victim.order));
     for equal in victims.chunk_by_mut(|a, b| a.order == b.order) {
@@ -40,17 +40,17 @@ fn sort(victims: &mut [Victim]) {
 /// The queue of victims.
 #[derive(Debug, Default)]
 pub(crate) struct Victims {
-    /// Every sample up to `near_bound`, the lowest last.
+    /// Every sample of the store up to `near_bound`, the lowest last.
     near: Vec<Victim>,
-    /// While any sample is near.
+    /// The highest near place. Only meaningful while `near` is not empty.
     near_bound: Place,
-    /// Those above that were in the leaf when it was read, the lowest last.
+    /// Samples above `near_bound` that were in the leaf when it was read, the lowest last.
     far: Vec<Victim>,
-    /// Those that came since, in no order.
+    /// Samples above `near_bound` that were inserted since, in no order.
     late: Vec<Victim>,
-    /// Every sample above `near_bound` up to this is far or late. While any is near, far or late.
+    /// Every sample above `near_bound` up to this bound is far or late. Only meaningful while the queue is not empty.
     bound: Place,
-    /// Keys are counted from here, so that they compare as numbers. Changes only while nothing is queued.
+    /// The key that others are taken relative to, so that they compare as plain numbers. It changes only while the queue is empty.
     anchor: Key,
 }
 
@@ -73,7 +73,7 @@ impl Victims {
         Place { key, rank }
     }
 
-    /// The lowest place, if the queue has it at hand.
+    /// The lowest place, if it is queued.
     #[inline]
     pub(crate) fn first(&self) -> Option<(Place, u32)> {
         self.near.last().map(|victim| (self.place(victim), victim.slot))
@@ -93,14 +93,14 @@ impl Victims {
         self.first()
     }
 
-    /// Takes the lowest off the queue.
+    /// Takes the lowest sample off the queue.
     pub(crate) fn pop(&mut self) -> Option<(Place, u32)> {
         let lowest = self.first();
         self.near.pop();
         lowest
     }
 
-    /// The slot `back` places above the lowest, if that is near.
+    /// The slot of the sample that is `back` places above the lowest, if it is near.
     #[inline]
     pub(crate) fn nth(&self, back: usize) -> Option<u32> {
         self.near.len().checked_sub(back + 1).map(|at| self.near[at].slot)
@@ -141,7 +141,7 @@ impl Victims {
         }
     }
 
-    /// The lowest of the far and late ones become near ones.
+    /// Makes the lowest of the far and late samples near.
     fn approach(&mut self, slots: &Slots, lower_is_harder: bool) {
         let above = self.far.len().saturating_sub(NEAR);
         self.near.extend(self.far.drain(above..));
@@ -156,7 +156,7 @@ impl Victims {
         if self.near.len() > known {
             sort(&mut self.near);
         }
-        // One that left and came back to its place.
+        // A sample may be queued twice if it left and came back to its place.
         self.near.dedup();
         let anchor = self.anchor;
         self.near.retain(|victim| {
@@ -172,7 +172,7 @@ impl Victims {
         key.since(self.bound.key) <= 0 && !self.is_empty()
     }
 
-    /// A sample came, or moved here.
+    /// A sample was inserted, or moved to this key.
     #[inline]
     pub(crate) fn met(&mut self, key: Key, slot: u32, rank: impl FnOnce() -> Rank) {
         if self.may_hold(key) {
@@ -198,13 +198,13 @@ impl Victims {
         let at = self.near.partition_point(|queued| *queued > victim);
         self.near.insert(at, victim);
         if self.near.len() > NEAR_MAX {
-            // They are below all that is far.
+            // Those that are moved are below all far samples.
             self.far.extend(self.near.drain(..NEAR));
             self.near_bound = self.place(&self.near[0]);
         }
     }
 
-    /// A sample goes, or moves away.
+    /// A sample is removed, or moves away from this key.
     #[inline]
     pub(crate) fn left(&mut self, key: Key, rank: impl FnOnce() -> Rank) {
         if self.may_hold(key) {
@@ -216,7 +216,7 @@ impl Victims {
     fn dequeue(&mut self, place: &Place) {
         let victim = self.victim(place, 0);
         let wanted = (victim.order, victim.id);
-        // One further away is forgotten when its turn comes.
+        // A far or late entry is dropped when it would become near.
         if let Ok(at) = self.near.binary_search_by(|queued| wanted.cmp(&(queued.order, queued.id))) {
             self.near.remove(at);
         }
@@ -226,7 +226,7 @@ impl Victims {
         (self.near.capacity() + self.far.capacity() + self.late.capacity()) * size_of::<Victim>()
     }
 
-    /// The queue has the lowest part of the order, whole; the near ones are the lowest of it.
+    /// Checks that the queue has all of the lowest samples, and that the near ones are the lowest of these.
     #[cfg(test)]
     pub(crate) fn check(&self, buckets: &Buckets, slots: &Slots, lower_is_harder: bool) {
         if self.is_empty() {

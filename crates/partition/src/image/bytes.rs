@@ -1,20 +1,20 @@
-//! Numbers and columns into bytes and back.
+//! Writes numbers and columns as bytes, and reads them back.
 
 use bytemuck::Pod;
 
 use super::ImageError;
 use crate::hard::prefetch::huge_pages;
 
-/// Bytes that grow.
+/// A growing buffer of bytes.
 pub(crate) struct Writer {
-    /// Zeros from `len` on.
+    /// The buffer, with zeros from `len` on.
     out: Vec<u8>,
     len: usize,
 }
 
 impl Writer {
     pub(crate) fn new(estimate: usize) -> Self {
-        // Zeroed pages cost nothing until they are touched, and then less in large ones.
+        // Zeroed pages cost nothing until they are touched, and huge pages cost less then.
         let out = vec![0; estimate];
         huge_pages(&out);
         Self { out, len: 0 }
@@ -25,7 +25,7 @@ impl Writer {
         self.out
     }
 
-    /// The next `len` bytes, zeros, for whoever writes them.
+    /// The next `len` bytes, which are zeros, for the caller to write.
     pub(crate) fn next(&mut self, len: usize) -> &mut [u8] {
         let from = self.len;
         self.len += len;
@@ -59,7 +59,7 @@ impl Writer {
         self.u8(value.into());
     }
 
-    /// A number that may be absent.
+    /// Writes a number that may be absent.
     pub(crate) fn option(&mut self, value: Option<u64>) {
         self.flag(value.is_some());
         if let Some(value) = value {
@@ -67,13 +67,13 @@ impl Writer {
         }
     }
 
-    /// Bytes with their number.
+    /// Writes the number of bytes, then the bytes.
     pub(crate) fn counted(&mut self, bytes: &[u8]) {
         self.u32(bytes.len() as u32);
         self.bytes(bytes);
     }
 
-    /// A column; its length is known from elsewhere.
+    /// Writes a column without its length.
     pub(crate) fn column<T: Pod + LittleEndian>(&mut self, values: &[T]) {
         if cfg!(target_endian = "little") {
             self.bytes(bytemuck::cast_slice(values));
@@ -144,7 +144,8 @@ impl<'a> Reader<'a> {
         self.bytes(len as usize)
     }
 
-    /// A count of things of which each takes at least `bytes_each` of what is left: no memory is taken for things that are not there.
+    /// Reads a count of items that take at least `bytes_each` bytes each. An error if fewer bytes are left, so that no memory is allocated
+    /// for items that are not there.
     pub(crate) fn count(&mut self, bytes_each: usize) -> Result<usize, ImageError> {
         let count = self.u64()?;
         match usize::try_from(count) {
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A column of `len` values, as an iterator.
+    /// Reads a column of `len` values.
     pub(crate) fn column<T: Pod + LittleEndian>(
         &mut self,
         len: usize,
@@ -165,9 +166,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Numbers as their little-endian bytes.
+/// Numbers that are stored as little-endian bytes.
 pub(crate) trait LittleEndian: Sized {
-    /// `bytes` has the size of the number.
+    /// The number of its bytes, of which there are as many as it has.
     fn from_little(bytes: &[u8]) -> Self;
     fn little(self) -> impl AsRef<[u8]>;
 }

@@ -1,13 +1,13 @@
-//! What stands around the body of an image: magic, length and checksum.
+//! The header of an image: magic, length and checksum.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{ImageError, Reader, Writer};
 
-/// Magic, length and checksum.
+/// Bytes of magic, length and checksum.
 const HEADER: usize = 24;
 
-/// Images that begin with these bytes, of which the last is the version of the format.
+/// The format of images with this magic, whose last byte is the version of the format.
 pub(crate) struct Envelope(pub(crate) [u8; 8]);
 
 impl Envelope {
@@ -23,7 +23,7 @@ impl Envelope {
         image
     }
 
-    /// What `read` makes of the body of an image, all of which it must read.
+    /// Checks the header of an image and reads its body with `read`, which must read all of it.
     pub(crate) fn load<T>(
         &self,
         image: &[u8],
@@ -45,7 +45,7 @@ impl Envelope {
     }
 }
 
-/// Writes the right length and checksum of a body into its header.
+/// Writes the length and checksum of the body into the header.
 pub(super) fn reseal(image: &mut [u8]) {
     if image.len() >= HEADER {
         let (length, checksum) = ((image.len() - HEADER) as u64, xxh3_64(&image[HEADER..]));

@@ -1,4 +1,4 @@
-//! Reads the body of an image, and believes nothing.
+//! Reads the body of an image. Nothing in it is trusted: every value is checked.
 
 use ::bytes::Bytes;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use crate::place::Rank;
 use crate::spec::{BackgroundSpec, PartitionSpec};
 use crate::totals::Totals;
 
-/// Rows whose index lines are asked for ahead.
+/// The number of rows by which index lines are prefetched ahead.
 const AHEAD: usize = 24;
-/// Nodes between a root and a leaf, at most.
+/// The maximal depth of a leaf below its root.
 const DEPTH_MAX: u32 = 8;
-/// Children of a table, at most.
+/// The maximal number of children of a table.
 const CHILDREN_MAX: u8 = 64;
-/// Roots of a tree, at most.
+/// The maximal number of roots.
 const ROOTS_MAX: usize = 1 << 12;
-/// Generations or witnesses begun, at most: far more than there are operations, and their number can still grow.
+/// The maximal number of generations or witnesses that began: more than operations could have started, and small enough to go on counting.
 const BEGUN_MAX: u64 = 1 << 62;
-/// Bytes of an entry of the queue of samples that may be dead.
+/// Bytes of an entry of the expiry queue.
 const EXPIRY_BYTES: usize = 16;
-/// The furthest horizon: operations that advance it by 2^31 each would have to be 2^31.
+/// The latest horizon: it would take 2^31 operations that advance it by 2^31 each.
 const BASE_MAX: i64 = 1 << 62;
 /// Bytes of a member of a background without attachment.
 const MEMBER_BYTES: usize = 40;
@@ -94,7 +94,7 @@ impl Partition {
             let mut count = |leaf: LeafShape| {
                 blocks += (leaf.len as usize).div_ceil(BLOCK);
                 members += leaf.len as usize;
-                // Also what a leaf says must fit what there is, before memory is taken for it.
+                // The size that a leaf claims is checked before memory is allocated for it.
                 members <= rows
             };
             shapes.push((at, read_shape(body, DEPTH_MAX, &mut count)?));
@@ -187,7 +187,7 @@ impl Partition {
         Ok(background)
     }
 
-    /// Each report of a sample gives its stamp to wherever the sample is stored.
+    /// Checks that all copies of a sample have the same stamp, as reports leave them.
     fn check_stamps(&self) -> Result<(), ImageError> {
         let Some(background) = &self.background else {
             return Ok(());
@@ -345,7 +345,7 @@ fn read_leaf(
     count: &mut impl FnMut(LeafShape) -> bool,
 ) -> Result<LeafShape, ImageError> {
     let leaf = LeafShape { len: body.u32()?, resting: body.u32()? };
-    // Every leaf has a row to itself at least: that bounds what is taken for leaves before the rows are read.
+    // Every leaf must have at least one row, which bounds the memory that is allocated for leaves before the rows are read.
     if leaf.len > 0 && count(leaf) {
         Ok(leaf)
     } else {

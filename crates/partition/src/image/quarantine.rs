@@ -1,5 +1,4 @@
-//! The quarantine in an image: streaks, the one that was not continued for the longest first; then records, trusted ids and blocked ids,
-//! each in order of id.
+//! The quarantine in an image: streaks, the least recently extended first; then records, trusted ids and blocked ids, each in order of id.
 
 use super::load::{contradiction, read_attachment};
 use super::save::write_attachment;
@@ -15,8 +14,8 @@ use crate::spec::{PartitionSpec, QuarantineLimits};
 const STREAK_BYTES: usize = 17;
 /// Bytes of a record without name, payload, key and threshold.
 const RECORD_BYTES: usize = 53;
-/// Octaves between two keys of a partition that was never folded, at most: D has risen by less than what a fold is due after, and a weight
-/// is within 2^12 octaves of 1. One more, for the highest key of an octave.
+/// The largest difference between two keys of a partition that was never folded: D has risen by less than [`FOLD_EVERY_UNITS`], and a
+/// weight is within 2^12 octaves of 1. One octave more, because the highest key is known to an octave only.
 const UNFOLDED_UNITS: i64 = 3 * FOLD_EVERY_UNITS as i64 + UNITS_PER_OCTAVE;
 /// Bytes of a blocked id without name.
 const BLOCKED_BYTES: usize = 9;
@@ -86,7 +85,7 @@ fn read_record(body: &mut Reader<'_>, spec: &PartitionSpec) -> Result<Quarantine
     let (reports, set_aside_millis) = (body.u32()?, body.u64()?);
     let Attachment { name, payload } = read_attachment(body, spec.named)?;
     let was_reported = score.is_finite() && raw_score.is_finite();
-    // A dense id that was not stored when it was set aside by hand.
+    // The record of a dense id that was not stored when it was set aside by hand has NaN for both.
     let was_not = [raw_score, score].iter().all(|score| score.to_bits() == f32::NAN.to_bits())
         && id < spec.dense_ids()
         && (key_units, stamp, model_version, stratum, group) == (None, 0, 0, 0, 0)
@@ -187,8 +186,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Whether serial order has room for the key of a record beside those of the hard store and of the first record. What is below the
-    /// floor of the last fold is lifted to it.
+    /// Whether the key of a record can be compared by serial arithmetic with those of the hard store and of the first record. A key below
+    /// the floor of the last fold counts as the floor.
     fn may_have_key(&self, units: u64, first_units: u64) -> bool {
         if let Some(floor) = self.folded_units {
             return (units.wrapping_sub(floor) as i64) < 1 << 31;
@@ -199,7 +198,7 @@ impl Partition {
             && top.is_none_or(|top| fits(Key::of_clock(units).since(top)))
     }
 
-    /// Refuses an id that is kept out and yet stored, that has a streak or a lease, or that does not come after the one before it.
+    /// Refuses an id in quarantine or blocked that is also stored, has a streak or a lease, or is not greater than the id before it.
     fn check_absent(&self, id: u64, after: &mut Option<u64>) -> Result<(), ImageError> {
         if after.is_some_and(|after| id <= after) {
             return contradiction("ids that are kept out, in another order than theirs");

@@ -11,13 +11,13 @@ use crate::totals::Totals;
 
 /// Bytes of a plain row.
 const ROW_BYTES: usize = 20;
-/// Slots whose memory is asked for ahead.
+/// The number of slots that are prefetched ahead.
 const AHEAD: usize = 32;
 
 impl Partition {
     pub(super) fn image_estimate(&self) -> usize {
         let members = self.background.as_ref().map_or(0, |b| b.samples().map(Sample::len).sum());
-        // The shape is a few thousand bytes, or a part of a percent.
+        // The shape takes a few thousand bytes, or less than one percent.
         self.hard.len() * (ROW_BYTES + 1) + members * 45 + 4096
     }
 
@@ -59,7 +59,7 @@ impl Partition {
         }
         let mut order = Vec::with_capacity(self.hard.len());
         buckets.in_shape_order(|slot| order.push(slot));
-        // The four columns are written side by side: each slot is read once, and nothing is copied again.
+        // The four columns are written at the same time, so that each slot is read once.
         let (ids, others) = out.next(ROW_BYTES * order.len()).split_at_mut(8 * order.len());
         let (keys, others) = others.split_at_mut(4 * order.len());
         let (scores, stamps) = others.split_at_mut(4 * order.len());
@@ -158,7 +158,7 @@ fn write_shape(out: &mut Writer, shape: &NodeShape) {
     }
 }
 
-/// Columns that exist once something needs them; a column of nothing but zeros is left out, for it is as if it did not exist.
+/// Writes the side columns. A column of zeros is left out, because it means the same as no column.
 fn write_side_columns(out: &mut Writer, slots: &Slots, order: &[u32]) {
     fn column<T: Copy + Default + PartialEq>(order: &[u32], value: impl Fn(u32) -> T) -> Option<Vec<T>> {
         let column: Vec<T> = order.iter().map(|slot| value(*slot)).collect();

@@ -1,12 +1,12 @@
-//! Parts of the images of partitions of either kind: how scores become keys, and which reports were applied.
+//! Parts that the images of both kinds of partition have: the hardness function, and the reports that were applied.
 
 use super::{ImageError, Reader, Writer};
 use crate::dedupe::{Dedupe, Recent, Seen, WORDS};
 use crate::key::{Hardness, HardnessFunction};
 
-/// Workers that a partition may remember, at most.
+/// The maximal number of workers that a partition may remember.
 pub(crate) const WORKERS_MAX: u64 = 1 << 20;
-/// Bytes of a worker without a gap: two halves of its hash, epoch, highest sequence, length of the run.
+/// Bytes of a worker without a gap: the two halves of its hash, epoch, highest sequence, and length of the run.
 const WORKER_BYTES: usize = 34;
 
 pub(crate) fn write_hardness(out: &mut Writer, hardness: &Hardness) {
@@ -32,7 +32,7 @@ pub(crate) fn read_hardness(body: &mut Reader<'_>) -> Result<Hardness, ImageErro
     Ok(Hardness { function, lower_is_harder: body.flag()? })
 }
 
-/// Of each worker what was applied up to the highest sequence: the length of the run, or 0 and a window.
+/// Writes the applied sequences of each worker: the highest, and the length of the run, or 0 and a window.
 pub(crate) fn write_dedupe(out: &mut Writer, dedupe: &Dedupe) {
     out.u64(dedupe.len() as u64);
     for (worker, epoch, seen) in dedupe.all() {
@@ -50,7 +50,7 @@ pub(crate) fn write_dedupe(out: &mut Writer, dedupe: &Dedupe) {
     }
 }
 
-/// Enters into `dedupe`, which is empty, what [`write_dedupe`] wrote of one that remembers at most so many workers.
+/// Reads into `dedupe`, which is empty, what [`write_dedupe`] wrote.
 pub(crate) fn read_dedupe(
     body: &mut Reader<'_>,
     dedupe: &mut Dedupe,

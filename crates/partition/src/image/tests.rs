@@ -26,7 +26,7 @@ fn workers() -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
-    /// There is one way to write what is remembered of workers.
+    /// The form in which workers are saved is canonical.
     #[test]
     fn workers_that_load_are_saved_as_they_were(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![

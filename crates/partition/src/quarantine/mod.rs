@@ -68,7 +68,7 @@ impl Quarantine {
             || terms.is_some_and(|terms| terms.threshold.is_some())
     }
 
-    /// Samples set aside.
+    /// The number of samples that are set aside.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }

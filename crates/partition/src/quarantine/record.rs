@@ -8,7 +8,7 @@ use crate::key::Key;
 /// A sample that was set aside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quarantined {
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
     /// The string key of a `named` pool.
     pub name: Option<Arc<str>>,
@@ -26,11 +26,11 @@ pub struct Quarantined {
     pub model_version: u32,
     /// Serves since the last report.
     pub serves: u16,
-    /// Its stratum.
+    /// The stratum that a release restores.
     pub stratum: u32,
-    /// Its group; 0: none.
+    /// The group that a release restores; 0: none.
     pub group: u64,
-    /// Its payload, if any.
+    /// The payload that a release restores, if there is one.
     pub payload: Option<Bytes>,
     /// The threshold that its rows were above; `None`: it was set aside by hand.
     pub threshold: Option<f32>,

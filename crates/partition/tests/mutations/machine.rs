@@ -1,20 +1,20 @@
-//! What is asked of a partition of either kind, whatever image it was loaded from.
+//! What must hold for a partition of either kind that was loaded from any image.
 
 use hardneg_partition::ImageError;
 
 use crate::random::SplitMix;
 
-/// A kind of partition.
+/// A kind of partition: of samples or of anchors.
 pub(crate) trait Machine: Sized {
     fn load(image: &[u8]) -> Result<Self, ImageError>;
 
     fn save(&self) -> Vec<u8>;
 
-    /// Does every operation and every read.
+    /// Applies every kind of operation and does every read.
     fn exercise(&mut self, random: &mut SplitMix);
 }
 
-/// A partition that was loaded can be saved, loaded and used as any other.
+/// Checks that a loaded partition can be saved, loaded and used as any other.
 pub(crate) fn behaves<M: Machine>(mut partition: M, random: &mut SplitMix) {
     let image = partition.save();
     let mut again = M::load(&image).expect("the image of a partition that was loaded");

@@ -1,11 +1,11 @@
-//! Counts the memory that a thread takes.
+//! Measures the peak memory of a thread.
 
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, which counts by thread: tests run side by side.
+/// The system allocator with counters for each thread, because tests run in parallel.
 struct Counting;
 
 #[global_allocator]
@@ -17,7 +17,7 @@ thread_local! {
 }
 
 fn took(bytes: usize) {
-    // Where the thread is about to end there is nothing to count with.
+    // While a thread ends its counters do not exist any more.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes as isize);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // For a moment there are both.
+        // The old and the new block may exist at the same time.
         took(size);
         gave_back(layout.size());
         // SAFETY: as the caller promises.
@@ -57,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` returns, and the most memory that it had taken at once, what it returns included.
+/// The result of `work`, and its peak memory, including the result.
 pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);

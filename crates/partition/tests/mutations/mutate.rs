@@ -1,4 +1,4 @@
-//! Changes images.
+//! Mutates images.
 
 use hardneg_partition::Partition;
 
@@ -32,7 +32,7 @@ pub(crate) fn mutant(random: &mut SplitMix, bases: &[(&str, Vec<u8>)], image: &m
                 image.drain(range);
             }
             17 => {
-                // Two ranges of equal length change places.
+                // Swaps two ranges of equal length.
                 let range = range(random, image);
                 let to = place(random, image.len() - range.len() + 1);
                 for i in 0..range.len() {
@@ -40,7 +40,7 @@ pub(crate) fn mutant(random: &mut SplitMix, bases: &[(&str, Vec<u8>)], image: &m
                 }
             }
             18 => {
-                // One overwrites the other.
+                // Copies one range over another.
                 let range = range(random, image);
                 let to = place(random, image.len() - range.len() + 1);
                 image.copy_within(range, to);
@@ -48,7 +48,7 @@ pub(crate) fn mutant(random: &mut SplitMix, bases: &[(&str, Vec<u8>)], image: &m
             _ => {
                 let other = choose(random, bases);
                 let (at, from) = (place(random, image.len() + 1), place(random, other.len() + 1));
-                // Often at the same place of both: then a part of one stands in the other.
+                // Often at the same offset of both, so that fields stay aligned.
                 let from = if random.below(2) == 0 { at.min(other.len()) } else { from };
                 image.truncate(at);
                 image.extend_from_slice(&other[from..]);
@@ -60,7 +60,7 @@ pub(crate) fn mutant(random: &mut SplitMix, bases: &[(&str, Vec<u8>)], image: &m
     }
 }
 
-/// One of the images, those of thousands of bytes less often.
+/// One of the images; images of thousands of bytes are chosen less often.
 fn choose<'a>(random: &mut SplitMix, bases: &'a [(&str, Vec<u8>)]) -> &'a [u8] {
     loop {
         let (_, base) = &bases[random.below(bases.len() as u64) as usize];
@@ -70,7 +70,7 @@ fn choose<'a>(random: &mut SplitMix, bases: &'a [(&str, Vec<u8>)]) -> &'a [u8] {
     }
 }
 
-/// A place below `end`: anywhere, or where the spec and the numbers of things are.
+/// An offset below `end`: anywhere, or near the start, where the spec and the counts are.
 fn place(random: &mut SplitMix, end: usize) -> usize {
     let near = match random.below(3) {
         0 => 160,
@@ -93,7 +93,7 @@ fn flip(random: &mut SplitMix, image: &mut [u8]) {
     }
 }
 
-/// A number of one to eight bytes becomes an extreme one, or a little more or less.
+/// Replaces a number of one to eight bytes by an extreme one, or one close to it.
 fn overwrite(random: &mut SplitMix, image: &mut [u8]) {
     let width = random.choose(&[1_usize, 2, 4, 4, 8, 8]);
     let at = place(random, image.len());

@@ -1,6 +1,6 @@
-//! Numbers from a seed.
+//! A seeded random number generator.
 
-/// The next number is a hash of a count.
+/// SplitMix64.
 pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
@@ -12,7 +12,7 @@ impl SplitMix {
         x ^ (x >> 31)
     }
 
-    /// Of 0..end; 0 where `end` is 0.
+    /// A number in 0..end; 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }

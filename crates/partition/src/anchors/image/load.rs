@@ -1,4 +1,4 @@
-//! Reads the body of an image, and believes nothing.
+//! Reads the body of an image. Nothing in it is trusted: every value is checked.
 
 use super::{GROUPS, LABELS, POSITIVES, SCORES, TOLD, VETOES};
 use crate::anchors::anchor::Anchor;
@@ -10,19 +10,19 @@ use crate::hash::placement_hash;
 use crate::image::{ImageError, Reader, WORKERS_MAX, read_dedupe, read_hardness};
 use crate::key::{Key, UNITS_PER_OCTAVE};
 
-/// Bytes of an anchor without anything.
+/// Bytes of an anchor without negatives and optional fields.
 const ANCHOR_BYTES: usize = 15;
-/// Bytes of a name of no length.
+/// Bytes of an empty name.
 const NAME_BYTES: usize = 12;
-/// Keys of a partition lie within so many units: folds keep them at most 8,192 octaves below the clock of the last one, reports come
-/// at most 4,096 octaves later, and a weight is at most 4,096 octaves above the clock of its report.
+/// The keys of a partition differ by at most so many units: a fold lifts them to at most 8,192 octaves below its clock, reports come at
+/// most 4,096 octaves after the last fold, and a weight is at most 4,096 octaves above the clock of its report.
 const SPAN_MAX: i64 = 16_384 * UNITS_PER_OCTAVE;
 
 fn contradiction<T>(what: &'static str) -> Result<T, ImageError> {
     Err(ImageError::Contradiction(what))
 }
 
-/// How far apart the keys of a partition are: their order would be none if they went around its circle.
+/// The span of the keys of a partition. Serial order is only defined within half the range of keys.
 #[derive(Default)]
 struct Keys {
     first: Option<Key>,
@@ -32,7 +32,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// Whether a key is near enough to all others.
+    /// Adds a key. Returns whether the span is still allowed.
     fn fits(&mut self, key: Key) -> bool {
         let units = key.since(*self.first.get_or_insert(key));
         (self.lowest, self.highest) = (self.lowest.min(units), self.highest.max(units));
@@ -93,7 +93,7 @@ impl AnchorPartition {
         }
         read_pairs(body, anchor, flags, &spec)?;
         let floor = self.folded_units.map(Key::of_clock);
-        // So many bytes there are: no memory is taken for negatives that are not there.
+        // The bytes are taken first, so that no memory is allocated for negatives that are not there.
         let mut rows = Reader::new(body.bytes(negatives * size_of::<Negative>())?);
         anchor.reserve(negatives);
         for _ in 0..negatives {
@@ -121,7 +121,7 @@ impl AnchorPartition {
         Ok(())
     }
 
-    /// Of every sample that is a negative, and of no other.
+    /// Reads the names: one for every sample that is a negative of any anchor, and no others.
     fn read_names(&mut self, body: &mut Reader<'_>) -> Result<(), ImageError> {
         let names = body.count(NAME_BYTES)?;
         if names != self.names.len() {
@@ -210,7 +210,7 @@ fn read_pairs(
     Ok(())
 }
 
-/// Ids in order, at least one.
+/// Reads at least one id, in ascending order.
 fn read_list(body: &mut Reader<'_>, most: usize) -> Result<Vec<u64>, ImageError> {
     let len = usize::from(body.u16()?);
     if len == 0 || len > most {

@@ -1,13 +1,12 @@
-//! A partition of anchors as bytes: everything its answers depend on, and nothing else.
+//! The image (snapshot) of a partition of anchors: all state that its answers depend on, as bytes, and nothing else.
 //!
 //! ```text
 //! magic "HNANCH" 0 VERSION, length of the body u64, xxh3-64 of the body u64, body
 //! ```
 //!
-//! All numbers are little-endian. The body holds, in this order: the spec; position and fold; the anchors in the order in which they
-//! came, each with its negatives in their order and what is kept beside them; names in order of id; the senders whose reports are
-//! remembered, as in the image of a [`crate::Partition`]; the totals. Numbers of anchors and the index are not in it: no answer depends on
-//! them.
+//! All numbers are little-endian. The body holds, in this order: the spec; position and fold; the anchors in the order in which they came,
+//! each with its negatives in order and its optional fields; names in order of id; the senders whose reports are remembered, as in the
+//! image of a [`crate::Partition`]; the totals. The index is not in it, because no answer depends on it.
 
 mod load;
 mod save;
@@ -17,7 +16,7 @@ use crate::image::{Envelope, ImageError};
 
 /// The first bytes of an image; the last one is the version of the format.
 const MAGIC: [u8; 8] = *b"HNANCH\0\x01";
-/// What is beside an anchor's own numbers: a bit each.
+/// Flags of an anchor's optional fields.
 const TOLD: u8 = 1;
 const POSITIVES: u8 = 2;
 const SCORES: u8 = 4;
@@ -35,10 +34,10 @@ impl AnchorPartition {
     /// The partition of an image.
     ///
     /// # Errors
-    /// Any bytes that `save` cannot have written are an [`ImageError`], and none are a panic.
+    /// Bytes that `save` cannot have written give an [`ImageError`]. No bytes cause a panic.
     ///
     /// # Memory
-    /// What is loaded and what it takes to load it, together and at most, are 16 times the image and 32 KiB, whatever the bytes are.
+    /// Loading takes at most 16 times the size of the image and 32 KiB, including the loaded partition, whatever the bytes are.
     pub fn load(image: &[u8]) -> Result<Self, ImageError> {
         Envelope(MAGIC).load(image, Self::read)
     }

@@ -46,7 +46,7 @@ fn write_spec(out: &mut Writer, spec: &AnchorPartitionSpec) {
 fn write_anchor(out: &mut Writer, anchor: &Anchor) {
     let (positives, vetoes) =
         (anchor.not_negative(NotNegative::Positive), anchor.not_negative(NotNegative::Vetoed));
-    // A column of nothing is left out, for it is as if it did not exist.
+    // A column of default values is left out, because it means the same as no column.
     let has_scores = anchor.scores().iter().any(|positive| !positive.score.is_nan());
     let has_groups = anchor.groups().iter().any(|group| *group != 0);
     let has_labels = anchor.labels().iter().any(|label| *label != 0);
@@ -92,7 +92,7 @@ fn write_anchor(out: &mut Writer, anchor: &Anchor) {
     }
 }
 
-/// One that was not told is a NaN with zeros.
+/// Writes a positive score. One that was never reported is a NaN with zeros.
 fn write_score(out: &mut Writer, positive: &PositiveScore) {
     out.u32(positive.score.to_bits());
     out.u32(positive.stamp);

@@ -1,4 +1,4 @@
-//! What a partition of anchors must hold, case by case.
+//! Examples of what a partition of anchors must store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -156,7 +156,7 @@ fn what_is_no_negative_is_never_forgotten_and_never_half_remembered() {
     let mut after = AnchorPartition::load(&before).unwrap();
     after.position = partition.position();
     assert!(partition.save() == after.save(), "only the position is another");
-    // What is known already costs nothing.
+    // A pair that is known already needs no room.
     assert!(mark(&mut partition, &[pair(1, 10)], vetoed, 0).refused.is_empty());
     let counts = apply(&mut partition, &[(4, 10, 1.0), (3, 11, 1.0)]).counts;
     assert_eq!((counts.anchor_limit, counts.inserted), (1, 1));
@@ -230,7 +230,7 @@ fn a_resend_does_nothing_and_a_report_is_remembered_with_its_last_step() {
     assert!(partition.save() == image);
 }
 
-/// What reports told goes; ground truth and the memory of reports stay.
+/// A clear removes what reports brought. Positives, vetoes and deduplication stay.
 #[test]
 fn a_clear_leaves_what_is_no_negative() {
     let mut partition = AnchorPartition::new(AnchorPartitionSpec { named: true, ..spec(4) });

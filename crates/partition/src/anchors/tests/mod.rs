@@ -1,4 +1,4 @@
-//! Random operations on a partition of anchors and on the plainest one; the same operations in pieces, and through images.
+//! Random operations on a partition of anchors and on the reference model, in whole operations, in steps, and through images.
 
 mod examples;
 
@@ -15,7 +15,7 @@ use crate::op::{RowFaults, ScoreUpdate, Sender, Terms};
 use crate::partition::tests::{DAY, hardness, score, sender};
 
 impl AnchorPartition {
-    /// Every invariant that can be looked up.
+    /// Checks the invariants.
     fn check(&self) {
         self.dedupe.check();
         assert_eq!(self.index.len(), self.anchors.len());
@@ -51,7 +51,7 @@ fn spec(negatives_per_anchor: usize) -> AnchorPartitionSpec {
     }
 }
 
-/// What a pool may send, in small.
+/// A small operation, as a pool may send it.
 #[derive(Clone, Debug)]
 enum Step {
     Report {
@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(ScoreUpdate::Max),
         1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
     ];
-    // Runs of an anchor, and anchors that come back.
+    // Runs of rows of one anchor, and anchors that occur in several runs.
     let run = (0_u64..12, proptest::collection::vec((0_u64..24, score(), maybe_score()), 1..12));
     let rows = proptest::collection::vec(run, 0..8).prop_map(|runs| {
         let rows = |(anchor, rows): (u64, Vec<(u64, f32, f32)>)| {
@@ -198,9 +198,9 @@ fn with_columns(
     plain
 }
 
-/// In steps of `rows` rows; every second operation ends in larger ones, the last of any size.
+/// Applies an operation in steps of `rows` rows. Every second operation ends in larger steps, the last without a limit.
 fn apply_in_pieces(partition: &mut AnchorPartition, op: &AnchorOp, rows: usize) -> AnchorReply {
-    // By way of its bytes, as from a log.
+    // Encodes and decodes the operation first, as a log does.
     let mut job = partition.begin(AnchorOp::load(&op.save()).expect("its own bytes"));
     let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
     loop {
@@ -231,7 +231,7 @@ fn specs() -> impl Strategy<Value = AnchorPartitionSpec> {
     )
 }
 
-/// The two hold the same of every anchor, in the same order.
+/// Checks that both store the same of every anchor, in the same order.
 fn agree(real: &AnchorPartition, naive: &Naive) {
     let asked: Vec<u64> = (0..16).rev().collect();
     let mut rows = AnchorRows::unread(asked.len());
@@ -275,7 +275,8 @@ fn agree(real: &AnchorPartition, naive: &Naive) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// The same state as the plainest partition, whole or in pieces, through images or not: the images are equal to the byte.
+    /// The state equals that of the reference model, and the image is the same bytes in whole operations or in steps, through images or
+    /// not.
     #[test]
     fn a_partition_of_anchors_is_a_function_of_its_operations(
         spec in specs(),

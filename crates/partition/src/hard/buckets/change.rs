@@ -1,4 +1,4 @@
-//! Slots come into the tree and leave it.
+//! Inserts slots into the tree, moves them, and removes them.
 
 use super::{Buckets, JOIN_BELOW, Kind, LEAF_MAX, Leaf, Node, PART_MIN, Parent};
 use crate::hard::arena::Arena;
@@ -20,7 +20,7 @@ impl Buckets {
         }
     }
 
-    /// Counts a sample in on the way from a node down to its leaf, which is made if it is not there.
+    /// Adds a sample to the counts on the path from a node down to its leaf, which is created if there is none. Returns the leaf.
     #[inline(always)]
     fn count_in(&mut self, mut node: Node, sample: &Slot, hash: u64) -> u32 {
         loop {
@@ -49,7 +49,7 @@ impl Buckets {
         cuts.parts[part].leaf
     }
 
-    /// Makes the leaf of a key for which there is none.
+    /// Creates the leaf of a key that has none.
     #[cold]
     fn open(&mut self, key: Key) -> u32 {
         let root = self.root_of(key);
@@ -68,7 +68,7 @@ impl Buckets {
         sample.rank(hash, self.lower_is_harder)
     }
 
-    /// Puts a slot at the end of a leaf: of those that rest, or of the others.
+    /// Appends a slot to the members of a leaf that rest, or to the others.
     pub(super) fn append(&mut self, slots: &mut Slots, leaf: u32, slot: u32, rests: bool) {
         let position = if rests {
             let l = self.leaves.get_mut(leaf);
@@ -80,7 +80,7 @@ impl Buckets {
         slots.get_mut(slot).position = position;
     }
 
-    /// Puts a slot behind the last of a leaf that does not rest; its position, which is not written yet.
+    /// Appends a slot to the members of a leaf that do not rest. Returns its position, which is not written to the slot yet.
     #[inline(always)]
     fn append_active(&mut self, slots: &mut Slots, leaf: u32, slot: u32) -> u32 {
         let l = self.leaves.get_mut(leaf);
@@ -88,7 +88,7 @@ impl Buckets {
         if l.resting == 0 {
             return end;
         }
-        // The resting ones stay at the end.
+        // Resting members stay at the end of the list.
         let first_resting = l.active() - 1;
         l.swap(&mut self.arena, slots, first_resting, end);
         first_resting
@@ -100,7 +100,7 @@ impl Buckets {
         self.take(slots, &s, hash);
     }
 
-    /// Gives a linked slot another key, score and stamp, in its leaf or in another. `old` is what the slot holds.
+    /// Sets the key, score and stamp of a slot, and moves it to another leaf if needed. `old`: the current content of the slot.
     #[inline(always)]
     pub(crate) fn relocate(&mut self, slots: &mut Slots, slot: u32, hash: u64, old: &Slot, new: Slot) {
         if self.is_same_root(old.key, new.key) {
@@ -130,7 +130,7 @@ impl Buckets {
         self.enter(slots, slot, hash, new);
     }
 
-    /// Relocates a slot from one child of a table to another. What the table holds, and those above it, stays as much as it was.
+    /// Moves a slot from one child of a table to another. The counts of the table and of those above it do not change.
     #[inline(always)]
     fn cross(
         &mut self,
@@ -145,7 +145,7 @@ impl Buckets {
         let (below, above) = (t.children[from], t.children[to]);
         let leaf = match self.leaf_of(below, old, hash) {
             Some(leaf) if self.leaves.get(leaf).resting == 0 => leaf,
-            // It may rest, and then it wakes.
+            // A resting slot is active after the move.
             _ => {
                 self.take(slots, old, hash);
                 return self.enter(slots, slot, hash, new);
@@ -167,7 +167,7 @@ impl Buckets {
         }
     }
 
-    /// The leaf below a node that a linked slot is in. Every linked slot is in the leaf of its key and rank (`check`), so there is one.
+    /// The leaf below a node that holds a linked slot. Every linked slot is in the leaf of its key and rank, so there is one.
     #[inline(always)]
     fn leaf_of(&self, mut node: Node, s: &Slot, hash: u64) -> Option<u32> {
         loop {
@@ -189,7 +189,7 @@ impl Buckets {
         cuts.parts[cuts.part_of(&self.rank(sample, hash))].leaf
     }
 
-    /// Takes a slot, which holds `s`, out of the leaf it is in.
+    /// Takes a slot with the content `s` out of its leaf.
     #[inline(always)]
     fn take(&mut self, slots: &mut Slots, s: &Slot, hash: u64) {
         let node = self.node_of(s.key);
@@ -204,8 +204,8 @@ impl Buckets {
         }
     }
 
-    /// Counts a sample out on the way from a node down to its leaf, which has `left` members now; whether something there has become
-    /// small.
+    /// Subtracts a sample from the counts on the path from a node down to its leaf, which has `left` members now. Returns whether a node on
+    /// the path has become small enough to be joined.
     #[inline(always)]
     fn count_out(&mut self, mut node: Node, s: &Slot, hash: u64, rested: bool, left: u32) -> bool {
         let mut is_small = false;
@@ -221,7 +221,7 @@ impl Buckets {
                     node = table.children[child];
                 }
                 Kind::Cuts(number) => {
-                    // A neighbour may be too large to join yet: it is looked at again now and then.
+                    // A neighbour may be too large to join now, so the part is checked again after every few removals.
                     let is_small_part = left < PART_MIN && left.is_multiple_of(PART_MIN / 16);
                     return self.count_out_of_part(s, hash, rested, number) || is_small || is_small_part;
                 }
@@ -239,7 +239,7 @@ impl Buckets {
         cuts.total < JOIN_BELOW
     }
 
-    /// Does away with what is empty, and joins what is small, on the way to the leaf that a slot has been taken out of.
+    /// Removes empty nodes and joins small ones on the path to the leaf that a slot was taken out of.
     #[cold]
     fn shrink(&mut self, slots: &mut Slots, s: &Slot, leaf: u32) {
         let Some(path) = self.path(s) else {
@@ -249,7 +249,7 @@ impl Buckets {
             self.leaves.free.push(leaf);
             self.prune(path.parents());
         }
-        // Deeper places may be gone with the outermost that is joined.
+        // Nodes below the outermost one that is joined do not exist any more.
         for parent in path.parents() {
             match *parent {
                 Parent::Part(cuts, part) if part < self.cuts.get(cuts).parts.len() => {
@@ -265,7 +265,7 @@ impl Buckets {
         }
     }
 
-    /// Does away with an empty leaf at the end of a path, and with what is empty above it.
+    /// Removes an empty leaf at the end of a path, and empty nodes above it.
     fn prune(&mut self, parents: &[Parent]) {
         for parent in parents.iter().rev() {
             match *parent {
@@ -291,7 +291,7 @@ impl Buckets {
         }
     }
 
-    /// The node at a place that may have gone.
+    /// The node at a parent's slot, if the parent still exists.
     fn at_if_there(&self, parent: Parent) -> Node {
         match parent {
             Parent::Root(root) => self.root(root),
@@ -306,7 +306,7 @@ impl Buckets {
         matches!(node.kind(), Kind::Table(_) | Kind::Cuts(_)) && self.sizes(node).0 < super::JOIN_BELOW
     }
 
-    /// Takes the member at a position out of a leaf; whether it rested.
+    /// Takes the member at a position out of a leaf. Returns whether it rested.
     #[inline(always)]
     fn swap_remove(&mut self, slots: &mut Slots, leaf: u32, position: u32) -> bool {
         let l = self.leaves.get_mut(leaf);
@@ -316,7 +316,7 @@ impl Buckets {
             if rested {
                 l.resting -= 1;
             } else {
-                // Between the active ones and the resting ones, before the last resting one takes its place.
+                // The free position moves to the border between active and resting members, and then to the end of the list.
                 let last_active = l.active() - 1;
                 l.swap(&mut self.arena, slots, position, last_active);
                 position = last_active;
@@ -332,7 +332,7 @@ impl Buckets {
 }
 
 impl Leaf {
-    /// Lets two members change places.
+    /// Swaps two members.
     pub(super) fn swap(&mut self, arena: &mut Arena, slots: &mut Slots, a: u32, b: u32) {
         if a == b {
             return;

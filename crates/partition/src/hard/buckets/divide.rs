@@ -1,4 +1,4 @@
-//! Leaves that are too large are divided, small divisions become one leaf again.
+//! Divides leaves that are too large, and joins small divisions into one leaf again.
 
 use super::{
     Buckets, CHILDREN, Cuts, JOIN_BELOW, Kind, LEAF_MAX, Node, PART_MIN, Parent, Part, TABLE_BITS, Table,
@@ -7,7 +7,7 @@ use crate::hard::slots::Slots;
 use crate::place::Rank;
 
 impl Buckets {
-    /// The node at a place.
+    /// The node at a parent's slot.
     pub(super) fn at(&self, parent: Parent) -> Node {
         match parent {
             Parent::Root(root) => self.root(root),
@@ -28,7 +28,7 @@ impl Buckets {
         }
     }
 
-    /// Divides the leaf of a slot, which has grown over [`LEAF_MAX`]. Its members move once.
+    /// Divides the leaf of a slot, which has grown over [`LEAF_MAX`]. Each member moves once.
     #[cold]
     pub(super) fn divide(&mut self, slots: &mut Slots, slot: u32) {
         let Some(path) = self.path(slots.get(slot)) else {
@@ -40,7 +40,7 @@ impl Buckets {
                 Parent::Part(cuts, part) => return self.cut(slots, cuts, part),
                 _ if self.leaves.get(leaf).bits == 0 => return self.begin_cuts(slots, parent, leaf),
                 _ => match self.tabulate(slots, parent, leaf) {
-                    // All went into one child, which is the same leaf with a narrower range.
+                    // All members are in one child, which is the same leaf with a narrower range.
                     Some(below) => parent = below,
                     None => return,
                 },
@@ -48,7 +48,7 @@ impl Buckets {
         }
     }
 
-    /// Makes a leaf a table. Where all its members are of one child nothing moves: the place of that child is returned.
+    /// Turns a leaf into a table. If all members belong to one child, nothing moves, and the slot of that child is returned.
     fn tabulate(&mut self, slots: &mut Slots, parent: Parent, leaf: u32) -> Option<Parent> {
         let l = self.leaves.get(leaf);
         let (low, range_bits, total, resting) = (l.low, l.bits, l.len(), l.resting);
@@ -85,7 +85,7 @@ impl Buckets {
         None
     }
 
-    /// Makes a leaf of one key unit cuts.
+    /// Turns a leaf of a single key unit into cuts.
     fn begin_cuts(&mut self, slots: &mut Slots, parent: Parent, leaf: u32) {
         let l = self.leaves.get(leaf);
         let cuts = Cuts {
@@ -149,7 +149,7 @@ impl Buckets {
         parts.remove(above);
     }
 
-    /// Makes a small table, or cuts, one leaf again.
+    /// Turns a small table or small cuts into one leaf again.
     pub(super) fn join_small(&mut self, slots: &mut Slots, parent: Parent) {
         let node = self.at(parent);
         let (low, bits) = match node.kind() {
@@ -165,7 +165,7 @@ impl Buckets {
         self.set(parent, Node::leaf(leaf));
     }
 
-    /// Moves all members of some nodes into a leaf, and does away with the nodes.
+    /// Moves all members of some nodes into a leaf, and removes the nodes.
     pub(super) fn gather(&mut self, slots: &mut Slots, nodes: &[Node], into: u32) {
         let mut members = Vec::new();
         for node in nodes {
@@ -200,7 +200,7 @@ impl Buckets {
         }
     }
 
-    /// Takes all members of a leaf, in order, with whether they rest.
+    /// Takes all members of a leaf, in order, each with whether it rests.
     pub(super) fn drain(&mut self, leaf: u32) -> Vec<(u32, bool)> {
         let l = self.leaves.get_mut(leaf);
         let active = l.active() as usize;

@@ -2,11 +2,11 @@
 //!
 //! - **Roots** divide the key range: 1/8 octave in the highest 64 octaves, where fresh reports fall, 1 octave in the next 256, and 32
 //!   below. As keys move on with time, roots are joined (`roots.rs`).
-//! - A **leaf** is an unordered list of at most 8,192 slots of one key range, the resting ones last.
+//! - A **leaf** is an unordered list of at most 8,192 slots of one key range, those that rest last.
 //! - A **table** divides a range that holds more by the next bits of the key: an array, so that a key finds its child at once.
 //! - **Cuts** divide a single key unit that holds more, by [`Rank`]: a sorted list of leaves.
 //!
-//! Every division is made on the insertion that needs it, so the shape is a function of the operations alone.
+//! A division is made by the insertion that needs it, so the shape is a function of the operations alone.
 
 mod change;
 mod divide;
@@ -22,20 +22,20 @@ use crate::place::{Place, Rank};
 use ring::Ring;
 pub(crate) use shape::{LeafShape, NodeShape};
 
-/// Members of a leaf, at most.
+/// The maximal number of members of a leaf.
 pub(crate) const LEAF_MAX: u32 = 8192;
-/// A table or cuts of fewer members become one leaf again, when one of them leaves their part of the tree.
+/// A table or cuts with fewer members become one leaf again when a member is removed.
 const JOIN_BELOW: u32 = 2048;
-/// Roots that are joined become one leaf in any case where they have no more members than this; every table has more.
+/// Roots that are joined always become one leaf if they have no more members than this. Every table has more.
 pub(crate) const TABLE_OVER: u32 = 64;
-/// Members of a part of cuts below which it joins a small neighbour.
+/// A part of cuts with fewer members joins a small neighbour.
 const PART_MIN: u32 = 1024;
-/// Key bits that a table divides by, at most.
+/// The maximal number of key bits that a table divides by.
 const TABLE_BITS: u32 = 6;
-/// Entries of a census, at most. While keys span no more than 16,384 octaves, as folds see to, the roots alone are fewer.
+/// The maximal number of entries of a census. The roots alone are fewer while keys span at most 16,384 octaves, which folds ensure.
 pub(crate) const CENSUS_MAX: usize = 1500;
 
-/// A leaf, a table, cuts, or nothing, in one word.
+/// The kind and index of a node in one word: a leaf, a table, cuts, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node(u32);
 
@@ -77,11 +77,11 @@ impl Node {
     }
 }
 
-/// Slots whose keys share all but the lowest `bits` bits.
+/// A leaf: slots whose keys are equal in all but the lowest `bits` bits.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     list: List,
-    /// Members at the end of the list that rest.
+    /// The number of members that rest. They are at the end of the list.
     resting: u32,
     low: Key,
     bits: u32,
@@ -92,32 +92,32 @@ impl Leaf {
         self.list.len()
     }
 
-    /// Members that do not rest, the first of the list.
+    /// The number of members that do not rest. They are first in the list.
     pub(crate) fn active(&self) -> u32 {
         self.list.len() - self.resting
     }
 }
 
-/// Children of a table, at most.
+/// The maximal number of children of a table.
 const CHILDREN: usize = 1 << TABLE_BITS;
 
-/// A range divided by the bits of the key above `bits`. Its arrays are inside, so that a key finds its child in one step.
+/// A table: a key range divided by the key bits above `bits`. The arrays are inline, so that a key finds its child in one step.
 #[derive(Debug)]
 struct Table {
     children: [Node; CHILDREN],
-    /// Members of each child that do not rest.
+    /// The number of members of each child that do not rest.
     active: [u32; CHILDREN],
-    /// Members, and those of them that rest.
+    /// The number of members, and of those that rest.
     total: u32,
     resting: u32,
     low: Key,
-    /// Of the whole range, and of a child's.
+    /// Key bits of the whole range, and of the range of a child.
     range_bits: u32,
     bits: u32,
 }
 
 impl Table {
-    /// Without members.
+    /// A table without members.
     fn new(low: Key, range_bits: u32, bits: u32) -> Self {
         Self {
             children: [Node::NONE; CHILDREN],
@@ -135,7 +135,7 @@ impl Table {
         (key.since(self.low) >> self.bits) as usize & (CHILDREN - 1)
     }
 
-    /// Enters a child with its members, and those of them that rest.
+    /// Enters a child with the number of its members, and of those that rest.
     fn enter(&mut self, child: usize, node: Node, (total, resting): (u32, u32)) {
         self.children[child] = node;
         self.active[child] = total - resting;
@@ -144,10 +144,10 @@ impl Table {
     }
 }
 
-/// A single key unit divided by rank.
+/// Cuts: a single key unit divided by rank.
 #[derive(Debug)]
 struct Cuts {
-    /// In ascending order of `from`; at least one.
+    /// The parts in ascending order of `from`, at least one.
     parts: Vec<Part>,
     total: u32,
     resting: u32,
@@ -156,7 +156,7 @@ struct Cuts {
 
 #[derive(Clone, Copy, Debug)]
 struct Part {
-    /// No member is below; the first part's is the lowest there is.
+    /// The lowest rank that a member may have. For the first part: the lowest rank there is.
     from: Rank,
     leaf: u32,
     /// Members that do not rest.
@@ -166,7 +166,7 @@ struct Part {
 impl Cuts {
     #[inline]
     fn part_of(&self, rank: &Rank) -> usize {
-        // The lowest leave a full store all the time, and stand in the first part.
+        // A full store evicts the lowest samples all the time, and these are in the first part.
         match self.parts.get(1) {
             Some(second) if second.from > *rank => 0,
             _ => self.parts.partition_point(|part| part.from <= *rank).saturating_sub(1),
@@ -174,7 +174,7 @@ impl Cuts {
     }
 }
 
-/// Numbered things with the numbers that are free.
+/// An arena of items by number, with a list of free numbers.
 #[derive(Debug)]
 struct Store<T> {
     items: Vec<T>,
@@ -206,7 +206,7 @@ impl<T> Store<T> {
     }
 }
 
-/// Where a node hangs.
+/// The slot in the tree that holds a node.
 #[derive(Clone, Copy, Debug)]
 enum Parent {
     Root(roots::Root),
@@ -221,11 +221,11 @@ pub(crate) struct Buckets {
     leaves: Store<Leaf>,
     tables: Store<Table>,
     cuts: Store<Cuts>,
-    /// Roots of 1/8 octave, by key >> FINE_BITS; of 1 octave, by number of the octave; of 32 octaves.
+    /// Roots of 1/8 octave by key >> FINE_BITS, of 1 octave by number of the octave, and of 32 octaves.
     fine: Ring<512>,
     middle: Ring<512>,
     coarse: Ring<1024>,
-    /// Number of the highest octave that was ever reached, and the lowest key in it.
+    /// The number of the highest octave that a key ever reached, and the lowest key in it.
     top: i64,
     top_key: Key,
     /// The first octave with roots of 1/8 octave, the first with a root of its own, and the lowest key in each.
@@ -238,7 +238,7 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// For about `members` samples.
+    /// Buckets for about `members` samples.
     pub(crate) fn new(members: usize, lower_is_harder: bool) -> Self {
         let mut buckets = Self {
             arena: Arena::new(members),
@@ -261,7 +261,7 @@ impl Buckets {
         buckets
     }
 
-    /// Room for `blocks` blocks of members at once.
+    /// Allocates memory for `blocks` blocks of members at once.
     pub(crate) fn reserve(&mut self, blocks: usize) {
         self.arena.reserve(blocks);
     }
@@ -271,17 +271,17 @@ impl Buckets {
         self.leaves.add(Leaf { list: List::default(), resting: 0, low, bits })
     }
 
-    /// Slots of a leaf.
+    /// The slots of a leaf.
     pub(crate) fn members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
         self.leaves.get(leaf).list.iter(&self.arena)
     }
 
-    /// Slots of a leaf, read at once.
+    /// The slots of a leaf as a vector.
     pub(crate) fn read_members(&self, leaf: u32) -> Vec<u32> {
         self.leaves.get(leaf).list.read(&self.arena)
     }
 
-    /// Slots of a leaf that do not rest.
+    /// The slots of a leaf that do not rest.
     pub(crate) fn active_members(&self, leaf: u32) -> impl Iterator<Item = u32> + '_ {
         let leaf = self.leaves.get(leaf);
         leaf.list.iter(&self.arena).take(leaf.active() as usize)
@@ -305,7 +305,7 @@ impl Buckets {
     }
 }
 
-/// The lowest key that shares all but the lowest `bits` bits with `key`.
+/// The lowest key that equals `key` in all but the lowest `bits` bits.
 fn lowest_in(key: Key, bits: u32) -> Key {
     Key(key.0 >> bits << bits)
 }

@@ -1,15 +1,15 @@
-//! Samples that rest under a lease: they stand at the end of their leaf, where no draw looks, and keep their place in the order.
+//! Samples that rest under a lease. They are at the end of the list of their leaf, which no draw reads, and keep their place in the order.
 
 use super::{Buckets, Parent};
 use crate::hard::slots::Slots;
 
 impl Buckets {
-    /// Lays a slot to rest; nothing happens to one that rests.
+    /// Makes a slot rest. Does nothing if it rests already.
     pub(crate) fn rest(&mut self, slots: &mut Slots, slot: u32) {
         self.set_resting(slots, slot, true);
     }
 
-    /// Wakes a slot; nothing happens to one that does not rest.
+    /// Ends the rest of a slot. Does nothing if it does not rest.
     pub(crate) fn wake(&mut self, slots: &mut Slots, slot: u32) {
         self.set_resting(slots, slot, false);
     }
@@ -24,7 +24,7 @@ impl Buckets {
             return;
         }
         let by = if rests { 1 } else { -1_i32 };
-        // The last that does not rest, or the first that rests, is at the border that moves.
+        // The member at the border: the last that does not rest, or the first that rests.
         let border = if rests { l.active() - 1 } else { l.active() };
         l.swap(&mut self.arena, slots, s.position, border);
         l.resting = l.resting.wrapping_add_signed(by);
@@ -52,7 +52,7 @@ impl Buckets {
             .is_some_and(|(leaf, position)| position >= self.leaves.get(leaf).active())
     }
 
-    /// Members that rest.
+    /// The number of samples that rest.
     pub(crate) fn resting(&self) -> u64 {
         let mut resting = 0;
         self.roots_down(|_, node| {

@@ -1,4 +1,4 @@
-//! Nodes by consecutive numbers, in a ring with a bitmap of the occupied places.
+//! A ring buffer of nodes with consecutive numbers, and a bitmap of those that are occupied.
 
 use super::Node;
 
@@ -7,7 +7,7 @@ use super::Node;
 pub(super) struct Ring<const CAPACITY: usize> {
     /// Empty until a node is entered.
     nodes: Vec<Node>,
-    /// A bit for each.
+    /// A bit for each node: whether it is occupied.
     occupied: Vec<u64>,
 }
 
@@ -64,7 +64,7 @@ impl<const CAPACITY: usize> Ring<CAPACITY> {
         self.first(from, to).map(|number| self.get(number))
     }
 
-    /// Visits the nodes of a range of numbers, the highest first, until `visit` returns false; whether it never did.
+    /// Visits the nodes of a range of numbers, the highest first, until `visit` returns false. Returns whether it visited all.
     pub(super) fn down(&self, (from, mut to): (i64, i64), mut visit: impl FnMut(i64, Node) -> bool) -> bool {
         while let Some(number) = self.last(from, to) {
             if !visit(number, self.get(number)) {

@@ -6,16 +6,16 @@ use super::{Buckets, JOIN_BELOW, Kind, LEAF_MAX, Node, TABLE_OVER, Table, lowest
 use crate::hard::slots::Slots;
 use crate::key::Key;
 
-/// Key bits of 1/8 octave, of an octave, and of 32 octaves.
+/// The key bits of a range of 1/8 octave, of 1 octave, and of 32 octaves.
 pub(super) const FINE_BITS: u32 = 13;
 pub(super) const MIDDLE_BITS: u32 = 16;
 pub(super) const COARSE_BITS: u32 = 21;
-/// Roots of one zone in a root of the next.
+/// The number of roots of one zone that make a root of the next.
 const FINE_IN_MIDDLE: i64 = 1 << (MIDDLE_BITS - FINE_BITS);
 const MIDDLE_IN_COARSE: i64 = 1 << (COARSE_BITS - MIDDLE_BITS);
-/// Half the circle of keys.
+/// Roots of 32 octaves in half the range of keys.
 const COARSE_ROOTS_MAX: i64 = 1 << (31 - COARSE_BITS);
-/// Octaves with roots of 1/8 octave, the highest, and octaves with roots of their own below them, at least.
+/// The number of octaves with roots of 1/8 octave, which are the highest, and at least so many octaves with one root each below them.
 const FINE_OCTAVES: i64 = 64;
 const MIDDLE_OCTAVES: i64 = 256;
 
@@ -28,7 +28,7 @@ pub(super) enum Root {
 }
 
 impl Root {
-    /// Key bits that members of the root may differ in.
+    /// The number of low key bits in which members of the root may differ.
     #[inline]
     pub(super) fn bits(self) -> u32 {
         match self {
@@ -38,7 +38,7 @@ impl Root {
         }
     }
 
-    /// The lowest key of the root: its number has the high bits of its keys, but for whole turns of their circle.
+    /// The lowest key of the root. The number of the root has the high bits of its keys, modulo the wrap of keys.
     pub(super) fn low(self) -> Key {
         let (Self::Fine(number) | Self::Middle(number) | Self::Coarse(number)) = self;
         Key((number << self.bits()) as u32)
@@ -75,7 +75,7 @@ impl Buckets {
         }
     }
 
-    /// What hangs at the root of a key up to the highest octave: a shift finds it, because the rings take the low bits of a number,
+    /// The node at the root of a key up to the highest octave. A shift finds it, because rings are indexed by the low bits of a number,
     /// which are the high bits of its keys (`Root::low`).
     #[inline]
     pub(super) fn node_of(&self, key: Key) -> Node {
@@ -88,12 +88,12 @@ impl Buckets {
         }
     }
 
-    /// Whether two keys up to the highest octave are of one root.
+    /// Whether two keys up to the highest octave belong to the same root.
     #[inline]
     pub(super) fn is_same_root(&self, a: Key, b: Key) -> bool {
         let differ = a.0 ^ b.0;
         let are_below = |low: Key| a.since(low) < 0 && b.since(low) < 0;
-        // Every root is one fine root, or some whole ones.
+        // Every root is one fine root or several whole ones.
         differ >> FINE_BITS == 0
             || are_below(self.fine_low)
                 && (differ >> MIDDLE_BITS == 0 || are_below(self.middle_low) && differ >> COARSE_BITS == 0)
@@ -116,7 +116,7 @@ impl Buckets {
         }
     }
 
-    /// Occupied roots.
+    /// The number of occupied roots.
     pub(super) fn roots(&self) -> usize {
         self.fine.len() + self.middle.len() + self.coarse.len()
     }
@@ -129,7 +129,7 @@ impl Buckets {
         (self.middle_from, self.fine_from - 1)
     }
 
-    /// Serial order goes no further down.
+    /// The numbers of the coarse roots: serial order reaches no further down.
     fn coarse_range(&self) -> (i64, i64) {
         let end = self.middle_from / MIDDLE_IN_COARSE;
         (end - COARSE_ROOTS_MAX, end - 1)
@@ -143,14 +143,14 @@ impl Buckets {
             .or_else(|| self.fine.lowest(self.fine_range()))
     }
 
-    /// Visits the roots, the highest keys first, until `visit` returns false; whether it never did.
+    /// Visits the roots, the highest keys first, until `visit` returns false. Returns whether it visited all.
     pub(super) fn roots_down(&self, mut visit: impl FnMut(Root, Node) -> bool) -> bool {
         self.fine.down(self.fine_range(), |number, node| visit(Root::Fine(number), node))
             && self.middle.down(self.middle_range(), |number, node| visit(Root::Middle(number), node))
             && self.coarse.down(self.coarse_range(), |number, node| visit(Root::Coarse(number), node))
     }
 
-    /// Makes sure that a key is not above the highest octave.
+    /// Raises the highest octave to that of a key, if the key is above it.
     #[inline(always)]
     pub(super) fn reach(&mut self, slots: &mut Slots, key: Key) {
         if self.len == 0 {
@@ -160,7 +160,7 @@ impl Buckets {
         }
     }
 
-    /// An empty tree's highest octave is the first key's.
+    /// Sets the highest octave of an empty tree to that of its first key.
     #[cold]
     pub(super) fn begin_at(&mut self, key: Key) {
         self.set_top(i64::from(key.0 >> MIDDLE_BITS), lowest_in(key, MIDDLE_BITS));
@@ -173,8 +173,8 @@ impl Buckets {
         self.middle_low = top_key.plus((self.middle_from - top) << MIDDLE_BITS);
     }
 
-    /// Moves the highest octave up. Roots that leave a zone are joined into one of the next: into a leaf while that moves few
-    /// members in all, into a table of them otherwise.
+    /// Raises the highest octave. Roots that leave a zone are joined into a root of the next zone: into a leaf if that moves few members,
+    /// else into a table of the old roots.
     #[cold]
     fn advance(&mut self, slots: &mut Slots, to: i64) {
         let mut moves = LEAF_MAX;
@@ -218,7 +218,7 @@ impl Buckets {
         self.set_top(to, self.top_key.plus((to - self.top) << MIDDLE_BITS));
     }
 
-    /// One node of `children`, which are not all empty, over a range of `range_bits`.
+    /// Joins `children`, which are not all empty, into one node over a range of `range_bits`.
     fn join(
         &mut self,
         slots: &mut Slots,
@@ -242,7 +242,7 @@ impl Buckets {
         Node::table(self.tables.add(table))
     }
 
-    /// Members of a node, and those of them that rest.
+    /// The number of members of a node, and of those that rest.
     pub(super) fn sizes(&self, node: Node) -> (u32, u32) {
         match node.kind() {
             Kind::None => (0, 0),

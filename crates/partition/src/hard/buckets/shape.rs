@@ -1,4 +1,4 @@
-//! The shape of the tree without its members, as an image has it: taken down, and built again.
+//! The shape of the tree without its members: images store it, and the tree is rebuilt from it.
 
 use super::roots::{COARSE_BITS, FINE_BITS, MIDDLE_BITS, Root};
 use super::{Buckets, Cuts, LEAF_MAX, Leaf, List, Node, Part, Table, lowest_in};
@@ -6,14 +6,14 @@ use crate::hard::slots::Slots;
 use crate::key::Key;
 use crate::place::Rank;
 
-/// A leaf: its members, and those of them that rest.
+/// A leaf: the number of its members, and of those that rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeafShape {
     pub(crate) len: u32,
     pub(crate) resting: u32,
 }
 
-/// A node and what hangs below it.
+/// A node and everything below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NodeShape {
     Leaf(LeafShape),
@@ -23,7 +23,7 @@ pub(crate) enum NodeShape {
     Cuts(Vec<(Rank, LeafShape)>),
 }
 
-/// Why a shape fits no tree.
+/// The reason why a shape is not that of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShapeError(pub(crate) &'static str);
 
@@ -105,7 +105,7 @@ impl Buckets {
         }
     }
 
-    /// Builds the tree of some shapes over the slots 0.. in their order. Every slot is held against the range of its leaf.
+    /// Builds the tree of some shapes over the slots 0.. in their order. Every slot is checked against the range of its leaf.
     pub(crate) fn build(
         &mut self,
         slots: &mut Slots,
@@ -151,7 +151,7 @@ impl Buckets {
                 Ok(Node::leaf(leaf))
             }
             NodeShape::Table(bits, children) => {
-                // A leaf was divided, or roots of one zone were joined. So no path is longer than any that operations make.
+                // A table comes from a leaf that was divided or from roots that were joined. This bounds the depth of the tree.
                 let divided = range_bits.saturating_sub(super::TABLE_BITS);
                 let joined =
                     matches!((range_bits, bits), (MIDDLE_BITS, &FINE_BITS) | (COARSE_BITS, &MIDDLE_BITS));
@@ -198,7 +198,7 @@ impl Buckets {
         }
     }
 
-    /// A leaf of the next slots, whose ranks are from `ranks.0` and below `ranks.1`.
+    /// Builds a leaf of the next slots, whose ranks are at least `ranks.0` and below `ranks.1`.
     fn build_leaf(
         &mut self,
         slots: &mut Slots,

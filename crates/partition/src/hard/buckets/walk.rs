@@ -7,13 +7,13 @@ use crate::key::Key;
 use crate::place::{Place, Rank};
 use crate::row::Bucket;
 
-/// Nodes between a root and a leaf, at most: two tables of joined roots, three of key bits, and cuts.
+/// The maximal depth of a leaf: two tables of joined roots, three of key bits, and cuts.
 pub(super) const DEPTH_MAX: usize = 8;
-/// A table is counted child by child where it holds more than this share of the samples above it: there the ranks within it
-/// differ much.
+/// The census lists the children of a table that has more than a 1/`EXPAND_SHARE` share of the samples above it, because ranks within such
+/// a table differ much.
 const EXPAND_SHARE: u64 = 4;
 
-/// The way from a root to a leaf.
+/// The path from a root to a leaf.
 pub(super) struct Path {
     steps: [Parent; DEPTH_MAX],
     len: usize,
@@ -21,19 +21,19 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// The places passed, the root's first: each holds the node on the way, the last one the leaf.
+    /// The parents on the path, the root first. The last one holds the leaf.
     pub(super) fn parents(&self) -> &[Parent] {
         &self.steps[..self.len]
     }
 
-    /// The place that holds the leaf.
+    /// The parent that holds the leaf.
     pub(super) fn parent(&self) -> Parent {
         self.steps[self.len - 1]
     }
 }
 
 impl Buckets {
-    /// The way to the leaf that holds a linked slot.
+    /// The path to the leaf that holds a linked slot.
     pub(super) fn path(&self, s: &Slot) -> Option<Path> {
         let root = Parent::Root(self.root_of(s.key));
         let mut path = Path { steps: [root; DEPTH_MAX], len: 1, leaf: 0 };
@@ -75,7 +75,7 @@ impl Buckets {
         }
     }
 
-    /// The leaf of a key below a node, where the key alone tells.
+    /// The leaf of a key below a node, if the key alone decides it (there are no cuts).
     #[inline]
     fn leaf_below(&self, mut node: Node, key: Key) -> Option<u32> {
         loop {
@@ -90,13 +90,13 @@ impl Buckets {
         }
     }
 
-    /// Starts loading what taking a linked slot out of its leaf will touch, where the key alone tells the leaf.
+    /// Prefetches what taking a linked slot out of its leaf will touch, if the key alone decides the leaf.
     #[inline]
     pub(crate) fn prefetch_take(&self, slots: &Slots, s: &Slot) {
         self.prefetch_below(self.node_of(s.key), slots, s);
     }
 
-    /// Starts loading what moving a linked slot to `key` will touch in the leaf that it leaves, if it does.
+    /// Prefetches what moving a linked slot to `key` will touch in the leaf that it leaves, if it leaves it.
     #[inline]
     pub(crate) fn prefetch_move(&self, slots: &Slots, s: &Slot, key: Key) {
         let from = self.node_of(s.key);
@@ -112,7 +112,7 @@ impl Buckets {
         };
         let list = &self.leaves.get(leaf).list;
         list.prefetch(&self.arena, s.position);
-        // The last takes the place of the one that leaves. Where it stands has most likely been touched a moment ago.
+        // The last member moves to the free position. The end of the list is most likely in the cache already.
         if list.len() > 0 {
             slots.prefetch(list.get(&self.arena, list.len() - 1));
         }
@@ -125,7 +125,7 @@ impl Buckets {
         Some(self.leaves.get(leaf).list.get(&self.arena, position))
     }
 
-    /// The leaf of a bucket's member, and where it stands there.
+    /// The leaf of a member of a bucket, and its position there.
     #[inline]
     pub(crate) fn locate(&self, handle: u32, ordinal: u32) -> Option<(u32, u32)> {
         let mut node = Node(handle);
@@ -151,8 +151,8 @@ impl Buckets {
         }
     }
 
-    /// The child in which the `left`-th member is, and how far: those that do not rest come first, the hardest child first; then
-    /// those that rest.
+    /// The child that has the `left`-th member, and the ordinal within it. Members that do not rest come first, the hardest child first;
+    /// then those that rest.
     #[inline]
     fn child_at(
         &self,
@@ -177,7 +177,7 @@ impl Buckets {
         None
     }
 
-    /// Starts loading what `member` will read.
+    /// Prefetches what `member` will read.
     #[inline]
     pub(crate) fn prefetch_member(&self, handle: u32, ordinal: u32) {
         if let Some((leaf, position)) = self.locate(handle, ordinal) {
@@ -202,7 +202,7 @@ impl Buckets {
                 let cuts = self.cuts.get(cuts);
                 let mut above = Rank::MAX;
                 cuts.parts.iter().rev().all(|part| {
-                    // Nothing of a part is at the bound of the next.
+                    // The bound of the next part is exclusive.
                     let high = Place { key: cuts.low, rank: above };
                     above = part.from;
                     visit(part.leaf, high)
@@ -213,7 +213,7 @@ impl Buckets {
 
     /// Visits the leaves of a key range, the hardest first, with the lowest and the highest place that each can hold.
     pub(crate) fn descend_between(&self, low: Key, high: Key, mut visit: impl FnMut(u32, Place, Place)) {
-        // Of parts of cuts the lowest place is told by the one above, so it is known one leaf later.
+        // The lowest place of a part of cuts is the highest place of the next leaf, so each leaf is passed on once the next one is visited.
         let mut last: Option<(u32, Place)> = None;
         let mut close = |last: &mut Option<(u32, Place)>, next: Option<Place>, buckets: &Self| {
             if let Some((leaf, highest)) = last.take() {
@@ -255,11 +255,10 @@ impl Buckets {
         }
     }
 
-    /// The occupied buckets, the hardest first: roots, and the parts of those that hold many samples compared with what is above
-    /// them.
+    /// The occupied buckets, the hardest first: roots, or the children of roots that have many samples compared with those above them.
     pub(crate) fn census(&self) -> Vec<Bucket> {
         let roots = self.roots();
-        // The hardest of the roots are most often divided.
+        // Room for two divided roots: mostly the hardest ones are divided.
         let mut buckets = Vec::with_capacity(roots + 2 * CHILDREN);
         let mut above = 0;
         let mut spare = CENSUS_MAX.saturating_sub(roots);

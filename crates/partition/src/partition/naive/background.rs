@@ -1,4 +1,4 @@
-//! The background of the plainest partition: generations that are sorted when somebody asks, and a witness of all ids.
+//! The background of the reference model: generations that are searched for their largest hash, and a witness that holds all ids.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::partition::HalfLimits;
 use crate::place::Place;
 use crate::spec::BackgroundSpec;
 
-/// Everything reported to a generation: its members are those with the smallest hashes.
+/// A generation of the background.
 #[derive(Clone, Debug)]
 pub(crate) struct Generation {
     pub(crate) salt: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Generation {
 }
 
 impl Naive {
-    /// The key by which a sample of the hard store stands for itself.
+    /// The own key of a sample of the hard store.
     pub(crate) fn own_key(&self, id: u64) -> Option<Key> {
         let (key, entry) = self.hard.get(&id)?;
         let (Some((own, _)), Some(_)) = (self.serving.own.get(&id), self.serving.threshold) else {
@@ -34,7 +34,7 @@ impl Naive {
         floor.is_none_or(|floor| place.compare(&floor).is_ge()).then_some(*own)
     }
 
-    /// As long as nothing makes a witness thin.
+    /// Valid while no removal makes a witness thin.
     pub(super) fn renew(&mut self, rows: u64, renew_after_rows: u64) {
         let mut hashes: Vec<u64> = self.witness.keys().copied().collect();
         hashes.truncate(WITNESS);
@@ -74,7 +74,7 @@ impl Naive {
         }
     }
 
-    /// Background and witness meet a sample that comes back.
+    /// Offers a released sample to background and witness.
     pub(super) fn meet(&mut self, id: u64, entry: &Entry, key: Key) {
         if self.dense() {
             self.removed.retain(|removed| *removed != id);
@@ -87,7 +87,7 @@ impl Naive {
         }
     }
 
-    /// All samples are gone.
+    /// Resets everything but the quarantine after all samples were removed.
     pub(super) fn begin_anew(&mut self) {
         self.hard.clear();
         self.leases.clear();
@@ -106,7 +106,7 @@ impl Naive {
         }
     }
 
-    /// What is left of it without the ids of the other half.
+    /// The partition without the ids of the other half.
     pub(crate) fn half(mut self, limits: HalfLimits, stays: impl Fn(u64) -> bool) -> Self {
         let HalfLimits { capacity, background_size: size, workers } = limits;
         if !self.dense() {
@@ -142,7 +142,7 @@ impl Naive {
 }
 
 impl Generation {
-    /// Whether the id is a member then.
+    /// Offers a sample. Returns whether it is a member afterwards.
     pub(super) fn meet(&mut self, id: u64, entry: Entry, key: Key, size: usize) -> bool {
         let salt = self.salt;
         let hash = |id: &u64| background_hash(*id, salt);

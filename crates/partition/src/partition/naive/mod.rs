@@ -1,4 +1,4 @@
-//! The plainest partition that keeps the promises: maps that are sorted when somebody asks. The real one is tested against it.
+//! The reference model of a partition: maps, which are sorted when something is read. Property tests compare the real partition with it.
 
 mod background;
 mod quarantine;
@@ -49,12 +49,12 @@ pub(crate) struct Naive {
     pub(crate) senders: Senders,
     pub(crate) suspects: Suspects,
     pub(crate) totals: Totals,
-    /// Samples live for a time.
+    /// The pool has a time to live.
     expires: bool,
 }
 
 impl Naive {
-    /// `witness_salt`: as the real one has it, which makes it in a way of its own.
+    /// `witness_salt`: the salt of the real partition's witness, which the model does not derive itself.
     pub(crate) fn new(spec: PartitionSpec, witness_salt: u64) -> Self {
         let salt = background_hash(0, spec.salt_seed);
         Self {
@@ -323,7 +323,7 @@ impl Naive {
         self.unstored.retain(|(unstored, _)| *unstored != id);
     }
 
-    /// There are never as many as may be remembered.
+    /// Tests never reach the limit on such ids.
     pub(super) fn remember_unstored(&mut self, id: u64, serves: u16) {
         self.forget_unstored(id);
         if serves > 0 {
@@ -331,7 +331,7 @@ impl Naive {
         }
     }
 
-    /// Removes what no row reported since a stamp; whether there may be a horizon at all.
+    /// Removes samples that no row reported since a stamp. Returns whether the partition can have a horizon.
     fn expire(&mut self, oldest_stamp: Option<u32>) -> bool {
         let Some(oldest) = oldest_stamp.filter(|_| !self.dense()) else {
             return false;

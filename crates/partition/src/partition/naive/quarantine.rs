@@ -1,4 +1,4 @@
-//! The quarantine of the plainest partition: maps, and lists that are searched.
+//! The quarantine of the reference model: maps, and lists that are searched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +56,7 @@ impl Suspects {
 }
 
 impl Naive {
-    /// What is done by hand.
+    /// Sets samples aside, releases or blocks them by hand.
     pub(super) fn change_quarantine(&mut self, change: &Change) -> Reply {
         match change {
             Change::SetAside { ids, capacity, decay_units, now_millis } => {
@@ -95,8 +95,8 @@ impl Naive {
         }
     }
 
-    /// A row of a sample that is set aside or blocked, or that sets its sample aside; `None`: it is applied as any other, and then this is
-    /// to be done with its streak.
+    /// Handles a row of a sample that is set aside or blocked, or that sets its sample aside: `None`. `Some`: the row is applied as usual,
+    /// and its streak is then left alone, ended or set.
     pub(super) fn judge(
         &mut self,
         rows: &Columns,
@@ -290,7 +290,7 @@ impl Naive {
         }
     }
 
-    /// The number of samples that there were.
+    /// Removes all samples. Returns their number.
     pub(super) fn clear(&mut self) -> u64 {
         let mut ids: BTreeSet<u64> = self.hard.keys().copied().collect();
         ids.extend(self.serving.members.keys());

@@ -1,4 +1,4 @@
-//! What the plainest partition has done.
+//! The counters of the reference model.
 
 use super::Naive;
 use crate::op::{Change, Op, Reply, Source};

@@ -1,4 +1,4 @@
-//! Holds a partition against the plainest one.
+//! Compares a partition with the reference model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::partition::naive::{Entry, Naive};
 use crate::partition::{Partition, ServePenalty};
 use crate::quarantine::{Quarantined, key_at};
 
-/// The two have the same samples set aside, with all that is known of them, and the same suspects.
+/// Checks that both have the same records, streaks, and trusted and blocked ids.
 fn agree_on_suspects(real: &Partition, naive: &Naive) {
     let suspects = &naive.suspects;
     let records = real.quarantined_page(None, usize::MAX);
@@ -47,7 +47,7 @@ fn agree_on_suspects(real: &Partition, naive: &Naive) {
     assert_eq!(real.quarantine.overflows, suspects.overflows);
 }
 
-/// The two hold the same of every id, in the same order.
+/// Checks that both store the same of every id, in the same order.
 pub(super) fn agree(real: &Partition, naive: &Naive) {
     let order: Vec<u64> = naive.order().into_iter().filter(|id| !naive.leases.contains_key(id)).collect();
     let top = real.top(order.len() + 1, ServePenalty::default(), usize::MAX, None);

@@ -1,4 +1,4 @@
-//! Samples that no row reported for too long: what goes with them, what stays, and what the rest estimates.
+//! Tests of expiry: what is removed with expired samples, what stays, and the estimates from the remaining ones.
 
 use super::{DAY, report, spec};
 use crate::hash::background_hash;

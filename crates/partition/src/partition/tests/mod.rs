@@ -1,4 +1,4 @@
-//! Random operations on a partition and on the plainest one; the same operations in pieces, and through images.
+//! Random operations on a partition and on the reference model, in whole operations, in steps, and through images.
 
 mod agreement;
 mod examples;
@@ -20,7 +20,7 @@ pub(crate) use operations::{hardness, score, sender};
 use operations::{operations, specs, step};
 
 impl Partition {
-    /// Every invariant that can be looked up.
+    /// Checks the invariants.
     pub(crate) fn check(&self) {
         self.hard.check();
         self.dedupe.check();
@@ -76,9 +76,9 @@ pub(super) fn report(position: u64, columns: Columns, terms: Terms) -> Op {
     Op { position, change: Change::Report { rows: Arc::new(columns), range, terms, sender: None } }
 }
 
-/// In steps of `rows` rows; every second operation ends in larger ones, the last of any size.
+/// Applies an operation in steps of `rows` rows. Every second operation ends in larger steps, the last without a limit.
 fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
-    // By way of its bytes, as from a log.
+    // Encodes and decodes the operation first, as a log does.
     let mut job = partition.begin(Op::load(&op.save()).expect("its own bytes"));
     let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
     loop {
@@ -92,7 +92,8 @@ fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// The same state as the plainest partition, whole or in pieces, through images or not: the images are equal to the byte.
+    /// The state equals that of the reference model, and the image is the same bytes in whole operations or in steps, through images or
+    /// not.
     #[test]
     fn a_partition_is_a_function_of_its_operations(
         spec in specs(),

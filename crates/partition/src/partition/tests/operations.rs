@@ -1,4 +1,4 @@
-//! Operations at random: what a pool may send, in small.
+//! Strategies for random operations, as a pool may send them.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use crate::op::{
 };
 use crate::spec::{BackgroundSpec, PartitionSpec};
 
-/// What a pool may send, in small.
+/// A small operation, as a pool may send it.
 #[derive(Clone, Debug)]
 pub(in crate::partition) enum Step {
     Report {
@@ -64,7 +64,7 @@ fn ids(end: u64, most: usize) -> impl Strategy<Value = Vec<u64>> {
     })
 }
 
-/// Whose report it is: of more processes than are remembered, each at the numbers that workers begin with, or somewhere else.
+/// Senders of more processes than are remembered, with small or larger sequence numbers.
 pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     let sequence = prop_oneof![8 => 0_u64..12, 2 => 1000_u64..1040, 1 => 0_u64..3000];
     let sender = (0_u128..3, 0_u64..2, sequence).prop_map(|(worker, epoch, sequence)| {
@@ -74,7 +74,7 @@ pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     proptest::option::weighted(0.8, sender)
 }
 
-/// Mostly a rule under which about half of the rows are suspect, and that soon has no room.
+/// Mostly a rule under which about half of the rows are above the threshold, with a capacity that is soon reached.
 fn quarantine() -> impl Strategy<Value = Option<QuarantineTerms>> {
     let threshold = proptest::option::weighted(0.9, (0_u32..12).prop_map(|threshold| threshold as f32));
     let terms = (threshold, 1_u32..4, 0_u64..9, 0_u64..5000);

@@ -1,4 +1,4 @@
-//! What is set aside comes back as it was, and what is blocked stays away.
+//! Tests that released samples come back as they were, and that blocked ids stay away.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! One partition becomes two: against the plainest one, and what the two estimate.
+//! Tests of splits: against the reference model, and of the estimates of the halves.
 
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -70,8 +70,8 @@ fn part_of(op: &Op, stays: impl Fn(u64) -> bool) -> Op {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// The halves hold what the plainest partition leaves them, are the partitions of their images, do not depend on anything that is not
-    /// in the image of what was split, and go on as any partition.
+    /// The halves hold what the halves of the reference model hold, are the partitions of their images, do not depend on anything that is
+    /// not in the image of what was split, and go on as any partition.
     #[test]
     fn the_halves_are_what_the_partition_was(
         spec in specs(),

@@ -1,4 +1,4 @@
-//! What a partition of anchors does, whatever image it was loaded from.
+//! Uses a partition of anchors that was loaded from any image.
 
 use hardneg_partition::anchors::{
     AnchorChange, AnchorColumns, AnchorOp, AnchorPartition, AnchorReply, AnchorRows, NotNegative, PairColumns,
@@ -25,7 +25,7 @@ impl Machine for AnchorPartition {
         let spec = *partition.spec();
         let keys = (0..partition.len()).filter_map(|number| partition.negatives_of(number).first());
         let highest = keys.map(|negative| negative.key).reduce(|a, b| if b.since(a) > 0 { b } else { a });
-        // Where a host's clock would be: not far from the highest key.
+        // A plausible value of the decay clock D: not far from the highest key.
         let mut decay_units = match (highest, partition.folded_units()) {
             (Some(key), _) => u64::from(key.0),
             (None, Some(floor)) => floor.wrapping_add(FOLD_BELOW_UNITS),
@@ -41,7 +41,7 @@ impl Machine for AnchorPartition {
             partition.apply(AnchorOp { position, change })
         };
         for _ in 0..2 {
-            // As the clock has moved, what is ancient is lifted before anything is reported.
+            // D may have risen far, so a fold comes before reports, as a host sends it.
             let floor_units = decay_units.wrapping_sub(FOLD_BELOW_UNITS);
             apply(partition, AnchorChange::Fold { floor_units });
             let rows: Vec<(u64, u64)> = (0..24)
@@ -104,7 +104,7 @@ fn columns(
     columns
 }
 
-/// What was marked is no negative of its anchor any more.
+/// Checks that marked samples are not negatives of their anchors.
 fn read(partition: &AnchorPartition, anchors: &[u64], marked: &[(u64, u64)], why: NotNegative, all: bool) {
     let stats = partition.stats();
     assert!(stats.anchors <= partition.spec().max_anchors);

@@ -1,4 +1,4 @@
-//! Images of partitions of anchors, small ones, as operations make them.
+//! Small images of partitions of anchors that operations make.
 
 use hardneg_partition::anchors::{
     AnchorChange, AnchorColumns, AnchorOp, AnchorPartition, AnchorPartitionSpec, Margins, NotNegative,
@@ -24,7 +24,7 @@ fn spec() -> AnchorPartitionSpec {
     }
 }
 
-/// A partition with what is told to it in words.
+/// A partition with shorthands for operations.
 struct Told(AnchorPartition);
 
 impl Told {
@@ -33,7 +33,7 @@ impl Told {
         self.0.apply(AnchorOp { position, change });
     }
 
-    /// Anchors 0..anchors get as many negatives each; bits of `columns` say which of the optional columns there are.
+    /// Reports `negatives` negatives for each of the anchors 0..anchors. The bits of `columns` choose optional columns.
     fn reports(&mut self, anchors: u64, negatives: u64, columns: u8) {
         let rows: Vec<(u64, u64)> =
             (0..anchors).flat_map(|anchor| (0..negatives).map(move |n| (anchor, anchor * 3 + n))).collect();

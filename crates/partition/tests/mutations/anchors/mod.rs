@@ -43,7 +43,7 @@ fn frozen_images_are_what_the_operations_make() {
     }
 }
 
-/// Many anchors with the little that makes each cost the most: one veto, or one label.
+/// Many anchors with one veto each, which take the most memory per byte of the image.
 #[test]
 fn images_made_to_be_costly_are_within_the_bound() {
     use hardneg_partition::anchors::{AnchorChange, AnchorOp, NotNegative, PairColumns};

@@ -1,4 +1,4 @@
-//! What a partition does, whatever image it was loaded from.
+//! Uses a partition of samples that was loaded from any image.
 
 use hardneg_partition::hash::placement_hash;
 use hardneg_partition::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Key};
@@ -30,7 +30,7 @@ impl Machine for Partition {
     }
 }
 
-/// Where a host's clock would be: not far from the highest key.
+/// A plausible value of the decay clock D: not far from the highest key.
 fn clock(partition: &Partition) -> u64 {
     let census = partition.census();
     let set_aside = partition.quarantined_page(None, usize::MAX);
@@ -49,7 +49,7 @@ fn clock(partition: &Partition) -> u64 {
     }
 }
 
-/// Every operation and every read.
+/// Applies every kind of operation and does every read.
 fn use_it(partition: &mut Partition, random: &mut SplitMix) {
     let mut decay_units = clock(partition);
     let known: Vec<u64> = partition.scan(None, 8).rows.iter().take(8).map(|row| row.id).collect();
@@ -125,13 +125,13 @@ fn report(
     }
 }
 
-/// Near to a stamp, anywhere, or none.
+/// A horizon near a stamp, anywhere, or none.
 fn horizon(stamp: u32, random: &mut SplitMix) -> Option<u32> {
     let near = stamp.wrapping_sub(random.below(9) as u32).wrapping_add(4);
     [Some(near), Some(near), Some(random.next() as u32), None][random.below(4) as usize]
 }
 
-/// Half of the scores are suspect.
+/// A quarantine rule with half of the scores above its threshold, or none.
 fn rule(random: &mut SplitMix) -> Option<QuarantineTerms> {
     let threshold = [None, Some(32.0), Some(32.0)][random.below(3) as usize];
     let reports = 1 + random.below(2) as u32;
@@ -139,7 +139,7 @@ fn rule(random: &mut SplitMix) -> Option<QuarantineTerms> {
     (random.below(4) > 0).then_some(terms)
 }
 
-/// Samples are set aside by hand and come back, ids are blocked and unblocked; now and then all is cleared.
+/// Sets samples aside and releases them, blocks and unblocks ids, and sometimes clears the partition.
 fn suspects(
     partition: &mut Partition,
     ids: &[u64],
@@ -168,7 +168,7 @@ fn suspects(
     }
 }
 
-/// One of those that are in images of the corpus, or another.
+/// A sender that the images of the corpus remember, or another.
 fn sender(random: &mut SplitMix) -> Sender {
     let worker = random.choose(&[1, 2, 3, 1 << 64, 1 << 63]);
     let sequence = match random.below(4) {
@@ -179,7 +179,7 @@ fn sender(random: &mut SplitMix) -> Sender {
     Sender { worker, epoch: random.below(2), sequence }
 }
 
-/// What became of so many rows.
+/// The counts of a report of `rows` rows, which sum to them.
 fn counts(reply: &Reply, rows: usize) -> ApplyCounts {
     let Reply::Reported(counts) = reply else { panic!("{reply:?}") };
     let ApplyCounts { inserted, updated, background_only, dropped, coalesced, stale, .. } = counts;
@@ -190,7 +190,7 @@ fn counts(reply: &Reply, rows: usize) -> ApplyCounts {
     *counts
 }
 
-/// The report that was the last operation comes again, as at the same position: nothing changes.
+/// Sends the last report again at the same position, and checks that nothing changes.
 fn resend(partition: &mut Partition, report: Change, rows: usize) {
     let Change::Report { sender: Some(Sender { sequence: 1.., .. }), .. } = report else {
         return;

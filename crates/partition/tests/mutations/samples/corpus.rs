@@ -1,4 +1,4 @@
-//! Images of partitions of every kind, small ones, as operations make them.
+//! Small images that operations make, of partitions in many states.
 
 use hardneg_partition::key::{FOLD_BELOW_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{
@@ -29,7 +29,7 @@ const fn sampled(size: usize) -> BackgroundSpec {
     BackgroundSpec::Sampled { size }
 }
 
-/// A partition with what is told to it in words.
+/// A partition with shorthands for operations.
 struct Told(Partition);
 
 impl Told {
@@ -47,7 +47,7 @@ impl Told {
         self.apply(Change::Report { rows: Arc::new(rows), range, terms, sender: None });
     }
 
-    /// A worker reports a sample under each of some sequences.
+    /// Applies a report of one sample under each of some sequences of a worker.
     fn hears(&mut self, worker: u128, epoch: u64, sequences: impl IntoIterator<Item = u64>) {
         for sequence in sequences {
             let rows = Arc::new(self.columns(0..1, score));
@@ -57,7 +57,7 @@ impl Told {
         }
     }
 
-    /// Reports ids at the clock `DAY`.
+    /// Reports ids while D is `DAY`.
     fn scores(&mut self, ids: Range<u64>, score: impl Fn(u64) -> f32) {
         let rows = self.columns(ids, score);
         self.report(rows, Terms { decay_units: DAY, ..Terms::default() });
@@ -69,7 +69,7 @@ impl Told {
 
     fn serve(&mut self, ids: impl IntoIterator<Item = u64>, lease_until: Option<u64>) {
         let mark = ServeMark { count: true, max_serves: 100, lease_until };
-        // Whoever has an even id was drawn from the background.
+        // Samples with even ids are drawn from the background.
         let source = |id: u64| if id.is_multiple_of(2) { Source::Background } else { Source::Hard };
         let drawn = ids.into_iter().map(|id| Drawn { id, source: source(id) }).collect();
         self.apply(Change::Serve { drawn, mark });
@@ -186,7 +186,7 @@ fn sparse() -> Vec<u8> {
     let function = HardnessFunction::Exponential { temperature: 1.0 };
     let hardness = Hardness { function, lower_is_harder: false };
     let mut told = Told::new(PartitionSpec { hardness, ..spec(80, sampled(4)) });
-    // Of every zone: 1.44 octaves a unit of score.
+    // Roots of every zone: a unit of score is 1.44 octaves.
     told.scores(0..40, |id| id as f32 * 2.0);
     told.scores(40..100, |id| id as f32 * -20.0);
     told.image()
@@ -207,7 +207,7 @@ fn folded() -> Vec<u8> {
     told.image()
 }
 
-/// Scores that crowd: three levels of tables, with as few members as they have before they become a leaf again.
+/// Similar scores: three levels of tables, with hardly more members than make them one leaf again.
 fn tables() -> Vec<u8> {
     let mut told = Told::new(spec(1 << 14, sampled(4)));
     told.scores(0..9000, |id| 1.0 + (id % 600) as f32 * 6e-7 + (id % 10 / 9) as f32 * 1e-3);
@@ -222,7 +222,7 @@ fn cuts() -> Vec<u8> {
     told.image()
 }
 
-/// As many as are remembered: some from their first sequence on, some from another, one for longer than a window.
+/// As many workers as are remembered. Some begin at sequence 1, some at another, and one has a run longer than a window.
 fn workers() -> Vec<u8> {
     let mut told = Told::new(spec(4, sampled(2)));
     for worker in 0..9 {
@@ -233,7 +233,7 @@ fn workers() -> Vec<u8> {
     told.image()
 }
 
-/// Gaps near the first sequence, in the midst, and across the end of the bits; a worker without any between them.
+/// Workers with gaps: near the first sequence, in the middle, and across the end of the bits; and one without a gap.
 fn windows() -> Vec<u8> {
     let mut told = Told::new(spec(4, BackgroundSpec::Dense { ids: 100 }));
     told.hears(1, 0, [1, 2, 5, 6]);
@@ -286,7 +286,7 @@ fn dense_suspects() -> Vec<u8> {
     told.image()
 }
 
-/// Samples that were reported since they were entered in the queue, that have gone since, and that expired; stamps go around.
+/// An expiry queue with entries of samples that were reported since, that were removed, and that expired. Stamps wrap.
 fn expiring() -> Vec<u8> {
     let mut told = Told::new(spec(20, sampled(8)));
     for at in 0..8_u32 {

@@ -45,7 +45,7 @@ fn the_images_of_the_corpus_load_as_they_are() {
     corpus_loads::<Partition>(&images);
 }
 
-/// What was made to take as much memory as it can loads, within the bound.
+/// Images that were crafted to take as much memory as possible load within the bound.
 #[test]
 fn images_made_to_be_costly_are_within_the_bound() {
     for (name, ratio, image) in crafted::costly() {
@@ -73,7 +73,7 @@ fn bytes_without_order_are_no_image() {
     let base = &corpus::images()[0].1;
     for _ in 0..200_000 {
         let mut bytes: Vec<u8> = (0..random.below(400)).map(|_| random.next() as u8).collect();
-        // Some begin as an image does, or have a header that fits, or a spec that is right.
+        // Some begin with the magic of an image, a right header, or a right spec.
         let keep = [0, 0, 8, 24, 75, 98][random.below(6) as usize].min(bytes.len());
         bytes[..keep].copy_from_slice(&base[..keep]);
         if keep >= 24 {

@@ -2,7 +2,7 @@
 
 use super::{Applied, Body, Node, Row, SAMPLED, SCORE, TOP, beside, by_rank, dense, hard, suspects, workers};
 
-/// Parts of one sample each.
+/// An image of cuts with parts of one sample each.
 fn sparse_cuts() -> Vec<u8> {
     let n = 40_000;
     let table = |bits, node| Node::Table(bits, vec![(0, node)]);
@@ -13,7 +13,7 @@ fn sparse_cuts() -> Vec<u8> {
 /// An image with its name and the most times its bytes that loading it may take.
 type Costly = (&'static str, f64, Vec<u8>);
 
-/// So many that maps and vectors have just doubled.
+/// A number of items at which maps and vectors have just doubled.
 const N: u64 = (1 << 14) * 7 / 8 + 1;
 
 /// Images that take as much memory per byte as images of their kind can.
@@ -178,7 +178,7 @@ fn in_quarantine() -> Vec<Costly> {
     ]
 }
 
-/// As many leaves as there are samples, nearly.
+/// An image with nearly as many leaves as samples.
 fn sparse_leaves(roots: u32) -> Vec<u8> {
     let leaves = |first| {
         let children = (0..64).map(|child| (child, Node::Leaf(if child == 0 { first } else { 1 })));

@@ -1,4 +1,5 @@
-//! Images made byte by byte: small ones of shapes that take thousands of samples else, costly ones, and wrong ones.
+//! Images that are crafted byte by byte: small ones with shapes that operations make of thousands of samples only, costly ones, and wrong
+//! ones.
 
 mod costly;
 mod wrong;
@@ -9,23 +10,23 @@ use hardneg_partition::place::ordered_score;
 use hardneg_partition::{BackgroundSpec, Partition};
 pub(crate) use wrong::wrong;
 
-/// Keys of the highest octave begin here.
+/// The lowest key of the highest octave.
 const TOP: u32 = 500 << 16;
-/// 2^64 p of a background in which every id is.
+/// 2^64 p of a background with p = 1.
 const EVERY: u64 = u64::MAX;
 
-/// The body of an image under way, in the order of the format.
+/// Builds the body of an image, in the order of the format.
 struct Body {
     out: Vec<u8>,
 }
 
 /// A node of the tree of buckets.
 enum Node {
-    /// So many members, none of which rests.
+    /// The number of members, none of which rests.
     Leaf(u32),
-    /// Key bits of a child, and the children by number.
+    /// The key bits of a child, and the children by number.
     Table(u8, Vec<(u8, Node)>),
-    /// Members of each part, of which the rows are in order of their ranks.
+    /// The number of members of each part. The rows are in order of rank.
     Cuts(Vec<u32>),
 }
 
@@ -45,11 +46,10 @@ impl Body {
             BackgroundSpec::Sampled { size } => body.u8(0).u64(size as u64),
             BackgroundSpec::Dense { ids } => body.u8(1).u64(ids),
         };
-        // Hardness, names, seed of salts, serves that are remembered of ids that are stored nowhere, workers that are remembered; streaks,
-        // trusted and blocked ids that are.
+        // Hardness, names, seed of salts, limits on unstored serves and workers, then on streaks, trusted and blocked ids.
         body.u8(0).u32(1e-3_f32.to_bits()).u8(0).u8(named.into()).u64(7).u64(1 << 24).u64(1 << 20);
         body.u64(1 << 20).u64(1 << 20).u64(1 << 20);
-        // Position, no fold, no attributes; nothing was done, and no stamp came.
+        // Position, no fold, no attributes, zero totals, no latest stamp.
         body.u64(1).u8(0).u8(0);
         body.put(&[0; 15 * 8]).u8(0);
         body
@@ -72,7 +72,7 @@ impl Body {
         self.put(&value.to_le_bytes())
     }
 
-    /// The hard rows, up to their plain columns. Roots are of the zone 0, and so far below the highest.
+    /// Writes the hard store up to its plain columns. Roots are in zone 0, each with its distance below the highest.
     fn hard(&mut self, roots: &[(u32, Node)], rows: &[Row]) -> &mut Self {
         self.u64(rows.len() as u64).u32(TOP).u64(roots.len() as u64);
         let mut next = rows.iter();
@@ -113,12 +113,12 @@ impl Body {
         }
     }
 
-    /// No version, serve, stratum, group or attachment.
+    /// Writes that no side column is present.
     fn no_side_columns(&mut self) -> &mut Self {
         self.put(&[0; 5])
     }
 
-    /// A background of one generation, of which `member` writes what comes after the id and the numbers of each.
+    /// Writes a background of one generation. `member` writes the fields of a member after its numbers.
     fn background(&mut self, members: u64, member: impl Fn(&mut Self, u64)) -> &mut Self {
         self.u64(1).u64(1).u64(0);
         self.u64(0).u64(99).u64(EVERY).u64(members);
@@ -126,7 +126,7 @@ impl Body {
             self.u64(id).u32(SCORE.to_bits()).put(&[0; 15]);
             member(self, id);
         }
-        // Nothing fills; a witness without members; no next one.
+        // No filling generation, a witness without members, no next witness.
         self.u8(0).u64(5).u8(0).u64(0).u8(0)
     }
 
@@ -134,29 +134,29 @@ impl Body {
         self.u64(0).u64(0)
     }
 
-    /// A streak of so many rows.
+    /// Writes a streak of `rows` rows.
     fn streak(&mut self, id: u64, rows: u32) {
         self.u64(id).u32(rows).u32(0).u8(0);
     }
 
-    /// A sample in quarantine without name, payload, key and threshold.
+    /// Writes a record without name, payload, key and threshold.
     fn record(&mut self, id: u64, raw_score: f32, score: f32) {
         self.u64(id).u32(raw_score.to_bits()).u32(score.to_bits()).u8(0).put(&[0; 22]).u8(0);
         self.u32(1).u64(0).u8(0);
     }
 
-    /// No overflow, streak, sample in quarantine, trusted or blocked id.
+    /// Writes an empty quarantine.
     fn no_suspects(&mut self) -> &mut Self {
         self.put(&[0; 40])
     }
 
-    /// Samples live for ever.
+    /// Writes that there is no expiry queue.
     fn no_expiry(&mut self) -> &mut Self {
         self.put(&[0; 1])
     }
 
     fn done(&mut self) -> Vec<u8> {
-        // No serves of ids that are stored nowhere, no suspects, samples that live for ever, and no workers.
+        // No unstored serves, an empty quarantine, no expiry queue, and no workers.
         self.u64(0).no_suspects().no_expiry().u64(0).sealed()
     }
 
@@ -176,7 +176,7 @@ fn hard(roots: &[(u32, Node)], rows: &[Row]) -> Vec<u8> {
     body.hard(roots, rows).no_side_columns().background(0, |_, _| {}).no_leases().done()
 }
 
-/// The image of `n` samples in full leaves, with what `side` writes beside them.
+/// The image of `n` samples in full leaves, with the side columns that `side` writes.
 fn beside(n: u64, named: bool, side: impl Fn(&mut Body)) -> Vec<u8> {
     let (roots, rows) = full_leaves(n);
     let mut body = Body::new(1 << 30, SAMPLED, named);
@@ -201,7 +201,7 @@ fn by_rank(n: u64) -> Vec<u64> {
     ids
 }
 
-/// A table of a root under tables under tables, with cuts at the end.
+/// Three levels of tables with cuts below.
 fn deep() -> Vec<u8> {
     let cuts = Node::Cuts(vec![30, 40, 20]);
     let last = Node::Table(0, vec![(0, cuts), (1, Node::Leaf(5))]);
@@ -245,13 +245,13 @@ fn suspects(write: impl FnOnce(&mut Body)) -> Vec<u8> {
     body.no_expiry().u64(0).sealed()
 }
 
-/// What a worker had applied, the first of it the highest sequence.
+/// The applied sequences of a worker, the highest first.
 enum Applied {
     Run(u64, u16),
     Window(u64, [u64; 16]),
 }
 
-/// The image of workers, each with a name in both halves, in a partition that holds nothing else.
+/// The image of workers in a partition that holds nothing else. Each number is both halves of a worker's hash.
 fn workers(workers: impl ExactSizeIterator<Item = (u64, Applied)>) -> Vec<u8> {
     let mut body = Body::new(1 << 30, DENSE, false);
     body.hard(&[], &[]).no_side_columns().u64(0).no_leases().u64(0).no_suspects().no_expiry();

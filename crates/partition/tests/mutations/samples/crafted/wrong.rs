@@ -4,7 +4,7 @@ use hardneg_partition::{ImageError, Partition};
 
 use super::{Applied, Body, EVERY, Node, Row, SAMPLED, SCORE, TOP, dense, hard, suspects, workers};
 
-/// Workers that no reports lead to.
+/// Dedupe states that no reports lead to.
 fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
     let one = |applied| workers([(3, applied)].into_iter());
     let window = |highest, first, others| {
@@ -13,7 +13,7 @@ fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
         one(Applied::Window(highest, words))
     };
     let two = || workers([(3, Applied::Run(5, 1)), (4, Applied::Run(5, 1))].into_iter());
-    // The last number of the spec but those of suspects.
+    // The limit on workers in the spec.
     let remembered = |most: u64| {
         let mut image = two();
         image[64..72].copy_from_slice(&most.to_le_bytes());
@@ -45,7 +45,7 @@ fn wrong_workers() -> Vec<(&'static str, Vec<u8>)> {
     wrong
 }
 
-/// Suspects that no operations lead to.
+/// Quarantines that no operations lead to.
 fn wrong_suspects() -> Vec<(&'static str, Vec<u8>)> {
     let mut wrong = Vec::new();
     let mut add = |name: &'static str, is_wrong: bool, write: &dyn Fn(&mut Body)| {
@@ -140,7 +140,7 @@ fn kept_out_and_stored() -> Vec<(&'static str, Vec<u8>)> {
         .into()
 }
 
-/// Queues of samples that may be dead which no operations lead to.
+/// Expiry queues that no operations lead to.
 fn wrong_expiry() -> Vec<(&'static str, Vec<u8>)> {
     let image = |base: i64, entries: &[(i64, u64)]| {
         let mut body = Body::new(10, SAMPLED, false);
@@ -171,7 +171,7 @@ fn wrong_expiry() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Images with right checksums that no operations lead to.
 pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
-    // A path that is longer than any that operations make: seven tables of a bit each.
+    // A path that is deeper than any that operations make: seven tables of one bit each.
     let mut long = Node::Table(6, vec![(0, Node::Leaf(70))]);
     for bits in 7..13 {
         long = Node::Table(bits, vec![(0, long)]);
@@ -187,7 +187,7 @@ pub(crate) fn wrong() -> Vec<(&'static str, Vec<u8>)> {
         body.u64(0).u64(99).u64(EVERY).u64(0).u8(0).u64(5).u8(0).u64(0).u8(0);
         body.no_leases().done()
     };
-    // Four bytes for a table are all that these take, and they hold a sample each, or none.
+    // Chains of tables that take four bytes each in the image, and hold one sample or none.
     let chains = |len: u32| {
         let roots: Vec<(u32, Node)> = (0..512)
             .map(|root| {

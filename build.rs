@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     std::fs::write(out.join("hardneg_descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;
     tonic_prost_build::configure()
+        // The feature `client` alone has no use for the traits of a server.
+        .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         // Byte columns stay slices of the receive buffer until they are decoded.
         .bytes(".hardneg.v1")
         .extern_path(".google.rpc.Status", "::tonic_types::pb::Status")

@@ -1,6 +1,7 @@
 //! hardneg serves hard negatives to distributed trainers over gRPC.
 //!
-//! Feature `client` holds the generated stubs and a thin client; `server` (default) the whole service.
+//! Features, all on by default: `client`, the generated stubs and a thin client; `server`, the service; `dashboard`, its page for
+//! people; `cli`, the command line, with `top` and `parquet` for the commands that need more.
 //! ARCHITECTURE.md shows the layers and the way of the data.
 
 #[cfg(feature = "server")]
@@ -9,7 +10,7 @@ pub mod activity;
 pub mod admin;
 #[cfg(feature = "server")]
 pub mod api;
-#[cfg(feature = "server")]
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
@@ -32,5 +33,5 @@ pub mod server;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod telemetry;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "dashboard", feature = "top"))]
 pub mod units;

@@ -29,8 +29,15 @@ fi
 cargo fmt --all --check
 rustfmt --edition 2024 --check crates/partition/fuzz/load.rs
 cargo clippy --locked --workspace --all-targets -- -D warnings
-# The thin client must build alone, with few dependencies.
+# The thin client must build alone, with few dependencies; the server without what only the command line needs, and the other way round.
 cargo clippy --locked --no-default-features --features client -- -D warnings
+for features in server cli; do
+    cargo check --locked --no-default-features --features "$features"
+done
+if cargo tree --locked --no-default-features --features client --edges normal --prefix none | grep -E '^(axum|clap|hardneg-partition|serde_json) '; then
+    echo "lint: the feature client has dependencies that only the server or the command line needs" >&2
+    exit 1
+fi
 if command -v cargo-deny >/dev/null; then
     # Of every target, so that nothing is left to download; advisories need a database from the network: not here.
     cargo fetch --quiet --locked

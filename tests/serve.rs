@@ -1,5 +1,5 @@
 //! The server as a process: its exit codes, and its end under signals.
-#![cfg(all(unix, feature = "server"))]
+#![cfg(all(unix, feature = "server", feature = "cli"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! Traces and request ids of the real server, seen from a collector and from a client.
-#![cfg(all(unix, feature = "server"))]
+#![cfg(all(unix, feature = "server", feature = "cli"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod common;

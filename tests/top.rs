@@ -1,5 +1,5 @@
 //! `hardneg top` as a process: one look as text, and its exit codes.
-#![cfg(all(unix, feature = "server"))]
+#![cfg(all(unix, feature = "server", feature = "top"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod common;

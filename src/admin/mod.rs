@@ -1,12 +1,13 @@
 //! The HTTP side: probes, metrics, the log's filter and the dashboard. It looks at pools and changes none.
 
+#[cfg(feature = "dashboard")]
+#[cfg(feature = "dashboard")]
 mod dashboard;
 mod log;
 pub mod metrics;
 mod probes;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -19,7 +20,6 @@ use crate::config::Config;
 use crate::places::Places;
 use crate::pool::registry::Registry;
 use crate::rpc_metrics::Meter;
-use dashboard::Drawings;
 pub use probes::Readiness;
 
 /// A filter of the log is a line of text.
@@ -45,11 +45,9 @@ pub struct Admin {
     readiness: Readiness,
     connections: Places,
     reports: Places,
-    live_pages: Places,
-    drawings: Arc<Drawings>,
-    drain: CancellationToken,
-    started: Instant,
     config: Arc<Config>,
+    #[cfg(feature = "dashboard")]
+    dashboard: Arc<dashboard::Dashboard>,
 }
 
 impl Admin {
@@ -64,16 +62,16 @@ impl Admin {
         drain: CancellationToken,
         config: Arc<Config>,
     ) -> Self {
+        #[cfg(not(feature = "dashboard"))]
+        drop(drain);
         Self {
             registry,
             meter,
             readiness,
             connections,
             reports,
-            live_pages: Places::new(config.http.max_live_pages),
-            drawings: Arc::default(),
-            drain,
-            started: Instant::now(),
+            #[cfg(feature = "dashboard")]
+            dashboard: Arc::new(dashboard::Dashboard::new(config.http.max_live_pages, drain)),
             config,
         }
     }
@@ -92,16 +90,16 @@ impl Admin {
 
     /// Forgets drawings that nobody looks at; to be called now and then.
     pub fn prune(&self) {
-        self.drawings.prune();
+        #[cfg(feature = "dashboard")]
+        self.dashboard.drawings.prune();
     }
 
     /// The pages.
     pub fn router(self) -> Router {
-        let routes = Router::new()
-            .route("/", get(dashboard::show))
-            .route("/events", get(dashboard::events))
-            .route("/page.css", get(dashboard::style))
-            .route("/page.js", get(dashboard::script))
+        let routes = Router::new();
+        #[cfg(feature = "dashboard")]
+        let routes = dashboard::add_routes(routes);
+        let routes = routes
             .route("/livez", get(probes::livez))
             .route("/readyz", get(probes::readyz))
             .route("/metrics", get(metrics::metrics))

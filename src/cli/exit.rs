@@ -2,16 +2,21 @@
 
 use std::io;
 
-use crate::{client::Error as ClientError, config::ConfigError};
+use crate::client::Error as ClientError;
+#[cfg(feature = "server")]
+use crate::config::ConfigError;
 
 pub(super) const EXIT_FAILURE: u8 = 1;
 pub(super) const EXIT_USAGE: u8 = 2;
+#[cfg(feature = "server")]
 pub(super) const EXIT_BIND: u8 = 3;
 pub(super) const EXIT_UNAVAILABLE: u8 = 4;
 /// 128 + SIGINT, as shells have it.
+#[cfg(feature = "server")]
 pub(super) const EXIT_CUT_OFF: u8 = 130;
 
 /// The address could not be bound.
+#[cfg(feature = "server")]
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {}", match source.kind() {
     io::ErrorKind::AddrInUse => format!("the port is in use; stop the other server or choose another port with --{flag}"),
@@ -48,9 +53,14 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
                 _ => EXIT_FAILURE,
             };
         }
-        if cause.is::<ConfigError>() || cause.is::<Usage>() {
+        if cause.is::<Usage>() {
             return EXIT_USAGE;
         }
+        #[cfg(feature = "server")]
+        if cause.is::<ConfigError>() {
+            return EXIT_USAGE;
+        }
+        #[cfg(feature = "server")]
         if cause.is::<BindError>() {
             return EXIT_BIND;
         }
@@ -73,7 +83,11 @@ pub(super) fn one_line(error: &anyhow::Error) -> String {
             text.push_str(&words);
         }
         // These texts hold their own root cause; what is below them is the transport's layers.
-        if cause.is::<ClientError>() || cause.is::<BindError>() || cause.is::<ConfigError>() {
+        if cause.is::<ClientError>() {
+            break;
+        }
+        #[cfg(feature = "server")]
+        if cause.is::<BindError>() || cause.is::<ConfigError>() {
             break;
         }
     }

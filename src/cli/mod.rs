@@ -15,8 +15,9 @@ mod flags;
 mod input;
 mod load;
 mod output;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests;
+#[cfg(feature = "top")]
 mod top;
 
 use std::process::ExitCode;

@@ -8,8 +8,13 @@ pub(crate) struct Key {
     /// Dotted path in the TOML file.
     pub path: &'static str,
     /// Flag, without the dashes.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line has flags"))]
     pub flag: &'static str,
     /// Environment variable.
+    #[cfg_attr(
+        not(feature = "cli"),
+        allow(dead_code, reason = "only the command line reads the environment")
+    )]
     pub env: &'static str,
     /// Type and bounds.
     pub kind: Kind,
@@ -42,18 +47,6 @@ pub(crate) enum Kind {
 }
 
 impl Key {
-    /// The heading of its flag.
-    pub(crate) fn heading(&self) -> &'static str {
-        match self.section() {
-            "limits" => "Limits",
-            "http2" => "HTTP/2",
-            "http" => "HTTP: probes, metrics, dashboard",
-            "otlp" => "Traces",
-            "log" => "Log",
-            _ => "Server",
-        }
-    }
-
     /// Its section in the file; empty for the top.
     pub(crate) fn section(&self) -> &'static str {
         self.path.split_once('.').map_or("", |(section, _)| section)
@@ -62,21 +55,6 @@ impl Key {
     /// Its name in the section.
     pub(crate) fn name(&self) -> &'static str {
         self.path.split_once('.').map_or(self.path, |(_, name)| name)
-    }
-}
-
-impl Kind {
-    pub(crate) fn value_name(self) -> &'static str {
-        match self {
-            Self::Text => "TEXT",
-            Self::Address | Self::AddressOrOff => "IP:PORT",
-            Self::Ratio => "RATIO",
-            Self::Bool => "BOOL",
-            Self::Choice(_) => "NAME",
-            Self::Int { .. } => "N",
-            Self::Bytes { .. } => "BYTES",
-            Self::Time { .. } => "DURATION",
-        }
     }
 }
 

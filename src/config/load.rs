@@ -166,6 +166,15 @@ pub(super) fn flatten_defaults() -> BTreeMap<&'static str, Value> {
         .collect()
 }
 
+/// The default of each key as `--help` shows it, by the key's dotted path.
+#[cfg(feature = "cli")]
+pub(crate) fn default_texts() -> BTreeMap<&'static str, String> {
+    let defaults = flatten_defaults();
+    KEYS.iter()
+        .filter_map(|key| Some((key.path, show(key, defaults.get(key.path)?).replace('"', ""))))
+        .collect()
+}
+
 fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;

@@ -6,7 +6,7 @@
 mod format;
 mod keys;
 mod load;
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests;
 
 use std::{
@@ -19,6 +19,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use keys::{KEYS, Key, Kind};
+#[cfg(feature = "cli")]
+pub(crate) use load::default_texts;
 pub use load::{ConfigError, Loaded, Loader, Source};
 
 /// One mebibyte.
@@ -268,7 +270,7 @@ impl Default for OtlpConfig {
     }
 }
 
-/// Flags and environment of `hardneg serve`: one argument a key, all declared in one table.
+/// Flags and environment of `hardneg serve`: an argument for each key of the table in `keys.rs`, read by the command line.
 #[derive(Clone, Debug, Default)]
 pub struct ServeArgs {
     /// The TOML file.
@@ -277,77 +279,4 @@ pub struct ServeArgs {
     pub print_config: bool,
     /// (key, value as written, where) in order of rising strength.
     pub(crate) overrides: Vec<(&'static Key, String, Source)>,
-}
-
-impl clap::FromArgMatches for ServeArgs {
-    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
-        let mut args = Self::default();
-        args.update_from_arg_matches(matches)?;
-        Ok(args)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
-        use clap::parser::ValueSource;
-
-        self.file = matches.get_one::<PathBuf>("config").filter(|file| !file.as_os_str().is_empty()).cloned();
-        self.print_config = matches.get_flag("print_config");
-        self.overrides = KEYS
-            .iter()
-            .filter_map(|key| {
-                let text = matches.get_one::<String>(key.path)?.clone();
-                match matches.value_source(key.path)? {
-                    ValueSource::CommandLine => Some((key, text, Source::Flag(key.flag))),
-                    // Empty is unset: compose files and charts pass variables on whether they are set or not.
-                    ValueSource::EnvVariable if !text.is_empty() => {
-                        Some((key, text, Source::Environment(key.env)))
-                    }
-                    _ => None,
-                }
-            })
-            .collect();
-        Ok(())
-    }
-}
-
-impl clap::Args for ServeArgs {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        use clap::{Arg, ArgAction, value_parser};
-
-        let command =
-            command
-                .arg(
-                    Arg::new("config")
-                        .long("config")
-                        .env("HARDNEG_CONFIG")
-                        .hide_env_values(true)
-                        .value_name("FILE")
-                        .value_parser(value_parser!(PathBuf))
-                        .help("Read this TOML file; flags and environment variables are stronger"),
-                )
-                .arg(Arg::new("print_config").long("print-config").action(ArgAction::SetTrue).help(
-                    "Print the effective configuration as TOML, with the source of each value, and stop",
-                ));
-        let defaults = load::flatten_defaults();
-        KEYS.iter().fold(command, |command, key| {
-            let default = defaults
-                .get(key.path)
-                .map(|value| format::show(key, value).replace('"', ""))
-                .unwrap_or_default();
-            let arg = Arg::new(key.path)
-                .long(key.flag)
-                .env(key.env)
-                .hide_env_values(true)
-                .help(format!("{} [default: {default}]", key.help))
-                .help_heading(key.heading())
-                .value_name(key.kind.value_name());
-            command.arg(match key.kind {
-                Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-                _ => arg,
-            })
-        })
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
 }

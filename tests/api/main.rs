@@ -1,4 +1,5 @@
 //! Every RPC and every kind of bad input, over a real socket.
+#![cfg(all(feature = "cli", feature = "dashboard"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 #[path = "../common/mod.rs"]

@@ -2,6 +2,7 @@
 //!
 //! Pools draw their own salts, so these tests see fresh randomness: each limit below is passed by a right formula but for
 //! about one run in a million (z of 5, chi-square at 1e-6), and the weights, strategies and decay have a wrong formula that must fail.
+#![cfg(all(feature = "server", feature = "cli"))]
 
 #[path = "../common/mod.rs"]
 mod common;

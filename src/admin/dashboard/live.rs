@@ -89,7 +89,7 @@ pub(super) async fn surroundings(admin: &Admin, shown: Option<&str>) -> Fragment
     }
     let connections = admin.connections.taken();
     let server = html! {
-        "version " (env!("CARGO_PKG_VERSION")) " · up " (units::span(admin.started.elapsed().as_secs_f64())) " · "
+        "version " (env!("CARGO_PKG_VERSION")) " · up " (units::span(admin.dashboard.started.elapsed().as_secs_f64())) " · "
         (connections) (if connections == 1 { " connection" } else { " connections" })
     };
     Fragments::from([
@@ -121,7 +121,7 @@ pub(super) fn changes(
     futures_util::stream::unfold(live, |mut live| async move {
         tokio::select! {
             biased;
-            () = live.admin.drain.cancelled() => return None,
+            () = live.admin.dashboard.drain.cancelled() => return None,
             _ = live.every.tick() => {}
         }
         let event = live.event().await;
@@ -137,7 +137,7 @@ impl Live {
             None => None,
         };
         let drawn = match &pool {
-            Some(pool) => self.admin.drawings.of(pool).await,
+            Some(pool) => self.admin.dashboard.drawings.of(pool).await,
             None => None,
         };
         if let Some(drawn) = &drawn {

@@ -6,32 +6,66 @@ mod live;
 mod page;
 mod tables;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::Admin;
+use crate::places::Places;
+use live::Drawings;
 use page::Shown;
-
-pub(super) use live::Drawings;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// When a page that found no place may come back.
 const RETRY_SECONDS: &str = "5";
 
+/// What all pages share.
+#[derive(Debug)]
+pub(super) struct Dashboard {
+    live_pages: Places,
+    pub(super) drawings: Drawings,
+    /// Live pages end once it is cancelled.
+    drain: CancellationToken,
+    started: Instant,
+}
+
+impl Dashboard {
+    /// At most `live_pages` live pages at a time, until `drain` is cancelled.
+    pub(super) fn new(live_pages: usize, drain: CancellationToken) -> Self {
+        Self {
+            live_pages: Places::new(live_pages),
+            drawings: Drawings::default(),
+            drain,
+            started: Instant::now(),
+        }
+    }
+}
+
+/// Adds the page, its parts and the stream of its changes.
+pub(super) fn add_routes(routes: Router<Admin>) -> Router<Admin> {
+    routes
+        .route("/", get(show))
+        .route("/events", get(events))
+        .route("/page.css", get(style))
+        .route("/page.js", get(script))
+}
+
 /// Which pool.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+struct Wanted {
     pool: Option<String>,
 }
 
 /// Handles `/`: the pool that was asked for, else the first.
-pub(super) async fn show(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
+async fn show(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
     let first = admin.registry.sorted().first().map(|pool| pool.id().to_owned());
     let wanted = wanted.pool.filter(|pool| !pool.is_empty()).or(first);
     let mut fragments = live::surroundings(&admin, wanted.as_deref()).await;
@@ -39,7 +73,7 @@ pub(super) async fn show(State(admin): State<Admin>, Query(wanted): Query<Wanted
         return html(StatusCode::OK, page::page(&Shown::Empty, &fragments));
     };
     let drawn = match admin.registry.get(&wanted, 0) {
-        Ok(pool) => admin.drawings.of(&pool).await,
+        Ok(pool) => admin.dashboard.drawings.of(&pool).await,
         Err(_) => None,
     };
     let (shown, status) = match drawn {
@@ -57,9 +91,10 @@ fn html(status: StatusCode, page: maud::Markup) -> Response {
 }
 
 /// Handles `/events`: the changes of a page.
-pub(super) async fn events(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
-    let Some(place) = admin.live_pages.try_take() else {
-        let why = format!("all {} places of http.max_live_pages are taken\n", admin.live_pages.max());
+async fn events(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
+    let Some(place) = admin.dashboard.live_pages.try_take() else {
+        let why =
+            format!("all {} places of http.max_live_pages are taken\n", admin.dashboard.live_pages.max());
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_SECONDS)], why)
             .into_response();
     };
@@ -68,11 +103,11 @@ pub(super) async fn events(State(admin): State<Admin>, Query(wanted): Query<Want
 }
 
 /// Handles `/page.css`.
-pub(super) async fn style() -> Response {
+async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
 }
 
 /// Handles `/page.js`.
-pub(super) async fn script() -> Response {
+async fn script() -> Response {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT).into_response()
 }

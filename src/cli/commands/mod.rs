@@ -7,15 +7,19 @@ mod mine_negatives;
 mod pool;
 mod quarantine;
 mod report;
+#[cfg(feature = "server")]
 mod serve;
 
 use clap::Subcommand;
 
-use super::{flags::connection::Connection, load, top};
+#[cfg(feature = "top")]
+use super::top;
+use super::{flags::connection::Connection, load};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the server
+    #[cfg(feature = "server")]
     Serve(Box<serve::Args>),
     /// Create, look at, change and delete pools
     Pool {
@@ -41,6 +45,7 @@ pub(super) enum Command {
     /// Put load on a server and measure it
     Load(Box<load::Args>),
     /// Watch pools live in the terminal
+    #[cfg(feature = "top")]
     Top(top::Args),
     /// Ask whether the server is serving
     Health(health::Args),
@@ -50,6 +55,7 @@ impl Command {
     /// Runs the command to its end.
     pub(super) fn run(self, connection: &Connection) -> anyhow::Result<()> {
         // The server has a runtime of its own size.
+        #[cfg(feature = "server")]
         if let Self::Serve(args) = self {
             return serve::run(&args);
         }
@@ -63,6 +69,7 @@ impl Command {
     /// Runs a command that is a client of the server at `connection`.
     async fn call(self, connection: &Connection) -> anyhow::Result<()> {
         match self {
+            #[cfg(feature = "server")]
             Self::Serve(args) => serve::run(&args),
             Self::Pool { command } => pool::run(connection, *command).await,
             Self::Block { command } => block::run(connection, command).await,
@@ -71,6 +78,7 @@ impl Command {
             Self::Mine(args) => mine::run(connection, *args).await,
             Self::MineNegatives(args) => mine_negatives::run(connection, *args).await,
             Self::Load(args) => load::run(connection, *args).await,
+            #[cfg(feature = "top")]
             Self::Top(args) => top::run(connection, args).await,
             Self::Health(args) => health::run(connection, &args).await,
         }

@@ -2,6 +2,7 @@
 
 mod csv;
 mod npy;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod rows;
 
@@ -72,6 +73,11 @@ pub(super) fn open(path: &Path, format: Option<Format>, wanted: Wanted) -> anyho
     Ok(match format {
         Format::Csv => Box::new(csv::CsvReader::new(file, wanted)?),
         Format::Npy => Box::new(npy::NpyReader::new(BufReader::new(file), wanted)?),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => {
+            bail!("this program was built without the feature `parquet`, and reads CSV and npy only")
+        }
+        #[cfg(feature = "parquet")]
         Format::Parquet => Box::new(parquet::ParquetReader::new(file, wanted)?),
     })
 }
@@ -98,13 +104,13 @@ enum Scalar {
 }
 
 impl Scalar {
-    /// As an id, or another whole number that `name` stands for.
     /// A number of 32 bits: a stratum or a label.
     fn into_u32(self, name: &str) -> Result<u32, String> {
         let value = self.into_u64(name)?;
         u32::try_from(value).map_err(|_| format!("{name} {value} is over 2^32-1"))
     }
 
+    /// A 64-bit id, or another whole number that `name` stands for.
     fn into_u64(self, name: &str) -> Result<u64, String> {
         match self {
             Self::Unsigned(value) => Ok(value),

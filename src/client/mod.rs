@@ -207,22 +207,12 @@ impl Client {
     /// # Errors
     /// Those of any call.
     pub async fn list_pools(&self) -> Result<Vec<pb::Pool>, Error> {
-        let mut pools = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request =
-                pb::ListPoolsRequest { page_size: 1_000, page_token: std::mem::take(&mut page_token) };
-            let page = self
-                .unary(Retry::Safe, request, async |client, request| {
-                    client.pool_service().list_pools(request).await
-                })
-                .await?;
-            pools.extend(page.pools);
-            if page.next_page_token.is_empty() {
-                return Ok(pools);
-            }
-            page_token = page.next_page_token;
-        }
+        self.all_pages(
+            |page_token| pb::ListPoolsRequest { page_size: 1_000, page_token },
+            async |client, request| client.pool_service().list_pools(request).await,
+            |page| (page.pools, page.next_page_token),
+        )
+        .await
     }
 
     /// Changes a live pool: the `paths` (for example `spec.decay`) of `spec`. A given etag is compared.
@@ -418,6 +408,26 @@ impl Client {
         options: BatchStreamOptions,
     ) -> Result<BatchStream, Error> {
         BatchStream::open(self.clone(), request, options).await
+    }
+
+    /// The items of all pages of a listing: `request` makes the request for the page of a token (the empty token for the first),
+    /// `parts` takes an answer apart into its items and the token of the next page (empty after the last).
+    async fn all_pages<Req: Clone, Res, Item>(
+        &self,
+        request: impl Fn(String) -> Req,
+        call: impl AsyncFn(&Self, Request<Req>) -> Result<Response<Res>, Status> + Copy,
+        parts: impl Fn(Res) -> (Vec<Item>, String),
+    ) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let (more, next_page_token) = parts(self.unary(Retry::Safe, request(page_token), call).await?);
+            items.extend(more);
+            if next_page_token.is_empty() {
+                return Ok(items);
+            }
+            page_token = next_page_token;
+        }
     }
 
     async fn unary<Req: Clone, Res>(

@@ -3,6 +3,9 @@
 use super::retry::Retry;
 use super::{Client, Error, Ids, PoolRef, pb};
 
+/// Samples of a page: the most that the contract allows.
+const PAGE_SIZE: i32 = 65_536;
+
 impl Client {
     /// Every sample in quarantine, in order of id, over as many pages as it takes.
     ///
@@ -13,26 +16,17 @@ impl Client {
         pool: impl Into<PoolRef>,
     ) -> Result<Vec<pb::QuarantinedSample>, Error> {
         let pool = pool.into();
-        let mut samples = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListQuarantinedRequest {
+        self.all_pages(
+            |page_token| pb::ListQuarantinedRequest {
                 name: pool.name.clone(),
                 pool_uid: pool.uid,
-                page_size: 65_536,
-                page_token: std::mem::take(&mut page_token),
-            };
-            let page = self
-                .unary(Retry::Safe, request, async |client, request| {
-                    client.pool_service().list_quarantined(request).await
-                })
-                .await?;
-            samples.extend(page.samples);
-            if page.next_page_token.is_empty() {
-                return Ok(samples);
-            }
-            page_token = page.next_page_token;
-        }
+                page_size: PAGE_SIZE,
+                page_token,
+            },
+            async |client, request| client.pool_service().list_quarantined(request).await,
+            |page| (page.samples, page.next_page_token),
+        )
+        .await
     }
 
     /// Puts samples back from quarantine (`None`: all of them), and with `trust` never sets them aside again; how many were
@@ -121,26 +115,17 @@ impl Client {
     /// `NOT_FOUND`.
     pub async fn list_blocked(&self, pool: impl Into<PoolRef>) -> Result<Vec<pb::BlockedSample>, Error> {
         let pool = pool.into();
-        let mut samples = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListBlockedRequest {
+        self.all_pages(
+            |page_token| pb::ListBlockedRequest {
                 name: pool.name.clone(),
                 pool_uid: pool.uid,
-                page_size: 65_536,
-                page_token: std::mem::take(&mut page_token),
-            };
-            let page = self
-                .unary(Retry::Safe, request, async |client, request| {
-                    client.pool_service().list_blocked(request).await
-                })
-                .await?;
-            samples.extend(page.samples);
-            if page.next_page_token.is_empty() {
-                return Ok(samples);
-            }
-            page_token = page.next_page_token;
-        }
+                page_size: PAGE_SIZE,
+                page_token,
+            },
+            async |client, request| client.pool_service().list_blocked(request).await,
+            |page| (page.samples, page.next_page_token),
+        )
+        .await
     }
 
     /// Removes all samples of a pool in place; how many there were, in quarantine or not. Of an anchored pool: all that reports told; how
@@ -158,5 +143,21 @@ impl Client {
             })
             .await?;
         Ok(answer.removed_count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_may_run_in_a_task_of_their_own() {
+        fn is_send<T: Send>(_: &T) {}
+        let client = |client: &Client| {
+            is_send(&client.list_pools());
+            is_send(&client.list_blocked("p"));
+            is_send(&client.list_quarantined("p"));
+        };
+        let _: fn(&Client) = client;
     }
 }

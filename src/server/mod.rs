@@ -52,11 +52,6 @@ pub async fn run(
         }
     };
     all_health(tonic_health::ServingStatus::Serving).await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
     let reflection_v1 = reflection().build_v1().context("cannot serve reflection")?;
     // What ghz and older grpcurl ask for.
     let reflection_v1alpha = reflection().build_v1alpha().context("cannot serve reflection")?;
@@ -112,8 +107,28 @@ pub async fn run(
     all_health(tonic_health::ServingStatus::NotServing).await;
     readiness.not_ready("the server is stopping: running calls end, new ones are refused");
     drain.cancel();
-    // hyper's graceful shutdown may wait for ever for an idle stream, hence the deadline.
-    let outcome = match tokio::time::timeout(config.drain_deadline, server).await {
+    let outcome = drained(server, config.drain_deadline).await;
+    background.cancel();
+    if let Some(pages) = pages {
+        // An open page must not hold the process up.
+        let _ = tokio::time::timeout(TICK, pages).await;
+    }
+    outcome
+}
+
+/// Reflection of this contract and of the health service.
+fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Waits for a server that drains, for at most `deadline`: hyper's graceful shutdown may wait for ever for an idle stream.
+async fn drained(
+    server: impl Future<Output = Result<(), tonic::transport::Error>>,
+    deadline: Duration,
+) -> anyhow::Result<()> {
+    match tokio::time::timeout(deadline, server).await {
         Ok(ended) => {
             tracing::info!("drained");
             ended.context("the server stopped while draining")
@@ -122,13 +137,7 @@ pub async fn run(
             tracing::warn!("calls still ran at the drain deadline: cut off");
             Ok(())
         }
-    };
-    background.cancel();
-    if let Some(pages) = pages {
-        // An open page must not hold the process up.
-        let _ = tokio::time::timeout(TICK, pages).await;
     }
-    outcome
 }
 
 /// Closes every pool's second, and lets go of what nobody looks at.
@@ -189,7 +198,7 @@ fn engine(store: StoreKind) -> Arc<dyn Engine> {
     }
 }
 
-/// The limits that concern pools.
+/// The limits that concern pools. Every field is named here, so that a limit which is added to pools cannot be left at its default.
 fn pool_limits(config: &Config) -> PoolLimits {
     let limits = &config.limits;
     PoolLimits {
@@ -206,7 +215,8 @@ fn pool_limits(config: &Config) -> PoolLimits {
         round_cache_bytes: limits.round_cache_bytes,
         scan_limit: limits.max_scan_rows,
         max_wait: limits.max_wait,
-        ..PoolLimits::default()
+        // Of this machine, not configured.
+        cores: PoolLimits::default().cores,
     }
 }
 

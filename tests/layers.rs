@@ -140,6 +140,25 @@ const NOT_IN_PARTITION: &[&str] = &[
 /// The largest room's share of the lines of `src`, in hundredths.
 const LARGEST_SHARE: usize = 20;
 
+/// Lines of a file of `src` or of the partition crate, at most.
+const FILE_LINES: usize = 500;
+/// Lines of a function there, at most.
+const FUNCTION_LINES: usize = 70;
+/// Functions that are longer still. One that is no longer has to leave the list.
+const LONG_FUNCTIONS: &[&str] = &[
+    "src/admin/metrics/encode.rs pool_counters",
+    "src/api/codec/report.rs decode",
+    "src/pool/calls/mine.rs draw_now",
+    "src/sampler/flat/mod.rs raced",
+    "src/sampler/flat/output.rs batch",
+    "src/sampler/flat/ranked.rs top",
+    "src/server/mod.rs run",
+    "src/store/conformance/anchors.rs calls_at_random_are_answered_alike",
+    "src/store/conformance/samples.rs check_reads_agree",
+    "src/store/local/tests.rs agrees_with_the_naive_store",
+    "src/store/naive_quarantine.rs judge",
+];
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -308,6 +327,70 @@ fn no_room_is_too_large() {
     let (largest, name) = *sizes.iter().max().expect("rooms");
     println!("{all} lines; the largest room is {name} with {largest}, {} %", largest * 100 / all);
     assert!(largest * 100 < LARGEST_SHARE * all, "{name} has {largest} of {all} lines");
+}
+
+/// Files of `src` and of the partition crate, as seen from the root.
+fn sources() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for folder in ["src", "crates/partition/src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let of_file = |file: PathBuf| {
+        let name = file.strip_prefix(root()).expect("below the root").display().to_string();
+        (name, fs::read_to_string(&file).expect("readable"))
+    };
+    files.into_iter().map(of_file).collect()
+}
+
+/// The functions of a formatted file, with their lines: from `fn` to the brace in the same column.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let words: Vec<&str> = code(line).trim().split(' ').collect();
+        let prefixes = ["const", "async", "unsafe"];
+        let is_prefix = |word: &&&str| prefixes.contains(*word) || word.starts_with("pub");
+        let rest = &words[words.iter().take_while(is_prefix).count()..];
+        let [first, name, ..] = rest else { continue };
+        if *first != "fn" {
+            continue;
+        }
+        let end = format!("{}}}", " ".repeat(indent));
+        if let Some(length) = lines[at..].iter().position(|line| *line == end) {
+            let name = name.chars().take_while(|c| is_word(*c)).collect();
+            found.push((name, length + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_file_and_no_function_is_too_long() {
+    let mut wrong = Vec::new();
+    let mut long = BTreeSet::new();
+    let (mut longest_file, mut longest_function) = ((0, String::new()), (0, String::new()));
+    for (file, text) in sources() {
+        let lines = text.lines().count();
+        longest_file = longest_file.max((lines, file.clone()));
+        if lines > FILE_LINES {
+            wrong.push(format!("{file} has {lines} lines"));
+        }
+        for (name, lines) in functions(&text) {
+            let function = format!("{file} {name}");
+            longest_function = longest_function.max((lines, function.clone()));
+            if lines > FUNCTION_LINES {
+                long.insert(function);
+            }
+        }
+    }
+    println!("the longest file and function: {longest_file:?}, {longest_function:?}");
+    let listed: BTreeSet<String> = LONG_FUNCTIONS.iter().map(|name| (*name).to_owned()).collect();
+    wrong.extend(long.difference(&listed).map(|name| format!("{name} has over {FUNCTION_LINES} lines")));
+    wrong.extend(
+        listed.difference(&long).map(|name| format!("{name} is short, and in the list of long ones")),
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The table of rooms as ARCHITECTURE.md shows it.

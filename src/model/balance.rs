@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-use crate::model::error::Violation;
+use crate::model::error::{Checks, Violation};
 
 /// Most limits of single strata in one policy.
 pub const STRATUM_CAPS_MAX: usize = 1024;
@@ -74,31 +74,26 @@ impl Balance {
     /// Checks every range; fields are named below `prefix`.
     #[must_use]
     pub fn violations(&self, prefix: &str) -> Vec<Violation> {
-        let mut bad = Vec::new();
-        let mut check = |ok: bool, field: &str, description: String| {
-            if !ok {
-                bad.push(Violation::new(format!("{prefix}.{field}"), description));
-            }
-        };
-        check(
+        let mut bad = Checks::below(prefix);
+        bad.check(
             (0.0..=1.0).contains(&self.max_stratum_fraction),
             "max_stratum_fraction",
             format!("{} is not in 0..=1", self.max_stratum_fraction),
         );
-        check(
+        bad.check(
             self.stratum_caps.len() <= STRATUM_CAPS_MAX,
             "stratum_caps",
             format!("{} caps, over {STRATUM_CAPS_MAX}", self.stratum_caps.len()),
         );
         let mut seen = HashSet::new();
         for (i, (stratum, limit)) in self.stratum_caps.iter().take(STRATUM_CAPS_MAX).enumerate() {
-            check(
+            bad.check(
                 seen.insert(*stratum),
                 &format!("stratum_caps[{i}].stratum"),
                 format!("{stratum} has a cap before this one"),
             );
             if let StratumLimit::Fraction(fraction) = limit {
-                check(
+                bad.check(
                     (0.0..=1.0).contains(fraction),
                     &format!("stratum_caps[{i}].max_fraction"),
                     format!("{fraction} is not in 0..=1"),
@@ -106,17 +101,17 @@ impl Balance {
             }
         }
         let capped = self.max_stratum_fraction > 0.0 || !self.stratum_caps.is_empty();
-        check(
+        bad.check(
             !(self.equal_shares && capped),
             "equal_shares",
             "cannot be together with max_stratum_fraction or stratum_caps".into(),
         );
-        check(
+        bad.check(
             !(self.equal_shares && self.min_per_stratum > 0),
             "min_per_stratum",
             "cannot be together with equal_shares, which gives every stratum its share".into(),
         );
-        bad
+        bad.found
     }
 }
 

@@ -20,6 +20,30 @@ impl Violation {
     }
 }
 
+/// Checks of the fields of one message.
+#[derive(Debug)]
+pub struct Checks<'a> {
+    /// Path of the message in the contract, such as `pool.spec`.
+    prefix: &'a str,
+    /// What is wrong with its fields.
+    pub found: Vec<Violation>,
+}
+
+impl<'a> Checks<'a> {
+    /// Of the fields below `prefix`.
+    #[must_use]
+    pub fn below(prefix: &'a str) -> Self {
+        Self { prefix, found: Vec::new() }
+    }
+
+    /// Notes a violation of `field` unless `ok`.
+    pub fn check(&mut self, ok: bool, field: &str, description: String) {
+        if !ok {
+            self.found.push(Violation::new(format!("{}.{field}", self.prefix), description));
+        }
+    }
+}
+
 /// Why a pool refused a request. Nothing of the request was applied.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PoolError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::error::Violation;
+use crate::model::error::{Checks, Violation};
 
 /// How long a report or a mine waits by default.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(10);
@@ -32,17 +32,12 @@ pub struct Flow {
 impl Flow {
     /// Checks every range; fields are named below `pool.spec.flow`.
     pub(crate) fn violations(&self) -> Vec<Violation> {
-        let mut bad = Vec::new();
-        let mut check = |ok: bool, field: &str, description: String| {
-            if !ok {
-                bad.push(Violation::new(format!("pool.spec.flow.{field}"), description));
-            }
-        };
+        let mut bad = Checks::below("pool.spec.flow");
         let ratio = self.mined_per_reported;
         let ratio_ok = ratio > 0.0 && ratio <= RATIO_MAX;
-        check(ratio_ok, "mined_per_reported", format!("{ratio} is not above 0 and at most {RATIO_MAX}"));
+        bad.check(ratio_ok, "mined_per_reported", format!("{ratio} is not above 0 and at most {RATIO_MAX}"));
         let least = if ratio_ok { ratio.max(1.0) } else { 1.0 };
-        check(
+        bad.check(
             self.error_buffer >= least && self.error_buffer <= BUFFER_MAX,
             "error_buffer",
             format!(
@@ -50,12 +45,12 @@ impl Flow {
                 self.error_buffer
             ),
         );
-        check(
+        bad.check(
             self.max_wait <= MAX_WAIT_MAX,
             "max_wait",
             format!("{:?} is over {MAX_WAIT_MAX:?}", self.max_wait),
         );
-        bad
+        bad.found
     }
 
     /// What no wait could let pass: samples of one call, in mined samples, over the whole width of the balance.

@@ -1,7 +1,7 @@
 //! How the negatives of an anchor are chosen: the policy and its ranges.
 
 use crate::model::anchored_spec::margin_violations;
-use crate::model::error::Violation;
+use crate::model::error::{Checks, Violation};
 use crate::model::policy::{ALPHA_MAX, Shortfall};
 use hardneg_partition::anchors::Margins;
 
@@ -107,54 +107,49 @@ impl NegativePolicy {
     /// Checks every range of a policy with the pool's margins; fields are named below `policy`.
     #[must_use]
     pub fn violations(&self, negatives_per_anchor: u32) -> Vec<Violation> {
-        let mut bad = Vec::new();
-        let mut check = |ok: bool, field: &str, description: String| {
-            if !ok {
-                bad.push(Violation::new(format!("policy.{field}"), description));
-            }
-        };
+        let mut bad = Checks::below("policy");
         let share = self.random_fraction;
-        check(
+        bad.check(
             (0.0..=ALPHA_MAX).contains(&self.alpha),
             "alpha",
             format!("{} is not in 0..={ALPHA_MAX}", self.alpha),
         );
-        check((0.0..=1.0).contains(&share), "random_fraction", format!("{share} is not in 0..=1"));
+        bad.check((0.0..=1.0).contains(&share), "random_fraction", format!("{share} is not in 0..=1"));
         let range_min = self.range_min;
         match self.range_max {
             Some(max) => {
-                check(
+                bad.check(
                     max <= negatives_per_anchor,
                     "range_max",
                     format!("{max} is over the pool's negatives_per_anchor {negatives_per_anchor}"),
                 );
-                check(range_min < max, "range_min", format!("{range_min} is not below range_max {max}"));
+                bad.check(range_min < max, "range_min", format!("{range_min} is not below range_max {max}"));
             }
-            None => check(
+            None => bad.check(
                 range_min < negatives_per_anchor,
                 "range_min",
                 format!("{range_min} is not below the pool's negatives_per_anchor {negatives_per_anchor}"),
             ),
         }
         for (score, field) in [(self.min_score, "min_score"), (self.max_score, "max_score")] {
-            check(!score.is_some_and(f32::is_nan), field, "is not a number".into());
+            bad.check(!score.is_some_and(f32::is_nan), field, "is not a number".into());
         }
         if let (Some(min), Some(max)) = (self.min_score, self.max_score) {
-            check(
+            bad.check(
                 min.is_nan() || max.is_nan() || min <= max,
                 "min_score",
                 format!("{min} is over max_score {max}"),
             );
         }
         if let Some((min, max)) = self.age {
-            check(min >= 0.0 && min <= max, "age", format!("{min}..={max} is no window of ages"));
+            bad.check(min >= 0.0 && min <= max, "age", format!("{min}..={max} is no window of ages"));
         }
         if let Some((min, max)) = self.model_version {
-            check(min <= max, "model_version", format!("min {min} is not at most max {max}"));
+            bad.check(min <= max, "model_version", format!("min {min} is not at most max {max}"));
         }
-        bad.extend(margin_violations("policy", self.margins));
-        bad.extend(self.strategy_violations());
-        bad
+        bad.found.extend(margin_violations("policy", self.margins));
+        bad.found.extend(self.strategy_violations());
+        bad.found
     }
 }
 
@@ -190,19 +185,14 @@ fn distance_weighted_violations(policy: &NegativePolicy) -> Vec<Violation> {
     let Some(given) = policy.distance_weighting else {
         return vec![Violation::new("policy.distance_weighting", "is required by DISTANCE_WEIGHTED")];
     };
-    let mut bad = Vec::new();
-    let mut check = |ok: bool, field: &str, description: String| {
-        if !ok {
-            bad.push(Violation::new(format!("policy.distance_weighting.{field}"), description));
-        }
-    };
+    let mut bad = Checks::below("policy.distance_weighting");
     let DistanceWeighting { dimension, cutoff, max_distance } = given;
-    check(dimension >= 3, "dimension", format!("{dimension} is not at least 3"));
-    check(cutoff > 0.0 && cutoff < 2.0, "cutoff", format!("{cutoff} is not above 0 and below 2"));
-    check(
+    bad.check(dimension >= 3, "dimension", format!("{dimension} is not at least 3"));
+    bad.check(cutoff > 0.0 && cutoff < 2.0, "cutoff", format!("{cutoff} is not above 0 and below 2"));
+    bad.check(
         max_distance > cutoff && max_distance <= 2.0,
         "max_distance",
         format!("{max_distance} is not above cutoff {cutoff} and at most 2"),
     );
-    bad
+    bad.found
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::anchored_spec::AnchoredSpec;
 use crate::model::encoded::{BackgroundSpecDef, HardnessDef, ScoreUpdateDef};
-use crate::model::error::Violation;
+use crate::model::error::{Checks, Violation};
 use crate::model::flow::Flow;
 use crate::model::limits::Limits;
 use crate::model::moment::STAMPS_PER_SECOND;
@@ -251,13 +251,8 @@ impl PoolSpec {
     /// Checks every range; an empty list means valid. Fields are named below `pool.spec`.
     #[must_use]
     pub fn violations(&self, limits: &Limits) -> Vec<Violation> {
-        let mut bad = Vec::new();
-        let mut check = |ok: bool, field: &str, description: String| {
-            if !ok {
-                bad.push(Violation::new(format!("pool.spec.{field}"), description));
-            }
-        };
-        check(
+        let mut bad = Checks::below("pool.spec");
+        bad.check(
             self.anchored.is_some() || (1..=limits.max_pool_capacity).contains(&self.capacity),
             "capacity",
             format!(
@@ -266,40 +261,49 @@ impl PoolSpec {
             ),
         );
         match self.background {
-            BackgroundSpec::Sampled { size } => check(
+            BackgroundSpec::Sampled { size } => bad.check(
                 (16..=1 << 24).contains(&size),
                 "background_size",
                 format!("{size} is not in 16..=16777216"),
             ),
             BackgroundSpec::Dense { ids } => {
-                check((1..=1 << 40).contains(&ids), "dense_ids", format!("{ids} is not in 1..=2^40"));
-                check(
+                bad.check((1..=1 << 40).contains(&ids), "dense_ids", format!("{ids} is not in 1..=2^40"));
+                bad.check(
                     self.id_kind == IdKind::U64,
                     "dense_ids",
                     "needs integer ids: row numbers have no string keys".into(),
                 );
             }
         }
-        check((1..=256).contains(&self.shards), "shards", format!("{} is not in 1..=256", self.shards));
+        bad.check((1..=256).contains(&self.shards), "shards", format!("{} is not in 1..=256", self.shards));
+        self.check_scores(&mut bad);
+        self.check_serving(&mut bad, limits);
+        self.check_rules(&mut bad);
+        bad.found.extend(self.default_policy.violations("pool.spec.default_policy"));
+        bad.found.extend(self.anchored.iter().flat_map(|anchored| anchored.violations(self, limits)));
+        bad.found
+    }
+
+    fn check_scores(&self, bad: &mut Checks<'_>) {
         match self.hardness.function {
-            HardnessFunction::Power { offset } => check(
+            HardnessFunction::Power { offset } => bad.check(
                 offset.is_finite() && offset > 0.0,
                 "hardness.offset",
                 format!("{offset} is not a finite number above 0"),
             ),
-            HardnessFunction::Exponential { temperature } => check(
+            HardnessFunction::Exponential { temperature } => bad.check(
                 temperature.is_finite() && temperature > 0.0,
                 "hardness.temperature",
                 format!("{temperature} is not a finite number above 0"),
             ),
         }
         match self.decay {
-            Decay::Time { half_life } => check(
+            Decay::Time { half_life } => bad.check(
                 half_life >= Duration::from_millis(1) && half_life <= Duration::from_secs(100 * 366 * 86_400),
                 "decay.half_life_time",
                 format!("{half_life:?} is not between 1 ms and 100 years"),
             ),
-            Decay::Steps { half_life, .. } => check(
+            Decay::Steps { half_life, .. } => bad.check(
                 half_life.is_finite() && half_life > 0.0 && half_life <= (1u64 << 40) as f64,
                 "decay.half_life_steps",
                 format!("{half_life} is not above 0 and at most 2^40"),
@@ -307,28 +311,31 @@ impl PoolSpec {
             Decay::Disabled => {}
         }
         if let ScoreUpdate::Ema { weight } = self.score_update {
-            check(
+            bad.check(
                 weight > 0.0 && weight <= 1.0,
                 "score_update.ema_weight",
                 format!("{weight} is not above 0 and at most 1"),
             );
         }
-        check(
+    }
+
+    fn check_serving(&self, bad: &mut Checks<'_>, limits: &Limits) {
+        bad.check(
             self.serve_limits.serve_penalty > 0.0 && self.serve_limits.serve_penalty <= 1.0,
             "serve_limits.serve_penalty",
             format!("{} is not above 0 and at most 1", self.serve_limits.serve_penalty),
         );
-        check(
+        bad.check(
             self.serve_limits.max_serves <= MAX_SERVES_LIMIT,
             "serve_limits.max_serves",
             format!("{} is over {MAX_SERVES_LIMIT}", self.serve_limits.max_serves),
         );
-        check(
+        bad.check(
             self.serve_limits.lease <= LEASE_MAX,
             "serve_limits.lease",
             format!("{:?} is over {LEASE_MAX:?}", self.serve_limits.lease),
         );
-        check(
+        bad.check(
             self.max_payload_bytes <= limits.max_payload_bytes,
             "max_payload_bytes",
             format!(
@@ -336,26 +343,30 @@ impl PoolSpec {
                 self.max_payload_bytes, limits.max_payload_bytes
             ),
         );
-        check(
+        bad.check(
             (0.0..=1.0).contains(&self.control_fraction),
             "control_fraction",
             format!("{} is not in 0..=1", self.control_fraction),
         );
+    }
+
+    /// Of what changes the pool by itself: time to live, quarantine, flow.
+    fn check_rules(&self, bad: &mut Checks<'_>) {
         if self.anchored.is_none()
             && let Some((field, description)) =
                 self.sample_ttl.and_then(|ttl| ttl.fault(&self.decay, &self.background))
         {
-            check(false, field, description);
+            bad.check(false, field, description);
         }
         for (ok, field, description) in self.quarantine.iter().flat_map(QuarantineRule::checks) {
-            check(ok, field, description);
+            bad.check(ok, field, description);
         }
-        bad.extend(self.flow.iter().flat_map(Flow::violations));
+        bad.found.extend(self.flow.iter().flat_map(Flow::violations));
         if let Some(flow) = self.flow
             && self.serve_limits.max_serves > 0
             && flow.mined_per_reported > f64::from(self.serve_limits.max_serves)
         {
-            bad.push(Violation::new(
+            bad.found.push(Violation::new(
                 "pool.spec.flow.mined_per_reported",
                 format!(
                     "{} is over serve_limits.max_serves {}: a reported sample is never mined so often",
@@ -363,9 +374,6 @@ impl PoolSpec {
                 ),
             ));
         }
-        bad.extend(self.default_policy.violations("pool.spec.default_policy"));
-        bad.extend(self.anchored.iter().flat_map(|anchored| anchored.violations(self, limits)));
-        bad
     }
 
     /// The first field in which two specs differ.

@@ -10,6 +10,7 @@
 //! so neither changes its law.
 
 mod pass;
+mod rates;
 
 use std::collections::VecDeque;
 
@@ -326,14 +327,6 @@ impl<'a> Race<'a> {
         self.schedule_cut && self.scheduled.as_ref().is_some_and(VecDeque::is_empty)
     }
 
-    /// u_i and r_i of a row.
-    pub(super) fn rate(&self, row: &Row, hard_mass: f64) -> f64 {
-        if self.background_rate == 0.0 {
-            return hard_mass;
-        }
-        hard_mass + self.background_rate * self.field.background.share_if_member(row.id)
-    }
-
     fn budget(&self) -> u64 {
         self.plain_budget().max(self.patience)
     }
@@ -344,51 +337,6 @@ impl<'a> Race<'a> {
 
     fn total_rate(&self) -> f64 {
         self.lanes.iter().map(|l| l.remaining as f64 * l.bound).sum()
-    }
-
-    /// u_i by the own key of a row whose u_i is `hard_mass`: what it would be if the row were not in R. A row that the hard store does not
-    /// hold, or that is filtered, has none by either.
-    fn own_mass(&self, row: &Row, hard_mass: f64) -> f64 {
-        if hard_mass <= 0.0 || row.own_key == row.hard_key {
-            return hard_mass;
-        }
-        self.hard_mass(&Row { hard_key: row.own_key, ..*row })
-    }
-
-    /// What a row owes its serve to. One of H that arrives more often than it would outside R owes the rest of its serves to being in R:
-    /// the answers to as many write its own key as come of ids outside R.
-    fn owed_to(&mut self, from_background: bool, hard_mass: f64, own_mass: f64) -> Source {
-        if from_background || (own_mass < hard_mass && self.draws.unit() * hard_mass >= own_mass) {
-            Source::Background
-        } else {
-            Source::Hard
-        }
-    }
-
-    /// Whether an arrival stands for itself: where nothing is drawn from R, all of the hard store does.
-    pub(super) fn stands(&self, arrival: &Arrival) -> bool {
-        arrival.hard_mass > 0.0 && (arrival.own_mass > 0.0 || self.background_rate == 0.0)
-    }
-
-    /// u_i: 0 outside H.
-    fn hard_mass(&self, row: &Row) -> f64 {
-        self.judge_mass(row).unwrap_or(0.0)
-    }
-
-    /// u_i, or the filter that makes it 0.
-    fn judge_mass(&self, row: &Row) -> Result<f64, Reason> {
-        let (Some(mass), Some(key)) = (self.mass, row.hard_key) else {
-            return Ok(0.0);
-        };
-        let offset = self.field.tiers.offset(key);
-        let Some(tier) = self.field.tiers.find(offset) else {
-            return Ok(0.0);
-        };
-        if let Some(reason) = self.field.filter.refuses_hard(row) {
-            return Err(reason);
-        }
-        let u = mass.of(offset, tier, row.serves, self.field.penalty);
-        Ok(if u < self.cut { 0.0 } else { u })
     }
 
     /// Plans a round, reads its rows in one call and lets them arrive.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::report::{Ids, Report};
 use crate::model::spec::PoolSpec;
+use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
 use crate::store::naive_engine::NaiveEngine;

@@ -1,20 +1,22 @@
 //! The plainest store that keeps the trait's promises: a sorted list. The sampler is tested on it, and real stores
 //! against it.
 
+mod rows;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::hash::{background_hash, placement_hash};
+use super::hash::placement_hash;
 use super::key::Key;
 use super::layout::partition_of;
 use super::naive_quarantine::{Suspects, Verdict};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
-    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, ScoreUpdate, Sender, ServeMark,
-    ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
+    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark, ServePenalty, Served,
+    Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
 };
 
 /// Buckets of 1/8 octave.
@@ -22,44 +24,44 @@ const BUCKET_BITS: u32 = 13;
 
 /// A pool as maps; keys must not wrap, and the background has one generation.
 pub struct NaiveStore {
-    pub(super) spec: StoreSpec,
-    pub(super) state: Mutex<State>,
+    pub(in crate::store) spec: StoreSpec,
+    pub(in crate::store) state: Mutex<State>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) hard: BTreeMap<u64, Entry>,
-    pub(super) background: BTreeMap<u64, Entry>,
+pub(in crate::store) struct State {
+    pub(in crate::store) hard: BTreeMap<u64, Entry>,
+    pub(in crate::store) background: BTreeMap<u64, Entry>,
     /// Of each partition the smallest hash ever refused.
-    pub(super) thresholds: BTreeMap<u16, u64>,
-    pub(super) removed: HashSet<u64>,
+    pub(in crate::store) thresholds: BTreeMap<u16, u64>,
+    pub(in crate::store) removed: HashSet<u64>,
     /// When leases end.
-    pub(super) leases: HashMap<u64, u64>,
+    pub(in crate::store) leases: HashMap<u64, u64>,
     /// Those of samples that were outside the hard store.
-    pub(super) outside: HashSet<u64>,
+    pub(in crate::store) outside: HashSet<u64>,
     /// Own keys of members of the background, and whether each owes its last serve to that.
-    pub(super) own: HashMap<u64, (Key, bool)>,
+    pub(in crate::store) own: HashMap<u64, (Key, bool)>,
     /// Batches that partitions have applied, all that ever were.
-    pub(super) applied: HashSet<(u16, Sender)>,
-    pub(super) suspects: Suspects,
-    pub(super) totals: Totals,
-    pub(super) position: u64,
+    pub(in crate::store) applied: HashSet<(u16, Sender)>,
+    pub(in crate::store) suspects: Suspects,
+    pub(in crate::store) totals: Totals,
+    pub(in crate::store) position: u64,
 }
 
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) row: Row,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) payload: Option<Bytes>,
+pub(in crate::store) struct Entry {
+    pub(in crate::store) row: Row,
+    pub(in crate::store) name: Option<Arc<str>>,
+    pub(in crate::store) payload: Option<Bytes>,
 }
 
 /// What became of a sample that was to be stored.
-pub(super) struct Stored {
+pub(in crate::store) struct Stored {
     is_update: bool,
     kept: bool,
     in_background: bool,
     /// Another left for it.
-    pub(super) evicted: bool,
+    pub(in crate::store) evicted: bool,
 }
 
 impl NaiveStore {
@@ -68,7 +70,7 @@ impl NaiveStore {
         Self { spec, state: Mutex::default() }
     }
 
-    pub(super) fn partition(&self, id: u64) -> u16 {
+    pub(in crate::store) fn partition(&self, id: u64) -> u16 {
         partition_of(placement_hash(id), self.spec.partitions) as u16
     }
 
@@ -122,131 +124,40 @@ impl NaiveStore {
         }
         lanes
     }
-
-    /// The score after a re-report.
-    pub(super) fn updated(&self, update: ScoreUpdate, old: Option<f32>, score: f32) -> f32 {
-        let Some(old) = old else { return score };
-        match update {
-            ScoreUpdate::Last => score,
-            ScoreUpdate::Max => {
-                let harder = self.spec.hardness.log2_weight(old) > self.spec.hardness.log2_weight(score);
-                if harder { old } else { score }
-            }
-            ScoreUpdate::Ema { weight } => weight * score + (1.0 - weight) * old,
-        }
-    }
-
-    /// What a row leaves of its sample, in the hard store.
-    fn entry_of(&self, state: &mut State, batch: &ReportBatch, i: usize, score: f32, key: Key) -> Entry {
-        let id = batch.ids[i];
-        let known = state.entry(id).cloned();
-        let old = state.row(id);
-        let payload = batch.payloads.get(i).filter(|p| !p.is_empty()).cloned();
-        Entry {
-            row: Row {
-                id,
-                hard_key: Some(key),
-                own_key: None,
-                score,
-                stamp: Some(batch.stamp),
-                model_version: batch.model_version,
-                serves: 0,
-                leased: false,
-                stratum: batch.strata.get(i).copied().unwrap_or(old.map_or(0, |o| o.stratum)),
-                group: batch.groups.get(i).copied().unwrap_or(old.map_or(0, |o| o.group)),
-            },
-            name: batch.names.get(i).cloned(),
-            payload: payload.or(known.and_then(|k| k.payload)),
-        }
-    }
-
-    /// Stores what a row says of its sample, where there is room.
-    pub(super) fn store(&self, state: &mut State, entry: Entry, key: Key) -> Stored {
-        let id = entry.row.id;
-        state.removed.remove(&id);
-        state.leases.remove(&id);
-        let mut in_background = true;
-        if let BackgroundSpec::Sampled { size } = self.spec.background {
-            let hash = background_hash(id, self.salt());
-            let partition = self.partition(id);
-            in_background = state.thresholds.get(&partition).is_none_or(|t| hash < *t);
-            if in_background {
-                let mut entry = entry.clone();
-                entry.row.hard_key = None;
-                let own = state.own.entry(id).or_insert((key, false));
-                if !state.background.contains_key(&id) || !own.1 {
-                    *own = (key, false);
-                }
-                own.1 = false;
-                state.background.insert(id, entry);
-                let members: Vec<u64> =
-                    state.background.keys().copied().filter(|id| self.partition(*id) == partition).collect();
-                if members.len() > size.div_ceil(self.spec.partitions) {
-                    let highest = members.into_iter().max_by_key(|id| background_hash(*id, self.salt()));
-                    if let Some(highest) = highest {
-                        state.background.remove(&highest);
-                        state.thresholds.insert(partition, background_hash(highest, self.salt()));
-                        in_background = highest != id;
-                    }
-                }
-            }
-        }
-        let is_update = state.hard.insert(id, entry).is_some();
-        let (mut kept, mut evicted) = (true, false);
-        if state.hard.len() > self.spec.capacity {
-            let lowest = state.hard.iter().min_by(|a, b| self.place(&a.1.row).compare(&self.place(&b.1.row)));
-            if let Some(lowest) = lowest.map(|l| *l.0) {
-                state.hard.remove(&lowest);
-                kept = lowest != id;
-                evicted = kept;
-            }
-        }
-        Stored { is_update, kept, in_background, evicted }
-    }
-
-    fn is_dense_space(&self) -> bool {
-        matches!(self.spec.background, BackgroundSpec::Dense { .. })
-    }
-
-    /// Removes the samples of some partitions whose stamp is before a horizon.
-    fn remove_older(&self, state: &mut State, oldest_stamp: Option<u32>, of: impl Fn(u16) -> bool) {
-        let Some(oldest) = oldest_stamp.filter(|_| !self.is_dense_space()) else { return };
-        let stored: HashSet<u64> = state.hard.keys().chain(state.background.keys()).copied().collect();
-        for id in stored.into_iter().filter(|id| of(self.partition(*id))) {
-            let stamp = state.row(id).and_then(|row| row.stamp);
-            if stamp.is_some_and(|stamp| is_before(stamp, oldest)) {
-                self.take_out(state, id);
-                state.suspects.end_streak(id);
-                state.totals.expired += 1;
-            }
-        }
-    }
-
-    /// Takes a sample out of hard store and background; whether it was there.
-    pub(super) fn take_out(&self, state: &mut State, id: u64) -> bool {
-        state.leases.remove(&id);
-        let hard = state.hard.remove(&id).is_some();
-        let background = state.background.remove(&id).is_some();
-        state.own.remove(&id);
-        let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if id < ids)
-            && state.removed.insert(id);
-        hard || background || dense
-    }
 }
 
 /// Whether a stamp is before another, in serial arithmetic.
+/// What is counted of a report, resent rows aside.
+fn totals_of(counts: &ApplyCounts, stamp: u32) -> Totals {
+    let counted = ApplyCounts { duplicate: 0, ..*counts };
+    Totals {
+        reported: counted.rows(),
+        non_finite: counts.non_finite,
+        out_of_range: counts.out_of_range,
+        stale: counts.stale,
+        quarantined: counts.quarantined,
+        blocked: counts.blocked,
+        set_aside: counts.set_aside,
+        evicted: counts.evicted,
+        clamped: counts.clamped,
+        floored: counts.floored,
+        latest_stamp: (counted.rows() > 0).then_some(stamp),
+        ..Totals::default()
+    }
+}
+
 fn is_before(stamp: u32, other: u32) -> bool {
     (stamp.wrapping_sub(other) as i32) < 0
 }
 
 impl State {
-    pub(super) fn entry(&mut self, id: u64) -> Option<&mut Entry> {
+    pub(in crate::store) fn entry(&mut self, id: u64) -> Option<&mut Entry> {
         // Both sources know the same of an id; serves count in one place.
         self.hard.get_mut(&id).or(self.background.get_mut(&id))
     }
 
     /// Nobody asks this store for its floor, and so no own key is below it.
-    pub(super) fn row(&self, id: u64) -> Option<Row> {
+    pub(in crate::store) fn row(&self, id: u64) -> Option<Row> {
         let row = self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)?;
         let own = self.own.get(&id).filter(|_| self.background.contains_key(&id)).map(|(key, _)| *key);
         let own_key = row.hard_key.map(|key| own.unwrap_or(key));
@@ -317,36 +228,9 @@ impl Store for NaiveStore {
                 _ => counts.dropped += 1,
             }
         }
-        // Rows that are not in the batch are known by the sender's partition.
-        let unusable = batch.non_finite + batch.out_of_range;
-        let home = batch.sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
-        let sender = batch.sender.filter(|sender| sender.sequence != 0);
-        let at_home = sender.map(|sender| (self.partition(home), sender));
-        if at_home.is_some_and(|sender| state.applied.contains(&sender)) {
-            counts.duplicate += unusable;
-        } else {
-            (counts.non_finite, counts.out_of_range) = (batch.non_finite, batch.out_of_range);
-            entered.extend(at_home.filter(|_| unusable > 0));
-            if unusable > 0 && batch.quarantine.is_none() {
-                self.forget_streaks(state, self.partition(home));
-            }
-        }
+        self.count_unusable(state, &batch, &mut counts, &mut entered);
         state.applied.extend(entered);
-        let counted = ApplyCounts { duplicate: 0, ..counts };
-        state.totals.add(&Totals {
-            reported: counted.rows(),
-            non_finite: counts.non_finite,
-            out_of_range: counts.out_of_range,
-            stale: counts.stale,
-            quarantined: counts.quarantined,
-            blocked: counts.blocked,
-            set_aside: counts.set_aside,
-            evicted: counts.evicted,
-            clamped: counts.clamped,
-            floored: counts.floored,
-            latest_stamp: (counted.rows() > 0).then_some(batch.stamp),
-            ..Totals::default()
-        });
+        state.totals.add(&totals_of(&counts, batch.stamp));
         state.position += 1;
         Ok(Applied { counts, floor: None, position: state.position })
     }

@@ -6,24 +6,24 @@
 //! its places in them. What has been forgotten is never drawn again: of each run the highest forgotten round is remembered, and all up
 //! to it are over.
 
+mod checks;
+mod drawing;
+
+pub(super) use checks::violations;
+use checks::{check_same, expired};
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::admission::Patience;
-use super::executor;
 use super::remembered::Remembered;
-use crate::activity::stats::Counters;
 use crate::model::batch::{MineRequest, MinedBatch, Round};
-use crate::model::error::{PoolError, Violation};
+use crate::model::error::PoolError;
 use crate::model::limits::Limits;
-use crate::model::run::{RUN_ID_BYTES_MAX, run_id_violation};
 use crate::pool::Pool;
 use crate::sampler::flat::Draws;
-use crate::store::put_once::{Space, Term};
 
 /// Most ranks of a round.
 pub const WORLD_SIZE_MAX: u32 = 65_536;
@@ -321,243 +321,5 @@ impl PoolRounds {
     }
 }
 
-/// Takes the round back when it was not drawn to its end, should the drawing panic.
-struct Drawing {
-    pool: Arc<Pool>,
-    key: RoundKey,
-    done: watch::Sender<Option<Outcome>>,
-    kept: bool,
-}
-
-impl Drawing {
-    async fn draw(mut self, request: Arc<MineRequest>, round: Round, patience: Patience) {
-        let outcome = match self.remembered_or_drawn(request, patience).await {
-            Ok((round_batch, bytes)) => {
-                let now = self.pool.clock.now_millis();
-                self.pool.house.rounds.keep(self.pool.uid, &self.key, bytes, now);
-                self.kept = true;
-                Ok(Arc::new(Dealt::new(round_batch, round.world_size, seed(self.pool.uid, &round))))
-            }
-            Err(error) => {
-                // Before anybody hears of it, so that who tries again begins anew.
-                self.give_up();
-                Err(error)
-            }
-        };
-        self.done.send_replace(Some(outcome));
-        let _ = self.pool.tell_of_forgotten_rounds().await;
-    }
-
-    /// The round's batch, and the size of what is remembered of it.
-    async fn remembered_or_drawn(
-        &self,
-        request: Arc<MineRequest>,
-        patience: Patience,
-    ) -> Result<(Remembered, usize), PoolError> {
-        let (pool, once) = (&self.pool, &self.pool.house.once);
-        let name = self.key.name(pool.uid);
-        let first = match once.get(Space::Rounds, &name, pool.clock.now_millis()).await? {
-            // Another server has drawn it.
-            Some(first) => first,
-            None => {
-                let batch = pool.mine_once(&pool.spec(), &request, patience).await?;
-                Counters::add(&pool.counters.rounds, 1);
-                let bytes = Remembered::encode(&request, &batch)?;
-                let term = Term { now_millis: pool.clock.now_millis(), ttl: pool.limits.round_ttl };
-                let first = once.put_once(Space::Rounds, &name, bytes.clone(), term).await?;
-                if first == bytes {
-                    return Ok((Remembered { request: Arc::unwrap_or_clone(request), batch }, bytes.len()));
-                }
-                // Another server was quicker: all ranks have its batch.
-                first
-            }
-        };
-        Ok((Remembered::decode(&first)?, first.len()))
-    }
-
-    fn give_up(&mut self) {
-        if !self.kept {
-            self.kept = true;
-            self.pool.house.rounds.give_up(self.pool.uid, &self.key);
-        }
-    }
-}
-
-impl Drop for Drawing {
-    fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
-impl Pool {
-    /// Forgets rounds that are too old; to be called now and then.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub(super) async fn forget_old_rounds(&self) -> Result<(), PoolError> {
-        let now_millis = self.clock.now_millis();
-        self.house.rounds.expire(now_millis);
-        self.house.once.expire(now_millis).await?;
-        self.tell_of_forgotten_rounds().await
-    }
-
-    /// Tells the engine which rounds were forgotten here.
-    async fn tell_of_forgotten_rounds(&self) -> Result<(), PoolError> {
-        let forgotten = self.house.rounds.take_forgotten();
-        Ok(self.house.once.forget(Space::Rounds, &forgotten).await?)
-    }
-
-    /// A round that is kept, dealt again; `None`: it has gone.
-    async fn kept_round(&self, key: &RoundKey, round: &Round) -> Result<Option<Dealt>, PoolError> {
-        let name = key.name(self.uid);
-        let Some(bytes) = self.house.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
-            self.house.rounds.lose(self.uid, key);
-            return Ok(None);
-        };
-        Ok(Some(Dealt::new(Remembered::decode(&bytes)?, round.world_size, seed(self.uid, round))))
-    }
-
-    /// One rank's share of its round.
-    ///
-    /// # Errors
-    /// As of [`Pool::mine`]; `FailedPrecondition`: `ROUND_MISMATCH` where the request differs from the round's first,
-    /// `ROUND_EXPIRED` where the round has been forgotten.
-    pub(super) async fn mine_share(
-        self: &Arc<Self>,
-        request: &Arc<MineRequest>,
-        round: &Round,
-        patience: Patience,
-    ) -> Result<MinedBatch, PoolError> {
-        let rounds = &self.house.rounds;
-        let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
-        loop {
-            let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
-                Found::Kept => {
-                    // What has gone is over, which the next look tells.
-                    let Some(dealt) = self.kept_round(&key, round).await? else { continue };
-                    Counters::add(&self.counters.round_replays, 1);
-                    return dealt.share_of(request, round);
-                }
-                Found::Drawing(outcome) => (outcome, false, Some(self.house.admission.wait()?)),
-                Found::Begun(done) => {
-                    let outcome = done.subscribe();
-                    let drawing = Drawing { pool: self.clone(), key: key.clone(), done, kept: false };
-                    let drawing = drawing.draw(request.clone(), round.clone(), patience);
-                    executor::begin(drawing);
-                    (outcome, true, None)
-                }
-            };
-            let drawn = match outcome.wait_for(Option::is_some).await {
-                Ok(drawn) => drawn.clone(),
-                Err(_) => None,
-            };
-            match drawn {
-                Some(Ok(dealt)) => {
-                    if !begun {
-                        Counters::add(&self.counters.round_replays, 1);
-                    }
-                    return dealt.share_of(request, round);
-                }
-                // Whoever began it had no patience; a stream has.
-                Some(Err(PoolError::Exhausted { .. })) if !begun && patience == Patience::Queue => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(PoolError::Internal("round")),
-            }
-        }
-    }
-}
-
-/// Checks what a round adds to a request.
-pub(super) fn violations(request: &MineRequest, round: &Round) -> Vec<Violation> {
-    let mut bad = Vec::new();
-    let Round { rank, world_size, ref run_id, .. } = *round;
-    if !(1..=WORLD_SIZE_MAX).contains(&world_size) {
-        bad.push(Violation::new("round.world_size", format!("{world_size} is not in 1..={WORLD_SIZE_MAX}")));
-    } else if rank >= world_size {
-        bad.push(Violation::new("round.rank", format!("{rank} is not below world_size {world_size}")));
-    }
-    let size = u64::from(request.batch_size) * u64::from(world_size);
-    if size > ROUND_SIZE_MAX {
-        bad.push(Violation::new(
-            "round.world_size",
-            format!(
-                "{world_size} ranks x batch_size {} are {size} samples, over {ROUND_SIZE_MAX}",
-                request.batch_size
-            ),
-        ));
-    }
-    bad.extend(run_id_violation("round.run_id", run_id));
-    if !request.request_id.is_empty() {
-        bad.push(Violation::new("request_id", "must be empty in a round, which remembers its batch itself"));
-    }
-    if request.dry_run {
-        bad.push(Violation::new(
-            "dry_run",
-            "must be false in a round: it would be served to the ranks later",
-        ));
-    }
-    bad
-}
-
-/// Whether a request may have a share of the round that `first` began.
-fn check_same(first: &MineRequest, request: &MineRequest, round: &Round) -> Result<(), PoolError> {
-    // Without `..`: a field that is added has to be thought of here.
-    let MineRequest {
-        batch_size,
-        policy,
-        exclude,
-        seed,
-        step,
-        lease,
-        round: began,
-        wait: _,
-        request_id: _,
-        dry_run: _,
-    } = first;
-    let world_size = began.as_ref().map_or(0, |began| began.world_size);
-    let numbers = |first, this| Some((first, this));
-    let differs = [
-        ("round.world_size", world_size != round.world_size, numbers(world_size, round.world_size)),
-        ("batch_size", *batch_size != request.batch_size, numbers(*batch_size, request.batch_size)),
-        ("policy", *policy != request.policy, None),
-        ("exclude_ids", *exclude != request.exclude, None),
-        ("seed", *seed != request.seed, None),
-        ("step", *step != request.step, None),
-        ("lease", *lease != request.lease, None),
-    ];
-    let Some((field, _, numbers)) = differs.into_iter().find(|(_, differs, _)| *differs) else {
-        return Ok(());
-    };
-    let numbers =
-        numbers.map_or_else(String::new, |(first, this)| format!(": it was {first}, and is {this} here"));
-    Err(PoolError::FailedPrecondition {
-        reason: "ROUND_MISMATCH",
-        message: format!(
-            "round {} of run `{}` was begun with another {field}{numbers}",
-            round.number, round.run_id
-        ),
-    })
-}
-
-fn expired(round: &Round, forgotten: u64) -> PoolError {
-    PoolError::FailedPrecondition {
-        reason: "ROUND_EXPIRED",
-        message: format!(
-            "rounds up to {forgotten} of run `{}` are over (round {} was asked for): a run that starts again needs another run_id",
-            round.run_id, round.number
-        ),
-    }
-}
-
-/// Of the permutations of a round.
-fn seed(pool_uid: u64, round: &Round) -> u64 {
-    let mut bytes = Vec::with_capacity(16 + RUN_ID_BYTES_MAX);
-    bytes.extend(pool_uid.to_le_bytes());
-    bytes.extend(round.number.to_le_bytes());
-    bytes.extend(round.run_id.as_bytes());
-    xxh3_64(&bytes)
-}
-
 #[cfg(test)]
-#[path = "rounds_tests.rs"]
 mod tests;

@@ -1,0 +1,161 @@
+//! A round is drawn in a task of its own, by whichever rank asks first, and shared with the others.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::checks::seed;
+use super::{Dealt, Found, Outcome, RoundKey};
+use crate::activity::stats::Counters;
+use crate::model::batch::{MineRequest, MinedBatch, Round};
+use crate::model::error::PoolError;
+use crate::pool::admission::Patience;
+use crate::pool::remembered::Remembered;
+use crate::pool::{Pool, executor};
+use crate::store::put_once::{Space, Term};
+
+/// Takes the round back when it was not drawn to its end, should the drawing panic.
+struct Drawing {
+    pool: Arc<Pool>,
+    key: RoundKey,
+    done: watch::Sender<Option<Outcome>>,
+    kept: bool,
+}
+
+impl Drawing {
+    async fn draw(mut self, request: Arc<MineRequest>, round: Round, patience: Patience) {
+        let outcome = match self.remembered_or_drawn(request, patience).await {
+            Ok((round_batch, bytes)) => {
+                let now = self.pool.clock.now_millis();
+                self.pool.house.rounds.keep(self.pool.uid, &self.key, bytes, now);
+                self.kept = true;
+                Ok(Arc::new(Dealt::new(round_batch, round.world_size, seed(self.pool.uid, &round))))
+            }
+            Err(error) => {
+                // Before anybody hears of it, so that who tries again begins anew.
+                self.give_up();
+                Err(error)
+            }
+        };
+        self.done.send_replace(Some(outcome));
+        let _ = self.pool.tell_of_forgotten_rounds().await;
+    }
+
+    /// The round's batch, and the size of what is remembered of it.
+    async fn remembered_or_drawn(
+        &self,
+        request: Arc<MineRequest>,
+        patience: Patience,
+    ) -> Result<(Remembered, usize), PoolError> {
+        let (pool, once) = (&self.pool, &self.pool.house.once);
+        let name = self.key.name(pool.uid);
+        let first = match once.get(Space::Rounds, &name, pool.clock.now_millis()).await? {
+            // Another server has drawn it.
+            Some(first) => first,
+            None => {
+                let batch = pool.mine_once(&pool.spec(), &request, patience).await?;
+                Counters::add(&pool.counters.rounds, 1);
+                let bytes = Remembered::encode(&request, &batch)?;
+                let term = Term { now_millis: pool.clock.now_millis(), ttl: pool.limits.round_ttl };
+                let first = once.put_once(Space::Rounds, &name, bytes.clone(), term).await?;
+                if first == bytes {
+                    return Ok((Remembered { request: Arc::unwrap_or_clone(request), batch }, bytes.len()));
+                }
+                // Another server was quicker: all ranks have its batch.
+                first
+            }
+        };
+        Ok((Remembered::decode(&first)?, first.len()))
+    }
+
+    fn give_up(&mut self) {
+        if !self.kept {
+            self.kept = true;
+            self.pool.house.rounds.give_up(self.pool.uid, &self.key);
+        }
+    }
+}
+
+impl Drop for Drawing {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl Pool {
+    /// Forgets rounds that are too old; to be called now and then.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(in crate::pool) async fn forget_old_rounds(&self) -> Result<(), PoolError> {
+        let now_millis = self.clock.now_millis();
+        self.house.rounds.expire(now_millis);
+        self.house.once.expire(now_millis).await?;
+        self.tell_of_forgotten_rounds().await
+    }
+
+    /// Tells the engine which rounds were forgotten here.
+    async fn tell_of_forgotten_rounds(&self) -> Result<(), PoolError> {
+        let forgotten = self.house.rounds.take_forgotten();
+        Ok(self.house.once.forget(Space::Rounds, &forgotten).await?)
+    }
+
+    /// A round that is kept, dealt again; `None`: it has gone.
+    async fn kept_round(&self, key: &RoundKey, round: &Round) -> Result<Option<Dealt>, PoolError> {
+        let name = key.name(self.uid);
+        let Some(bytes) = self.house.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
+            self.house.rounds.lose(self.uid, key);
+            return Ok(None);
+        };
+        Ok(Some(Dealt::new(Remembered::decode(&bytes)?, round.world_size, seed(self.uid, round))))
+    }
+
+    /// One rank's share of its round.
+    ///
+    /// # Errors
+    /// As of [`Pool::mine`]; `FailedPrecondition`: `ROUND_MISMATCH` where the request differs from the round's first,
+    /// `ROUND_EXPIRED` where the round has been forgotten.
+    pub(in crate::pool) async fn mine_share(
+        self: &Arc<Self>,
+        request: &Arc<MineRequest>,
+        round: &Round,
+        patience: Patience,
+    ) -> Result<MinedBatch, PoolError> {
+        let rounds = &self.house.rounds;
+        let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
+        loop {
+            let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
+                Found::Kept => {
+                    // What has gone is over, which the next look tells.
+                    let Some(dealt) = self.kept_round(&key, round).await? else { continue };
+                    Counters::add(&self.counters.round_replays, 1);
+                    return dealt.share_of(request, round);
+                }
+                Found::Drawing(outcome) => (outcome, false, Some(self.house.admission.wait()?)),
+                Found::Begun(done) => {
+                    let outcome = done.subscribe();
+                    let drawing = Drawing { pool: self.clone(), key: key.clone(), done, kept: false };
+                    let drawing = drawing.draw(request.clone(), round.clone(), patience);
+                    executor::begin(drawing);
+                    (outcome, true, None)
+                }
+            };
+            let drawn = match outcome.wait_for(Option::is_some).await {
+                Ok(drawn) => drawn.clone(),
+                Err(_) => None,
+            };
+            match drawn {
+                Some(Ok(dealt)) => {
+                    if !begun {
+                        Counters::add(&self.counters.round_replays, 1);
+                    }
+                    return dealt.share_of(request, round);
+                }
+                // Whoever began it had no patience; a stream has.
+                Some(Err(PoolError::Exhausted { .. })) if !begun && patience == Patience::Queue => {}
+                Some(Err(error)) => return Err(error),
+                None => return Err(PoolError::Internal("round")),
+            }
+        }
+    }
+}

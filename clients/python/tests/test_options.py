@@ -18,7 +18,7 @@ from hardneg._negative_policy import NegativePolicyOptions
 from hardneg._options import share_descriptions, takes
 from hardneg._report_rows import ReportRows
 
-METHODS: list[tuple[Callable[..., Any], Any]] = [
+CALLS: list[tuple[Callable[..., Any], Any]] = [
     (hardneg.Pool.mine, hardneg.MineOptions),
     (hardneg.Pool.batches, hardneg.MineOptions),
     (hardneg.Pool.mine_negatives, hardneg.MineNegativesOptions),
@@ -29,7 +29,7 @@ METHODS: list[tuple[Callable[..., Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "options"), METHODS, ids=lambda value: getattr(value, "__qualname__", ""))
+@pytest.mark.parametrize(("method", "options"), CALLS, ids=lambda value: getattr(value, "__qualname__", ""))
 def test_help_lists_and_describes_every_keyword(method: Callable[..., Any], options: Any) -> None:
     parameters = inspect.signature(method).parameters
     assert set(options.__annotations__) <= set(parameters)

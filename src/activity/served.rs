@@ -33,7 +33,7 @@ pub(crate) struct Lately {
 }
 
 impl Served {
-    /// Remembers a batch; of a batch beyond the ring, every so-manieth row. A batch that would have to wait for
+    /// Remembers a batch; of a batch beyond the ring, every stride-th row. A batch that would have to wait for
     /// another is left out: these are figures, not accounts.
     pub(crate) fn record(&self, batch: &MinedBatch) {
         let Some(mut ring) = self.0.try_lock() else {

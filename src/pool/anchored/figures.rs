@@ -22,7 +22,7 @@ impl Pool {
         stats.store.hard = store.negatives;
         stats.store.floor = None;
         stats.store.memory_bytes += store.memory_bytes;
-        stats.anchored = Some(AnchoredFigures { store, filtered: *anchored.filtered.lock() });
+        stats.anchored = Some(AnchoredFigures { store, filtered: anchored.filtered.values() });
         Ok(stats)
     }
 

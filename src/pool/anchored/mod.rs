@@ -9,11 +9,10 @@ mod figures;
 #[cfg(test)]
 mod tests;
 
-use parking_lot::Mutex;
 use std::sync::Arc;
 
+use crate::activity::filter_totals::FilterTotals;
 use crate::model::error::PoolError;
-use crate::model::filter_counts::FilterCounts;
 use crate::pool::Pool;
 use crate::store::anchored::AnchorStore;
 
@@ -21,12 +20,12 @@ use crate::store::anchored::AnchorStore;
 pub(super) struct Anchored {
     pub(super) store: Arc<dyn AnchorStore>,
     /// What filters turned away so far.
-    pub(super) filtered: Mutex<FilterCounts>,
+    pub(super) filtered: FilterTotals,
 }
 
 impl Anchored {
     pub(super) fn new(store: Arc<dyn AnchorStore>) -> Self {
-        Self { store, filtered: Mutex::default() }
+        Self { store, filtered: FilterTotals::default() }
     }
 }
 

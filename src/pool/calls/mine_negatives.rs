@@ -122,7 +122,7 @@ impl Pool {
         }
         .mine(self.limits.scan_limit as u64)
         .await?;
-        anchored.filtered.lock().add(&mined.filtered);
+        anchored.filtered.add(&mined.filtered);
         self.recorder.mines.record(begun.elapsed());
         self.count_negatives(&mined);
         Ok(mined)

@@ -34,6 +34,7 @@ pub(super) use book::Sums;
 
 /// When a refused report may be sent again: miners have to catch up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct Waiter {
     id: u64,
@@ -80,7 +81,7 @@ impl State {
                 }
                 let Some(waiter) = self.queue(side).pop_front() else { break };
                 *self.book.under_way(side) += samples;
-                // Who went away meanwhile gives it back as it goes.
+                // A cancelled waiter refunds its grant on drop.
                 let _ = waiter.answer.send(true);
             }
         }

@@ -55,7 +55,7 @@ struct State {
 }
 
 impl RunningQuantile {
-    /// Every so-manieth of these finite scores, from a start that differs between batches.
+    /// Every stride-th of these finite scores, from a start that differs between batches.
     pub(in crate::pool) fn sample(&self, scores: &[f32]) -> Sampled {
         let stride = scores.len().div_ceil(SAMPLED_MAX).max(1);
         let batch = {

@@ -173,7 +173,7 @@ impl<'a> Background<'a> {
     }
 }
 
-/// So many strangers are no accident.
+/// Non-members seen before we assume that the generation rotated.
 const STRANGERS_MIN: usize = 4;
 
 /// Whether most of the counted R has gone, as members and strangers that were met tell: another generation serves. A few strangers

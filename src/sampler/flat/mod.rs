@@ -174,7 +174,7 @@ async fn raced(
     // Before anything is marked: what the ranks could not share equally is not drawn.
     let size = context.shareable(size.min(race.arrivals.len()));
     let mut served = serve_first(context, &mut race, size).await?;
-    // Only where other requests took the last serve of samples is a rest marked in vain.
+    // A concurrent request that takes the last serve of samples may leave surplus rows marked but not returned.
     let n = context.shareable(served.len());
     served.truncate(n);
     let alone = mass.is_none();

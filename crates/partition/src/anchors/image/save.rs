@@ -7,6 +7,7 @@ use crate::anchors::{AnchorPartition, AnchorPartitionSpec, NotNegative};
 use crate::image::{Writer, write_dedupe, write_hardness};
 
 impl AnchorPartition {
+    /// About how many bytes the image has, so that its buffer grows once.
     pub(super) fn image_estimate(&self) -> usize {
         let pairs = self.sizes.positives + self.sizes.vetoes;
         self.anchors.len() * 27 + self.sizes.negatives as usize * 24 + pairs as usize * 8 + 4096

@@ -29,6 +29,8 @@ pub(super) struct Book {
     pub(super) made_up: u64,
     /// min_reported has been reached.
     pub(super) begun: bool,
+    /// Of the first min_reported rows, those that no report has ended with yet. They count for nothing.
+    pub(super) uncounted: u64,
     pub(super) reports_under_way: u64,
     pub(super) mines_under_way: u64,
     /// Calls under way that nothing was reserved for: before min_reported, and while there is no flow. What they bring may be in the sums
@@ -114,11 +116,12 @@ impl Book {
     /// large report does not leave the bounds.
     pub(super) fn count_free(&mut self, flow: Option<&Flow>, rows: u64) {
         let Some(flow) = flow else { return };
-        let excess =
-            if self.begun { rows } else { self.sums.reported.saturating_sub(flow.min_reported).min(rows) };
+        // Not by the sums: reports that passed together find the rows of all of them in the sums.
+        let uncounted = self.uncounted.min(rows);
+        self.uncounted -= uncounted;
         self.begun |= self.sums.reported >= flow.min_reported;
         self.from.reported += rows;
         let room = ((self.room(flow) + ROUNDING) / flow.mined_per_reported).max(0.0) as u64;
-        self.from.reported -= excess.min(room);
+        self.from.reported -= (rows - uncounted).min(room);
     }
 }

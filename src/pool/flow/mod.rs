@@ -223,7 +223,9 @@ impl RateLimiter {
         state.book.carried =
             flow.map_or(0.0, |new| balance.round().clamp(-new.error_buffer, new.error_buffer));
         (state.book.from, state.book.made_up) = (state.book.sums, 0);
-        state.book.begun |= flow.is_some_and(|new| state.book.sums.reported >= new.min_reported);
+        state.book.uncounted =
+            flow.map_or(0, |new| new.min_reported.saturating_sub(state.book.sums.reported));
+        state.book.begun |= flow.is_some() && state.book.uncounted == 0;
         state.flow = flow;
         state.changes += 1;
         state.pump();

@@ -172,8 +172,8 @@ proptest! {
 
 #[test]
 fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bounds() {
-    let mut book = Book::default();
     let flow = Flow { min_reported: 100, ..flow() };
+    let mut book = Book { uncounted: flow.min_reported, ..Book::default() };
     assert!(book.admits(&flow, Side::Report, 1 << 40) && !book.admits(&flow, Side::Mine, 1));
     let mut report = |rows| {
         book.sums.reported += rows;
@@ -198,10 +198,11 @@ fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() 
     let flow = Flow { mined_per_reported: 1.0, error_buffer: 16.0, ..flow() };
 
     // Eight first reports pass before anything is counted, and all of them are counted before the first ends.
+    let pass_to = |limiter: &Arc<RateLimiter>| {
+        now(&mut Box::pin(limiter.report(20, later, (&closed, "p"), place, told()))).unwrap().unwrap()
+    };
     let limiter = RateLimiter::new(Some(flow));
-    let pass =
-        || now(&mut Box::pin(limiter.report(20, later, (&closed, "p"), place, told()))).unwrap().unwrap();
-    let permits: Vec<Permit> = (0..8).map(|_| pass()).collect();
+    let permits: Vec<Permit> = (0..8).map(|_| pass_to(&limiter)).collect();
     let sums = Sums { reported: 160, mined: 0 };
     for permit in permits {
         permit.settle(20, Some(sums));
@@ -209,6 +210,13 @@ fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() 
     }
     let sums = Sums { reported: 160, mined: 10 };
     assert_eq!(limiter.balance(sums), Some(6.0), "from then on every sample counts");
+
+    // The same with room for all: the first min_reported rows count for nothing once, not for each report or for none.
+    let limiter = RateLimiter::new(Some(Flow { min_reported: 7, error_buffer: 1_000.0, ..flow }));
+    let permits: Vec<Permit> = (0..8).map(|_| pass_to(&limiter)).collect();
+    let sums = Sums { reported: 160, mined: 0 };
+    permits.into_iter().for_each(|permit| permit.settle(20, Some(sums)));
+    assert_eq!(limiter.balance(sums), Some(153.0));
 
     // Calls are under way while the pool gets a flow.
     let limiter = RateLimiter::new(None);

@@ -1,7 +1,7 @@
 //! The service on the wire: decodes and validates, calls the pool layer, encodes, maps errors to statuses.
 //!
-//! One direction: a handler turns a message into the pool layer's words ([`codec`]), calls it, and turns the answer back.
-//! Nothing here decides anything about samples.
+//! One direction: a handler ([`services`]) has a message decoded ([`codec`]), calls the pool layer, and has the answer encoded. The codec
+//! knows no pool and no limit but those it is given. Nothing here decides anything about samples.
 
 mod codec;
 mod services;
@@ -92,6 +92,26 @@ impl Context {
             () = self.drain.cancelled() => Err(PoolError::Stopping.into()),
             message = messages.message() => message,
         }
+    }
+
+    /// Checks that an answer fits a message.
+    ///
+    /// # Errors
+    /// `Exhausted`, advising to ask for `less`.
+    fn check_length(&self, message: &impl prost::Message, less: &str) -> Result<(), PoolError> {
+        let bytes = message.encoded_len();
+        // The response may wrap it once more.
+        if bytes + 16 <= self.message_bytes_max {
+            return Ok(());
+        }
+        Err(PoolError::Exhausted {
+            what: format!(
+                "the answer has {bytes} bytes, over this server's max_message_bytes {}: ask for {less}",
+                self.message_bytes_max
+            ),
+            limit: "max_message_bytes",
+            retry_after: None,
+        })
     }
 
     /// The pool of this name; with a `uid` other than 0 it must be that one.

@@ -2,6 +2,8 @@
 //!
 //! Decoding copies, always: a byte column is a slice of the receive buffer and would pin all of it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::v1::{ColumnEncoding, FloatColumn, Floats, IdColumn, Strings, U64s, float_column, id_column};
@@ -190,12 +192,13 @@ pub fn decode_floats(column: Option<FloatColumn>) -> Result<Vec<f32>, ColumnErro
 
 /// Integer ids, packed unless little-endian bytes are asked for. Packed values move: nothing is copied.
 #[must_use]
-pub fn encode_ids(ids: Vec<u64>, encoding: ColumnEncoding) -> IdColumn {
+pub fn encode_ids<'a>(ids: impl Into<Cow<'a, [u64]>>, encoding: ColumnEncoding) -> IdColumn {
+    let ids = ids.into();
     IdColumn {
         encoding: Some(match encoding {
             ColumnEncoding::LittleEndian => id_column::Encoding::U64Le(u64s_le(&ids)),
             ColumnEncoding::Unspecified | ColumnEncoding::Packed => {
-                id_column::Encoding::U64s(U64s { values: ids })
+                id_column::Encoding::U64s(U64s { values: ids.into_owned() })
             }
         }),
     }
@@ -209,12 +212,13 @@ pub fn encode_keys(keys: Vec<String>) -> IdColumn {
 
 /// Floats, all of them present (NaN included).
 #[must_use]
-pub fn encode_floats(values: Vec<f32>, encoding: ColumnEncoding) -> FloatColumn {
+pub fn encode_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: ColumnEncoding) -> FloatColumn {
+    let values = values.into();
     FloatColumn {
         encoding: Some(match encoding {
             ColumnEncoding::LittleEndian => float_column::Encoding::F32Le(f32s_le(&values)),
             ColumnEncoding::Unspecified | ColumnEncoding::Packed => {
-                float_column::Encoding::Floats(Floats { values })
+                float_column::Encoding::Floats(Floats { values: values.into_owned() })
             }
         }),
         present: Bytes::new(),
@@ -223,7 +227,8 @@ pub fn encode_floats(values: Vec<f32>, encoding: ColumnEncoding) -> FloatColumn 
 
 /// Floats of which NaN ones are marked absent. Without any NaN the bitmap stays empty.
 #[must_use]
-pub fn encode_sparse_floats(values: Vec<f32>, encoding: ColumnEncoding) -> FloatColumn {
+pub fn encode_sparse_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: ColumnEncoding) -> FloatColumn {
+    let values = values.into();
     let present = if values.iter().any(|value| value.is_nan()) {
         let mut bitmap = vec![0_u8; values.len().div_ceil(8)];
         for (row, value) in values.iter().enumerate() {

@@ -30,7 +30,10 @@ async fn raw(client: &Client, request: pb::MineBatchRequest) -> pb::MinedBatch {
 }
 
 fn scores(n: usize) -> Option<pb::FloatColumn> {
-    Some(columns::encode_floats((0..n).map(|i| 1.0 + i as f32).collect(), pb::ColumnEncoding::Packed))
+    Some(columns::encode_floats(
+        (0..n).map(|i| 1.0 + i as f32).collect::<Vec<f32>>(),
+        pb::ColumnEncoding::Packed,
+    ))
 }
 
 /// Ids 0..n: stratum id % 4, group id / 3 + 1.

@@ -78,7 +78,7 @@ async fn strata_served_beside_strata_reported() {
         pool: "pools/p".into(),
         ids: super::leases::u64s(&ids),
         scores: Some(hardneg::proto::columns::encode_floats(
-            ids.iter().map(|id| 1.0 + *id as f32).collect(),
+            ids.iter().map(|id| 1.0 + *id as f32).collect::<Vec<f32>>(),
             pb::ColumnEncoding::Packed,
         )),
         // The hardest fifth is of stratum 7.

@@ -104,7 +104,7 @@ async fn a_report_that_waits_too_long_is_refused_and_may_be_sent_again() {
             worker_epoch: 1,
             sequence,
             ids: Some(hardneg::proto::columns::encode_ids(
-                (first..first + rows).collect(),
+                (first..first + rows).collect::<Vec<u64>>(),
                 pb::ColumnEncoding::LittleEndian,
             )),
             scores: Some(hardneg::proto::columns::encode_floats(

@@ -5,7 +5,6 @@ use super::stats::encode_filtered;
 use super::variant;
 use crate::activity::stats::AnchoredFigures;
 use crate::activity::stats::CounterValues;
-use crate::api::Context;
 use crate::model::anchored_spec::{AnchoredSpec, NO_USE};
 use crate::model::error::{PoolError, Violation};
 use crate::model::limits::Limits;
@@ -112,52 +111,28 @@ pub(super) fn encode_figures(
     }
 }
 
-/// Remembers known positives.
+/// Reads known positives.
 ///
 /// # Errors
-/// As of [`crate::pool::Pool::add_positives`].
-pub(crate) async fn add_positives(
-    context: &Context,
+/// `Invalid` naming the field.
+pub(crate) fn decode_positives(
     message: pb::AddPositivesRequest,
-) -> Result<pb::AddPositivesResponse, PoolError> {
-    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
-    let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
-    let positives = decode_ids(message.positives, "positives", context.rows_max)?;
-    let scores = match message.scores {
-        // A message without values has none.
-        Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
-        some => columns::decode_floats(some).map_err(column("scores"))?,
-    };
-    let request = Positives { anchors, positives, scores, model_version: message.model_version };
-    let counts = pool.add_positives(request).await?;
-    Ok(pb::AddPositivesResponse {
-        added_count: counts.added,
-        removed_count: counts.removed,
-        refused: encode_refused(counts),
-    })
-}
-
-/// Remembers vetoes.
-///
-/// # Errors
-/// As of [`crate::pool::Pool::reject_negatives`].
-pub(crate) async fn reject_negatives(
-    context: &Context,
-    message: pb::RejectNegativesRequest,
-) -> Result<pb::RejectNegativesResponse, PoolError> {
-    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
-    let anchors = decode_ids(message.anchors, "anchors", context.rows_max)?;
-    let negatives = decode_ids(message.negatives, "negatives", context.rows_max)?;
-    let counts = pool.reject_negatives(anchors, negatives).await?;
-    Ok(pb::RejectNegativesResponse {
-        added_count: counts.added,
-        removed_count: counts.removed,
-        refused: encode_refused(counts),
+    rows_max: usize,
+) -> Result<Positives, PoolError> {
+    Ok(Positives {
+        anchors: decode_ids(message.anchors, "anchors", rows_max)?,
+        positives: decode_ids(message.positives, "positives", rows_max)?,
+        scores: match message.scores {
+            // A message without values has none.
+            Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
+            some => columns::decode_floats(some).map_err(column("scores"))?,
+        },
+        model_version: message.model_version,
     })
 }
 
 /// What was not remembered, if anything.
-fn encode_refused(counts: MarkCounts) -> Option<pb::RefusedPairs> {
+pub(crate) fn encode_refused(counts: MarkCounts) -> Option<pb::RefusedPairs> {
     let limit = |reached: ReachedLimit| pb::ReachedLimit {
         row: reached.row,
         limit: reached.limit.to_owned(),

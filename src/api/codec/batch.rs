@@ -1,32 +1,20 @@
 //! Mining requests and mined batches.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{duration, negative_ratio, policy, report, round, stats, variant};
-use crate::api::Context;
 use crate::model::batch::{Approximation, Estimand, MineRequest, MinedBatch, Source, Wait};
 use crate::model::error::PoolError;
-use crate::pool::Pool;
-use crate::pool::admission::Patience;
 use crate::proto::columns;
 use crate::proto::v1::{self as pb, ColumnEncoding};
 
 /// How long to wait for a pool to fill where the request does not say.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where to mine, and what the answer should look like.
+/// Which columns the answer has, and how they are encoded.
 pub(crate) struct Reply {
-    pool: Arc<Pool>,
     encoding: ColumnEncoding,
     fields: pb::BatchFields,
-}
-
-impl Reply {
-    /// The name of the pool that is mined.
-    pub(crate) fn pool(&self) -> &str {
-        self.pool.id()
-    }
 }
 
 /// Reads a request. Ranges of the policy, sizes and times are checked by the pool layer, which names fields without `prefix`.
@@ -34,19 +22,14 @@ impl Reply {
 /// # Errors
 /// `Invalid` or `Unimplemented`, naming the field below `prefix`.
 pub(crate) fn decode(
-    context: &Context,
     message: pb::MineBatchRequest,
+    rows_max: usize,
     prefix: &str,
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
-    let pool = context.pool(&field("pool"), &message.pool, message.pool_uid)?;
     let batch_size =
-        negative_ratio::batch_size(message.batch_size, message.negative_ratio, context.rows_max, prefix)?;
-    let exclude = match message.exclude_ids {
-        // A message without ids excludes nothing.
-        Some(pb::IdColumn { encoding: None }) | None => Default::default(),
-        some => report::decode_ids(some, &field("exclude_ids"), context.rows_max)?,
-    };
+        negative_ratio::batch_size(message.batch_size, message.negative_ratio, rows_max, prefix)?;
+    let exclude = report::decode_optional_ids(message.exclude_ids, &field("exclude_ids"), rows_max)?;
     let wait = match message.wait {
         None => None,
         Some(wait) => Some(Wait {
@@ -70,7 +53,6 @@ pub(crate) fn decode(
         step: message.step,
     };
     let reply = Reply {
-        pool,
         encoding: variant(&field("encoding"), message.encoding)?,
         fields: message.fields.unwrap_or(pb::BatchFields {
             scores: true,
@@ -83,74 +65,37 @@ pub(crate) fn decode(
     Ok((request, reply))
 }
 
-/// Mines one batch.
-///
-/// # Errors
-/// As of [`Pool::mine`]; `Exhausted` when the answer would be longer than a message may be.
-pub(crate) async fn mine(
-    context: &Context,
-    reply: &Reply,
-    request: MineRequest,
-    patience: Patience,
-) -> Result<pb::MinedBatch, PoolError> {
-    let mined = reply.pool.mine(request, patience).await?;
-    let message = encode(Arc::unwrap_or_clone(mined), reply);
-    check_length(context, &message, "fewer samples or without payloads")?;
-    Ok(message)
-}
-
-/// Checks that an answer fits a message.
-///
-/// # Errors
-/// `Exhausted`, advising to ask for `less`.
-pub(super) fn check_length(
-    context: &Context,
-    message: &impl prost::Message,
-    less: &str,
-) -> Result<(), PoolError> {
-    let bytes = message.encoded_len();
-    // The response may wrap it once more.
-    if bytes + 16 <= context.message_bytes_max {
-        return Ok(());
-    }
-    Err(PoolError::Exhausted {
-        what: format!(
-            "the answer has {bytes} bytes, over this server's max_message_bytes {}: ask for {less}",
-            context.message_bytes_max
-        ),
-        limit: "max_message_bytes",
-        retry_after: None,
-    })
-}
-
-fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
-    let Reply { pool, encoding, fields } = reply;
+/// The batch as a message with the columns that were asked for.
+pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::MinedBatch {
+    let Reply { encoding, fields } = reply;
     let encoding = *encoding;
     let background_count = batch.count_from(Source::Background) as u32;
     let hard_count = batch.ids.len() as u32 - background_count;
-    let floats = |wanted: bool, values: Vec<f32>| wanted.then(|| columns::encode_floats(values, encoding));
-    let ids = match batch.names {
-        None => columns::encode_ids(batch.ids, encoding),
+    let floats = |wanted: bool, values: &Option<Vec<f32>>| {
+        values.as_ref().filter(|_| wanted).map(|values| columns::encode_floats(values, encoding))
+    };
+    let sparse =
+        |wanted: bool, values: &Vec<f32>| wanted.then(|| columns::encode_sparse_floats(values, encoding));
+    let ids = match &batch.names {
+        None => columns::encode_ids(&batch.ids, encoding),
         Some(names) => columns::encode_keys(names.iter().map(|name| name.as_ref().to_owned()).collect()),
     };
     pb::MinedBatch {
         ids: Some(ids),
-        scores: fields.scores.then(|| columns::encode_sparse_floats(batch.scores, encoding)),
-        importance_weights: batch.importance_weights.and_then(|w| floats(fields.importance_weights, w)),
-        inclusion_probabilities: batch
-            .inclusion_probabilities
-            .and_then(|p| floats(fields.inclusion_probabilities, p)),
+        scores: sparse(fields.scores, &batch.scores),
+        importance_weights: floats(fields.importance_weights, &batch.importance_weights),
+        inclusion_probabilities: floats(fields.inclusion_probabilities, &batch.inclusion_probabilities),
         sources: if fields.sources {
             batch.sources.iter().map(|source| source_number(*source)).collect::<Vec<u8>>().into()
         } else {
             Default::default()
         },
-        ages: fields.ages.then(|| columns::encode_sparse_floats(batch.ages, encoding)),
-        model_versions: if fields.model_versions { batch.model_versions } else { Vec::new() },
-        serves: if fields.serves { batch.serves } else { Vec::new() },
-        payloads: if fields.payloads { batch.payloads } else { Vec::new() },
-        strata: if fields.strata { batch.strata } else { Vec::new() },
-        groups: fields.groups.then(|| columns::encode_ids(batch.groups, encoding)),
+        ages: sparse(fields.ages, &batch.ages),
+        model_versions: if fields.model_versions { batch.model_versions.clone() } else { Vec::new() },
+        serves: if fields.serves { batch.serves.clone() } else { Vec::new() },
+        payloads: if fields.payloads { batch.payloads.clone() } else { Vec::new() },
+        strata: if fields.strata { batch.strata.clone() } else { Vec::new() },
+        groups: fields.groups.then(|| columns::encode_ids(&batch.groups, encoding)),
         estimand: match batch.estimand {
             Estimand::All => pb::Estimand::All,
             Estimand::HardStore => pb::Estimand::HardStore,
@@ -159,7 +104,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
             Estimand::Approximate => pb::Estimand::Approximate,
         }
         .into(),
-        policy: Some(policy::encode(batch.policy)),
+        policy: Some(policy::encode(&batch.policy)),
         seed: batch.seed,
         hard_count,
         background_count,
@@ -167,7 +112,7 @@ fn encode(batch: MinedBatch, reply: &Reply) -> pb::MinedBatch {
         shortfall_count: batch.shortfall_count,
         timed_out: batch.timed_out,
         sizes: Some(stats::encode_sizes(&batch.sizes)),
-        pool_uid: pool.uid(),
+        pool_uid,
         // Nothing is journalled yet.
         position: None,
         round: batch.round.as_ref().map(round::encode),

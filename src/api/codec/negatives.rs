@@ -1,15 +1,13 @@
 //! Requests for negatives of anchors, and the negatives.
 
-use super::batch::{check_length, source_number};
-use super::report::{column, decode_ids};
+use super::batch::source_number;
+use super::report::{column, decode_ids, decode_optional_ids};
 use super::stats::encode_filtered;
 use super::{policy, variant};
-use crate::api::Context;
 use crate::model::batch::Source;
 use crate::model::error::PoolError;
 use crate::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
 use crate::model::negatives::{ANCHORS_MAX, MinedNegatives, NegativesRequest};
-use crate::pool::admission::Patience;
 use crate::proto::columns;
 use crate::proto::v1::{self as pb, ColumnEncoding};
 use crate::store::anchored::Margins;
@@ -18,44 +16,43 @@ use crate::store::anchored::Margins;
 const CUTOFF: f64 = 0.5;
 const MAX_DISTANCE: f64 = 1.4;
 
-/// Mines negatives of anchors.
+/// Which columns the answer has, and how they are encoded.
+pub(crate) struct Reply {
+    encoding: ColumnEncoding,
+    fields: pb::NegativeFields,
+}
+
+/// Reads a request. The pool layer checks the ranges of the policy.
 ///
 /// # Errors
-/// As of [`crate::pool::Pool::mine_negatives`]; `Exhausted` when the answer would be longer than a message may be.
-pub(crate) async fn mine(
-    context: &Context,
+/// `Invalid` naming the field.
+pub(crate) fn decode(
     message: pb::MineNegativesRequest,
-) -> Result<pb::MineNegativesResponse, PoolError> {
-    let pool = context.pool("pool", &message.pool, message.pool_uid)?;
+    rows_max: usize,
+) -> Result<(NegativesRequest, Reply), PoolError> {
     let rows = columns::id_rows(message.anchors.as_ref()).map_err(column("anchors"))?;
     if rows > ANCHORS_MAX {
         // Before they are copied.
         return Err(PoolError::invalid("anchors", format!("{rows} anchors, not 1 to {ANCHORS_MAX}")));
     }
-    let exclude = match message.exclude_ids {
-        // A message without ids excludes nothing.
-        Some(pb::IdColumn { encoding: None }) | None => Default::default(),
-        some => decode_ids(some, "exclude_ids", context.rows_max)?,
-    };
     let request = NegativesRequest {
-        anchors: decode_ids(message.anchors, "anchors", context.rows_max)?,
+        exclude: decode_optional_ids(message.exclude_ids, "exclude_ids", rows_max)?,
+        anchors: decode_ids(message.anchors, "anchors", rows_max)?,
         num_negatives: message.num_negatives,
         policy: decode_policy(message.policy)?,
-        exclude,
         seed: message.seed,
         labels: message.fields.is_some_and(|fields| fields.labels),
     };
-    let encoding = variant("encoding", message.encoding)?;
-    let fields = message.fields.unwrap_or(pb::NegativeFields {
-        scores: true,
-        inclusion_probabilities: true,
-        sources: true,
-        ..Default::default()
-    });
-    let mined = pool.mine_negatives(request, Patience::Refuse).await?;
-    let answer = encode(mined, pool.uid(), encoding, &fields);
-    check_length(context, &answer, "fewer anchors or negatives")?;
-    Ok(answer)
+    let reply = Reply {
+        encoding: variant("encoding", message.encoding)?,
+        fields: message.fields.unwrap_or(pb::NegativeFields {
+            scores: true,
+            inclusion_probabilities: true,
+            sources: true,
+            ..Default::default()
+        }),
+    };
+    Ok((request, reply))
 }
 
 fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, PoolError> {
@@ -126,12 +123,10 @@ fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
     }
 }
 
-fn encode(
-    mined: MinedNegatives,
-    pool_uid: u64,
-    encoding: ColumnEncoding,
-    fields: &pb::NegativeFields,
-) -> pb::MineNegativesResponse {
+/// The negatives as a message with the columns that were asked for.
+pub(crate) fn encode(mined: MinedNegatives, pool_uid: u64, reply: &Reply) -> pb::MineNegativesResponse {
+    let Reply { encoding, fields } = reply;
+    let encoding = *encoding;
     let background_count = mined.count_from(Source::Background) as u32;
     let sparse =
         |wanted: bool, values: Vec<f32>| wanted.then(|| columns::encode_sparse_floats(values, encoding));

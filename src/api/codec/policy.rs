@@ -92,16 +92,16 @@ fn decode_window(window: pb::Window) -> Option<Window> {
 }
 
 /// A policy as applied.
-pub(crate) fn encode(policy: Policy) -> pb::MiningPolicy {
+pub(crate) fn encode(policy: &Policy) -> pb::MiningPolicy {
     encode_overrides(&PolicyOverrides {
         strategy: Some(policy.strategy),
         alpha: Some(policy.alpha),
         random_fraction: Some(policy.random_fraction),
         beta: Some(policy.beta),
         normalization: Some(policy.normalization),
-        windows: policy.windows,
+        windows: policy.windows.clone(),
         shortfall: Some(policy.shortfall),
-        balance: Some(policy.balance).filter(Balance::is_active),
+        balance: Some(policy.balance.clone()).filter(Balance::is_active),
         // Its values have been applied.
         curriculum: None,
     })

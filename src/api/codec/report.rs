@@ -1,9 +1,7 @@
 //! Score batches and their acks.
 
-use std::pin::pin;
 use std::sync::Arc;
 
-use crate::api::Context;
 use crate::model::error::PoolError;
 use crate::model::report::{Ack, AckStatus, Ids, Report, ReportCounts, Sender};
 use crate::model::run::run_id_violation;
@@ -13,96 +11,86 @@ use crate::proto::v1 as pb;
 /// Longest name of a worker, bytes (the contract's limit).
 const WORKER_ID_BYTES_MAX: usize = 128;
 
-/// Applies one batch.
+/// Checks a batch and reads its columns. Lengths are compared before anything is copied.
 ///
 /// # Errors
-/// As of [`crate::pool::Pool::report`], and `Invalid` for columns that cannot be read.
-pub(crate) async fn apply(
-    context: &Context,
-    batch: Option<pb::ScoreBatch>,
-) -> Result<pb::ScoreAck, PoolError> {
-    let batch = batch.ok_or_else(|| PoolError::invalid("batch", "is missing"))?;
-    let sequence = batch.sequence;
-    let pool = context.pool("batch.pool", &batch.pool, batch.pool_uid)?;
-    let report = decode(batch, context.rows_max).inspect_err(|_| pool.count_rejected())?;
-    let uid = pool.uid();
-    let permit = pin!(pool.ready_for(&report)).await?;
-    let ack = pin!(pool.report_ready(report, permit)).await?;
-    Ok(encode(sequence, uid, &ack))
-}
-
-/// Checks a batch and reads its columns. Lengths are compared before anything is copied.
-fn decode(batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
-    if batch.worker_id.len() > WORKER_ID_BYTES_MAX {
-        return Err(PoolError::invalid(
-            "batch.worker_id",
-            format!("{} bytes, over {WORKER_ID_BYTES_MAX}", batch.worker_id.len()),
-        ));
-    }
-    if let Some(violation) = run_id_violation("batch.run_id", &batch.run_id) {
-        return Err(PoolError::Invalid(vec![violation]));
-    }
-    let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
-    check_rows("batch.ids", rows, rows_max)?;
-    let scores = columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?;
-    let (anchors, groups) = (present_ids(batch.anchors), present_ids(batch.groups));
-    let positive_scores = batch.positive_scores.filter(|column| column.encoding.is_some());
-    // One without values is a mistake, not an absence.
-    let reference_scores = batch.reference_scores;
-    let of_ids = |ids: &Option<pb::IdColumn>, field| match ids {
-        Some(_) => columns::id_rows(ids.as_ref()).map_err(column(field)),
-        None => Ok(0),
-    };
-    let of_floats = |floats: &Option<pb::FloatColumn>, field| match floats {
-        Some(_) => columns::float_rows(floats.as_ref()).map_err(column(field)),
-        None => Ok(0),
-    };
-    let lengths = [
-        ("batch.scores", scores, true),
-        ("batch.payloads", batch.payloads.len(), false),
-        ("batch.strata", batch.strata.len(), false),
-        ("batch.labels", batch.labels.len(), false),
-        ("batch.anchor_labels", batch.anchor_labels.len(), false),
-        ("batch.anchors", of_ids(&anchors, "batch.anchors")?, anchors.is_some()),
-        (
-            "batch.positive_scores",
-            of_floats(&positive_scores, "batch.positive_scores")?,
-            positive_scores.is_some(),
-        ),
-        ("batch.groups", of_ids(&groups, "batch.groups")?, groups.is_some()),
-        (
-            "batch.reference_scores",
-            of_floats(&reference_scores, "batch.reference_scores")?,
-            reference_scores.is_some(),
-        ),
-    ];
-    for (field, got, required) in lengths {
-        if got != rows && (required || got != 0) {
-            return Err(PoolError::invalid(field, format!("has {got} rows, batch.ids has {rows}")));
-        }
-    }
+/// `Invalid` naming the field.
+pub(crate) fn decode(mut batch: pb::ScoreBatch, rows_max: usize) -> Result<Report, PoolError> {
+    batch.anchors = present_ids(batch.anchors);
+    batch.groups = present_ids(batch.groups);
+    batch.positive_scores = batch.positive_scores.filter(|column| column.encoding.is_some());
+    check_sender(&batch)?;
+    check_lengths(&batch, rows_max)?;
+    let ids = |column, field| decode_ids(column, field, rows_max);
     Ok(Report {
-        ids: decode_ids(batch.ids, "batch.ids", rows_max)?,
+        ids: ids(batch.ids, "batch.ids")?,
         scores: columns::decode_floats(batch.scores).map_err(column("batch.scores"))?,
-        reference_scores: decode_references(reference_scores)?,
+        reference_scores: decode_references(batch.reference_scores)?,
         payloads: batch.payloads,
-        anchors: anchors.map(|ids| decode_ids(Some(ids), "batch.anchors", rows_max)).transpose()?,
-        positive_scores: match positive_scores {
+        anchors: batch.anchors.map(|anchors| ids(Some(anchors), "batch.anchors")).transpose()?,
+        positive_scores: match batch.positive_scores {
             Some(scores) => columns::decode_floats(Some(scores)).map_err(column("batch.positive_scores"))?,
             None => Vec::new(),
         },
         labels: batch.labels,
         anchor_labels: batch.anchor_labels,
         strata: batch.strata,
-        groups: match groups {
-            None => Ids::default(),
-            some => decode_ids(some, "batch.groups", rows_max)?,
-        },
+        groups: decode_optional_ids(batch.groups, "batch.groups", rows_max)?,
         run_id: batch.run_id,
         step: batch.step,
         model_version: batch.model_version,
         sender: Sender { worker_id: batch.worker_id, epoch: batch.worker_epoch, sequence: batch.sequence },
     })
+}
+
+/// Checks the names of the worker and of its run.
+fn check_sender(batch: &pb::ScoreBatch) -> Result<(), PoolError> {
+    if batch.worker_id.len() > WORKER_ID_BYTES_MAX {
+        return Err(PoolError::invalid(
+            "batch.worker_id",
+            format!("{} bytes, over {WORKER_ID_BYTES_MAX}", batch.worker_id.len()),
+        ));
+    }
+    run_id_violation("batch.run_id", &batch.run_id)
+        .map_or(Ok(()), |violation| Err(PoolError::Invalid(vec![violation])))
+}
+
+/// Checks that every column that is there has a row for each id, and that there are not too many.
+fn check_lengths(batch: &pb::ScoreBatch, rows_max: usize) -> Result<(), PoolError> {
+    let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
+    check_rows("batch.ids", rows, rows_max)?;
+    let check = |field: &str, got: usize| {
+        if got == rows {
+            return Ok(());
+        }
+        Err(PoolError::invalid(field, format!("has {got} rows, batch.ids has {rows}")))
+    };
+    check("batch.scores", columns::float_rows(batch.scores.as_ref()).map_err(column("batch.scores"))?)?;
+    let lists = [
+        ("batch.payloads", batch.payloads.len()),
+        ("batch.strata", batch.strata.len()),
+        ("batch.labels", batch.labels.len()),
+        ("batch.anchor_labels", batch.anchor_labels.len()),
+    ];
+    for (field, got) in lists.into_iter().filter(|(_, got)| *got != 0) {
+        check(field, got)?;
+    }
+    for (field, ids) in [("batch.anchors", &batch.anchors), ("batch.groups", &batch.groups)] {
+        if ids.is_some() {
+            check(field, columns::id_rows(ids.as_ref()).map_err(column(field))?)?;
+        }
+    }
+    // Reference scores without values are a mistake, not an absence.
+    let floats = [
+        ("batch.positive_scores", &batch.positive_scores),
+        ("batch.reference_scores", &batch.reference_scores),
+    ];
+    for (field, floats) in floats {
+        if floats.is_some() {
+            check(field, columns::float_rows(floats.as_ref()).map_err(column(field))?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reference scores; a row without a value has reference 0, one of NaN or infinity spoils its row.
@@ -139,6 +127,18 @@ pub(crate) fn decode_ids(ids: Option<pb::IdColumn>, field: &str, rows_max: usize
     })
 }
 
+/// Ids that need not be given: a message without ids has none.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+pub(super) fn decode_optional_ids(
+    ids: Option<pb::IdColumn>,
+    field: &str,
+    rows_max: usize,
+) -> Result<Ids, PoolError> {
+    present_ids(ids).map_or_else(|| Ok(Ids::default()), |ids| decode_ids(Some(ids), field, rows_max))
+}
+
 fn check_rows(field: &str, rows: usize, rows_max: usize) -> Result<(), PoolError> {
     if rows > rows_max {
         return Err(PoolError::invalid(
@@ -153,7 +153,8 @@ pub(super) fn column(field: &str) -> impl Fn(ColumnError) -> PoolError + '_ {
     move |error| PoolError::invalid(field, error.to_string())
 }
 
-fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
+/// The ack of the batch `sequence`.
+pub(crate) fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
     let status = match ack.status {
         AckStatus::Applied => pb::AckStatus::Applied,
         AckStatus::Stale => pb::AckStatus::Stale,

@@ -7,15 +7,14 @@ use crate::model::batch::PoolSizes;
 use crate::model::filter_counts::FilterCounts;
 use crate::model::report::ReportCounts;
 use crate::model::run::RunState;
-use crate::pool::Pool;
 use crate::proto::v1 as pb;
 
-/// The figures as a message.
-pub(crate) fn encode(pool: &Pool, stats: &PoolStats) -> pb::PoolStats {
+/// The figures of the pool `id` as a message.
+pub(crate) fn encode(id: &str, uid: u64, stats: &PoolStats) -> pb::PoolStats {
     let counters = &stats.counters;
     let figures = pb::PoolStats {
-        name: format!("pools/{}", pool.id()),
-        uid: pool.uid(),
+        name: format!("pools/{id}"),
+        uid,
         sizes: Some(encode_sizes(&stats.sizes)),
         reported_rows: counters.reported_rows,
         reported_batches: counters.reported_batches,

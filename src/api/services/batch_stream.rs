@@ -7,7 +7,7 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument as _, debug_span};
 
 use crate::api::Context;
-use crate::api::codec::batch::{self, Reply};
+use crate::api::services::mined_batch::{self, Target};
 use crate::model::batch::MineRequest;
 use crate::model::error::PoolError;
 use crate::pool::admission::Patience;
@@ -25,7 +25,7 @@ const PREFIX: &str = "start.request.";
 /// What the first message asked for, with the credits left.
 pub(in crate::api) struct Start {
     request: MineRequest,
-    reply: Reply,
+    target: Target,
     credits: u32,
 }
 
@@ -56,8 +56,8 @@ pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) 
             ));
         }
     };
-    let (request, reply) = batch::decode(context, request, PREFIX)?;
-    Ok(Start { request, reply, credits })
+    let (request, target) = mined_batch::decode(context, request, PREFIX)?;
+    Ok(Start { request, target, credits })
 }
 
 /// Where a stream stands.
@@ -93,12 +93,13 @@ pub(super) fn batches(
         // Made while the stream's own span is entered, and so its child.
         let span = debug_span!(
             "batch",
-            pool = state.start.reply.pool(),
+            pool = state.start.target.pool_id(),
             sequence = state.sent as i64,
             rows = i64::from(request.batch_size)
         );
         let batch = {
-            let mining = pin!(batch::mine(&state.context, &state.start.reply, request, Patience::Queue));
+            let mining =
+                pin!(mined_batch::mine(&state.context, &state.start.target, request, Patience::Queue));
             tokio::select! {
                 biased;
                 () = drain.cancelled() => Err(PoolError::Stopping),

@@ -2,8 +2,8 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::api::codec::{anchored, batch, negatives, report, samples};
-use crate::api::services::{batch_stream, score_stream};
+use crate::api::codec::{anchored, negatives, report, samples};
+use crate::api::services::{batch_stream, mined_batch, score_batch, score_stream};
 use crate::api::{Answers, Context};
 use crate::model::error::PoolError;
 use crate::places::Places;
@@ -42,7 +42,7 @@ impl MiningService for Mining {
             limit: "max_inflight_reports",
             retry_after: Some(RETRY_AFTER),
         })?;
-        let ack = report::apply(&self.context, request.into_inner().batch).await?;
+        let ack = score_batch::apply(&self.context, request.into_inner().batch).await?;
         Ok(Response::new(pb::ReportScoresResponse { ack: Some(ack) }))
     }
 
@@ -50,8 +50,8 @@ impl MiningService for Mining {
         &self,
         request: Request<pb::MineBatchRequest>,
     ) -> Result<Response<pb::MineBatchResponse>, Status> {
-        let (request, reply) = batch::decode(&self.context, request.into_inner(), "")?;
-        let batch = batch::mine(&self.context, &reply, request, Patience::Refuse).await?;
+        let (request, target) = mined_batch::decode(&self.context, request.into_inner(), "")?;
+        let batch = mined_batch::mine(&self.context, &target, request, Patience::Refuse).await?;
         Ok(Response::new(pb::MineBatchResponse { batch: Some(batch) }))
     }
 
@@ -101,20 +101,43 @@ impl MiningService for Mining {
         &self,
         request: Request<pb::MineNegativesRequest>,
     ) -> Result<Response<pb::MineNegativesResponse>, Status> {
-        Ok(Response::new(negatives::mine(&self.context, request.into_inner()).await?))
+        let message = request.into_inner();
+        let pool = self.context.pool("pool", &message.pool, message.pool_uid)?;
+        let (request, reply) = negatives::decode(message, self.context.rows_max)?;
+        let mined = pool.mine_negatives(request, Patience::Refuse).await?;
+        let answer = negatives::encode(mined, pool.uid(), &reply);
+        self.context.check_length(&answer, "fewer anchors or negatives")?;
+        Ok(Response::new(answer))
     }
 
     async fn add_positives(
         &self,
         request: Request<pb::AddPositivesRequest>,
     ) -> Result<Response<pb::AddPositivesResponse>, Status> {
-        Ok(Response::new(anchored::add_positives(&self.context, request.into_inner()).await?))
+        let request = request.into_inner();
+        let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
+        let positives = anchored::decode_positives(request, self.context.rows_max)?;
+        let counts = pool.add_positives(positives).await?;
+        Ok(Response::new(pb::AddPositivesResponse {
+            added_count: counts.added,
+            removed_count: counts.removed,
+            refused: anchored::encode_refused(counts),
+        }))
     }
 
     async fn reject_negatives(
         &self,
         request: Request<pb::RejectNegativesRequest>,
     ) -> Result<Response<pb::RejectNegativesResponse>, Status> {
-        Ok(Response::new(anchored::reject_negatives(&self.context, request.into_inner()).await?))
+        let request = request.into_inner();
+        let pool = self.context.pool("pool", &request.pool, request.pool_uid)?;
+        let anchors = report::decode_ids(request.anchors, "anchors", self.context.rows_max)?;
+        let negatives = report::decode_ids(request.negatives, "negatives", self.context.rows_max)?;
+        let counts = pool.reject_negatives(anchors, negatives).await?;
+        Ok(Response::new(pb::RejectNegativesResponse {
+            added_count: counts.added,
+            removed_count: counts.removed,
+            refused: anchored::encode_refused(counts),
+        }))
     }
 }

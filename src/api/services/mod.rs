@@ -1,7 +1,9 @@
 //! The handlers of the calls.
 
-pub(super) mod batch_stream;
+mod batch_stream;
+mod mined_batch;
 pub(super) mod mining;
 pub(super) mod pools;
-pub(super) mod score_stream;
-pub(super) mod stats_stream;
+mod score_batch;
+mod score_stream;
+mod stats_stream;

@@ -113,7 +113,7 @@ impl PoolService for Pools {
         let request = request.into_inner();
         let pool = self.pool(&request.name, request.pool_uid)?;
         let bias = Some(bias::encode(&pool.bias().await?));
-        let figures = pb::PoolStats { bias, ..stats::encode(&pool, &pool.stats().await?) };
+        let figures = pb::PoolStats { bias, ..stats::encode(pool.id(), pool.uid(), &pool.stats().await?) };
         Ok(Response::new(pb::GetPoolStatsResponse { stats: Some(figures) }))
     }
 

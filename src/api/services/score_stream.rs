@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::api::Context;
-use crate::api::codec::report;
+use crate::api::services::score_batch;
 use crate::api::status::to_message;
 use crate::proto::{columns, v1 as pb};
 
@@ -26,7 +26,7 @@ pub(super) fn acks(
         let sequence = message.batch.as_ref().map_or(0, |batch| batch.sequence);
         // Made while the stream's own span is entered, and so its child.
         let span = batch_span(message.batch.as_ref());
-        let ack = match pin!(report::apply(&context, message.batch)).instrument(span).await {
+        let ack = match pin!(score_batch::apply(&context, message.batch)).instrument(span).await {
             Ok(ack) => ack,
             // A bad batch fails alone.
             Err(error) => pb::ScoreAck {

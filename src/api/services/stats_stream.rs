@@ -63,7 +63,7 @@ pub(super) fn answers(
         let answer = pb::WatchPoolStatsResponse {
             stats: Some(pb::PoolStats {
                 bias: Some(bias::encode(&seen.bias)),
-                ..stats::encode(&watch.pool, &seen.stats)
+                ..stats::encode(watch.pool.id(), watch.pool.uid(), &seen.stats)
             }),
             activity: Some(activity::encode(&seen, watch.told)),
         };

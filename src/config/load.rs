@@ -9,10 +9,8 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{
-    Config, KEYS, Key, Kind, ServeArgs,
-    format::{parse_bytes, parse_duration, parse_integer, show, show_bytes},
-};
+use super::{Config, KEYS, Key, Kind, ServeArgs, format::show};
+use crate::units::{parse_bytes, parse_duration, parse_integer, show_bytes};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -204,7 +204,6 @@ impl PoolSpec {
             shards: Self::default_shards(
                 DEFAULT_CAPACITY.min(limits.max_pool_capacity),
                 BackgroundSpec::Sampled { size: DEFAULT_BACKGROUND_SIZE as usize },
-                limits,
             ),
             id_kind: IdKind::U64,
             hardness: Hardness::default(),
@@ -225,13 +224,14 @@ impl PoolSpec {
     /// all processors busy as long as this leaves at least 65,536 samples, and 256 members of the background, to each; at most 64.
     /// A small pool has one: it holds exactly its hardest.
     #[must_use]
-    pub fn default_shards(capacity: u64, background: BackgroundSpec, limits: &Limits) -> u32 {
+    pub fn default_shards(capacity: u64, background: BackgroundSpec) -> u32 {
         let members = match background {
             BackgroundSpec::Sampled { size } => size as u64,
             BackgroundSpec::Dense { .. } => u64::MAX,
         };
         let needed = capacity.div_ceil(PARTITION_SAMPLES_MAX).next_power_of_two();
-        let wanted = (2 * u64::from(limits.cores)).next_power_of_two();
+        let processors = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
+        let wanted = (2 * processors).next_power_of_two();
         let mut shards = needed.clamp(1, DEFAULT_SHARDS_MAX);
         while shards < wanted.min(DEFAULT_SHARDS_MAX)
             && capacity / (2 * shards) >= PARTITION_SAMPLES_MIN

@@ -28,6 +28,7 @@ mod wall_clock_tests;
 mod weight_warnings;
 
 use parking_lot::RwLock;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::Notify;
@@ -308,8 +309,23 @@ impl Pool {
         ids: Ids,
         field: &str,
     ) -> Result<(Vec<u64>, Vec<Arc<str>>), PoolError> {
+        let hashes = match self.hashes(kind, &ids, field)? {
+            Cow::Owned(hashes) => Some(hashes),
+            Cow::Borrowed(_) => None,
+        };
+        Ok(match ids {
+            Ids::U64(ids) => (hashes.unwrap_or(ids), Vec::new()),
+            Ids::Names(names) => (hashes.unwrap_or_default(), names),
+        })
+    }
+
+    /// Integer ids as they are, or the hashes of string keys.
+    ///
+    /// # Errors
+    /// `Invalid` naming `field`: ids of the other kind, or a key that is empty or too long.
+    fn hashes<'a>(&self, kind: IdKind, ids: &'a Ids, field: &str) -> Result<Cow<'a, [u64]>, PoolError> {
         match (ids, kind) {
-            (Ids::U64(ids), IdKind::U64) => Ok((ids, Vec::new())),
+            (Ids::U64(ids), IdKind::U64) => Ok(Cow::Borrowed(ids)),
             (Ids::Names(names), IdKind::Name) => {
                 if let Some(i) = names.iter().position(|n| n.is_empty() || n.len() > NAME_BYTES_MAX) {
                     return Err(PoolError::invalid(
@@ -317,9 +333,9 @@ impl Pool {
                         format!("{} bytes, not 1 to {NAME_BYTES_MAX}", names[i].len()),
                     ));
                 }
-                Ok((names.iter().map(|n| xxh3_64(n.as_bytes())).collect(), names))
+                Ok(Cow::Owned(names.iter().map(|n| xxh3_64(n.as_bytes())).collect()))
             }
-            (ids, _) if ids.is_empty() => Ok((Vec::new(), Vec::new())),
+            (ids, _) if ids.is_empty() => Ok(Cow::Borrowed(&[])),
             (Ids::U64(_), IdKind::Name) => {
                 Err(PoolError::invalid(field, format!("pool `{}` has string keys: send `strings`", self.id)))
             }

@@ -22,7 +22,7 @@ pub(super) struct House {
 impl House {
     pub(super) fn new(limits: &Limits, engine: &dyn Engine) -> Self {
         let once = engine.open_put_once(PutOnceLimits {
-            reply_bytes: usize::try_from(limits.mine_cache_bytes).unwrap_or(usize::MAX),
+            reply_bytes: limits.mine_cache_bytes,
             round_bytes: limits.round_cache_bytes,
         });
         Self {

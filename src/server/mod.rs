@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, StoreKind};
-use crate::model::limits::Limits as PoolLimits;
 use crate::places::Places;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
@@ -46,23 +47,14 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let all_health = async |status| {
-        for service in [""].into_iter().chain(api::SERVICE_NAMES) {
-            health.set_service_status(service, status).await;
-        }
-    };
-    all_health(tonic_health::ServingStatus::Serving).await;
+    report_health(&health, ServingStatus::Serving).await;
     let reflection_v1 = reflection().build_v1().context("cannot serve reflection")?;
     // What ghz and older grpcurl ask for.
     let reflection_v1alpha = reflection().build_v1alpha().context("cannot serve reflection")?;
 
     let config = Arc::new(config);
     let limits = &config.limits;
-    let registry = Registry::new(engine(config.store), pool_limits(&config), TimeSource::monotonic());
-    let attached = registry.attach_all().await.context("cannot attach the pools of the store")?;
-    if attached > 0 {
-        tracing::info!(pools = attached, "pools attached");
-    }
+    let registry = registry(&config).await?;
     let drain = CancellationToken::new();
     let meter = Arc::new(Meter::new(methods()?));
     let connections = Places::new(limits.max_connections);
@@ -104,7 +96,7 @@ pub async fn run(
 
     tracing::info!(deadline = ?config.drain_deadline, "draining");
     // Before the listener closes: a load balancer that asks now sends nothing more.
-    all_health(tonic_health::ServingStatus::NotServing).await;
+    report_health(&health, ServingStatus::NotServing).await;
     readiness.not_ready("the server is stopping: running calls end, new ones are refused");
     drain.cancel();
     let outcome = drained(server, config.drain_deadline).await;
@@ -114,6 +106,23 @@ pub async fn run(
         let _ = tokio::time::timeout(TICK, pages).await;
     }
     outcome
+}
+
+/// The registry, with the pools that the store holds already.
+async fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
+    let registry = Registry::new(engine(config.store), config.limits.clone(), TimeSource::monotonic());
+    let attached = registry.attach_all().await.context("cannot attach the pools of the store")?;
+    if attached > 0 {
+        tracing::info!(pools = attached, "pools attached");
+    }
+    Ok(registry)
+}
+
+/// Tells health checks of every service, and of the server as a whole, how it is.
+async fn report_health(health: &HealthReporter, status: ServingStatus) {
+    for service in [""].into_iter().chain(api::SERVICE_NAMES) {
+        health.set_service_status(service, status).await;
+    }
 }
 
 /// Reflection of this contract and of the health service.
@@ -195,28 +204,6 @@ fn methods() -> anyhow::Result<Vec<String>> {
 fn engine(store: StoreKind) -> Arc<dyn Engine> {
     match store {
         StoreKind::Memory => Arc::new(LocalEngine::new()),
-    }
-}
-
-/// The limits that concern pools. Every field is named here, so that a limit which is added to pools cannot be left at its default.
-fn pool_limits(config: &Config) -> PoolLimits {
-    let limits = &config.limits;
-    PoolLimits {
-        max_pools: limits.max_pools,
-        max_pool_capacity: limits.max_pool_capacity,
-        max_payload_bytes: limits.max_payload_bytes,
-        max_workers_per_pool: limits.max_workers_per_pool,
-        request_id_ttl: limits.request_id_ttl,
-        max_inflight_mines: limits.max_inflight_mines,
-        max_waiting_mines: limits.max_waiting_mines,
-        mine_cache_bytes: limits.mine_cache_bytes as u64,
-        max_rounds_per_pool: limits.max_rounds_per_pool,
-        round_ttl: limits.round_ttl,
-        round_cache_bytes: limits.round_cache_bytes,
-        scan_limit: limits.max_scan_rows,
-        max_wait: limits.max_wait,
-        // Of this machine, not configured.
-        cores: PoolLimits::default().cores,
     }
 }
 

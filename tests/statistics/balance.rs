@@ -16,11 +16,14 @@ fn value(id: u64, score: f32) -> f64 {
 async fn fill_balanced(client: &Client, pool: &str, scores: &[f32]) {
     let batch = pb::ScoreBatch {
         pool: format!("pools/{pool}"),
-        ids: Some(hardneg::proto::columns::encode_ids((0..N).collect(), pb::ColumnEncoding::Packed)),
+        ids: Some(hardneg::proto::columns::encode_ids(
+            (0..N).collect::<Vec<u64>>(),
+            pb::ColumnEncoding::Packed,
+        )),
         scores: Some(hardneg::proto::columns::encode_floats(scores.to_vec(), pb::ColumnEncoding::Packed)),
         strata: (0..N).map(stratum).collect(),
         groups: Some(hardneg::proto::columns::encode_ids(
-            (0..N).map(|id| 1 + id / 5).collect(),
+            (0..N).map(|id| 1 + id / 5).collect::<Vec<u64>>(),
             pb::ColumnEncoding::Packed,
         )),
         ..Default::default()

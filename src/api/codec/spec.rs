@@ -48,7 +48,7 @@ pub(crate) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec,
         background,
         rotation: decode_rotation(message.background_rotation, background),
         shards: match message.shards {
-            0 => PoolSpec::default_shards(capacity, background, limits),
+            0 => PoolSpec::default_shards(capacity, background),
             shards => shards,
         },
         id_kind: match variant("pool.spec.id_kind", message.id_kind)? {

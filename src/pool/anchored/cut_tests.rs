@@ -21,7 +21,7 @@ use crate::store::fake::{self, Handle};
 
 /// A pool in which anchor 1 has ids 0.. of these scores, and other anchors have ids up to `ids`, in `groups` groups.
 async fn pool(scores: &[f32], ids: u64, groups: u64, scan_limit: usize) -> (Arc<Pool>, Arc<Handle>) {
-    let limits = Limits { scan_limit, ..Limits::default() };
+    let limits = Limits { max_scan_rows: scan_limit, ..Limits::default() };
     let handle = Arc::new(Handle::default());
     let registry = Registry::new(fake::engine(&handle), limits.clone(), TimeSource::monotonic());
     let spec = PoolSpec { anchored: Some(AnchoredSpec::defaults(&limits)), ..PoolSpec::defaults(&limits) };

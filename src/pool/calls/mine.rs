@@ -1,5 +1,6 @@
 //! Batches out: checks, waits, places, the draw, what is remembered of it.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use crate::model::batch::{BATCH_SIZE_MAX, MineRequest, MinedBatch, Wait};
 use crate::model::curriculum::{self, Applied};
 use crate::model::error::{PoolError, Violation};
 use crate::model::flow::Side;
-use crate::model::policy::Shortfall;
+use crate::model::moment::Moment;
+use crate::model::policy::{Policy, Shortfall};
 use crate::model::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
 use crate::places::Place;
 use crate::pool::Pool;
@@ -136,7 +138,7 @@ impl Pool {
         request: &Arc<MineRequest>,
         patience: Patience,
     ) -> Result<Prepared, PoolError> {
-        let (excluded, _) = self.resolve(spec, request.exclude.clone(), "exclude_ids")?;
+        let excluded = self.hashes(spec.id_kind, &request.exclude, "exclude_ids")?.iter().copied().collect();
         let called = tokio::time::Instant::now();
         let mut timed_out = match request.wait {
             Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
@@ -165,13 +167,11 @@ impl Pool {
 
     async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
         let Prepared { excluded, permit, timed_out, place: _place } = prepared;
-        let asked = request.draw_size();
         // The pool may have been changed while the request waited.
         let spec = &*self.spec();
         let begun = Instant::now();
         let now = self.clock.now();
         self.expire().await?;
-        let lease = request.lease.unwrap_or(spec.serve_limits.lease);
         let step = request.step.or_else(|| self.clock.run().map(|run| run.step));
         let Some(Applied { policy, warmup }) = curriculum::apply(&request.policy, &spec.default_policy, step)
         else {
@@ -179,12 +179,42 @@ impl Pool {
         };
         let control =
             request.round.as_ref().is_some_and(|round| is_control(spec.control_fraction, &self.id, round));
+        let policy = if control { policy.uniform() } else { policy };
+        let permitted = permit.as_ref().map_or(u64::MAX, Permit::samples);
+        let context = self.mine_context(spec, request, policy, excluded, permitted, now)?;
+        let drawn = spans::draw(context.policy.strategy, pin!(flat::mine(context))).await;
+        if let Some(permit) = permit {
+            self.settle_mine(permit, &drawn).await;
+        }
+        let mut batch = drawn?;
+        batch.timed_out = timed_out;
+        (batch.control, batch.warmup) = (control, warmup);
+        batch.shortfall_count = request.draw_size().saturating_sub(batch.ids.len() as u64) as u32;
+        self.recorder.mines.record(begun.elapsed());
+        self.count_mine(&batch, request.dry_run);
+        Ok(batch)
+    }
+
+    /// What the sampler needs for a draw of at most `permitted` samples.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` (`FLOW`) where none are permitted and the policy takes no fewer than were asked for.
+    fn mine_context(
+        &self,
+        spec: &PoolSpec,
+        request: &MineRequest,
+        policy: Policy,
+        excluded: HashSet<u64>,
+        permitted: u64,
+        now: Moment,
+    ) -> Result<MineContext<'_>, PoolError> {
+        let asked = request.draw_size();
         let ranks = request.round.as_ref().map(|round| Ranks {
             count: round.world_size as usize,
             hardness: spec.hardness,
             units_per_age: spec.decay.units_per_age(),
         });
-        let size = permit.as_ref().map_or(asked, |permit| asked.min(permit.samples()));
+        let size = asked.min(permitted);
         let size = (size - size % ranks.map_or(1, |ranks| ranks.count as u64)) as usize;
         if size == 0 && policy.shortfall == Shortfall::Error {
             return Err(PoolError::FailedPrecondition {
@@ -194,12 +224,13 @@ impl Pool {
                 ),
             });
         }
-        let context = MineContext {
+        let lease = request.lease.unwrap_or(spec.serve_limits.lease);
+        Ok(MineContext {
             store: &*self.store,
-            policy: if control { policy.uniform() } else { policy },
+            policy,
             batch_size: size,
             requested: asked as usize,
-            excluded: excluded.into_iter().collect(),
+            excluded,
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
             by_steps: spec.decay.by_steps(),
@@ -214,32 +245,31 @@ impl Pool {
                 lease_until: (!request.dry_run && !lease.is_zero()).then(|| self.clock.end_millis(lease)),
             },
             seed: request.seed.unwrap_or_else(rand::random),
-            scan_limit: self.limits.scan_limit,
+            scan_limit: self.limits.max_scan_rows,
             named: spec.id_kind == IdKind::Name,
             payloads: spec.max_payload_bytes > 0,
             ranks,
-        };
-        let drawn = spans::draw(context.policy.strategy, pin!(flat::mine(context))).await;
-        if let Some(permit) = permit {
-            let sums = self.sums_of_flow().await;
-            match &drawn {
-                Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
-                // The pool had too few: that is all there is to mine.
-                Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
-                Err(_) => permit.fail(sums),
-            }
+        })
+    }
+
+    /// Tells the rate limiter how many samples a draw took.
+    async fn settle_mine(&self, permit: Permit, drawn: &Result<MinedBatch, PoolError>) {
+        let sums = self.sums_of_flow().await;
+        match drawn {
+            Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
+            // The pool had too few: that is all there is to mine.
+            Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
+            Err(_) => permit.fail(sums),
         }
-        let mut batch = drawn?;
-        batch.timed_out = timed_out;
-        (batch.control, batch.warmup) = (control, warmup);
-        batch.shortfall_count = (asked as usize).saturating_sub(batch.ids.len()) as u32;
-        self.recorder.mines.record(begun.elapsed());
-        self.counters.count_mine(&batch, request.dry_run);
+    }
+
+    /// Counts a batch, and its samples as served unless it is a dry run.
+    fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
+        self.counters.count_mine(batch, dry_run);
         self.filtered.add(&batch.filtered);
-        if !request.dry_run {
-            self.recorder.served(&batch);
+        if !dry_run {
+            self.recorder.served(batch);
         }
-        Ok(batch)
     }
 
     /// Waits while the draw would bring the flow's balance under its buffer; true when the time ran out first.
@@ -292,7 +322,7 @@ impl Pool {
 /// What a draw needs.
 struct Prepared {
     /// The samples of the request's exclude list.
-    excluded: Vec<u64>,
+    excluded: HashSet<u64>,
     permit: Option<Permit>,
     /// A wait ended before what it waited for.
     timed_out: bool,

@@ -98,7 +98,7 @@ impl Pool {
         patience: Patience,
     ) -> Result<MinedNegatives, PoolError> {
         let anchors = self.resolve_anchors(of_anchors, request.anchors, "anchors")?;
-        let (excluded, _) = self.resolve(spec, request.exclude, "exclude_ids")?;
+        let excluded = self.hashes(spec.id_kind, &request.exclude, "exclude_ids")?.iter().copied().collect();
         let _place = self.house.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
@@ -110,7 +110,7 @@ impl Pool {
             wanted: request.num_negatives as usize,
             negatives_per_anchor: of_anchors.negatives_per_anchor as usize,
             policy: &policy,
-            excluded: excluded.into_iter().collect(),
+            excluded,
             lower_is_harder: spec.hardness.lower_is_harder,
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
@@ -120,7 +120,7 @@ impl Pool {
             labelled: request.labels,
             seed: request.seed.unwrap_or_else(rand::random),
         }
-        .mine(self.limits.scan_limit as u64)
+        .mine(self.limits.max_scan_rows as u64)
         .await?;
         anchored.filtered.add(&mined.filtered);
         self.recorder.mines.record(begun.elapsed());

@@ -1,4 +1,8 @@
-//! Numbers as people read them.
+//! Numbers as people read and write them.
+
+mod written;
+
+pub(crate) use written::{byte_count, duration, parse_bytes, parse_duration, parse_integer, show_bytes};
 
 /// `1.25M`: three digits and a metric prefix.
 #[must_use]

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MiningServiceStub(object):
-    """The data path: scores in, mined batches out.
+    """The data path: workers report scores, trainers mine batches.
     """
 
     def __init__(self, channel):
@@ -88,12 +88,13 @@ class MiningServiceStub(object):
 
 
 class MiningServiceServicer(object):
-    """The data path: scores in, mined batches out.
+    """The data path: workers report scores, trainers mine batches.
     """
 
     def StreamScores(self, request_iterator, context):
-        """Streams batches of scores; each is acknowledged in order. A bad batch fails alone, by the status in its
-        ack. The server slows the stream by not reading it (HTTP/2 flow control).
+        """Reports batches of scores over one stream. The server acknowledges each batch, in order. An invalid batch gets an ack
+        with status REJECTED, and the stream goes on. When the server is busy it stops reading, so that HTTP/2 flow control
+        slows the client.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,37 +108,38 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MineBatch(self, request, context):
-        """Mines one batch. FAILED_PRECONDITION in an anchored pool: MineNegatives is for that.
+        """Mines one batch. FAILED_PRECONDITION in an anchored pool, which has MineNegatives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamBatches(self, request_iterator, context):
-        """Mines batches as the client asks for them: the first message is the request, every later one grants
-        credits. A batch is mined only on a credit, so none is older than the client's wish.
+        """Mines batches over one stream, as the client asks for them: the first message is the request, and every later one
+        grants credits. The server mines a batch only when it has a credit, so no batch is older than the credit it was mined
+        for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveSamples(self, request, context):
-        """Removes samples, from the hard store, the background and the quarantine (in an anchored pool from every anchor; what is known to
-        be no negative of an anchor stays known).
+        """Removes samples from the hard store, the background and the quarantine. In an anchored pool the samples are removed from
+        every anchor's negatives; known positives and vetoes stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseLease(self, request, context):
-        """Ends the leases of samples before their time.
+        """Ends the leases of samples, so that they may be served again at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSamples(self, request, context):
-        """Looks samples up: what is stored of them, and what keeps them from being served.
+        """Gets what is stored of samples, and what keeps them from being served.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,16 +153,17 @@ class MiningServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AddPositives(self, request, context):
-        """Names known positives of anchors: never served as their negatives, from either source and under any shortfall policy, by
-        any request that begins after the answer. Anchors need not have been reported. Pairs for which there is no room are not
-        remembered, and named in the answer (`refused`): look at it.
+        """Adds known positives of anchors. No request that begins after the response serves one as a negative of its anchor, from
+        either source and under any shortfall policy. Anchors need not have been reported. A call may succeed in part: check
+        `refused` in the response, which lists the pairs that were not stored because a limit was reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectNegatives(self, request, context):
-        """Vetoes negatives of anchors (a cross-encoder's verdict): never served for them again, as with AddPositives.
+        """Vetoes negatives of anchors, for example false negatives that a cross-encoder found. They are never served for these
+        anchors again. Limits and `refused` are as in AddPositives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -228,7 +231,7 @@ def add_MiningServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MiningService(object):
-    """The data path: scores in, mined batches out.
+    """The data path: workers report scores, trainers mine batches.
     """
 
     @staticmethod

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PoolServiceStub(object):
-    """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
-    naming the field where one is at fault.
+    """Administration of pools. Every error of this and of MiningService carries a google.rpc.ErrorInfo with domain `hardneg`, and
+    a BadRequest that names the field when one is invalid.
     """
 
     def __init__(self, channel):
@@ -109,20 +109,20 @@ class PoolServiceStub(object):
 
 
 class PoolServiceServicer(object):
-    """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
-    naming the field where one is at fault.
+    """Administration of pools. Every error of this and of MiningService carries a google.rpc.ErrorInfo with domain `hardneg`, and
+    a BadRequest that names the field when one is invalid.
     """
 
     def CreatePool(self, request, context):
-        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
-        ALREADY_EXISTS.
+        """Creates a pool. If a pool of that name exists with the same spec, the call returns it with its current run, so that a
+        retry is safe. If it exists with another spec, the call fails with ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPool(self, request, context):
-        """Gets a pool. NOT_FOUND when there is none.
+        """Gets a pool. NOT_FOUND when there is no pool of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,8 +136,8 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePool(self, request, context):
-        """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
+        """Changes the spec of a live pool. These fields may change: the half-life in decay, default_policy, serve_limits,
+        background_rotation, score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for any other path.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,15 +151,15 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetPoolStats(self, request, context):
-        """Gets a pool's figures.
+        """Gets a pool's statistics.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchPoolStats(self, request, context):
-        """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
-        NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+        """Streams a pool's statistics and activity: one response at once and one at every interval, until the client ends the call.
+        Ends with NOT_FOUND when the pool is deleted. RESOURCE_EXHAUSTED when the server has as many watches as it allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,33 +173,33 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseQuarantined(self, request, context):
-        """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
-        have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
-        1,048,576 samples would be trusted; nothing is released then.
+        """Releases samples from quarantine: they return with the score, time and model version of their last report, and so with the
+        weight that they would have had. A sample below the pool's admission threshold is dropped, as its report would be.
+        RESOURCE_EXHAUSTED when more than 1,048,576 samples would be trusted; then no sample is released.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QuarantineSamples(self, request, context):
-        """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
-        reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+        """Sets samples aside by hand, with or without a quarantine rule in the pool. They leave the hard store and the background
+        until they are released; reports of them update what the quarantine keeps. FAILED_PRECONDITION in an anchored pool.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BlockSamples(self, request, context):
-        """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
-        ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
-        blocked then. FAILED_PRECONDITION in an anchored pool.
+        """Removes samples and ignores all further reports of them, until they are unblocked; such rows count as `blocked`. Only
+        UnblockSamples unblocks: RemoveSamples, ReleaseQuarantined and ClearPool do not. RESOURCE_EXHAUSTED when more than
+        1,048,576 samples would be blocked; then no sample is blocked. FAILED_PRECONDITION in an anchored pool.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnblockSamples(self, request, context):
-        """Takes reports of samples again. The next one stores the sample anew.
+        """Unblocks samples: the pool accepts their reports again. The next report adds the sample as a new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,11 +213,11 @@ class PoolServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ClearPool(self, request, context):
-        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
-        quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
-        back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
-        their request_id or round, within their time. Of an anchored pool everything that reports told is removed; known positives, with the
-        scores that AddPositives told, and vetoes stay.
+        """Removes all samples of a pool, including those in quarantine, and keeps the pool: its spec, clock, runs and counters, the
+        running quantile of the quarantine, which samples are trusted or blocked, and which batches were applied. So a resend of
+        an earlier batch brings no sample back. With dense_ids all ids except blocked ones can be drawn again. Retries of a
+        request_id or round that was mined before still get the same batch. In an anchored pool everything that came from reports
+        is removed; known positives with the scores given in AddPositives, and vetoes, stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -305,8 +305,8 @@ def add_PoolServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PoolService(object):
-    """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
-    naming the field where one is at fault.
+    """Administration of pools. Every error of this and of MiningService carries a google.rpc.ErrorInfo with domain `hardneg`, and
+    a BadRequest that names the field when one is invalid.
     """
 
     @staticmethod

@@ -250,8 +250,8 @@ _PoolServiceClearPoolType = typing_extensions.TypeVar(
 )
 
 class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGetPoolType, _PoolServiceListPoolsType, _PoolServiceUpdatePoolType, _PoolServiceDeletePoolType, _PoolServiceGetPoolStatsType, _PoolServiceWatchPoolStatsType, _PoolServiceListQuarantinedType, _PoolServiceReleaseQuarantinedType, _PoolServiceQuarantineSamplesType, _PoolServiceBlockSamplesType, _PoolServiceUnblockSamplesType, _PoolServiceListBlockedType, _PoolServiceClearPoolType]):
-    """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
-    naming the field where one is at fault.
+    """Administration of pools. Every error of this and of MiningService carries a google.rpc.ErrorInfo with domain `hardneg`, and
+    a BadRequest that names the field when one is invalid.
     """
 
     @typing.overload
@@ -375,64 +375,64 @@ class PoolServiceStub(typing.Generic[_PoolServiceCreatePoolType, _PoolServiceGet
     ], channel: grpc.aio.Channel) -> None: ...
 
     CreatePool: _PoolServiceCreatePoolType
-    """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
-    ALREADY_EXISTS.
+    """Creates a pool. If a pool of that name exists with the same spec, the call returns it with its current run, so that a
+    retry is safe. If it exists with another spec, the call fails with ALREADY_EXISTS.
     """
 
     GetPool: _PoolServiceGetPoolType
-    """Gets a pool. NOT_FOUND when there is none."""
+    """Gets a pool. NOT_FOUND when there is no pool of that name."""
 
     ListPools: _PoolServiceListPoolsType
     """Lists pools in order of name."""
 
     UpdatePool: _PoolServiceUpdatePoolType
-    """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-    score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
+    """Changes the spec of a live pool. These fields may change: the half-life in decay, default_policy, serve_limits,
+    background_rotation, score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for any other path.
     """
 
     DeletePool: _PoolServiceDeletePoolType
     """Deletes a pool and its samples."""
 
     GetPoolStats: _PoolServiceGetPoolStatsType
-    """Gets a pool's figures."""
+    """Gets a pool's statistics."""
 
     WatchPoolStats: _PoolServiceWatchPoolStatsType
-    """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
-    NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+    """Streams a pool's statistics and activity: one response at once and one at every interval, until the client ends the call.
+    Ends with NOT_FOUND when the pool is deleted. RESOURCE_EXHAUSTED when the server has as many watches as it allows.
     """
 
     ListQuarantined: _PoolServiceListQuarantinedType
     """Lists the samples in quarantine, in order of id."""
 
     ReleaseQuarantined: _PoolServiceReleaseQuarantinedType
-    """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
-    have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
-    1,048,576 samples would be trusted; nothing is released then.
+    """Releases samples from quarantine: they return with the score, time and model version of their last report, and so with the
+    weight that they would have had. A sample below the pool's admission threshold is dropped, as its report would be.
+    RESOURCE_EXHAUSTED when more than 1,048,576 samples would be trusted; then no sample is released.
     """
 
     QuarantineSamples: _PoolServiceQuarantineSamplesType
-    """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
-    reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+    """Sets samples aside by hand, with or without a quarantine rule in the pool. They leave the hard store and the background
+    until they are released; reports of them update what the quarantine keeps. FAILED_PRECONDITION in an anchored pool.
     """
 
     BlockSamples: _PoolServiceBlockSamplesType
-    """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
-    ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
-    blocked then. FAILED_PRECONDITION in an anchored pool.
+    """Removes samples and ignores all further reports of them, until they are unblocked; such rows count as `blocked`. Only
+    UnblockSamples unblocks: RemoveSamples, ReleaseQuarantined and ClearPool do not. RESOURCE_EXHAUSTED when more than
+    1,048,576 samples would be blocked; then no sample is blocked. FAILED_PRECONDITION in an anchored pool.
     """
 
     UnblockSamples: _PoolServiceUnblockSamplesType
-    """Takes reports of samples again. The next one stores the sample anew."""
+    """Unblocks samples: the pool accepts their reports again. The next report adds the sample as a new one."""
 
     ListBlocked: _PoolServiceListBlockedType
     """Lists the blocked samples, in order of id."""
 
     ClearPool: _PoolServiceClearPoolType
-    """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
-    quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
-    back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
-    their request_id or round, within their time. Of an anchored pool everything that reports told is removed; known positives, with the
-    scores that AddPositives told, and vetoes stay.
+    """Removes all samples of a pool, including those in quarantine, and keeps the pool: its spec, clock, runs and counters, the
+    running quantile of the quarantine, which samples are trusted or blocked, and which batches were applied. So a resend of
+    an earlier batch brings no sample back. With dense_ids all ids except blocked ones can be drawn again. Retries of a
+    request_id or round that was mined before still get the same batch. In an anchored pool everything that came from reports
+    is removed; known positives with the scores given in AddPositives, and vetoes, stay.
     """
 
 PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
@@ -495,8 +495,8 @@ PoolServiceAsyncStub: typing_extensions.TypeAlias = PoolServiceStub[
 ]
 
 class PoolServiceServicer(metaclass=abc.ABCMeta):
-    """Administration of pools. Every error carries a google.rpc.ErrorInfo of domain `hardneg`, and a BadRequest
-    naming the field where one is at fault.
+    """Administration of pools. Every error of this and of MiningService carries a google.rpc.ErrorInfo with domain `hardneg`, and
+    a BadRequest that names the field when one is invalid.
     """
 
     @abc.abstractmethod
@@ -505,8 +505,8 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.CreatePoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.CreatePoolResponse, collections.abc.Awaitable[pool_service_pb2.CreatePoolResponse]]:
-        """Creates a pool. With the spec of the existing pool of that name: returns it (safe to retry), with its current run. With another:
-        ALREADY_EXISTS.
+        """Creates a pool. If a pool of that name exists with the same spec, the call returns it with its current run, so that a
+        retry is safe. If it exists with another spec, the call fails with ALREADY_EXISTS.
         """
 
     @abc.abstractmethod
@@ -515,7 +515,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.GetPoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.GetPoolResponse, collections.abc.Awaitable[pool_service_pb2.GetPoolResponse]]:
-        """Gets a pool. NOT_FOUND when there is none."""
+        """Gets a pool. NOT_FOUND when there is no pool of that name."""
 
     @abc.abstractmethod
     def ListPools(
@@ -531,8 +531,8 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.UpdatePoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.UpdatePoolResponse, collections.abc.Awaitable[pool_service_pb2.UpdatePoolResponse]]:
-        """Changes what may change in a live pool: decay's half-life, default_policy, serve_limits, background_rotation,
-        score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for another path.
+        """Changes the spec of a live pool. These fields may change: the half-life in decay, default_policy, serve_limits,
+        background_rotation, score_update, control_fraction, sample_ttl, flow, quarantine. INVALID_ARGUMENT for any other path.
         """
 
     @abc.abstractmethod
@@ -549,7 +549,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.GetPoolStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.GetPoolStatsResponse, collections.abc.Awaitable[pool_service_pb2.GetPoolStatsResponse]]:
-        """Gets a pool's figures."""
+        """Gets a pool's statistics."""
 
     @abc.abstractmethod
     def WatchPoolStats(
@@ -557,8 +557,8 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.WatchPoolStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[pool_service_pb2.WatchPoolStatsResponse], collections.abc.AsyncIterator[pool_service_pb2.WatchPoolStatsResponse]]:
-        """Watches a pool: its figures and what it is doing, now and at every interval until the client ends the call.
-        NOT_FOUND when the pool is deleted meanwhile; RESOURCE_EXHAUSTED when too many are watching.
+        """Streams a pool's statistics and activity: one response at once and one at every interval, until the client ends the call.
+        Ends with NOT_FOUND when the pool is deleted. RESOURCE_EXHAUSTED when the server has as many watches as it allows.
         """
 
     @abc.abstractmethod
@@ -575,9 +575,9 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.ReleaseQuarantinedRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.ReleaseQuarantinedResponse, collections.abc.Awaitable[pool_service_pb2.ReleaseQuarantinedResponse]]:
-        """Puts samples back from quarantine with the score, time and model version of their last report: they weigh what they would
-        have weighed. One that is below the floor by now is dropped as a report would be. RESOURCE_EXHAUSTED when more than
-        1,048,576 samples would be trusted; nothing is released then.
+        """Releases samples from quarantine: they return with the score, time and model version of their last report, and so with the
+        weight that they would have had. A sample below the pool's admission threshold is dropped, as its report would be.
+        RESOURCE_EXHAUSTED when more than 1,048,576 samples would be trusted; then no sample is released.
         """
 
     @abc.abstractmethod
@@ -586,8 +586,8 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.QuarantineSamplesRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.QuarantineSamplesResponse, collections.abc.Awaitable[pool_service_pb2.QuarantineSamplesResponse]]:
-        """Sets samples aside by hand, whether the pool has a quarantine rule or not: they leave the hard store and the background, and their
-        reports refresh what is kept of them, until they are released. FAILED_PRECONDITION in an anchored pool.
+        """Sets samples aside by hand, with or without a quarantine rule in the pool. They leave the hard store and the background
+        until they are released; reports of them update what the quarantine keeps. FAILED_PRECONDITION in an anchored pool.
         """
 
     @abc.abstractmethod
@@ -596,9 +596,9 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.BlockSamplesRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.BlockSamplesResponse, collections.abc.Awaitable[pool_service_pb2.BlockSamplesResponse]]:
-        """Removes samples and takes no report of them any more: their rows are counted as blocked, until they are unblocked. RemoveSamples,
-        ReleaseQuarantined and ClearPool unblock nobody. RESOURCE_EXHAUSTED when more than 1,048,576 samples would be blocked; nothing is
-        blocked then. FAILED_PRECONDITION in an anchored pool.
+        """Removes samples and ignores all further reports of them, until they are unblocked; such rows count as `blocked`. Only
+        UnblockSamples unblocks: RemoveSamples, ReleaseQuarantined and ClearPool do not. RESOURCE_EXHAUSTED when more than
+        1,048,576 samples would be blocked; then no sample is blocked. FAILED_PRECONDITION in an anchored pool.
         """
 
     @abc.abstractmethod
@@ -607,7 +607,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.UnblockSamplesRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.UnblockSamplesResponse, collections.abc.Awaitable[pool_service_pb2.UnblockSamplesResponse]]:
-        """Takes reports of samples again. The next one stores the sample anew."""
+        """Unblocks samples: the pool accepts their reports again. The next report adds the sample as a new one."""
 
     @abc.abstractmethod
     def ListBlocked(
@@ -623,11 +623,11 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         request: pool_service_pb2.ClearPoolRequest,
         context: _ServicerContext,
     ) -> typing.Union[pool_service_pb2.ClearPoolResponse, collections.abc.Awaitable[pool_service_pb2.ClearPoolResponse]]:
-        """Removes all samples of a pool in place, those in quarantine too. The spec, the clock and its runs, the counters, the quarantine's
-        quantile, which samples are trusted or blocked, and which batches were applied stay: a resend of an earlier batch brings nothing
-        back. Of dense_ids every id can be drawn again that is not blocked. Batches that were mined before are still answered to retries of
-        their request_id or round, within their time. Of an anchored pool everything that reports told is removed; known positives, with the
-        scores that AddPositives told, and vetoes stay.
+        """Removes all samples of a pool, including those in quarantine, and keeps the pool: its spec, clock, runs and counters, the
+        running quantile of the quarantine, which samples are trusted or blocked, and which batches were applied. So a resend of
+        an earlier batch brings no sample back. With dense_ids all ids except blocked ones can be drawn again. Retries of a
+        request_id or round that was mined before still get the same batch. In an anchored pool everything that came from reports
+        is removed; known positives with the scores given in AddPositives, and vetoes, stay.
         """
 
 def add_PoolServiceServicer_to_server(servicer: PoolServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod model;
 #[cfg(feature = "server")]
-pub mod places;
+pub mod permits;
 #[cfg(feature = "server")]
 pub mod pool;
 pub mod proto;

@@ -25,7 +25,7 @@ const ROOMS: &[Room] = &[
         may_name: &[],
         may_not_name: &["tokio", "tonic", "prost", "axum"],
     },
-    Room { name: "places", holds: "a bounded number of places", may_name: &[], may_not_name: WIRE },
+    Room { name: "permits", holds: "a bounded number of permits", may_name: &[], may_not_name: WIRE },
     Room {
         name: "model",
         holds: "plain words and ranges: spec, limits, policy, curriculum, balance, report, batch, negatives, error; no state",
@@ -52,8 +52,8 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "pool",
-        holds: "a pool and the registry of all: clock, runs, flow, rounds, replies; `calls/`: what it is asked for",
-        may_name: &["activity", "model", "places", "sampler", "store"],
+        holds: "a pool and the registry of all: clock, runs, rate limiter, rounds, replies; `calls/`: what it is asked for",
+        may_name: &["activity", "model", "permits", "sampler", "store"],
         may_not_name: WIRE,
     },
     Room {
@@ -71,7 +71,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "api",
         holds: "`services/`: the handlers of calls; `codec/`: messages into words of the model and back; statuses",
-        may_name: &["activity", "config", "model", "places", "pool", "proto", "store"],
+        may_name: &["activity", "config", "model", "permits", "pool", "proto", "store"],
         may_not_name: &["axum", "store::local"],
     },
     Room {
@@ -89,7 +89,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "admin",
         holds: "the HTTP side: probes, metrics, dashboard, log filter",
-        may_name: &["activity", "config", "model", "places", "pool", "rpc_metrics", "telemetry", "units"],
+        may_name: &["activity", "config", "model", "permits", "pool", "rpc_metrics", "telemetry", "units"],
         may_not_name: &["tonic", "prost"],
     },
     Room {
@@ -101,7 +101,17 @@ const ROOMS: &[Room] = &[
     Room {
         name: "server",
         holds: "bind, serve, drain",
-        may_name: &["admin", "api", "config", "places", "pool", "proto", "rpc_metrics", "store", "telemetry"],
+        may_name: &[
+            "admin",
+            "api",
+            "config",
+            "permits",
+            "pool",
+            "proto",
+            "rpc_metrics",
+            "store",
+            "telemetry",
+        ],
         may_not_name: &[],
     },
     Room {

@@ -16,10 +16,10 @@ const MICROS_MAX: u64 = 60_000_000;
 
 /// Latencies of one kind of call. About 12 KB; a record is a short lock once a batch.
 #[derive(Debug)]
-pub struct Latency(Mutex<State>);
+pub struct Latency(Mutex<Latencies>);
 
 #[derive(Debug)]
-struct State {
+struct Latencies {
     /// Since the last tick, microseconds, to 1 %.
     recent: Histogram<u32>,
     counts: LatencyCounts,
@@ -49,7 +49,7 @@ impl Default for Latency {
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "the bounds are constants that the crate accepts")]
         let recent = Histogram::new_with_bounds(1, MICROS_MAX, 2).expect("1 < 60 s, 2 digits");
-        Self(Mutex::new(State { recent, counts: LatencyCounts::default() }))
+        Self(Mutex::new(Latencies { recent, counts: LatencyCounts::default() }))
     }
 }
 

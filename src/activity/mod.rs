@@ -101,13 +101,13 @@ pub(crate) struct Recorder {
     /// From the end of a wait to the batch.
     pub(crate) mines: Latency,
     served: Served,
-    state: Mutex<State>,
+    state: Mutex<Ticked>,
     /// One looks, the others wait for its answer.
     latest: tokio::sync::Mutex<Option<(Instant, Arc<PoolActivity>)>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Ticked {
     history: History,
     suspects: Suspects,
     /// Milliseconds of the pool's time source at the last tick.
@@ -170,12 +170,12 @@ impl Recorder {
             mine: self.mines.take_recent(),
         });
         if let Some(hardest) = hardest {
-            state.suspects.look(&hardest);
+            state.suspects.observe(&hardest);
         }
         Ok(())
     }
 
-    /// What the pool is doing, at most half a second old: those who ask at a time share one look. `view` is asked for where one is due.
+    /// What the pool is doing, at most half a second old: concurrent callers share one measurement. `view` is asked for where one is due.
     ///
     /// # Errors
     /// Those of `view`; `Unavailable`.
@@ -189,12 +189,12 @@ impl Recorder {
         {
             return Ok(activity.clone());
         }
-        let activity = Arc::new(self.look(view.await?).await?);
+        let activity = Arc::new(self.measure(view.await?).await?);
         *latest = Some((Instant::now(), activity.clone()));
         Ok(activity)
     }
 
-    pub(crate) async fn look(&self, view: View<'_>) -> Result<PoolActivity, PoolError> {
+    pub(crate) async fn measure(&self, view: View<'_>) -> Result<PoolActivity, PoolError> {
         let View { store, stats, now, by_steps, named, mut workers, negatives } = view;
         let age = |stamp: Option<u32>| stamp.map_or(f64::NAN, |stamp| age(now.stamp, stamp, by_steps));
         let sample = |score, stamp, model_version, serves| Sample {

@@ -35,7 +35,7 @@ pub(crate) struct Suspects(HashMap<u64, Seen>);
 
 impl Suspects {
     /// Compares the hardest samples with those of the look before; who has left is forgotten.
-    pub(crate) fn look(&mut self, hardest: &[Row]) {
+    pub(crate) fn observe(&mut self, hardest: &[Row]) {
         self.0 = hardest
             .iter()
             .map(|row| {
@@ -85,12 +85,12 @@ mod tests {
             if look != 3 {
                 hardest.push(row(3, look));
             }
-            suspects.look(&hardest);
+            suspects.observe(&hardest);
         }
         let list = suspects.list();
         assert_eq!(list.len(), 1, "{list:?}");
         assert_eq!(list[0], Suspect { id: 1, score: 1.0, reports: 5, looks: 6 });
-        suspects.look(&[]);
+        suspects.observe(&[]);
         assert!(suspects.list().is_empty());
     }
 }

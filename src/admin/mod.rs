@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::Config;
-use crate::places::Places;
+use crate::permits::Permits;
 use crate::pool::registry::Registry;
 use crate::rpc_metrics::Meter;
 pub use probes::Readiness;
@@ -43,8 +43,8 @@ pub struct Admin {
     registry: Arc<Registry>,
     meter: Arc<Meter>,
     readiness: Readiness,
-    connections: Places,
-    reports: Places,
+    connections: Permits,
+    reports: Permits,
     config: Arc<Config>,
     #[cfg(feature = "dashboard")]
     dashboard: Arc<dashboard::Dashboard>,
@@ -57,8 +57,8 @@ impl Admin {
         registry: Arc<Registry>,
         meter: Arc<Meter>,
         readiness: Readiness,
-        connections: Places,
-        reports: Places,
+        connections: Permits,
+        reports: Permits,
         drain: CancellationToken,
         config: Arc<Config>,
     ) -> Self {

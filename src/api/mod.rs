@@ -16,7 +16,7 @@ use tonic::{Status, Streaming};
 
 use crate::config::Limits;
 use crate::model::error::PoolError;
-use crate::places::Places;
+use crate::permits::Permits;
 use crate::pool::Pool;
 use crate::pool::registry::{Registry, check_pool_id};
 use crate::proto::v1::mining_service_server::MiningServiceServer;
@@ -25,12 +25,12 @@ use crate::proto::v1::pool_service_server::PoolServiceServer;
 /// Names of the services, for health checks.
 pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
 
-/// The data path, ready to be added to a transport, with `reports` places for unary reports. Streams end between two batches once `drain` is cancelled.
+/// The data path, ready to be added to a transport, with `reports` permits for unary reports. Streams end between two batches once `drain` is cancelled.
 #[must_use]
 pub fn mining_service(
     registry: Arc<Registry>,
     limits: &Limits,
-    reports: Places,
+    reports: Permits,
     drain: CancellationToken,
 ) -> MiningServiceServer<services::mining::Mining> {
     let service = services::mining::Mining {
@@ -57,7 +57,7 @@ pub fn pool_service(
     let service = services::pools::Pools {
         registry,
         drain,
-        watches: Places::new(limits.max_watches),
+        watches: Permits::new(limits.max_watches),
         rows_max: limits.max_batch_rows,
         message_bytes_max: limits.max_message_bytes,
     };

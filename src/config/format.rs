@@ -1,11 +1,11 @@
 //! Values as the configuration file writes them.
 
-use super::{Key, Kind};
+use super::{Kind, Setting};
 use crate::units::show_bytes;
 
-/// A key's value as it is written in the file.
-pub(super) fn show(key: &Key, value: &toml::Value) -> String {
-    match (key.kind, value.as_integer()) {
+/// A setting's value as it is written in the file.
+pub(super) fn show(setting: &Setting, value: &toml::Value) -> String {
+    match (setting.kind, value.as_integer()) {
         (Kind::Bytes { .. }, Some(bytes)) => {
             let text = show_bytes(bytes.unsigned_abs());
             if text.contains(' ') { format!("{text:?}") } else { text }

@@ -9,7 +9,7 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{Config, KEYS, Key, Kind, ServeArgs, format::show};
+use super::{Config, Kind, SETTINGS, ServeArgs, Setting, format::show};
 use crate::units::{parse_bytes, parse_duration, parse_integer, show_bytes};
 
 /// Where a value came from.
@@ -36,7 +36,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Why the configuration cannot be used: one line, naming key, source and limit.
+/// Why the configuration cannot be used: one line, naming setting, source and limit.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -57,21 +57,21 @@ pub enum ConfigError {
         /// The parser's words.
         message: String,
     },
-    /// The file has a key that does not exist.
-    #[error("{}: unknown key `{key}`{hint}", path.display())]
+    /// The file has a setting that does not exist.
+    #[error("{}: unknown key `{setting}`{hint}", path.display())]
     UnknownKey {
         /// The file.
         path: PathBuf,
         /// Its dotted path.
-        key: String,
+        setting: String,
         /// What may have been meant, or nothing.
         hint: String,
     },
     /// A value is not of its type, or out of bounds.
-    #[error("{key} = {value} (from {origin}): {problem}")]
+    #[error("{setting} = {value} (from {origin}): {problem}")]
     Value {
         /// Dotted path.
-        key: &'static str,
+        setting: &'static str,
         /// As written.
         value: String,
         /// Where it came from.
@@ -86,7 +86,7 @@ pub enum ConfigError {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// The source of each key, by its dotted path.
+    /// The source of each setting, by its dotted path.
     pub sources: BTreeMap<&'static str, Source>,
     values: BTreeMap<&'static str, Value>,
 }
@@ -108,13 +108,13 @@ impl Loader {
         if let Some(file) = &args.file {
             read_file(file, &mut values)?;
         }
-        for (key, text, origin) in &args.overrides {
-            let value = parse_text(key, text, origin)?;
-            values.insert(key.path, (value, origin.clone()));
+        for (setting, text, origin) in &args.overrides {
+            let value = parse_text(setting, text, origin)?;
+            values.insert(setting.path, (value, origin.clone()));
         }
-        for key in KEYS {
-            if let Some((value, origin)) = values.get_mut(key.path) {
-                *value = check(key, value, origin)?;
+        for setting in SETTINGS {
+            if let Some((value, origin)) = values.get_mut(setting.path) {
+                *value = check(setting, value, origin)?;
             }
         }
         let config = build(&values)?;
@@ -131,45 +131,49 @@ impl Loaded {
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        for key in KEYS {
-            if key.section() != section {
-                section = key.section();
+        for setting in SETTINGS {
+            if setting.section() != section {
+                section = setting.section();
                 let _ = write!(text, "\n[{section}]\n");
             }
-            let Some(value) = self.values.get(key.path) else {
+            let Some(value) = self.values.get(setting.path) else {
                 continue;
             };
-            let origin = self.sources.get(key.path).unwrap_or(&Source::Default);
-            let shown = show(key, value);
+            let origin = self.sources.get(setting.path).unwrap_or(&Source::Default);
+            let shown = show(setting, value);
             // A path with a line break must not end the comment.
             let origin = origin.to_string().replace(['\n', '\r'], " ");
-            let _ = writeln!(text, "# {} ({origin})", key.help);
-            let _ = writeln!(text, "{} = {shown}", key.name());
+            let _ = writeln!(text, "# {} ({origin})", setting.help);
+            let _ = writeln!(text, "{} = {shown}", setting.name());
         }
         text
     }
 }
 
-/// Every key with its default.
+/// Every setting with its default.
 pub(super) fn flatten_defaults() -> BTreeMap<&'static str, Value> {
     let table = Table::try_from(Config::default()).unwrap_or_default();
-    KEYS.iter()
-        .filter_map(|key| {
-            let value = match key.section() {
-                "" => table.get(key.path),
-                section => table.get(section).and_then(|table| table.get(key.name())),
+    SETTINGS
+        .iter()
+        .filter_map(|setting| {
+            let value = match setting.section() {
+                "" => table.get(setting.path),
+                section => table.get(section).and_then(|table| table.get(setting.name())),
             };
-            Some((key.path, value?.clone()))
+            Some((setting.path, value?.clone()))
         })
         .collect()
 }
 
-/// The default of each key as `--help` shows it, by the key's dotted path.
+/// The default of each setting as `--help` shows it, by the setting's dotted path.
 #[cfg(feature = "cli")]
 pub(crate) fn default_texts() -> BTreeMap<&'static str, String> {
     let defaults = flatten_defaults();
-    KEYS.iter()
-        .filter_map(|key| Some((key.path, show(key, defaults.get(key.path)?).replace('"', ""))))
+    SETTINGS
+        .iter()
+        .filter_map(|setting| {
+            Some((setting.path, show(setting, defaults.get(setting.path)?).replace('"', "")))
+        })
         .collect()
 }
 
@@ -181,12 +185,16 @@ fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
         line: error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
         message: error.message().replace('\n', " "),
     })?;
-    let sections: Vec<&str> = KEYS.iter().map(Key::section).collect();
+    let sections: Vec<&str> = SETTINGS.iter().map(Setting::section).collect();
     let mut insert = |dotted: String, value: Value| {
-        let Some(key) = KEYS.iter().find(|key| key.path == dotted) else {
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), hint: hint(&dotted), key: dotted });
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.path == dotted) else {
+            return Err(ConfigError::UnknownKey {
+                path: path.to_owned(),
+                hint: hint(&dotted),
+                setting: dotted,
+            });
         };
-        values.insert(key.path, (value, Source::File(path.to_owned())));
+        values.insert(setting.path, (value, Source::File(path.to_owned())));
         Ok(())
     };
     for (name, value) in table {
@@ -205,18 +213,19 @@ fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
 /// The same name in another section, or the first similar one.
 fn hint(dotted: &str) -> String {
     let name = dotted.rsplit('.').next().unwrap_or(dotted);
-    let similar = |key: &&Key| key.name().starts_with(name) || name.starts_with(key.name());
-    KEYS.iter()
-        .find(|key| key.name() == name)
-        .or_else(|| KEYS.iter().find(similar))
-        .map_or_else(String::new, |key| format!("; did you mean `{}`?", key.path))
+    let similar = |setting: &&Setting| setting.name().starts_with(name) || name.starts_with(setting.name());
+    SETTINGS
+        .iter()
+        .find(|setting| setting.name() == name)
+        .or_else(|| SETTINGS.iter().find(similar))
+        .map_or_else(String::new, |setting| format!("; did you mean `{}`?", setting.path))
 }
 
 const RATIO: &str = "expected a number from 0 to 1";
 
-fn parse_text(key: &'static Key, text: &str, origin: &Source) -> Result<Value, ConfigError> {
+fn parse_text(setting: &'static Setting, text: &str, origin: &Source) -> Result<Value, ConfigError> {
     let integer = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-    let parsed = match key.kind {
+    let parsed = match setting.kind {
         Kind::Text | Kind::Address | Kind::AddressOrOff | Kind::Choice(_) | Kind::Time { .. } => {
             Ok(Value::String(text.to_owned()))
         }
@@ -230,7 +239,7 @@ fn parse_text(key: &'static Key, text: &str, origin: &Source) -> Result<Value, C
         },
     };
     parsed.map_err(|problem| ConfigError::Value {
-        key: key.path,
+        setting: setting.path,
         value: format!("{text:?}"),
         origin: origin.clone(),
         problem,
@@ -238,10 +247,10 @@ fn parse_text(key: &'static Key, text: &str, origin: &Source) -> Result<Value, C
 }
 
 /// Type and bounds; the value in its canonical form.
-fn check(key: &'static Key, value: &Value, origin: &Source) -> Result<Value, ConfigError> {
-    canonical(key.kind, value).map_err(|problem| ConfigError::Value {
-        key: key.path,
-        value: show(key, value),
+fn check(setting: &'static Setting, value: &Value, origin: &Source) -> Result<Value, ConfigError> {
+    canonical(setting.kind, value).map_err(|problem| ConfigError::Value {
+        setting: setting.path,
+        value: show(setting, value),
         origin: origin.clone(),
         problem,
     })
@@ -299,16 +308,16 @@ fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
 
 fn build(values: &Values) -> Result<Config, ConfigError> {
     let mut table = Table::new();
-    for key in KEYS {
-        let Some((value, _)) = values.get(key.path) else {
+    for setting in SETTINGS {
+        let Some((value, _)) = values.get(setting.path) else {
             continue;
         };
-        let place = match key.section() {
+        let place = match setting.section() {
             "" => Some(&mut table),
             section => table.entry(section).or_insert_with(|| Value::Table(Table::new())).as_table_mut(),
         };
         if let Some(place) = place {
-            place.insert(key.name().to_owned(), value.clone());
+            place.insert(setting.name().to_owned(), value.clone());
         }
     }
     // Cannot fail after the checks, unless the table of keys and the struct disagree.
@@ -318,7 +327,7 @@ fn build(values: &Values) -> Result<Config, ConfigError> {
 impl Config {
     fn deserialize_checked(table: Table) -> Result<Self, ConfigError> {
         table.try_into().map_err(|error: toml::de::Error| ConfigError::Value {
-            key: "configuration",
+            setting: "configuration",
             value: "merged".to_owned(),
             origin: Source::Default,
             problem: error.message().replace('\n', " "),
@@ -333,13 +342,14 @@ fn is_http_url(text: &str) -> bool {
 
 /// What concerns two keys, or more than a bound.
 fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
-    let fail = |key: &'static str, problem: String| {
-        let (value, origin) = values.get(key).cloned().unwrap_or((Value::Boolean(false), Source::Default));
-        let value = KEYS
+    let fail = |setting: &'static str, problem: String| {
+        let (value, origin) =
+            values.get(setting).cloned().unwrap_or((Value::Boolean(false), Source::Default));
+        let value = SETTINGS
             .iter()
-            .find(|candidate| candidate.path == key)
-            .map_or_else(|| value.to_string(), |key| show(key, &value));
-        Err(ConfigError::Value { key, value, origin, problem })
+            .find(|candidate| candidate.path == setting)
+            .map_or_else(|| value.to_string(), |setting| show(setting, &value));
+        Err(ConfigError::Value { setting, value, origin, problem })
     };
     if !config.listen.ip().is_loopback() && !config.insecure {
         return fail(

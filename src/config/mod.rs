@@ -4,8 +4,8 @@
 //! validates them completely before a port is bound.
 
 mod format;
-mod keys;
 mod load;
+mod settings;
 #[cfg(all(test, feature = "cli"))]
 mod tests;
 
@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::units;
 
 pub use crate::model::limits::Limits;
-pub(crate) use keys::{KEYS, Key, Kind};
 #[cfg(feature = "cli")]
 pub(crate) use load::default_texts;
 pub use load::{ConfigError, Loaded, Loader, Source};
+pub(crate) use settings::{Kind, SETTINGS, Setting};
 
 /// One mebibyte.
 const MIB: usize = 1 << 20;
@@ -186,13 +186,13 @@ impl Default for OtlpConfig {
     }
 }
 
-/// Flags and environment of `hardneg serve`: an argument for each key of the table in `keys.rs`, read by the command line.
+/// Flags and environment of `hardneg serve`: an argument for each setting of the table in `keys.rs`, read by the command line.
 #[derive(Clone, Debug, Default)]
 pub struct ServeArgs {
     /// The TOML file.
     pub file: Option<PathBuf>,
     /// Print the effective configuration and stop.
     pub print_config: bool,
-    /// (key, value as written, where) in order of rising strength.
-    pub(crate) overrides: Vec<(&'static Key, String, Source)>,
+    /// (setting, value as written, where) in order of rising strength.
+    pub(crate) overrides: Vec<(&'static Setting, String, Source)>,
 }

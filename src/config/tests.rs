@@ -23,8 +23,8 @@ fn file(text: &str) -> NamedTempFile {
 }
 
 fn with_env(mut args: ServeArgs, path: &str, text: &str) -> ServeArgs {
-    let key = KEYS.iter().find(|key| key.path == path).unwrap();
-    args.overrides.insert(0, (key, text.to_owned(), Source::Environment(key.env)));
+    let setting = SETTINGS.iter().find(|setting| setting.path == path).unwrap();
+    args.overrides.insert(0, (setting, text.to_owned(), Source::Environment(setting.env)));
     args
 }
 
@@ -35,10 +35,10 @@ fn problem(args: &ServeArgs) -> String {
 #[test]
 fn every_field_has_a_key_and_every_key_a_default() {
     let defaults = flatten_defaults();
-    assert_eq!(defaults.len(), KEYS.len());
+    assert_eq!(defaults.len(), SETTINGS.len());
     let table = Table::try_from(Config::default()).unwrap();
     let fields: usize = table.values().map(|value| value.as_table().map_or(1, Table::len)).sum();
-    assert_eq!(fields, KEYS.len());
+    assert_eq!(fields, SETTINGS.len());
     assert_eq!(Loader::load(&ServeArgs::default()).unwrap().config, Config::default());
 }
 

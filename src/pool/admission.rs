@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::error::PoolError;
 use crate::model::limits::Limits;
-use crate::places::{Place, Places};
+use crate::permits::{Permit, Permits};
 
 /// When a refused call may try again: mining takes about a millisecond, a queue of them some tens.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -18,14 +18,14 @@ pub enum Patience {
     Queue,
 }
 
-/// The places there are.
+/// The permits there are.
 #[derive(Debug)]
 pub(super) struct Admission {
-    mining: Places,
-    waiting: Places,
+    mining: Permits,
+    waiting: Permits,
 }
 
-/// Places taken at one moment.
+/// Permits taken at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     /// Mining calls at work.
@@ -37,8 +37,8 @@ pub struct Occupancy {
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            mining: Places::new(limits.max_inflight_mines),
-            waiting: Places::new(limits.max_waiting_mines),
+            mining: Permits::new(limits.max_inflight_mines),
+            waiting: Permits::new(limits.max_waiting_mines),
         }
     }
 
@@ -46,30 +46,30 @@ impl Admission {
         Occupancy { mining: self.mining.taken(), waiting: self.waiting.taken() }
     }
 
-    /// A place to mine in, until it is dropped.
+    /// A permit to mine in, until it is dropped.
     ///
     /// # Errors
     /// `Exhausted` where the caller has no patience.
-    pub(super) async fn mine(&self, patience: Patience) -> Result<Place, PoolError> {
-        let place = match patience {
+    pub(super) async fn mine(&self, patience: Patience) -> Result<Permit, PoolError> {
+        let permit = match patience {
             Patience::Refuse => self.mining.try_take(),
             Patience::Queue => self.mining.take().await,
         };
-        place.ok_or_else(|| exhausted("max_inflight_mines", self.mining.max()))
+        permit.ok_or_else(|| exhausted("max_inflight_mines", self.mining.max()))
     }
 
-    /// A place to wait in for a pool to fill.
+    /// A permit to wait in for a pool to fill.
     ///
     /// # Errors
     /// `Exhausted`.
-    pub(super) fn wait(&self) -> Result<Place, PoolError> {
+    pub(super) fn wait(&self) -> Result<Permit, PoolError> {
         self.waiting.try_take().ok_or_else(|| exhausted("max_waiting_mines", self.waiting.max()))
     }
 }
 
 fn exhausted(limit: &'static str, max: usize) -> PoolError {
     PoolError::Exhausted {
-        what: format!("all {max} places of {limit} are taken"),
+        what: format!("all {max} of {limit} are in use"),
         limit,
         retry_after: Some(RETRY_AFTER),
     }

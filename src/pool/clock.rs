@@ -89,11 +89,11 @@ const UNITS_MAX: f64 = (1u64 << 63) as f64;
 #[derive(Debug)]
 pub struct Clock {
     time: TimeSource,
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
     decay: Decay,
     /// D at `anchor`, in key units.
     units_at_anchor: f64,
@@ -105,7 +105,7 @@ struct State {
     runs: Runs,
 }
 
-impl State {
+impl ClockState {
     fn units(&self, now: f64) -> f64 {
         let half_life = match self.decay {
             Decay::Time { half_life } => half_life.as_secs_f64(),
@@ -209,7 +209,7 @@ impl Clock {
         let anchor = if decay.by_steps() { 0.0 } else { seconds(&time) };
         Self {
             time,
-            state: Mutex::new(State {
+            state: Mutex::new(ClockState {
                 decay,
                 units_at_anchor: ORIGIN_UNITS,
                 anchor,
@@ -270,7 +270,7 @@ impl Clock {
         } else {
             Duration::from_millis(unix_millis).as_secs_f64()
         };
-        let state = State { decay, units_at_anchor: decay_units, anchor, units_reported, runs };
+        let state = ClockState { decay, units_at_anchor: decay_units, anchor, units_reported, runs };
         Some(Self { time: time.not_before(unix_millis), state: Mutex::new(state) })
     }
 

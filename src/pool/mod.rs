@@ -7,8 +7,8 @@ pub mod clock;
 mod control;
 mod dedupe;
 mod executor;
-pub mod flow;
 pub mod quarantine;
+pub mod rate_limiter;
 mod record;
 #[cfg(test)]
 mod recorded_tests;
@@ -49,10 +49,10 @@ use crate::model::spec_change::SpecChange;
 use crate::pool::anchored::Anchored;
 use crate::pool::clock::{Clock, Landmarks};
 use crate::pool::dedupe::UnderWay;
-use crate::pool::flow::{RateLimiter, Sums};
 use crate::pool::quarantine::RunningQuantile;
+use crate::pool::rate_limiter::{RateLimiter, Sums};
 use crate::pool::record::Record;
-use crate::pool::server_state::House;
+use crate::pool::server_state::ServerState;
 use crate::pool::weight_warnings::WeightWarnings;
 use crate::store::Store;
 use crate::store::engine::PoolHandle;
@@ -73,13 +73,13 @@ pub struct Pool {
     anchored: Option<Anchored>,
     workers: Workers,
     under_way: UnderWay,
-    house: Arc<House>,
+    server: Arc<ServerState>,
     counters: Counters,
     filtered: FilterTotals,
     weight_warnings: WeightWarnings,
     recorder: Recorder,
     /// The balance of reports and mines.
-    flow: Arc<RateLimiter>,
+    rate_limiter: Arc<RateLimiter>,
     /// Of the raw scores that it is told, while it has a quarantine.
     score_quantile: RunningQuantile,
     limits: Limits,
@@ -97,21 +97,21 @@ impl Pool {
         create_time: SystemTime,
         clock: Clock,
         limits: &Limits,
-        house: Arc<House>,
+        server: Arc<ServerState>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: handle.record.name,
             uid: handle.record.uid,
             create_time,
             clock,
-            flow: RateLimiter::new(spec.flow),
+            rate_limiter: RateLimiter::new(spec.flow),
             spec: RwLock::new((Arc::new(spec), handle.record.revision)),
             updating: tokio::sync::Mutex::default(),
             store: handle.samples,
             anchored: handle.anchors.map(Anchored::new),
             workers: Workers::new(limits.max_workers_per_pool),
             under_way: UnderWay::default(),
-            house,
+            server,
             counters: Counters::default(),
             filtered: FilterTotals::default(),
             weight_warnings: WeightWarnings::default(),
@@ -278,7 +278,7 @@ impl Pool {
             Some(landmarks) => self.clock.follow(spec.decay, landmarks),
             None => self.clock.set_decay(spec.decay),
         }
-        self.flow.set(spec.flow, sums);
+        self.rate_limiter.set(spec.flow, sums);
         if spec.quarantine.is_none() {
             self.score_quantile.clear();
         }
@@ -288,7 +288,7 @@ impl Pool {
     /// Wakes whoever waits for a pool that was deleted.
     fn close(&self) {
         self.closed.cancel();
-        self.house.rounds.close(self.uid);
+        self.server.rounds.close(self.uid);
         self.grown.notify_waiters();
     }
 
@@ -413,7 +413,7 @@ impl Pool {
             quarantine_threshold: self.quarantine_threshold(&spec),
             store,
             run: self.clock.run(),
-            flow_balance: self.flow.balance(sums),
+            flow_balance: self.rate_limiter.balance(sums),
             anchored: None,
         };
         self.with_anchors(stats).await

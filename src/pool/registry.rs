@@ -17,7 +17,7 @@ use crate::model::limits::Limits;
 use crate::model::spec::PoolSpec;
 use crate::model::spec_change::SpecChange;
 use crate::pool::Pool;
-use crate::pool::server_state::House;
+use crate::pool::server_state::ServerState;
 use crate::pool::store_specs::{anchor_store, flat_store};
 use crate::store::engine::{Engine, EngineError, PoolHandle};
 use crate::store::record::{NewPool, PoolRecord, StoreSpecs};
@@ -37,21 +37,21 @@ pub struct Registry {
     engine: Arc<dyn Engine>,
     limits: Limits,
     time: TimeSource,
-    house: Arc<House>,
+    server: Arc<ServerState>,
 }
 
 impl Registry {
     /// No pools yet: [`Self::attach_all`] brings those that the engine has.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
-        let house = Arc::new(House::new(&limits, &*engine));
+        let server = Arc::new(ServerState::new(&limits, &*engine));
         Arc::new(Self {
             pools: DashMap::new(),
             changing: tokio::sync::Mutex::new(()),
             engine,
             limits,
             time,
-            house,
+            server,
         })
     }
 
@@ -115,8 +115,8 @@ impl Registry {
             match self.engine.create(self.new_pool(id, &record)?, self.limits.max_pools).await {
                 Ok(handle) => {
                     let create_time = record.create_time;
-                    let house = self.house.clone();
-                    let pool = Pool::new(handle, spec, create_time, clock, &self.limits, house);
+                    let server = self.server.clone();
+                    let pool = Pool::new(handle, spec, create_time, clock, &self.limits, server);
                     self.pools.insert(id.to_owned(), pool.clone());
                     tracing::info!(pool = id, uid = pool.uid(), "pool created");
                     return Ok((pool, true));
@@ -172,7 +172,7 @@ impl Registry {
     /// How many places are taken, over all pools.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
-        self.house.admission.occupancy()
+        self.server.admission.occupancy()
     }
 
     /// Changes a live pool, all of it or nothing; with a `uid` other than 0 it must be that one.
@@ -313,7 +313,7 @@ impl Registry {
         let workers = self.limits.max_workers_per_pool;
         let clock = Clock::restore(spec.decay, self.time.clone(), workers, &clock)
             .ok_or(PoolError::Internal("restoring a pool's clock"))?;
-        let pool = Pool::new(handle, spec, create_time, clock, &self.limits, self.house.clone());
+        let pool = Pool::new(handle, spec, create_time, clock, &self.limits, self.server.clone());
         // Two that find it at once have one pool.
         let adopted = self.pools.entry(pool.id().to_owned()).or_insert(pool).value().clone();
         tracing::info!(pool = adopted.id(), uid = adopted.uid(), "pool attached");

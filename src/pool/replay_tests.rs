@@ -63,7 +63,7 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
     assert_eq!(pool.counters().await.unwrap().mined_batches, 3);
     let other = MineRequest { batch_size: 9, ..request("a") };
     assert!(matches!(pool.mine(other, Patience::Refuse).await, Err(PoolError::Invalid(_))));
-    assert!(pool.house.replay.under_way.lock().is_empty(), "nothing is left of who has gone");
+    assert!(pool.server.replay.under_way.lock().is_empty(), "nothing is left of who has gone");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::store::put_once::{PutOnce, PutOnceLimits};
 
 /// What the pools of a server share.
 #[derive(Debug)]
-pub(super) struct House {
+pub(super) struct ServerState {
     pub(super) admission: Admission,
     pub(super) replay: Arc<Replay>,
     pub(super) rounds: Rounds,
@@ -19,7 +19,7 @@ pub(super) struct House {
     pub(super) once: Arc<dyn PutOnce>,
 }
 
-impl House {
+impl ServerState {
     pub(super) fn new(limits: &Limits, engine: &dyn Engine) -> Self {
         let once = engine.open_put_once(PutOnceLimits {
             reply_bytes: limits.mine_cache_bytes,

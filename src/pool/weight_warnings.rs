@@ -13,7 +13,7 @@ pub(super) struct WeightWarnings {
 
 impl WeightWarnings {
     /// Looks at what became of `rows` rows of the pool of this id.
-    pub(super) fn look(&self, pool: &str, rows: u64, clamped: u64, floored: u64) {
+    pub(super) fn warn(&self, pool: &str, rows: u64, clamped: u64, floored: u64) {
         if floored > 0 && !self.floored.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 pool,

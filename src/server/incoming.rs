@@ -16,7 +16,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::PollSemaphore;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
-use crate::places::{Place, Places};
+use crate::permits::{Permit, Permits};
 
 /// TCP's own probes, for peers that vanish before HTTP/2 begins.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -29,15 +29,15 @@ pub(super) struct Incoming {
     sockets: TcpIncoming,
     permits: PollSemaphore,
     /// Taken before a socket is accepted, so that the surplus waits in the kernel's backlog.
-    permit: Option<Place>,
+    permit: Option<Permit>,
 }
 
 impl Incoming {
-    /// Accepts from `listener` while a connection has a place.
-    pub(super) fn new(listener: TcpListener, places: &Places) -> Self {
+    /// Accepts from `listener` while a connection has a permit.
+    pub(super) fn new(listener: TcpListener, permits: &Permits) -> Self {
         Self {
             sockets: TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE)),
-            permits: PollSemaphore::new(places.semaphore()),
+            permits: PollSemaphore::new(permits.semaphore()),
             permit: None,
         }
     }
@@ -60,7 +60,7 @@ impl Stream for Incoming {
 /// A socket that counts against the limit until it is dropped.
 pub(super) struct Connection {
     socket: TcpStream,
-    _permit: Option<Place>,
+    _permit: Option<Permit>,
 }
 
 /// For the pages: an error of one connection is that connection's alone.
@@ -147,7 +147,7 @@ mod tests {
     async fn the_surplus_waits_until_one_closes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Incoming::new(listener, &Places::new(1));
+        let mut incoming = Incoming::new(listener, &Permits::new(1));
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = incoming.next().await.unwrap().unwrap();

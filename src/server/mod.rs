@@ -16,7 +16,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::admin::{Admin, Readiness};
 use crate::config::{Config, StoreKind};
-use crate::places::Places;
+use crate::permits::Permits;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
 use crate::rpc_metrics::{Meter, MeterLayer};
@@ -57,8 +57,8 @@ pub async fn run(
     let registry = registry(&config).await?;
     let drain = CancellationToken::new();
     let meter = Arc::new(Meter::new(methods()?));
-    let connections = Places::new(limits.max_connections);
-    let reports = Places::new(limits.max_inflight_reports);
+    let connections = Permits::new(limits.max_connections);
+    let reports = Permits::new(limits.max_inflight_reports);
     let readiness = Readiness::default();
     let admin = Admin::new(
         registry.clone(),
@@ -171,7 +171,7 @@ fn pages(
     config: &Config,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let incoming = Incoming::new(listener, &Places::new(config.http.max_connections));
+    let incoming = Incoming::new(listener, &Permits::new(config.http.max_connections));
     async move {
         let served = axum::serve(incoming, admin.router()).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {

@@ -19,11 +19,11 @@ use super::{Sender, StoreError};
 /// The anchors of a pool as maps; keys must not wrap.
 pub(super) struct NaiveAnchors {
     spec: AnchorStoreSpec,
-    state: Mutex<State>,
+    state: Mutex<NaiveAnchorState>,
 }
 
 #[derive(Default)]
-struct State {
+struct NaiveAnchorState {
     anchors: BTreeMap<u64, Anchor>,
     /// Batches that partitions have applied, all that ever were.
     applied: HashSet<(usize, Sender)>,
@@ -109,12 +109,12 @@ impl NaiveAnchors {
     }
 
     /// Anchors that one partition has.
-    fn anchors_of(&self, state: &State, partition: usize) -> u64 {
+    fn anchors_of(&self, state: &NaiveAnchorState, partition: usize) -> u64 {
         state.anchors.keys().filter(|anchor| self.partition(**anchor) == partition).count() as u64
     }
 
     /// Applies a row.
-    fn report(&self, state: &mut State, batch: &AnchorBatch, row: usize) -> Outcome {
+    fn report(&self, state: &mut NaiveAnchorState, batch: &AnchorBatch, row: usize) -> Outcome {
         let (number, id) = (batch.anchors[row], batch.ids[row]);
         let has_room = self.anchors_of(state, self.partition(number)) < self.spec.partition_anchors();
         if !state.anchors.contains_key(&number) && !has_room {
@@ -167,7 +167,7 @@ impl NaiveAnchors {
     /// Applies the rows of one partition; what was found in its rows before is in `counts`.
     fn apply_to(
         &self,
-        state: &mut State,
+        state: &mut NaiveAnchorState,
         batch: &AnchorBatch,
         rows: &[usize],
         counts: &mut AnchorCounts,
@@ -212,7 +212,13 @@ impl NaiveAnchors {
     }
 
     /// What one partition would go over if it remembered these rows, in order of the rows.
-    fn refusals(&self, state: &State, pairs: &Pairs, rows: &[usize], why: NotNegative) -> Vec<Refusal> {
+    fn refusals(
+        &self,
+        state: &NaiveAnchorState,
+        pairs: &Pairs,
+        rows: &[usize],
+        why: NotNegative,
+    ) -> Vec<Refusal> {
         let partition = self.partition(pairs.anchors[rows[0]]);
         let is_known = |row: &&usize| {
             let anchor = state.anchors.get(&pairs.anchors[**row]);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::key::Key;
-use super::naive::{Entry, NaiveStore, State};
+use super::naive::{Entry, NaiveState, NaiveStore};
 use super::quarantine::{
     BlockCounts, BlockedId, Found, Quarantine, QuarantineSizes, QuarantineTerms, Quarantined, ReleaseCounts,
     SetAside, SetAsideCounts,
@@ -81,11 +81,11 @@ impl Suspects {
 
 impl NaiveStore {
     /// Without a rule a partition forgets its streaks.
-    pub(super) fn forget_streaks(&self, state: &mut State, partition: u16) {
+    pub(super) fn forget_streaks(&self, state: &mut NaiveState, partition: u16) {
         state.suspects.streaks.retain(|id, _| self.partition(*id) != partition);
     }
 
-    fn has_room(&self, state: &State, id: u64, capacity: u64) -> bool {
+    fn has_room(&self, state: &NaiveState, id: u64, capacity: u64) -> bool {
         let of_partition = |held: &&u64| self.partition(**held) == self.partition(id);
         let held = state.suspects.held.keys().filter(of_partition).count() as u64;
         held < self.spec.quarantine_share(capacity)
@@ -94,7 +94,7 @@ impl NaiveStore {
     /// What the quarantine makes of a row.
     pub(super) fn judge(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         batch: &ReportBatch,
         i: usize,
         counts: &mut ApplyCounts,
@@ -194,7 +194,7 @@ impl NaiveStore {
         }
     }
 
-    fn hold(&self, state: &mut State, record: Quarantined) {
+    fn hold(&self, state: &mut NaiveState, record: Quarantined) {
         self.take_out(state, record.id);
         state.suspects.streaks.remove(&record.id);
         state.suspects.held.insert(record.id, record);
@@ -368,13 +368,13 @@ impl Quarantine for NaiveStore {
         let mut ids: HashSet<u64> = state.hard.keys().chain(state.background.keys()).copied().collect();
         ids.extend(state.suspects.held.keys());
         let Suspects { trusted, blocked, overflows, .. } = std::mem::take(&mut state.suspects);
-        *state = State {
+        *state = NaiveState {
             removed: blocked.keys().copied().filter(|id| self.is_dense(*id)).collect(),
             suspects: Suspects { trusted, blocked, overflows, ..Suspects::default() },
             applied: std::mem::take(&mut state.applied),
             position: state.position,
             totals: Totals { removed: state.totals.removed + ids.len() as u64, ..state.totals },
-            ..State::default()
+            ..NaiveState::default()
         };
         state.position += 1;
         Ok((ids.len() as u64, state.position))

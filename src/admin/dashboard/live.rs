@@ -15,7 +15,7 @@ use super::figures::{FIGURES, View};
 use super::tables::{self, PoolLine};
 use crate::admin::Admin;
 use crate::model::policy::Policy;
-use crate::places::Place;
+use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::units;
 
@@ -105,7 +105,7 @@ struct Live {
     every: Interval,
     /// What the page shows already.
     sent: Fragments,
-    _place: Place,
+    _permit: Permit,
 }
 
 /// The changes of a page: `update` holds a JSON object of HTML by element, `pool` says whether the pool is there. Ends when
@@ -113,11 +113,11 @@ struct Live {
 pub(super) fn changes(
     admin: Admin,
     wanted: Option<String>,
-    place: Place,
+    permit: Permit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let live = Live { admin, wanted, every, sent: Fragments::new(), _place: place };
+    let live = Live { admin, wanted, every, sent: Fragments::new(), _permit: permit };
     futures_util::stream::unfold(live, |mut live| async move {
         tokio::select! {
             biased;

@@ -18,19 +18,19 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Admin;
-use crate::places::Places;
+use crate::permits::Permits;
 use live::Drawings;
 use page::Shown;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// When a page that found no place may come back.
+/// When a page that found no permit may come back.
 const RETRY_SECONDS: &str = "5";
 
 /// What all pages share.
 #[derive(Debug)]
 pub(super) struct Dashboard {
-    live_pages: Places,
+    live_pages: Permits,
     pub(super) drawings: Drawings,
     /// Live pages end once it is cancelled.
     drain: CancellationToken,
@@ -41,7 +41,7 @@ impl Dashboard {
     /// At most `live_pages` live pages at a time, until `drain` is cancelled.
     pub(super) fn new(live_pages: usize, drain: CancellationToken) -> Self {
         Self {
-            live_pages: Places::new(live_pages),
+            live_pages: Permits::new(live_pages),
             drawings: Drawings::default(),
             drain,
             started: Instant::now(),
@@ -92,13 +92,12 @@ fn html(status: StatusCode, page: maud::Markup) -> Response {
 
 /// Handles `/events`: the changes of a page.
 async fn events(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
-    let Some(place) = admin.dashboard.live_pages.try_take() else {
-        let why =
-            format!("all {} places of http.max_live_pages are taken\n", admin.dashboard.live_pages.max());
+    let Some(permit) = admin.dashboard.live_pages.try_take() else {
+        let why = format!("all {} of http.max_live_pages are in use\n", admin.dashboard.live_pages.max());
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_SECONDS)], why)
             .into_response();
     };
-    let changes = live::changes(admin, wanted.pool, place);
+    let changes = live::changes(admin, wanted.pool, permit);
     Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 

@@ -1,17 +1,17 @@
 //! Samples that were looked up.
 
 use super::duration_message;
-use crate::pool::calls::samples::{Place, Sample};
+use crate::pool::calls::samples::{Sample, SamplePlace};
 use crate::proto::v1 as pb;
 
 /// A sample as a message.
 pub(crate) fn encode(sample: &Sample) -> pb::Sample {
     let place = match sample.place {
-        Place::Hard => pb::SamplePlace::Hard,
-        Place::Background => pb::SamplePlace::Background,
-        Place::Quarantine => pb::SamplePlace::Quarantine,
-        Place::Blocked => pb::SamplePlace::Blocked,
-        Place::Nowhere => pb::SamplePlace::Nowhere,
+        SamplePlace::Hard => pb::SamplePlace::Hard,
+        SamplePlace::Background => pb::SamplePlace::Background,
+        SamplePlace::Quarantine => pb::SamplePlace::Quarantine,
+        SamplePlace::Blocked => pb::SamplePlace::Blocked,
+        SamplePlace::Nowhere => pb::SamplePlace::Nowhere,
     };
     pb::Sample {
         place: place.into(),

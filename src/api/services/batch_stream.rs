@@ -61,7 +61,7 @@ pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) 
 }
 
 /// Where a stream stands.
-struct State {
+struct OpenStream {
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
     start: Start,
@@ -75,7 +75,7 @@ pub(super) fn batches(
     messages: Streaming<pb::StreamBatchesRequest>,
     start: Start,
 ) -> impl Stream<Item = Result<pb::StreamBatchesResponse, Status>> + Send {
-    let state = State { context, messages, start, sent: 0 };
+    let state = OpenStream { context, messages, start, sent: 0 };
     futures_util::stream::try_unfold(state, |mut state| async move {
         while state.start.credits == 0 {
             match state.context.next(&mut state.messages).await? {

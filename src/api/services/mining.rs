@@ -6,7 +6,7 @@ use crate::api::codec::{anchored, negatives, report, samples};
 use crate::api::services::{batch_stream, mined_batch, score_batch, score_stream};
 use crate::api::{Answers, Context};
 use crate::model::error::PoolError;
-use crate::places::Places;
+use crate::permits::Permits;
 use crate::pool::admission::Patience;
 use crate::proto::v1::{self as pb, mining_service_server::MiningService};
 
@@ -16,8 +16,8 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 /// MiningService.
 pub struct Mining {
     pub(in crate::api) context: Context,
-    /// Places for unary reports; streams are slowed by not being read.
-    pub(in crate::api) reports: Places,
+    /// Permits for unary reports; streams are slowed by not being read.
+    pub(in crate::api) reports: Permits,
 }
 
 #[tonic::async_trait]
@@ -37,8 +37,8 @@ impl MiningService for Mining {
         &self,
         request: Request<pb::ReportScoresRequest>,
     ) -> Result<Response<pb::ReportScoresResponse>, Status> {
-        let _place = self.reports.try_take().ok_or_else(|| PoolError::Exhausted {
-            what: format!("all {} places of max_inflight_reports are taken", self.reports.max()),
+        let _permit = self.reports.try_take().ok_or_else(|| PoolError::Exhausted {
+            what: format!("all {} of max_inflight_reports are in use", self.reports.max()),
             limit: "max_inflight_reports",
             retry_after: Some(RETRY_AFTER),
         })?;

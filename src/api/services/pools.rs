@@ -11,7 +11,7 @@ use crate::api::services::stats_stream;
 use crate::api::{Answers, pool_id};
 use crate::model::error::PoolError;
 use crate::model::report::Ids;
-use crate::places::Places;
+use crate::permits::Permits;
 use crate::pool::Pool;
 use crate::pool::calls::quarantine::Blocking;
 use crate::pool::registry::{Registry, check_pool_id};
@@ -32,8 +32,8 @@ pub struct Pools {
     pub(in crate::api) registry: Arc<Registry>,
     /// The server is stopping.
     pub(in crate::api) drain: CancellationToken,
-    /// Places for watches.
-    pub(in crate::api) watches: Places,
+    /// Permits for watches.
+    pub(in crate::api) watches: Permits,
     /// Ids of a request.
     pub(in crate::api) rows_max: usize,
     /// Bytes of an answer.
@@ -124,12 +124,12 @@ impl PoolService for Pools {
         let request = request.into_inner();
         let interval = stats_stream::interval_of(request.interval)?;
         let pool = self.pool(&request.name, request.pool_uid)?;
-        let place = self.watches.try_take().ok_or_else(|| PoolError::Exhausted {
-            what: format!("all {} places of max_watches are taken", self.watches.max()),
+        let permit = self.watches.try_take().ok_or_else(|| PoolError::Exhausted {
+            what: format!("all {} of max_watches are in use", self.watches.max()),
             limit: "max_watches",
             retry_after: Some(WATCH_RETRY_AFTER),
         })?;
-        Ok(Response::new(Box::pin(stats_stream::answers(pool, interval, self.drain.clone(), place))))
+        Ok(Response::new(Box::pin(stats_stream::answers(pool, interval, self.drain.clone(), permit))))
     }
 
     async fn list_quarantined(

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::api::codec::{activity, bias, duration, stats};
 use crate::model::error::PoolError;
-use crate::places::Place;
+use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::proto::v1 as pb;
 
@@ -38,7 +38,7 @@ struct Watch {
     drain: CancellationToken,
     /// The last tick that was told.
     told: Option<SystemTime>,
-    _place: Place,
+    _permit: Permit,
 }
 
 /// The answers, the first at once.
@@ -46,12 +46,12 @@ pub(super) fn answers(
     pool: Arc<Pool>,
     every: Duration,
     drain: CancellationToken,
-    place: Place,
+    permit: Permit,
 ) -> impl Stream<Item = Result<pb::WatchPoolStatsResponse, Status>> + Send {
     let mut every = interval(every);
     // A client that reads slowly gets fewer answers, not a burst of old ones.
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let watch = Watch { pool, every, drain, told: None, _place: place };
+    let watch = Watch { pool, every, drain, told: None, _permit: permit };
     futures_util::stream::try_unfold(watch, |mut watch| async move {
         tokio::select! {
             biased;

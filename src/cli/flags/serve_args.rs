@@ -1,8 +1,8 @@
-//! The flags and environment variables of `hardneg serve`: one for each key of the configuration.
+//! The flags and environment variables of `hardneg serve`: one for each setting of the configuration.
 
 use std::path::PathBuf;
 
-use crate::config::{KEYS, Key, Kind, ServeArgs, Source, default_texts};
+use crate::config::{Kind, SETTINGS, ServeArgs, Setting, Source, default_texts};
 
 impl clap::FromArgMatches for ServeArgs {
     fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
@@ -16,15 +16,15 @@ impl clap::FromArgMatches for ServeArgs {
 
         self.file = matches.get_one::<PathBuf>("config").filter(|file| !file.as_os_str().is_empty()).cloned();
         self.print_config = matches.get_flag("print_config");
-        self.overrides = KEYS
+        self.overrides = SETTINGS
             .iter()
-            .filter_map(|key| {
-                let text = matches.get_one::<String>(key.path)?.clone();
-                match matches.value_source(key.path)? {
-                    ValueSource::CommandLine => Some((key, text, Source::Flag(key.flag))),
+            .filter_map(|setting| {
+                let text = matches.get_one::<String>(setting.path)?.clone();
+                match matches.value_source(setting.path)? {
+                    ValueSource::CommandLine => Some((setting, text, Source::Flag(setting.flag))),
                     // Empty is unset: compose files and charts pass variables on whether they are set or not.
                     ValueSource::EnvVariable if !text.is_empty() => {
-                        Some((key, text, Source::Environment(key.env)))
+                        Some((setting, text, Source::Environment(setting.env)))
                     }
                     _ => None,
                 }
@@ -53,16 +53,16 @@ impl clap::Args for ServeArgs {
                     "Print the effective configuration as TOML, with the source of each value, and stop",
                 ));
         let defaults = default_texts();
-        KEYS.iter().fold(command, |command, key| {
-            let default = defaults.get(key.path).map_or("", String::as_str);
-            let arg = Arg::new(key.path)
-                .long(key.flag)
-                .env(key.env)
+        SETTINGS.iter().fold(command, |command, setting| {
+            let default = defaults.get(setting.path).map_or("", String::as_str);
+            let arg = Arg::new(setting.path)
+                .long(setting.flag)
+                .env(setting.env)
                 .hide_env_values(true)
-                .help(format!("{} [default: {default}]", key.help))
-                .help_heading(heading(key))
-                .value_name(value_name(key.kind));
-            command.arg(match key.kind {
+                .help(format!("{} [default: {default}]", setting.help))
+                .help_heading(heading(setting))
+                .value_name(value_name(setting.kind));
+            command.arg(match setting.kind {
                 Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
                 _ => arg,
             })
@@ -74,9 +74,9 @@ impl clap::Args for ServeArgs {
     }
 }
 
-/// The heading in `--help` under which a key's flag stands.
-fn heading(key: &Key) -> &'static str {
-    match key.section() {
+/// The heading in `--help` under which a setting's flag stands.
+fn heading(setting: &Setting) -> &'static str {
+    match setting.section() {
         "limits" => "Limits",
         "http2" => "HTTP/2",
         "http" => "HTTP: probes, metrics, dashboard",

@@ -72,11 +72,11 @@ pub(super) async fn pools(client: &Client) -> Result<Vec<Listed>, Error> {
 pub(super) async fn pool_once(client: &Client, name: &str) -> Result<Picture, Error> {
     let pool = client.get_pool(name).await?;
     let patience = client.options().timeout;
-    let look = async {
+    let request = async {
         let mut watch = client.watch_pool_stats(name, Duration::from_secs(60)).await?;
         watch.next().await.unwrap_or_else(|| Err(ended()))
     };
-    Ok(picture(&pool, timeout(patience, look).await.unwrap_or_else(|_| Err(silent(patience)))?))
+    Ok(picture(&pool, timeout(patience, request).await.unwrap_or_else(|_| Err(silent(patience)))?))
 }
 
 fn picture(pool: &pb::Pool, answer: pb::WatchPoolStatsResponse) -> Picture {
@@ -107,7 +107,7 @@ pub(super) async fn follow(
         let wanted = wants.borrow_and_update().clone();
         let mut told = false;
         let outcome = tokio::select! {
-            outcome = look(&client, interval, wanted.as_deref(), &tell, &mut told) => outcome,
+            outcome = poll(&client, interval, wanted.as_deref(), &tell, &mut told) => outcome,
             changed = wants.changed() => match changed {
                 Ok(()) => { wants.mark_changed(); continue }
                 Err(_) => return,
@@ -134,7 +134,7 @@ pub(super) async fn follow(
 }
 
 /// Looks until something fails (an error) or nobody listens.
-async fn look(
+async fn poll(
     client: &Client,
     interval: Duration,
     wanted: Option<&str>,

@@ -1,4 +1,4 @@
-//! Batches out: checks, waits, places, the draw, what is remembered of it.
+//! Mining a batch: checks, waits, the draw, its counts.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -14,12 +14,12 @@ use crate::model::flow::Side;
 use crate::model::moment::Moment;
 use crate::model::policy::{Policy, Shortfall};
 use crate::model::spec::{IdKind, LEASE_MAX, PoolSpec, ServeLimits};
-use crate::places::Place;
+use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::control::is_control;
 use crate::pool::executor;
-use crate::pool::flow::{Permit, Told};
+use crate::pool::rate_limiter::{FlowPermit, Told};
 use crate::pool::rounds;
 use crate::pool::spans;
 use crate::sampler::flat::{self, MineContext, Ranks};
@@ -61,7 +61,7 @@ impl Pool {
         let pool = self.clone();
         let now_millis = move || pool.clock.now_millis();
         let draw = |prepared| self.draw(request.clone(), prepared);
-        let mining = self.house.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
+        let mining = self.server.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
         pin!(mining).instrument(span).await
     }
 
@@ -144,15 +144,15 @@ impl Pool {
             Some(wait) => pin!(self.wait_for(wait)).instrument(spans::wait(wait)).await?,
             None => false,
         };
-        let permit = match pin!(self.wait_for_reports(spec, request, called)).await? {
+        let flow_permit = match pin!(self.wait_for_reports(spec, request, called)).await? {
             Some((permit, ended)) => {
                 timed_out |= ended;
                 Some(permit)
             }
             None => None,
         };
-        let place = self.house.admission.mine(patience).await?;
-        Ok(Prepared { excluded, permit, timed_out, place })
+        let mining_permit = self.server.admission.mine(patience).await?;
+        Ok(Prepared { excluded, flow_permit, timed_out, _mining_permit: mining_permit })
     }
 
     /// Draws a batch and counts it, in a future that owns all it needs.
@@ -166,7 +166,7 @@ impl Pool {
     }
 
     async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
-        let Prepared { excluded, permit, timed_out, place: _place } = prepared;
+        let Prepared { excluded, flow_permit, timed_out, _mining_permit } = prepared;
         // The pool may have been changed while the request waited.
         let spec = &*self.spec();
         let begun = Instant::now();
@@ -180,10 +180,10 @@ impl Pool {
         let control =
             request.round.as_ref().is_some_and(|round| is_control(spec.control_fraction, &self.id, round));
         let policy = if control { policy.uniform() } else { policy };
-        let permitted = permit.as_ref().map_or(u64::MAX, Permit::samples);
+        let permitted = flow_permit.as_ref().map_or(u64::MAX, FlowPermit::samples);
         let context = self.mine_context(spec, request, policy, excluded, permitted, now)?;
         let drawn = spans::draw(context.policy.strategy, pin!(flat::mine(context))).await;
-        if let Some(permit) = permit {
+        if let Some(permit) = flow_permit {
             self.settle_mine(permit, &drawn).await;
         }
         let mut batch = drawn?;
@@ -253,7 +253,7 @@ impl Pool {
     }
 
     /// Tells the rate limiter how many samples a draw took.
-    async fn settle_mine(&self, permit: Permit, drawn: &Result<MinedBatch, PoolError>) {
+    async fn settle_mine(&self, permit: FlowPermit, drawn: &Result<MinedBatch, PoolError>) {
         let sums = self.sums_of_flow().await;
         match drawn {
             Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
@@ -278,19 +278,22 @@ impl Pool {
         spec: &PoolSpec,
         request: &MineRequest,
         called: tokio::time::Instant,
-    ) -> Result<Option<(Permit, bool)>, PoolError> {
+    ) -> Result<Option<(FlowPermit, bool)>, PoolError> {
         if request.dry_run {
             return Ok(None);
         }
         let Some(flow) = spec.flow else {
-            return Ok(self.flow.free(Side::Mine).map(|permit| (permit, false)));
+            return Ok(self.rate_limiter.free(Side::Mine).map(|permit| (permit, false)));
         };
         let patience = request.wait.map_or(flow.max_wait, |wait| wait.timeout).min(self.limits.max_wait);
         let told =
             Told { waits: &self.counters.flow_mine_waits, timeouts: &self.counters.flow_mine_timeouts };
-        let place = || self.house.admission.wait();
+        let wait_permit = || self.server.admission.wait();
         let closed = (&self.closed, self.id.as_str());
-        self.flow.mine(request.draw_size(), called + patience, closed, place, told).await.map(Some)
+        self.rate_limiter
+            .mine(request.draw_size(), called + patience, closed, wait_permit, told)
+            .await
+            .map(Some)
     }
 
     /// Waits until the hard store holds `min_size`; true when the time ran out first.
@@ -299,7 +302,7 @@ impl Pool {
         if self.store.level().await?.hard >= wait.min_size {
             return Ok(false);
         }
-        let _place = self.house.admission.wait()?;
+        let _permit = self.server.admission.wait()?;
         let deadline = tokio::time::Instant::now() + wait.timeout;
         loop {
             let grown = self.grown.notified();
@@ -323,11 +326,12 @@ impl Pool {
 struct Prepared {
     /// The samples of the request's exclude list.
     excluded: HashSet<u64>,
-    permit: Option<Permit>,
+    /// What the pool's flow lets it take; `None`: the pool has no flow, or the request is a dry run.
+    flow_permit: Option<FlowPermit>,
     /// A wait ended before what it waited for.
     timed_out: bool,
     /// Held while it draws.
-    place: Place,
+    _mining_permit: Permit,
 }
 
 fn step_missing() -> Violation {

@@ -38,7 +38,7 @@ use crate::store::key::Key;
 const ANCHORS_PER_PIECE: usize = 1_024;
 const NEGATIVES_PER_PIECE: usize = 16_384;
 /// Samples of the background whose labels are read at a time.
-const IDS_PER_LOOK: usize = 16_384;
+const IDS_PER_READ: usize = 16_384;
 /// Arrivals looked at before others get their turn, about.
 const STEPS_PER_YIELD: u64 = 32_768;
 /// A draw whose background was replaced meanwhile is begun again, so many times in all.
@@ -99,7 +99,7 @@ impl Pool {
     ) -> Result<MinedNegatives, PoolError> {
         let anchors = self.resolve_anchors(of_anchors, request.anchors, "anchors")?;
         let excluded = self.hashes(spec.id_kind, &request.exclude, "exclude_ids")?.iter().copied().collect();
-        let _place = self.house.admission.mine(patience).await?;
+        let _place = self.server.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
         let policy = request.policy;
@@ -342,7 +342,7 @@ impl Request<'_> {
         };
         // A negative of the anchor's own is one by its score.
         let unlabelled: Vec<usize> = (0..mined.ids.len()).filter(|i| mined.scores[*i].is_nan()).collect();
-        for rows in unlabelled.chunks(IDS_PER_LOOK) {
+        for rows in unlabelled.chunks(IDS_PER_READ) {
             let ids: Vec<u64> = rows.iter().map(|i| mined.ids[*i]).collect();
             for (i, row) in rows.iter().zip(self.store.get(&ids).await?) {
                 labels.negatives[*i] = row.map_or(0, |row| row.stratum);

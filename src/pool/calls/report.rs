@@ -20,7 +20,7 @@ use crate::pool::calls::ingest::{
 use crate::pool::clock::Admission;
 use crate::pool::dedupe::Turn;
 use crate::pool::executor;
-use crate::pool::flow::{Permit, Told};
+use crate::pool::rate_limiter::{FlowPermit, Told};
 use crate::pool::spans;
 use crate::store::key::Key;
 use crate::store::{self, ApplyCounts, ReportBatch};
@@ -40,7 +40,7 @@ impl Pool {
     ///
     /// # Errors
     /// As of [`report`](Self::report).
-    pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
+    pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
         pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
     }
 
@@ -51,14 +51,18 @@ impl Pool {
     pub(crate) async fn report_ready(
         self: &Arc<Self>,
         report: Report,
-        permit: Option<Permit>,
+        permit: Option<FlowPermit>,
     ) -> Result<Ack, PoolError> {
         let pool = self.clone();
         executor::finish("report", async move { pin!(pool.apply_or_follow(report, permit)).await }).await
     }
 
     /// Applies a batch that is the first of its sender and sequence, or waits for the first to be applied.
-    async fn apply_or_follow(&self, report: Report, mut permit: Option<Permit>) -> Result<Ack, PoolError> {
+    async fn apply_or_follow(
+        &self,
+        report: Report,
+        mut permit: Option<FlowPermit>,
+    ) -> Result<Ack, PoolError> {
         if report.sender.sequence == 0 {
             return self.apply_counted(report, permit).await;
         }
@@ -86,7 +90,7 @@ impl Pool {
 
     /// Applies a batch, with a permit of its own if it came without one. A resend may, because its first copy was on the way; then that
     /// copy failed.
-    async fn apply_admitted(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
+    async fn apply_admitted(&self, report: Report, permit: Option<FlowPermit>) -> Result<Ack, PoolError> {
         let permit = match permit {
             Some(permit) => Some(permit),
             None => {
@@ -98,7 +102,7 @@ impl Pool {
     }
 
     /// Applies a batch and counts it.
-    async fn apply_counted(&self, report: Report, permit: Option<Permit>) -> Result<Ack, PoolError> {
+    async fn apply_counted(&self, report: Report, permit: Option<FlowPermit>) -> Result<Ack, PoolError> {
         let rows = report.ids.len();
         let begun = Instant::now();
         let applying = pin!(self.apply(report));
@@ -124,15 +128,15 @@ impl Pool {
 
     /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
     /// that a report that is refused may be sent again.
-    async fn wait_for_miners(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
+    async fn wait_for_miners(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
         // A resend of what is being applied gets that copy's answer.
         if self.under_way.has(&report.sender) { Ok(None) } else { self.admit(report).await }
     }
 
     /// The permit of a report in a pool with a flow; none for a resend, which changes nothing.
-    async fn admit(&self, report: &Report) -> Result<Option<Permit>, PoolError> {
+    async fn admit(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
         let spec = self.spec();
-        let Some(flow) = spec.flow else { return Ok(self.flow.free(Side::Report)) };
+        let Some(flow) = spec.flow else { return Ok(self.rate_limiter.free(Side::Report)) };
         if self.has_applied(&report.sender).await? {
             return Ok(None);
         }
@@ -148,8 +152,8 @@ impl Pool {
         let deadline = tokio::time::Instant::now() + flow.max_wait.min(self.limits.max_wait);
         let told =
             Told { waits: &self.counters.flow_report_waits, timeouts: &self.counters.flow_report_timeouts };
-        let place = || self.house.admission.wait();
-        self.flow.report(rows, deadline, (&self.closed, &self.id), place, told).await.map(Some)
+        let place = || self.server.admission.wait();
+        self.rate_limiter.report(rows, deadline, (&self.closed, &self.id), place, told).await.map(Some)
     }
 
     async fn apply(&self, report: Report) -> Result<Ack, PoolError> {
@@ -205,7 +209,7 @@ impl Pool {
         self.workers.hear(&sender, delivery);
         self.grown.notify_waiters();
         let ApplyCounts { clamped, floored, .. } = applied.counts;
-        self.weight_warnings.look(&self.id, rows, clamped, floored);
+        self.weight_warnings.warn(&self.id, rows, clamped, floored);
         let ack = self.ack(counts.applied_status(rows), counts, applied.floor, moment);
         Ok(Ack { clamped, floored, ..ack })
     }

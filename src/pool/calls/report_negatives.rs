@@ -50,7 +50,7 @@ impl Pool {
             .hear(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();
         let AnchorCounts { clamped, floored, .. } = applied;
-        self.weight_warnings.look(&self.id, rows, clamped, floored);
+        self.weight_warnings.warn(&self.id, rows, clamped, floored);
         Ok(Ack { clamped, floored, ..ack(counts.applied_status(rows), counts) })
     }
 

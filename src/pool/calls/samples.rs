@@ -11,7 +11,7 @@ use crate::store::quarantine::{Found, Quarantined};
 
 /// Where a sample is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum SamplePlace {
     /// In the hard store.
     Hard,
     /// In the background only.
@@ -29,7 +29,7 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Where it is.
-    pub place: Place,
+    pub place: SamplePlace,
     /// As stored (in quarantine: as reported); `None` where nothing was.
     pub score: Option<f32>,
     /// log2 of its weight now, serve penalty left out; in the hard store only.
@@ -66,7 +66,7 @@ impl Pool {
         let now = self.clock.now();
         let age = |stamp: u32| moment::age(now.stamp, stamp, spec.decay.by_steps());
         let sample = |row: &Row| Sample {
-            place: if row.hard_key.is_some() { Place::Hard } else { Place::Background },
+            place: if row.hard_key.is_some() { SamplePlace::Hard } else { SamplePlace::Background },
             score: Some(row.score).filter(|score| !score.is_nan()),
             weight_log2: row.hard_key.map(|key| now.log2_weight(key)),
             age: row.stamp.map(age),
@@ -78,7 +78,7 @@ impl Pool {
             in_background: background.as_ref().is_some_and(|background| background.contains(row.id)),
         };
         let set_aside = |record: &Quarantined| Sample {
-            place: Place::Quarantine,
+            place: SamplePlace::Quarantine,
             score: Some(record.raw_score).filter(|score| !score.is_nan()),
             age: record.key_units.map(|_| age(record.stamp)),
             model_version: record.model_version,
@@ -90,7 +90,7 @@ impl Pool {
         let answer = |found: &Found| match found {
             Found::Stored(row) => sample(row),
             Found::SetAside(record) => set_aside(record),
-            Found::Blocked => Sample { place: Place::Blocked, ..Sample::default() },
+            Found::Blocked => Sample { place: SamplePlace::Blocked, ..Sample::default() },
             Found::Absent => Sample::default(),
         };
         let mut samples: Vec<Sample> = found.iter().map(answer).collect();

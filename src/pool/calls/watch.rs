@@ -51,7 +51,7 @@ impl Pool {
         self.workers.list(self.clock.now_millis(), WORKER_GONE_SECONDS)
     }
 
-    /// What the pool is doing, at most half a second old: those who ask at a time share one look.
+    /// What the pool is doing, at most half a second old: concurrent callers share one measurement.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -57,7 +57,7 @@ async fn a_tick_counts_what_happened_in_it() {
     let (reports, mines) = pool.latencies();
     assert_eq!((reports.count, mines.count), (1, 1));
     let again = pool.activity().await.unwrap();
-    assert!(Arc::ptr_eq(&activity, &again), "who asks at a time shares one look");
+    assert!(Arc::ptr_eq(&activity, &again), "concurrent callers share one measurement");
 }
 
 #[tokio::test]
@@ -72,10 +72,10 @@ async fn what_is_stored_stands_beside_what_is_served() {
     };
     let request = MineRequest { batch_size: 80, policy: top, ..MineRequest::default() };
     pool.mine(MineRequest { dry_run: true, ..request.clone() }, Patience::Refuse).await.unwrap();
-    let figures = &pool.recorder.look(pool.view().await.unwrap()).await.unwrap().figures;
+    let figures = &pool.recorder.measure(pool.view().await.unwrap()).await.unwrap().figures;
     assert_eq!(figures.served_samples, 0, "a dry run serves nothing");
     pool.mine(request, Patience::Refuse).await.unwrap();
-    let activity = pool.recorder.look(pool.view().await.unwrap()).await.unwrap();
+    let activity = pool.recorder.measure(pool.view().await.unwrap()).await.unwrap();
     let figures = &activity.figures;
     assert_eq!((figures.stored_samples, figures.served_samples), (4_096, 80));
     let bars = figures.scores.stored.len();

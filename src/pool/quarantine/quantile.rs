@@ -40,10 +40,10 @@ impl Sampled {
 /// Quantiles of the scores reported lately. About 16 KB once used; learning costs one short lock a batch, and some ten
 /// microseconds when what waited is merged.
 #[derive(Debug, Default)]
-pub(in crate::pool) struct RunningQuantile(Mutex<State>);
+pub(in crate::pool) struct RunningQuantile(Mutex<QuantileSketch>);
 
 #[derive(Debug, Default)]
-struct State {
+struct QuantileSketch {
     digest: Option<TDigest>,
     pending: Vec<(f32, f32)>,
     pending_rows: f64,
@@ -104,7 +104,7 @@ impl RunningQuantile {
 
     /// Forgets all.
     pub(in crate::pool) fn clear(&self) {
-        *self.0.lock() = State::default();
+        *self.0.lock() = QuantileSketch::default();
     }
 
     pub(in crate::pool) fn memory_bytes(&self) -> usize {
@@ -114,7 +114,7 @@ impl RunningQuantile {
     }
 }
 
-impl State {
+impl QuantileSketch {
     /// Older rows fade by what has come since, then the new ones join them.
     fn merge(&mut self) {
         let fresh: Vec<Centroid> = self

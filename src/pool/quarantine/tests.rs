@@ -13,7 +13,7 @@ use crate::model::report::{Ids, Report as ScoreReport};
 use crate::model::spec::{Decay, PoolSpec};
 use crate::pool::Pool;
 use crate::pool::calls::quarantine::Blocking;
-use crate::pool::calls::samples::Place;
+use crate::pool::calls::samples::SamplePlace;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
 use crate::store::key::{Hardness, HardnessFunction};
@@ -208,10 +208,10 @@ async fn agrees(pool: &Pool, model: &Model) {
     for (id, sample) in pool.samples(Ids::U64(ids.clone())).await.unwrap().iter().enumerate() {
         let id = id as u64;
         let (place, score) = match (model.held.get(&id), model.stored.get(&id)) {
-            (Some(held), _) => (Place::Quarantine, Some(held.1)),
-            (None, Some(stored)) => (Place::Hard, Some(stored.1)),
-            (None, None) if model.blocked.contains(&id) => (Place::Blocked, None),
-            (None, None) => (Place::Nowhere, None),
+            (Some(held), _) => (SamplePlace::Quarantine, Some(held.1)),
+            (None, Some(stored)) => (SamplePlace::Hard, Some(stored.1)),
+            (None, None) if model.blocked.contains(&id) => (SamplePlace::Blocked, None),
+            (None, None) => (SamplePlace::Nowhere, None),
         };
         assert_eq!((sample.place, sample.score), (place, score), "sample {id}");
     }
@@ -315,10 +315,10 @@ async fn a_release_weighs_what_it_would_have_weighed() {
     assert_eq!(pool.release_quarantined(None, false).await.unwrap().released, 1);
     let samples = pool.samples(Ids::U64(vec![1, 2, 3, 4])).await.unwrap();
     assert_eq!(samples[0], samples[1]);
-    assert_eq!((samples[0].place, samples[0].age), (Place::Hard, Some(20.0)));
+    assert_eq!((samples[0].place, samples[0].age), (SamplePlace::Hard, Some(20.0)));
     let weights: Vec<f32> = samples[..3].iter().map(|s| s.weight_log2.unwrap()).collect();
     assert!((weights[2] - weights[0] - 2.0).abs() < 0.01, "{weights:?}");
-    assert_eq!(samples[3].place, Place::Nowhere);
+    assert_eq!(samples[3].place, SamplePlace::Nowhere);
     // Long after: as old as a key may be.
     for step in 124..=126 {
         pool.report(report(step, &[(1, 95.0)])).await.unwrap();

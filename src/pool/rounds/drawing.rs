@@ -27,7 +27,7 @@ impl Drawing {
         let outcome = match self.remembered_or_drawn(request, patience).await {
             Ok((round_batch, bytes)) => {
                 let now = self.pool.clock.now_millis();
-                self.pool.house.rounds.keep(self.pool.uid, &self.key, bytes, now);
+                self.pool.server.rounds.keep(self.pool.uid, &self.key, bytes, now);
                 self.kept = true;
                 Ok(Arc::new(Dealt::new(round_batch, round.world_size, seed(self.pool.uid, &round))))
             }
@@ -47,7 +47,7 @@ impl Drawing {
         request: Arc<MineRequest>,
         patience: Patience,
     ) -> Result<(Remembered, usize), PoolError> {
-        let (pool, once) = (&self.pool, &self.pool.house.once);
+        let (pool, once) = (&self.pool, &self.pool.server.once);
         let name = self.key.name(pool.uid);
         let first = match once.get(Space::Rounds, &name, pool.clock.now_millis()).await? {
             // Another server has drawn it.
@@ -71,7 +71,7 @@ impl Drawing {
     fn give_up(&mut self) {
         if !self.kept {
             self.kept = true;
-            self.pool.house.rounds.give_up(self.pool.uid, &self.key);
+            self.pool.server.rounds.give_up(self.pool.uid, &self.key);
         }
     }
 }
@@ -89,22 +89,22 @@ impl Pool {
     /// `Unavailable`.
     pub(in crate::pool) async fn forget_old_rounds(&self) -> Result<(), PoolError> {
         let now_millis = self.clock.now_millis();
-        self.house.rounds.expire(now_millis);
-        self.house.once.expire(now_millis).await?;
+        self.server.rounds.expire(now_millis);
+        self.server.once.expire(now_millis).await?;
         self.tell_of_forgotten_rounds().await
     }
 
     /// Tells the engine which rounds were forgotten here.
     async fn tell_of_forgotten_rounds(&self) -> Result<(), PoolError> {
-        let forgotten = self.house.rounds.take_forgotten();
-        Ok(self.house.once.forget(Space::Rounds, &forgotten).await?)
+        let forgotten = self.server.rounds.take_forgotten();
+        Ok(self.server.once.forget(Space::Rounds, &forgotten).await?)
     }
 
     /// A round that is kept, dealt again; `None`: it has gone.
     async fn kept_round(&self, key: &RoundKey, round: &Round) -> Result<Option<Dealt>, PoolError> {
         let name = key.name(self.uid);
-        let Some(bytes) = self.house.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
-            self.house.rounds.lose(self.uid, key);
+        let Some(bytes) = self.server.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
+            self.server.rounds.lose(self.uid, key);
             return Ok(None);
         };
         Ok(Some(Dealt::new(Remembered::decode(&bytes)?, round.world_size, seed(self.uid, round))))
@@ -121,7 +121,7 @@ impl Pool {
         round: &Round,
         patience: Patience,
     ) -> Result<MinedBatch, PoolError> {
-        let rounds = &self.house.rounds;
+        let rounds = &self.server.rounds;
         let key = RoundKey { run_id: round.run_id.clone(), number: round.number };
         loop {
             let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
@@ -131,7 +131,7 @@ impl Pool {
                     Counters::add(&self.counters.round_replays, 1);
                     return dealt.share_of(request, round);
                 }
-                Found::Drawing(outcome) => (outcome, false, Some(self.house.admission.wait()?)),
+                Found::Drawing(outcome) => (outcome, false, Some(self.server.admission.wait()?)),
                 Found::Begun(done) => {
                     let outcome = done.subscribe();
                     let drawing = Drawing { pool: self.clone(), key: key.clone(), done, kept: false };

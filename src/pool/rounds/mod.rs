@@ -128,7 +128,7 @@ struct PoolRounds {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct KeptRounds {
     pools: HashMap<u64, PoolRounds>,
     /// Those kept in all pools, the oldest first.
     kept: BTreeMap<u64, u64>,
@@ -141,7 +141,7 @@ struct State {
 /// The rounds of all pools of a server; bounded per pool, in time and in bytes.
 #[derive(Debug)]
 pub(super) struct Rounds {
-    state: Mutex<State>,
+    state: Mutex<KeptRounds>,
     rounds_max: usize,
     ttl_millis: u64,
     bytes_max: usize,
@@ -269,7 +269,7 @@ impl Rounds {
     }
 }
 
-impl State {
+impl KeptRounds {
     fn expire(&mut self, now_millis: u64, ttl_millis: u64) {
         while let Some((serial, pool)) = self.kept.first_key_value() {
             let since = self.pools.get(pool).and_then(|rounds| rounds.since(*serial));

@@ -61,7 +61,7 @@ async fn a_round_lives_for_its_time_and_then_stays_over() {
     assert!(mine(&pool, "a", 6, 0).await.is_ok() && mine(&pool, "b", 5, 0).await.is_ok());
     millis.store(30_000, Ordering::Relaxed);
     pool.tick().await.unwrap();
-    let state = pool.house.rounds.state.lock();
+    let state = pool.server.rounds.state.lock();
     assert_eq!((state.bytes, state.kept.len()), (0, 0), "an idle pool holds nothing");
 }
 
@@ -98,10 +98,10 @@ async fn many_runs_and_a_deleted_pool_leave_nothing_behind() {
         assert!(mine(&pool, &run.to_string(), 0, 0).await.is_ok());
     }
     // A run that is in use is not the one to go.
-    assert_eq!(pool.house.rounds.state.lock().pools[&pool.uid].runs.len(), RUNS_PER_POOL_MAX);
+    assert_eq!(pool.server.rounds.state.lock().pools[&pool.uid].runs.len(), RUNS_PER_POOL_MAX);
     registry.delete("p", 0, "", false).await.unwrap();
     assert_eq!(mine(&pool, "late", 0, 0).await, Err("NOT_FOUND"));
-    let state = pool.house.rounds.state.lock();
+    let state = pool.server.rounds.state.lock();
     assert_eq!((state.bytes, state.kept.len(), state.pools.len()), (0, 0, 0));
 }
 

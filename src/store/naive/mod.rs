@@ -25,11 +25,11 @@ const BUCKET_BITS: u32 = 13;
 /// A pool as maps; keys must not wrap, and the background has one generation.
 pub struct NaiveStore {
     pub(in crate::store) spec: StoreSpec,
-    pub(in crate::store) state: Mutex<State>,
+    pub(in crate::store) state: Mutex<NaiveState>,
 }
 
 #[derive(Default)]
-pub(in crate::store) struct State {
+pub(in crate::store) struct NaiveState {
     pub(in crate::store) hard: BTreeMap<u64, Entry>,
     pub(in crate::store) background: BTreeMap<u64, Entry>,
     /// Of each partition the smallest hash ever refused.
@@ -78,7 +78,7 @@ impl NaiveStore {
         self.spec.salt_seed
     }
 
-    fn buckets(&self, state: &State) -> BTreeMap<(u16, u32), Vec<u64>> {
+    fn buckets(&self, state: &NaiveState) -> BTreeMap<(u16, u32), Vec<u64>> {
         let mut buckets: BTreeMap<(u16, u32), Vec<u64>> = BTreeMap::new();
         for (id, entry) in &state.hard {
             if let Some(key) = entry.row.hard_key {
@@ -93,7 +93,7 @@ impl NaiveStore {
     }
 
     /// All partitions have one salt.
-    fn partition_background(&self, state: &State, number: u16) -> PartitionBackground {
+    fn partition_background(&self, state: &NaiveState, number: u16) -> PartitionBackground {
         let of = |ids: &mut dyn Iterator<Item = &u64>| {
             ids.filter(|id| self.partition(**id) == number).count() as u64
         };
@@ -117,7 +117,7 @@ impl NaiveStore {
         row.place(self.spec.hardness.lower_is_harder).unwrap_or_default()
     }
 
-    fn background_ids(&self, state: &State) -> Vec<Vec<u64>> {
+    fn background_ids(&self, state: &NaiveState) -> Vec<Vec<u64>> {
         let mut lanes = vec![Vec::new(); self.spec.partitions];
         for id in state.background.keys() {
             lanes[self.partition(*id) as usize].push(*id);
@@ -150,7 +150,7 @@ fn is_before(stamp: u32, other: u32) -> bool {
     (stamp.wrapping_sub(other) as i32) < 0
 }
 
-impl State {
+impl NaiveState {
     pub(in crate::store) fn entry(&mut self, id: u64) -> Option<&mut Entry> {
         // Both sources know the same of an id; serves count in one place.
         self.hard.get_mut(&id).or(self.background.get_mut(&id))

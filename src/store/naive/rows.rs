@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Entry, NaiveStore, State, Stored, is_before};
+use super::{Entry, NaiveState, NaiveStore, Stored, is_before};
 use crate::store::hash::background_hash;
 use crate::store::key::Key;
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch, Row, ScoreUpdate, Sender};
@@ -24,7 +24,7 @@ impl NaiveStore {
     /// What a row leaves of its sample, in the hard store.
     pub(super) fn entry_of(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         batch: &ReportBatch,
         i: usize,
         score: f32,
@@ -53,7 +53,7 @@ impl NaiveStore {
     }
 
     /// Stores what a row says of its sample, where there is room.
-    pub(in crate::store) fn store(&self, state: &mut State, entry: Entry, key: Key) -> Stored {
+    pub(in crate::store) fn store(&self, state: &mut NaiveState, entry: Entry, key: Key) -> Stored {
         let id = entry.row.id;
         state.removed.remove(&id);
         state.leases.remove(&id);
@@ -103,7 +103,7 @@ impl NaiveStore {
     /// Removes the samples of some partitions whose stamp is before a horizon.
     pub(super) fn remove_older(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         oldest_stamp: Option<u32>,
         of: impl Fn(u16) -> bool,
     ) {
@@ -122,7 +122,7 @@ impl NaiveStore {
     /// Counts rows that are not in the batch: the sender's partition knows whether it has counted them before.
     pub(super) fn count_unusable(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         batch: &ReportBatch,
         counts: &mut ApplyCounts,
         entered: &mut HashSet<(u16, Sender)>,
@@ -143,7 +143,7 @@ impl NaiveStore {
     }
 
     /// Takes a sample out of hard store and background; whether it was there.
-    pub(in crate::store) fn take_out(&self, state: &mut State, id: u64) -> bool {
+    pub(in crate::store) fn take_out(&self, state: &mut NaiveState, id: u64) -> bool {
         state.leases.remove(&id);
         let hard = state.hard.remove(&id).is_some();
         let background = state.background.remove(&id).is_some();

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::stats::Counters;
 use crate::model::error::PoolError;
 use crate::model::flow::{Flow, ROUNDING, Side};
-use crate::places::Place;
+use crate::permits::Permit;
 use book::Book;
 pub(super) use book::Sums;
 
@@ -44,7 +44,7 @@ struct Waiter {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimiterState {
     flow: Option<Flow>,
     book: Book,
     reports: VecDeque<Waiter>,
@@ -54,7 +54,7 @@ struct State {
     changes: u64,
 }
 
-impl State {
+impl LimiterState {
     fn queue(&mut self, side: Side) -> &mut VecDeque<Waiter> {
         match side {
             Side::Report => &mut self.reports,
@@ -90,7 +90,7 @@ impl State {
 
 /// Leave to go on; what it was not used for is given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct FlowPermit {
     limiter: Arc<RateLimiter>,
     side: Side,
     /// Under way; `None`: nothing was reserved.
@@ -100,11 +100,11 @@ pub(crate) struct Permit {
     missing: u64,
     /// When it ended.
     sums: Sums,
-    /// State::changes when it was given.
+    /// LimiterState::changes when it was given.
     given_at: u64,
 }
 
-impl Permit {
+impl FlowPermit {
     /// So many rows were reported, or samples mined; the sums have them. `None`: they cannot be had, and the next who ends tells them.
     pub(super) fn settle(mut self, done: u64, sums: Option<Sums>) {
         self.done = done;
@@ -123,7 +123,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for FlowPermit {
     fn drop(&mut self) {
         let mut state = self.limiter.state.lock();
         let flow = state.flow;
@@ -152,7 +152,7 @@ impl Drop for Permit {
     }
 }
 
-/// A place in a queue, left when it is dropped; what was granted and not taken is given back.
+/// A call's place in a queue, left when it is dropped; what was granted and not taken is given back.
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
     side: Side,
@@ -164,7 +164,7 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// Leaves the queue; true when it had been let through before.
-    fn leave(&mut self, state: &mut State) -> bool {
+    fn leave(&mut self, state: &mut LimiterState) -> bool {
         self.left = true;
         state.queue(self.side).retain(|waiter| waiter.id != self.id);
         self.answer.try_recv().unwrap_or(false)
@@ -193,12 +193,12 @@ pub(super) struct Told<'a> {
 /// The balance of one pool, and who waits for it.
 #[derive(Debug, Default)]
 pub(super) struct RateLimiter {
-    state: Mutex<State>,
+    state: Mutex<LimiterState>,
 }
 
 /// How a wait ended.
 enum Ended<'a> {
-    Permitted(Permit),
+    Permitted(FlowPermit),
     TimedOut(Waiting<'a>),
 }
 
@@ -241,7 +241,7 @@ impl RateLimiter {
     }
 
     /// Leave for a call of a pool without a flow; it is known, in case the pool gets one meanwhile. `None`: it has got one.
-    pub(super) fn free(self: &Arc<Self>, side: Side) -> Option<Permit> {
+    pub(super) fn free(self: &Arc<Self>, side: Side) -> Option<FlowPermit> {
         let mut state = self.state.lock();
         if state.flow.is_some() {
             return None;
@@ -253,16 +253,16 @@ impl RateLimiter {
     /// Leave to apply a report of so many rows.
     ///
     /// # Errors
-    /// `Exhausted` with a retry delay when `deadline` passes, or without a place to wait in; `Closed` of the pool.
+    /// `Exhausted` with a retry delay when `deadline` passes, or without a permit to wait; `Closed` of the pool.
     pub(super) async fn report(
         self: &Arc<Self>,
         rows: u64,
         deadline: Instant,
         closed: (&CancellationToken, &str),
-        place: impl FnOnce() -> Result<Place, PoolError>,
+        wait_permit: impl FnOnce() -> Result<Permit, PoolError>,
         told: Told<'_>,
-    ) -> Result<Permit, PoolError> {
-        match self.wait(Side::Report, rows, deadline, closed, place, &told).await? {
+    ) -> Result<FlowPermit, PoolError> {
+        match self.wait(Side::Report, rows, deadline, closed, wait_permit, &told).await? {
             Ended::Permitted(permit) => Ok(permit),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
@@ -286,16 +286,16 @@ impl RateLimiter {
     /// Leave to mine `samples`, or fewer once `deadline` has passed; true when it has.
     ///
     /// # Errors
-    /// `Exhausted` without a place to wait in; `NotFound` when the pool is deleted meanwhile.
+    /// `Exhausted` without a permit to wait; `NotFound` when the pool is deleted meanwhile.
     pub(super) async fn mine(
         self: &Arc<Self>,
         samples: u64,
         deadline: Instant,
         closed: (&CancellationToken, &str),
-        place: impl FnOnce() -> Result<Place, PoolError>,
+        wait_permit: impl FnOnce() -> Result<Permit, PoolError>,
         told: Told<'_>,
-    ) -> Result<(Permit, bool), PoolError> {
-        match self.wait(Side::Mine, samples, deadline, closed, place, &told).await? {
+    ) -> Result<(FlowPermit, bool), PoolError> {
+        match self.wait(Side::Mine, samples, deadline, closed, wait_permit, &told).await? {
             Ended::Permitted(permit) => Ok((permit, false)),
             Ended::TimedOut(mut waiting) => {
                 let mut state = self.state.lock();
@@ -314,9 +314,9 @@ impl RateLimiter {
         }
     }
 
-    fn permit(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &State) -> Permit {
+    fn permit(self: &Arc<Self>, side: Side, reserved: Option<u64>, state: &LimiterState) -> FlowPermit {
         let (limiter, given_at) = (Arc::clone(self), state.changes);
-        Permit { limiter, side, reserved, done: 0, missing: 0, sums: Sums::default(), given_at }
+        FlowPermit { limiter, side, reserved, done: 0, missing: 0, sums: Sums::default(), given_at }
     }
 
     async fn wait(
@@ -325,11 +325,11 @@ impl RateLimiter {
         samples: u64,
         deadline: Instant,
         (closed, pool): (&CancellationToken, &str),
-        place: impl FnOnce() -> Result<Place, PoolError>,
+        wait_permit: impl FnOnce() -> Result<Permit, PoolError>,
         told: &Told<'_>,
     ) -> Result<Ended<'_>, PoolError> {
-        let mut place = Some(place);
-        let mut _place = None;
+        let mut wait_permit = Some(wait_permit);
+        let mut _permit = None;
         let mut waiting = loop {
             let mut state = self.state.lock();
             let free = match side {
@@ -344,10 +344,10 @@ impl RateLimiter {
                 *state.book.under_way(side) += samples;
                 return Ok(Ended::Permitted(self.permit(side, Some(samples), &state)));
             }
-            if let Some(place) = place.take() {
+            if let Some(take) = wait_permit.take() {
                 drop(state);
                 // Looked at again: it may have changed.
-                _place = Some(place()?);
+                _permit = Some(take()?);
                 continue;
             }
             let (sender, answer) = oneshot::channel();

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use proptest::prelude::*;
 
 use super::*;
-use crate::places::Places;
+use crate::permits::Permits;
 
 const RATIO: f64 = 1.5;
 const BUFFER: f64 = 20.0;
@@ -20,18 +20,18 @@ fn flow() -> Flow {
     }
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = Permit> + 'a>>;
+type Call<'a> = Pin<Box<dyn Future<Output = FlowPermit> + 'a>>;
 
 /// A world of one thread, in which the test decides who is polled.
 struct World<'a> {
     limiter: &'a Arc<RateLimiter>,
     closed: &'a CancellationToken,
-    places: Places,
+    permits: Permits,
     counter: &'a AtomicU64,
     /// Those who wait, in order of arrival.
     waiting: Vec<(Side, u64, Call<'a>)>,
     /// Those who are at work, with what they reserved.
-    working: Vec<(Side, u64, Permit)>,
+    working: Vec<(Side, u64, FlowPermit)>,
     reported: u64,
     mined: u64,
     /// Samples that count as mined, and were not.
@@ -45,15 +45,15 @@ impl<'a> World<'a> {
     }
 
     fn call(&self, side: Side, samples: u64) -> Call<'a> {
-        let (limiter, closed, places, counter) =
-            (self.limiter, self.closed, self.places.clone(), self.counter);
+        let (limiter, closed, permits, counter) =
+            (self.limiter, self.closed, self.permits.clone(), self.counter);
         let deadline = Instant::now() + Duration::from_secs(3600);
         Box::pin(async move {
-            let place = || Ok(places.try_take().unwrap());
+            let permit = || Ok(permits.try_take().unwrap());
             let told = Told { waits: counter, timeouts: counter };
             match side {
-                Side::Report => limiter.report(samples, deadline, (closed, "p"), place, told).await.unwrap(),
-                Side::Mine => limiter.mine(samples, deadline, (closed, "p"), place, told).await.unwrap().0,
+                Side::Report => limiter.report(samples, deadline, (closed, "p"), permit, told).await.unwrap(),
+                Side::Mine => limiter.mine(samples, deadline, (closed, "p"), permit, told).await.unwrap().0,
             }
         })
     }
@@ -115,7 +115,7 @@ proptest! {
         let mut world = World {
             limiter: &limiter,
             closed: &closed,
-            places: Places::new(1000),
+            permits: Permits::new(1000),
             counter: &counter,
             waiting: Vec::new(),
             working: Vec::new(),
@@ -191,18 +191,18 @@ fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bou
 fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
-    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
     let told = || Told { waits: &counter, timeouts: &counter };
     let later = Instant::now() + Duration::from_secs(3600);
-    let place = || Ok(places.try_take().unwrap());
+    let permit = || Ok(permits.try_take().unwrap());
     let flow = Flow { mined_per_reported: 1.0, error_buffer: 16.0, ..flow() };
 
     // Eight first reports pass before anything is counted, and all of them are counted before the first ends.
     let pass_to = |limiter: &Arc<RateLimiter>| {
-        now(&mut Box::pin(limiter.report(20, later, (&closed, "p"), place, told()))).unwrap().unwrap()
+        now(&mut Box::pin(limiter.report(20, later, (&closed, "p"), permit, told()))).unwrap().unwrap()
     };
     let limiter = RateLimiter::new(Some(flow));
-    let permits: Vec<Permit> = (0..8).map(|_| pass_to(&limiter)).collect();
+    let permits: Vec<FlowPermit> = (0..8).map(|_| pass_to(&limiter)).collect();
     let sums = Sums { reported: 160, mined: 0 };
     for permit in permits {
         permit.settle(20, Some(sums));
@@ -213,7 +213,7 @@ fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() 
 
     // The same with room for all: the first min_reported rows count for nothing once, not for each report or for none.
     let limiter = RateLimiter::new(Some(Flow { min_reported: 7, error_buffer: 1_000.0, ..flow }));
-    let permits: Vec<Permit> = (0..8).map(|_| pass_to(&limiter)).collect();
+    let permits: Vec<FlowPermit> = (0..8).map(|_| pass_to(&limiter)).collect();
     let sums = Sums { reported: 160, mined: 0 };
     permits.into_iter().for_each(|permit| permit.settle(20, Some(sums)));
     assert_eq!(limiter.balance(sums), Some(153.0));
@@ -238,14 +238,14 @@ fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() 
 fn what_a_failed_call_did_counts() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
-    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
     let told = || Told { waits: &counter, timeouts: &counter };
     let later = Instant::now() + Duration::from_secs(3600);
-    let place = || Ok(places.try_take().unwrap());
+    let permit = || Ok(permits.try_take().unwrap());
     let limiter = begun(Flow { mined_per_reported: 1.0, error_buffer: 10.0, ..flow() }, 0);
-    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
+    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), permit, told()));
     now(&mut mine).unwrap().unwrap().0.fail(Some(Sums { reported: 0, mined: 10 }));
-    let mut next = Box::pin(limiter.mine(1, later, (&closed, "p"), place, told()));
+    let mut next = Box::pin(limiter.mine(1, later, (&closed, "p"), permit, told()));
     assert!(now(&mut next).is_none(), "the credit is spent");
     // Whoever looks at the balance lets those pass who now can.
     limiter.balance(Sums { reported: 1, mined: 10 });
@@ -292,19 +292,19 @@ fn begun(flow: Flow, rows: u64) -> Arc<RateLimiter> {
 fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
-    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
     let told = || Told { waits: &counter, timeouts: &counter };
     let later = Instant::now() + Duration::from_secs(3600);
     let limiter = begun(Flow { mined_per_reported: 2.0, error_buffer: 100.0, ..flow() }, 50);
-    let place = || Ok(places.try_take().unwrap());
-    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
+    let permit = || Ok(permits.try_take().unwrap());
+    let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), permit, told()));
     let mut sums = Sums { reported: 50, mined: 0 };
     now(&mut mine).unwrap().unwrap().0.settle(0, Some(sums));
     assert_eq!(limiter.balance(sums), Some(100.0), "nobody waits: nothing to make up for");
-    let mut report = Box::pin(limiter.report(8, later, (&closed, "p"), place, told()));
+    let mut report = Box::pin(limiter.report(8, later, (&closed, "p"), permit, told()));
     assert!(now(&mut report).is_none());
     for (served, balance) in [(0, 90.0), (1, 84.0)] {
-        let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), place, told()));
+        let mut mine = Box::pin(limiter.mine(10, later, (&closed, "p"), permit, told()));
         let permit = now(&mut mine).unwrap().unwrap().0;
         assert!(now(&mut report).is_none());
         sums.mined += served;
@@ -333,16 +333,16 @@ fn whole_samples_cannot_fill_a_fractional_width() {
 fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
-    let (closed, counter, places) = (CancellationToken::new(), AtomicU64::new(0), Places::new(10));
+    let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
     let told = || Told { waits: &counter, timeouts: &counter };
     let later = Instant::now() + Duration::from_secs(3600);
-    let place = || Ok(places.try_take().unwrap());
+    let permit = || Ok(permits.try_take().unwrap());
     let wide = Flow { mined_per_reported: 1.0, error_buffer: 100.0, ..flow() };
     let limiter = begun(wide, 50);
-    let mut large = Box::pin(limiter.mine(150, later, (&closed, "p"), place, told()));
+    let mut large = Box::pin(limiter.mine(150, later, (&closed, "p"), permit, told()));
     let under_way = now(&mut large).unwrap().unwrap().0;
-    let mut waits = Box::pin(limiter.mine(60, later, (&closed, "p"), place, told()));
-    let mut small = Box::pin(limiter.mine(5, later, (&closed, "p"), place, told()));
+    let mut waits = Box::pin(limiter.mine(60, later, (&closed, "p"), permit, told()));
+    let mut small = Box::pin(limiter.mine(5, later, (&closed, "p"), permit, told()));
     assert!(now(&mut waits).is_none() && now(&mut small).is_none());
     let sums = Sums { reported: 50, mined: 0 };
     limiter.set(Some(Flow { error_buffer: 10.0, ..wide }), sums);

@@ -1,34 +1,34 @@
-//! A bounded number of places for something, and how many of them are taken.
+//! A bounded number of permits for something, and how many of them are taken.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A place, until it is dropped.
-pub type Place = OwnedSemaphorePermit;
+/// A permit, until it is dropped.
+pub type Permit = OwnedSemaphorePermit;
 
-/// So many places, shared by all clones.
+/// So many permits, shared by all clones.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Permits {
     free: Arc<Semaphore>,
     max: usize,
 }
 
-impl Places {
-    /// `max` free places.
+impl Permits {
+    /// `max` free permits.
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// A place, if there is one now.
+    /// A permit, if there is one now.
     #[must_use]
-    pub fn try_take(&self) -> Option<Place> {
+    pub fn try_take(&self) -> Option<Permit> {
         self.free.clone().try_acquire_owned().ok()
     }
 
-    /// A place, when there is one; those who wait are served in order.
-    pub async fn take(&self) -> Option<Place> {
+    /// A permit, when there is one; those who wait are served in order.
+    pub async fn take(&self) -> Option<Permit> {
         // Never closed, so there will be one.
         self.free.clone().acquire_owned().await.ok()
     }
@@ -39,13 +39,13 @@ impl Places {
         self.free.clone()
     }
 
-    /// Places in all.
+    /// Permits in all.
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// Places taken now.
+    /// Permits taken now.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.max.saturating_sub(self.free.available_permits())

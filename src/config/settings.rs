@@ -1,10 +1,10 @@
-//! Every key once: its place in the file, its flag, its variable, its bounds.
+//! Every setting once: its place in the file, its flag, its variable, its bounds.
 
 use std::time::Duration;
 
-/// One key of the configuration.
+/// One setting of the configuration.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct Setting {
     /// Dotted path in the TOML file.
     pub path: &'static str,
     /// Flag, without the dashes.
@@ -22,7 +22,7 @@ pub(crate) struct Key {
     pub help: &'static str,
 }
 
-/// Type and bounds (inclusive) of a key's value.
+/// Type and bounds (inclusive) of a setting's value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Text,
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
     },
 }
 
-impl Key {
+impl Setting {
     /// Its section in the file; empty for the top.
     pub(crate) fn section(&self) -> &'static str {
         self.path.split_once('.').map_or("", |(section, _)| section)
@@ -70,11 +70,11 @@ const fn seconds(min: u64, max: u64) -> Kind {
     Kind::Time { min: Duration::from_secs(min), max: Duration::from_secs(max) }
 }
 
-macro_rules! keys {
+macro_rules! settings {
     ($($path:literal $flag:literal $env:literal $kind:expr, $help:literal;)*) => {
         /// All keys, sections together, in the order of `--print-config`.
-        pub(crate) static KEYS: &[Key] = &[
-            $(Key { path: $path, flag: $flag, env: $env, kind: $kind, help: $help }),*
+        pub(crate) static SETTINGS: &[Setting] = &[
+            $(Setting { path: $path, flag: $flag, env: $env, kind: $kind, help: $help }),*
         ];
     };
 }
@@ -83,7 +83,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-keys! {
+settings! {
     "listen" "listen" "HARDNEG_LISTEN" Kind::Address,
         "Address to listen on; beyond loopback needs --insecure, because this version has no authentication";
     "insecure" "insecure" "HARDNEG_INSECURE" Kind::Bool,
@@ -171,13 +171,13 @@ mod tests {
 
     #[test]
     fn names_follow_one_rule() {
-        for key in KEYS {
-            let words = match key.section() {
-                "" | "limits" => key.name().to_owned(),
-                section => format!("{section}_{}", key.name()),
+        for setting in SETTINGS {
+            let words = match setting.section() {
+                "" | "limits" => setting.name().to_owned(),
+                section => format!("{section}_{}", setting.name()),
             };
-            assert_eq!(key.flag, words.replace('_', "-"));
-            assert_eq!(key.env, format!("HARDNEG_{}", words.to_uppercase()));
+            assert_eq!(setting.flag, words.replace('_', "-"));
+            assert_eq!(setting.env, format!("HARDNEG_{}", words.to_uppercase()));
         }
     }
 }

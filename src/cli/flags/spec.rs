@@ -27,7 +27,7 @@ pub(in crate::cli) struct FixedArgs {
     /// The ids are exactly 0 to N-1, known in advance
     #[arg(long, value_parser = count, value_name = "N")]
     dense_ids: Option<u64>,
-    /// Shards, 1 to 256 [default: 4 x the server's cores]
+    /// Shards, 1 to 256 [default: by capacity and the cores of the server]
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
     /// Kind of the ids [default: u64]

@@ -111,7 +111,7 @@ class Client:
             background_size: Size of the uniform sample of all ids; default 65,536.
             dense_ids: Instead of `background_size`, when ids are the row numbers 0..dense_ids-1 of a data set: the
                 background then draws from all of them, reported or not.
-            shards: Locks of the store; default 4 times the server's cores.
+            shards: Partitions of the pool, 1 to 256; by default chosen from the capacity and the cores of the server.
             id_kind: ``"u64"`` (default) or ``"string"``.
             hardness: ``"power"`` (default) for losses and probabilities, ``"exponential"`` for similarities and
                 logits. With ``"power"`` all scores below 0 weigh the same; acks and stats count them as `floored`.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::model::batch::{MinedBatch, PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::report::ReportCounts;
@@ -13,17 +15,25 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Counters since the pool was created.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub $name: AtomicU64,)* }
+        pub struct Counters {
+            /// Rows by what became of them, as far as partitions do not count it.
+            rows: Mutex<ReportCounts>,
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
 
         /// The counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct CounterValues { $($(#[$doc])* pub $name: u64,)* }
+        pub struct CounterValues {
+            /// Rows by what became of them; resends are in it.
+            pub rows: ReportCounts,
+            $($(#[$doc])* pub $name: u64,)*
+        }
 
         impl Counters {
             /// Reads them all.
             #[must_use]
             pub fn values(&self) -> CounterValues {
-                CounterValues { $($name: self.$name.load(Ordering::Relaxed),)* }
+                CounterValues { rows: *self.rows.lock(), $($name: self.$name.load(Ordering::Relaxed),)* }
             }
         }
     };
@@ -40,36 +50,10 @@ counters! {
     rejected_batches,
     /// Resends.
     duplicate_batches,
-    /// New in the hard store.
-    inserted,
-    /// Known and updated.
-    updated,
-    /// Kept in the background only.
-    background_only,
-    /// Too easy.
-    dropped,
-    /// NaN or infinite.
-    non_finite,
-    /// Repeated in a batch.
-    coalesced,
-    /// Of resends.
-    duplicate,
-    /// Older than what is stored.
-    stale,
-    /// Outside the dense id space.
-    out_of_range,
-    /// Of samples in quarantine, or that the row set aside.
-    quarantined,
-    /// Of blocked samples.
-    blocked,
     /// Samples set aside.
     quarantine_set_aside,
     /// Samples released from quarantine.
     quarantine_released,
-    /// Of anchors beyond max_anchors.
-    anchor_limit,
-    /// Known positives or vetoed negatives of their anchor.
-    not_negative,
     /// Known positives and vetoes that were not remembered, because a limit was reached.
     pairs_refused,
     /// Pushed out by harder ones.
@@ -116,14 +100,26 @@ impl Counters {
         }
     }
 
-    /// Counts a batch that was applied, as far as its pool's partitions do not.
+    /// Counts a batch that was applied, as far as its pool's partitions do not. Rows of a resend are among them where only some partitions
+    /// had applied it.
     pub fn count_batch(&self, counts: &ReportCounts) {
         Self::add(&self.reported_batches, 1);
-        Self::add(&self.inserted, counts.inserted);
-        Self::add(&self.updated, counts.updated);
-        Self::add(&self.background_only, counts.background_only);
-        Self::add(&self.dropped, counts.dropped);
-        Self::add(&self.coalesced, counts.coalesced);
+        let ReportCounts { inserted, updated, background_only, dropped, coalesced, duplicate, .. } = *counts;
+        *self.rows.lock() += ReportCounts {
+            inserted,
+            updated,
+            background_only,
+            dropped,
+            coalesced,
+            duplicate,
+            ..ReportCounts::default()
+        };
+    }
+
+    /// Counts a resend of a batch that was applied.
+    pub fn count_resend(&self, rows: u64) {
+        Self::add(&self.duplicate_batches, 1);
+        self.rows.lock().duplicate += rows;
     }
 
     /// Counts a mined batch; a dry run serves nobody.
@@ -146,12 +142,15 @@ impl CounterValues {
     #[must_use]
     pub(crate) fn with_totals(self, totals: &Totals) -> Self {
         Self {
+            rows: ReportCounts {
+                non_finite: totals.non_finite,
+                stale: totals.stale,
+                out_of_range: totals.out_of_range,
+                quarantined: totals.quarantined,
+                blocked: totals.blocked,
+                ..self.rows
+            },
             reported_rows: totals.reported,
-            non_finite: totals.non_finite,
-            stale: totals.stale,
-            out_of_range: totals.out_of_range,
-            quarantined: totals.quarantined,
-            blocked: totals.blocked,
             quarantine_set_aside: totals.set_aside,
             quarantine_released: totals.released,
             evicted: totals.evicted,
@@ -167,12 +166,15 @@ impl CounterValues {
     #[must_use]
     pub(crate) fn with_anchor_totals(self, totals: &AnchorTotals) -> Self {
         Self {
+            rows: ReportCounts {
+                non_finite: totals.non_finite,
+                out_of_range: totals.out_of_range,
+                stale: totals.stale,
+                anchor_limit: totals.anchor_limit,
+                not_negative: totals.not_negative,
+                ..self.rows
+            },
             reported_rows: totals.reported,
-            non_finite: totals.non_finite,
-            out_of_range: totals.out_of_range,
-            stale: totals.stale,
-            anchor_limit: totals.anchor_limit,
-            not_negative: totals.not_negative,
             evicted: totals.evicted,
             clamped: totals.clamped,
             floored: totals.floored,

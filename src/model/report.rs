@@ -103,35 +103,54 @@ impl Report {
     }
 }
 
-/// What became of the rows; sums to the batch's rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReportCounts {
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What became of the rows; sums to the batch's rows.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct ReportCounts { $($(#[$doc])* pub $name: u64,)* }
+
+        impl ReportCounts {
+            /// The counts by the name of the outcome, which is the same in the contract, the metrics and the command line.
+            pub fn by_outcome(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+
+        impl std::ops::AddAssign for ReportCounts {
+            fn add_assign(&mut self, more: Self) {
+                $(self.$name += more.$name;)*
+            }
+        }
+    };
+}
+
+outcomes! {
     /// New in the hard store.
-    pub inserted: u64,
+    inserted,
     /// Known and updated.
-    pub updated: u64,
+    updated,
     /// Kept in the background only.
-    pub background_only: u64,
+    background_only,
     /// Too easy, and not in the background's sample.
-    pub dropped: u64,
+    dropped,
     /// NaN or infinite.
-    pub non_finite: u64,
+    non_finite,
     /// Their id (anchored pools: anchor and id) stands in an earlier row of the batch; they are applied as all others.
-    pub coalesced: u64,
+    coalesced,
     /// Applied before: the batch is a resend.
-    pub duplicate: u64,
+    duplicate,
     /// Older than what is stored.
-    pub stale: u64,
+    stale,
     /// Outside the dense id space.
-    pub out_of_range: u64,
+    out_of_range,
     /// Of samples in quarantine, or that the row set aside.
-    pub quarantined: u64,
+    quarantined,
     /// Of blocked samples.
-    pub blocked: u64,
+    blocked,
     /// Of anchors beyond max_anchors.
-    pub anchor_limit: u64,
+    anchor_limit,
     /// Known positives or vetoed negatives of their anchor.
-    pub not_negative: u64,
+    not_negative,
 }
 
 impl ReportCounts {

@@ -136,7 +136,10 @@ async fn a_recorded_pool_replays_to_the_same_bytes_on_any_number_of_threads() {
     let stats = pool.stats().await.unwrap();
     let counters = stats.counters;
     assert!(counters.quarantine_set_aside > 0 && counters.quarantine_released > 0, "{counters:?}");
-    assert!(counters.quarantined > 0 && counters.blocked > 0 && counters.rounds > 10, "{counters:?}");
+    assert!(
+        counters.rows.quarantined > 0 && counters.rows.blocked > 0 && counters.rounds > 10,
+        "{counters:?}"
+    );
     assert!(stats.store.generations > 1, "{stats:?}");
     assert!(counters.served_background > 0 && counters.evicted > 0 && counters.removed > 0);
     assert_eq!(counters.reported_rows, 8 * 60 * 150, "each row once, however often it was sent");

@@ -199,9 +199,9 @@ async fn a_resend_that_only_some_partitions_know_is_applied_where_it_was_not() {
     let again = pool.report(report()).await.unwrap();
     assert_eq!((again.status, again.counts.duplicate), (AckStatus::Duplicate, ROWS));
     let counters = pool.counters().await.unwrap();
-    assert_eq!((counters.reported_rows, counters.inserted, counters.updated), (ROWS, now, 0));
+    assert_eq!((counters.reported_rows, counters.rows.inserted, counters.rows.updated), (ROWS, now, 0));
     assert_eq!(
-        (counters.duplicate, counters.reported_batches, counters.duplicate_batches),
+        (counters.rows.duplicate, counters.reported_batches, counters.duplicate_batches),
         (before + ROWS, 1, 1)
     );
 }

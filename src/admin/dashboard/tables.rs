@@ -87,13 +87,13 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
         ("Short batches", units::count(shortfalls as f64), "fewer samples than asked for".to_owned()),
         (
             NOT_FINITE,
-            units::count(counters.non_finite as f64),
+            units::count(counters.rows.non_finite as f64),
             format!("scores dropped; {} batches refused", units::count(counters.rejected_batches as f64)),
         ),
         ("Memory", units::bytes(stats.store.memory_bytes), clock(stats)),
     ];
     // One in a thousand, as the alert HardnegNonFiniteScores has it: a diverged loss is seen at once.
-    let diverged = counters.non_finite.saturating_mul(1000) > counters.reported_rows;
+    let diverged = counters.rows.non_finite.saturating_mul(1000) > counters.reported_rows;
     html! {
         dl {
             @for (name, value, note) in &cards {

@@ -208,22 +208,7 @@ impl Snapshot {
         }
         family(encoder, &m::POOL_ROWS, |f| {
             for pool in &self.pools {
-                let c = &pool.stats.counters;
-                for (outcome, rows) in [
-                    ("inserted", c.inserted),
-                    ("updated", c.updated),
-                    ("background_only", c.background_only),
-                    ("dropped", c.dropped),
-                    ("non_finite", c.non_finite),
-                    ("coalesced", c.coalesced),
-                    ("duplicate", c.duplicate),
-                    ("stale", c.stale),
-                    ("out_of_range", c.out_of_range),
-                    ("quarantined", c.quarantined),
-                    ("blocked", c.blocked),
-                    ("anchor_limit", c.anchor_limit),
-                    ("not_negative", c.not_negative),
-                ] {
+                for (outcome, rows) in pool.stats.counters.rows.by_outcome() {
                     f.value(&[("pool", &pool.id), ("outcome", outcome)], rows as f64)?;
                 }
             }

@@ -103,7 +103,7 @@ pub(super) fn encode_figures(
             negatives: figures.store.negatives,
             positives: figures.store.positives,
             vetoes: figures.store.vetoes,
-            anchors_refused: counters.anchor_limit,
+            anchors_refused: counters.rows.anchor_limit,
             pairs_refused: counters.pairs_refused,
         }),
         filtered: Some(encode_filtered(&figures.filtered)),

@@ -5,7 +5,6 @@ use super::report::encode_counts;
 use crate::activity::stats::PoolStats;
 use crate::model::batch::PoolSizes;
 use crate::model::filter_counts::FilterCounts;
-use crate::model::report::ReportCounts;
 use crate::model::run::RunState;
 use crate::proto::v1 as pb;
 
@@ -18,21 +17,7 @@ pub(crate) fn encode(id: &str, uid: u64, stats: &PoolStats) -> pb::PoolStats {
         sizes: Some(encode_sizes(&stats.sizes)),
         reported_rows: counters.reported_rows,
         reported_batches: counters.reported_batches,
-        counts: Some(encode_counts(&ReportCounts {
-            inserted: counters.inserted,
-            updated: counters.updated,
-            background_only: counters.background_only,
-            dropped: counters.dropped,
-            non_finite: counters.non_finite,
-            coalesced: counters.coalesced,
-            duplicate: counters.duplicate,
-            stale: counters.stale,
-            out_of_range: counters.out_of_range,
-            quarantined: counters.quarantined,
-            blocked: counters.blocked,
-            anchor_limit: counters.anchor_limit,
-            not_negative: counters.not_negative,
-        })),
+        counts: Some(encode_counts(&counters.rows)),
         evicted: counters.evicted,
         removed: counters.removed,
         expired: counters.expired,

@@ -2,23 +2,29 @@
 
 use crate::client::pb;
 
-/// The counts of reported rows, none left out.
+/// The counts of reported rows. Naming every field here makes the compiler find one that is left out.
 pub(in crate::cli) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64); 13] {
-    [
-        ("inserted", counts.inserted),
-        ("updated", counts.updated),
-        ("background_only", counts.background_only),
-        ("dropped", counts.dropped),
-        ("non_finite", counts.non_finite),
-        ("coalesced", counts.coalesced),
-        ("duplicate", counts.duplicate),
-        ("stale", counts.stale),
-        ("out_of_range", counts.out_of_range),
-        ("anchor_limit", counts.anchor_limit),
-        ("not_negative", counts.not_negative),
-        ("quarantined", counts.quarantined),
-        ("blocked", counts.blocked),
-    ]
+    macro_rules! by_name {
+        ($($name:ident),*) => {{
+            let pb::ReportCounts { $($name),* } = *counts;
+            [$((stringify!($name), $name)),*]
+        }};
+    }
+    by_name!(
+        inserted,
+        updated,
+        background_only,
+        dropped,
+        non_finite,
+        coalesced,
+        duplicate,
+        stale,
+        out_of_range,
+        anchor_limit,
+        not_negative,
+        quarantined,
+        blocked
+    )
 }
 
 /// What an anchored pool holds, and what it had no room for.

@@ -7,7 +7,6 @@ use tracing::Instrument as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::activity::Delivery;
-use crate::activity::stats::Counters;
 use crate::model::error::PoolError;
 use crate::model::flow::Side;
 use crate::model::moment::Moment;
@@ -78,7 +77,7 @@ impl Pool {
                     permit = None;
                     if let Some(outcome) = first.outcome().await {
                         match outcome {
-                            Ok(_) => self.count_duplicate(report.ids.len() as u64),
+                            Ok(_) => self.counters.count_resend(report.ids.len() as u64),
                             Err(_) => self.count_rejected(),
                         }
                         return outcome;
@@ -195,11 +194,10 @@ impl Pool {
         let applied = self.store.apply(batch).instrument(spans::apply(spec.shards)).await?;
         let counts = counts_of(&applied.counts);
         if counts.duplicate > 0 && counts.duplicate == rows {
-            self.count_duplicate(rows);
+            self.counters.count_resend(rows);
             return Ok(self.ack(AckStatus::Duplicate, counts, applied.floor, moment));
         }
         admission.applied();
-        Counters::add(&self.counters.duplicate, counts.duplicate);
         if let Some(sampled) = sampled {
             self.score_quantile.learn(&sampled.less(applied.counts.duplicate));
         }
@@ -245,15 +243,9 @@ impl Pool {
         })
     }
 
-    /// Counts a resend.
-    pub(in crate::pool) fn count_duplicate(&self, rows: u64) {
-        Counters::add(&self.counters.duplicate_batches, 1);
-        Counters::add(&self.counters.duplicate, rows);
-    }
-
     /// The answer to a resend.
     async fn resent(&self, rows: u64) -> Result<Ack, PoolError> {
-        self.count_duplicate(rows);
+        self.counters.count_resend(rows);
         let floor = self.store.level().await?.floor;
         let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
         Ok(self.ack(AckStatus::Duplicate, counts, floor, self.clock.now()))

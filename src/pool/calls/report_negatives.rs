@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::activity::Delivery;
-use crate::activity::stats::Counters;
 use crate::model::error::PoolError;
 use crate::model::moment::Moment;
 use crate::model::report::{Ack, AckStatus, Report, ReportCounts};
@@ -31,7 +30,7 @@ impl Pool {
         let (step, model_version) = (report.step, report.model_version);
         let batch = self.columns(&spec, report)?;
         let resent = || {
-            self.count_duplicate(rows);
+            self.counters.count_resend(rows);
             let counts = ReportCounts { duplicate: rows, ..ReportCounts::default() };
             Ok(ack(AckStatus::Duplicate, counts))
         };
@@ -40,12 +39,11 @@ impl Pool {
         };
         let (counts, applied) = self.apply_columns(anchored, &spec, batch, admission.moment).await?;
         if rows > 0 && counts.duplicate == rows {
-            self.count_duplicate(rows);
+            self.counters.count_resend(rows);
             return Ok(ack(AckStatus::Duplicate, counts));
         }
         admission.applied();
         self.counters.count_batch(&counts);
-        Counters::add(&self.counters.duplicate, counts.duplicate);
         self.workers
             .hear(&sender, Delivery { now_millis: self.clock.now_millis(), rows, step, model_version });
         self.grown.notify_waiters();

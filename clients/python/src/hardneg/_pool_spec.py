@@ -41,7 +41,7 @@ class PoolInfo:
         capacity: Samples kept in the hard store.
         background_size: Size of the uniform sample of all ids; None with `dense_ids`.
         dense_ids: Number of ids in a dense pool, whose ids are 0..dense_ids-1; None with `background_size`.
-        shards: Locks of the store.
+        shards: Partitions of the pool.
         id_kind: Whether ids are integers or strings.
         hardness: How a score becomes a weight.
         lower_is_harder: Whether lower scores are harder, as with distances.

@@ -32,6 +32,14 @@ pub struct DistanceWeighting {
     pub max_distance: f64,
 }
 
+impl DistanceWeighting {
+    /// With the cutoff and the largest distance of Wu et al. 2017: 1.4 = sqrt(2 - 2 x 0.02).
+    #[must_use]
+    pub const fn of_dimension(dimension: u32) -> Self {
+        Self { dimension, cutoff: 0.5, max_distance: 1.4 }
+    }
+}
+
 /// How an anchor's negatives are chosen. Bounds are inclusive, but `range_max`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NegativePolicy {

@@ -1,13 +1,10 @@
 //! Counts of gRPC calls by method and code, and their durations: what monitoring asks of a server.
 
-mod layer;
-
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::activity::{Latency, LatencyCounts};
-
-pub use layer::MeterLayer;
 
 /// The codes of gRPC, by number.
 pub const CODES: [&str; 17] = [
@@ -31,6 +28,7 @@ pub const CODES: [&str; 17] = [
 ];
 /// What counts a method that the server does not have: a client must not be able to make series.
 pub const OTHER: &str = "other";
+const CANCELLED: usize = 1;
 const UNKNOWN: usize = 2;
 
 /// The counts of a server. Its methods are known beforehand, so it never grows.
@@ -68,10 +66,44 @@ impl Meter {
         &self.methods
     }
 
+    /// A call of this path begins.
+    pub(crate) fn begin(self: &Arc<Self>, path: &str) -> Call {
+        let method = self.position(path);
+        self.methods[method].begin();
+        Call { meter: self.clone(), method, begun: Instant::now(), ended: false }
+    }
+
     /// Where the calls of a request's path are counted.
     fn position(&self, path: &str) -> usize {
         let name = path.strip_prefix('/').unwrap_or(path);
         self.methods.iter().position(|method| method.name == name).unwrap_or(self.methods.len() - 1)
+    }
+}
+
+/// A call under way. One that is dropped before it ends counts as CANCELLED: its client went away, or its deadline passed.
+#[derive(Debug)]
+pub(crate) struct Call {
+    meter: Arc<Meter>,
+    method: usize,
+    begun: Instant,
+    ended: bool,
+}
+
+impl Call {
+    /// Counts how the call ended, by the number of the code, and says how long it took; `None`: it had ended before.
+    pub(crate) fn end(&mut self, code: usize) -> Option<Duration> {
+        if std::mem::replace(&mut self.ended, true) {
+            return None;
+        }
+        let took = self.begun.elapsed();
+        self.meter.methods[self.method].end(code, took);
+        Some(took)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(CANCELLED);
     }
 }
 

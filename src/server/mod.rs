@@ -19,7 +19,7 @@ use crate::config::{Config, StoreKind};
 use crate::permits::Permits;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
-use crate::rpc_metrics::{Meter, MeterLayer};
+use crate::rpc_metrics::Meter;
 use crate::store::Engine;
 use crate::store::local::LocalEngine;
 use crate::{api, proto};
@@ -77,8 +77,7 @@ pub async fn run(
         listeners.http.map(|listener| tokio::spawn(pages(listener, admin, &config, background.clone())));
 
     let server = builder(&config)
-        .layer(requests::Requests)
-        .layer(MeterLayer::new(meter))
+        .layer(requests::Requests::new(meter))
         .add_service(health_service)
         .add_service(reflection_v1)
         .add_service(reflection_v1alpha)

@@ -1,8 +1,8 @@
-//! Around every call: an id, a span, and how it ended.
+//! Around every call: an id, a span, and how it ended, which is logged and counted. The only place that reads a call's grpc-status.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use http_body::{Body, Frame, SizeHint};
 use tonic::Code;
@@ -10,6 +10,7 @@ use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Level, Span};
 
+use crate::rpc_metrics::{Call, Meter};
 use crate::telemetry::traces;
 
 /// Where an id travels, both ways.
@@ -17,22 +18,32 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken from a client.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Gives every call its id and its span.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Requests;
+/// Gives every call its id and its span, and counts it.
+#[derive(Clone, Debug)]
+pub(super) struct Requests {
+    meter: Arc<Meter>,
+}
+
+impl Requests {
+    /// Counts calls into `meter`.
+    pub(super) fn new(meter: Arc<Meter>) -> Self {
+        Self { meter }
+    }
+}
 
 impl<S> Layer<S> for Requests {
     type Service = Traced<S>;
 
     fn layer(&self, inner: S) -> Traced<S> {
-        Traced { inner }
+        Traced { inner, meter: self.meter.clone() }
     }
 }
 
-/// A service whose calls have ids and spans.
+/// A service whose calls have ids and spans, and are counted.
 #[derive(Clone, Debug)]
 pub(super) struct Traced<S> {
     inner: S,
+    meter: Arc<Meter>,
 }
 
 impl<S, B, R> Service<Request<B>> for Traced<S>
@@ -53,11 +64,10 @@ where
         let span = request_span(request.uri().path(), &id);
         traces::begin(&span, request.uri().path(), request.headers());
         let mut ending = Ending {
+            call: self.meter.begin(request.uri().path()),
             span: span.clone(),
             uri: request.uri().clone(),
             id: id.clone(),
-            started: Instant::now(),
-            ended: false,
         };
         let calling = span.in_scope(|| self.inner.call(request));
         let traced = async move {
@@ -114,11 +124,10 @@ fn request_span(path: &str, id: &HeaderValue) -> Span {
 
 /// Says once how a call ended.
 struct Ending {
+    call: Call,
     span: Span,
     uri: Uri,
     id: HeaderValue,
-    started: Instant,
-    ended: bool,
 }
 
 impl Ending {
@@ -130,10 +139,9 @@ impl Ending {
     }
 
     fn end(&mut self, code: Code, message: Option<&HeaderValue>) {
-        if std::mem::replace(&mut self.ended, true) {
+        let Some(duration) = self.call.end(code as usize) else {
             return;
-        }
-        let duration = self.started.elapsed();
+        };
         // Of what OpenTelemetry counts as the server's own failures, these are bugs.
         if matches!(code, Code::Unknown | Code::Internal | Code::DataLoss) {
             let reason = message.and_then(|message| message.to_str().ok()).unwrap_or_default();
@@ -172,8 +180,15 @@ impl<B: Body + Unpin> Body for TracedBody<B> {
             let _inside = ending.span.enter();
             ready!(Pin::new(inner).poll_frame(context))
         };
-        if let Some(trailers) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref()) {
-            ending.read(trailers);
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    ending.read(trailers);
+                }
+            }
+            Some(Err(_)) => ending.end(Code::Unknown, None),
+            // A body without trailers is no gRPC: it ends well when it ends.
+            None => ending.end(Code::Ok, None),
         }
         Poll::Ready(frame)
     }

@@ -12,10 +12,6 @@ use crate::proto::columns;
 use crate::proto::v1::{self as pb, ColumnEncoding};
 use crate::store::anchored::Margins;
 
-/// Defaults of DISTANCE_WEIGHTED (Wu et al. 2017).
-const CUTOFF: f64 = 0.5;
-const MAX_DISTANCE: f64 = 1.4;
-
 /// Which columns the answer has, and how they are encoded.
 pub(crate) struct Reply {
     encoding: ColumnEncoding,
@@ -77,10 +73,13 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
         max_score: message.max_score,
         margins: Margins { absolute: message.absolute_margin, relative: message.relative_margin },
         semi_hard_margin: message.semi_hard_margin,
-        distance_weighting: message.distance_weighting.map(|given| DistanceWeighting {
-            dimension: given.dimension,
-            cutoff: or(given.cutoff, CUTOFF),
-            max_distance: or(given.max_distance, MAX_DISTANCE),
+        distance_weighting: message.distance_weighting.map(|given| {
+            let defaults = DistanceWeighting::of_dimension(given.dimension);
+            DistanceWeighting {
+                cutoff: or(given.cutoff, defaults.cutoff),
+                max_distance: or(given.max_distance, defaults.max_distance),
+                ..defaults
+            }
         }),
         max_per_group: message.max_per_group,
         age: message.age.map(|w| (w.min, w.max.unwrap_or(f64::INFINITY))),

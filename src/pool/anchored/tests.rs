@@ -104,7 +104,7 @@ pub(super) fn assert_unbiased(draws: &[Vec<(u64, f64)>], n: u64) {
 async fn masses_beyond_a_floats_reach_are_told_apart() {
     let distances = |spec: &mut PoolSpec| spec.hardness.lower_is_harder = true;
     let pool = pool_of(distances, report_of(&[1.2, 0.9, 0.5], 400, 0)).await;
-    let weighting = DistanceWeighting { dimension: 1_536, cutoff: 0.5, max_distance: 1.4 };
+    let weighting = DistanceWeighting::of_dimension(1_536);
     let policy = |random_fraction| NegativePolicy {
         strategy: NegativeStrategy::DistanceWeighted,
         distance_weighting: Some(weighting),

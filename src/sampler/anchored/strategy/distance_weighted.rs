@@ -8,7 +8,7 @@ use crate::model::negative_policy::{DistanceWeighting, NegativePolicy};
 use crate::store::anchored::Negative;
 
 /// Defaults of the contract, which are those of the authors' code.
-const DEFAULT: DistanceWeighting = DistanceWeighting { dimension: 3, cutoff: 0.5, max_distance: 1.4 };
+const DEFAULT: DistanceWeighting = DistanceWeighting::of_dimension(3);
 
 pub(super) struct DistanceWeighted {
     parameters: DistanceWeighting,

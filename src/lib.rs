@@ -5,11 +5,11 @@
 //! ARCHITECTURE.md shows the layers and the way of the data.
 
 #[cfg(feature = "server")]
-pub mod activity;
+mod activity;
 #[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
-pub mod api;
+mod api;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "client")]
@@ -19,12 +19,12 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod model;
 #[cfg(feature = "server")]
-pub mod permits;
+mod permits;
 #[cfg(feature = "server")]
 pub mod pool;
 pub mod proto;
 #[cfg(feature = "server")]
-pub mod rpc_metrics;
+mod rpc_metrics;
 #[cfg(feature = "server")]
 mod sampler;
 #[cfg(feature = "server")]
@@ -33,5 +33,5 @@ pub mod server;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod telemetry;
-#[cfg(any(feature = "dashboard", feature = "top"))]
-pub mod units;
+#[cfg(any(feature = "server", feature = "top"))]
+mod units;

@@ -6,11 +6,11 @@ use crate::model::filter_counts::FilterCounts;
 
 /// Candidates that filters have turned away since a pool was created.
 #[derive(Debug, Default)]
-pub struct FilterTotals(Mutex<FilterCounts>);
+pub(crate) struct FilterTotals(Mutex<FilterCounts>);
 
 impl FilterTotals {
     /// Adds the counts of a draw.
-    pub fn add(&self, counts: &FilterCounts) {
+    pub(crate) fn add(&self, counts: &FilterCounts) {
         if *counts != FilterCounts::default() {
             self.0.lock().add(counts);
         }
@@ -18,7 +18,7 @@ impl FilterTotals {
 
     /// Reads them all.
     #[must_use]
-    pub fn values(&self) -> FilterCounts {
+    pub(crate) fn values(&self) -> FilterCounts {
         *self.0.lock()
     }
 }

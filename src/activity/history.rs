@@ -7,7 +7,7 @@ use super::latency::Percentiles;
 use crate::activity::stats::CounterValues;
 
 /// Ticks kept.
-pub const TICKS_MAX: usize = 300;
+pub(crate) const TICKS_MAX: usize = 300;
 
 /// What happened between two looks at a pool.
 #[derive(Clone, Copy, Debug, PartialEq)]

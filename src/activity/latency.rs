@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
 /// Upper bounds of the counted buckets, seconds: from an idle pool's draw to a caller's deadline.
-pub const BOUNDS_SECONDS: [f64; 17] = [
+pub(crate) const BOUNDS_SECONDS: [f64; 17] = [
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
@@ -16,7 +16,7 @@ const MICROS_MAX: u64 = 60_000_000;
 
 /// Latencies of one kind of call. About 12 KB; a record is a short lock once a batch.
 #[derive(Debug)]
-pub struct Latency(Mutex<Latencies>);
+pub(crate) struct Latency(Mutex<Latencies>);
 
 #[derive(Debug)]
 struct Latencies {
@@ -55,7 +55,7 @@ impl Default for Latency {
 
 impl Latency {
     /// Counts one call.
-    pub fn record(&self, took: Duration) {
+    pub(crate) fn record(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let mut state = self.0.lock();
         state.recent.saturating_record((took.as_micros() as u64).max(1));
@@ -67,7 +67,7 @@ impl Latency {
     }
 
     /// The percentiles since the last call of this; `None` without calls.
-    pub fn take_recent(&self) -> Option<Percentiles> {
+    pub(crate) fn take_recent(&self) -> Option<Percentiles> {
         let mut state = self.0.lock();
         if state.recent.is_empty() {
             return None;
@@ -80,7 +80,7 @@ impl Latency {
 
     /// Calls so far.
     #[must_use]
-    pub fn counts(&self) -> LatencyCounts {
+    pub(crate) fn counts(&self) -> LatencyCounts {
         self.0.lock().counts
     }
 }

@@ -6,11 +6,11 @@
 mod background;
 mod bias;
 mod figures;
-pub mod filter_totals;
+pub(crate) mod filter_totals;
 mod history;
 mod latency;
 mod served;
-pub mod stats;
+pub(crate) mod stats;
 mod stored;
 mod suspects;
 mod workers;
@@ -20,13 +20,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
-pub use bias::BiasFigures;
-pub use figures::{Figures, Histogram, Sample, VersionCount};
-pub use history::{TICKS_MAX, Tick};
-pub use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
+pub(crate) use bias::BiasFigures;
+pub(crate) use figures::{Figures, Histogram, Sample};
+pub(crate) use history::Tick;
+pub(crate) use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
 pub(crate) use stored::ROWS_MAX as NEGATIVES_MAX;
-pub use suspects::Suspect;
-pub use workers::WorkerActivity;
+pub(crate) use suspects::Suspect;
+pub(crate) use workers::WorkerActivity;
 pub(crate) use workers::{Delivery, Workers};
 
 use crate::model::batch::MinedBatch;
@@ -47,7 +47,7 @@ const WATCHED_SHARE: u64 = 256;
 /// Rows that finding the hardest may read.
 const TOP_SCAN_ROWS: usize = 1 << 16;
 /// Workers silent for longer are gone.
-pub const WORKER_GONE_SECONDS: f64 = 300.0;
+pub(crate) const WORKER_GONE_SECONDS: f64 = 300.0;
 /// Workers shown.
 const WORKERS_MAX: usize = 64;
 /// An answer this young serves the next who asks.

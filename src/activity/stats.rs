@@ -15,7 +15,7 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Counters since the pool was created.
         #[derive(Debug, Default)]
-        pub struct Counters {
+        pub(crate) struct Counters {
             /// Rows by what became of them, as far as partitions do not count it.
             rows: Mutex<ReportCounts>,
             $($(#[$doc])* pub $name: AtomicU64,)*
@@ -32,7 +32,7 @@ macro_rules! counters {
         impl Counters {
             /// Reads them all.
             #[must_use]
-            pub fn values(&self) -> CounterValues {
+            pub(crate) fn values(&self) -> CounterValues {
                 CounterValues { rows: *self.rows.lock(), $($name: self.$name.load(Ordering::Relaxed),)* }
             }
         }
@@ -94,7 +94,7 @@ counters! {
 
 impl Counters {
     /// Adds to one counter.
-    pub fn add(counter: &AtomicU64, n: u64) {
+    pub(crate) fn add(counter: &AtomicU64, n: u64) {
         if n > 0 {
             counter.fetch_add(n, Ordering::Relaxed);
         }
@@ -102,7 +102,7 @@ impl Counters {
 
     /// Counts a batch that was applied, as far as its pool's partitions do not. Rows of a resend are among them where only some partitions
     /// had applied it.
-    pub fn count_batch(&self, counts: &ReportCounts) {
+    pub(crate) fn count_batch(&self, counts: &ReportCounts) {
         Self::add(&self.reported_batches, 1);
         let ReportCounts { inserted, updated, background_only, dropped, coalesced, duplicate, .. } = *counts;
         *self.rows.lock() += ReportCounts {
@@ -117,13 +117,13 @@ impl Counters {
     }
 
     /// Counts a resend of a batch that was applied.
-    pub fn count_resend(&self, rows: u64) {
+    pub(crate) fn count_resend(&self, rows: u64) {
         Self::add(&self.duplicate_batches, 1);
         self.rows.lock().duplicate += rows;
     }
 
     /// Counts a mined batch; a dry run serves nobody.
-    pub fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
+    pub(crate) fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
         Self::add(&self.mined_batches, 1);
         if !dry_run {
             // By where they were drawn from. What partitions count is what each serve was owed to.

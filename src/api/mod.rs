@@ -23,11 +23,11 @@ use crate::proto::v1::mining_service_server::MiningServiceServer;
 use crate::proto::v1::pool_service_server::PoolServiceServer;
 
 /// Names of the services, for health checks.
-pub const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
+pub(crate) const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
 
 /// The data path, ready to be added to a transport, with `reports` permits for unary reports. Streams end between two batches once `drain` is cancelled.
 #[must_use]
-pub fn mining_service(
+pub(crate) fn mining_service(
     registry: Arc<Registry>,
     limits: &Limits,
     reports: Permits,
@@ -49,7 +49,7 @@ pub fn mining_service(
 
 /// The administration of pools, ready to be added to a transport.
 #[must_use]
-pub fn pool_service(
+pub(crate) fn pool_service(
     registry: Arc<Registry>,
     limits: &Limits,
     drain: CancellationToken,

@@ -1,14 +1,14 @@
 //! One pool: its spec, its clock and its store; reports in, batches out.
 
 pub mod admission;
-pub mod anchored;
-pub mod calls;
+pub(crate) mod anchored;
+pub(crate) mod calls;
 pub mod clock;
 mod control;
 mod dedupe;
 mod executor;
-pub mod quarantine;
-pub mod rate_limiter;
+pub(crate) mod quarantine;
+pub(crate) mod rate_limiter;
 mod record;
 #[cfg(test)]
 mod recorded_tests;
@@ -17,8 +17,8 @@ mod remembered;
 mod replay;
 #[cfg(test)]
 mod resends_tests;
-pub mod rounds;
-pub mod runs;
+pub(crate) mod rounds;
+pub(crate) mod runs;
 mod server_state;
 mod spans;
 mod store_errors;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::activity::{Latency, LatencyCounts};
 
 /// The codes of gRPC, by number.
-pub const CODES: [&str; 17] = [
+pub(crate) const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",
@@ -27,7 +27,7 @@ pub const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 /// What counts a method that the server does not have: a client must not be able to make series.
-pub const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 const CANCELLED: usize = 1;
 const UNKNOWN: usize = 2;
 

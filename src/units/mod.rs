@@ -1,12 +1,14 @@
 //! Numbers as people read and write them.
 
+#[cfg(feature = "server")]
 mod written;
 
+#[cfg(feature = "server")]
 pub(crate) use written::{byte_count, duration, parse_bytes, parse_duration, parse_integer, show_bytes};
 
 /// `1.25M`: three digits and a metric prefix.
 #[must_use]
-pub fn count(value: f64) -> String {
+pub(crate) fn count(value: f64) -> String {
     const PREFIXES: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     // What rounds up to 1000 of a prefix is written with the next.
     match PREFIXES.iter().find(|(factor, _)| value.abs() >= factor * 0.9995) {
@@ -18,7 +20,7 @@ pub fn count(value: f64) -> String {
 
 /// `35.0 MB`.
 #[must_use]
-pub fn bytes(value: u64) -> String {
+pub(crate) fn bytes(value: u64) -> String {
     match count(value as f64) {
         text if text.ends_with(|c: char| c.is_ascii_digit()) => format!("{text} B"),
         text => {
@@ -30,7 +32,7 @@ pub fn bytes(value: u64) -> String {
 
 /// A latency in seconds: `430 µs`, `1.20 ms`, `2.5 s`.
 #[must_use]
-pub fn latency(seconds: f64) -> String {
+pub(crate) fn latency(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() => "–".to_owned(),
         s if s < 0.9995e-3 => format!("{:.0} µs", s * 1e6),
@@ -41,7 +43,7 @@ pub fn latency(seconds: f64) -> String {
 
 /// A time span in seconds: `12 s`, `3 min`, `5.2 h`, `2.0 d`.
 #[must_use]
-pub fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() => "–".to_owned(),
         s if s < 10.0 => format!("{s:.1} s"),

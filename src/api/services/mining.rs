@@ -14,7 +14,7 @@ use crate::proto::v1::{self as pb, mining_service_server::MiningService};
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// MiningService.
-pub struct Mining {
+pub(crate) struct Mining {
     pub(in crate::api) context: Context,
     /// Permits for unary reports; streams are slowed by not being read.
     pub(in crate::api) reports: Permits,

@@ -28,7 +28,7 @@ const QUARANTINED_PAGE_SIZE_MAX: i32 = 65_536;
 const WATCH_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// PoolService.
-pub struct Pools {
+pub(crate) struct Pools {
     pub(in crate::api) registry: Arc<Registry>,
     /// The server is stopping.
     pub(in crate::api) drain: CancellationToken,

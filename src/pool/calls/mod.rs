@@ -3,9 +3,9 @@
 mod ingest;
 mod mine;
 mod mine_negatives;
-pub mod pairs;
-pub mod quarantine;
+pub(crate) mod pairs;
+pub(crate) mod quarantine;
 mod report;
 mod report_negatives;
-pub mod samples;
+pub(crate) mod samples;
 mod watch;

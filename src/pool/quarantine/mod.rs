@@ -8,7 +8,6 @@ mod quantile;
 #[cfg(test)]
 mod tests;
 
-pub use quantile::ROWS_MIN;
 pub(super) use quantile::{RunningQuantile, Sampled};
 
 use crate::model::spec::PoolSpec;

@@ -9,7 +9,7 @@ use crate::store::hash::background_hash;
 /// Rows of a batch that are looked at, at most.
 const SAMPLED_MAX: usize = 256;
 /// Rows that must have been reported before the quantile counts.
-pub const ROWS_MIN: f64 = 1_000.0;
+pub(crate) const ROWS_MIN: f64 = 1_000.0;
 /// After so many further rows a row counts half. With batches of 8,192 some 12,000 sampled rows carry the weight, which puts a
 /// quantile of 0.99 within 0.001.
 const HALF_LIFE_ROWS: f64 = (1 << 18) as f64;

@@ -26,9 +26,9 @@ use crate::pool::Pool;
 use crate::sampler::flat::Draws;
 
 /// Most ranks of a round.
-pub const WORLD_SIZE_MAX: u32 = 65_536;
+pub(crate) const WORLD_SIZE_MAX: u32 = 65_536;
 /// Most samples of a round, over all ranks.
-pub const ROUND_SIZE_MAX: u64 = 1 << 20;
+pub(crate) const ROUND_SIZE_MAX: u64 = 1 << 20;
 /// Runs of a pool whose forgotten rounds are remembered; the one unused for longest is forgotten first.
 const RUNS_PER_POOL_MAX: usize = 1024;
 

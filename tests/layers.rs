@@ -149,7 +149,7 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/sampler/flat/mod.rs raced",
     "src/sampler/flat/output.rs batch",
     "src/sampler/flat/ranked.rs top",
-    "src/store/conformance/anchors.rs calls_at_random_are_answered_alike",
+    "src/store/conformance/anchors.rs every_engine_answers_random_calls_alike",
     "src/store/conformance/samples.rs check_reads_agree",
     "src/store/local/tests.rs agrees_with_the_naive_store",
     "src/store/naive_quarantine.rs judge",

@@ -1,9 +1,9 @@
-//! Where the negatives of anchors live: an [`AnchorStore`] an anchored pool, behind one trait.
+//! The storage of anchors: each anchored pool has one [`AnchorStore`].
 //!
-//! Of each anchor it holds the n negatives with the highest places, the positive scores that margins are measured from, its known
-//! positives and its vetoes. What is known to be no negative is never among the negatives, and never forgotten: where there is no room
-//! for it the pairs are refused, and the answer names them. Like the samples of a pool its anchors are in partitions, by the anchor's
-//! hash; what a partition is and does is `hardneg_partition::anchors`.
+//! Of each anchor it holds the n hardest negatives, the positive scores that margins are measured from, the positives and the vetoes. A
+//! positive or a vetoed sample is never among the negatives, and it is never forgotten: if there is no room for such pairs, the store
+//! refuses them, and the answer names them. Like the samples of a pool, its anchors are divided into partitions by a hash;
+//! `hardneg_partition::anchors` says what a partition holds and does.
 
 use async_trait::async_trait;
 use hardneg_partition::Sender;
@@ -15,107 +15,111 @@ use std::sync::Arc;
 use super::key::Hardness;
 use super::{ScoreUpdate, StoreError, share_of};
 
-/// What an anchor store must know of its pool. Validated by the pool.
+/// The settings of a pool that its anchor store needs. The pool has validated them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnchorStoreSpec {
-    /// n: negatives kept of each anchor, 1 ..= 1,024.
+    /// n: the number of negatives kept of each anchor, 1 ..= 1,024.
     pub negatives_per_anchor: usize,
-    /// Anchors over all partitions, 1 ..= 2^31.
+    /// Maximum number of anchors over all partitions, 1 ..= 2^31.
     pub max_anchors: u64,
-    /// Known positives remembered of an anchor.
+    /// Maximum number of positives of an anchor.
     pub max_positives_per_anchor: usize,
-    /// Vetoes remembered of an anchor.
+    /// Maximum number of vetoes of an anchor.
     pub max_vetoes_per_anchor: usize,
-    /// Known positives and vetoes over all partitions.
+    /// Maximum number of positives and vetoes together, over all partitions.
     pub max_pairs: u64,
-    /// Of an anchor with too many negatives those that fail these go first (docs/methods.md 10.1).
+    /// An anchor with too many negatives evicts those first that fail these margins (docs/methods.md 10.1).
     pub margins: Margins,
-    /// Partitions, 1 ..= 256.
+    /// Number of partitions, 1 ..= 256.
     pub partitions: usize,
     /// How a score becomes a key.
     pub hardness: Hardness,
-    /// Negatives have string keys, kept beside them.
+    /// Whether negatives have string keys, which the store keeps with them.
     pub named: bool,
-    /// Processes of workers whose batches are remembered, as [`super::StoreSpec::workers`].
+    /// Worker processes whose batches each partition remembers, as in [`super::StoreSpec::workers`].
     pub workers: usize,
 }
 
 impl AnchorStoreSpec {
-    /// Anchors that one partition may have: its share, so that the pool has room for every one of its `max_anchors`.
+    /// Maximum number of anchors of one partition: a share with which the pool has room for all of its `max_anchors`.
     #[must_use]
     pub fn partition_anchors(&self) -> u64 {
         share_of(self.max_anchors, self.partitions)
     }
 
-    /// Pairs that one partition may have. Where anchors have very different numbers of pairs, one may be full before the pool is.
+    /// Maximum number of pairs of one partition. If anchors have very different numbers of pairs, a partition may be full before the pool
+    /// has `max_pairs`.
     #[must_use]
     pub fn partition_pairs(&self) -> u64 {
         share_of(self.max_pairs, self.partitions)
     }
 }
 
-/// A batch of reports: owned columns of equal length, scores finite.
+/// A batch of reports as owned columns of equal length. Scores are finite: the caller leaves out the other rows and counts them in
+/// `non_finite` and `out_of_range`.
 #[derive(Clone, Debug, Default)]
 pub struct AnchorBatch {
     /// The anchor of each row.
     pub anchors: Vec<u64>,
-    /// Negatives.
+    /// The sample of each row, reported as a negative of its anchor.
     pub ids: Vec<u64>,
     /// Raw scores, finite.
     pub scores: Vec<f32>,
-    /// The anchors' positive scores, one a row or empty; NaN: none.
+    /// Positive scores of the anchors, one per row or empty; NaN: the row has none.
     pub positive_scores: Vec<f32>,
-    /// Groups of near-duplicates, one a row or empty; 0: none.
+    /// Groups of near-duplicates, one per row or empty; 0: no group.
     pub groups: Vec<u64>,
-    /// Labels of the negatives, one a row or empty; 0: none.
+    /// Labels of the negatives, one per row or empty; 0: no label.
     pub labels: Vec<u32>,
-    /// Labels of the anchors, one a row or empty; 0: none.
+    /// Labels of the anchors, one per row or empty; 0: no label.
     pub anchor_labels: Vec<u32>,
-    /// String keys, one a row, where the pool is `named`; otherwise empty.
+    /// String keys of the negatives, one per row, if the pool is `named`; otherwise empty.
     pub names: Vec<Arc<str>>,
-    /// D(t) when reported, in key units (docs/methods.md 2.2). At most [`super::key::ADVANCE_MAX_UNITS`] above the highest of earlier
-    /// batches.
+    /// D(t) at the time of the report, in key units (docs/methods.md 2.2); at most [`super::key::ADVANCE_MAX_UNITS`] above the highest of
+    /// earlier batches.
     pub decay_units: u64,
-    /// Report time in the pool's clock, serial arithmetic mod 2^32.
+    /// Time of the report by the pool's clock, in milliseconds or ticks, modulo 2^32: stamps are compared by serial arithmetic.
     pub stamp: u32,
-    /// A row whose stored stamp is later than `stamp` is `stale` and ignored (step pools).
+    /// Whether a row is ignored and counted as `stale` if its negative was stored with a later stamp (pools that age by steps).
     pub refuse_stale: bool,
     /// Version of the model that scored the rows.
     pub model_version: u32,
-    /// Re-report rule, of each negative of each anchor.
+    /// How the new score of a stored negative of an anchor is combined with the stored score.
     pub update: ScoreUpdate,
-    /// Rows without a finite score, which are not in the columns: they count with the others, once where the batch is resent.
+    /// Rows that were left out of the columns because their score is not finite. They count with the others, and once only if the batch is
+    /// resent.
     pub non_finite: u64,
-    /// Rows outside a dense id space, which are not in the columns.
+    /// Rows that were left out of the columns because their id is outside the dense id space.
     pub out_of_range: u64,
-    /// Who sent it: each partition that has applied it counts its rows as `duplicate`. `None`: nobody who sends again.
+    /// The worker process that sent the batch, and the sequence of the batch. A partition that has applied it already counts its rows as
+    /// `duplicate`. `None`: the sender never resends.
     pub sender: Option<Sender>,
 }
 
 /// The outcome of [`AnchorStore::apply`].
 #[derive(Clone, Debug, Default)]
 pub struct AnchorApplied {
-    /// What became of the rows, those outside the columns too.
+    /// Numbers of rows by outcome, including the rows that were left out of the columns.
     pub counts: AnchorCounts,
-    /// Rows of the batch whose samples are negatives, whether they were kept or too easy, in no order. Of a partition that had applied
-    /// the batch before it is not known any more which were: all of its rows are here.
+    /// Rows of the batch whose samples are negatives of their anchors, whether they were kept or too easy, in no order. A partition that
+    /// had applied the batch before does not know any more which rows these were: then all of its rows are in the list.
     pub negatives: Vec<u32>,
-    /// Rows of the batch that were counted as too easy, in no order.
+    /// Rows of the batch that count as `too_easy`, in no order.
     pub too_easy: Vec<u32>,
-    /// Place in the pool's order of changes, from 1.
+    /// Position of the batch in the order of operations of the anchors, from 1.
     pub position: u64,
 }
 
-/// Pairs of an anchor and what is no negative of it: owned columns of equal length.
+/// Pairs of an anchor and a sample that is no negative of it, as owned columns of equal length.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {
     /// The anchor of each row.
     pub anchors: Vec<u64>,
     /// The sample of each row.
     pub ids: Vec<u64>,
-    /// Positives only: their scores, one a row or empty; NaN: none, and what was told before stays.
+    /// Scores of positives, one per row or empty; NaN: the row has none, and a score that was reported before stays. Vetoes have none.
     pub scores: Vec<f32>,
-    /// The pool's clock.
+    /// Time of the call by the pool's clock, as [`AnchorBatch::stamp`].
     pub stamp: u32,
     /// Version of the model that computed the scores.
     pub model_version: u32,
@@ -124,56 +128,56 @@ pub struct Pairs {
 /// The outcome of [`AnchorStore::mark`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marked {
-    /// Pairs that were not known before.
+    /// Pairs that were new.
     pub added: u64,
-    /// Stored negatives that went.
+    /// Stored negatives that were removed because they are no negatives.
     pub removed: u64,
-    /// Rows of which nothing was remembered, in order.
+    /// Rows that were refused, in order. Nothing of them is stored.
     pub refused: Vec<u32>,
-    /// Why, in order of their rows: the limits that each partition that refused its rows would have gone over.
+    /// The reasons, in order of their rows: for each partition that refused its rows, the limits that it would have exceeded.
     pub refusals: Vec<Refusal>,
-    /// Place in the pool's order of changes, from 1.
+    /// Position of the call in the order of operations of the anchors, from 1.
     pub position: u64,
 }
 
-/// Sizes of an anchor store now.
+/// Current sizes of an anchor store, its memory and its counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnchorStoreStats {
-    /// Anchors.
+    /// Number of anchors.
     pub anchors: u64,
-    /// Negatives of all anchors.
+    /// Number of negatives, over all anchors.
     pub negatives: u64,
-    /// Known positives of all anchors.
+    /// Number of positives, over all anchors.
     pub positives: u64,
-    /// Vetoes of all anchors.
+    /// Number of vetoes, over all anchors.
     pub vetoes: u64,
     /// Bytes held.
     pub memory_bytes: u64,
-    /// What the partitions have done since they were made.
+    /// Counters since the store was created.
     pub totals: AnchorTotals,
 }
 
-/// Where the anchors of one pool live. Async, fallible, batched, like [`super::Store`].
+/// The store of the anchors of one pool. Like those of [`super::Store`], calls are asynchronous and batched, and they may fail.
 #[async_trait]
 pub trait AnchorStore: Send + Sync + 'static {
-    /// Applies a batch. Changes take effect in the order of their positions, in every partition.
+    /// Applies a batch. Operations take effect in the order of their positions, in every partition.
     async fn apply(&self, batch: AnchorBatch) -> Result<AnchorApplied, StoreError>;
-    /// Whether a partition has applied a batch, or it is too old to tell.
+    /// Whether any partition has applied this batch of this sender, or the batch is so old that it is taken for a resend.
     async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError>;
-    /// Remembers what is no negative, and takes it out of the negatives: in each partition all of its pairs, or none where one of its
-    /// anchors would have too many, or there would be too many anchors or pairs. Anchors without reports may be named.
+    /// Stores pairs as positives or vetoes, and removes their samples from the negatives. Each partition takes all of its pairs, or none if
+    /// an anchor would then have too many, or the partition too many anchors or pairs. An anchor need not have reports.
     async fn mark(&self, pairs: Pairs, why: NotNegative) -> Result<Marked, StoreError>;
-    /// Reads what is stored of anchors.
+    /// Reads the negatives, positives and vetoes of anchors.
     async fn fetch(&self, anchors: &[u64]) -> Result<AnchorRows, StoreError>;
-    /// Removes ids from the negatives of every anchor; those that were any, and the position.
+    /// Removes ids from the negatives of every anchor; returns the ids that were negatives, and the position.
     async fn remove(&self, ids: &[u64]) -> Result<(Vec<u64>, u64), StoreError>;
-    /// Forgets all that reports told: how many negatives went, of all anchors, and the position. Known positives with their scores, and
-    /// vetoes, stay; so do the anchors that have any, and it stays known which batches were applied.
+    /// Forgets everything that reports stored; returns how many negatives were removed, over all anchors, and the position. Positives with
+    /// their scores, vetoes, and the anchors that have any of these stay. The partitions still remember which batches they have applied.
     async fn clear(&self) -> Result<(u64, u64), StoreError>;
-    /// What the partitions have done since they were made, together.
+    /// Counters since the store was created, summed over the partitions.
     async fn totals(&self) -> Result<AnchorTotals, StoreError>;
-    /// About `n` negatives of anchors drawn uniformly with replacement: a look for people.
+    /// About `n` negatives for people to look at: those of anchors that are drawn uniformly with replacement.
     async fn sample(&self, n: usize) -> Result<Vec<Negative>, StoreError>;
-    /// Sizes and costs.
+    /// Current sizes, memory and counters.
     async fn stats(&self) -> Result<AnchorStoreStats, StoreError>;
 }

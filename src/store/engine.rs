@@ -1,7 +1,8 @@
-//! Where pools are: an [`Engine`] creates them, finds them again, changes their records and drops them.
+//! The storage of pools: an [`Engine`] creates them, finds them again, updates their records and drops them.
 //!
-//! Several servers may share one engine, and one may stop and start again while the engine lives on. So nothing in here depends on who
-//! asks: whatever is conditional is decided by the engine, at one moment, and whoever loses a race is told what there is.
+//! Several servers may share one engine, and a server may restart while the engine runs on. So no answer depends on which server calls: the
+//! engine checks every condition and applies the change in one atomic step, and the callers that lose a race get the present record or
+//! revision.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,14 +13,15 @@ use super::put_once::{PutOnce, PutOnceLimits};
 use super::record::{NewPool, PoolRecord, RecordPage};
 use super::{Store, StoreError};
 
-/// A pool that was created or attached: its record then, and its stores. All handles of a pool have the same state, whoever holds them.
+/// A pool that was created or attached: its record at that moment, and its stores. All handles of a pool share one state, whichever server
+/// holds them.
 #[derive(Clone)]
 pub struct PoolHandle {
-    /// As it was when the handle was made.
+    /// The record at the moment when the handle was made.
     pub record: PoolRecord,
-    /// The store of samples; of an anchored pool it holds the background.
+    /// The store of samples. Of an anchored pool it holds the background.
     pub samples: Arc<dyn Store>,
-    /// The store of anchors, of an anchored pool.
+    /// The store of anchors; `None` for a flat pool.
     pub anchors: Option<Arc<dyn AnchorStore>>,
 }
 
@@ -29,45 +31,45 @@ impl std::fmt::Debug for PoolHandle {
     }
 }
 
-/// Why an engine refused. Nothing was changed.
+/// Why an engine refused a call. It changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The name is taken, or the uid is: the record of the pool that has it.
+    /// Another pool has the name or the uid. This is its record.
     #[error("pool `{}` with uid {} exists", .0.name, .0.uid)]
     Exists(Box<PoolRecord>),
     /// No pool has this name.
     #[error("pool `{name}` does not exist")]
     NotFound {
-        /// As asked for.
+        /// The name that the caller asked for.
         name: String,
     },
-    /// The pool of this name is another: the one that was asked for has been dropped.
+    /// The name belongs to another pool: the one that the caller means was dropped.
     #[error("pool `{name}` has uid {present}, not {wanted}: it was dropped and created again")]
     UidDiffers {
-        /// As asked for.
+        /// The name that the caller asked for.
         name: String,
-        /// As asked for.
+        /// The uid that the caller asked for.
         wanted: u64,
-        /// Of the pool that has the name.
+        /// The uid of the pool that has the name now.
         present: u64,
     },
-    /// The record has been updated since it was read.
+    /// The record has been updated since the caller read it.
     #[error("pool `{name}` is at revision {present}, not {wanted}")]
     RevisionDiffers {
-        /// As asked for.
+        /// The name that the caller asked for.
         name: String,
-        /// As asked for.
+        /// The revision that the caller asked for.
         wanted: u64,
-        /// Of the record.
+        /// The present revision of the record.
         present: u64,
     },
     /// The engine has as many pools as the caller allows.
-    #[error("there are {max_pools} pools, as many as there may be")]
+    #[error("there are {max_pools} pools, which is the maximum")]
     TooManyPools {
-        /// As asked for.
+        /// The maximum that the caller gave.
         max_pools: usize,
     },
-    /// A field is out of its range.
+    /// A field is out of range. The text names the field and its limit.
     #[error("{0}")]
     Invalid(String),
     /// There is no memory for the stores ([`StoreError::Exhausted`]), or the engine is not reachable ([`StoreError::Unavailable`]).
@@ -75,37 +77,38 @@ pub enum EngineError {
     Store(#[from] StoreError),
 }
 
-/// Where pools are. Each call takes effect at one moment between its beginning and its end, or not at all: pools are created, updated and
-/// dropped one after another in an order that everybody sees.
+/// The storage of pools. Calls are linearizable: each takes effect atomically at one moment between its beginning and its end, or not at
+/// all, and all callers see the pools created, updated and dropped in the same order.
 ///
-/// Where the answer of a call is [`StoreError::Unavailable`], it may have taken effect nevertheless; `attach` tells.
+/// A call that fails with [`StoreError::Unavailable`] may have taken effect nevertheless; `attach` shows whether it has.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
-    /// The records of up to `limit` pools whose names come after `after`, in order of the names' bytes. A pool that exists throughout is on
-    /// exactly one of the pages of a pass in which each begins after the last name of the one before, whatever else is created or
-    /// dropped meanwhile.
+    /// The records of up to `limit` pools whose names come after `after`, in order of the bytes of the names. A caller that reads all
+    /// pages, each `after` the last name of the page before, gets every pool that exists throughout exactly once, whichever other pools are
+    /// created or dropped meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<RecordPage, EngineError>;
 
-    /// Creates a pool with empty stores and revision [`super::record::FIRST_REVISION`], unless its name or its uid is taken or the engine has
-    /// `max_pools` pools. Of several at once of one name the first wins; the others are refused and get the winner's record, also where the
-    /// engine is full.
+    /// Creates a pool with empty stores and revision [`super::record::FIRST_REVISION`], unless its name or its uid is taken or the engine
+    /// has `max_pools` pools. If several calls create the same name at once, one wins and the others fail with `Exists` and the record of
+    /// the winner, even if the engine is full.
     ///
     /// # Errors
-    /// `Exists`, `TooManyPools`, `Invalid` naming the field, [`StoreError::Exhausted`] without memory for the stores.
+    /// `Exists`, `TooManyPools`, `Invalid` naming the field, [`StoreError::Exhausted`] if there is no memory for the stores.
     async fn create(&self, pool: NewPool, max_pools: usize) -> Result<PoolHandle, EngineError>;
 
-    /// The pool of this name, with the record that it has now; with a uid it must be that one. `None` where there is none. What is done
-    /// through one handle is seen through every other.
+    /// The pool of this name, with its present record; `None` if there is no such pool. If `uid` is given, the pool must have it. Changes
+    /// made through one handle are seen through every other.
     ///
     /// # Errors
-    /// `UidDiffers` where the pool of this name is another.
+    /// `UidDiffers` if the pool of this name has another uid.
     async fn attach(&self, name: &str, uid: Option<u64>) -> Result<Option<PoolHandle>, EngineError>;
 
-    /// Replaces the bytes of a pool's record if that is at `revision`, and counts the revision up: compare and swap. Of several at once from
-    /// one revision the first wins, and the others are told the present revision. The record as it is then.
+    /// Replaces the bytes of the record of a pool if it is at `revision`, and adds 1 to the revision (compare and swap). Returns the new
+    /// record. If several calls update the same revision at once, one wins and the others fail with `RevisionDiffers`, which holds the
+    /// present revision.
     ///
     /// # Errors
     /// `NotFound`, `UidDiffers`, `RevisionDiffers`, in this order; `Invalid` naming the field.
@@ -117,18 +120,18 @@ pub trait Engine: Send + Sync + 'static {
         bytes: Bytes,
     ) -> Result<PoolRecord, EngineError>;
 
-    /// Drops the pool of this name if it has this uid, and this revision if any is given: its record, and all that is in its stores. The name
-    /// is free then. Handles of before change nothing any more that anybody else could see.
+    /// Drops the pool of this name, with its record and its stores, if it has this uid, and this revision if one is given. The name is free
+    /// then. No caller without an old handle sees what is done through old handles.
     ///
     /// # Errors
     /// `NotFound`, `UidDiffers`, `RevisionDiffers`, in this order.
     async fn drop_pool(&self, name: &str, uid: u64, revision: Option<u64>) -> Result<(), EngineError>;
 
-    /// What is remembered under names, of all pools. All that an engine hands out remember the same; the limits are those of who asked first.
+    /// The put-once store of the engine, for all pools. All calls return the same one; the limits of the first call hold.
     fn open_put_once(&self, limits: PutOnceLimits) -> Arc<dyn PutOnce>;
 }
 
-/// Checks that the pool of a name is the one that is meant: the order of the checks is the same in every engine.
+/// Checks that the pool of a name is the one that the caller means. Every engine calls this, so that all check in the same order.
 ///
 /// # Errors
 /// `NotFound`, `UidDiffers`, `RevisionDiffers`.

@@ -1,4 +1,4 @@
-//! A store that counts what is read of it and whose answers can be changed.
+//! A store for tests that counts the rows fetched from it and whose answers a test can change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,12 +12,12 @@ use crate::store::{Address, Drawn, Engine, Row, ServeMark, Served, Store, StoreE
 /// Changes the answer to a fetch.
 pub(crate) type Change = Box<dyn FnMut(&[Address], &mut Vec<Option<Row>>) + Send>;
 
-/// What a [`FakeStore`] counts and how it answers.
+/// The handle through which a test reads the counts of its [`FakeStore`]s and changes their answers.
 #[derive(Default)]
 pub(crate) struct Handle {
     pub(crate) fetched: AtomicUsize,
     pub(crate) change: Mutex<Option<Change>>,
-    /// Whoever is to be served has just left.
+    /// Every serve answers that the sample is gone.
     pub(crate) all_gone: AtomicBool,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct FakeStore {
     pub(crate) handle: Arc<Handle>,
 }
 
-/// Makes such stores.
+/// An engine whose stores are [`FakeStore`]s with this handle.
 pub(crate) fn engine(handle: &Arc<Handle>) -> Arc<dyn Engine> {
     let handle = Arc::clone(handle);
     Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {

@@ -1,4 +1,4 @@
-//! A batch of reports, keyed and laid out by partition: one pass, before any lock.
+//! Computes the keys of a batch of reports and orders its rows by partition, in one pass before any lock is taken.
 
 use bytes::Bytes;
 use hardneg_partition::{Columns, RowFaults, Sender};
@@ -8,18 +8,20 @@ use super::hash::placement_hash;
 use super::key::Key;
 use super::{ReportBatch, StoreSpec};
 
-/// Rows ordered by partition, those of one in the order of the batch.
+/// The rows of a batch ordered by partition; the rows of one partition keep the order of the batch.
 #[derive(Debug, Default)]
 pub struct Layout {
-    /// `offsets[p]..offsets[p + 1]` are the rows of partition p.
+    /// Rows `offsets[p]..offsets[p + 1]` belong to partition p.
     pub offsets: Vec<usize>,
-    /// The rows.
+    /// The columns of the rows, in the new order.
     pub columns: Columns,
-    /// What was found in the rows of each partition; rows that are not in the batch are found in the sender's.
+    /// Counts of faulty rows by partition. The rows that were left out of the columns count in the partition of the sender
+    /// ([`partition_of_sender`]).
     pub faults: Vec<RowFaults>,
 }
 
-/// The partition that counts the rows of a sender that are in no partition: a resend goes to the same one, which knows it.
+/// The partition that counts the rows that were left out of the columns, by a hash of the sender. So a resend of them goes to the same
+/// partition, which recognises it.
 pub(super) fn partition_of_sender(sender: Option<&Sender>, partitions: usize) -> usize {
     let worker = sender.map_or(0, |sender| sender.worker as u64 ^ sender.epoch);
     partition_of(placement_hash(worker), partitions)
@@ -82,7 +84,7 @@ impl Layout {
             columns.names = order.iter().map(|&row| batch.names[row].clone()).collect();
         }
         if !batch.payloads.is_empty() {
-            // A slice of the message it came in would keep all of that alive.
+            // A slice would keep the whole received message alive, so the payload is copied.
             columns.payloads =
                 order.iter().map(|&row| Bytes::copy_from_slice(&batch.payloads[row])).collect();
         }

@@ -1,11 +1,12 @@
-//! Where samples live: one [`Store`] a pool, behind one trait.
+//! The storage of samples: each pool has one [`Store`].
 //!
-//! A pool is partitions, an id's by its hash; what a partition is and does is the crate `hardneg-partition`. A store hosts them. It
-//! knows nothing of strategies, mixtures or weights, and nothing of the wire. Every call is batched: owned columns in, owned rows
-//! out, one lock (or one round trip) per partition. What a store holds of a pool:
+//! A pool is divided into partitions by the hash of the id; the crate `hardneg-partition` says what a partition holds and does. A store
+//! hosts the partitions of a pool. It knows nothing of strategies, mixtures or weights, nor of the wire format. Every call is batched: it
+//! takes owned columns and returns owned rows, with one lock (or one round trip) per partition. Of each pool a store holds:
 //!
-//! - the **hard store** S: every one of the `capacity` samples with the highest places in the order, and a few more;
-//! - the **background** R: of each partition a uniform sample of all its distinct ids, with its own p (docs/methods.md 4.1).
+//! - the **hard store** S: the `capacity` hardest samples, and a few more, because the partitions have room to spare;
+//! - the **background** R: a uniform sample of all distinct ids of each partition. Each partition has its own p, the probability that an id
+//!   is in the sample (docs/methods.md 4.1).
 
 pub mod anchored;
 #[cfg(test)]
@@ -53,125 +54,130 @@ pub use loop_ratio::LoopRatio;
 use place::Place;
 use quarantine::{Quarantine, QuarantineSizes, QuarantineTerms};
 
-/// What a store must know of its pool. Validated by the pool.
+/// The settings of a pool that its store needs. The pool has validated them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreSpec {
-    /// Samples kept in the hard store at least, over all partitions. 1 ..= 2^31.
+    /// Samples that the hard store keeps at least, over all partitions: 1 ..= 2^31.
     pub capacity: usize,
-    /// Partitions, 1 ..= 256.
+    /// Number of partitions, 1 ..= 256.
     pub partitions: usize,
-    /// Where background samples come from.
+    /// Whether the background is a sample of the reported ids or a dense id space, and its size.
     pub background: BackgroundSpec,
     /// How a score becomes a key.
     pub hardness: Hardness,
-    /// Samples have string keys, kept beside them.
+    /// Whether samples have string keys, which the store keeps with them.
     pub named: bool,
-    /// Seeds the background's salts, so that pools differ and tests repeat.
+    /// Seed of the background's salts. Each pool gets its own; tests fix it so that they repeat.
     pub salt_seed: u64,
-    /// Processes of workers whose batches are remembered, so that a resend of one is told. At most [`WORKERS_MAX`] over all
-    /// partitions, whatever is asked.
+    /// Worker processes whose batches each partition remembers, so that it recognises resends. The partitions together remember at most
+    /// [`WORKERS_MAX`], even if this asks for more.
     pub workers: usize,
 }
 
-/// Processes of workers remembered by a pool's partitions, each counted once a partition.
+/// Worker processes that the partitions of a pool remember together; a process counts once in each partition.
 pub const WORKERS_MAX: usize = 1 << 20;
 
 impl StoreSpec {
-    /// Samples that one partition keeps: its even share of the capacity and six standard deviations of what hashing deals it, so that
-    /// the pool holds every one of its `capacity` hardest.
+    /// Samples that one partition keeps: an even share of the capacity plus six standard deviations of the number that hashing assigns to
+    /// it, so that the pool holds all of its `capacity` hardest samples.
     #[must_use]
     pub fn partition_capacity(&self) -> usize {
         share_of(self.capacity as u64, self.partitions) as usize
     }
 }
 
-/// What each partition must have room for, so that a pool has room for all of `capacity` whatever hashing deals it: an even share and
-/// six standard deviations.
+/// The part of `capacity` that each partition needs room for: an even share plus six standard deviations of what hashing assigns to it.
+/// With that it is practically certain that no partition is too small for its part.
 fn share_of(capacity: u64, partitions: usize) -> u64 {
     let even = capacity.div_ceil(partitions as u64);
     if partitions == 1 { even } else { even + (6.0 * (even as f64).sqrt()) as u64 }
 }
 
-/// A batch of reports: owned columns of equal length, scores finite, ids in range.
+/// A batch of reports as owned columns of equal length. Rows without a finite score and rows outside a dense id space are not in the
+/// columns: the caller leaves them out and counts them in `non_finite` and `out_of_range`.
 #[derive(Clone, Debug, Default)]
 pub struct ReportBatch {
     /// Sample ids.
     pub ids: Vec<u64>,
     /// Raw scores, finite.
     pub scores: Vec<f32>,
-    /// The scores as reported, where `scores` are others (less a reference), or empty. The quarantine compares these.
+    /// The scores as reported, if they differ from `scores` because a reference score was subtracted; otherwise empty. The quarantine
+    /// compares these with its threshold.
     pub raw_scores: Vec<f32>,
-    /// String keys, one a row, where the pool is `named`; otherwise empty.
+    /// String keys, one per row, if the pool is `named`; otherwise empty.
     pub names: Vec<Arc<str>>,
-    /// One a row, or empty; an empty payload keeps what is stored.
+    /// Payloads, one per row, or empty. A row with an empty payload keeps the stored one.
     pub payloads: Vec<Bytes>,
-    /// Strata, one a row, or empty: what is stored is kept.
+    /// Strata, one per row, or empty: then the stored ones are kept.
     pub strata: Vec<u32>,
-    /// Groups, one a row, or empty: what is stored is kept. 0: none.
+    /// Groups, one per row, or empty: then the stored ones are kept. 0 means no group.
     pub groups: Vec<u64>,
-    /// D(t) when reported, in key units (docs/methods.md 2.2). At most [`key::ADVANCE_MAX_UNITS`] above the highest of earlier batches.
+    /// D(t) at the time of the report, in key units (docs/methods.md 2.2); at most [`key::ADVANCE_MAX_UNITS`] above the highest of earlier
+    /// batches.
     pub decay_units: u64,
-    /// Report time in the pool's clock (the pool chooses the unit), serial arithmetic mod 2^32.
+    /// Time of the report by the pool's clock, in milliseconds or ticks (the pool chooses), modulo 2^32: stamps are compared by serial
+    /// arithmetic.
     pub stamp: u32,
-    /// A row whose stored stamp is later than `stamp` is `stale` and ignored (step pools).
+    /// Whether a row is ignored and counted as `stale` if its sample was stored with a later stamp (pools that age by steps).
     pub refuse_stale: bool,
     /// Version of the model that scored the rows.
     pub model_version: u32,
-    /// Re-report rule.
+    /// How the new score of a stored sample is combined with the stored score.
     pub update: ScoreUpdate,
-    /// Rows applied to the pool since its background was last renewed, after which it is renewed again; `None`: never.
+    /// Rows, over all partitions, after which the next generation of the background begins; `None`: never.
     pub renew_after_rows: Option<u64>,
-    /// Who sent it: each partition that has applied it counts its rows as `duplicate`. `None`: nobody who sends again.
+    /// The worker process that sent the batch, and the sequence of the batch. A partition that has applied it already counts its rows as
+    /// `duplicate`. `None`: the sender never resends.
     pub sender: Option<Sender>,
-    /// When a row sets its sample aside: `capacity` is the pool's, as in [`quarantine::SetAside::capacity`]. `None`: no row does, and
-    /// streaks are forgotten.
+    /// When a row sets its sample aside; `capacity` is that of the whole pool, as in [`quarantine::SetAside::capacity`]. `None`: no row
+    /// does, and the partitions forget their streaks.
     pub quarantine: Option<QuarantineTerms>,
-    /// The oldest stamp that lives, serial arithmetic mod 2^32: what is older is removed first, and a batch whose own `stamp` is older is
-    /// `stale` as a whole. `None`: samples live for ever.
+    /// The oldest stamp that has not expired. Samples with older stamps are removed before the batch is applied; if `stamp` itself is
+    /// older, all rows of the batch are `stale`. `None`: samples never expire.
     pub oldest_stamp: Option<u32>,
-    /// Rows of the batch that are not in it, having no finite score.
+    /// Rows that were left out of the columns because their score is not finite.
     pub non_finite: u64,
-    /// Rows of the batch that are not in it, being outside a dense id space.
+    /// Rows that were left out of the columns because their id is outside the dense id space.
     pub out_of_range: u64,
 }
 
 /// The outcome of [`Store::apply`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Applied {
-    /// What became of the rows.
+    /// Numbers of rows by outcome.
     pub counts: ApplyCounts,
-    /// Lowest admissible key while the hard store is full; `None` while there is room.
+    /// Lowest key that the full hard store admits; `None` while a partition has room.
     pub floor: Option<Key>,
-    /// Place of this batch in the pool's order, from 1.
+    /// Position of this batch in the order of operations of the pool, from 1.
     pub position: u64,
 }
 
-/// One occupied bucket of one partition, as counted. `ordinal`s 0..count address its members.
+/// One occupied bucket of the census: the samples in a part of the key range of one partition. Ordinals from 0 address its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketCount {
-    /// Partition.
+    /// Number of the partition.
     pub partition: u16,
-    /// The store's name for the bucket within its partition; opaque.
+    /// Opaque handle of the bucket within its partition.
     pub bucket: u32,
     /// Lowest key that a member may have.
     pub low: Key,
     /// Highest key that a member may have, inclusive.
     pub high: Key,
-    /// Members that do not rest: ordinals 0..count.
+    /// Members that are not under a lease: ordinals 0..count.
     pub count: u32,
-    /// Members under a lease: the ordinals after those.
+    /// Members under a lease: ordinals count..count + resting.
     pub resting: u32,
 }
 
 impl BucketCount {
-    /// Members, resting ones included.
+    /// Number of members, resting ones included.
     #[must_use]
     pub fn members(&self) -> u32 {
         self.count + self.resting
     }
 }
 
-/// The serving background of one partition as counted, and what else of the partition its estimates need.
+/// Counts of one partition: those of its serving background, and those that the estimates need besides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionBackground {
     /// Salt of the serving generation.
@@ -182,17 +188,18 @@ pub struct PartitionBackground {
     pub members: u64,
     /// Members under a lease.
     pub leased_members: u64,
-    /// Samples of the partition's hard store.
+    /// Samples in the hard store of the partition.
     pub hard: u64,
     /// Samples of the partition under a lease.
     pub leased: u64,
-    /// Those that did not stand for themselves when their lease started: outside the hard store, or by their own keys.
+    /// The part of `leased` that did not stand for themselves when their lease started: they were outside the hard store, or would have
+    /// been by their own keys.
     pub leased_outside: u64,
-    /// Those of these that are still members.
+    /// The part of `leased_outside` that are still members.
     pub leased_outside_members: u64,
     /// Members that are in the hard store.
     pub in_hard: u64,
-    /// Those of these that stand for themselves ([`Row::own_key`]).
+    /// The part of `in_hard` that stand for themselves: they have an own key ([`Row::own_key`]).
     pub own: u64,
 }
 
@@ -209,36 +216,37 @@ impl PartitionBackground {
         self.threshold.is_none_or(|threshold| background_hash(id, self.salt) < threshold)
     }
 
-    /// The ids of this partition, or their estimate |R_s|/p_s.
+    /// The number of distinct ids of this partition: exact while p is 1, otherwise the estimate |R_s|/p_s.
     #[must_use]
     pub fn distinct(&self) -> f64 {
         self.members as f64 / self.probability()
     }
 
-    /// Samples that stand for themselves: the hard store without the members that by their own keys would not be in it
-    /// (docs/methods.md 4.3).
+    /// |H_0|: the number of samples that stand for themselves, which are those of the hard store without the members that by their own keys
+    /// would not be in it (docs/methods.md 4.3).
     #[must_use]
     pub fn standing(&self) -> u64 {
         (self.hard + self.own).saturating_sub(self.in_hard)
     }
 }
 
-/// The serving background as counted.
+/// Counts of the serving background of a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BackgroundCount {
-    /// Of each partition: {id : background_hash(id, salt) < threshold}.
+    /// A sample of the ids of each partition: {id : background_hash(id, salt) < threshold}.
     Sampled(Vec<PartitionBackground>),
-    /// R = 0..ids less the removed ones; ordinals are the ids themselves, a removed one is a rejected proposal.
+    /// A dense id space: R is 0..ids without the removed ids. Ordinals are the ids themselves; the draw of a removed id is a rejected
+    /// proposal.
     Dense {
-        /// The id space.
+        /// Size of the id space.
         ids: u64,
-        /// Removed ids in it.
+        /// Ids of the space that were removed.
         removed: u64,
     },
 }
 
 impl BackgroundCount {
-    /// |R|.
+    /// |R|: the number of members.
     #[must_use]
     pub fn members(&self) -> u64 {
         match self {
@@ -247,7 +255,8 @@ impl BackgroundCount {
         }
     }
 
-    /// N, or its estimate: the sum of |R_s|/p_s (docs/methods.md 4.1). Its reciprocal is biased by about 1/|R|.
+    /// N: the number of distinct ids, or the estimate of it, the sum of |R_s|/p_s (docs/methods.md 4.1). The reciprocal of the estimate is
+    /// biased by about 1/|R|.
     #[must_use]
     pub fn distinct(&self) -> f64 {
         match self {
@@ -256,7 +265,7 @@ impl BackgroundCount {
         }
     }
 
-    /// Whether H depends on R; of a dense id space it does not matter.
+    /// How far the counts show that H depends on R. For a dense id space the ratio is 1, because there it does not matter.
     #[must_use]
     pub fn loop_ratio(&self) -> LoopRatio {
         match self {
@@ -277,102 +286,102 @@ impl BackgroundCount {
     }
 }
 
-/// What a store holds, bucket by bucket. Exact for a store at rest.
+/// The bucket histogram of a store, with the counts of its background. Exact if no operation runs while it is taken.
 #[derive(Clone, Debug)]
 pub struct Census {
-    /// Occupied buckets of all partitions, each partition's in descending order of `high`.
+    /// Occupied buckets of all partitions; those of one partition are in descending order of `high`.
     pub buckets: Vec<BucketCount>,
-    /// |S|, resting samples included.
+    /// |S|: samples in the hard store, resting ones included.
     pub hard: u64,
-    /// Samples under a lease, of either source.
+    /// Samples under a lease, in the hard store or not.
     pub leased: u64,
-    /// The background.
+    /// Counts of the background.
     pub background: BackgroundCount,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
 }
 
-/// Where to look for one sample.
+/// The address of one sample, made from a census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// The `ordinal`-th member of a bucket.
     Hard {
-        /// From the census.
+        /// Number of the partition, from the census.
         partition: u16,
-        /// From the census.
+        /// Handle of the bucket, from the census.
         bucket: u32,
-        /// 0..count, and on to 0..members() for resting ones.
+        /// 0..count; count..members() for resting members.
         ordinal: u32,
     },
-    /// The `ordinal`-th background member of a partition (dense: partition 0, the id itself).
+    /// The `ordinal`-th background member of a partition. For a dense id space, `partition` is 0 and `ordinal` is the id itself.
     Background {
-        /// From the census.
+        /// Number of the partition.
         partition: u16,
-        /// 0..count (dense: the id).
+        /// 0..members of the partition; for a dense id space 0..ids.
         ordinal: u64,
     },
 }
 
-/// Where a pass over the hard store goes on.
+/// The position of a scan of the hard store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// Partition.
+    /// Number of the partition that is read next.
     pub partition: u16,
-    /// What is left of it is below this; `None`: all of it.
+    /// The scan has still to read the samples of that partition below this place; `None`: all of them.
     pub below: Option<Place>,
 }
 
 /// A page of the hard store.
 #[derive(Clone, Debug, Default)]
 pub struct ScanPage {
-    /// Members.
+    /// The samples of the page.
     pub rows: Vec<Row>,
-    /// Where to go on; `None` at the end.
+    /// The cursor of the next page; `None`: this page is the last.
     pub next: Option<Cursor>,
 }
 
-/// How full a store is now.
+/// Sizes and counters of a store that are read without a lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// |S|.
+    /// |S|: samples in the hard store.
     pub hard: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
-    /// Rows reported so far, each once: as in [`Totals`].
+    /// Rows reported so far, without those of resends, as in [`Totals`].
     pub reported: u64,
     /// Samples served so far.
     pub served: u64,
 }
 
-/// Sizes and costs of a store now.
+/// Current sizes of a store, its memory and its counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreStats {
-    /// |S|.
+    /// |S|: samples in the hard store.
     pub hard: u64,
-    /// |R| (dense: ids not removed).
+    /// |R|: members of the background; for a dense id space, the ids that were not removed.
     pub background: u64,
-    /// N, or its estimate.
+    /// N: the number of distinct ids, or the estimate of it.
     pub distinct: f64,
-    /// N by the witnesses, which are never served; 0 in a dense id space, and where a store has none.
+    /// N estimated from the witnesses, which no draw reads (docs/methods.md 4.2); 0 for a dense id space, and in a store that has none.
     pub distinct_by_witness: u64,
-    /// (|H| + |R outside H|/p)/N.
+    /// The closed-loop ratio (|H| + |R outside H|/p)/N (docs/methods.md 4.3).
     pub loop_ratio: LoopRatio,
     /// Samples under a lease.
     pub leased: u64,
     /// Bytes held.
     pub memory_bytes: u64,
-    /// Background generations so far, of the partition that has had the most.
+    /// Background generations so far, in the partition that has had the most.
     pub generations: u64,
     /// As in [`Applied::floor`].
     pub floor: Option<Key>,
-    /// What the quarantine holds.
+    /// Sizes of the quarantine.
     pub quarantine: QuarantineSizes,
-    /// What was done since it was made.
+    /// Counters since the store was created.
     pub totals: Totals,
 }
 
 impl StoreStats {
-    /// |R|/N: p, where all partitions have the same.
+    /// |R|/N. It is p if all partitions have the same p.
     #[must_use]
     pub fn background_probability(&self) -> f64 {
         if self.distinct > 0.0 { self.background as f64 / self.distinct } else { 1.0 }
@@ -382,7 +391,7 @@ impl StoreStats {
 /// Why a store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Memory or another resource is not to be had; nothing was applied.
+    /// Memory or another resource is exhausted; nothing was applied.
     #[error("the store has no room: {0}")]
     Exhausted(String),
     /// The engine behind the store is not reachable.
@@ -390,55 +399,56 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-/// Where the samples of one pool live. Async, fallible, batched.
+/// The store of the samples of one pool. Calls are asynchronous and batched, and they may fail.
 ///
-/// A draw that names a place that has gone since the census yields `None`: a rejected proposal, not an error.
+/// An [`Address`] whose sample has gone since the census yields `None`. A draw takes that as a rejected proposal, not as an error.
 #[async_trait]
 pub trait Store: Quarantine + Send + Sync + 'static {
-    /// Applies a batch. Batches take effect in the order of their positions, in every partition. Its counts sum to its rows, those that are
-    /// not in it included; of a resend all are `duplicate`.
+    /// Applies a batch. Batches take effect in the order of their positions, in every partition. The counts sum to the rows of the batch,
+    /// including those that were left out of the columns; all rows of a resend are `duplicate`.
     async fn apply(&self, batch: ReportBatch) -> Result<Applied, StoreError>;
-    /// Whether a batch of this sender was applied, in any partition, or is so old that it is taken for a resend.
+    /// Whether any partition has applied this batch of this sender, or the batch is so old that it is taken for a resend.
     async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError>;
     /// Counts the buckets and the background.
     async fn census(&self) -> Result<Census, StoreError>;
-    /// Reads rows by place; one answer an address.
+    /// Reads rows by address; one answer per address.
     async fn fetch(&self, addresses: &[Address]) -> Result<Vec<Option<Row>>, StoreError>;
-    /// Reads rows by id, from the hard store, else the background; one answer an id.
+    /// Reads rows by id, from the hard store or else from the background; one answer per id.
     async fn get(&self, ids: &[u64]) -> Result<Vec<Option<Row>>, StoreError>;
-    /// The `n` hard rows that come first by key less penalty, then raw score, hash and id; those that rest are left out. About
-    /// `scan_limit` rows are read at most.
+    /// The first `n` rows of the hard store in order of key less serve penalty, then raw score, hash and id, without resting samples. It
+    /// reads at most about `scan_limit` rows.
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError>;
-    /// The places of the samples at these ranks of the hard store, 0 the hardest, resting ones included; `None` past the end. Exact
-    /// for a store at rest.
+    /// The places of the samples at these ranks of the hard store. Rank 0 is the hardest sample, and resting samples have ranks too; `None`
+    /// past the end. Exact if no operation runs meanwhile.
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError>;
-    /// A page of about `limit` hard rows. Rows that move meanwhile may be missed or repeated.
+    /// Reads a page of about `limit` rows of the hard store. A scan may miss or repeat rows that move between its pages.
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError>;
-    /// Marks samples as served and returns what goes with them; `None`: refused by `max_serves` or a lease, or gone.
+    /// Marks samples as served, and returns their serve counts, names and payloads. `None`: `max_serves` or a lease forbids the serve, or
+    /// the sample is not stored any more.
     async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
-    /// What goes with samples, without marking them; `None`: gone.
+    /// Serve counts, names and payloads of samples, without marking them; `None`: the sample is not stored.
     async fn attachments(&self, ids: &[u64]) -> Result<Vec<Option<Served>>, StoreError> {
         let look = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
         self.serve(&Drawn::all(ids, Source::Hard), look).await
     }
-    /// Ends the leases that are over by `now_millis` (Unix); a report of a sample ends its lease as well. Removes samples whose stamp is
-    /// before `oldest_stamp` (`None`: none), and with each its streak. A few loads where nothing is due.
+    /// Ends the leases that are over at `now_millis` (Unix time); a report of a sample ends its lease as well. Removes the samples whose
+    /// stamp is before `oldest_stamp` (`None`: none), with their streaks. Costs a few atomic loads if nothing is due.
     async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError>;
-    /// Ends leases before their time; how many there were.
+    /// Ends leases early; returns how many there were.
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError>;
-    /// When the leases of ids end; `None` for those that do not rest.
+    /// The ends of the leases of ids, in Unix milliseconds; `None` for an id without a lease.
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError>;
-    /// The rows of the hard store that are of these strata, none of them 0.
+    /// The rows of the hard store in these strata. No stratum of the argument may be 0.
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError>;
-    /// The strata that are stored, in order.
+    /// The number of samples of each stratum that is stored, in order of stratum.
     async fn strata(&self) -> Result<Vec<StratumCount>, StoreError>;
-    /// Removes samples from everywhere, the quarantine included; returns how many were somewhere, and the position. Streaks and trust are
-    /// forgotten; who is blocked stays so.
+    /// Removes samples from the hard store, the background and the quarantine; returns how many were in one of them, and the position.
+    /// Their streaks and trust are forgotten; blocked ids stay blocked.
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;
-    /// What a call may ask for often: a few loads, no lock.
+    /// Sizes and counters that every call may read: a few atomic loads, no lock.
     async fn level(&self) -> Result<Level, StoreError>;
-    /// What was done since it was made.
+    /// Counters since the store was created.
     async fn totals(&self) -> Result<Totals, StoreError>;
-    /// Sizes and costs.
+    /// Current sizes, memory and counters.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 }

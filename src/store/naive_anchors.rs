@@ -1,5 +1,5 @@
-//! The plainest store of anchors that keeps the trait's promises: maps behind one lock, sorted when somebody asks. Real stores are tested
-//! against it.
+//! The simplest store of anchors that keeps the promises of the trait: maps behind one lock, sorted at each read. Other stores are compared
+//! with it.
 
 use async_trait::async_trait;
 use hardneg_partition::place::Place;
@@ -16,7 +16,7 @@ use super::hash::placement_hash;
 use super::layout::{partition_of, partition_of_sender};
 use super::{Sender, StoreError};
 
-/// The anchors of a pool as maps; keys must not wrap.
+/// The anchors of a pool as maps. Keys must not wrap.
 pub(super) struct NaiveAnchors {
     spec: AnchorStoreSpec,
     state: Mutex<NaiveAnchorState>,
@@ -25,7 +25,7 @@ pub(super) struct NaiveAnchors {
 #[derive(Default)]
 struct NaiveAnchorState {
     anchors: BTreeMap<u64, Anchor>,
-    /// Batches that partitions have applied, all that ever were.
+    /// All batches that each partition has applied; none is forgotten.
     applied: HashSet<(usize, Sender)>,
     totals: AnchorTotals,
     position: u64,
@@ -52,7 +52,7 @@ struct Entry {
 }
 
 impl Anchor {
-    /// How many it has of this kind.
+    /// The number of its pairs of this kind.
     fn pairs(&self, why: NotNegative) -> usize {
         match why {
             NotNegative::Positive => self.positives.len(),
@@ -74,7 +74,7 @@ impl Anchor {
         told.fold(f32::NAN, worst)
     }
 
-    /// The hardest first.
+    /// The negatives, the hardest first.
     fn order(&self, lower_is_harder: bool) -> Vec<&Entry> {
         let place = |entry: &Entry| {
             Place::of(entry.negative.key, entry.negative.score, entry.negative.id, lower_is_harder)
@@ -85,7 +85,7 @@ impl Anchor {
     }
 }
 
-/// What became of a row.
+/// The outcome of a row.
 enum Outcome {
     Inserted { evicts: bool },
     Updated,
@@ -108,7 +108,7 @@ impl NaiveAnchors {
         self.spec.hardness.lower_is_harder
     }
 
-    /// Anchors that one partition has.
+    /// The number of anchors of a partition.
     fn anchors_of(&self, state: &NaiveAnchorState, partition: usize) -> u64 {
         state.anchors.keys().filter(|anchor| self.partition(**anchor) == partition).count() as u64
     }
@@ -155,7 +155,7 @@ impl NaiveAnchors {
         if anchor.negatives.len() <= self.spec.negatives_per_anchor {
             return Outcome::Inserted { evicts: false };
         }
-        // The easiest of those that fail the margins, else the easiest.
+        // Evict the easiest negative that fails the margins, or else the easiest of all.
         let (lower, positive) = (self.lower_is_harder(), anchor.positive(self.lower_is_harder()));
         let order: Vec<Negative> = anchor.order(lower).into_iter().map(|entry| entry.negative).collect();
         let fails = |negative: &&Negative| !self.spec.margins.admit(lower, positive, negative.score);
@@ -164,7 +164,7 @@ impl NaiveAnchors {
         if victim == id { Outcome::TooEasy } else { Outcome::Inserted { evicts: true } }
     }
 
-    /// Applies the rows of one partition; what was found in its rows before is in `counts`.
+    /// Applies the rows of one partition. `counts` already has the rows that were left out of the columns.
     fn apply_to(
         &self,
         state: &mut NaiveAnchorState,
@@ -211,7 +211,7 @@ impl NaiveAnchors {
         }
     }
 
-    /// What one partition would go over if it remembered these rows, in order of the rows.
+    /// The limits that a partition would exceed if it stored these rows, in order of the rows.
     fn refusals(
         &self,
         state: &NaiveAnchorState,
@@ -256,7 +256,7 @@ impl NaiveAnchors {
         refusals
     }
 
-    /// Rows by partition, in order.
+    /// The rows of each partition, in order.
     fn deal(&self, anchors: &[u64]) -> Vec<Vec<usize>> {
         let mut dealt = vec![Vec::new(); self.spec.partitions];
         for (row, anchor) in anchors.iter().enumerate() {
@@ -367,7 +367,7 @@ impl AnchorStore for NaiveAnchors {
                 vetoes: listed(anchor.vetoes.iter().copied().collect()),
             };
         }
-        // A column of which every value is 0 is left out.
+        // A column whose values are all 0 is left out.
         if rows.groups.iter().all(|group| *group == 0) {
             rows.groups.clear();
         }
@@ -407,7 +407,7 @@ impl AnchorStore for NaiveAnchors {
         let state = self.state.lock();
         let all = state.anchors.values().flat_map(|anchor| anchor.negatives.values());
         let all: Vec<Negative> = all.map(|entry| entry.negative).collect();
-        // Every one before any is shown again.
+        // Every negative comes once before any comes twice.
         Ok(all.iter().cycle().take(if all.is_empty() { 0 } else { n }).copied().collect())
     }
 

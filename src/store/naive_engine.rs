@@ -1,4 +1,4 @@
-//! The plainest engine: a list of pools in order of creation, behind one lock. Other engines are held against it.
+//! The simplest engine: a list of pools in order of creation, behind one lock. Other engines are compared with it.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::naive_put_once::NaivePutOnce;
 use super::put_once::{PutOnce, PutOnceLimits};
 use super::record::{NewPool, PoolRecord, RecordPage, check_bytes};
 
-/// Makes [`NaiveStore`]s.
+/// An engine whose stores are [`NaiveStore`]s.
 #[derive(Default)]
 pub struct NaiveEngine {
     pools: Mutex<Vec<PoolHandle>>,

@@ -1,4 +1,4 @@
-//! What is remembered under a name, in the plainest way: a list of all that was put, the first writer first.
+//! The simplest put-once store: a list of entries, the oldest first.
 
 use async_trait::async_trait;
 use bytes::Bytes;

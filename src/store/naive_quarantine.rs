@@ -1,4 +1,4 @@
-//! The quarantine of the naive store: maps, and nothing that is bounded but by what the calls say.
+//! The quarantine of the naive store: maps that have no bounds other than those in the calls.
 
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +12,7 @@ use super::quarantine::{
 };
 use super::{ApplyCounts, BackgroundSpec, ReportBatch, Row, StoreError, Totals};
 
-/// Rows above the threshold in a row.
+/// A streak: consecutive rows of a sample above the threshold.
 #[derive(Clone, Copy)]
 pub(super) struct Streak {
     reports: u32,
@@ -29,13 +29,13 @@ pub(super) struct Suspects {
     overflows: u64,
 }
 
-/// What becomes of a row.
+/// What the quarantine decides about a row.
 pub(super) enum Verdict {
-    /// It is applied as any other.
+    /// It is applied like any other row.
     Apply,
-    /// It is applied, and then this is the streak of its sample.
+    /// It is applied, and then its sample has this streak.
     Count(Option<Streak>),
-    /// Nothing more.
+    /// It is not applied. It has been counted already.
     Done,
 }
 
@@ -44,7 +44,7 @@ fn is_later(a: u32, b: u32) -> bool {
 }
 
 impl Suspects {
-    /// A row was applied.
+    /// Sets the streak of a sample after a row of it was applied.
     pub(super) fn count(&mut self, id: u64, stamp: u32, streak: Option<Streak>) {
         match streak {
             None => _ = self.streaks.remove(&id),
@@ -56,12 +56,12 @@ impl Suspects {
         }
     }
 
-    /// A sample has expired: its streak ends, and whether it is trusted stays.
+    /// Ends the streak of a sample that has expired. If it was trusted, it stays so.
     pub(super) fn end_streak(&mut self, id: u64) {
         self.streaks.remove(&id);
     }
 
-    /// Forgets a sample that was removed; whether it was set aside.
+    /// Forgets a sample that was removed; returns whether it was set aside.
     pub(super) fn forget(&mut self, id: u64) -> bool {
         self.streaks.remove(&id);
         self.trusted.remove(&id);
@@ -80,7 +80,7 @@ impl Suspects {
 }
 
 impl NaiveStore {
-    /// Without a rule a partition forgets its streaks.
+    /// Forgets the streaks of a partition, as a partition does when a batch comes without quarantine terms.
     pub(super) fn forget_streaks(&self, state: &mut NaiveState, partition: u16) {
         state.suspects.streaks.retain(|id, _| self.partition(*id) != partition);
     }
@@ -91,7 +91,7 @@ impl NaiveStore {
         held < self.spec.quarantine_share(capacity)
     }
 
-    /// What the quarantine makes of a row.
+    /// Decides about a row, and counts it if it is not to be applied.
     pub(super) fn judge(
         &self,
         state: &mut NaiveState,
@@ -165,7 +165,8 @@ impl NaiveStore {
         Verdict::Done
     }
 
-    /// The record that a row leaves; `known` of the sample before it, `how` it was set aside.
+    /// The quarantined record of a sample after a row: `known` is the state of the sample before it, `how` has the circumstances in which
+    /// it was set aside.
     fn record(
         &self,
         batch: &ReportBatch,
@@ -205,7 +206,7 @@ impl NaiveStore {
     }
 }
 
-/// What is known of a sample before a row of it.
+/// The state of a sample before a row.
 #[derive(Default)]
 struct Known {
     score: Option<f32>,
@@ -245,7 +246,7 @@ fn units_of(key: Key, decay_units: u64) -> u64 {
     decay_units.wrapping_add_signed(key.since(Key::of_clock(decay_units)))
 }
 
-/// A record of which nothing is known.
+/// A record with the id only.
 fn blank(id: u64) -> Quarantined {
     Quarantined {
         id,

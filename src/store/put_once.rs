@@ -1,7 +1,8 @@
-//! What is remembered under a name: the first writer wins, and everybody reads the winner's bytes.
+//! Bytes remembered under a name: the first writer wins, and everybody reads the winner's bytes.
 //!
-//! Replies to requests that may be retried, and rounds that many ranks ask for, are remembered so: whichever server answers a retry, it
-//! answers with the same bytes. Nothing in here waits for anybody; who wants others to wait while it makes the bytes does so itself.
+//! It holds the replies to requests that may be retried, and the rounds that many ranks ask for, so that whichever server answers a retry,
+//! it answers with the same bytes. No call here waits for another writer; a caller that wants others to wait while it makes the bytes has
+//! to arrange that itself.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use bytes::Bytes;
 
 use super::StoreError;
 
-/// Longest name, bytes.
+/// Maximum length of a name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// What a name is the name of. Each kind has its own names and its own bound.
+/// The kind of thing that a name stands for. Each kind has its own names and its own bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Space {
     /// Replies by request_id.
@@ -23,18 +24,18 @@ pub enum Space {
     Rounds,
 }
 
-/// Bytes of names and values that are remembered at most. What was put first is forgotten first, and what was put last stays whatever
-/// its size. 0: nothing is remembered.
+/// Maximum total bytes of names and values. Over the limit, the oldest entries are forgotten first, but the newest stays whatever its size.
+/// 0: nothing is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PutOnceLimits {
-    /// Of [`Space::Replies`].
+    /// The limit of [`Space::Replies`].
     pub reply_bytes: usize,
-    /// Of [`Space::Rounds`].
+    /// The limit of [`Space::Rounds`].
     pub round_bytes: usize,
 }
 
 impl PutOnceLimits {
-    /// The bound of a space.
+    /// The limit of a space, in bytes.
     #[must_use]
     pub fn of(&self, space: Space) -> usize {
         match space {
@@ -44,17 +45,17 @@ impl PutOnceLimits {
     }
 }
 
-/// For how long something is remembered. The time is the caller's, so that tests set it.
+/// How long an entry is remembered. The caller gives the time, so that tests can set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// Unix milliseconds now.
+    /// The present time, Unix milliseconds.
     pub now_millis: u64,
-    /// It is forgotten once so much time has gone by.
+    /// The time to live of the entry.
     pub ttl: Duration,
 }
 
 impl Term {
-    /// The first moment at which it is forgotten, Unix milliseconds.
+    /// The first moment at which the entry is forgotten, Unix milliseconds.
     #[must_use]
     pub fn end_millis(&self) -> u64 {
         self.now_millis.saturating_add(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX))
@@ -64,7 +65,7 @@ impl Term {
 /// Remembers bytes under names. Bounded in bytes and in time.
 #[async_trait]
 pub trait PutOnce: Debug + Send + Sync + 'static {
-    /// Remembers `bytes` under `name` unless something is remembered there already; what is remembered there then.
+    /// Remembers `bytes` under `name` unless the name has bytes already; returns the bytes that the name has then.
     ///
     /// # Errors
     /// [`StoreError::Exhausted`] for a name over [`NAME_BYTES_MAX`].
@@ -75,21 +76,24 @@ pub trait PutOnce: Debug + Send + Sync + 'static {
         bytes: Bytes,
         term: Term,
     ) -> Result<Bytes, StoreError>;
-    /// What is remembered under `name`.
+    /// The bytes of `name`; `None` if it has none, or its time is over.
     async fn get(&self, space: Space, name: &[u8], now_millis: u64) -> Result<Option<Bytes>, StoreError>;
-    /// Forgets what is remembered under these names; the next writer of one is its first again.
+    /// Forgets these names. The next writer of one of them is its first writer again.
     async fn forget(&self, space: Space, names: &[Vec<u8>]) -> Result<(), StoreError>;
-    /// Forgets what is too old by now, so that nothing is held where nobody asks.
+    /// Forgets the entries whose time is over, so that entries nobody reads again do not stay.
     async fn expire(&self, now_millis: u64) -> Result<(), StoreError>;
 }
 
 /// Checks the length of a name.
 ///
 /// # Errors
-/// [`StoreError::Exhausted`].
+/// [`StoreError::Exhausted`] for a name over [`NAME_BYTES_MAX`].
 pub fn check_name(name: &[u8]) -> Result<(), StoreError> {
     if name.len() <= NAME_BYTES_MAX {
         return Ok(());
     }
-    Err(StoreError::Exhausted(format!("a name of {} bytes is over {NAME_BYTES_MAX}", name.len())))
+    Err(StoreError::Exhausted(format!(
+        "a name of {} bytes is longer than the limit of {NAME_BYTES_MAX}",
+        name.len()
+    )))
 }

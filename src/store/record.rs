@@ -1,4 +1,4 @@
-//! What an engine remembers of a pool, and what a pool is created with.
+//! The record that an engine keeps of a pool, and the parameters of a new pool.
 
 use bytes::Bytes;
 
@@ -6,47 +6,47 @@ use super::StoreSpec;
 use super::anchored::AnchorStoreSpec;
 use super::engine::EngineError;
 
-/// Longest name of a pool, bytes.
+/// Maximum length of the name of a pool, in bytes.
 pub const POOL_NAME_BYTES_MAX: usize = 255;
-/// Most [`PoolRecord::bytes`].
+/// Maximum length of [`PoolRecord::bytes`].
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-/// The revision of a pool that was never updated.
+/// The revision of a record that was never updated.
 pub const FIRST_REVISION: u64 = 1;
 
-/// The stores of a pool. They are fixed when the pool is created.
+/// The specs of the stores of a pool. They are fixed when the pool is created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreSpecs {
-    /// The store of samples; of an anchored pool it holds the background.
+    /// Of the store of samples. In an anchored pool that store holds the background.
     pub samples: StoreSpec,
-    /// The store of anchors; `None`: the pool is flat.
+    /// Of the store of anchors; `None`: the pool is flat.
     pub anchors: Option<AnchorStoreSpec>,
 }
 
-/// A pool that is to be created.
+/// The parameters of a pool that is to be created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewPool {
-    /// 1 ..= [`POOL_NAME_BYTES_MAX`] bytes. No two pools of an engine have one name at a time.
+    /// The name, 1 ..= [`POOL_NAME_BYTES_MAX`] bytes. Pools that exist at the same time in one engine have different names.
     pub name: String,
-    /// Tells pools of one name apart, over all time: drawn at random by who creates it. Not 0.
+    /// The uid, drawn at random by the creator. It distinguishes the pool from earlier and later pools of the same name. Not 0.
     pub uid: u64,
-    /// What its stores must know.
+    /// The specs of its stores.
     pub specs: StoreSpecs,
-    /// As [`PoolRecord::bytes`].
+    /// Becomes [`PoolRecord::bytes`].
     pub bytes: Bytes,
 }
 
-/// What an engine remembers of a pool, beside what is in its stores.
+/// The record that an engine keeps of a pool, besides the contents of its stores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolRecord {
-    /// As it was created.
+    /// The name, fixed at creation.
     pub name: String,
-    /// As it was created.
+    /// The uid, fixed at creation.
     pub uid: u64,
-    /// [`FIRST_REVISION`] when it was created, 1 more with each update.
+    /// [`FIRST_REVISION`] at creation; each update adds 1.
     pub revision: u64,
-    /// As they were created.
+    /// The specs of the stores, fixed at creation.
     pub specs: StoreSpecs,
-    /// What the pool's own layer remembers: the engine does not look into it. At most [`RECORD_BYTES_MAX`].
+    /// What the layer above the engine stores of the pool; opaque to the engine. At most [`RECORD_BYTES_MAX`] bytes.
     pub bytes: Bytes,
 }
 
@@ -59,14 +59,14 @@ impl From<NewPool> for PoolRecord {
 /// A page of the pools of an engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecordPage {
-    /// In order of their names' bytes.
+    /// The records, in order of the bytes of the names.
     pub records: Vec<PoolRecord>,
-    /// Whether pools follow.
+    /// Whether there are more pools after these.
     pub has_more: bool,
 }
 
 impl NewPool {
-    /// Checks the ranges of its fields; every engine does so before anything else.
+    /// Checks the ranges of the fields. Every engine calls this first.
     ///
     /// # Errors
     /// [`EngineError::Invalid`] naming the field and its limit.
@@ -74,11 +74,11 @@ impl NewPool {
         let length = self.name.len();
         if !(1..=POOL_NAME_BYTES_MAX).contains(&length) {
             return Err(EngineError::Invalid(format!(
-                "name: {length} bytes are not in 1..={POOL_NAME_BYTES_MAX}"
+                "name: its length of {length} bytes is not in 1..={POOL_NAME_BYTES_MAX}"
             )));
         }
         if self.uid == 0 {
-            return Err(EngineError::Invalid("uid: 0 is no uid".into()));
+            return Err(EngineError::Invalid("uid: it must not be 0".into()));
         }
         check_bytes(&self.bytes)
     }
@@ -92,5 +92,8 @@ pub fn check_bytes(bytes: &Bytes) -> Result<(), EngineError> {
     if bytes.len() <= RECORD_BYTES_MAX {
         return Ok(());
     }
-    Err(EngineError::Invalid(format!("bytes: {} are over {RECORD_BYTES_MAX}", bytes.len())))
+    Err(EngineError::Invalid(format!(
+        "bytes: {} bytes are more than the limit of {RECORD_BYTES_MAX}",
+        bytes.len()
+    )))
 }

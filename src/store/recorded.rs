@@ -1,4 +1,5 @@
-//! For tests of what depends on a store's state alone: a store that many threads used at once, and copies of it; and an empty one.
+//! Stores for tests whose result must depend on the state of a store alone: a store that many threads have used concurrently, with copies
+//! of it, and an empty store.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use super::local::tests::{Recorded, loaded, recorded, replayed, spec_of_recorded
 use super::local::{LocalEngine, LocalStore};
 use super::{Engine, Store, StoreSpec};
 
-/// The store, and its copies: its log replayed on one thread and on three, and its images loaded.
+/// The store, and its three copies: its log replayed on one thread, replayed on three threads, and its images loaded.
 pub(crate) fn store_and_copies() -> (Arc<dyn Store>, [Arc<dyn Store>; 3]) {
     let (store, log) = recorded();
     let again = |threads| replayed(spec_of_recorded(), &log, threads);
@@ -14,17 +15,17 @@ pub(crate) fn store_and_copies() -> (Arc<dyn Store>, [Arc<dyn Store>; 3]) {
     (store, copies)
 }
 
-/// The engine of one machine's memory.
+/// A [`LocalEngine`] without pools.
 pub(crate) fn engine() -> Arc<dyn Engine> {
     Arc::new(LocalEngine::new())
 }
 
-/// An empty store in memory.
+/// An empty [`LocalStore`].
 pub(crate) fn local(spec: StoreSpec) -> Arc<dyn Store> {
     Arc::new(LocalStore::new(spec).expect("memory"))
 }
 
-/// A store whose log is kept.
+/// A store with the log of its operations.
 pub(crate) struct Recording {
     store: Arc<LocalStore>,
     spec: StoreSpec,
@@ -32,18 +33,18 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// The images of its partitions; call it while nothing is under way.
+    /// The images of its partitions; call it while no operation runs.
     pub(crate) fn images(&self) -> Vec<Vec<u8>> {
         self.store.images()
     }
 
-    /// The images of another store to which some threads apply the log, each that of its own partitions.
+    /// The images of a second store to which `threads` threads apply the log, each to its own partitions.
     pub(crate) fn replayed(&self, threads: usize) -> Vec<Vec<u8>> {
         replayed(self.spec.clone(), &self.log.lock(), threads).images()
     }
 }
 
-/// An empty store in memory, and what is recorded of it.
+/// An empty [`LocalStore`] and its recording.
 pub(crate) fn logged(spec: StoreSpec) -> (Arc<dyn Store>, Recording) {
     let (store, log) = with_log(spec.clone());
     (store.clone(), Recording { store, spec, log })

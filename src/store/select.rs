@@ -1,9 +1,10 @@
-//! Which sample is at a rank of the whole pool: found from the leaves of its partitions without reading all samples.
+//! Finds the sample at a rank of the whole pool from the leaves of its partitions, without reading all samples.
 
 use super::place::Place;
 use super::{BucketCount, Span};
 
-/// The key range in which the sample at `rank` is, and how many samples are above it: of all buckets whose ranges overlap.
+/// The key range that contains the sample at `rank`, joined from all buckets whose ranges overlap, and the number of samples above that
+/// range.
 pub(super) fn range_of(buckets: &[BucketCount], rank: u64) -> Option<(BucketCount, u64)> {
     let mut order: Vec<&BucketCount> = buckets.iter().collect();
     let first = order.first()?.high;
@@ -29,14 +30,14 @@ pub(super) fn range_of(buckets: &[BucketCount], rank: u64) -> Option<(BucketCoun
     joined.filter(|_| rank < above + members).map(|range| (range, above))
 }
 
-/// Between which two places the sample at `rank` of some spans is: no more of them than must be read to find it are between.
-/// `spans` are of all partitions, those of one disjoint.
+/// The narrowest two places, low and high, between which the sample at `rank` must be, as far as the spans show. `spans` are those of all
+/// partitions; those of one partition are disjoint.
 pub(super) fn bounds_of(spans: &[Span], rank: u64) -> Option<(Place, Place)> {
     let harder_first = |a: &Place, b: &Place| b.compare(a);
-    // At most so many samples are at or above a place: all of the spans that reach up to it.
+    // An upper bound of the number of samples at or above a place: all samples of the spans whose high end is at or above it.
     let mut by_high: Vec<&Span> = spans.iter().collect();
     by_high.sort_by(|a, b| harder_first(&a.high, &b.high));
-    // At least so many are: all of the spans that lie above it.
+    // A lower bound: all samples of the spans that lie wholly at or above it.
     let mut by_low: Vec<&Span> = spans.iter().collect();
     by_low.sort_by(|a, b| harder_first(&a.low, &b.low));
     let reaches = |mut sum: u64, order: &[&Span]| {
@@ -50,7 +51,7 @@ pub(super) fn bounds_of(spans: &[Span], rank: u64) -> Option<(Place, Place)> {
     Some((low, high))
 }
 
-/// Whether a span has to be read for what is between two places.
+/// Whether a span may have samples between two places.
 pub(super) fn touches(span: &Span, (low, high): (Place, Place)) -> bool {
     span.high.compare(&low).is_ge() && span.low.compare(&high).is_le()
 }
@@ -63,7 +64,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever the leaves, the sample at each rank is among those read, and as far from their first as told.
+        /// The spans that touch the bounds of a rank contain its sample, and the samples above those spans account for the rest of the
+        /// rank.
         #[test]
         fn the_sample_at_a_rank_is_between_the_bounds(
             partitions in proptest::collection::vec(proptest::collection::vec((0_u32..300, 1_usize..20), 0..60), 1..5),

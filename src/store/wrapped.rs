@@ -1,4 +1,4 @@
-//! A store around another, for tests that change one of its answers: all else goes to the one inside.
+//! A store that wraps another, for tests that change some of its answers; all other calls go to the inner store.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{
     ServePenalty, Served, Store, StoreError, StoreStats, StratumCount, Totals,
 };
 
-/// What a test may change; what it leaves is the inner store's.
+/// The calls that a test may override. The defaults forward to the inner store.
 #[async_trait]
 pub(crate) trait Wrapped: Send + Sync {
     fn inner(&self) -> &dyn Store;
@@ -125,7 +125,7 @@ impl<W: Wrapped + 'static> Store for W {
     }
 }
 
-/// Makes naive stores and wraps them.
+/// An engine that makes naive stores and wraps them.
 pub(crate) struct WrappingEngine<F> {
     inner: NaiveEngine,
     wrap: F,

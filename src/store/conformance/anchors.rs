@@ -1,4 +1,4 @@
-//! Anchors of one pool: their negatives, what is no negative of them, and what there is no room for.
+//! Tests of the anchors of one pool: their negatives, positives and vetoes, and the limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn stores(anchors: AnchorStoreSpec) -> Stores {
     stores
 }
 
-/// Rows of anchor, id and score.
+/// A batch of rows of anchor, id and score.
 fn report(rows: &[(u64, u64, f32)]) -> AnchorBatch {
     AnchorBatch {
         anchors: rows.iter().map(|row| row.0).collect(),
@@ -75,13 +75,13 @@ fn anchors_of(partition: usize, partitions: usize, n: usize) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn each_anchor_keeps_its_hardest_the_hardest_first() {
+async fn each_anchor_keeps_its_hardest_negatives_in_order() {
     for partitions in [1, 3] {
         for (name, store) in stores(spec(4, partitions)).await {
             let mut hardest: BTreeMap<u64, Vec<(u64, f32)>> = BTreeMap::new();
             let (mut kept, mut last) = (0, 0);
             for round in 0..10_u64 {
-                // Scores all differ, so that no order is left to chance.
+                // All scores differ, so the order does not depend on hashes.
                 let row = |i: u64| (i % 7, round * 70 + i, 1.0 + ((i * 131 + round * 977) % 1_009) as f32);
                 let rows: Vec<_> = (0..70).map(row).collect();
                 let applied = store.apply(report(&rows)).await.unwrap();
@@ -104,7 +104,7 @@ async fn each_anchor_keeps_its_hardest_the_hardest_first() {
                 };
                 assert!(applied.too_easy.iter().all(easy), "{name}");
             }
-            // In the order asked for, with one that is not known and one asked for twice.
+            // The answers are in the order of the arguments, of which one is unknown and one is repeated.
             let asked = [5, 999, 0, 5, 3];
             let rows = store.fetch(&asked).await.unwrap();
             assert_eq!(rows.anchors.len(), asked.len(), "{name}");
@@ -124,18 +124,18 @@ async fn each_anchor_keeps_its_hardest_the_hardest_first() {
 }
 
 #[tokio::test]
-async fn repeats_late_rows_and_resends_are_told_apart() {
+async fn repeats_late_rows_and_resends_are_counted_separately() {
     for (name, store) in stores(spec(4, 3)).await {
         let applied = store.apply(report(&[(1, 7, 1.0), (1, 7, 3.0), (1, 8, 2.0)])).await.unwrap();
         let counts = applied.counts;
         assert_eq!((counts.inserted, counts.coalesced, counts.rows()), (2, 1, 3), "{name}");
-        assert_eq!(of(&*store, 1).await, [7, 8], "{name}: the last row counts");
+        assert_eq!(of(&*store, 1).await, [7, 8], "{name}: the last row of a sample counts");
         let late = AnchorBatch { stamp: 99, refuse_stale: true, ..report(&[(1, 8, 9.0), (1, 9, 9.0)]) };
         let counts = store.apply(late).await.unwrap().counts;
         assert_eq!((counts.stale, counts.inserted, counts.rows()), (1, 1, 2), "{name}");
         assert_eq!(of(&*store, 1).await, [9, 7, 8], "{name}");
 
-        // Each partition knows what it applied itself.
+        // Each partition recognises only the batches that it has applied itself.
         let (known, new) = (anchors_of(0, 3, 2), anchors_of(2, 3, 1));
         let sender = Some(Sender { worker: 4, epoch: 1, sequence: 1 });
         let first = report(&[(known[0], 50, 1.0), (known[1], 51, 1.0)]);
@@ -151,7 +151,7 @@ async fn repeats_late_rows_and_resends_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_is_no_negative_goes_and_does_not_come_back() {
+async fn positives_and_vetoed_samples_are_removed_and_not_stored_again() {
     for partitions in [1, 3] {
         for (name, store) in stores(spec(4, partitions)).await {
             let before = store.apply(report(&[(1, 7, 1.0), (1, 8, 2.0), (2, 7, 3.0)])).await.unwrap();
@@ -176,7 +176,7 @@ async fn what_is_no_negative_goes_and_does_not_come_back() {
             };
             assert_eq!(told(0), (true, vec![8], vec![7, 9], vec![]), "{name}");
             assert_eq!(told(1), (true, vec![9], vec![], vec![6, 7]), "{name}");
-            assert_eq!(told(2), (true, vec![], vec![5], vec![]), "{name}: without reports");
+            assert_eq!(told(2), (true, vec![], vec![5], vec![]), "{name}: an anchor without reports");
             let stats = store.stats().await.unwrap();
             let sizes = (stats.anchors, stats.negatives, stats.positives, stats.vetoes);
             assert_eq!(sizes, (3, 2, 3, 2), "{name}");
@@ -187,7 +187,7 @@ async fn what_is_no_negative_goes_and_does_not_come_back() {
 #[tokio::test]
 async fn a_partition_takes_all_of_its_pairs_or_none_and_names_the_limit() {
     for (name, store) in stores(spec(4, 3)).await {
-        // Two vetoes an anchor: one partition has an anchor with three, another has not.
+        // The limit is two vetoes per anchor: one partition gets an anchor with three, the other does not.
         let (full, other) = (anchors_of(0, 3, 2), anchors_of(1, 3, 1)[0]);
         store.apply(report(&[(full[0], 1, 1.0), (other, 1, 1.0)])).await.unwrap();
         let wanted = [(full[1], 1), (other, 1), (full[0], 1), (full[0], 2), (full[0], 3)];
@@ -199,7 +199,7 @@ async fn a_partition_takes_all_of_its_pairs_or_none_and_names_the_limit() {
         assert_eq!(refusals, [(2, PairLimit::VetoesPerAnchor, 3)], "{name}");
         assert_eq!((of(&*store, full[0]).await, of(&*store, other).await), (vec![1], vec![]), "{name}");
         assert_eq!(store.stats().await.unwrap().vetoes, 1, "{name}");
-        // Nine positives are one too many, eight are not.
+        // The limit is eight positives per anchor.
         let nine: Vec<_> = (10..19).map(|id| (other, id)).collect();
         let marked = store.mark(pairs(&nine), NotNegative::Positive).await.unwrap();
         assert_eq!((marked.added, marked.refusals[0].limit), (0, PairLimit::PositivesPerAnchor), "{name}");
@@ -230,26 +230,26 @@ async fn there_are_never_more_anchors_and_pairs_than_the_pool_has_room_for() {
 }
 
 #[tokio::test]
-async fn what_fails_the_margin_goes_before_what_is_easy() {
+async fn negatives_that_fail_the_margin_are_evicted_before_easy_ones() {
     let margins = Margins { absolute: Some(0.5), relative: None };
     for (name, store) in stores(AnchorStoreSpec { margins, ..spec(2, 2) }).await {
         let positive = |rows: &[(u64, u64, f32)], score: f32| AnchorBatch {
             positive_scores: vec![score; rows.len()],
             ..report(rows)
         };
-        // Of score 0.5 at most: 1 fails, 2 and 3 do not.
+        // The margin admits scores of at most 0.5: id 1 fails, ids 2 and 3 do not.
         store.apply(positive(&[(1, 1, 0.875), (1, 2, 0.375)], 1.0)).await.unwrap();
-        assert_eq!(of(&*store, 1).await, [1, 2], "{name}: while there is room");
+        assert_eq!(of(&*store, 1).await, [1, 2], "{name}: a negative that fails stays while there is room");
         store.apply(positive(&[(1, 3, 0.25)], 1.0)).await.unwrap();
         assert_eq!(of(&*store, 1).await, [2, 3], "{name}");
         let counts = store.apply(positive(&[(1, 4, 0.75)], 1.0)).await.unwrap().counts;
         assert_eq!((counts.too_easy, of(&*store, 1).await), (1, vec![2, 3]), "{name}");
         assert_eq!(store.fetch(&[1]).await.unwrap().anchors[0].positive, 1.0, "{name}");
-        // Without a positive score every one is far enough.
+        // Without a positive score no negative fails.
         store.apply(report(&[(2, 1, 0.875), (2, 2, 0.375), (2, 3, 0.25)])).await.unwrap();
         assert_eq!(of(&*store, 2).await, [1, 2], "{name}");
         assert!(store.fetch(&[2]).await.unwrap().anchors[0].positive.is_nan(), "{name}");
-        // The score of a known positive counts too: of several the least alike.
+        // The score of a positive counts too. Margins are measured from the lowest of the positive scores.
         let told = Pairs { scores: vec![0.75], ..pairs(&[(1, 9)]) };
         store.mark(told, NotNegative::Positive).await.unwrap();
         assert_eq!(store.fetch(&[1]).await.unwrap().anchors[0].positive, 0.75, "{name}");
@@ -257,7 +257,7 @@ async fn what_fails_the_margin_goes_before_what_is_easy() {
 }
 
 #[tokio::test]
-async fn a_removed_id_goes_from_every_anchor_and_a_look_shows_negatives() {
+async fn a_removed_id_leaves_every_anchor_and_sample_returns_stored_negatives() {
     for partitions in [1, 3] {
         for (name, store) in stores(spec(4, partitions)).await {
             assert!(store.sample(10).await.unwrap().is_empty(), "{name}");
@@ -273,14 +273,14 @@ async fn a_removed_id_goes_from_every_anchor_and_a_look_shows_negatives() {
             assert_eq!(store.stats().await.unwrap().negatives, 19, "{name}");
             let look = store.sample(200).await.unwrap();
             assert!(look.iter().all(|negative| ![7, 103].contains(&negative.id)), "{name}");
-            // It may come back: a removal is no veto.
+            // A removal is no veto, so a report stores the id again.
             assert_eq!(store.apply(report(&[(3, 7, 1.0)])).await.unwrap().counts.inserted, 1, "{name}");
         }
     }
 }
 
 #[tokio::test]
-async fn names_groups_and_labels_go_with_negatives_wherever_they_stand() {
+async fn names_groups_and_labels_stay_with_their_negatives() {
     for (name, store) in stores(AnchorStoreSpec { named: true, ..spec(2, 3) }).await {
         let rows = [(1, 7, 1.0), (2, 8, 1.0), (1, 9, 3.0), (1, 8, 2.0)];
         let batch = AnchorBatch {
@@ -302,7 +302,7 @@ async fn names_groups_and_labels_go_with_negatives_wherever_they_stand() {
 }
 
 #[tokio::test]
-async fn a_clear_takes_what_reports_told_and_leaves_what_is_no_negative() {
+async fn a_clear_removes_negatives_and_keeps_positives_vetoes_and_counters() {
     for partitions in [1, 3] {
         for (name, store) in stores(spec(4, partitions)).await {
             let sender = Sender { worker: 4, epoch: 1, sequence: 1 };
@@ -332,14 +332,18 @@ async fn a_clear_takes_what_reports_told_and_leaves_what_is_no_negative() {
             assert_eq!((read.anchors[0].positive, read.anchors[0].label), (0.5, 0), "{name}");
             assert!(store.sample(9).await.unwrap().is_empty(), "{name}");
             assert!(store.has_applied(&sender).await.unwrap(), "{name}");
-            assert_eq!(store.apply(sent).await.unwrap().counts.duplicate, 24, "{name}: nothing comes back");
+            assert_eq!(
+                store.apply(sent).await.unwrap().counts.duplicate,
+                24,
+                "{name}: a resend stores nothing after a clear"
+            );
             let counts = store.apply(report(&[(40, 7, 1.0), (40, 8, 1.0)])).await.unwrap().counts;
             assert_eq!((counts.not_negative, counts.inserted), (1, 1), "{name}");
         }
     }
 }
 
-/// Rows that never reach a partition count once, however often their batch is sent.
+/// Rows that were left out of the columns count once, however often their batch is sent.
 #[tokio::test]
 async fn rows_that_cannot_be_stored_count_once() {
     for (name, store) in stores(spec(4, 3)).await {
@@ -355,8 +359,8 @@ async fn rows_that_cannot_be_stored_count_once() {
     }
 }
 
-/// What a store tells, in one order.
-async fn told(store: &dyn AnchorStore, anchors: &[u64]) -> String {
+/// The contents of a store as text, in the order of `anchors`.
+async fn contents_of(store: &dyn AnchorStore, anchors: &[u64]) -> String {
     let rows = store.fetch(anchors).await.unwrap();
     let mut lines = Vec::new();
     for (anchor, row) in anchors.iter().zip(&rows.anchors) {
@@ -377,9 +381,9 @@ async fn told(store: &dyn AnchorStore, anchors: &[u64]) -> String {
     format!("{}\n{sizes:?}", lines.join("\n"))
 }
 
-/// Calls at random: every engine answers as the plainest one does, and holds the same after each.
+/// Every engine answers random calls as the first, simplest engine does, and holds the same contents after each call.
 #[tokio::test]
-async fn calls_at_random_are_answered_alike() {
+async fn every_engine_answers_random_calls_alike() {
     for seed in 0..60_u64 {
         let mut x = seed;
         let mut next = |end: u64| {
@@ -452,10 +456,14 @@ async fn calls_at_random_are_answered_alike() {
                     _ => String::new(),
                 });
             }
-            let expected = told(&**plainest, &anchors).await;
+            let expected = contents_of(&**plainest, &anchors).await;
             for ((name, store), answer) in stores.iter().zip(&answers) {
                 assert_eq!(*answer, answers[0], "{name}, seed {seed}, step {step}");
-                assert_eq!(told(&**store, &anchors).await, expected, "{name}, seed {seed}, step {step}");
+                assert_eq!(
+                    contents_of(&**store, &anchors).await,
+                    expected,
+                    "{name}, seed {seed}, step {step}"
+                );
             }
         }
     }

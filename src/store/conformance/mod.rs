@@ -1,6 +1,6 @@
-//! What every host must do alike: one suite, which runs on each engine.
+//! The conformance suite: one set of tests that runs on every engine, because all must behave alike.
 //!
-//! A host adds itself to [`engines`]; nothing else in here knows which there are.
+//! A new host adds its engine to [`engines`]; nothing else here depends on which engines there are.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -20,15 +20,15 @@ use super::naive_engine::NaiveEngine;
 use super::record::{NewPool, StoreSpecs};
 use super::{BackgroundSpec, StoreSpec};
 
-/// An empty engine of each kind, the plainest first: where two may differ, they are held against it.
+/// An empty engine of each kind. The first is the simplest one, with which the others are compared.
 fn engines() -> Vec<(&'static str, Arc<dyn Engine>)> {
     vec![("naive", Arc::new(NaiveEngine::default())), ("local", Arc::new(LocalEngine::new()))]
 }
 
-/// More pools than a test creates.
+/// A maximum of pools that no test reaches unless it sets its own.
 const MAX_POOLS: usize = 1_000;
 
-/// A store of samples with room for `capacity` of them, and 256 in the background.
+/// The spec of a store of samples with this capacity and 256 background samples.
 fn samples(capacity: usize, partitions: usize) -> StoreSpec {
     StoreSpec {
         capacity,
@@ -41,7 +41,7 @@ fn samples(capacity: usize, partitions: usize) -> StoreSpec {
     }
 }
 
-/// A flat pool.
+/// The parameters of a flat pool.
 fn flat(name: &str, uid: u64, samples: StoreSpec) -> NewPool {
     let specs = StoreSpecs { samples, anchors: None };
     NewPool { name: name.into(), uid, specs, bytes: vec![uid as u8].into() }

@@ -1,4 +1,4 @@
-//! Pools are created, found again, changed and dropped.
+//! Tests of engines: pools are created, attached, updated, listed and dropped.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ async fn a_pool_is_found_again_as_it_was_created() {
 }
 
 #[tokio::test]
-async fn what_is_done_through_one_handle_is_seen_through_every_other() {
+async fn changes_through_one_handle_are_seen_through_every_other() {
     for (engine_name, engine) in engines() {
         let created = engine.create(anchored("p", 1), MAX_POOLS).await.unwrap();
         let before = engine.attach("p", None).await.unwrap().unwrap();
@@ -91,12 +91,12 @@ async fn what_is_done_through_one_handle_is_seen_through_every_other() {
 }
 
 #[tokio::test]
-async fn a_name_or_a_uid_that_is_taken_is_refused_with_the_record_of_who_has_it() {
+async fn creating_a_taken_name_or_uid_fails_with_the_record_of_the_pool_that_has_it() {
     for (engine_name, engine) in engines() {
         let first = engine.create(pool("a", 1), MAX_POOLS).await.unwrap();
         report(&first, 7).await.unwrap();
         engine.update("a", 1, FIRST_REVISION, "changed".into()).await.unwrap();
-        // Also of an engine that is full.
+        // The second case is the same in an engine that is full.
         for (second, max_pools) in [(pool("a", 2), MAX_POOLS), (pool("a", 2), 1), (pool("b", 1), MAX_POOLS)] {
             let Err(EngineError::Exists(record)) = engine.create(second, max_pools).await else {
                 panic!("{engine_name}: two pools of one name or uid");
@@ -124,7 +124,7 @@ async fn there_are_never_more_pools_than_the_caller_allows() {
 }
 
 #[tokio::test]
-async fn what_is_out_of_range_is_refused_by_name() {
+async fn a_field_out_of_range_is_refused_and_named() {
     for (engine_name, engine) in engines() {
         let long = "n".repeat(POOL_NAME_BYTES_MAX + 1);
         let large = Bytes::from(vec![0; RECORD_BYTES_MAX + 1]);
@@ -148,7 +148,7 @@ async fn what_is_out_of_range_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_record_is_replaced_only_by_who_has_read_it() {
+async fn an_update_needs_the_present_uid_and_revision() {
     for (engine_name, engine) in engines() {
         engine.create(pool("p", 1), MAX_POOLS).await.unwrap();
         let before = engine.attach("p", None).await.unwrap().unwrap();
@@ -181,7 +181,7 @@ async fn a_record_is_replaced_only_by_who_has_read_it() {
 }
 
 #[tokio::test]
-async fn a_pool_is_dropped_only_by_who_means_it() {
+async fn a_drop_needs_the_present_uid_and_the_revision_if_given() {
     for (engine_name, engine) in engines() {
         let old = engine.create(pool("p", 1), MAX_POOLS).await.unwrap();
         report(&old, 7).await.unwrap();
@@ -202,9 +202,12 @@ async fn a_pool_is_dropped_only_by_who_means_it() {
         let new = engine.create(pool("p", 2), MAX_POOLS).await.unwrap();
         assert_eq!(new.record.revision, FIRST_REVISION, "{engine_name}");
         assert!(!is_stored(&new, 7).await, "{engine_name}: the stores of a new pool are empty");
-        // Whether a handle of before is refused is the host's affair; nobody else may see what it does.
+        // A host may refuse calls through an old handle or not, but no new handle may see their effect.
         let _ = report(&old, 8).await;
-        assert!(!is_stored(&new, 8).await, "{engine_name}: the old pool's handle");
+        assert!(
+            !is_stored(&new, 8).await,
+            "{engine_name}: a report through the old handle is in the new pool"
+        );
         let old_uid = engine.drop_pool("p", 1, None).await.unwrap_err();
         assert!(matches!(old_uid, EngineError::UidDiffers { wanted: 1, present: 2, .. }), "{engine_name}");
         assert_eq!(engine.attach("p", None).await.unwrap().unwrap().record.uid, 2, "{engine_name}");
@@ -213,7 +216,7 @@ async fn a_pool_is_dropped_only_by_who_means_it() {
 }
 
 #[tokio::test]
-async fn pages_are_in_order_of_names_and_none_that_stays_is_left_out() {
+async fn pages_are_in_order_of_names_and_miss_no_pool_that_stays() {
     for (engine_name, engine) in engines() {
         for (i, name) in ["d", "a", "zz", "c", "b", "a-b", "e", "ä"].into_iter().enumerate() {
             engine.create(pool(name, i as u64 + 1), MAX_POOLS).await.unwrap();
@@ -228,7 +231,7 @@ async fn pages_are_in_order_of_names_and_none_that_stays_is_left_out() {
             }
             after = names.last().cloned();
             if page == 0 {
-                // The name that the next page begins after, and one that was on the first page.
+                // Drop the pool that the next page begins after, and create one that would have been on the first page.
                 let last = engine.attach(&names[2], None).await.unwrap().unwrap().record;
                 engine.drop_pool(&last.name, last.uid, None).await.unwrap();
                 engine.create(pool("aa", 100), MAX_POOLS).await.unwrap();
@@ -242,7 +245,7 @@ async fn pages_are_in_order_of_names_and_none_that_stays_is_left_out() {
     }
 }
 
-/// Does the same in 32 tasks at once.
+/// Makes the same call in 32 concurrent tasks.
 async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     engine: &Arc<dyn Engine>,
     call: impl Fn(Arc<dyn Engine>, u64) -> F,
@@ -256,7 +259,7 @@ async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_at_once_one_wins_and_all_are_told() {
+async fn one_of_many_concurrent_calls_wins_and_the_others_learn_the_outcome() {
     for (engine_name, engine) in engines() {
         let created = at_once(&engine, async |engine, task| match engine.create(pool("p", task), 1).await {
             Ok(handle) => (true, handle.record),
@@ -295,7 +298,7 @@ async fn of_many_at_once_one_wins_and_all_are_told() {
         .await;
         assert_eq!(dropped.iter().filter(|won| **won).count(), 1, "{engine_name}");
 
-        // As many as there may be, whoever they are.
+        // Exactly the maximum number of pools is created, whichever they are.
         let created = at_once(&engine, async |engine, task| {
             engine.create(pool(&format!("p{task}"), task), 5).await.is_ok()
         })
@@ -305,7 +308,7 @@ async fn of_many_at_once_one_wins_and_all_are_told() {
     }
 }
 
-/// One of few names and uids, so that calls meet.
+/// A call with one of few names and uids, so that calls often concern the same pool.
 #[derive(Clone, Debug)]
 enum Call {
     Create { name: u8, uid: u64, max_pools: usize },
@@ -351,9 +354,9 @@ async fn answer(engine: &dyn Engine, call: Call) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The same calls have the same answers on all engines.
+    /// Every engine gives the same answers to the same calls.
     #[test]
-    fn all_answer_alike(calls in calls()) {
+    fn every_engine_answers_alike(calls in calls()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let engines = engines();

@@ -1,4 +1,4 @@
-//! What is remembered under a name.
+//! Tests of the put-once store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,11 @@ async fn the_first_writer_of_a_name_wins_until_its_time_is_over() {
         let get = async |space, now_millis| once.get(space, b"a", now_millis).await.unwrap();
         assert_eq!(get(Space::Replies, 99).await, Some(Bytes::from("first")), "{engine}");
         assert_eq!(get(Space::Rounds, 99).await, None, "{engine}: each space has its own names");
-        assert_eq!(get(Space::Replies, 100).await, None, "{engine}: a later writer did not prolong it");
+        assert_eq!(
+            get(Space::Replies, 100).await,
+            None,
+            "{engine}: a later writer does not prolong an entry"
+        );
         assert_eq!(put("a", "third", 100).await, "third", "{engine}");
         once.forget(Space::Rounds, &[b"a".to_vec()]).await.unwrap();
         assert_eq!(put("a", "fourth", 100).await, "third", "{engine}");
@@ -39,12 +43,12 @@ async fn the_first_writer_of_a_name_wins_until_its_time_is_over() {
         assert_eq!(put("a", "fourth", 100).await, "fourth", "{engine}");
         let long = vec![7; NAME_BYTES_MAX + 1];
         let refused = once.put_once(Space::Replies, &long, Bytes::new(), term(0, 1)).await;
-        assert!(refused.is_err(), "{engine}: a name is bounded");
+        assert!(refused.is_err(), "{engine}: the length of a name is bounded");
     }
 }
 
 #[tokio::test]
-async fn all_that_an_engine_hands_out_remember_the_same() {
+async fn every_put_once_store_of_an_engine_has_the_same_entries() {
     for (name, engine) in engines() {
         let first = engine.open_put_once(LIMITS);
         first.put_once(Space::Rounds, b"a", "first".into(), term(0, 10)).await.unwrap();
@@ -55,7 +59,7 @@ async fn all_that_an_engine_hands_out_remember_the_same() {
 }
 
 #[tokio::test]
-async fn many_writers_at_once_all_read_one_winner() {
+async fn concurrent_writers_all_read_the_bytes_of_one_winner() {
     for (engine, once) in put_onces(LIMITS) {
         let writers = (0..64_u8).map(|writer| {
             let once = once.clone();
@@ -73,7 +77,7 @@ async fn many_writers_at_once_all_read_one_winner() {
 }
 
 #[tokio::test]
-async fn a_space_without_room_remembers_nothing_and_the_newest_always_stays() {
+async fn a_space_of_zero_bytes_keeps_nothing_and_any_other_keeps_its_newest_entry() {
     for (engine, once) in put_onces(PutOnceLimits { reply_bytes: 0, round_bytes: 10 }) {
         let put = async |space, name: &'static [u8], bytes: usize| {
             once.put_once(space, name, vec![1; bytes].into(), term(0, 10)).await.unwrap();
@@ -95,9 +99,9 @@ async fn a_space_without_room_remembers_nothing_and_the_newest_always_stays() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// All engines remember the same at every time.
+    /// Every engine remembers the same entries at all times.
     #[test]
-    fn all_remember_alike(
+    fn every_engine_remembers_alike(
         calls in proptest::collection::vec((0_u8..8, any::<bool>(), 0_u8..6, 0_usize..40, 0_u64..30, 0_u64..60), 1..80),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,4 +1,4 @@
-//! Who is kept out: the same calls, drawn at random, on every engine, and the same answers.
+//! Tests of the quarantine: the same random calls on every engine must have the same answers.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::store::{ReportBatch, ScoreUpdate, Sender, Store};
 const IDS: u64 = 150;
 const DECAY_UNITS: u64 = 1 << 40;
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -50,7 +50,7 @@ impl Random {
     }
 }
 
-/// All that a store tells of who is kept out, in words.
+/// The state of the quarantine of a store as text, after checks that its reads agree.
 async fn state(store: &dyn Store) -> String {
     let all: Vec<u64> = (0..IDS).collect();
     let found = store.find(&all).await.unwrap();
@@ -73,9 +73,9 @@ async fn state(store: &dyn Store) -> String {
             Found::Blocked => record.is_none() && is_blocked,
             Found::Absent => record.is_none() && !is_blocked,
         };
-        assert!(is_right, "{i} in two places: {found:?}");
+        assert!(is_right, "id {i} is in two places: {found:?}");
     }
-    // Pages go on after the last id of the one before.
+    // A page continues after the last id of the page before.
     if let [first, rest @ ..] = &held[..] {
         let page = store.quarantined(Some(first.id), 2).await.unwrap();
         assert_eq!(page[..], rest[..rest.len().min(2)]);
@@ -87,7 +87,7 @@ async fn state(store: &dyn Store) -> String {
     format!("{found:?} {:?} {:?} {held:?} {blocked:?}", stats.quarantine, stats.totals)
 }
 
-/// One call, drawn at random: what it answered, in words.
+/// Makes one random call; returns its answer as text.
 async fn call(store: &dyn Store, random: &mut Random, position: u64) -> String {
     let how = SetAside {
         capacity: 5 + random.below(60),
@@ -114,7 +114,7 @@ async fn call(store: &dyn Store, random: &mut Random, position: u64) -> String {
 }
 
 #[tokio::test]
-async fn the_same_calls_keep_the_same_samples_out_on_every_host() {
+async fn every_host_quarantines_the_same_samples_after_the_same_calls() {
     for partitions in [1, 3] {
         for seed in 0..40 {
             let stores: Vec<(&str, Arc<dyn Store>)> = stores(1_000, partitions).await;
@@ -135,9 +135,9 @@ async fn the_same_calls_keep_the_same_samples_out_on_every_host() {
     }
 }
 
-/// Names and payloads are kept with what is set aside, and names with what is blocked.
+/// A sample in quarantine keeps its name and payload, and a blocked id keeps its name.
 #[tokio::test]
-async fn names_and_payloads_are_kept() {
+async fn the_quarantine_keeps_names_and_payloads() {
     for (name, engine) in super::engines() {
         let specs = crate::store::StoreSpec { named: true, ..super::samples(100, 2) };
         let store = engine.create(super::flat("p", 1, specs), super::MAX_POOLS).await.unwrap().samples;

@@ -1,4 +1,4 @@
-//! What becomes of the rows of a batch: counts, resends, expiry, and what goes with samples.
+//! Tests of reports: counts, resends, score updates, expiry, names and payloads.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ async fn the_counts_of_a_batch_sum_to_its_rows_and_so_do_totals() {
     for partitions in [1, 3] {
         for (name, store) in stores(1_000, partitions).await {
             let sender = Sender { worker: 3, epoch: 8, sequence: 1 };
-            // Forty ids, ten of them twice.
+            // 40 ids, ten of them twice.
             let ids: Vec<u64> = (0..40).chain(0..10).collect();
             let first = ReportBatch {
                 sender: Some(sender),
@@ -53,7 +53,7 @@ async fn the_counts_of_a_batch_sum_to_its_rows_and_so_do_totals() {
 }
 
 #[tokio::test]
-async fn a_batch_is_known_to_each_partition_that_applied_it_and_to_no_other() {
+async fn each_partition_recognises_exactly_the_batches_that_it_has_applied() {
     for (name, store) in stores(1_000, 3).await {
         let (known, new) = (ids_of(0, 3, 4), ids_of(2, 3, 5));
         let sender = Some(Sender { worker: 3, epoch: 8, sequence: 1 });
@@ -65,7 +65,7 @@ async fn a_batch_is_known_to_each_partition_that_applied_it_and_to_no_other() {
         let (known, new) = (store.get(&known).await.unwrap(), store.get(&new).await.unwrap());
         assert!(known.into_iter().all(|row| score(row) == 1.0), "{name}");
         assert!(new.into_iter().all(|row| score(row) == 7.0), "{name}");
-        // Who sends nothing again is never taken for a resend.
+        // A batch without a sender is never taken for a resend.
         for inserted in [1, 0] {
             let counts = store.apply(report(vec![1_000], vec![1.0])).await.unwrap().counts;
             assert_eq!((counts.inserted, counts.duplicate), (inserted, 0), "{name}");
@@ -90,7 +90,7 @@ async fn a_score_is_updated_by_the_rule_of_its_batch() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_the_horizon_expires_also_around_the_circle_of_stamps() {
+async fn samples_older_than_the_horizon_expire_even_where_stamps_wrap() {
     for partitions in [1, 3] {
         for (early, late, oldest) in [(100, 200, 150), (u32::MAX - 50, 50, 0)] {
             for (name, store) in stores(1_000, partitions).await {
@@ -101,9 +101,17 @@ async fn what_is_older_than_the_horizon_expires_also_around_the_circle_of_stamps
                 }
                 store.serve(&hard(&[3, 30]), serves(9, Some(640))).await.unwrap();
                 store.expire(0, None).await.unwrap();
-                assert_eq!(scanned(&*store, 7).await.len(), 50, "{name}: without a horizon none");
+                assert_eq!(
+                    scanned(&*store, 7).await.len(),
+                    50,
+                    "{name}: no sample expires without a horizon"
+                );
                 store.expire(0, Some(early)).await.unwrap();
-                assert_eq!(scanned(&*store, 7).await.len(), 50, "{name}: the horizon itself lives");
+                assert_eq!(
+                    scanned(&*store, 7).await.len(),
+                    50,
+                    "{name}: a sample with the stamp of the horizon does not expire"
+                );
                 store.expire(0, Some(oldest)).await.unwrap();
                 assert_eq!(store.get(&old).await.unwrap(), vec![None; 20], "{name}");
                 assert!(
@@ -115,7 +123,7 @@ async fn what_is_older_than_the_horizon_expires_also_around_the_circle_of_stamps
                 assert_eq!(store.totals().await.unwrap().expired, 20, "{name}");
                 check_reads_agree(name, &*store, partitions, false).await;
 
-                // A batch that is itself too old, and one that moves the horizon.
+                // One batch that is itself too old, and one that moves the horizon.
                 let horizon = |stamp, oldest| ReportBatch {
                     stamp,
                     oldest_stamp: Some(oldest),
@@ -133,7 +141,7 @@ async fn what_is_older_than_the_horizon_expires_also_around_the_circle_of_stamps
 }
 
 #[tokio::test]
-async fn names_and_payloads_go_with_their_samples() {
+async fn names_and_payloads_stay_with_their_samples_until_removal() {
     for (name, engine) in engines() {
         let spec = StoreSpec { named: true, ..samples(100, 3) };
         let store = engine.create(flat("p", 1, spec), MAX_POOLS).await.unwrap().samples;
@@ -144,7 +152,7 @@ async fn names_and_payloads_go_with_their_samples() {
             ..report((0..20).collect(), vec![1.0; 20])
         };
         store.apply(batch(|id| vec![id as u8; 3].into())).await.unwrap();
-        // Empty keeps what is stored.
+        // An empty payload keeps the stored one.
         store.apply(batch(|id| if id == 4 { "new".into() } else { Bytes::new() })).await.unwrap();
         let ids: Vec<u64> = (0..20).collect();
         let looked = store.attachments(&ids).await.unwrap();
@@ -157,7 +165,7 @@ async fn names_and_payloads_go_with_their_samples() {
                 assert_eq!((answer.payload.as_ref(), answer.serves), (Some(&expected), serves), "{name}");
             }
         }
-        // What was removed leaves nothing to who comes after it.
+        // A sample that is removed and reported again does not have its old payload.
         store.remove(&[4]).await.unwrap();
         assert_eq!(store.attachments(&[4]).await.unwrap(), [None], "{name}");
         let again = ReportBatch { names: vec!["n4".into()], ..report(vec![4], vec![1.0]) };

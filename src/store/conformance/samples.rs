@@ -1,4 +1,4 @@
-//! Samples of one pool: what is done to them, and every way to read them, against each other.
+//! Tests of the samples of one pool: every operation on them, and every kind of read compared with the others.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -48,14 +48,14 @@ pub(super) async fn scanned(store: &dyn Store, limit: usize) -> BTreeMap<u64, Ro
     rows
 }
 
-/// Whatever is read of a store at rest tells of the same samples.
+/// Checks that all kinds of reads agree on the samples of a store while no operation runs.
 pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions: usize, may_evict: bool) {
     let rows = scanned(store, 7).await;
     let mut order: Vec<Row> = rows.values().copied().collect();
     order.sort_by(|a, b| b.place(false).unwrap().compare(&a.place(false).unwrap()));
     let number = |id: u64| partition_of(placement_hash(id), partitions);
 
-    // The census, and what stands at its places.
+    // The census, and the rows at its addresses.
     let census = store.census().await.unwrap();
     let (level, stats) = (store.level().await.unwrap(), store.stats().await.unwrap());
     assert_eq!(
@@ -73,12 +73,12 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
         let address = |ordinal| Address::Hard { partition: bucket.partition, bucket: bucket.bucket, ordinal };
         let addresses: Vec<Address> = (0..=bucket.members()).map(address).collect();
         let fetched = store.fetch(&addresses).await.unwrap();
-        assert_eq!(fetched.last(), Some(&None), "{name}: past the last member");
+        assert_eq!(fetched.last(), Some(&None), "{name}: there is a row past the last member");
         for (ordinal, row) in fetched.iter().take(addresses.len() - 1).enumerate() {
             let row = row.expect("a member");
             assert_eq!(Some(&row), rows.get(&row.id), "{name}");
-            assert!(seen.insert(row.id), "{name}: {} stands twice", row.id);
-            assert_eq!(row.leased, ordinal as u32 >= bucket.count, "{name}: those that rest come last");
+            assert!(seen.insert(row.id), "{name}: {} is in two buckets", row.id);
+            assert_eq!(row.leased, ordinal as u32 >= bucket.count, "{name}: resting members come last");
             assert_eq!(usize::from(bucket.partition), number(row.id), "{name}");
             let key = row.hard_key.unwrap();
             assert!(key.since(bucket.low) >= 0 && key.since(bucket.high) <= 0, "{name}");
@@ -94,7 +94,7 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
         let address = |ordinal| Address::Background { partition: partition as u16, ordinal };
         let addresses: Vec<Address> = (0..=count.members).map(address).collect();
         let mut of_partition = store.fetch(&addresses).await.unwrap();
-        assert_eq!(of_partition.pop(), Some(None), "{name}: past the last member");
+        assert_eq!(of_partition.pop(), Some(None), "{name}: there is a row past the last member");
         let of_partition: Vec<Row> = of_partition.into_iter().map(Option::unwrap).collect();
         let in_census = |row: &Row| census.background.contains(row.id) && number(row.id) == partition;
         assert!(of_partition.iter().all(in_census), "{name}");
@@ -105,7 +105,7 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
         members.extend(of_partition);
     }
     let distinct: HashSet<u64> = members.iter().map(|row| row.id).collect();
-    assert_eq!(distinct.len(), members.len(), "{name}: a member stands twice");
+    assert_eq!(distinct.len(), members.len(), "{name}: a member has two ordinals");
     assert_eq!(
         (stats.background, stats.distinct),
         (members.len() as u64, census.background.distinct()),
@@ -113,7 +113,7 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
     );
     assert_eq!(stats.loop_ratio, census.background.loop_ratio(), "{name}");
 
-    // By id: leases and what goes with them. To look changes nothing.
+    // Reads by id: rows, leases and attachments. Reading attachments changes nothing.
     let all: BTreeMap<u64, Row> = members.iter().map(|row| (row.id, *row)).chain(rows.clone()).collect();
     let ids: Vec<u64> = all.keys().copied().chain([u64::MAX]).collect();
     let leases = store.leases(&ids).await.unwrap();
@@ -126,11 +126,11 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
     }
     let unknown = all.len();
     assert!(got[unknown].is_none() && leases[unknown].is_none() && attachments[unknown].is_none(), "{name}");
-    // A sample that was pushed out rests until its lease ends, in case it comes back.
+    // A store may keep the lease of an evicted sample until it ends, in case the sample comes back.
     let resting = leases.iter().flatten().count() as u64;
     assert!(census.leased == resting || may_evict && census.leased > resting, "{name}: {resting}");
 
-    // By order and by stratum.
+    // Reads by rank and by stratum.
     let ranks: Vec<u64> = (0..=order.len() as u64).collect();
     let places: Vec<_> = order.iter().map(|row| row.place(false)).chain([None]).collect();
     assert_eq!(store.at_ranks(&ranks).await.unwrap(), places, "{name}");
@@ -154,7 +154,7 @@ pub(super) async fn check_reads_agree(name: &str, store: &dyn Store, partitions:
     assert_eq!(of_strata, expected, "{name}");
 }
 
-/// Many calls of all kinds. Over the capacity and over the background's size hosts may keep others, but each must agree with itself.
+/// Beyond the capacity and the size of the background, hosts may keep different samples, so each is compared with itself only.
 #[tokio::test]
 async fn all_reads_agree_after_calls_of_all_kinds() {
     for (capacity, partitions) in [(1_000, 1), (300, 3), (100, 1)] {
@@ -184,7 +184,7 @@ async fn all_reads_agree_after_calls_of_all_kinds() {
 }
 
 #[tokio::test]
-async fn positions_grow_and_a_resend_does_nothing() {
+async fn positions_grow_and_a_resend_changes_nothing() {
     for (name, store) in stores(100, 2).await {
         let sender = Sender { worker: 7, epoch: 1, sequence: 4 };
         assert!(!store.has_applied(&sender).await.unwrap(), "{name}");
@@ -206,7 +206,7 @@ async fn positions_grow_and_a_resend_does_nothing() {
 #[tokio::test]
 async fn serves_are_counted_up_to_their_limit_and_leases_end() {
     for (name, store) in stores(100, 2).await {
-        // Leases end at whole sixty-fourths of a second; these do.
+        // Leases end at whole 64ths of a second; these times are such.
         store.apply(report(vec![1, 2], vec![1.0, 2.0])).await.unwrap();
         let served = async |mark| {
             let served = store.serve(&hard(&[1, 1, 1, 9]), mark).await.unwrap();
@@ -214,10 +214,14 @@ async fn serves_are_counted_up_to_their_limit_and_leases_end() {
         };
         assert_eq!(served(serves(2, None)).await, [Some(1), Some(2), None, None], "{name}");
         store.apply(report(vec![1], vec![1.0])).await.unwrap();
-        assert_eq!(served(serves(9, Some(512))).await, [Some(1), None, None, None], "{name}: it rests");
+        assert_eq!(
+            served(serves(9, Some(512))).await,
+            [Some(1), None, None, None],
+            "{name}: a leased sample is not served"
+        );
         assert_eq!(store.leases(&[1, 2]).await.unwrap(), [Some(512), None], "{name}");
         store.expire(511, None).await.unwrap();
-        assert_eq!(served(serves(9, None)).await, [None; 4], "{name}: until its time");
+        assert_eq!(served(serves(9, None)).await, [None; 4], "{name}: the lease has not ended");
         store.expire(512, None).await.unwrap();
         assert_eq!(served(serves(9, Some(912))).await[0], Some(2), "{name}");
         assert_eq!(store.release(&[1, 2]).await.unwrap(), 1, "{name}");
@@ -228,7 +232,7 @@ async fn serves_are_counted_up_to_their_limit_and_leases_end() {
 }
 
 #[tokio::test]
-async fn a_place_that_has_gone_is_none_and_no_error() {
+async fn an_address_whose_sample_has_gone_yields_none() {
     for (name, store) in stores(100, 2).await {
         store.apply(report((0..50).collect(), vec![1.0; 50])).await.unwrap();
         let census = store.census().await.unwrap();

@@ -1,4 +1,4 @@
-//! The partitions of a pool, each behind a lock, with the order in which operations take effect in all of them.
+//! The partitions of a pool, each behind a lock, and the order of operations, which is the same in all of them.
 
 use parking_lot::Mutex;
 use std::ops::Deref;
@@ -9,30 +9,30 @@ use super::queue::{Cell, Finish, Task as _};
 use super::work::Work;
 use crate::store::key::{FOLD_BELOW_UNITS, FOLD_EVERY_UNITS};
 
-/// Is told of every change of every partition, in order, before it is queued.
+/// A callback that gets the position and the changes of every operation, in order, before they are queued.
 pub type Log<C> = Box<dyn Fn(u64, &[Option<C>]) + Send + Sync>;
 
-/// Partitions with their queues.
+/// The partitions of a pool with their queues.
 pub(super) struct Cells<M: Machine> {
     cells: Vec<Cell<M, Work<M>>>,
-    /// Held while a change is queued everywhere, so that queues agree on the order.
+    /// The lock is held while an operation is queued in all partitions, so that all queues have the same order.
     order: Mutex<Order>,
     log: Option<Log<M::Change>>,
 }
 
-/// A report that was queued, and the fold before it, if one was due.
+/// A report that was queued, with the fold before it if one was due.
 struct Queued<M: Machine> {
     fold: Option<Arc<Work<M>>>,
     work: Arc<Work<M>>,
     position: u64,
 }
 
-/// What is known of the changes so far.
+/// The state from which the next position and the next fold follow.
 #[derive(Debug)]
 struct Order {
-    /// The last position given out.
+    /// The position of the last operation.
     position: u64,
-    /// D of the last fold, or of the first report; `None` before it.
+    /// D of the last fold, or else of the first report; `None` before the first report.
     folded_at_units: Option<u64>,
 }
 
@@ -50,17 +50,17 @@ impl<M: Machine> Cells<M> {
         Self { cells: partitions.map(Cell::new).collect(), order, log: None }
     }
 
-    /// Tells every change to a log.
+    /// Passes every change to `log` from now on.
     pub(super) fn set_log(&mut self, log: Log<M::Change>) {
         self.log = Some(log);
     }
 
-    /// The image of each partition; call it while nothing is under way.
+    /// The image of each partition; call it while no operation runs.
     pub(super) fn images(&self) -> Vec<Vec<u8>> {
         self.iter().map(|cell| cell.state.lock().save()).collect()
     }
 
-    /// Queues changes in every partition they concern, at the next position.
+    /// Queues an operation at the next position, in every partition that it concerns.
     fn enqueue(&self, order: &mut Order, changes: Vec<Option<M::Change>>) -> (Arc<Work<M>>, u64) {
         order.position += 1;
         if let Some(log) = &self.log {
@@ -75,7 +75,8 @@ impl<M: Machine> Cells<M> {
         (work, order.position)
     }
 
-    /// Applies changes: their replies, and the position. `after` is told of each partition that was changed, by number.
+    /// Applies an operation; returns the replies by partition, and the position. `after` is called with each partition that was changed,
+    /// and its number.
     pub(super) async fn change(
         &self,
         changes: Vec<Option<M::Change>>,
@@ -86,7 +87,7 @@ impl<M: Machine> Cells<M> {
         (work.replies(), position)
     }
 
-    /// Applies a report as [`Self::change`] does; folds before it, if D has moved far since the last time, and nothing comes between.
+    /// Applies a report as [`Self::change`] does. If D has grown far enough since the last fold, a fold comes directly before it.
     pub(super) async fn report(
         &self,
         decay_units: u64,
@@ -94,7 +95,7 @@ impl<M: Machine> Cells<M> {
         after: impl Fn(usize, &M),
     ) -> (Vec<(usize, M::Reply)>, u64) {
         let Queued { fold, work, position } = self.enqueue_report(decay_units, changes);
-        // Whoever goes away finishes both.
+        // If the caller drops this future, the drop of these two finishes both operations.
         let folding = fold.as_ref().map(|fold| Finish::new(self, fold, &after));
         let applying = Finish::new(self, &work, &after);
         if let Some(folding) = folding {
@@ -117,9 +118,9 @@ impl<M: Machine> Cells<M> {
         Queued { fold, work, position }
     }
 
-    /// Items by partition: their places in `items`.
+    /// The indices of items, grouped by partition.
     pub(super) fn by_partition<T>(&self, items: &[T], partition_of: impl Fn(&T) -> usize) -> Vec<Vec<usize>> {
-        // Partitions are alike: most have room for theirs at once.
+        // Hashing spreads the items evenly, so with this room most groups never grow.
         let room = items.len() / self.len() + items.len() / (4 * self.len()) + 4;
         let mut groups: Vec<Vec<usize>> = (0..self.len()).map(|_| Vec::with_capacity(room)).collect();
         for (i, item) in items.iter().enumerate() {
@@ -131,7 +132,7 @@ impl<M: Machine> Cells<M> {
     }
 }
 
-/// The partitions that have anything to do.
+/// The numbers of the groups that are not empty.
 pub(super) fn concerned(groups: &[Vec<usize>]) -> impl Iterator<Item = usize> + '_ {
     (0..groups.len()).filter(|number| !groups[*number].is_empty())
 }

@@ -1,4 +1,4 @@
-//! The pools of one machine's memory: a map by name, behind a lock.
+//! The engine of pools in the memory of one process: a map by name behind a lock.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::store::record::{NewPool, PoolRecord, RecordPage, check_bytes};
 /// Pools in the memory of this process.
 #[derive(Debug, Default)]
 pub struct LocalEngine {
-    /// By name. Held for map operations only, never while stores are made.
+    /// The pools by name. The lock is held for map operations only, never while stores are made.
     pools: Mutex<BTreeMap<String, PoolHandle>>,
     once: OnceLock<Arc<LocalPutOnce>>,
 }
@@ -30,14 +30,14 @@ impl LocalEngine {
     }
 }
 
-/// Checks that a new pool has a place among these.
+/// Checks that a new pool may be added to these: its name and uid are free, and there are fewer than `max_pools`.
 fn check_place(
     pools: &BTreeMap<String, PoolHandle>,
     pool: &PoolRecord,
     max_pools: usize,
 ) -> Result<(), EngineError> {
     let same_name = pools.get(&pool.name);
-    // Uids are drawn at random: two are the same in tests only.
+    // Uids are drawn at random, so in practice only tests have two that are equal.
     let taken = same_name.or_else(|| pools.values().find(|other| other.record.uid == pool.uid));
     match taken {
         Some(other) => Err(EngineError::Exists(Box::new(other.record.clone()))),
@@ -103,7 +103,7 @@ impl Engine for LocalEngine {
             check_present(pools.get(name).map(|pool| &pool.record), name, uid, revision)?;
             pools.remove(name)
         };
-        // Its memory is given back without the lock, once nobody holds a handle.
+        // The memory is freed outside the lock, when the last handle is dropped.
         drop(dropped);
         Ok(())
     }

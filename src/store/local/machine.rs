@@ -1,26 +1,26 @@
-//! What a host asks of a partition, be it of samples or of anchors: operations that go on step by step.
+//! The interface of a partition to its host, for samples and anchors alike: operations that run step by step.
 
 use hardneg_partition::anchors::{AnchorChange, AnchorJob, AnchorOp, AnchorPartition, AnchorReply};
 use hardneg_partition::{Change, Job, Op, Partition, Reply};
 
 /// A state machine that a host keeps behind a lock.
 pub(super) trait Machine: Send + 'static {
-    /// What is to be done.
+    /// The input of an operation.
     type Change: Send + Sync + 'static;
     /// An operation under way.
     type Job: Send;
-    /// What an operation did.
+    /// The result of an operation.
     type Reply: Send;
 
-    /// A change in which keys below a floor are lifted to it.
+    /// The change that lifts keys below a floor to it (docs/methods.md 2.2).
     fn fold(floor_units: u64) -> Self::Change;
-    /// Begins an operation; the one before is completed.
+    /// Begins an operation. The operation before it must be complete.
     fn begin(&self, position: u64, change: Self::Change) -> Self::Job;
-    /// Goes on with it for at most `rows` rows; the reply comes with the last step.
+    /// Continues the operation for at most `rows` rows. The last step returns the reply.
     fn step(&mut self, job: &mut Self::Job, rows: usize) -> Option<Self::Reply>;
-    /// Rows done so far.
+    /// Rows that the operation has done so far.
     fn done(job: &Self::Job) -> usize;
-    /// Its image.
+    /// The image of the whole state.
     fn save(&self) -> Vec<u8>;
 }
 

@@ -1,4 +1,4 @@
-//! The default host: the partitions of a pool in one machine's memory, each behind a lock, operations queued in order.
+//! The default host: it keeps the partitions of a pool in the memory of one process, each behind a lock with a queue of operations.
 
 mod anchors;
 mod cells;
@@ -31,10 +31,10 @@ pub use engine::LocalEngine;
 use queue::each_of;
 use view::Views;
 
-/// Serves of ids that are stored nowhere, remembered over all partitions (docs/methods.md 9.1).
+/// Serve counts of ids that are not stored (those of a dense id space), remembered over all partitions (docs/methods.md 9.1).
 const UNSTORED_SERVES: usize = 65_536;
 
-/// One pool in memory.
+/// The samples of one pool in memory.
 pub struct LocalStore {
     spec: StoreSpec,
     cells: Cells<Partition>,
@@ -45,7 +45,7 @@ impl LocalStore {
     /// An empty store.
     ///
     /// # Errors
-    /// `Exhausted` where there is no memory for so many samples.
+    /// `Exhausted` if there is no memory for `capacity` samples.
     pub fn new(spec: StoreSpec) -> Result<Self, StoreError> {
         let bytes = spec.capacity.saturating_mul(size_of::<u64>() * 4);
         if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
@@ -55,20 +55,20 @@ impl LocalStore {
         Ok(Self { cells: Cells::new(partitions), views: Views::new(spec.partitions), spec })
     }
 
-    /// The same store, whose changes are told to a log.
+    /// The same store, which then passes every change to `log`.
     #[must_use]
     pub fn with_log(mut self, log: Log<Change>) -> Self {
         self.cells.set_log(log);
         self
     }
 
-    /// The image of each partition; call it while nothing is under way.
+    /// The image of each partition; call it while no operation runs.
     #[must_use]
     pub fn images(&self) -> Vec<Vec<u8>> {
         self.cells.images()
     }
 
-    /// Bytes held by index, slots with side columns, buckets, and background with all else.
+    /// Bytes of memory by part: the index, the slots with their side columns, the buckets, and the background with everything else.
     #[must_use]
     pub fn memory_by_part(&self) -> [usize; 4] {
         let mut sum = [0; 4];
@@ -80,7 +80,7 @@ impl LocalStore {
         sum
     }
 
-    /// Applies changes: their replies, and the position.
+    /// Applies changes; returns the replies by partition, and the position.
     async fn change(&self, changes: Vec<Option<Change>>) -> (Vec<(usize, Reply)>, u64) {
         self.cells.change(changes, |number, partition| self.views.publish(number, partition)).await
     }
@@ -89,7 +89,7 @@ impl LocalStore {
         partition_of(placement_hash(id), self.cells.len())
     }
 
-    /// A change of ids for each partition that has any.
+    /// Groups ids by partition, and makes a change for each partition that has any.
     fn changes_of(&self, ids: &[u64], change: impl Fn(Vec<u64>) -> Change) -> Vec<Option<Change>> {
         let groups = self.cells.by_partition(ids, |id| self.partition_of(*id));
         let of_group =
@@ -98,7 +98,7 @@ impl LocalStore {
     }
 }
 
-/// What one partition of a pool is made with.
+/// The spec of one partition of a pool.
 fn partition_spec(spec: &StoreSpec, number: usize) -> PartitionSpec {
     PartitionSpec {
         capacity: spec.partition_capacity(),
@@ -184,7 +184,7 @@ impl Store for LocalStore {
         let mut places = Vec::with_capacity(ranks.len());
         for rank in ranks {
             places.push(self.at_rank(&buckets, *rank));
-            // A store in memory is always ready: others have their turn between two ranks.
+            // A store in memory never waits, so this lets other tasks run between two ranks.
             tokio::task::yield_now().await;
         }
         Ok(places)
@@ -216,7 +216,7 @@ impl Store for LocalStore {
     }
 
     async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError> {
-        // Most calls find nothing that is over, by one load or two a partition. Dense ids live whether they are reported or not.
+        // Most calls find nothing to expire, at a cost of one or two loads per partition. Ids of a dense space never expire.
         let is_dense = matches!(self.spec.background, BackgroundSpec::Dense { .. });
         let oldest_stamp = oldest_stamp.filter(|_| !is_dense);
         let expired = |number| self.views.has_expired(number, now_millis, oldest_stamp);

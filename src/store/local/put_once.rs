@@ -1,4 +1,4 @@
-//! What is remembered under a name, in the memory of this process.
+//! The put-once store of the [`super::LocalEngine`], in the memory of this process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::store::StoreError;
 use crate::store::put_once::{PutOnce, PutOnceLimits, Space, Term, check_name};
 
-/// Both spaces, each behind a lock that is held for a few map operations.
+/// The entries of both spaces, each behind a lock that is held for a few map operations only.
 #[derive(Debug)]
 pub(super) struct LocalPutOnce {
     replies: Mutex<Entries>,
@@ -21,16 +21,16 @@ pub(super) struct LocalPutOnce {
 struct Entry {
     bytes: Bytes,
     end_millis: u64,
-    /// Counts the entries of a space.
+    /// The order in which the entries of a space were put.
     number: u64,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
     by_name: HashMap<Arc<[u8]>, Entry>,
-    /// By number, so the one that was put first is first.
+    /// The names by number, so the oldest is first.
     names: BTreeMap<u64, Arc<[u8]>>,
-    /// End and number.
+    /// End and number of each entry, so the first to end is first.
     ends: BTreeSet<(u64, u64)>,
     bytes: usize,
     bytes_max: usize,

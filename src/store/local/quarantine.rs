@@ -1,4 +1,4 @@
-//! The quarantine of a pool in one machine's memory: calls become operations of its partitions.
+//! The quarantine of a [`LocalStore`]: its calls become operations of the partitions.
 
 use async_trait::async_trait;
 use hardneg_partition::{Change, Partition, Reply};
@@ -12,7 +12,7 @@ use crate::store::quarantine::{
 };
 
 impl LocalStore {
-    /// What each partition has, all in order of id, no more than `limit`.
+    /// Collects what `of` reads from each partition, in order of id, and at most `limit` of it.
     fn page_of<T>(&self, limit: usize, of: impl Fn(&Partition) -> Vec<T>, id_of: fn(&T) -> u64) -> Vec<T> {
         let mut page = Vec::new();
         each_of(&self.cells, 0..self.cells.len(), |_, partition| page.extend(of(partition)));

@@ -1,26 +1,26 @@
-//! Work for the parts of a pool, in the order of positions (docs/methods.md 14.1).
+//! Queues of operations for the partitions of a pool, in the order of positions (docs/methods.md 14.1).
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Rows applied before others may have the lock: about a tenth of a millisecond.
+/// Rows applied before the lock is released for other threads: about a tenth of a millisecond.
 pub(super) const ROWS_PER_LOCK: usize = 1024;
-/// Rows applied before other tasks get their turn.
+/// Rows applied before the task yields to others.
 const ROWS_PER_YIELD: usize = 1024;
 
-/// Work on things of kind `S`, one part each.
+/// An operation on states of type `S`, which has one part for each state that it concerns.
 pub(super) trait Task<S> {
-    /// Whether there is anything to do for a part.
+    /// Whether the operation concerns the state with this number.
     fn concerns(&self, number: usize) -> bool;
-    /// Does the next rows of a part, a bounded number; how many.
+    /// Applies the next rows of a part, a bounded number; returns how many.
     fn advance(&self, number: usize, state: &mut S) -> usize;
-    /// Whether a part is done.
+    /// Whether the part of the state with this number is done.
     fn is_done(&self, number: usize) -> bool;
 }
 
-/// A state and its queue. Whoever holds the state does what is first in the queue, whosever it is; so the queue is at most
-/// as long as there are callers.
+/// A state and its queue. The thread that holds the state applies the first operation of the queue, even if another caller queued it. So
+/// the queue is never longer than the number of callers.
 #[derive(Debug)]
 pub(super) struct Cell<S, W> {
     pub(super) state: Mutex<S>,
@@ -32,13 +32,13 @@ impl<S, W: Task<S>> Cell<S, W> {
         Self { state: Mutex::new(state), queue: Mutex::default() }
     }
 
-    /// Queues work; called in the order of positions.
+    /// Queues an operation. Calls are in the order of positions.
     pub(super) fn push(&self, work: Arc<W>) {
         self.queue.lock().push_back(work);
     }
 
-    /// Does a bounded piece of what is first in the queue, and tells `after` of the state then; how many rows. `None`: somebody
-    /// else is at it, and the caller does not want to `wait`.
+    /// Applies a bounded piece of the first operation of the queue, calls `after` with the state, and returns how many rows it applied.
+    /// `None`: another thread holds the state, and the caller does not want to `wait`.
     pub(super) fn step(&self, number: usize, wait: bool, after: impl FnOnce(&S)) -> Option<usize> {
         let mut state = if wait { self.state.lock() } else { self.state.try_lock()? };
         let Some(first) = self.queue.lock().front().cloned() else {
@@ -46,18 +46,18 @@ impl<S, W: Task<S>> Cell<S, W> {
         };
         let rows = first.advance(number, &mut state);
         if first.is_done(number) {
-            // Only holders of the state take from the queue, so the first is still this one.
+            // Only the holder of the state takes from the queue, so this operation is still the first.
             self.queue.lock().pop_front();
         }
         after(&state);
-        // A draw that waits gets the lock now, not some time.
+        // A fair unlock hands the lock to a waiting draw at once; otherwise this thread might take it again and again.
         parking_lot::MutexGuard::unlock_fair(state);
         Some(rows)
     }
 }
 
-/// Sees queued work through, in all the cells that it concerns: also when whoever waits for it goes away, since what has a position
-/// takes effect.
+/// Applies a queued operation in all the cells that it concerns. If the waiting future is dropped, the drop applies the rest, because an
+/// operation with a position must take effect.
 pub(super) struct Finish<'a, S, W: Task<S>, F: Fn(usize, &S)> {
     cells: &'a [Cell<S, W>],
     work: &'a Arc<W>,
@@ -66,14 +66,14 @@ pub(super) struct Finish<'a, S, W: Task<S>, F: Fn(usize, &S)> {
 }
 
 impl<'a, S, W: Task<S>, F: Fn(usize, &S)> Finish<'a, S, W, F> {
-    /// `after` is told of each state that was changed, by number.
+    /// `after` is called with each state that was changed, and its number.
     pub(super) fn new(cells: &'a [Cell<S, W>], work: &'a Arc<W>, after: F) -> Self {
         let left = (0..cells.len()).filter(|number| work.concerns(*number)).collect();
         Self { cells, work, after, left }
     }
 
-    /// Goes on until all is done, letting other tasks run in between. Cells that are free come first: a batch goes through the cells
-    /// one by one, and whoever waited for the one that it holds would wait for it again at the next, all the way.
+    /// Runs until all cells are done, and lets other tasks run in between. It visits free cells first: another batch goes through the cells
+    /// one by one, and a caller that waited for the cell which that batch holds would wait for it again at every next cell.
     pub(super) async fn run(mut self) {
         let mut rows = 0;
         while !self.left.is_empty() {
@@ -115,7 +115,7 @@ impl<S, W: Task<S>, F: Fn(usize, &S)> Drop for Finish<'_, S, W, F> {
     }
 }
 
-/// Visits states, the free ones first.
+/// Visits states, those whose locks are free first.
 pub(super) fn each_of<S, W>(
     cells: &[Cell<S, W>],
     numbers: impl Iterator<Item = usize>,

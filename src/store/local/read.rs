@@ -1,4 +1,4 @@
-//! What is read of all partitions together.
+//! Reads that combine the answers of all partitions.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ impl LocalStore {
         each_of(&self.cells, 0..self.cells.len(), |number, partition| {
             of_partitions[number] = partition.census();
         });
-        // In order of the partitions, whichever was free first: the same seed draws the same batch.
+        // The buckets are in order of the partitions, whichever was free first, so that the same seed draws the same batch.
         let mut buckets = Vec::with_capacity(of_partitions.iter().map(|census| census.buckets.len()).sum());
         for (number, census) in of_partitions.iter().enumerate() {
             buckets.extend(census.buckets.iter().map(|bucket| BucketCount {
@@ -131,7 +131,7 @@ impl LocalStore {
         let share = scan_limit.div_ceil(self.cells.len());
         let harder = |a: &(Place, Row), b: &(Place, Row)| b.0.compare(&a.0);
         each_of(&self.cells, 0..self.cells.len(), |_, partition| {
-            // What is below the n-th of the partitions read so far is not wanted.
+            // Samples below the n-th of the partitions read so far are not needed.
             let floor = best.get(n - 1).map(|row| row.0);
             best.extend(partition.top(n, penalty, share, floor));
             if best.len() >= n {
@@ -143,7 +143,7 @@ impl LocalStore {
         best.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The place of the sample at a rank, given the buckets of a census.
+    /// The place of the sample at a rank, found from the buckets of a census.
     pub(super) fn at_rank(&self, buckets: &[BucketCount], rank: u64) -> Option<Place> {
         let (range, mut above) = range_of(buckets, rank)?;
         let mut spans = Vec::new();
@@ -158,7 +158,7 @@ impl LocalStore {
         each_of(&self.cells, 0..self.cells.len(), |_, partition| {
             places.extend(partition.places(low, high));
         });
-        // What changed meanwhile may have moved the ranks a little.
+        // Operations since the census may have moved the ranks a little.
         let index = usize::try_from(rank.checked_sub(above)?).ok().filter(|index| *index < places.len())?;
         let (_, place, _) = places.select_nth_unstable_by(index, |a, b| b.compare(a));
         Some(*place)
@@ -197,7 +197,7 @@ impl LocalStore {
             of_partitions[number] =
                 strata.iter().flat_map(|stratum| partition.of_stratum(*stratum)).collect();
         });
-        // In order of the partitions, whichever was free first.
+        // The rows are in order of the partitions, whichever was free first.
         of_partitions.concat()
     }
 

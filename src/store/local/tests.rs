@@ -1,4 +1,4 @@
-//! The local store against the naive one, and what only it must hold.
+//! Tests of the local store against the naive store, and of promises that only the local store makes.
 
 use super::*;
 use crate::store::hash::background_hash;
@@ -52,7 +52,7 @@ enum Op {
     Release(Vec<u64>),
 }
 
-/// Scores over 0, up to `most`. Of integers: proptest's own ranges of floats fail an assertion of theirs now and then.
+/// Scores above 0, below `most`. They are made from integers, because proptest's ranges of floats sometimes fail an assertion of their own.
 fn score(most: u32) -> impl Strategy<Value = f32> {
     (1..most * 1000).prop_map(|thousandths| thousandths as f32 / 1000.0)
 }
@@ -61,7 +61,7 @@ fn ids() -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(0u64..130, 0..20)
 }
 
-/// Half of the time samples live for ever.
+/// In half of the cases samples never expire.
 fn oldest_stamp() -> impl Strategy<Value = Option<u32>> {
     proptest::option::of(0u32..20)
 }
@@ -75,7 +75,7 @@ fn op() -> impl Strategy<Value = Op> {
             }
         ),
         1 => ids().prop_map(Op::Remove),
-        // Leases end at whole ticks, as those of the naive store do.
+        // Leases end at multiples of 16 ms, where the naive store ends them at the same moment.
         3 => (ids(), proptest::option::of(1u64..40)).prop_map(|(ids, until)| Op::Serve(ids, until.map(|u| u * 16))),
         1 => ((0u64..640), oldest_stamp()).prop_map(|(now, oldest)| Op::Expire(now, oldest)),
         1 => ids().prop_map(Op::Release),
@@ -84,7 +84,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// Within capacity both stores hold the same; rows, top, census and counts agree.
+    /// While all samples fit, both stores hold the same: their rows, top samples, census and counts agree.
     #[test]
     fn agrees_with_the_naive_store(ops in proptest::collection::vec(op(), 1..20), partitions in 1usize..6) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -105,7 +105,7 @@ proptest! {
                             stamp,
                             refuse_stale: true,
                             decay_units: octaves_now * UNITS_PER_OCTAVE as u64,
-                            // Some are sent again, with other rows or without a number.
+                            // Some batches repeat a sequence with other rows, and some have no sequence.
                             sender: Some(Sender { worker: 1, epoch: 2, sequence }),
                             oldest_stamp,
                             ..ReportBatch::default()
@@ -161,7 +161,8 @@ proptest! {
         });
     }
 
-    /// Over capacity every one of the hardest stays, by the whole order, and hardly more than capacity.
+    /// When there are more samples than `capacity`, the store keeps all of the hardest ones in the full order of keys, scores, hashes and
+    /// ids, and not many more.
     #[test]
     fn keeps_every_one_of_the_hardest(
         batches in proptest::collection::vec(proptest::collection::vec((0u64..100_000, score(10_000)), 1..300), 1..8),
@@ -173,7 +174,7 @@ proptest! {
             let store = LocalStore::new(spec(capacity, partitions, 16)).unwrap();
             let mut all: BTreeMap<u64, f32> = BTreeMap::new();
             for rows in batches {
-                // A known id that becomes easier may stay: only new ones are compared here.
+                // A stored id that becomes easier may stay, so each id is reported once only.
                 let rows: Vec<_> = rows.into_iter().filter(|r| !all.contains_key(&r.0)).collect();
                 store.apply(batch(rows.iter().map(|r| r.0).collect(), rows.iter().map(|r| r.1).collect())).await.unwrap();
                 all.extend(rows);
@@ -187,7 +188,7 @@ proptest! {
             for (rank, place) in places.iter().take(capacity).enumerate() {
                 assert!(kept.contains_key(&place.rank.id), "{partitions} partitions lost the sample at rank {rank}");
             }
-            // Ranks are those of what is held.
+            // Ranks are those of the samples that the store holds.
             let mut held: Vec<Place> = kept.values().map(|row| row.place(false).unwrap()).collect();
             held.sort_by(|a, b| b.compare(a));
             let ranks: Vec<u64> = (0..held.len() as u64 + 2).step_by(1 + held.len() / 20).collect();
@@ -199,9 +200,9 @@ proptest! {
     }
 }
 
-/// As many ids as the pool has places, in eight partitions: hashing deals them unevenly, and none is missing.
+/// Hashing assigns the ids unevenly to the eight partitions, but none is dropped.
 #[tokio::test]
-async fn as_many_ids_as_there_are_places_all_find_one() {
+async fn a_pool_of_eight_partitions_holds_as_many_ids_as_its_capacity() {
     const IDS: u64 = 200_000;
     let store = LocalStore::new(spec(IDS as usize, 8, 1024)).unwrap();
     for start in (0..IDS).step_by(4000) {
@@ -213,8 +214,8 @@ async fn as_many_ids_as_there_are_places_all_find_one() {
     assert_eq!(store.stats().await.unwrap().hard, IDS);
 }
 
-/// Where every sample of the hard store is.
-fn places_of(census: &Census) -> Vec<Address> {
+/// The address of every sample of the hard store.
+fn addresses_of(census: &Census) -> Vec<Address> {
     let of_bucket = |b: &BucketCount| {
         let (partition, bucket) = (b.partition, b.bucket);
         (0..b.members()).map(move |ordinal| Address::Hard { partition, bucket, ordinal })
@@ -222,10 +223,10 @@ fn places_of(census: &Census) -> Vec<Address> {
     census.buckets.iter().flat_map(of_bucket).collect()
 }
 
-/// Changes of all partitions by position.
+/// The changes of all partitions, with their positions.
 pub(crate) type Recorded = Vec<(u64, Vec<Option<Change>>)>;
 
-/// An empty store, and its log as it grows.
+/// An empty store, and its log, which grows with it.
 pub(crate) fn with_log(spec: StoreSpec) -> (Arc<LocalStore>, Arc<Mutex<Recorded>>) {
     let log: Arc<Mutex<Recorded>> = Arc::default();
     let recorded = log.clone();
@@ -235,12 +236,12 @@ pub(crate) fn with_log(spec: StoreSpec) -> (Arc<LocalStore>, Arc<Mutex<Recorded>
     (Arc::new(store), log)
 }
 
-/// The spec of what is recorded here.
+/// The spec of the store that [`recorded`] makes.
 pub(crate) fn spec_of_recorded() -> StoreSpec {
     spec(3_000, 4, 600)
 }
 
-/// A store that 8 threads reported to while 4 drew, served, released and removed, with the log of it.
+/// A store to which 8 threads reported while 4 threads drew, served, released and removed; and its log.
 pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
     let (store, log) = with_log(spec_of_recorded());
     let threads: Vec<_> = (0..12_u64)
@@ -285,7 +286,7 @@ pub(crate) fn recorded() -> (Arc<LocalStore>, Recorded) {
     (store, log)
 }
 
-/// Another store to which some threads apply the changes of a log, each those of its own partitions.
+/// A second store to which `threads` threads apply the changes of the log, each to its own partitions.
 pub(crate) fn replayed(spec: StoreSpec, log: &Recorded, threads: usize) -> LocalStore {
     let replayed = LocalStore::new(spec).unwrap();
     std::thread::scope(|scope| {
@@ -325,10 +326,10 @@ fn a_recorded_log_replays_to_the_same_bytes() {
         assert!(replayed.images() == expected, "{threads} threads");
         let census = replayed.count();
         assert_eq!(census.background, store.count().background);
-        let (all, same) = (places_of(&census), places_of(&store.count()));
-        assert_eq!(replayed.rows_at(&all), store.rows_at(&same), "the same places hold the same samples");
+        let (all, same) = (addresses_of(&census), addresses_of(&store.count()));
+        assert_eq!(replayed.rows_at(&all), store.rows_at(&same), "the same addresses hold the same samples");
     }
-    assert!(loaded(&store).images() == expected, "what is loaded from images saves the same images");
+    assert!(loaded(&store).images() == expected, "a store that is loaded from images saves the same images");
 }
 
 #[test]
@@ -358,16 +359,16 @@ fn concurrent_batches_take_effect_in_the_order_of_positions() {
     let last = sent.last().unwrap().1;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let all = runtime.block_on(contents(&*store));
-    assert!(all.values().all(|r| r.score == last), "some shard applied another batch last");
+    assert!(all.values().all(|r| r.score == last), "a partition applied another batch last");
 }
 
 #[tokio::test]
-async fn a_batch_whose_caller_went_away_is_applied_whole() {
+async fn a_batch_whose_caller_is_dropped_is_applied_completely() {
     let store = LocalStore::new(spec(100_000, 4, 100)).unwrap();
     {
         let apply = store.apply(batch((0..50_000).collect(), vec![1.0; 50_000]));
         let mut apply = std::pin::pin!(apply);
-        // One step only, then it is dropped.
+        // The future is polled once, then dropped.
         std::future::poll_fn(|context| {
             assert!(apply.as_mut().poll(context).is_pending());
             std::task::Poll::Ready(())
@@ -378,7 +379,7 @@ async fn a_batch_whose_caller_went_away_is_applied_whole() {
 }
 
 #[tokio::test]
-async fn names_and_payloads_go_with_their_sample() {
+async fn names_and_payloads_stay_until_the_sample_leaves_both_sources() {
     let store = LocalStore::new(StoreSpec { named: true, ..spec(2, 1, 16) }).unwrap();
     let mut report = batch(vec![1, 2], vec![1.0, 2.0]);
     report.names = vec!["one".into(), "two".into()];
@@ -387,7 +388,8 @@ async fn names_and_payloads_go_with_their_sample() {
     let mark = ServeMark { count: false, max_serves: u16::MAX, lease_until: None };
     let served = store.serve(&Drawn::all(&[1], Source::Hard), mark).await.unwrap()[0].clone().unwrap();
     assert_eq!((served.name.as_deref(), served.payload.as_deref()), (Some("one"), Some(b"x".as_slice())));
-    // A report without a payload keeps it; a harder newcomer frees it with its sample, but the background has it still.
+    // A report without a payload keeps the stored one. A harder sample evicts id 1 from the hard store, but the background still has it and
+    // its payload.
     let mut again = batch(vec![1], vec![0.5]);
     again.names = vec!["one".into()];
     store.apply(again).await.unwrap();
@@ -402,7 +404,7 @@ async fn names_and_payloads_go_with_their_sample() {
 }
 
 #[tokio::test]
-async fn a_dense_space_is_all_background() {
+async fn every_id_of_a_dense_space_is_in_the_background() {
     let dense = StoreSpec { background: BackgroundSpec::Dense { ids: 100 }, ..spec(10, 3, 16) };
     let store = LocalStore::new(dense).unwrap();
     store.apply(batch((0..50).collect(), (0..50).map(|i| i as f32).collect())).await.unwrap();
@@ -423,11 +425,11 @@ async fn a_dense_space_is_all_background() {
     store.apply(batch(vec![7, 99], vec![0.0, 0.0])).await.unwrap();
     assert!(
         store.serve(&Drawn::all(&[7, 99], Source::Hard), mark).await.unwrap().iter().all(Option::is_some),
-        "a report starts anew"
+        "a report resets the serve count and the removal"
     );
 }
 
-/// As ids come the threshold falls, and members that rest leave the background with the others.
+/// The threshold falls as ids are reported, and resting members leave the background like all others.
 #[test]
 fn resting_samples_leave_the_background_as_its_threshold_falls() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -457,7 +459,7 @@ fn resting_samples_leave_the_background_as_its_threshold_falls() {
         assert_eq!(sum(&rest, |p| p.leased_outside), sum(&rest, |p| p.leased_outside_members));
         let outside = sum(&rest, |p| p.leased_outside);
         assert!(outside > 20 && outside <= sum(&rest, |p| p.leased_members), "{outside}");
-        // None of these is hard enough: those in the hard store stay there.
+        // None of the new samples is hard enough for the hard store, so its samples stay.
         let more = ReportBatch { scores: vec![0.5; 3600], ..report(400..4000) };
         memory.apply(more).await.unwrap();
         let grown = memory.census().await.unwrap();

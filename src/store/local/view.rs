@@ -1,4 +1,4 @@
-//! What is known of each partition without its lock.
+//! Figures of each partition that can be read without its lock.
 
 use hardneg_partition::Partition;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,27 +6,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::store::Level;
 use crate::store::key::Key;
 
-/// There is none.
+/// Marks a missing value.
 const NONE: u64 = u64::MAX;
-/// Nobody looked after the age of samples yet.
+/// The partition keeps no expiry queue: no call has named an oldest stamp yet, or a later report named none.
 const NO_QUEUE: u64 = u64::MAX - 1;
 
-/// Of one partition; written under its lock.
+/// The figures of one partition. They are written under its lock.
 #[derive(Debug)]
 struct View {
     hard: AtomicU64,
-    /// The key of the lowest sample of a full partition.
+    /// The key of the lowest sample if the partition is full; otherwise [`NONE`].
     floor: AtomicU64,
-    /// When the first lease ends, Unix milliseconds.
+    /// The end of the first lease, Unix milliseconds; [`NONE`] if there is none.
     first_lease_end: AtomicU64,
-    /// The first stamp in the queue of samples that may be dead; [`NO_QUEUE`] before the first horizon.
+    /// The oldest stamp in the expiry queue of the partition, [`NONE`] if it is empty, [`NO_QUEUE`] if it has none.
     first_expiry: AtomicU64,
-    /// Rows reported and samples served.
+    /// Rows reported so far.
     reported: AtomicU64,
+    /// Samples served so far.
     served: AtomicU64,
 }
 
-/// Of all partitions of a pool.
+/// The figures of all partitions of a pool.
 #[derive(Debug)]
 pub(super) struct Views(Vec<View>);
 
@@ -43,7 +44,7 @@ impl Views {
         Self((0..partitions).map(|_| view()).collect())
     }
 
-    /// A partition has changed; under its lock.
+    /// Publishes the figures of a partition that has changed. The caller holds its lock.
     #[inline]
     pub(super) fn publish(&self, number: usize, partition: &Partition) {
         let view = &self.0[number];
@@ -58,7 +59,7 @@ impl Views {
         view.served.store(totals.served(), Ordering::Relaxed);
     }
 
-    /// Whether a lease of a partition is over, or a sample may have a stamp before `oldest_stamp`.
+    /// Whether a lease of the partition is over, or one of its samples may have a stamp before `oldest_stamp`.
     pub(super) fn has_expired(&self, number: usize, now_millis: u64, oldest_stamp: Option<u32>) -> bool {
         let view = &self.0[number];
         let is_due = |oldest: u32| match view.first_expiry.load(Ordering::Relaxed) {
@@ -69,7 +70,7 @@ impl Views {
         view.first_lease_end.load(Ordering::Relaxed) <= now_millis || oldest_stamp.is_some_and(is_due)
     }
 
-    /// Samples in all, and the lowest key that some partition still admits; `None` while one has room.
+    /// The sums over all partitions, and the lowest key that any partition admits; `None` while one has room.
     pub(super) fn level(&self) -> Level {
         let sum =
             |of: fn(&View) -> &AtomicU64| self.0.iter().map(|view| of(view).load(Ordering::Relaxed)).sum();
@@ -86,7 +87,7 @@ fn floor_of(stored: u64) -> Option<Key> {
     u32::try_from(stored).ok().map(Key)
 }
 
-/// The lowest of the floors of all partitions; `None` where one has none.
+/// The lowest of the floors of all partitions; `None` if one of them has no floor.
 pub(super) fn lowest(floors: impl Iterator<Item = Option<Key>>) -> Option<Key> {
     let mut lowest: Option<Key> = None;
     for floor in floors {

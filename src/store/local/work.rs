@@ -1,4 +1,4 @@
-//! An operation on the partitions of a pool: what each has to do, and what it replied.
+//! An operation on the partitions of a pool: the change of each, and its reply.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::machine::Machine;
 use super::queue::{ROWS_PER_LOCK, Task};
 
-/// Changes of partitions at one position.
+/// The changes of partitions at one position.
 pub(super) struct Work<M: Machine> {
     position: u64,
     parts: Vec<Option<Part<M>>>,
 }
 
-/// What one partition has to do.
+/// The change of one partition.
 struct Part<M: Machine> {
     state: Mutex<State<M>>,
     is_done: AtomicBool,
@@ -23,7 +23,7 @@ enum State<M: Machine> {
     Queued(M::Change),
     Running(M::Job),
     Done(M::Reply),
-    /// Between two of these, and once the reply was taken.
+    /// Between two of the other states, and after the reply was taken.
     Empty,
 }
 
@@ -34,7 +34,7 @@ impl<M: Machine> State<M> {
 }
 
 impl<M: Machine> Work<M> {
-    /// One change for each partition that has any.
+    /// An operation with one change for each partition that it concerns.
     pub(super) fn new(position: u64, changes: Vec<Option<M::Change>>) -> Arc<Self> {
         let part =
             |change| Part { state: Mutex::new(State::Queued(change)), is_done: AtomicBool::new(false) };
@@ -42,7 +42,7 @@ impl<M: Machine> Work<M> {
         Arc::new(Self { position, parts })
     }
 
-    /// The replies of the partitions that it concerned, once it is done.
+    /// Takes the replies of the partitions that it concerned, once it is done.
     pub(super) fn replies(&self) -> Vec<(usize, M::Reply)> {
         let reply = |(number, part): (usize, &Option<Part<M>>)| match part.as_ref()?.state.lock().take() {
             State::Done(reply) => Some((number, reply)),

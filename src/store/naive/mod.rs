@@ -1,5 +1,5 @@
-//! The plainest store that keeps the trait's promises: a sorted list. The sampler is tested on it, and real stores
-//! against it.
+//! The simplest store that keeps the promises of the trait: sorted maps behind one lock. Tests of the sampler run on it, and other stores
+//! are compared with it.
 
 mod rows;
 
@@ -22,7 +22,7 @@ use super::{
 /// Buckets of 1/8 octave.
 const BUCKET_BITS: u32 = 13;
 
-/// A pool as maps; keys must not wrap, and the background has one generation.
+/// A pool as maps. Keys must not wrap, and the background has one generation only.
 pub struct NaiveStore {
     pub(in crate::store) spec: StoreSpec,
     pub(in crate::store) state: Mutex<NaiveState>,
@@ -32,16 +32,16 @@ pub struct NaiveStore {
 pub(in crate::store) struct NaiveState {
     pub(in crate::store) hard: BTreeMap<u64, Entry>,
     pub(in crate::store) background: BTreeMap<u64, Entry>,
-    /// Of each partition the smallest hash ever refused.
+    /// The smallest background hash that each partition has ever refused; none while its p is 1.
     pub(in crate::store) thresholds: BTreeMap<u16, u64>,
     pub(in crate::store) removed: HashSet<u64>,
-    /// When leases end.
+    /// The end of the lease of each leased id, Unix milliseconds.
     pub(in crate::store) leases: HashMap<u64, u64>,
-    /// Those of samples that were outside the hard store.
+    /// The leased ids that were outside the hard store when their lease started.
     pub(in crate::store) outside: HashSet<u64>,
-    /// Own keys of members of the background, and whether each owes its last serve to that.
+    /// The own keys of the members of the background, and whether the last serve of each is owed to the background (docs/methods.md 4.3).
     pub(in crate::store) own: HashMap<u64, (Key, bool)>,
-    /// Batches that partitions have applied, all that ever were.
+    /// All batches that each partition has applied; none is forgotten.
     pub(in crate::store) applied: HashSet<(u16, Sender)>,
     pub(in crate::store) suspects: Suspects,
     pub(in crate::store) totals: Totals,
@@ -55,12 +55,12 @@ pub(in crate::store) struct Entry {
     pub(in crate::store) payload: Option<Bytes>,
 }
 
-/// What became of a sample that was to be stored.
+/// The outcome of storing a sample.
 pub(in crate::store) struct Stored {
     is_update: bool,
     kept: bool,
     in_background: bool,
-    /// Another left for it.
+    /// Another sample was evicted for it.
     pub(in crate::store) evicted: bool,
 }
 
@@ -92,7 +92,7 @@ impl NaiveStore {
         buckets
     }
 
-    /// All partitions have one salt.
+    /// The census of the background of one partition. All partitions have the same salt.
     fn partition_background(&self, state: &NaiveState, number: u16) -> PartitionBackground {
         let of = |ids: &mut dyn Iterator<Item = &u64>| {
             ids.filter(|id| self.partition(**id) == number).count() as u64
@@ -126,8 +126,7 @@ impl NaiveStore {
     }
 }
 
-/// Whether a stamp is before another, in serial arithmetic.
-/// What is counted of a report, resent rows aside.
+/// What a report adds to the totals. Resent rows add nothing.
 fn totals_of(counts: &ApplyCounts, stamp: u32) -> Totals {
     let counted = ApplyCounts { duplicate: 0, ..*counts };
     Totals {
@@ -146,17 +145,18 @@ fn totals_of(counts: &ApplyCounts, stamp: u32) -> Totals {
     }
 }
 
+/// Whether a stamp is before another, in serial arithmetic.
 fn is_before(stamp: u32, other: u32) -> bool {
     (stamp.wrapping_sub(other) as i32) < 0
 }
 
 impl NaiveState {
     pub(in crate::store) fn entry(&mut self, id: u64) -> Option<&mut Entry> {
-        // Both sources know the same of an id; serves count in one place.
+        // Both maps hold the same data of an id, but only the first counts serves.
         self.hard.get_mut(&id).or(self.background.get_mut(&id))
     }
 
-    /// Nobody asks this store for its floor, and so no own key is below it.
+    /// The row of a sample. This store has no floor, so no own key is below it.
     pub(in crate::store) fn row(&self, id: u64) -> Option<Row> {
         let row = self.hard.get(&id).or(self.background.get(&id)).map(|e| e.row)?;
         let own = self.own.get(&id).filter(|_| self.background.contains_key(&id)).map(|(key, _)| *key);
@@ -172,7 +172,7 @@ impl Store for NaiveStore {
         let state = &mut *state;
         let mut counts = ApplyCounts::default();
         let (mut earlier, mut entered) = (HashSet::new(), HashSet::new());
-        // A partition that has no rows of a batch, or has applied it, does nothing.
+        // A partition that has no rows of the batch, or has applied it before, does nothing.
         let sender = batch.sender.filter(|sender| sender.sequence != 0);
         let rows = batch.ids.iter().map(|id| self.partition(*id));
         let at_work: HashSet<u16> = rows
@@ -184,7 +184,7 @@ impl Store for NaiveStore {
             .filter(|_| !self.is_dense_space())
             .is_some_and(|oldest| is_before(batch.stamp, oldest));
         for (i, &id) in batch.ids.iter().enumerate() {
-            // A partition without rows of a batch does not hear of it.
+            // A partition without rows of the batch does not remember its sender.
             let applied = batch.sender.filter(|sender| sender.sequence != 0);
             if let Some(sender) = applied.map(|sender| (self.partition(id), sender)) {
                 if state.applied.contains(&sender) {

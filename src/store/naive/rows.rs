@@ -1,4 +1,4 @@
-//! What a row does to its sample.
+//! The effect of a reported row on its sample.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::store::key::Key;
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch, Row, ScoreUpdate, Sender};
 
 impl NaiveStore {
-    /// The score after a re-report.
+    /// The score of a sample after a report, by the update rule.
     pub(in crate::store) fn updated(&self, update: ScoreUpdate, old: Option<f32>, score: f32) -> f32 {
         let Some(old) = old else { return score };
         match update {
@@ -21,7 +21,7 @@ impl NaiveStore {
         }
     }
 
-    /// What a row leaves of its sample, in the hard store.
+    /// The entry of a sample in the hard store after a row.
     pub(super) fn entry_of(
         &self,
         state: &mut NaiveState,
@@ -52,7 +52,7 @@ impl NaiveStore {
         }
     }
 
-    /// Stores what a row says of its sample, where there is room.
+    /// Stores a sample in the background and the hard store, and evicts what exceeds their sizes.
     pub(in crate::store) fn store(&self, state: &mut NaiveState, entry: Entry, key: Key) -> Stored {
         let id = entry.row.id;
         state.removed.remove(&id);
@@ -100,7 +100,7 @@ impl NaiveStore {
         matches!(self.spec.background, BackgroundSpec::Dense { .. })
     }
 
-    /// Removes the samples of some partitions whose stamp is before a horizon.
+    /// Removes the samples whose stamp is before the horizon, in the partitions that `of` selects.
     pub(super) fn remove_older(
         &self,
         state: &mut NaiveState,
@@ -119,7 +119,7 @@ impl NaiveStore {
         }
     }
 
-    /// Counts rows that are not in the batch: the sender's partition knows whether it has counted them before.
+    /// Counts the rows that were left out of the columns. The partition of the sender knows whether it has counted them before.
     pub(super) fn count_unusable(
         &self,
         state: &mut NaiveState,
@@ -142,7 +142,7 @@ impl NaiveStore {
         }
     }
 
-    /// Takes a sample out of hard store and background; whether it was there.
+    /// Removes a sample from the hard store and the background; returns whether it was in one of them.
     pub(in crate::store) fn take_out(&self, state: &mut NaiveState, id: u64) -> bool {
         state.leases.remove(&id);
         let hard = state.hard.remove(&id).is_some();

@@ -1,4 +1,4 @@
-//! Rows about anchors, laid out by partition: one pass, before any lock.
+//! Orders rows about anchors by partition, in one pass before any lock is taken.
 
 use hardneg_partition::RowFaults;
 use hardneg_partition::anchors::{AnchorColumns, PairColumns};
@@ -9,17 +9,17 @@ use crate::store::hash::placement_hash;
 use crate::store::key::Hardness;
 use crate::store::layout::{partition_of, partition_of_sender};
 
-/// Which rows are whose: those of one partition one after another, in the order of the batch.
+/// The assignment of rows to partitions. The rows of one partition are contiguous, in the order of the batch.
 #[derive(Debug)]
 pub(super) struct Deal {
-    /// `offsets[p]..offsets[p + 1]` are the rows of partition p.
+    /// Rows `offsets[p]..offsets[p + 1]` belong to partition p.
     offsets: Vec<usize>,
-    /// The caller's number of each; empty where there is one partition, which has all rows as they are.
+    /// The index of each row in the batch. Empty if there is one partition, because then the rows keep their order.
     order: Vec<u32>,
 }
 
 impl Deal {
-    /// Of anchors with these placement hashes.
+    /// Assigns rows by the placement hashes of their anchors.
     fn new(hashes: &[u64], partitions: usize) -> Self {
         if partitions == 1 {
             return Self { offsets: vec![0, hashes.len()], order: Vec::new() };
@@ -39,22 +39,22 @@ impl Deal {
         Self { offsets, order }
     }
 
-    /// Rows of each partition.
+    /// The rows of each partition.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
-    /// Rows of one partition.
+    /// The rows of one partition.
     pub(super) fn range(&self, number: usize) -> Range<usize> {
         self.offsets[number]..self.offsets[number + 1]
     }
 
-    /// The caller's number of a row.
+    /// The index in the batch of the row at `at`.
     pub(super) fn row(&self, at: u32) -> u32 {
         self.order.get(at as usize).copied().unwrap_or(at)
     }
 
-    /// A column in this order.
+    /// A column of the batch, in the new order.
     fn laid<T: Clone>(&self, column: Vec<T>) -> Vec<T> {
         if self.order.is_empty() || column.is_empty() {
             return column;
@@ -63,8 +63,8 @@ impl Deal {
     }
 }
 
-/// A batch of reports, laid out, and what was found in the rows of each partition; rows that are not in the batch are found in the
-/// sender's.
+/// A batch of reports in the new order, and counts of faulty rows by partition. The rows that were left out of the columns count in the
+/// partition of the sender.
 pub(super) fn reports(
     batch: AnchorBatch,
     hardness: &Hardness,
@@ -101,7 +101,7 @@ pub(super) fn reports(
     (deal, columns, faults)
 }
 
-/// Pairs, laid out.
+/// Pairs in the new order.
 pub(super) fn pairs(pairs: Pairs, partitions: usize) -> (Deal, PairColumns) {
     let hashes: Vec<u64> = pairs.anchors.iter().map(|anchor| placement_hash(*anchor)).collect();
     let deal = Deal::new(&hashes, partitions);

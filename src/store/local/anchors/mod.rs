@@ -1,4 +1,4 @@
-//! The anchors of a pool in memory: partitions by the hash of the anchor, with the queues that partitions of samples have.
+//! The anchors of a pool in memory: partitions by the hash of the anchor, with the same queues as partitions of samples.
 
 mod layout;
 #[cfg(test)]
@@ -20,10 +20,10 @@ use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
 use crate::store::{StoreError, WORKERS_MAX};
 
-/// Anchors read under one lock.
+/// Anchors that one hold of a partition's lock reads.
 const ANCHORS_PER_LOOK: usize = 128;
 
-/// The anchors of one pool.
+/// The anchors of one pool in memory.
 pub(super) struct Anchors {
     spec: AnchorStoreSpec,
     cells: Cells<AnchorPartition>,
@@ -37,7 +37,7 @@ impl Anchors {
     }
 }
 
-/// What each partition of a pool is made with.
+/// The spec of each partition of a pool.
 fn partition_spec(spec: &AnchorStoreSpec) -> AnchorPartitionSpec {
     AnchorPartitionSpec {
         negatives_per_anchor: spec.negatives_per_anchor,
@@ -170,7 +170,7 @@ impl AnchorStore for Anchors {
         let mut rows = Vec::new();
         let mut rng = rand::rng();
         each_of(&self.cells, 0..self.cells.len(), |_, partition| {
-            // Partitions are alike: anchors are spread over them by a hash.
+            // Each partition contributes the same number, because hashing spreads the anchors evenly.
             let end = rows.len() + per_partition;
             for _ in 0..per_partition {
                 if rows.len() >= end || partition.is_empty() {

@@ -1,4 +1,4 @@
-//! The host of anchors: what its partitions leave to it.
+//! Tests of what the host of anchors does itself: rows of the batch, refusals, resends and the order of operations.
 
 use hardneg_partition::Sender;
 use parking_lot::Mutex;
@@ -49,7 +49,7 @@ fn stored(rows: &AnchorRows, anchor: usize) -> Vec<(u64, f32)> {
 }
 
 #[tokio::test]
-async fn what_is_told_of_rows_names_those_of_the_batch() {
+async fn replies_number_rows_as_the_batch_does() {
     let store = Anchors::new(spec(2, 3));
     store.mark(pairs(&[(2, 11)]), NotNegative::Vetoed).await.unwrap();
     let rows =
@@ -70,9 +70,9 @@ async fn what_is_told_of_rows_names_those_of_the_batch() {
     assert_eq!(store.stats().await.unwrap().negatives, 0);
 }
 
-/// A partition that refuses keeps nothing of its pairs, the others keep theirs, and the answer names the rows of the call.
+/// The answer names the refused rows by their index in the call.
 #[tokio::test]
-async fn refused_pairs_are_those_of_the_partitions_that_refuse() {
+async fn a_partition_that_refuses_keeps_none_of_its_pairs_and_the_others_keep_theirs() {
     let store = Anchors::new(spec(2, 4));
     let partition = |anchor: u64| partition_of(placement_hash(anchor), 4);
     let full = 7_u64;
@@ -88,9 +88,9 @@ async fn refused_pairs_are_those_of_the_partitions_that_refuse() {
     assert_eq!(stored.anchors.iter().map(|row| row.vetoes.len()).collect::<Vec<_>>(), [0, 0, 2]);
 }
 
-/// Of a resend the background is told all rows: it knows for itself whether it has applied them.
+/// The pool reports the returned rows to the background, which recognises resends itself.
 #[tokio::test]
-async fn a_resend_is_counted_and_names_its_rows() {
+async fn a_resend_counts_as_duplicate_and_returns_all_its_rows() {
     let store = Anchors::new(spec(4, 3));
     let sender = Some(Sender { worker: 1, epoch: 1, sequence: 1 });
     let rows: Vec<_> = (0..30).map(|row| (row % 7, row, 1.0)).collect();
@@ -104,16 +104,16 @@ async fn a_resend_is_counted_and_names_its_rows() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_caller_went_away_is_applied_whole() {
+async fn a_batch_of_anchors_whose_caller_is_dropped_is_applied_completely() {
     let store = Anchors::new(AnchorStoreSpec { max_anchors: 10_000, ..spec(10, 4) });
     let first: Vec<_> = (0..10).map(|row| (0, row, 1.0)).collect();
     store.apply(batch(&first)).await.unwrap();
     {
         let rows: Vec<_> = (0..50_000).map(|row| (row / 10, row, 1.0)).collect();
-        // Far behind the clock of the first: a fold comes before it, and must be finished as well.
+        // D is far above that of the first batch, so a fold comes before this one; it must be finished as well.
         let late = AnchorBatch { decay_units: (1 << 42) + (1 << 30), ..batch(&rows) };
         let mut apply = std::pin::pin!(store.apply(late));
-        // One step only, then it is dropped.
+        // The future is polled once, then dropped.
         std::future::poll_fn(|context| {
             assert!(apply.as_mut().poll(context).is_pending());
             std::task::Poll::Ready(())
@@ -127,7 +127,7 @@ async fn a_batch_whose_caller_went_away_is_applied_whole() {
 
 type Recorded = Vec<(u64, Vec<Option<AnchorChange>>)>;
 
-/// A store that 8 threads reported to while 4 read, marked and removed, with resends, and the log of it.
+/// A store to which 8 threads reported, with resends, while 4 threads read, marked and removed; and its log.
 fn recorded() -> (Arc<Anchors>, Recorded) {
     let log: Arc<Mutex<Recorded>> = Arc::default();
     let recorded = log.clone();
@@ -150,7 +150,7 @@ fn recorded() -> (Arc<Anchors>, Recorded) {
                     if thread < 8 {
                         let rows: Vec<_> =
                             (0..150).map(|_| (next(2_500), next(900), next(5_000) as f32 / 100.0)).collect();
-                        // Every fifth is a resend of the one before.
+                        // Every fifth batch is a resend of the batch before it.
                         let sequence = round + 1 - u64::from(round % 5 == 4);
                         let report = AnchorBatch {
                             positive_scores: rows.iter().map(|_| next(6_000) as f32 / 100.0).collect(),
@@ -182,7 +182,7 @@ fn recorded() -> (Arc<Anchors>, Recorded) {
     (store, log)
 }
 
-/// Another store to which some threads apply the changes of a log, each those of its own partitions.
+/// A second store to which `threads` threads apply the changes of the log, each to its own partitions.
 fn replayed(log: &Recorded, threads: usize) -> Anchors {
     let replayed = Anchors::new(spec(6, 4));
     std::thread::scope(|scope| {
@@ -217,13 +217,13 @@ fn a_recorded_log_replays_to_the_same_bytes() {
     for (cell, image) in loaded.cells.iter().zip(&expected) {
         *cell.state.lock() = AnchorPartition::load(image).expect("an image");
     }
-    assert!(loaded.cells.images() == expected, "what is loaded from images saves the same images");
+    assert!(loaded.cells.images() == expected, "a store that is loaded from images saves the same images");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let stats = runtime.block_on(store.stats()).unwrap();
     assert!(stats.anchors > 1_500 && stats.negatives > 4_000, "{stats:?}");
     assert!(stats.positives > 500 && stats.vetoes > 500, "{stats:?}");
     assert!(
         log.iter().any(|(_, changes)| matches!(changes[0], Some(AnchorChange::Fold { .. }))),
-        "some were folded"
+        "the log has a fold"
     );
 }

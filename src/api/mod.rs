@@ -1,6 +1,6 @@
-//! The service on the wire: decodes and validates, calls the pool layer, encodes, maps errors to statuses.
+//! The gRPC services: they decode and validate messages, call the pool layer, encode its answers and map errors to statuses.
 //!
-//! One direction: a handler ([`services`]) has a message decoded ([`codec`]), calls the pool layer, and has the answer encoded. The codec
+//! Data goes one way: a handler ([`services`]) has a message decoded ([`codec`]), calls the pool layer, and has the answer encoded. The codec
 //! knows no pool and no limit but those it is given. Nothing here decides anything about samples.
 
 mod codec;
@@ -22,10 +22,11 @@ use crate::pool::registry::{Registry, check_pool_id};
 use crate::proto::v1::mining_service_server::MiningServiceServer;
 use crate::proto::v1::pool_service_server::PoolServiceServer;
 
-/// Names of the services, for health checks.
+/// The full names of the services, which health checks use.
 pub(crate) const SERVICE_NAMES: [&str; 2] = ["hardneg.v1.MiningService", "hardneg.v1.PoolService"];
 
-/// The data path, ready to be added to a transport, with `reports` permits for unary reports. Streams end between two batches once `drain` is cancelled.
+/// MiningService, ready to be added to a transport. A unary report takes one of the permits of `reports`. Streams end between two batches once
+/// `drain` is cancelled.
 #[must_use]
 pub(crate) fn mining_service(
     registry: Arc<Registry>,
@@ -47,7 +48,7 @@ pub(crate) fn mining_service(
         .max_encoding_message_size(limits.max_message_bytes)
 }
 
-/// The administration of pools, ready to be added to a transport.
+/// PoolService, ready to be added to a transport.
 #[must_use]
 pub(crate) fn pool_service(
     registry: Arc<Registry>,
@@ -66,18 +67,18 @@ pub(crate) fn pool_service(
         .max_encoding_message_size(limits.max_message_bytes)
 }
 
-/// The answers of a streaming call.
+/// The stream of answers of a streaming call.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// What the calls of the data path share.
+/// What all calls of MiningService share.
 #[derive(Clone)]
 struct Context {
     registry: Arc<Registry>,
-    /// The server is stopping.
+    /// Cancelled when the server stops.
     drain: CancellationToken,
-    /// Rows of any batch or list of ids.
+    /// The largest number of rows in a batch, and of ids in a list.
     rows_max: usize,
-    /// Bytes of an answer.
+    /// The longest answer, bytes.
     message_bytes_max: usize,
 }
 
@@ -85,7 +86,7 @@ impl Context {
     /// The next message of a stream; `None` at its end.
     ///
     /// # Errors
-    /// The transport's; UNAVAILABLE once the server is stopping, so that a client goes on elsewhere or later.
+    /// Those of the transport; UNAVAILABLE once the server stops, so that a client continues on another server or later.
     async fn next<M>(&self, messages: &mut Streaming<M>) -> Result<Option<M>, Status> {
         tokio::select! {
             biased;
@@ -94,13 +95,13 @@ impl Context {
         }
     }
 
-    /// Checks that an answer fits a message.
+    /// Checks that an answer fits into a message.
     ///
     /// # Errors
-    /// `Exhausted`, advising to ask for `less`.
+    /// `Exhausted`, whose text advises to ask for `less`.
     fn check_length(&self, message: &impl prost::Message, less: &str) -> Result<(), PoolError> {
         let bytes = message.encoded_len();
-        // The response may wrap it once more.
+        // 16 bytes for the response message that may wrap it.
         if bytes + 16 <= self.message_bytes_max {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Errors of the pool layer as statuses with google.rpc details: ErrorInfo always, BadRequest, RetryInfo and QuotaFailure
+//! Maps errors of the pool layer to statuses with google.rpc details: always ErrorInfo; BadRequest, RetryInfo and QuotaFailure
 //! where they apply (Google AIP 193).
 
 use std::collections::HashMap;
@@ -13,22 +13,22 @@ use crate::model::run::RunError;
 
 /// The domain of every ErrorInfo.
 const DOMAIN: &str = "hardneg";
-/// Violations told of one request; the rest would only repeat them.
+/// The largest number of field violations in one status. Further ones would mostly repeat the first.
 const VIOLATIONS_MAX: usize = 32;
 
-/// Longest message.
+/// The longest message of a status, bytes.
 const MESSAGE_CHARS_MAX: usize = 1024;
-/// When to try again after a server stopped.
+/// The retry delay of a request that a stopping server refused.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// What a program sees of an error.
+/// The ErrorInfo of an error: the reason that programs match on, and its metadata.
 fn details(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
     let metadata: HashMap<String, String> =
         metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
 }
 
-/// What a program sees of a report that the current run does not take.
+/// The ErrorInfo of a report that does not fit the pool's current run.
 fn of_run(error: &RunError) -> ErrorDetails {
     match error {
         RunError::Ended { run_id, current } => {
@@ -47,7 +47,7 @@ fn of_run(error: &RunError) -> ErrorDetails {
 
 impl From<PoolError> for Status {
     fn from(error: PoolError) -> Self {
-        // It travels in a header, which clients bound.
+        // The message travels in a header, whose length clients limit.
         let message: String = error.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
         let (code, details) = match error {
             PoolError::NotFound(pool) => (Code::NotFound, details("POOL_NOT_FOUND", &[("pool", &pool)])),
@@ -92,7 +92,7 @@ impl From<PoolError> for Status {
     }
 }
 
-/// A status as a message, for the ack of a batch that failed alone.
+/// Encodes a status, for the ack of a batch that failed while its stream goes on.
 pub(super) fn to_message(status: &Status) -> tonic_types::pb::Status {
     tonic_types::pb::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::pb::Status {
         code: status.code().into(),

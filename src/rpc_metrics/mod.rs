@@ -1,4 +1,4 @@
-//! Counts of gRPC calls by method and code, and their durations: what monitoring asks of a server.
+//! Counts gRPC calls by method and code, and measures their durations, for monitoring.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::activity::{Latency, LatencyCounts};
 
-/// The codes of gRPC, by number.
+/// The status codes of gRPC; a code's index is its number.
 pub(crate) const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -26,22 +26,22 @@ pub(crate) const CODES: [&str; 17] = [
     "DATA_LOSS",
     "UNAUTHENTICATED",
 ];
-/// What counts a method that the server does not have: a client must not be able to make series.
+/// The name under which calls of unknown methods are counted: a client must not be able to create time series.
 pub(crate) const OTHER: &str = "other";
 const CANCELLED: usize = 1;
 const UNKNOWN: usize = 2;
 
-/// The counts of a server. Its methods are known beforehand, so it never grows.
+/// The call counts of a server. The methods are known beforehand, so it never grows.
 #[derive(Debug)]
 pub struct Meter {
-    /// The last is [`OTHER`].
+    /// The last one is [`OTHER`].
     methods: Vec<Method>,
 }
 
 /// The calls of one method.
 #[derive(Debug)]
 pub struct Method {
-    /// As in the path of a request: `hardneg.v1.MiningService/MineBatch`.
+    /// The name as in the path of a request, for example `hardneg.v1.MiningService/MineBatch`.
     pub name: String,
     codes: [AtomicU64; CODES.len()],
     durations: Latency,
@@ -49,7 +49,7 @@ pub struct Method {
 }
 
 impl Meter {
-    /// Counts the calls of these methods, everything else as [`OTHER`].
+    /// A meter that counts the calls of these methods, and all other calls as [`OTHER`].
     pub fn new(methods: impl IntoIterator<Item = String>) -> Self {
         let method = |name| Method {
             name,
@@ -66,14 +66,14 @@ impl Meter {
         &self.methods
     }
 
-    /// A call of this path begins.
+    /// Counts a call of this path as in flight until it ends.
     pub(crate) fn begin(self: &Arc<Self>, path: &str) -> Call {
         let method = self.position(path);
         self.methods[method].begin();
         Call { meter: self.clone(), method, begun: Instant::now(), ended: false }
     }
 
-    /// Where the calls of a request's path are counted.
+    /// The index of the method in a request's path.
     fn position(&self, path: &str) -> usize {
         let name = path.strip_prefix('/').unwrap_or(path);
         self.methods.iter().position(|method| method.name == name).unwrap_or(self.methods.len() - 1)
@@ -90,7 +90,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Counts how the call ended, by the number of the code, and says how long it took; `None`: it had ended before.
+    /// Counts the call under the number of its code and returns how long it took; `None` where it had ended before.
     pub(crate) fn end(&mut self, code: usize) -> Option<Duration> {
         if std::mem::replace(&mut self.ended, true) {
             return None;
@@ -114,13 +114,13 @@ impl Method {
         std::array::from_fn(|code| self.codes[code].load(Ordering::Relaxed))
     }
 
-    /// How long they took: of a stream, from its first to its last message.
+    /// The durations of calls. That of a stream lasts from its first to its last message.
     #[must_use]
     pub fn durations(&self) -> LatencyCounts {
         self.durations.counts()
     }
 
-    /// Calls at work.
+    /// Calls in flight.
     #[must_use]
     pub fn inflight(&self) -> i64 {
         self.inflight.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Accepted connections: without Nagle, and no more of them than the limit.
+//! Accepts connections, at most a limited number at a time, and switches Nagle's algorithm off.
 
 use std::{
     io::{self, IoSlice},
@@ -18,22 +18,22 @@ use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 use crate::permits::{Permit, Permits};
 
-/// TCP's own probes, for peers that vanish before HTTP/2 begins.
+/// The interval of TCP keepalive probes. They find peers that vanish before HTTP/2, which has pings of its own, begins.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// After a failed accept.
+/// The pause after a failed accept.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A stream of connections for tonic, whose own options do nothing to sockets that it did not accept itself.
 pub(super) struct Incoming {
     sockets: TcpIncoming,
     permits: PollSemaphore,
-    /// Taken before a socket is accepted, so that the surplus waits in the kernel's backlog.
+    /// The permit of the next connection. It is taken before the socket is accepted, so that further connections wait in the kernel's backlog.
     permit: Option<Permit>,
 }
 
 impl Incoming {
-    /// Accepts from `listener` while a connection has a permit.
+    /// Accepts from `listener` while permits are left.
     pub(super) fn new(listener: TcpListener, permits: &Permits) -> Self {
         Self {
             sockets: TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE)),
@@ -63,7 +63,7 @@ pub(super) struct Connection {
     _permit: Option<Permit>,
 }
 
-/// For the pages: an error of one connection is that connection's alone.
+/// axum's listener. An error of one connection ends no other.
 impl axum::serve::Listener for Incoming {
     type Io = Connection;
     type Addr = Option<SocketAddr>;
@@ -75,7 +75,7 @@ impl axum::serve::Listener for Incoming {
                     let peer = connection.socket.peer_addr().ok();
                     return (connection, peer);
                 }
-                // Out of file descriptors, mostly: it must not spin.
+                // Mostly the process has run out of file descriptors. The pause keeps the loop from spinning.
                 Some(Err(error)) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_RETRY).await;

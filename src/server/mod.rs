@@ -1,4 +1,4 @@
-//! The server between bound listeners and the end of its drain.
+//! Runs the server from bound listeners to the end of its drain.
 
 mod incoming;
 mod requests;
@@ -25,22 +25,22 @@ use crate::store::local::LocalEngine;
 use crate::{api, proto};
 use incoming::Incoming;
 
-/// Between two looks at every pool.
+/// The time between two ticks of every pool's history.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Where a server listens.
+/// The sockets that a server listens on.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For gRPC.
+    /// gRPC.
     pub grpc: TcpListener,
-    /// For probes, metrics and the dashboard; `None`: they are off.
+    /// HTTP: probes, metrics and the dashboard; `None` where they are off.
     pub http: Option<TcpListener>,
 }
 
 /// Serves until `shutdown` resolves, then lets running calls end for at most `config.drain_deadline`.
 ///
 /// # Errors
-/// The transport's, or descriptors that reflection cannot read.
+/// Those of the transport and of the store; descriptors that reflection cannot read.
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -49,7 +49,7 @@ pub async fn run(
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, ServingStatus::Serving).await;
     let reflection_v1 = reflection().build_v1().context("cannot serve reflection")?;
-    // What ghz and older grpcurl ask for.
+    // ghz and older versions of grpcurl ask for this one.
     let reflection_v1alpha = reflection().build_v1alpha().context("cannot serve reflection")?;
 
     let config = Arc::new(config);
@@ -69,7 +69,7 @@ pub async fn run(
         drain.clone(),
         config.clone(),
     );
-    // Whatever way this function is left, they end.
+    // Ends the background tasks in whatever way this function returns.
     let background = CancellationToken::new();
     let _guard: DropGuard = background.clone().drop_guard();
     tokio::spawn(background.clone().run_until_cancelled_owned(watch(registry.clone(), admin.clone())));
@@ -94,20 +94,20 @@ pub async fn run(
     }
 
     tracing::info!(deadline = ?config.drain_deadline, "draining");
-    // Before the listener closes: a load balancer that asks now sends nothing more.
+    // Set before the listener closes, so that load balancers send nothing more.
     report_health(&health, ServingStatus::NotServing).await;
     readiness.not_ready("the server is stopping: running calls end, new ones are refused");
     drain.cancel();
     let outcome = drained(server, config.drain_deadline).await;
     background.cancel();
     if let Some(pages) = pages {
-        // An open page must not hold the process up.
+        // A page that is open in a browser must not delay the end of the process.
         let _ = tokio::time::timeout(TICK, pages).await;
     }
     outcome
 }
 
-/// The registry, with the pools that the store holds already.
+/// Makes the registry and attaches the pools that the store already holds.
 async fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     let registry = Registry::new(engine(config.store), config.limits.clone(), TimeSource::monotonic());
     let attached = registry.attach_all().await.context("cannot attach the pools of the store")?;
@@ -117,21 +117,21 @@ async fn registry(config: &Config) -> anyhow::Result<Arc<Registry>> {
     Ok(registry)
 }
 
-/// Tells health checks of every service, and of the server as a whole, how it is.
+/// Sets the health of every service, and of the server as a whole.
 async fn report_health(health: &HealthReporter, status: ServingStatus) {
     for service in [""].into_iter().chain(api::SERVICE_NAMES) {
         health.set_service_status(service, status).await;
     }
 }
 
-/// Reflection of this contract and of the health service.
+/// Server reflection of this contract and of the health service.
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Waits for a server that drains, for at most `deadline`: hyper's graceful shutdown may wait for ever for an idle stream.
+/// Waits at most `deadline` for a server that drains: hyper's graceful shutdown alone may wait for ever for an idle stream.
 async fn drained(
     server: impl Future<Output = Result<(), tonic::transport::Error>>,
     deadline: Duration,
@@ -148,7 +148,7 @@ async fn drained(
     }
 }
 
-/// Closes every pool's second, and lets go of what nobody looks at.
+/// Ends a tick of every pool's history each second, and drops the drawings of dashboards that nobody has open.
 async fn watch(registry: Arc<Registry>, admin: Admin) {
     let mut every = tokio::time::interval(TICK);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -179,7 +179,7 @@ fn pages(
     }
 }
 
-/// The methods of every service, as they stand in the path of a request.
+/// The methods of every service, named as in the path of a request.
 fn methods() -> anyhow::Result<Vec<String>> {
     let mut methods = Vec::new();
     for encoded in [
@@ -199,17 +199,17 @@ fn methods() -> anyhow::Result<Vec<String>> {
     Ok(methods)
 }
 
-/// Where samples live, as configured.
+/// The engine that the configuration names.
 fn engine(store: StoreKind) -> Arc<dyn Engine> {
     match store {
         StoreKind::Memory => Arc::new(LocalEngine::new()),
     }
 }
 
-/// The transport as configured.
+/// The transport that the configuration describes.
 fn builder(config: &Config) -> Server {
     let http2 = &config.http2;
-    // Validated to fit: each is below 2 GiB.
+    // The configuration has checked that each is below 2 GiB.
     let window = |bytes: usize| u32::try_from(bytes).ok();
     Server::builder()
         .max_concurrent_streams(config.limits.max_concurrent_streams)

@@ -1,4 +1,5 @@
-//! Around every call: an id, a span, and how it ended, which is logged and counted. The only place that reads a call's grpc-status.
+//! The tower layer around every call: it gives the call an id and a span, and logs and counts how it ended. No other layer reads a call's
+//! grpc-status.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use tracing::{Instrument as _, Level, Span};
 use crate::rpc_metrics::{Call, Meter};
 use crate::telemetry::traces;
 
-/// Where an id travels, both ways.
+/// The header that carries a call's id, in the request and in the answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id taken from a client.
+/// The longest id that is taken from a client, bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Gives every call its id and its span, and counts it.
+/// The layer.
 #[derive(Clone, Debug)]
 pub(super) struct Requests {
     meter: Arc<Meter>,
@@ -39,7 +40,7 @@ impl<S> Layer<S> for Requests {
     }
 }
 
-/// A service whose calls have ids and spans, and are counted.
+/// A service whose calls have ids and spans and are counted.
 #[derive(Clone, Debug)]
 pub(super) struct Traced<S> {
     inner: S,
@@ -73,7 +74,7 @@ where
         let traced = async move {
             let mut response = calling.await?;
             response.headers_mut().insert(REQUEST_ID, id);
-            // An error without a body has its status here.
+            // A trailers-only answer has its status in the headers.
             ending.read(response.headers());
             Ok(response.map(|inner| TracedBody { inner, ending }))
         };
@@ -96,7 +97,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 fn request_span(path: &str, id: &HeaderValue) -> Span {
     let (service, method) = path.trim_start_matches('/').rsplit_once('/').unwrap_or((path, ""));
     let id = id.to_str().unwrap_or_default();
-    // Only of use to a collector, so only then in the log.
+    // Only a collector uses it, so it is absent from the log without one.
     let kind = traces::on().then_some("server");
     macro_rules! request {
         ($level:expr) => {
@@ -111,8 +112,8 @@ fn request_span(path: &str, id: &HeaderValue) -> Span {
             )
         };
     }
-    // The data path logs nothing but failures, and those say whose they are: its spans cost more than they tell, until
-    // someone asks. Probes would flood even the one who does.
+    // Calls of the data path get spans only at level debug: there are many, and a failure names its call anyway. Probes get theirs at
+    // trace, or they would flood a debug log.
     match service {
         "hardneg.v1.MiningService" => request!(Level::DEBUG),
         _ if service.starts_with("grpc.health.") || service.starts_with("grpc.reflection.") => {
@@ -122,7 +123,7 @@ fn request_span(path: &str, id: &HeaderValue) -> Span {
     }
 }
 
-/// Says once how a call ended.
+/// Logs, traces and counts once how a call ended.
 struct Ending {
     call: Call,
     span: Span,
@@ -142,7 +143,7 @@ impl Ending {
         let Some(duration) = self.call.end(code as usize) else {
             return;
         };
-        // Of what OpenTelemetry counts as the server's own failures, these are bugs.
+        // Of the codes that OpenTelemetry counts as failures of a server, these mean a bug.
         if matches!(code, Code::Unknown | Code::Internal | Code::DataLoss) {
             let reason = message.and_then(|message| message.to_str().ok()).unwrap_or_default();
             let (path, request_id) = (self.uri.path(), self.id.to_str().unwrap_or_default());
@@ -155,13 +156,13 @@ impl Ending {
 }
 
 impl Drop for Ending {
-    /// Before its end: the client went away, its deadline passed, or the drain cut the call off.
+    /// A call that is dropped before its end was cancelled: the client went away, its deadline passed, or the drain cut it off.
     fn drop(&mut self) {
         self.end(Code::Cancelled, None);
     }
 }
 
-/// A body in whose span the answer is made: a stream's batches are its children.
+/// A body that is polled inside the call's span, so that the spans of a stream's batches are children of it.
 pub(super) struct TracedBody<B> {
     inner: B,
     ending: Ending,
@@ -187,7 +188,7 @@ impl<B: Body + Unpin> Body for TracedBody<B> {
                 }
             }
             Some(Err(_)) => ending.end(Code::Unknown, None),
-            // A body without trailers is no gRPC: it ends well when it ends.
+            // A body without trailers is not gRPC. It ends well when it ends.
             None => ending.end(Code::Ok, None),
         }
         Poll::Ready(frame)

@@ -1,4 +1,4 @@
-//! What a pool is doing.
+//! Encodes what a pool is doing: its history, histograms, workers and hardest samples.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::activity::{Histogram, Percentiles, PoolActivity, Tick};
 use crate::proto::v1 as pb;
 
-/// The activity as a message, with the ticks that ended after `since`.
+/// Encodes the activity, with the ticks that ended after `since`.
 pub(crate) fn encode(activity: &PoolActivity, since: Option<SystemTime>) -> pb::PoolActivity {
     let figures = &activity.figures;
     pb::PoolActivity {

@@ -1,4 +1,4 @@
-//! What an anchored pool is, and pairs of an anchor and what is no negative of it.
+//! Decodes and encodes the spec of anchored pools, and pairs of an anchor and a known positive or vetoed negative.
 
 use super::report::{column, decode_ids};
 use super::stats::encode_filtered;
@@ -14,10 +14,10 @@ use crate::proto::columns;
 use crate::proto::v1 as pb;
 use crate::store::anchored::Margins;
 
-/// What makes a pool an anchored one; `None`: it is flat.
+/// The anchored part of a spec; `None` for a flat pool.
 ///
 /// # Errors
-/// `Invalid` naming the field: also those that an anchored pool has no use for.
+/// `Invalid` naming the field, also for fields that an anchored pool has no use for.
 pub(super) fn decode_spec(
     message: &pb::PoolSpec,
     limits: &Limits,
@@ -68,7 +68,7 @@ pub(super) fn decode_spec(
     }))
 }
 
-/// A spec as a message: with every default filled in, and nothing that it has no use for.
+/// Encodes the spec of an anchored pool. Every field is set but those that an anchored pool has no use for.
 pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::PoolSpec {
     (pool.capacity, pool.default_policy, pool.serve_limits) = (0, None, None);
     pb::PoolSpec {
@@ -91,7 +91,7 @@ pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::Po
     }
 }
 
-/// What a pool's anchors hold, and what its filters did.
+/// Adds what the anchors hold, and what filters turned away, to a pool's figures.
 pub(super) fn encode_figures(
     figures: &AnchoredFigures,
     counters: &CounterValues,
@@ -111,7 +111,7 @@ pub(super) fn encode_figures(
     }
 }
 
-/// Reads known positives.
+/// Decodes known positives.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -123,7 +123,7 @@ pub(crate) fn decode_positives(
         anchors: decode_ids(message.anchors, "anchors", rows_max)?,
         positives: decode_ids(message.positives, "positives", rows_max)?,
         scores: match message.scores {
-            // A message without values has none.
+            // A message without values counts as absent.
             Some(pb::FloatColumn { encoding: None, .. }) | None => Vec::new(),
             some => columns::decode_floats(some).map_err(column("scores"))?,
         },
@@ -131,7 +131,7 @@ pub(crate) fn decode_positives(
     })
 }
 
-/// What was not remembered, if anything.
+/// The pairs that reached a limit and were not remembered; `None` where there are none.
 pub(crate) fn encode_refused(counts: MarkCounts) -> Option<pb::RefusedPairs> {
     let limit = |reached: ReachedLimit| pb::ReachedLimit {
         row: reached.row,

@@ -1,10 +1,10 @@
-//! Limits on strata and groups.
+//! Decodes and encodes the limits on strata and groups.
 
 use crate::model::balance::{Balance, StratumLimit};
 use crate::model::error::PoolError;
 use crate::proto::v1::{self as pb, stratum_cap::Limit};
 
-/// What a message asks for. Ranges are checked by the pool layer.
+/// The limits that a message sets. The pool layer checks the ranges.
 ///
 /// # Errors
 /// `Invalid` naming the field below `prefix`.
@@ -36,7 +36,7 @@ pub(super) fn decode(prefix: &str, message: pb::Balance) -> Result<Balance, Pool
     })
 }
 
-/// The limits as a message.
+/// Encodes the limits.
 pub(super) fn encode(balance: &Balance) -> pb::Balance {
     let limit = |limit: &StratumLimit| match *limit {
         StratumLimit::Fraction(fraction) => Limit::MaxFraction(fraction),

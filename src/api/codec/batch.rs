@@ -1,4 +1,4 @@
-//! Mining requests and mined batches.
+//! Decodes mining requests and encodes mined batches.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::error::PoolError;
 use crate::proto::columns;
 use crate::proto::v1::{self as pb, ColumnEncoding};
 
-/// How long to wait for a pool to fill where the request does not say.
+/// How long a request waits for a pool to fill where it does not set `wait.timeout`.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which columns the answer has, and how they are encoded.
@@ -17,7 +17,7 @@ pub(crate) struct Reply {
     fields: pb::BatchFields,
 }
 
-/// Reads a request. Ranges of the policy, sizes and times are checked by the pool layer, which names fields without `prefix`.
+/// Decodes a request. The pool layer checks the ranges of the policy, sizes and times; it names fields without `prefix`.
 ///
 /// # Errors
 /// `Invalid` or `Unimplemented`, naming the field below `prefix`.
@@ -65,7 +65,7 @@ pub(crate) fn decode(
     Ok((request, reply))
 }
 
-/// The batch as a message with the columns that were asked for.
+/// Encodes a batch with the columns that the request asked for.
 pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::MinedBatch {
     let Reply { encoding, fields } = reply;
     let encoding = *encoding;
@@ -113,7 +113,7 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
         timed_out: batch.timed_out,
         sizes: Some(stats::encode_sizes(&batch.sizes)),
         pool_uid,
-        // Nothing is journalled yet.
+        // There is no journal yet.
         position: None,
         round: batch.round.as_ref().map(round::encode),
         control: batch.control,

@@ -1,9 +1,9 @@
-//! What the bias of mining looks like.
+//! Encodes the figures that show how far mining is from uniform sampling.
 
 use crate::activity::BiasFigures;
 use crate::proto::v1 as pb;
 
-/// The figures as a message.
+/// Encodes the figures.
 pub(crate) fn encode(bias: &BiasFigures) -> pb::BiasFigures {
     pb::BiasFigures {
         strata: bias

@@ -1,11 +1,11 @@
-//! Curricula.
+//! Decodes and encodes curricula.
 
 use super::variant;
 use crate::model::curriculum::{Curriculum, Schedule, Shape};
 use crate::model::error::PoolError;
 use crate::proto::v1 as pb;
 
-/// What a message sets; fields are named below `prefix`. Ranges are checked by the pool layer.
+/// The curriculum that a message describes; errors name fields below `prefix`. The pool layer checks the ranges.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -29,7 +29,7 @@ pub(super) fn decode(prefix: &str, message: pb::Curriculum) -> Result<Curriculum
     })
 }
 
-/// As a message, so that decoding it gives the same curriculum.
+/// Encodes a curriculum, so that decoding the message gives the same one.
 pub(super) fn encode(curriculum: &Curriculum) -> pb::Curriculum {
     let schedule = |schedule: Option<Schedule>| {
         schedule.map(|Schedule { shape, from, to, begin_step, end_step }| pb::Schedule {

@@ -1,11 +1,11 @@
-//! Flow.
+//! Decodes and encodes a pool's flow.
 
 use super::{duration, duration_message};
 use crate::model::error::PoolError;
 use crate::model::flow::{DEFAULT_MAX_WAIT, Flow};
 use crate::proto::v1 as pb;
 
-/// What a message sets; ranges are checked by the pool layer.
+/// The flow that a message describes. The pool layer checks the ranges.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -22,7 +22,7 @@ pub(super) fn decode(message: Option<pb::Flow>) -> Result<Option<Flow>, PoolErro
     }))
 }
 
-/// As a message, every default filled in.
+/// Encodes a flow with every field set.
 pub(super) fn encode(flow: &Flow) -> pb::Flow {
     pb::Flow {
         mined_per_reported: flow.mined_per_reported,

@@ -1,4 +1,4 @@
-//! Between the messages of the contract and the pool layer's words, one file a noun.
+//! Translates between the messages of the contract and the types of the model. Each noun has a file.
 
 pub(crate) mod activity;
 pub(crate) mod anchored;
@@ -44,7 +44,7 @@ pub(crate) fn duration(field: &str, value: prost_types::Duration) -> Result<Dura
     })
 }
 
-/// As a message. Durations of the pool layer are at most 100 years.
+/// Encodes a duration. The durations of the pool layer are at most 100 years.
 fn duration_message(value: Duration) -> prost_types::Duration {
     prost_types::Duration { seconds: value.as_secs() as i64, nanos: value.subsec_nanos() as i32 }
 }

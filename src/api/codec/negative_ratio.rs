@@ -1,4 +1,4 @@
-//! A batch size from the positives of a training step.
+//! Derives a batch size from the number of positives of a training step.
 
 use crate::model::error::PoolError;
 use crate::proto::v1 as pb;
@@ -42,7 +42,7 @@ pub(super) fn batch_size(
     }
     let min_size = ratio.min_size.max(1);
     let wanted = per_positive * f64::from(ratio.positives);
-    // 0.1 x 30 is a little over 3 in floating point, and 3 is meant.
+    // 0.1 x 30 is a little over 3 in floating point, but the caller means 3.
     let size = (wanted * (1.0 - 4.0 * f64::EPSILON)).ceil().max(f64::from(min_size));
     if size > rows_max as f64 {
         return Err(PoolError::invalid(

@@ -1,4 +1,4 @@
-//! Requests for negatives of anchors, and the negatives.
+//! Decodes requests for negatives of anchors and encodes the negatives.
 
 use super::batch::source_number;
 use super::report::{column, decode_ids, decode_optional_ids};
@@ -18,7 +18,7 @@ pub(crate) struct Reply {
     fields: pb::NegativeFields,
 }
 
-/// Reads a request. The pool layer checks the ranges of the policy.
+/// Decodes a request. The pool layer checks the ranges of the policy.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -28,7 +28,7 @@ pub(crate) fn decode(
 ) -> Result<(NegativesRequest, Reply), PoolError> {
     let rows = columns::id_rows(message.anchors.as_ref()).map_err(column("anchors"))?;
     if rows > ANCHORS_MAX {
-        // Before they are copied.
+        // Checked before the ids are copied.
         return Err(PoolError::invalid("anchors", format!("{rows} anchors, not 1 to {ANCHORS_MAX}")));
     }
     let request = NegativesRequest {
@@ -88,7 +88,7 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
     })
 }
 
-/// A policy as applied.
+/// Encodes the policy that was applied.
 fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
     let strategy = match policy.strategy {
         NegativeStrategy::Top => pb::NegativeStrategy::Top,
@@ -122,7 +122,7 @@ fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
     }
 }
 
-/// The negatives as a message with the columns that were asked for.
+/// Encodes negatives with the columns that the request asked for.
 pub(crate) fn encode(mined: MinedNegatives, pool_uid: u64, reply: &Reply) -> pb::MineNegativesResponse {
     let Reply { encoding, fields } = reply;
     let encoding = *encoding;

@@ -1,4 +1,4 @@
-//! Mining policies.
+//! Decodes and encodes mining policies.
 
 use super::{balance, curriculum, variant};
 use crate::model::balance::Balance;
@@ -6,7 +6,7 @@ use crate::model::error::PoolError;
 use crate::model::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
 use crate::proto::v1::{self as pb, window::Kind};
 
-/// What a message sets; fields are named below `prefix`. Ranges are checked by the pool layer.
+/// The overrides that a message sets; errors name fields below `prefix`. The pool layer checks the ranges.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -57,7 +57,7 @@ pub(crate) fn decode(prefix: &str, message: Option<pb::MiningPolicy>) -> Result<
     })
 }
 
-/// What a message says of shortfalls.
+/// The shortfall rule that a message sets; `None` where it sets none.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -70,7 +70,7 @@ pub(super) fn decode_shortfall(prefix: &str, number: i32) -> Result<Option<Short
     })
 }
 
-/// As a message.
+/// Encodes a shortfall rule.
 pub(super) fn encode_shortfall(shortfall: Shortfall) -> pb::Shortfall {
     match shortfall {
         Shortfall::Short => pb::Shortfall::Short,
@@ -91,7 +91,7 @@ fn decode_window(window: pb::Window) -> Option<Window> {
     })
 }
 
-/// A policy as applied.
+/// Encodes the policy that was applied.
 pub(crate) fn encode(policy: &Policy) -> pb::MiningPolicy {
     encode_overrides(&PolicyOverrides {
         strategy: Some(policy.strategy),
@@ -102,12 +102,12 @@ pub(crate) fn encode(policy: &Policy) -> pb::MiningPolicy {
         windows: policy.windows.clone(),
         shortfall: Some(policy.shortfall),
         balance: Some(policy.balance.clone()).filter(Balance::is_active),
-        // Its values have been applied.
+        // The curriculum's values are in the other fields already.
         curriculum: None,
     })
 }
 
-/// What a pool's default policy sets.
+/// Encodes the overrides of a pool's default policy.
 pub(crate) fn encode_overrides(policy: &PolicyOverrides) -> pb::MiningPolicy {
     let strategy = policy.strategy.map_or(pb::Strategy::Unspecified, |strategy| match strategy {
         Strategy::Top => pb::Strategy::Top,

@@ -1,4 +1,4 @@
-//! The quarantine's rule, the samples in it, and the samples that are blocked.
+//! Decodes and encodes the quarantine's rule, the samples in quarantine and the blocked samples.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use crate::pool::calls::quarantine::{BlockedPage, QuarantinePage};
 use crate::proto::v1 as pb;
 use crate::store::quarantine::Quarantined;
 
-/// The rule that a message describes; its ranges are checked with the spec.
+/// The rule that a message describes. The spec's checks cover its ranges.
 pub(super) fn decode(message: pb::Quarantine) -> QuarantineRule {
     let default = QuarantineRule::default();
     QuarantineRule {
@@ -42,14 +42,14 @@ fn encode_token(last: u64) -> String {
     format!("{last:016x}")
 }
 
-/// A page of samples in quarantine; one that would be over `bytes_max` ends earlier, and goes on with the next.
+/// Encodes a page of samples in quarantine. A page that would be longer than `bytes_max` ends earlier; its token continues where it ends.
 pub(crate) fn encode_page(page: &QuarantinePage, bytes_max: usize) -> pb::ListQuarantinedResponse {
     let (samples, next_page_token) =
         shorten(page.samples.iter().map(encode_sample), page.more, bytes_max, |sample| sample.id);
     pb::ListQuarantinedResponse { samples, next_page_token, total: page.total }
 }
 
-/// Likewise of blocked samples.
+/// Encodes a page of blocked samples, with the same limit.
 pub(crate) fn encode_blocked(page: BlockedPage, bytes_max: usize) -> pb::ListBlockedResponse {
     let sample = |(id, name): (u64, Option<Arc<str>>)| pb::BlockedSample { id, name: text(name.as_ref()) };
     let (samples, next_page_token) =
@@ -57,7 +57,7 @@ pub(crate) fn encode_blocked(page: BlockedPage, bytes_max: usize) -> pb::ListBlo
     pb::ListBlockedResponse { samples, next_page_token, total: page.total }
 }
 
-/// As many messages as fit into `bytes_max`, at least one, and the token of the page after them; empty where none is.
+/// The first messages that fit into `bytes_max`, at least one, and the token of the next page, which is empty after the last page.
 fn shorten<M: prost::Message>(
     messages: impl ExactSizeIterator<Item = M>,
     mut more: bool,

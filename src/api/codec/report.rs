@@ -1,4 +1,4 @@
-//! Score batches and their acks.
+//! Decodes score batches and encodes their acks.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn check_sender(batch: &pb::ScoreBatch) -> Result<(), PoolError> {
         .map_or(Ok(()), |violation| Err(PoolError::Invalid(vec![violation])))
 }
 
-/// Checks that every column that is there has a row for each id, and that there are not too many.
+/// Checks that every given column has one row for each id, and that the ids are at most `rows_max`.
 fn check_lengths(batch: &pb::ScoreBatch, rows_max: usize) -> Result<(), PoolError> {
     let rows = columns::id_rows(batch.ids.as_ref()).map_err(column("batch.ids"))?;
     check_rows("batch.ids", rows, rows_max)?;
@@ -93,7 +93,7 @@ fn check_lengths(batch: &pb::ScoreBatch, rows_max: usize) -> Result<(), PoolErro
     Ok(())
 }
 
-/// Reference scores; a row without a value has reference 0, one of NaN or infinity spoils its row.
+/// Decodes reference scores. A row without a value has reference 0. A row whose reference is NaN or infinite counts as non_finite.
 fn decode_references(references: Option<pb::FloatColumn>) -> Result<Vec<f32>, PoolError> {
     let Some(references) = references else {
         return Ok(Vec::new());
@@ -110,12 +110,12 @@ fn decode_references(references: Option<pb::FloatColumn>) -> Result<Vec<f32>, Po
     Ok(values)
 }
 
-/// An optional column: a message without ids is as good as none.
+/// An optional column. A message without an encoding counts as absent.
 fn present_ids(ids: Option<pb::IdColumn>) -> Option<pb::IdColumn> {
     ids.filter(|ids| ids.encoding.is_some())
 }
 
-/// A column of ids of either kind.
+/// Decodes a column of integer ids or string keys.
 ///
 /// # Errors
 /// `Invalid` naming `field`.
@@ -127,7 +127,7 @@ pub(crate) fn decode_ids(ids: Option<pb::IdColumn>, field: &str, rows_max: usize
     })
 }
 
-/// Ids that need not be given: a message without ids has none.
+/// Decodes an optional column of ids; an absent one is empty.
 ///
 /// # Errors
 /// `Invalid` naming `field`.
@@ -166,7 +166,7 @@ pub(crate) fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
         error: None,
         counts: Some(encode_counts(&ack.counts)),
         floor_log2: ack.floor_log2,
-        // Nothing is journalled yet.
+        // There is no journal yet.
         position: None,
         durable_position: None,
         pool_uid,
@@ -175,7 +175,7 @@ pub(crate) fn encode(sequence: u64, pool_uid: u64, ack: &Ack) -> pb::ScoreAck {
     }
 }
 
-/// What became of rows.
+/// Encodes what became of the rows.
 pub(super) fn encode_counts(counts: &ReportCounts) -> pb::ReportCounts {
     pb::ReportCounts {
         inserted: counts.inserted,

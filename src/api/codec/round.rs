@@ -1,9 +1,9 @@
-//! Rounds.
+//! Decodes and encodes rounds.
 
 use crate::model::batch::Round;
 use crate::proto::v1 as pb;
 
-/// A round as asked for; the pool layer checks it.
+/// The round that a request names. The pool layer checks its ranges.
 pub(super) fn decode(message: pb::Round) -> Round {
     Round {
         number: message.number,
@@ -13,7 +13,7 @@ pub(super) fn decode(message: pb::Round) -> Round {
     }
 }
 
-/// A round as served.
+/// The round that a batch is a share of.
 pub(super) fn encode(round: &Round) -> pb::Round {
     pb::Round {
         number: round.number,

@@ -1,10 +1,10 @@
-//! Samples that were looked up.
+//! Encodes samples that GetSamples looked up.
 
 use super::duration_message;
 use crate::pool::calls::samples::{Sample, SamplePlace};
 use crate::proto::v1 as pb;
 
-/// A sample as a message.
+/// Encodes one sample.
 pub(crate) fn encode(sample: &Sample) -> pb::Sample {
     let place = match sample.place {
         SamplePlace::Hard => pb::SamplePlace::Hard,

@@ -1,4 +1,4 @@
-//! Pool specs: messages with absent fields, and specs with every default filled in.
+//! Decodes pool specs, whose absent fields get their defaults, and encodes specs with every field set.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::proto::v1::{self as pb, decay::HalfLife, pool_spec::Background};
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{BackgroundSpec, ScoreUpdate};
 
-/// Default of `hardness.offset` (docs/methods.md 2.1), `hardness.temperature` and `score_update.ema_weight`.
+/// The defaults of `hardness.offset` (docs/methods.md 2.1), `hardness.temperature` and `score_update.ema_weight`.
 const OFFSET: f64 = 1e-3;
 const TEMPERATURE: f64 = 1.0;
 const EMA_WEIGHT: f64 = 0.5;
 
-/// The spec that a message describes. Ranges are checked by the pool layer.
+/// The spec that a message describes. The pool layer checks the ranges.
 ///
 /// # Errors
 /// `Invalid` or `Unimplemented`, naming the field.
@@ -133,7 +133,7 @@ fn decode_hardness(message: Option<pb::Hardness>) -> Result<Hardness, PoolError>
     Ok(Hardness { function, lower_is_harder: message.lower_is_harder })
 }
 
-/// `otherwise`: what an absent half-life means.
+/// Decodes a decay; an absent half-life means `otherwise`.
 fn decode_decay(message: Option<pb::Decay>, otherwise: Decay) -> Result<Decay, PoolError> {
     let message = message.unwrap_or_default();
     Ok(match message.half_life {
@@ -220,7 +220,7 @@ fn decode_rotation(
     BackgroundRotation { after_reports: after_reports.filter(|_| !message.disabled) }
 }
 
-/// A spec as a message: every default filled in, so that decoding it gives the same spec.
+/// Encodes a spec with every field set, so that decoding the message gives the same spec.
 pub(crate) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
     let message = pb::PoolSpec {
         capacity: spec.capacity,
@@ -268,7 +268,7 @@ pub(crate) fn encode(spec: &PoolSpec) -> pb::PoolSpec {
     }
 }
 
-/// The shortest number that is this one in single precision: 0.001 comes back as 0.001.
+/// The shortest double that rounds to this single-precision number, so that 0.001 comes back as 0.001.
 fn as_written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(value.into())
 }

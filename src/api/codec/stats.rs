@@ -1,4 +1,4 @@
-//! A pool's figures.
+//! Encodes a pool's figures.
 
 use super::anchored;
 use super::report::encode_counts;
@@ -70,7 +70,7 @@ pub(crate) fn encode_run(run: &RunState) -> pb::Run {
     }
 }
 
-/// Sizes of a pool.
+/// The sizes of a pool's sources.
 pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
     pb::PoolSizes {
         hard: sizes.hard,
@@ -82,7 +82,7 @@ pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
     }
 }
 
-/// What each filter turned away.
+/// How many candidates each filter turned away.
 pub(super) fn encode_filtered(counts: &FilterCounts) -> pb::FilterCounts {
     pb::FilterCounts {
         excluded: counts.excluded,

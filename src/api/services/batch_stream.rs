@@ -1,4 +1,4 @@
-//! StreamBatches: a batch for each credit, mined when the client is ready to read it.
+//! StreamBatches: one batch for each credit, mined when the client is ready to read it.
 
 use std::pin::pin;
 
@@ -13,13 +13,13 @@ use crate::model::error::PoolError;
 use crate::pool::admission::Patience;
 use crate::proto::v1::{self as pb, stream_batches_request::Message};
 
-/// Batches mined at first: by default, and at most.
+/// The credits that a stream begins with: the default, and the largest number.
 const OUTSTANDING: u32 = 2;
 const OUTSTANDING_MAX: u32 = 64;
-/// Credits in one message, and in all.
+/// The largest number of credits that one message grants.
 const CREDITS_MAX: u32 = 1_024;
 
-/// Where the request stands in the first message.
+/// The path of the mining request in the first message, for field names in errors.
 const PREFIX: &str = "start.request.";
 
 /// What the first message asked for, with the credits left.
@@ -29,7 +29,7 @@ pub(in crate::api) struct Start {
     credits: u32,
 }
 
-/// Reads the first message.
+/// Decodes the first message.
 ///
 /// # Errors
 /// `Invalid` naming the field.
@@ -60,7 +60,7 @@ pub(super) fn start(context: &Context, first: Option<pb::StreamBatchesRequest>) 
     Ok(Start { request, target, credits })
 }
 
-/// Where a stream stands.
+/// A stream between two batches.
 struct OpenStream {
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
@@ -69,7 +69,7 @@ struct OpenStream {
     sent: u64,
 }
 
-/// The batches of a stream. A seed, a step and a round's number, where given, are advanced by one each batch.
+/// Mines the batches of a stream. The seed, the step and the round's number grow by one with each batch where the request has them.
 pub(super) fn batches(
     context: Context,
     messages: Streaming<pb::StreamBatchesRequest>,
@@ -90,7 +90,7 @@ pub(super) fn batches(
             round.number = round.number.wrapping_add(state.sent);
         }
         let drain = state.context.drain.clone();
-        // Made while the stream's own span is entered, and so its child.
+        // Made while the stream's own span is entered, so that it becomes a child of it.
         let span = debug_span!(
             "batch",
             pool = state.start.target.pool_id(),
@@ -113,7 +113,7 @@ pub(super) fn batches(
     })
 }
 
-/// The credits of a later message.
+/// The credits that a later message grants.
 fn granted(message: &pb::StreamBatchesRequest) -> Result<u32, PoolError> {
     match &message.message {
         Some(Message::Credits(credits)) if *credits <= CREDITS_MAX => Ok(*credits),

@@ -1,4 +1,4 @@
-//! One mined batch, of a stream or alone.
+//! Mines one batch, for MineBatch and StreamBatches.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Target {
     }
 }
 
-/// Finds the pool and reads the request. The pool layer checks the ranges of the policy, sizes and times; it names fields without `prefix`.
+/// Finds the pool and decodes the request. The pool layer checks the ranges of the policy, sizes and times; it names fields without `prefix`.
 ///
 /// # Errors
 /// `NotFound`; `Invalid` or `Unimplemented`, naming the field below `prefix`.
@@ -40,7 +40,7 @@ pub(super) fn decode(
 /// Mines one batch.
 ///
 /// # Errors
-/// As of [`Pool::mine`]; `Exhausted` when the answer would be longer than a message may be.
+/// Those of [`Pool::mine`]; `Exhausted` when the answer is longer than a message may be.
 pub(super) async fn mine(
     context: &Context,
     target: &Target,

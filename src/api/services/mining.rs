@@ -1,4 +1,4 @@
-//! The data path: scores in, mined batches out.
+//! MiningService: the data path. Scores come in, mined batches go out.
 
 use tonic::{Request, Response, Status, Streaming};
 
@@ -10,13 +10,13 @@ use crate::permits::Permits;
 use crate::pool::admission::Patience;
 use crate::proto::v1::{self as pb, mining_service_server::MiningService};
 
-/// When a refused report may be sent again: a batch of 65,536 rows takes some milliseconds.
+/// The retry delay of a refused report: a batch of 65,536 rows takes some milliseconds.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// MiningService.
+/// The handlers of MiningService.
 pub(crate) struct Mining {
     pub(in crate::api) context: Context,
-    /// Permits for unary reports; streams are slowed by not being read.
+    /// One permit for each running unary report. Streams need none: the server slows them by not reading them.
     pub(in crate::api) reports: Permits,
 }
 

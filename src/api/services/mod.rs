@@ -1,4 +1,4 @@
-//! The handlers of the calls.
+//! The handlers: one method for each call of the contract, one file for each stream.
 
 mod batch_stream;
 mod mined_batch;

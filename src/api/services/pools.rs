@@ -1,4 +1,4 @@
-//! The administration of pools.
+//! PoolService: the administration of pools.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,26 +17,26 @@ use crate::pool::calls::quarantine::Blocking;
 use crate::pool::registry::{Registry, check_pool_id};
 use crate::proto::v1::{self as pb, pool_service_server::PoolService};
 
-/// Pools on a page of a list: by default, and at most.
+/// Pools on a page of ListPools: the default, and the largest number.
 const PAGE_SIZE: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1_000;
-/// Likewise of a list of samples in quarantine, or blocked.
+/// Samples on a page of ListQuarantined and ListBlocked: the default, and the largest number.
 const QUARANTINED_PAGE_SIZE: i32 = 1_000;
 const QUARANTINED_PAGE_SIZE_MAX: i32 = 65_536;
 
-/// When a refused watch may try again: somebody has to stop watching.
+/// The retry delay of a refused watch: another client has to stop watching first.
 const WATCH_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// PoolService.
+/// The handlers of PoolService.
 pub(crate) struct Pools {
     pub(in crate::api) registry: Arc<Registry>,
-    /// The server is stopping.
+    /// Cancelled when the server stops.
     pub(in crate::api) drain: CancellationToken,
-    /// Permits for watches.
+    /// One permit for each running watch.
     pub(in crate::api) watches: Permits,
-    /// Ids of a request.
+    /// The largest number of ids in a request.
     pub(in crate::api) rows_max: usize,
-    /// Bytes of an answer.
+    /// The longest answer, bytes.
     pub(in crate::api) message_bytes_max: usize,
 }
 
@@ -88,7 +88,7 @@ impl PoolService for Pools {
         let request = request.into_inner();
         let pool = request.pool.unwrap_or_default();
         let id = pool_id("pool.name", &pool.name)?;
-        // A pool that does not exist is the first thing to say.
+        // Looked up first, so that a missing pool is reported before a wrong mask.
         let current = self.registry.get(id, pool.uid)?;
         let paths = request.update_mask.unwrap_or_default().paths;
         let change = spec::decode_change(&pool.spec.unwrap_or_default(), &paths, &current.spec())?;
@@ -223,13 +223,13 @@ impl Pools {
         self.registry.get(pool_id("name", name)?, uid)
     }
 
-    /// The ids of a request.
+    /// Decodes the ids of a request.
     fn ids(&self, ids: Option<pb::IdColumn>) -> Result<Ids, PoolError> {
         report::decode_ids(ids, "ids", self.rows_max)
     }
 }
 
-/// Entries of a page: the default where none are asked for, and no more than there may be.
+/// The number of entries on a page: `default` where the request asks for none, at most `max`.
 fn page_size(asked: i32, default: i32, max: i32) -> Result<usize, PoolError> {
     match asked {
         0 => Ok(default as usize),

@@ -1,4 +1,4 @@
-//! One score batch, of a stream or alone.
+//! Applies one score batch, for ReportScores and StreamScores.
 
 use std::pin::pin;
 
@@ -10,7 +10,7 @@ use crate::proto::v1 as pb;
 /// Applies one batch.
 ///
 /// # Errors
-/// As of [`crate::pool::Pool::report`], and `Invalid` for columns that cannot be read.
+/// Those of [`crate::pool::Pool::report`], and `Invalid` for columns that cannot be decoded.
 pub(super) async fn apply(
     context: &Context,
     batch: Option<pb::ScoreBatch>,

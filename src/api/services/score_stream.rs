@@ -1,7 +1,7 @@
 //! StreamScores: batches up, acks down, in order.
 //!
-//! The next batch is read when its ack can be sent, and not before: what a client sends beyond that waits in HTTP/2's
-//! windows, so memory is bounded whatever the trainers send, and one that does not read its acks slows only itself.
+//! The server reads the next batch only when it can send the ack of the last one. What a client sends beyond that waits in HTTP/2's
+//! windows, so memory is bounded whatever trainers send, and a client that does not read its acks slows only itself.
 
 use std::pin::pin;
 
@@ -14,7 +14,7 @@ use crate::api::services::score_batch;
 use crate::api::status::to_message;
 use crate::proto::{columns, v1 as pb};
 
-/// The acks of a stream of batches.
+/// Applies the batches of a stream and yields their acks in order.
 pub(super) fn acks(
     context: Context,
     batches: Streaming<pb::StreamScoresRequest>,
@@ -24,11 +24,11 @@ pub(super) fn acks(
             return Ok(None);
         };
         let sequence = message.batch.as_ref().map_or(0, |batch| batch.sequence);
-        // Made while the stream's own span is entered, and so its child.
+        // Made while the stream's own span is entered, so that it becomes a child of it.
         let span = batch_span(message.batch.as_ref());
         let ack = match pin!(score_batch::apply(&context, message.batch)).instrument(span).await {
             Ok(ack) => ack,
-            // A bad batch fails alone.
+            // A bad batch fails alone: the stream goes on.
             Err(error) => pb::ScoreAck {
                 sequence,
                 status: pb::AckStatus::Rejected.into(),
@@ -40,7 +40,7 @@ pub(super) fn acks(
     })
 }
 
-/// The span of one batch.
+/// The tracing span of one batch.
 fn batch_span(batch: Option<&pb::ScoreBatch>) -> Span {
     let span = debug_span!("batch", worker_id = Empty, sequence = Empty, rows = Empty, pool = Empty);
     if let Some(batch) = batch.filter(|_| !span.is_disabled()) {

@@ -14,7 +14,7 @@ use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::proto::v1 as pb;
 
-/// Time between two answers: by default, at least and at most.
+/// The time between two answers: the default, the shortest and the longest.
 const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
@@ -36,12 +36,12 @@ struct Watch {
     pool: Arc<Pool>,
     every: Interval,
     drain: CancellationToken,
-    /// The last tick that was told.
+    /// The time of the last tick that was sent.
     told: Option<SystemTime>,
     _permit: Permit,
 }
 
-/// The answers, the first at once.
+/// Yields the answers; the first comes at once.
 pub(super) fn answers(
     pool: Arc<Pool>,
     every: Duration,

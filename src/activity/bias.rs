@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::store::Row;
 
-use super::figures::Sample;
+use super::histograms::Sample;
 use super::served::Lately;
 
 /// Quantiles told of ages.

@@ -5,8 +5,8 @@
 
 mod background;
 mod bias;
-mod figures;
 pub(crate) mod filter_totals;
+mod histograms;
 mod history;
 mod latency;
 mod served;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 pub(crate) use bias::BiasFigures;
-pub(crate) use figures::{Figures, Histogram, Sample};
+pub(crate) use histograms::{Figures, Histogram, Sample};
 pub(crate) use history::Tick;
 pub(crate) use latency::{BOUNDS_SECONDS, Latency, LatencyCounts, Percentiles};
 pub(crate) use stored::ROWS_MAX as NEGATIVES_MAX;

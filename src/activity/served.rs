@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 
 use super::bias::effective_share;
-use super::figures::Sample;
+use super::histograms::Sample;
 use crate::model::batch::MinedBatch;
 
 /// Served samples kept.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_stream::Stream;
 
-use super::figures::{FIGURES, View};
+use super::panels::{FIGURES, View};
 use super::tables::{self, PoolLine};
 use crate::admin::Admin;
 use crate::model::policy::Policy;

@@ -1,9 +1,9 @@
 //! `/`: one page that shows what is being mined, drawn here and moved by server-sent events.
 
 mod chart;
-mod figures;
 mod live;
 mod page;
+mod panels;
 mod tables;
 
 use std::time::{Duration, Instant};

@@ -2,8 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::figures::FIGURES;
 use super::live::Fragments;
+use super::panels::FIGURES;
 
 /// What a page shows.
 pub(super) enum Shown<'a> {

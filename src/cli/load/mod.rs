@@ -7,7 +7,7 @@
 mod batches;
 mod bodies;
 mod cpu;
-mod figures;
+mod measurements;
 mod workers;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::client::{Client, MineRequest, pb};
 use batches::Ids;
-use figures::{Figures, Shared};
+use measurements::{Figures, Shared};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -210,7 +210,7 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
 
     tokio::time::sleep_until(started + args.warmup).await;
     let cpu = cpu::Meter::start(args.server_pid)?;
-    let slices = figures::slices(&shared, end).await;
+    let slices = measurements::slices(&shared, end).await;
     let cpu = cpu.stop();
     let mut figures = Figures::new(slices, cpu);
     while let Some(histogram) = scores.join_next().await {

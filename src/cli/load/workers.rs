@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Args, batches,
-    figures::{Shared, new_histogram, record},
+    measurements::{Shared, new_histogram, record},
 };
 use crate::client::{Client, Error, Ids, MineRequest, PendingAck, ScoreBatch, ScoreStreamOptions, pb};
 

@@ -1,12 +1,12 @@
 //! `hardneg top`: what the pools are doing, live in a terminal. The same figures as the dashboard, over gRPC.
 
 mod app;
-mod figures;
 mod source;
 #[cfg(test)]
 mod tests;
 mod text;
 mod view;
+mod words;
 
 use std::{
     io::IsTerminal as _,

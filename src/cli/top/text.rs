@@ -2,8 +2,8 @@
 
 use super::{
     app::PoolLine,
-    figures::{self, Rows},
     source::Picture,
+    words::{self, Rows},
 };
 use crate::cli::output;
 
@@ -18,9 +18,9 @@ fn table(Rows { header, rows }: Rows, most: usize) -> String {
 /// All pools.
 pub(super) fn pools(lines: &[PoolLine]) -> String {
     if lines.is_empty() {
-        return format!("{}\n", figures::NO_POOL);
+        return format!("{}\n", words::NO_POOL);
     }
-    table(figures::pools(lines), usize::MAX)
+    table(words::pools(lines), usize::MAX)
 }
 
 /// One pool.
@@ -28,15 +28,15 @@ pub(super) fn pool(server: &str, picture: &Picture) -> String {
     let mut rows = vec![
         ("server", server.to_owned()),
         ("pool", picture.pool.name.clone()),
-        ("state", figures::state(picture).to_owned()),
+        ("state", words::state(picture).to_owned()),
     ];
-    rows.extend(figures::numbers(picture).into_iter().flatten());
+    rows.extend(words::numbers(picture).into_iter().flatten());
     let mut text = output::properties(&rows);
     let tables = [
-        figures::versions(picture),
-        figures::workers(picture),
-        figures::hardest(picture),
-        figures::suspects(picture),
+        words::versions(picture),
+        words::workers(picture),
+        words::hardest(picture),
+        words::suspects(picture),
     ];
     for rows in tables {
         if !rows.rows.is_empty() {

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 mod cut_tests;
-mod figures;
+mod stats;
 #[cfg(test)]
 mod tests;
 

@@ -15,6 +15,7 @@
 //! It also holds the names of negatives, and which reports of which worker were applied.
 
 mod anchor;
+mod apply;
 mod clear;
 mod image;
 mod mark;
@@ -24,7 +25,6 @@ mod names;
 mod negative;
 mod op;
 mod read;
-mod report;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -184,7 +184,7 @@ impl AnchorPartition {
                 let negatives = Vec::with_capacity(if is_resend { 0 } else { range.len() });
                 Work::Report {
                     is_resend,
-                    repeats: if is_resend { Repeats::default() } else { report::repeats(rows, range) },
+                    repeats: if is_resend { Repeats::default() } else { apply::repeats(rows, range) },
                     reported: Reported { negatives, ..Reported::default() },
                 }
             }
@@ -219,7 +219,7 @@ impl AnchorPartition {
                 Work::Report { repeats, reported, .. },
             ) => {
                 let to = from.saturating_add(rows).min(range.len());
-                let batch = report::Batch { rows: columns, first: range.start, repeats, terms };
+                let batch = apply::Batch { rows: columns, first: range.start, repeats, terms };
                 self.report(&batch, range.start + from..range.start + to, reported);
                 job.done = to;
                 (to == range.len()).then(|| {

@@ -1,5 +1,6 @@
 //! The state of a partition of samples. `step.rs` applies operations to it.
 
+mod apply;
 mod background;
 mod census;
 mod clear;
@@ -9,7 +10,6 @@ mod naive;
 mod quarantine;
 mod read;
 mod repeats;
-mod report;
 mod serve;
 mod split;
 mod step;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::report::{Batch, Numbers};
+use super::apply::{Batch, Numbers};
 use super::{Partition, updated_score};
 use crate::background::Offer;
 use crate::hard::slots::{Attachment, Attributes};

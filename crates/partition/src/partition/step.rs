@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use super::Partition;
+use super::apply::Batch;
 use super::expiry::Sweep;
 use super::repeats::Repeats;
-use super::report::Batch;
 use crate::hard::slots::Slot;
 use crate::hash::placement_hash;
 use crate::key::Key;

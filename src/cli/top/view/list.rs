@@ -3,16 +3,16 @@
 use ratatui::{Frame, layout::Rect};
 
 use super::{Theme, say, table};
-use crate::cli::top::{app::App, figures};
+use crate::cli::top::{app::App, words};
 
 /// Draws the pools, or what to do without any.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     match &app.pools {
         None => say(frame, theme, "Waiting for the pools …", area),
-        Some(pools) if pools.is_empty() => say(frame, theme, figures::NO_POOL, area),
+        Some(pools) if pools.is_empty() => say(frame, theme, words::NO_POOL, area),
         Some(pools) => {
             let area = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-            table::draw(frame, theme, &figures::pools(pools), 0, Some(app.selected), area);
+            table::draw(frame, theme, &words::pools(pools), 0, Some(app.selected), area);
         }
     }
 }

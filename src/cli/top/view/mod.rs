@@ -16,8 +16,8 @@ use ratatui::{
 
 use super::{
     app::{App, Screen},
-    figures,
     source::Picture,
+    words,
 };
 use crate::units;
 use theme::Theme;
@@ -67,20 +67,20 @@ fn say(frame: &mut Frame<'_>, theme: Theme, text: &str, area: Rect) {
 fn draw_header(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     let mut spans = vec![Span::styled(" hardneg ", theme.strong())];
     if let Some(pool) = &app.open {
-        spans.push(Span::styled(figures::clean(pool), theme.accent()));
+        spans.push(Span::styled(words::clean(pool), theme.accent()));
         spans.push(Span::raw("  "));
-        let state = app.picture.as_ref().map_or("waiting", figures::state);
+        let state = app.picture.as_ref().map_or("waiting", words::state);
         match &app.away {
             Some(_) => spans.push(Span::styled("away", theme.bad())),
             None => spans.push(Span::styled(format!("live: {state}"), theme.good())),
         }
-        if let Some(run) = app.picture.as_ref().and_then(figures::run) {
+        if let Some(run) = app.picture.as_ref().and_then(words::run) {
             spans.push(Span::styled(format!("  {run}"), theme.dim()));
         }
     } else {
         spans.push(Span::styled("pools", theme.accent()));
     }
-    let server = Line::styled(format!("{} ", figures::clean(&app.server)), theme.dim());
+    let server = Line::styled(format!("{} ", words::clean(&app.server)), theme.dim());
     // A long address leaves room for the pool.
     let width = (server.width() as u16).min(area.width / 2);
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(width)]).areas(area);
@@ -97,7 +97,7 @@ fn draw_banner(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
             seconds @ 0..120 => format!("{seconds} s"),
             seconds => units::span(seconds as f64),
         };
-        let text = format!(" {what} ({time}): {}", figures::clean(why));
+        let text = format!(" {what} ({time}): {}", words::clean(why));
         frame.render_widget(Paragraph::new(text).style(theme.banner()), area);
     } else if let Some(notice) = &app.notice {
         frame.render_widget(Paragraph::new(format!(" {notice}")).style(theme.banner()), area);
@@ -131,7 +131,7 @@ fn draw_pool(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Theme, 
 }
 
 fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Theme, area: Rect) {
-    let suspects = figures::suspects(picture);
+    let suspects = words::suspects(picture);
     // Beside each other where there is room.
     let [hardest_area, suspects_area] = if area.width >= 118 {
         Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area)
@@ -139,7 +139,7 @@ fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Them
         let height = (suspects.rows.len() as u16 + 1).min(area.height / 2);
         Layout::vertical([Constraint::Fill(1), Constraint::Length(height)]).spacing(1).areas(area)
     };
-    let hardest = figures::hardest(picture);
+    let hardest = words::hardest(picture);
     if hardest.rows.is_empty() {
         say(frame, theme, "No samples yet: nobody has reported scores.", hardest_area);
     } else {
@@ -155,7 +155,7 @@ fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Them
 }
 
 fn draw_workers(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Theme, area: Rect) {
-    let workers = figures::workers(picture);
+    let workers = words::workers(picture);
     if workers.rows.is_empty() {
         return say(frame, theme, "No worker has reported in the last five minutes.", area);
     }
@@ -166,7 +166,7 @@ fn draw_workers(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Them
         "{} of {} workers; {silent} silent for more than {:.0} s ",
         workers.rows.len(),
         picture.activity.worker_count,
-        figures::SILENT_SECONDS
+        words::SILENT_SECONDS
     );
     frame.render_widget(Line::styled(text, theme.dim()).alignment(Alignment::Right), note);
 }

@@ -13,7 +13,7 @@ use super::{
     table,
 };
 use crate::{
-    cli::top::{figures, source::Picture},
+    cli::top::{source::Picture, words},
     client::pb,
     units,
 };
@@ -30,10 +30,10 @@ const WIDE: u16 = 100;
 /// Draws the overview.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
     // What is left below the numbers; bars of less than two rows each say nothing.
-    let left = area.height.saturating_sub(figures::NUMBERS as u16 + 1);
+    let left = area.height.saturating_sub(words::NUMBERS as u16 + 1);
     let (chart, bars) = if left < BARS_FROM { (left / 3, 0) } else { ((left / 6).clamp(1, 5), left) };
     let [numbers, _, past, _, lower] = Layout::vertical([
-        Constraint::Length(figures::NUMBERS as u16),
+        Constraint::Length(words::NUMBERS as u16),
         Constraint::Length(1),
         Constraint::Length(chart * 3),
         Constraint::Length(1),
@@ -45,12 +45,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area:
     if bars == 0 {
         return;
     }
-    let versions = figures::versions(picture);
+    let versions = words::versions(picture);
     let [bars, side] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(28)]).areas(lower);
     if area.width >= WIDE {
         let [scores, ages] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(bars);
         draw_bars(frame, "score", picture.activity.scores.as_ref(), theme, number_of, scores);
-        let age = |value| figures::age(picture, value);
+        let age = |value| words::age(picture, value);
         draw_bars(frame, "age", picture.activity.ages.as_ref(), theme, age, ages);
     } else {
         draw_bars(frame, "score", picture.activity.scores.as_ref(), theme, number_of, bars);
@@ -69,7 +69,7 @@ fn draw_numbers(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Re
         [Constraint::Fill(1), Constraint::Length(20), Constraint::Length(23)]
     };
     let columns: [Rect; 3] = Layout::horizontal(widths).areas(area);
-    for (rows, column) in figures::numbers(picture).into_iter().zip(columns) {
+    for (rows, column) in words::numbers(picture).into_iter().zip(columns) {
         let longest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let width = if roomy { 12 } else { longest };
         let lines = rows.into_iter().map(|(name, value)| {
@@ -85,8 +85,8 @@ fn draw_past(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect)
     let width = area.width.saturating_sub(LABELS + 1);
     let past = Past::new(&picture.activity.ticks, width);
     let charts = [
-        ("rows/s", past.rates(|tick| tick.reported_rows), figures::count as fn(f64) -> String),
-        ("mines/s", past.rates(|tick| tick.mined_batches), figures::count),
+        ("rows/s", past.rates(|tick| tick.reported_rows), words::count as fn(f64) -> String),
+        ("mines/s", past.rates(|tick| tick.mined_batches), words::count),
         ("mine p99", past.peaks(|tick| tick.mine.map(|mine| mine.p99)), units::latency),
     ];
     for ((name, values, words), row) in charts.into_iter().zip(rows) {

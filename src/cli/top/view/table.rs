@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use super::Theme;
-use crate::cli::top::figures::Rows;
+use crate::cli::top::words::Rows;
 
 /// Between two columns.
 const GAP: u16 = 2;

@@ -1,21 +1,21 @@
-//! The rate of the background: what makes a share epsilon of the batch come from it (docs/methods.md 6.3).
+//! The rate of the background with which a share epsilon of the batch is expected to come from it (docs/methods.md 6.3).
 
-/// The smallest part of the background that is kept out of reach, so that ln(1 - share) stays finite.
+/// The share of the background that the target always leaves out, so that ln(1 - share) stays finite.
 const BACKGROUND_LEFT: f64 = 1e-6;
 
-/// Hard samples of one mass: `weight` of them, each of mass `mass`.
+/// A number of hard samples of equal mass: `weight` samples, each of mass `mass`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) weight: f64,
     pub(crate) mass: f64,
 }
 
-/// The c of docs/methods.md 6.3: solves sum n_b (1 - exp(-u_b tau)) = hard target for tau, then
-/// c = -|R| ln(1 - background target / |R|) / tau.
+/// The c of docs/methods.md 6.3. It solves sum n_b (1 - exp(-u_b tau)) = hard target for tau; then c = -|R| ln(1 - background target / |R|)
+/// / tau.
 ///
-/// Any c that is fixed before the first draw leaves the weights unbiased; this one makes the mixture come out as
-/// asked. With too few hard samples it lets nearly all of them in and the background fill the rest, with no less than its share:
-/// a batch that the hard samples could just fill must still be able to draw from the background, or ids outside S never come.
+/// Any c that is fixed before the first draw leaves the weights unbiased; with this one the mixture has the wanted share in expectation. If
+/// there are too few hard samples, the target admits nearly all of them, and the background fills the batch, with no less than its share: a
+/// batch that the hard samples could just fill must still be able to draw from the background, or ids outside S would never be served.
 pub(crate) fn background_rate(
     points: &[Point],
     batch_size: f64,
@@ -38,19 +38,20 @@ pub(crate) fn background_rate(
     -background * (-share).ln_1p() / tau
 }
 
-/// The hard samples and the background of one stratum, and the most of it that a batch may have.
+/// The hard samples and the background of one stratum, with the cap on its samples in a batch.
 pub(crate) struct Part {
     pub(crate) points: Vec<Point>,
     pub(crate) background: f64,
     pub(crate) cap: f64,
 }
 
-/// Rates tried until a share comes out as asked.
+/// Maximum number of rates tried until the share is close enough to the wanted one.
 const CAPPED_TRIALS: usize = 12;
-/// A share this close is as asked.
+/// A share is close enough if it differs by less than this.
 const CAPPED_TOLERANCE: f64 = 0.005;
 
-/// The c that makes a share epsilon of a batch under caps come from the background, from the c of a batch without caps.
+/// The c with which a share epsilon of a batch under caps is expected to come from the background. The search starts at `uncapped`, the c
+/// of a batch without caps.
 pub(crate) fn capped_background_rate(
     parts: &[Part],
     batch_size: f64,
@@ -64,7 +65,7 @@ pub(crate) fn capped_background_rate(
         if (share - random_fraction).abs() < CAPPED_TOLERANCE {
             break;
         }
-        // The share grows with c; odds grow about as c does.
+        // The share grows with c, and its odds grow about in proportion to c.
         let odds = |x: f64| (x / (1.0 - x)).clamp(1e-6, 1e6).ln();
         if share < random_fraction {
             low = c;
@@ -78,7 +79,7 @@ pub(crate) fn capped_background_rate(
     c.exp()
 }
 
-/// The share of the background in a batch under caps, at a rate of `rate` a member.
+/// The expected share of the background in a batch under caps, if each member has the rate `rate`.
 fn background_share(parts: &[Part], batch_size: f64, rate: f64) -> f64 {
     let all: Vec<(Vec<Point>, f64)> = parts
         .iter()
@@ -103,7 +104,8 @@ fn background_share(parts: &[Part], batch_size: f64, rate: f64) -> f64 {
     if total > 0.0 { from_background / total } else { 0.0 }
 }
 
-/// Solves sum_s min(cap_s, sum_b n_b (1 - exp(-u_b tau))) = target, as `solve_tau` does; the largest tau tried where caps forbid it.
+/// Solves sum_s min(cap_s, sum_b n_b (1 - exp(-u_b tau))) = target, as `solve_tau` does. If the caps sum to less than the target, it
+/// returns the largest tau tried.
 fn solve_capped_tau(parts: &[(Vec<Point>, f64)], target: f64) -> f64 {
     let slope_at_0: f64 = parts.iter().flat_map(|part| &part.0).map(|p| p.weight * p.mass).sum();
     let mut tau = target / slope_at_0;
@@ -128,7 +130,8 @@ fn solve_capped_tau(parts: &[(Vec<Point>, f64)], target: f64) -> f64 {
     tau
 }
 
-/// Newton's method from the left: the sum is concave and increasing in tau, so no step overshoots.
+/// Solves sum_b n_b (1 - exp(-u_b tau)) = target by Newton's method from the left. The sum is concave and increasing in tau, so no step
+/// overshoots.
 pub(crate) fn solve_tau(points: &[Point], target: f64) -> f64 {
     let slope_at_0: f64 = points.iter().map(|p| p.weight * p.mass).sum();
     let mut tau = target / slope_at_0;
@@ -143,7 +146,7 @@ pub(crate) fn solve_tau(points: &[Point], target: f64) -> f64 {
         if missing <= 1e-4 * target || slope <= 0.0 {
             break;
         }
-        // Where the heaviest are all in, the next ones are orders of magnitude away: bounded, not to leave f64.
+        // After the heaviest points, the next ones may be orders of magnitude away. The step is bounded, so that tau stays finite.
         tau = (tau + missing / slope).min(tau * 1e6);
     }
     tau
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tau_solves_the_equation_however_skewed_the_masses() {
+    fn tau_solves_the_equation_for_skewed_masses() {
         for alpha in [0.5, 1.0, 4.0, 16.0] {
             let points: Vec<Point> = (0..200)
                 .map(|b| Point { weight: 50.0, mass: (-alpha * f64::from(b) / 8.0).exp2() })
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_background_gets_its_share_by_its_own_formula() {
+    fn the_background_rate_gives_the_wanted_share() {
         let points = [Point { weight: 1000.0, mass: 1.0 }];
         let c = background_rate(&points, 100.0, 0.25, 500.0);
         let tau = solve_tau(&points, 75.0);
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_background_keeps_its_share_where_the_hard_samples_just_fill_the_batch() {
+    fn the_background_keeps_its_share_if_the_hard_samples_just_fill_the_batch() {
         for (available, batch_size, epsilon) in
             [(1.0, 1.0, 0.25), (4.0, 4.0, 0.1), (8.0, 8.0, 0.05), (3.0, 4.0, 1e-17)]
         {
@@ -194,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn the_background_gets_its_share_under_caps_too() {
-        // Nearly all the mass in one stratum, most of the background in the other; both have half of the batch.
+    fn the_background_rate_gives_the_wanted_share_under_caps() {
+        // One stratum has nearly all the mass, the other most of the background; each may have half of the batch.
         let part =
             |mass, background| Part { points: vec![Point { weight: 500.0, mass }], background, cap: 50.0 };
         let parts = [part(1.0, 50.0), part(0.01, 450.0)];

@@ -1,4 +1,4 @@
-//! How samples are chosen and weighed: pure functions over the store's traits, with all that a draw depends on given to it.
+//! How samples are chosen and weighted: functions over the traits of the store that get everything a draw depends on as arguments.
 
 pub(crate) mod anchored;
 pub(crate) mod flat;

@@ -2,17 +2,18 @@
 
 use crate::model::policy::{Normalization, Policy};
 
-/// pi_i = 1 - exp(-r_i tau); 1 when nothing was left to arrive.
+/// pi_i = 1 - exp(-r_i tau). It is 1 if tau is `None`, because nothing was left to arrive.
 pub(crate) fn inclusion_probability(rate: f64, tau: Option<f64>) -> f64 {
     tau.map_or(1.0, |tau| -(-rate * tau).exp_m1())
 }
 
-/// w_i = n / (N pi_i), over p for what stands for ids outside the background: mean(w f) is then the estimate.
+/// w_i = n / (N p pi_i), with which mean(w f) estimates the mean of f. `probability` is p for a sample that stands for ids outside the
+/// background, and 1 for one that stands for itself.
 pub(crate) fn weight(returned: usize, population: f64, probability: f64, inclusion: f64) -> f64 {
     returned as f64 / (population * probability * inclusion)
 }
 
-/// w^beta, scaled as the policy asks (Schaul et al. 2016).
+/// w^beta (Schaul et al. 2016), scaled by the normalization of the policy.
 pub(crate) fn finish(weights: &[f64], policy: &Policy) -> Vec<f32> {
     let raised: Vec<f64> = weights.iter().map(|w| w.powf(policy.beta)).collect();
     let scale = match policy.normalization {

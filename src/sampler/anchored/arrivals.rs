@@ -1,28 +1,28 @@
-//! The members of the background as they arrive: each after an exponential time of one rate, none twice.
+//! The arrivals of the members of the background: each member arrives once, after an exponential time, all at the same rate.
 //!
-//! Run as a Poisson process over the members left, with a virtual Fisher-Yates shuffle: the first arrivals cost what they
-//! are, not what the background is.
+//! It runs as a Poisson process over the members that are left, with a sparse Fisher-Yates shuffle. So time and memory grow with the number
+//! of arrivals, not with the size of the background.
 
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
 use crate::sampler::rng::Draws;
 
-/// Arrivals of the members 0..total, of one anchor.
+/// The arrivals of the members 0..total in the draw of one anchor.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
-    /// Of each member.
+    /// The rate of each member.
     pub(crate) rate: f64,
     total: u64,
     drawn: u64,
     clock: f64,
-    /// When the last one was taken.
+    /// The time of the last arrival that was taken.
     taken: f64,
-    /// After this nothing arrives any more.
+    /// The time after which nothing arrives; infinite until [`Self::cut_off`].
     pub(crate) cut: f64,
-    /// The shuffle's swapped places.
+    /// The swapped indices of the shuffle.
     swapped: HashMap<u64, u64>,
-    /// Drawn and not yet taken.
+    /// Arrivals that were drawn and not yet taken.
     ahead: VecDeque<Arrival>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Arrivals {
 pub(crate) struct Arrival {
     time: f64,
     pub(crate) ln_time: f64,
-    /// The member's.
+    /// Number of the member.
     pub(crate) number: u64,
 }
 
@@ -49,7 +49,7 @@ impl Arrivals {
         }
     }
 
-    /// The next arrival.
+    /// The next arrival, which stays in place; `None`: all members have arrived.
     pub(crate) fn peek(&mut self, draws: &mut Draws) -> Option<Arrival> {
         if self.ahead.is_empty() {
             self.draw(draws);
@@ -64,13 +64,13 @@ impl Arrivals {
         }
     }
 
-    /// Nothing arrives any more after the last arrival taken.
+    /// Ends the arrivals after the last one that was taken.
     pub(crate) fn cut_off(&mut self) {
         *self = Self { cut: self.taken, ..Self::new(self.rate, 0) };
     }
 
-    /// The numbers of the next arrivals: at least of one, and of so many that they are `n` with those of `own`, times in order, that
-    /// come before the last of them.
+    /// The member numbers of the next arrivals: as many as the race may need to get `n` more arrivals, and at least one. `own` are the
+    /// times of the anchor's own candidates, in order; those before the last returned arrival count towards `n`.
     pub(crate) fn look_ahead(
         &mut self,
         n: usize,
@@ -130,23 +130,23 @@ mod tests {
     }
 
     #[test]
-    fn one_looks_as_far_ahead_as_the_race_can_go() {
+    fn look_ahead_returns_as_many_arrivals_as_the_race_can_need() {
         let mut draws = Draws::new(1);
         let mut arrivals = Arrivals::new(1.0, 100);
         assert_eq!(
             arrivals.look_ahead(9, std::iter::repeat_n(0.0, 9), &mut draws).count(),
             1,
-            "the next one"
+            "at least the next arrival"
         );
         let next = arrivals.ahead[0].time;
-        // Three of its own come before the first, the others after all.
+        // Three candidates come before the first arrival, one after all arrivals.
         let own = [0.0, 0.0, 0.0, f64::MAX].into_iter();
         assert_eq!(arrivals.look_ahead(9, own, &mut draws).count(), 6);
         assert_eq!(arrivals.ahead[0].time, next);
-        assert_eq!(arrivals.look_ahead(500, std::iter::empty(), &mut draws).count(), 100, "all there are");
+        assert_eq!(arrivals.look_ahead(500, std::iter::empty(), &mut draws).count(), 100, "all members");
     }
 
-    /// z of 5: a right formula fails under one seed in a million.
+    /// The limits are at z of 5: a right formula fails under one seed in a million.
     #[test]
     fn members_arrive_uniformly_at_their_rate() {
         let (n, runs) = (10u64, 20_000);
@@ -170,6 +170,6 @@ mod tests {
         let error = ((squares / runs - (sum / runs).powi(2)) / runs).sqrt();
         assert!((sum / runs - expected).abs() < 5.0 * error, "{} not {expected}", sum / runs);
         let chi2: f64 = firsts.iter().map(|c| (c - runs / 10.0).powi(2) / (runs / 10.0)).sum();
-        assert!(chi2 < 45.1, "{chi2}, over the 1e-6 quantile at 9 degrees");
+        assert!(chi2 < 45.1, "{chi2} is over the upper 1e-6 quantile at 9 degrees of freedom");
     }
 }

@@ -1,12 +1,13 @@
 //! The draw of one anchor: the race between its eligible negatives and the background (docs/methods.md 10.4).
 //!
-//! Every eligible negative arrives at T_i = E_i / r_i, r_i = u_i + rho 1[i in R], every other member of R at rate rho = c/|R|;
-//! the first k arrivals are the answer and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of i's group)).
+//! Every eligible negative arrives at T_i = E_i / r_i with r_i = u_i + rho 1[i in R], and every other member of R at the rate rho = c/|R|.
+//! The first k arrivals are the answer, and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of the group of i)).
 //!
-//! Once too many members of the background came in vain it is cut off, and the race goes on with the anchor's own. Who is
-//! chosen makes no difference to when that is, so that pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
+//! Once the draw has rejected too many members of the background, the background is cut off, and the race goes on with the negatives of the
+//! anchor. The time of the cut does not depend on which candidates are chosen, so pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
 //!
-//! Masses, and the times they arrive at, are logarithms: at a high dimension or exponent one f64 reaches from no mass to the next.
+//! Masses and arrival times are kept as logarithms, because at a high dimension or exponent neighbouring masses may differ by more than the
+//! range of f64.
 
 use crate::model::batch::Source;
 use crate::model::negative_policy::NegativeStrategy;
@@ -21,39 +22,39 @@ use crate::sampler::mixture::{Point, background_rate};
 use crate::sampler::rng::Draws;
 use crate::sampler::weights::inclusion_probability;
 
-/// ln of the smallest mass that the background's rate is found with.
+/// ln of the smallest mass used when solving for the rate of the background.
 const LN_MASS_MIN: f64 = -690.0;
-/// Members asked for in one read: one for so many that came in vain, at least.
+/// After v rejected members, a read asks for at least v divided by this.
 const VAIN_PER_LOOK: usize = 4;
 
-/// A negative that was chosen.
+/// A chosen negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pick {
     pub(crate) id: u64,
-    /// Its place among the anchor's own negatives, if it is one.
+    /// Its index in the negatives of the anchor, if it is one of them.
     pub(crate) own: Option<usize>,
     pub(crate) source: Source,
-    /// Once its phase has ended.
+    /// Inclusion probability; it is set when the phase of the draw ends.
     pub(crate) inclusion: f64,
     rate: Rate,
     group: u64,
 }
 
-/// r_i in its two parts.
+/// The two parts of r_i.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Rate {
-    /// ln u_i; -inf: it could come from the background alone.
+    /// ln u_i; -inf: the sample could arrive from the background only.
     ln_mass: f64,
-    /// rho, or 0.
+    /// rho for a member of the background, otherwise 0.
     background: f64,
 }
 
 impl Rate {
     const NONE: Self = Self { ln_mass: f64::NEG_INFINITY, background: 0.0 };
 
-    /// 1 - exp(-u_i tau - rho min(tau, cut)); `ln_tau` is inf where nothing was left to arrive, `cut` where there was none.
+    /// 1 - exp(-u_i tau - rho min(tau, cut)). `ln_tau` is infinite if nothing was left to arrive, `cut` if the background was not cut off.
     fn inclusion(self, ln_tau: f64, cut: f64) -> f64 {
-        // No part of rate 0 may meet an infinite time.
+        // A part of rate 0 is not multiplied, because 0 times an infinite time is NaN.
         let own = if self.ln_mass == f64::NEG_INFINITY { 0.0 } else { (self.ln_mass + ln_tau).exp() };
         let background = if self.background == 0.0 { 0.0 } else { self.background * ln_tau.exp().min(cut) };
         inclusion_probability(own + background, Some(1.0))
@@ -69,31 +70,31 @@ struct Candidate {
     arrived: bool,
 }
 
-/// What of a group has come.
+/// The state of a group in the draw.
 #[derive(Clone, Copy, Debug)]
 struct Group {
     group: u64,
     count: u32,
-    /// The first arrival that was turned away because the group was full: inf before there is any.
+    /// ln of the time of the first arrival that was rejected because the group was full; infinite before there is one.
     ln_tau: f64,
 }
 
-/// What a member of the background turned out to be.
+/// The result of judging a member of the background that arrives.
 enum Judged {
-    /// May be served; as which candidate, if it is one of the anchor's own negatives, whose score then tells.
+    /// It may be served; as this candidate, with its score, if it is one of the negatives of the anchor.
     Comes(Member, Option<usize>),
-    /// One of the anchor's own, which has come already.
+    /// It is a negative of the anchor that has arrived before.
     CameBefore,
-    /// May not be served, or is gone.
+    /// It may not be served, or it is gone.
     TurnedAway,
 }
 
-/// Whether a draw can go on.
+/// Whether a draw can continue.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Progress {
-    /// It has ended.
+    /// The draw has ended.
     Done,
-    /// It needs these members of the background.
+    /// It needs these members of the background, by number.
     Needs(Vec<u64>),
 }
 
@@ -101,29 +102,30 @@ pub(crate) enum Progress {
 pub(crate) struct Draw<'a> {
     pub(crate) view: View<'a>,
     draws: Draws,
-    /// In order of time; in order of hardness where the strategy does not draw.
+    /// Candidates in order of time, or in order of hardness for TOP.
     candidates: Vec<Candidate>,
     next: usize,
-    /// Negatives wanted, after what SHORT made of it.
+    /// Number of negatives wanted, as SHORT may have reduced it.
     wanted: usize,
-    /// Eligible negatives, as far as group caps let them in together.
+    /// Number of eligible negatives that group caps admit together.
     pub(crate) eligible: usize,
     pub(crate) picks: Vec<Pick>,
-    /// Where the phase at work begins.
+    /// Index of the first pick of the present phase.
     phase: usize,
     groups: Vec<Group>,
     background: Option<Arrivals>,
-    /// Members of the background that came in vain and may still.
+    /// Members of the background that the draw has rejected.
     vain: u64,
+    /// Members that it may still reject.
     vain_left: u64,
-    /// Too many did: no more come.
+    /// Whether the background was cut off, because too many of its members were rejected.
     pub(crate) is_cut: bool,
     is_filling: bool,
     is_done: bool,
 }
 
 impl<'a> Draw<'a> {
-    /// A draw of `wanted` negatives. `random_fraction` is the policy's, or 0 where there is no background.
+    /// A draw of `wanted` negatives. If the background is empty, the random fraction of the policy is taken as 0.
     pub(crate) fn new(
         view: View<'a>,
         scene: &Scene,
@@ -164,7 +166,7 @@ impl<'a> Draw<'a> {
         draw
     }
 
-    /// How many of these the caps let in together.
+    /// The number of these negatives that group caps admit together.
     fn within_caps(&self, eligible: &[usize], max_per_group: u32) -> usize {
         if max_per_group == 0 {
             return eligible.len();
@@ -177,7 +179,7 @@ impl<'a> Draw<'a> {
             .sum()
     }
 
-    /// TOP: the hardest at once; the background's share, if any, is drawn after it (docs/methods.md 10.4).
+    /// TOP: takes the hardest negatives at once. The share of the background, if any, is drawn afterwards (docs/methods.md 10.4).
     fn take_hardest(
         &mut self,
         eligible: &[usize],
@@ -205,7 +207,7 @@ impl<'a> Draw<'a> {
             });
         }
         self.phase = self.picks.len();
-        // What is not taken now may still come from the background.
+        // A candidate that is not taken now may still arrive from the background.
         self.next = self.candidates.len();
         if random > 0 {
             self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
@@ -224,7 +226,7 @@ impl<'a> Draw<'a> {
         let ln_masses: Vec<f64> = eligible.iter().map(|at| ln_mass(*at)).collect();
         let highest = ln_masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         for (&at, ln_mass) in eligible.iter().zip(ln_masses) {
-            // At random_fraction 1 nothing is hard (docs/methods.md 6.1).
+            // At random_fraction 1 no negative takes part as a hard one (docs/methods.md 6.1).
             let ln_mass = if share < 1.0 { ln_mass - highest } else { f64::NEG_INFINITY };
             let ln_time = if share < 1.0 { self.draws.exponential().ln() - ln_mass } else { f64::INFINITY };
             self.candidates.push(Candidate { at, ln_mass, ln_time, arrived: false });
@@ -240,9 +242,9 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Goes on as far as the members that were read allow.
+    /// Continues until the draw ends or needs members that have not been read.
     pub(crate) fn run(&mut self, filter: &Filter<'_>, members: &Members<'_>, tally: &mut Tally) -> Progress {
-        // Asked again while other anchors go on.
+        // A draw that has ended may be called again while the draws of other anchors continue.
         while !self.is_done && self.wanted > 0 {
             match self.race(filter, members, tally) {
                 Ok(ln_tau) => self.end_phase(ln_tau),
@@ -260,15 +262,15 @@ impl<'a> Draw<'a> {
             self.background = Some(Arrivals::new(1.0 / members.background.size, members.total));
         }
         self.is_done = true;
-        // Others are not done yet, and there may be many.
+        // The memory of the arrivals is freed now, because the draws of many other anchors may still run.
         self.background = None;
         Progress::Done
     }
 
-    /// Runs to the arrival after the last one wanted, the ln of whose time it returns: inf when nothing is left to arrive.
+    /// Runs to the arrival after the last one wanted, and returns ln of its time; infinite if nothing is left to arrive.
     ///
     /// # Errors
-    /// Members that must be read first.
+    /// The numbers of members that must be read first.
     fn race(
         &mut self,
         filter: &Filter<'_>,
@@ -331,7 +333,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Whether a member of the background may be served (`None`: it is gone).
+    /// Judges a member of the background that arrives; `None`: it is gone.
     fn judge(&self, member: Option<Member>, filter: &Filter<'_>, tally: &mut Tally) -> Judged {
         let Some(member) = member else {
             return Judged::TurnedAway;
@@ -342,7 +344,7 @@ impl<'a> Draw<'a> {
                 false => Judged::TurnedAway,
             };
         };
-        // Those that are not eligible have been counted.
+        // The refusals of ineligible negatives have been counted before.
         match self.candidates.iter().position(|c| c.at == at) {
             Some(own) if self.candidates[own].arrived => Judged::CameBefore,
             Some(own) => Judged::Comes(member, Some(own)),
@@ -350,7 +352,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// A member of the background found no place: once too many have, no more may come.
+    /// Counts a rejected member of the background, and cuts the background off once there are too many.
     fn comes_in_vain(&mut self, tally: &mut Tally) {
         self.vain += 1;
         self.vain_left -= 1;
@@ -363,10 +365,10 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// The members that the race will ask for next, about.
+    /// About the members that the race will need next.
     fn members_ahead(&mut self) -> Vec<u64> {
         let missing = self.wanted + 1 - self.picks.len().min(self.wanted);
-        // Where most come in vain, each read takes more of them.
+        // If most members are rejected, each read takes more of them.
         let ahead = missing.max(self.vain as usize / VAIN_PER_LOOK);
         let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.ln_time < f64::INFINITY);
         let own = left.map(|c| c.ln_time.exp());
@@ -377,7 +379,7 @@ impl<'a> Draw<'a> {
     /// r_i of docs/methods.md 10.4.
     fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> Rate {
         let background = self.background.as_ref().map_or(0.0, |b| b.rate);
-        // What the race began with is over when the background fills.
+        // When the background fills, the race of the hard negatives is over, so only the background counts.
         let ln_mass =
             own.filter(|_| !self.is_filling).map_or(f64::NEG_INFINITY, |own| self.candidates[own].ln_mass);
         let is_member = own.is_none() || (background > 0.0 && members.background.contains(id));
@@ -394,7 +396,7 @@ impl<'a> Draw<'a> {
         self.picks.push(Pick { id, own, source, inclusion: 1.0, rate, group });
     }
 
-    /// The group that counts against the caps: 0 where there are none.
+    /// The group that counts against the caps; 0 if there is none, or the policy has no caps.
     fn group_of(&self, own: Option<usize>, otherwise: u64, filter: &Filter<'_>) -> u64 {
         match own {
             _ if filter.policy.max_per_group == 0 => 0,
@@ -415,7 +417,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Weighs what this phase chose (docs/methods.md 10.4).
+    /// Sets the inclusion probabilities of what this phase chose (docs/methods.md 10.4).
     fn end_phase(&mut self, ln_tau: f64) {
         let cut = self.background.as_ref().map_or(f64::INFINITY, |b| b.cut);
         for pick in &mut self.picks[self.phase..] {

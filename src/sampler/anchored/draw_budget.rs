@@ -1,29 +1,29 @@
-//! What one request's draws have done and may still do.
+//! The budget of the draws of one request, and their counts.
 
 use crate::model::filter_counts::FilterCounts;
 
-/// Members of the background that may come to a draw in vain: so many, and so many for each negative wanted.
+/// Number of members of the background that a draw may reject: a fixed part, and a part per wanted negative.
 const VAIN_MIN: u64 = 1_024;
 const VAIN_PER_NEGATIVE: u64 = 16;
 
-/// Members that may come in vain to a draw of `wanted` negatives.
+/// Number of members of the background that a draw of `wanted` negatives may reject before its background is cut off.
 pub(crate) fn vain_of_draw(wanted: usize) -> u64 {
     VAIN_MIN + VAIN_PER_NEGATIVE * wanted as u64
 }
 
-/// Counts of one request, over all its draws.
+/// The counts of one request, over all its draws.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// What filters turned away.
+    /// Candidates that filters refused, by filter.
     pub(crate) filtered: FilterCounts,
-    /// Arrivals looked at.
+    /// Arrivals that the draws have examined.
     pub(crate) steps: u64,
-    /// Members that may still come in vain.
+    /// Members of the background that the draws may still reject.
     pub(crate) vain_left: u64,
 }
 
 impl Tally {
-    /// Nothing done; `vain` members may come in vain.
+    /// No counts yet; the draws may reject `vain` members.
     pub(crate) fn new(vain: u64) -> Self {
         Self { filtered: FilterCounts::default(), steps: 0, vain_left: vain }
     }

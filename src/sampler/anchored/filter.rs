@@ -1,6 +1,6 @@
-//! Which negatives of an anchor may be served. The order is that of docs/methods.md 5.3: exclusions, known positives, vetoes; model
-//! version, age; score; the margins, and what the strategy itself admits; then the range, over what is left. Group caps come last, in
-//! the draw. A candidate is counted at the first filter that turns it away.
+//! The filter of a draw for an anchor, which decides which negatives may be served. Its conditions are in the order of docs/methods.md 5.3:
+//! exclusions, positives, vetoes; model version and age; score; the margins and the condition of the strategy; then the range, over the
+//! negatives that are left. Group caps come last, in the draw. A negative counts at the first condition that refuses it.
 
 use std::collections::HashSet;
 
@@ -10,13 +10,13 @@ use crate::model::negative_policy::NegativePolicy;
 use crate::sampler::anchored::strategy::{Scene, Strategy};
 use crate::store::anchored::{AnchorRow, AnchorRows, Negative};
 
-/// What is stored of one anchor.
+/// The stored rows of one anchor.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) row: &'a AnchorRow,
-    /// The hardest first.
+    /// Its negatives, the hardest first.
     pub(crate) negatives: &'a [Negative],
-    /// One a negative, or empty.
+    /// Groups, one per negative, or empty.
     groups: &'a [u64],
     positives: &'a [u64],
     vetoes: &'a [u64],
@@ -48,7 +48,7 @@ pub(crate) struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether a sample may be served for an anchor from either source.
+    /// Whether a sample may be served for an anchor, from either source; counts it if not.
     pub(crate) fn admits(&self, view: &View<'_>, id: u64, counts: &mut FilterCounts) -> bool {
         let reason = if self.excluded.contains(&id) {
             Reason::Excluded
@@ -63,7 +63,7 @@ impl Filter<'_> {
         false
     }
 
-    /// The places of the negatives that may be served, the hardest first.
+    /// The indices of the negatives that may be served, the hardest first; counts the others.
     pub(crate) fn eligible(&self, view: &View<'_>, scene: &Scene, counts: &mut FilterCounts) -> Vec<usize> {
         let range =
             self.policy.range_min as usize..self.policy.range_max.map_or(usize::MAX, |max| max as usize);
@@ -107,7 +107,7 @@ impl Filter<'_> {
         false
     }
 
-    /// Seconds or steps since the report.
+    /// The age of a negative: seconds or steps since its report.
     pub(crate) fn age(&self, negative: &Negative) -> f64 {
         moment::age(self.stamp_now, negative.stamp, self.by_steps)
     }

@@ -1,4 +1,4 @@
-//! The background as the draws of many anchors share it: members by their number, read once, when a draw first needs them.
+//! The members of the background, shared by the draws of many anchors: by number, each read once, when a draw first needs it.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -6,32 +6,33 @@ use crate::model::error::PoolError;
 use crate::sampler::flat::background::{self, Background};
 use crate::store::Store;
 
-/// Members read in one call.
+/// Maximum number of members read in one call.
 const PIECE: usize = 16_384;
-/// Members remembered from one piece of the anchors to the next, at most: of a dense space there may be any number.
+/// Maximum number of members remembered from one chunk of anchors to the next. The limit matters for dense id spaces, which may have any
+/// number.
 const READ_MAX: usize = 1 << 20;
 
 /// A member of the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) id: u64,
-    /// 0: none known.
+    /// The group of near-duplicates; 0: none, or not known.
     pub(crate) group: u64,
 }
 
-/// Members that have been read.
+/// The members that have been read, with what is needed to read others.
 pub(crate) struct Members<'a> {
     store: &'a dyn Store,
     pub(crate) background: &'a Background<'a>,
-    /// Partitions with the number of their first member.
+    /// The partitions, each with the number of its first member.
     lanes: Vec<(u16, u64)>,
-    /// Numbers there are; of a dense id space removed ids included, which are then found to be gone.
+    /// How many numbers there are. In a dense id space removed ids have numbers too; reading them finds that they are gone.
     pub(crate) total: u64,
-    /// `None`: gone.
+    /// The members by number; `None`: the member is gone.
     read: HashMap<u64, Option<Member>>,
-    /// Ids that have been read.
+    /// The ids that have been read.
     seen: HashSet<u64>,
-    /// Rows met that are in the background that was counted, and that are not.
+    /// Numbers of rows that were read and are in the background that the census counted (`met`), and that are not (`strangers`).
     met: usize,
     strangers: usize,
 }
@@ -48,7 +49,7 @@ impl<'a> Members<'a> {
                 (lane.partition, first)
             })
             .collect();
-        // A dense space of which all is removed has numbers, but nobody.
+        // A dense id space whose ids are all removed has numbers, but no members.
         let total = if background.size > 0.0 { total } else { 0 };
         Self {
             store,
@@ -62,7 +63,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Whether another background has taken the place of the one that was counted.
+    /// Whether another background has replaced the one that the census counted.
     pub(crate) fn is_overtaken(&self) -> bool {
         background::is_overtaken(self.strangers, self.met)
     }
@@ -72,7 +73,8 @@ impl<'a> Members<'a> {
         self.read.get(&number).copied()
     }
 
-    /// Forgets what it has read, when that is much. Between draws: to one of them a member is one for good.
+    /// Forgets all members if more than [`READ_MAX`] were read. It must not be called during a draw, in which a number stands for one
+    /// member.
     pub(crate) fn forget_many(&mut self) {
         if self.read.len() > READ_MAX {
             self.read = HashMap::new();
@@ -80,7 +82,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads members that have not been read.
+    /// Reads those of the members that have not been read yet.
     pub(crate) async fn read(&mut self, mut numbers: Vec<u64>) -> Result<(), PoolError> {
         numbers.retain(|number| !self.read.contains_key(number));
         numbers.sort_unstable();
@@ -96,11 +98,12 @@ impl<'a> Members<'a> {
                 .collect();
             let rows = self.store.fetch(&addresses).await?;
             for (number, row) in numbers.iter().zip(rows) {
-                // What is not in the background that was counted came with another one.
+                // A row that is not in the background that the census counted came with another one.
                 let counted = row.filter(|row| self.background.contains(row.id));
                 self.met += usize::from(counted.is_some());
                 self.strangers += usize::from(counted.is_none() && row.is_some());
-                // Numbers move when a member leaves: one under two of them could come twice to an anchor.
+                // Numbers move when a member leaves. A member that is read under two numbers counts under the first only, or it could come
+                // twice to an anchor.
                 let member = counted
                     .filter(|row| self.seen.insert(row.id))
                     .map(|row| Member { id: row.id, group: row.group });
@@ -156,9 +159,9 @@ mod tests {
         }
     }
 
-    /// A member leaves between two reads and the last one gets its number, which had been read under its own.
+    /// A member leaves between two reads, and the last member gets its number, although it was read under its old number before.
     #[tokio::test]
-    async fn a_member_under_two_numbers_is_one() {
+    async fn a_member_that_is_read_under_two_numbers_counts_once() {
         let store = store(|number| if number == 7 { 99 } else { number });
         let census = census(None);
         let background = Background::of(&census);
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_few_strangers_are_no_other_background() {
+    async fn a_few_non_members_do_not_mean_another_background() {
         let threshold = 1 << 63;
         let (inside, outside): (Vec<u64>, Vec<u64>) =
             (0..400).partition(|id| background_hash(*id, SALT) < threshold);
@@ -182,12 +185,12 @@ mod tests {
         let background = Background::of(&census);
         let mut members = Members::new(&store, &background);
         members.read((0..3).collect()).await.unwrap();
-        assert!(!members.is_overtaken(), "3 may be an accident");
+        assert!(!members.is_overtaken(), "3 non-members may be chance");
         members.read((20..60).collect()).await.unwrap();
         members.read((3..20).collect()).await.unwrap();
-        assert!(!members.is_overtaken(), "20 strangers, 40 members");
+        assert!(!members.is_overtaken(), "20 non-members, 40 members");
         assert_eq!(members.get(5), Some(None));
         members.read((60..90).collect()).await.unwrap();
-        assert!(members.is_overtaken(), "50 strangers, 40 members");
+        assert!(members.is_overtaken(), "50 non-members, 40 members");
     }
 }

@@ -1,4 +1,4 @@
-//! The draw of negatives for anchors.
+//! Draws negatives for anchors (docs/methods.md 10).
 
 pub(crate) mod arrivals;
 pub(crate) mod draw;

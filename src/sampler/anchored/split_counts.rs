@@ -1,14 +1,14 @@
-//! How many of the negatives wanted of an anchor are to be its own.
+//! How the wanted negatives of an anchor are split between its own and the background.
 
 use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
 use crate::model::policy::{ROUNDING, hard_wanted as hard_share};
 
-/// Of `wanted` negatives those that TOP leaves to the background (docs/methods.md 10.4).
+/// The number of `wanted` negatives that TOP takes from the background (docs/methods.md 10.4).
 pub(crate) fn random_of_top(random_fraction: f64, wanted: usize) -> usize {
     ((random_fraction * wanted as f64 + ROUNDING).round() as usize).min(wanted)
 }
 
-/// Eligible negatives of its own that an anchor must have, or the policy's shortfall rule applies.
+/// The number of eligible negatives of its own that an anchor needs. If it has fewer, the shortfall rule of the policy applies.
 pub(crate) fn hard_wanted(policy: &NegativePolicy, wanted: usize) -> usize {
     match policy.strategy {
         NegativeStrategy::Top => wanted - random_of_top(policy.random_fraction, wanted),
@@ -16,9 +16,9 @@ pub(crate) fn hard_wanted(policy: &NegativePolicy, wanted: usize) -> usize {
     }
 }
 
-/// SHORT: the most negatives, up to `wanted`, of which `eligible` are enough (docs/methods.md 6.4).
+/// SHORT: the largest number of negatives, up to `wanted`, for which `eligible` negatives are enough (docs/methods.md 6.4).
 pub(crate) fn wanted_of_short(policy: &NegativePolicy, wanted: usize, eligible: usize) -> usize {
-    // What is enough for some is enough for fewer.
+    // Binary search: what is enough for a number is enough for every smaller number.
     let (mut enough, mut least_too_many) = (0, wanted + 1);
     while least_too_many - enough > 1 {
         let middle = usize::midpoint(enough, least_too_many);
@@ -35,7 +35,7 @@ pub(crate) fn wanted_of_short(policy: &NegativePolicy, wanted: usize, eligible: 
 mod tests {
     use super::*;
 
-    /// Shares of whole thousandths, in whole numbers.
+    /// `hard_wanted` in integer arithmetic, for shares in thousandths.
     fn exact(strategy: NegativeStrategy, thousandths: usize, wanted: usize) -> usize {
         match strategy {
             // Halves are rounded up.
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_those_of_exact_arithmetic() {
+    fn hard_wanted_agrees_with_integer_arithmetic() {
         let sizes: Vec<usize> = (1..70).chain([100, 128, 250, 256, 500, 999, 1000, 1023, 1024]).collect();
         for strategy in [NegativeStrategy::Top, NegativeStrategy::Random] {
             for thousandths in 0..=1000 {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn short_keeps_the_most_that_the_eligible_are_enough_for() {
+    fn short_keeps_the_largest_number_for_which_the_eligible_negatives_are_enough() {
         for strategy in [NegativeStrategy::Top, NegativeStrategy::Proportional] {
             for thousandths in (0..=1000).step_by(25) {
                 let random_fraction = thousandths as f64 / 1000.0;

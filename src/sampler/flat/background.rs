@@ -1,33 +1,34 @@
-//! The background as the sampler sees it (docs/methods.md 4.1).
+//! The background in a draw: its members, and for how many ids each stands (docs/methods.md 4.1).
 
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
 use crate::store::{Address, BackgroundCount, Census, PartitionBackground, Row};
 
-/// The serving generations: who is in them, how many, and how many ids they stand for.
+/// The serving generations of all partitions, as the census counted them.
 pub(crate) struct Background<'a> {
     count: &'a BackgroundCount,
     /// |R|.
     pub(crate) size: f64,
-    /// N, or its estimate: the sum of |R_s|/p_s.
+    /// N: the number of distinct ids, or the estimate of it, the sum of |R_s|/p_s.
     distinct: f64,
-    /// Of ids that do not rest the probability to be in R is this times p: of any, and of one that does not stand for itself.
+    /// The probability that an id without a lease is in R, divided by p: of any such id.
     awake: f64,
+    /// The same for ids that do not stand for themselves.
     awake_outside: f64,
-    /// Members that rest.
+    /// Number of members under a lease.
     resting: f64,
-    /// There are resting members in the hard store.
+    /// Whether some members under a lease stood for themselves when it started.
     hard_rests: bool,
 }
 
-/// The members of R that one partition has.
+/// The members of R in one partition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BackgroundLane {
-    /// The partition.
+    /// Number of the partition.
     pub(crate) partition: u16,
-    /// Ordinals 0..members address them. Dense ordinals are ids, removed ones included.
+    /// Number of members; ordinals 0..members address them. In a dense id space ordinals are ids, removed ids included.
     pub(crate) members: u64,
-    /// Of the ids of the whole pool the share that one member stands for: (1/p_s)/N.
+    /// The share of all ids of the pool that one member stands for: (1/p_s)/N.
     pub(crate) share: f64,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Background<'a> {
         background
     }
 
-    /// What leases do to it.
+    /// Computes the corrections for leases from the counts of the partitions.
     fn rest(&mut self, partitions: &[PartitionBackground]) {
         let sum = |of: fn(&PartitionBackground) -> f64| partitions.iter().map(of).sum::<f64>();
         self.resting = sum(|p| p.leased_members as f64);
@@ -63,12 +64,12 @@ impl<'a> Background<'a> {
         );
     }
 
-    /// Members that do not rest, at least one.
+    /// Number of members without a lease; at least 1.
     pub(crate) fn awake(&self) -> f64 {
         (self.size - self.resting).max(1.0)
     }
 
-    /// What the background has of the id's partition; `None`: every id is a member.
+    /// The counts of the partition of an id; `None` for a dense id space, where every id is a member.
     fn partition_of(&self, id: u64) -> Option<&PartitionBackground> {
         match self.count {
             BackgroundCount::Sampled(partitions) => partitions.get(usize::from(self.partition_number(id))),
@@ -76,7 +77,7 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// The partition whose members an id would be among.
+    /// The number of the partition of an id.
     pub(crate) fn partition_number(&self, id: u64) -> u16 {
         match self.count {
             BackgroundCount::Sampled(partitions) => partition_of(placement_hash(id), partitions.len()) as u16,
@@ -97,13 +98,13 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// |R|/N: p, where all partitions have the same.
+    /// |R|/N. It is p if all partitions have the same p.
     pub(crate) fn mean_probability(&self) -> f64 {
         if self.size > 0.0 { self.size / self.distinct } else { 1.0 }
     }
 
-    /// The probability that a sample which can be drawn only as a member of R, and does not rest, is in R. `alone`: nothing is
-    /// drawn but from R.
+    /// The probability that a sample is in R, if it can be drawn only as a member of R and is not under a lease. `alone`: the whole batch
+    /// is drawn from R.
     pub(crate) fn probability_of(&self, row: &Row, alone: bool) -> f64 {
         let awake = match row.own_key {
             _ if alone => self.awake,
@@ -113,18 +114,18 @@ impl<'a> Background<'a> {
         self.probability(row.id) * awake
     }
 
-    /// Whether that is exact. Of the samples in the hard store that rest nobody knows which were served as members of R, and so
-    /// how many of those that could not have been served otherwise are left in it.
+    /// Whether [`Self::probability_of`] is exact. If samples of the hard store are under a lease, it is not known which of them were served
+    /// as members of R.
     pub(crate) fn is_exact_for(&self, row: &Row, alone: bool) -> bool {
         alone || row.own_key.is_none() || !self.hard_rests || self.probability(row.id) >= 1.0
     }
 
-    /// N, or its estimate.
+    /// N: the number of distinct ids, or the estimate of it.
     pub(crate) fn distinct(&self) -> f64 {
         self.distinct
     }
 
-    /// Whether it is a whole id space, whose unreported ids are of stratum 0.
+    /// Whether the background is a dense id space, whose unreported ids are of stratum 0.
     pub(crate) fn is_dense(&self) -> bool {
         matches!(self.count, BackgroundCount::Dense { .. })
     }
@@ -134,13 +135,13 @@ impl<'a> Background<'a> {
         self.count.contains(id)
     }
 
-    /// Of the ids of the whole pool the share that a member stands for: (1/p_s)/N. The rate at which it arrives is c times this, so
-    /// that every id is drawn alike, whichever partition it is of.
+    /// The share of all ids of the pool that a member stands for: (1/p_s)/N. A member arrives with c times this rate, so that every id is
+    /// equally likely to be drawn, whichever its partition.
     pub(crate) fn share_of(&self, id: u64) -> f64 {
         1.0 / (self.probability(id) * self.distinct)
     }
 
-    /// The same of a sample that may be no member: 0 then.
+    /// As [`Self::share_of`], and 0 for a sample that is no member.
     pub(crate) fn share_if_member(&self, id: u64) -> f64 {
         match self.partition_of(id) {
             Some(partition) if partition.contains(id) => 1.0 / (partition.probability() * self.distinct),
@@ -149,7 +150,7 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// The partitions that members are drawn from.
+    /// The lanes that members are drawn from: one per partition, or one for a dense id space.
     pub(crate) fn lanes(&self) -> Vec<BackgroundLane> {
         match self.count {
             BackgroundCount::Sampled(partitions) => partitions
@@ -167,7 +168,7 @@ impl<'a> Background<'a> {
         }
     }
 
-    /// Where the `ordinal`-th member of a lane is.
+    /// The address of the `ordinal`-th member of a lane.
     pub(crate) fn address(partition: u16, ordinal: u64) -> Address {
         Address::Background { partition, ordinal }
     }
@@ -176,14 +177,15 @@ impl<'a> Background<'a> {
 /// Non-members seen before we assume that the generation rotated.
 const STRANGERS_MIN: usize = 4;
 
-/// Whether most of the counted R has gone, as members and strangers that were met tell: another generation serves. A few strangers
-/// are normal: ids come to R while others have left it.
+/// Whether another generation serves than the one that was counted: of the rows that were read, more are non-members (`strangers`) than
+/// members of the counted R. A few non-members are normal, because reports add ids to R while others leave it.
 pub(crate) fn is_overtaken(strangers: usize, members: usize) -> bool {
     strangers >= STRANGERS_MIN && strangers > members
 }
 
-/// Who is drawn only as a member of R can rest only if it was in R: those that do not rest are in R less often than p, by this
-/// factor. `members`: ids that the members left stand for; `ids`: ids that do not rest.
+/// The factor by which ids without a lease are less often in R than p. An id that can be drawn only as a member of R can have a lease only
+/// if it was in R, so leases take ids out of R only. `members`: number of ids that the members without a lease stand for; `ids`: number of
+/// ids without a lease.
 fn awake_share(members: f64, ids: f64, resting: f64) -> f64 {
     if resting == 0.0 {
         return 1.0;
@@ -223,27 +225,27 @@ mod tests {
     }
 
     #[test]
-    fn what_rests_makes_the_others_stand_for_more() {
+    fn leases_make_the_other_members_stand_for_more_ids() {
         let outside = Row::unreported(1);
         let key = Some(crate::store::key::Key(1));
         let hard = Row { hard_key: key, own_key: key, ..outside };
         let probability = |census: &Census, row, alone| Background::of(census).probability_of(row, alone);
         assert_eq!(probability(&census(vec![one(0, 0)]), &outside, false), 0.125);
-        // Outside are 1,000, of which 125 in R; 25 rest.
+        // 1,000 ids are outside the hard store, 125 of them in R; 25 of these are under a lease.
         let rested = census(vec![one(25, 25)]);
         assert!((probability(&rested, &outside, false) - 100.0 / 975.0).abs() < 1e-12);
         assert_eq!(probability(&rested, &hard, false), 0.125);
-        // Where all are drawn from R, the 25 that rest are of all 1,200.
+        // If all samples are drawn from R, the 25 leased ids are among all 1,200.
         assert!((probability(&rested, &hard, true) - 125.0 / 1_175.0).abs() < 1e-12);
-        // 10 of the 25 have left R since: it has none of theirs to miss.
+        // 10 of the 25 have left R since, so R lacks only 15 members.
         let left = census(vec![one(25, 15)]);
         assert!((probability(&left, &outside, false) - 110.0 / 975.0).abs() < 1e-12);
-        // More than there can be: still a probability.
+        // With counts that cannot be, the result is a probability all the same.
         assert!(probability(&census(vec![one(10_000, 100)]), &outside, false) > 0.0);
     }
 
     #[test]
-    fn what_of_the_hard_store_rests_leaves_a_guess() {
+    fn leases_in_the_hard_store_make_the_probability_inexact() {
         let of_hard = PartitionBackground {
             leased: 30,
             leased_members: 5,

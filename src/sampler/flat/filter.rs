@@ -1,5 +1,5 @@
-//! Which samples may be served. The order is that of docs/methods.md 5.3: exclusions, leases and serves, version and age, score, then the
-//! window of places that a rank or quantile window became.
+//! The filter of a draw, which decides whether a sample may be served. Its conditions are in the order of docs/methods.md 5.3: exclusions,
+//! leases and serves; model version and age; score; rank and quantile windows, which are turned into a range of places.
 
 use std::collections::HashSet;
 
@@ -12,22 +12,22 @@ use crate::store::{Census, Row, Store};
 
 /// The conditions of one request.
 pub(super) struct Filter<'a> {
-    /// Never these, from either source.
+    /// Ids that are refused from both sources.
     pub(super) excluded: &'a HashSet<u64>,
-    /// Samples served this often are out, from either source.
+    /// Samples that were served this often are refused from both sources.
     pub(super) max_serves: u16,
-    /// Hard samples only.
+    /// The windows, which apply to hard samples only.
     windows: &'a [Window],
     stamp_now: u32,
     by_steps: bool,
     lower_is_harder: bool,
-    /// Some samples rest.
+    /// Whether any sample is under a lease.
     any_leased: bool,
-    /// The first sample of the rank window.
+    /// The place of the first sample in the rank window; `None`: the window begins at the hardest.
     first: Option<Place>,
-    /// The first sample after it.
+    /// The place of the first sample after the rank window; `None`: the window has no end.
     end: Option<Place>,
-    /// Ranks that the rank windows leave, first and one past the last.
+    /// The ranks that the rank and quantile windows admit: the first, and one past the last.
     pub(super) ranks: (u64, u64),
 }
 
@@ -66,8 +66,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Turns the rank window into a window of places. A rank window is over the hard store as it stands, before all other filters
-    /// (docs/methods.md 5.3).
+    /// Turns the rank window into a range of places. Ranks count all samples of the hard store, before any other filter (docs/methods.md
+    /// 5.3).
     pub(super) async fn locate_ranks(&mut self, store: &dyn Store, hard: u64) -> Result<(), PoolError> {
         let (first, end) = self.ranks;
         if first >= end {
@@ -82,7 +82,7 @@ impl<'a> Filter<'a> {
         if first > 0 {
             self.first = places.next().flatten();
             if self.first.is_none() {
-                // The store has shrunk since it was counted: there is nothing left from that rank on.
+                // The store has shrunk since the census, and no sample has this rank or a higher one.
                 self.ranks = (first, first);
                 return Ok(());
             }
@@ -91,24 +91,24 @@ impl<'a> Filter<'a> {
         Ok(())
     }
 
-    /// Whether anything but the rank window may turn a hard sample away.
+    /// Whether anything but the rank window may refuse a hard sample.
     pub(super) fn looks_at_items(&self) -> bool {
         self.any_leased || self.looks_at_rows()
     }
 
-    /// The same, leases left out: the census counts what rests.
+    /// As [`Self::looks_at_items`], without leases, which the census counts.
     pub(super) fn looks_at_rows(&self) -> bool {
         !self.excluded.is_empty()
             || self.max_serves != u16::MAX
             || self.windows.iter().any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
     }
 
-    /// Whether samples of either source may be turned away, so that the batch is over the eligible ones only.
+    /// Whether samples of both sources may be refused, so that the weights estimate over the eligible samples only.
     pub(super) fn removes_items(&self) -> bool {
         !self.excluded.is_empty() || self.max_serves != u16::MAX || self.any_leased
     }
 
-    /// What keeps a sample from being served from either source.
+    /// The reason why a sample may not be served from either source, if there is one.
     pub(super) fn refuses(&self, row: &Row) -> Option<Reason> {
         if !self.excluded.is_empty() && self.excluded.contains(&row.id) {
             return Some(Reason::Excluded);
@@ -119,7 +119,7 @@ impl<'a> Filter<'a> {
         (row.serves >= self.max_serves).then_some(Reason::MaxServes)
     }
 
-    /// What keeps a sample from being served as a hard one.
+    /// The reason why a sample may not be served as a hard sample, if there is one.
     pub(super) fn refuses_hard(&self, row: &Row) -> Option<Reason> {
         self.refuses(row)
             .or_else(|| self.windows.iter().filter_map(|window| self.fails(window, row)).min())
@@ -140,7 +140,7 @@ impl<'a> Filter<'a> {
         })
     }
 
-    /// Whether a sample may be served as a hard one.
+    /// Whether a sample may be served as a hard sample.
     pub(super) fn admits_hard(&self, row: &Row) -> bool {
         self.refuses_hard(row).is_none()
     }
@@ -155,16 +155,16 @@ impl<'a> Filter<'a> {
             Window::ModelVersion { min, max } => {
                 ((min..=max).contains(&row.model_version), Reason::ModelVersion)
             }
-            // Become places in the order.
+            // These became a range of places, which `is_outside` checks.
             Window::Rank { .. } | Window::Quantile { .. } => return None,
         };
         (!passes).then_some(reason)
     }
 }
 
-/// The ranks of a quantile window, 1 the hardest.
+/// The ranks of a quantile window, first and one past the last. Quantile 1 is the hardest sample.
 fn quantile_ranks(min: f64, max: f64, hard: u64) -> (u64, u64) {
-    // Tolerates the rounding of 1 - 0.9.
+    // The small constants absorb rounding, such as that of 1 - 0.9.
     let n = hard as f64;
     let first = ((1.0 - max) * n + 1e-6).floor() as u64;
     let last = ((1.0 - min) * n - 1e-6).ceil().max(0.0) as u64;

@@ -1,18 +1,18 @@
-//! A strategy's unnormalised mass u_i of a hard sample (docs/methods.md 5.1), and its bound over a bucket.
+//! The unnormalised mass u_i that a strategy gives to a hard sample (docs/methods.md 5.1), and its bound over a bucket.
 
 use super::tiers::Tiers;
 use crate::model::policy::{Policy, Strategy};
 use crate::store::ServePenalty;
 use crate::store::key::UNITS_PER_OCTAVE;
 
-/// Ranks up to this are summed one by one; beyond, Euler and Maclaurin's formula is off by less than 1e-5.
+/// Ranks up to this are summed one by one. Beyond, the Euler-Maclaurin formula has a relative error below 1e-5.
 const SUMMED_RANKS: u64 = 64;
 
-/// u_i, relative to the largest key in the pool: a common factor changes neither draws nor weights.
+/// u_i relative to the highest key of the pool. A common factor changes neither draws nor weights.
 pub(super) enum Mass {
     /// 2^(alpha (k_i - reference)).
     Proportional { alpha: f64 },
-    /// Mean of rank^-alpha over the tier's ranks, per tier.
+    /// By tier, the mean of rank^-alpha over its ranks.
     Rank { of_tier: Vec<f64> },
     /// 1.
     Uniform,
@@ -33,12 +33,12 @@ impl Mass {
         }
     }
 
-    /// The largest mass a member of a bucket up to `high` in `tier` may have.
+    /// The largest mass that a member of a bucket of `tier` with highest key `high` may have.
     pub(super) fn bound(&self, high: i64, tier: usize) -> f64 {
         self.at(high, tier)
     }
 
-    /// The mean mass of samples spread evenly over the keys of a tier.
+    /// The mean mass of samples whose keys are spread evenly over the range of a tier.
     pub(super) fn mean(&self, tier: usize, range: &super::tiers::Tier) -> f64 {
         match self {
             Self::Proportional { alpha } => {
@@ -52,8 +52,9 @@ impl Mass {
         }
     }
 
-    /// The mass of a sample at `offset` in `tier` that was served `serves` times. The penalty multiplies the weight by
-    /// gamma each time (docs/methods.md 9.1): inside alpha where the mass is a power of the weight, plainly elsewhere.
+    /// The mass of a sample at `offset` in `tier` that was served `serves` times. Each serve multiplies the weight by gamma
+    /// (docs/methods.md 9.1). For PROPORTIONAL the mass is a power alpha of that weight; for the others the mass itself is multiplied by
+    /// gamma.
     pub(super) fn of(&self, offset: i64, tier: usize, serves: u16, penalty: ServePenalty) -> f64 {
         let units = penalty.units(serves);
         match self {
@@ -75,7 +76,7 @@ fn exp2_units(units: f64) -> f64 {
     (units / UNITS_PER_OCTAVE as f64).exp2()
 }
 
-/// The sum of r^-alpha over the ranks first+1 ..= last (ranks from 1).
+/// The sum of r^-alpha over the ranks first+1 ..= last, where ranks count from 1.
 fn rank_mass(first: u64, last: u64, alpha: f64) -> f64 {
     let f = |r: f64| r.powf(-alpha);
     let summed_to = last.min(SUMMED_RANKS.max(first));

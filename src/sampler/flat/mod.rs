@@ -1,7 +1,7 @@
-//! Draws a batch from a store: strategy, mixture and weights, written once over the store's primitives.
+//! Draws a batch from a store: strategy, mixture and weights, written once for all stores.
 //!
-//! The way of a request: census → tiers (ranks) → filter → mass of each sample → rate of the background → race (or
-//! TOP, STALEST) → marking as served → weights → batch.
+//! The steps of a draw: census → tiers (ranks) → filter → mass of each sample → rate of the background → race (or TOP, STALEST) → marking
+//! as served → weights → batch.
 
 pub(crate) mod background;
 mod filter;
@@ -33,60 +33,60 @@ use quota::{Quota, Sizes};
 use race::{Field, Race};
 use tiers::Tiers;
 
-/// All that a draw depends on.
+/// Everything that a draw depends on.
 pub(crate) struct MineContext<'a> {
     pub(crate) store: &'a dyn Store,
-    /// Complete.
+    /// The policy, with all defaults filled in.
     pub(crate) policy: Policy,
     pub(crate) batch_size: usize,
-    /// Samples that were asked for, before a flow let fewer pass.
+    /// The size of the request, before the flow reduced it to `batch_size`.
     pub(crate) requested: usize,
-    /// Ids never to be served.
+    /// Ids that must not be served.
     pub(crate) excluded: HashSet<u64>,
-    /// The decay clock, as a key.
+    /// The decay clock D(t), as a key.
     pub(crate) now: Key,
-    /// The pool's clock.
+    /// The present stamp by the pool's clock.
     pub(crate) stamp_now: u32,
-    /// Stamps are steps.
+    /// Whether stamps are steps rather than milliseconds.
     pub(crate) by_steps: bool,
-    /// Of two scores the lower one is harder.
+    /// Whether the lower of two scores is the harder one.
     pub(crate) lower_is_harder: bool,
     pub(crate) penalty: ServePenalty,
     pub(crate) mark: ServeMark,
     pub(crate) seed: u64,
-    /// Rows that may be read beside the draws.
+    /// Maximum number of rows that a pass over the store may read.
     pub(crate) scan_limit: usize,
-    /// The pool has string keys.
+    /// Whether the pool has string keys.
     pub(crate) named: bool,
-    /// The pool keeps payloads.
+    /// Whether the batch gets the payloads of its samples.
     pub(crate) payloads: bool,
-    /// The batch is of a round: to be dealt to so many ranks.
+    /// What the round of the batch needs; `None`: the batch is not of a round.
     pub(crate) ranks: Option<Ranks>,
 }
 
-/// What a round asks of its draw: a size that is a multiple of the ranks, and rows in order of hardness.
+/// What a round needs of its draw: a size that is a multiple of the number of ranks, and rows in order of hardness.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranks {
     pub(crate) count: usize,
     pub(crate) hardness: Hardness,
-    /// Key units that a weight loses in a second, or step.
+    /// Key units that a weight loses per second, or per step.
     pub(crate) units_per_age: f64,
 }
 
 impl MineContext<'_> {
-    /// The largest size up to `size` that all ranks can share equally.
+    /// The largest size up to `size` that the ranks can share equally.
     fn shareable(&self, size: usize) -> usize {
         size - size % self.ranks.map_or(1, |ranks| ranks.count.max(1))
     }
 }
 
-/// A draw whose background was replaced meanwhile is begun again, so many times in all.
+/// Maximum number of attempts: a draw whose background was replaced during the draw begins again.
 const ATTEMPTS_MAX: usize = 3;
 
 /// Draws one batch.
 ///
 /// # Errors
-/// `FailedPrecondition` (`SHORTFALL`) where the policy asks for it; `Unavailable` from the store.
+/// `FailedPrecondition` (`SHORTFALL`) if samples are missing and the policy says ERROR; `Unavailable` from the store.
 pub(crate) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolError> {
     let mut draws = Draws::new(context.seed);
     let mut attempts = 0;
@@ -98,7 +98,7 @@ pub(crate) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolErr
     }
 }
 
-/// One draw; `None`: it was overtaken, nothing has been served, and it is not the last attempt.
+/// One attempt at a draw. `None`: its background was replaced, and this is not the last attempt; nothing has been marked as served.
 async fn attempt(
     context: &MineContext<'_>,
     draws: &mut Draws,
@@ -141,7 +141,7 @@ async fn attempt(
     Ok(Some(output::batch(context, &census, &background, chosen, account)))
 }
 
-/// The batch of a strategy with a probability: the first B arrivals of the race. `None` as of [`attempt`].
+/// The batch of a strategy that draws: the first B arrivals of the race. `None` as in [`attempt`].
 async fn raced(
     context: &MineContext<'_>,
     field: &Field<'_>,
@@ -153,7 +153,7 @@ async fn raced(
     let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
     let size = allowed_size(context, field).await?;
     let quota = quota(context, field, size)?;
-    // At random_fraction 1 nothing is hard (docs/methods.md 6.1).
+    // At random_fraction 1 no sample takes part as a hard one (docs/methods.md 6.1).
     let mass = (random_fraction < 1.0).then(|| Mass::new(policy, field.tiers));
     let c = match &mass {
         _ if random_fraction == 0.0 => 0.0,
@@ -171,7 +171,7 @@ async fn raced(
     if race.is_overtaken() && !last {
         return Ok(None);
     }
-    // Before anything is marked: what the ranks could not share equally is not drawn.
+    // The size is cut to what the ranks can share equally before any sample is marked as served.
     let size = context.shareable(size.min(race.arrivals.len()));
     let mut served = serve_first(context, &mut race, size).await?;
     // A concurrent request that takes the last serve of samples may leave surplus rows marked but not returned.
@@ -196,7 +196,7 @@ async fn raced(
             }
         })
         .collect();
-    // Where all is drawn from one source H does not matter.
+    // If all samples come from one source, it does not matter whether H depends on R.
     let looped = random_fraction > 0.0 && !alone && field.census.background.loop_ratio().is_off();
     let approximations = approximations(&race, guessed, looped);
     let estimand = if !approximations.is_empty() {
@@ -220,7 +220,7 @@ async fn raced(
     Ok(Some((chosen, account)))
 }
 
-/// c of docs/methods.md 6.3, for what does not rest of the background, and under the caps of strata.
+/// The c of docs/methods.md 6.3, computed for the members of the background that are not under a lease, and adjusted to the caps of strata.
 fn background_rate(
     field: &Field<'_>,
     quota: Option<&Quota>,
@@ -233,7 +233,7 @@ fn background_rate(
     let awake = background.awake();
     let c = mixture::background_rate(&plain, size, random_fraction, awake) * background.size / awake;
     match quota {
-        // Of a dense id space nobody knows the strata.
+        // The strata of a dense id space are not known, so caps are left out of account there.
         Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
             let parts = pilot::parts(field, quota, points);
             mixture::capped_background_rate(&parts, size, random_fraction, background.size, c)
@@ -242,10 +242,10 @@ fn background_rate(
     }
 }
 
-/// The places of a batch that is drawn with `size`; `None`: there are no limits.
+/// The quota of a batch of `size`; `None`: the policy has no limits.
 fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Option<Quota>, PoolError> {
     if size == 0 {
-        // A flow lets nothing be mined: no stratum is too many for that.
+        // The flow lets nothing be mined, so there cannot be too many strata.
         return Ok(None);
     }
     let policy = &context.policy;
@@ -254,7 +254,8 @@ fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Op
     Quota::new(&policy.balance, sizes, field.strata, with_background)
 }
 
-/// Why the weights are no more than approximate. `guessed`: for how many some of the background stand. `looped`: H depends on R.
+/// The reasons why the weights are only approximate. `guessed`: it is not known exactly for how many ids some members of the background
+/// stand. `looped`: H depends on R.
 fn approximations(race: &Race<'_>, guessed: bool, looped: bool) -> Vec<Approximation> {
     let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
     [
@@ -268,7 +269,8 @@ fn approximations(race: &Race<'_>, guessed: bool, looped: bool) -> Vec<Approxima
     .collect()
 }
 
-/// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (docs/methods.md 6.4).
+/// The size of the batch, fixed before the draw. With SHORT or ERROR it depends on the number of eligible hard samples (docs/methods.md
+/// 6.4).
 async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<usize, PoolError> {
     let size = context.batch_size;
     let random_fraction = context.policy.random_fraction;
@@ -280,7 +282,7 @@ async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<us
     shortened(context, eligible, hard_wanted)
 }
 
-/// What SHORT and ERROR make of `eligible` hard samples where `hard_wanted` were wanted.
+/// The size of the batch if `eligible` hard samples were found and `hard_wanted` were wanted; with ERROR an error if there are too few.
 fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Result<usize, PoolError> {
     let random_fraction = context.policy.random_fraction;
     if eligible >= hard_wanted {
@@ -292,14 +294,14 @@ fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Resu
         Shortfall::Error => Err(PoolError::FailedPrecondition {
             reason: "SHORTFALL",
             message: format!(
-                "{eligible} hard samples are eligible, {hard_wanted} were wanted (batch_size {} at random_fraction {random_fraction})",
+                "{eligible} hard samples are eligible, but {hard_wanted} are needed (batch_size {} at random_fraction {random_fraction})",
                 context.batch_size
             ),
         }),
     }
 }
 
-/// Eligible hard samples, counted no further than `stop_at`.
+/// The number of eligible hard samples, counted up to `stop_at`.
 async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64) -> Result<u64, PoolError> {
     let (first, end) = field.filter.ranks;
     if !field.filter.looks_at_items() && quota.is_none() {
@@ -323,8 +325,8 @@ async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64
     Ok(eligible.min(stop_at))
 }
 
-/// Runs the race to B + 1 arrivals (the last gives tau) and marks the first B as served. Who is refused is dropped, and
-/// the race goes on.
+/// Runs the race to B + 1 arrivals (the last gives tau) and marks the first B as served. A sample that the store refuses to serve is
+/// dropped, and the race goes on.
 async fn serve_first(
     context: &MineContext<'_>,
     race: &mut Race<'_>,
@@ -361,7 +363,8 @@ async fn serve_first(
     }
 }
 
-/// Marks rows of the hard store as served; those refused are left out. `is_own`: which do not owe that to their being in R.
+/// Marks rows of the hard store as served, and leaves out those that the store refuses. `is_own` tells which rows do not owe the serve to
+/// being in R.
 async fn serve_rows(
     context: &MineContext<'_>,
     rows: Vec<Row>,

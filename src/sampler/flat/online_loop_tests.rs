@@ -1,13 +1,13 @@
-//! The online loop: what is mined is reported again, in a pool whose weights decay, and the weights still speak for all ids
-//! (docs/methods.md 4.3).
+//! Tests of the online loop: mined samples are reported again, in a pool whose weights decay, and batches must still estimate means over
+//! all ids (docs/methods.md 4.3).
 //!
-//! Scores never change, so that the truth is known. A member of the background that is served as such is reported anew, its key rises
-//! with the clock, and it takes a place in the hard store that ids of its kind outside the background do not get. The rule before own
-//! keys let it stand for itself there; what that rule says of the same batches is computed beside, and must be far off.
+//! Scores never change, so the true mean is known. A member of the background that is served as such is reported again, its key rises with
+//! the clock, and it enters the hard store, which like ids outside the background do not. Without own keys it would stand for itself there.
+//! The tests also compute the estimates by that old rule, which must be clearly wrong.
 //!
-//! Seeds are fixed, so a test passes always or never. The limits are those of the table, 0.02 for the mean weight and 0.03 for the mean
-//! of f; a right formula under a fresh seed has standard errors of at most 0.003 and 0.006, which are over pools, each with its own
-//! background, so that one in some ten million fails by its seeds alone.
+//! Seeds are fixed, so a test passes always or never. The limits are 0.02 for the mean weight and 0.03 for the mean of f. A right formula
+//! under a fresh seed has standard errors of at most 0.003 and 0.006 over pools, each with its own background, so about one in ten million
+//! fails because of its seeds.
 
 use std::sync::Arc;
 
@@ -21,24 +21,24 @@ const IDS: u64 = 20_000;
 const MEMBERS: usize = 2_000;
 const BATCH: usize = 256;
 
-/// What is done to each pool.
+/// The parameters of a loop.
 #[derive(Clone, Copy)]
 struct Loop {
-    /// Batches in which a weight halves; 0: none.
+    /// The half-life of weights, in batches; 0: no decay.
     half_life: u32,
-    /// Ids, at random, that are reported beside each batch.
+    /// Number of random ids that are reported besides each batch.
     organic: usize,
     capacity: usize,
     partitions: usize,
     batches: u64,
 }
 
-/// Sums over weighted batches of a pool, over N.
+/// Weighted means of a batch, or the mean of these over batches.
 #[derive(Clone, Copy, Debug, Default)]
 struct Means {
     weight: f64,
     f: f64,
-    /// The same by the rule before own keys.
+    /// The mean weight by the rule without own keys.
     old_weight: f64,
     old_f: f64,
 }
@@ -46,7 +46,7 @@ struct Means {
 struct Pool {
     store: Arc<dyn Store>,
     scores: Vec<f32>,
-    /// The mean score.
+    /// The mean score over all ids.
     truth: f64,
     draws: Draws,
 }
@@ -78,12 +78,12 @@ impl Pool {
         self.store.apply(ReportBatch { ids, scores, decay_units, ..ReportBatch::default() }).await.unwrap();
     }
 
-    /// f of an id, whose mean is 1: its score.
+    /// f of an id: its score, scaled so that the mean over all ids is 1.
     fn f(&self, id: u64) -> f64 {
         f64::from(self.scores[id as usize]) / self.truth
     }
 
-    /// The members of the background, each with p of its partition.
+    /// The members of the background, each with the p of its partition.
     async fn members(&self) -> Vec<(u64, f64)> {
         let census = self.store.census().await.unwrap();
         let BackgroundCount::Sampled(partitions) = &census.background else { panic!("sampled") };
@@ -97,7 +97,7 @@ impl Pool {
         members
     }
 
-    /// The mean of f as the background alone tells it, less the truth. It is 0 in the mean over pools.
+    /// The error of the mean of f as estimated from the background alone. Its expectation over pools is 0.
     async fn luck(&self) -> f64 {
         let members = self.members().await;
         let distinct: f64 = members.iter().map(|(_, p)| 1.0 / p).sum();
@@ -113,7 +113,7 @@ impl Pool {
         for ((row, weight), inclusion) in rows.iter().zip(weights).zip(inclusions) {
             let row = row.unwrap();
             let (w, f) = (f64::from(*weight) / n, self.f(row.id));
-            // For how many ids the row stands.
+            // The number of ids that the row stands for.
             let stands_for = w * batch.sizes.distinct * f64::from(*inclusion);
             let old = if row.hard_key.is_some() { w / stands_for } else { w };
             means.weight += w;
@@ -125,7 +125,7 @@ impl Pool {
     }
 }
 
-/// The means over the second half of a loop, and the luck of the pool's background.
+/// The means over the second half of a loop, and the error that the background of the pool alone causes ([`Pool::luck`]).
 async fn looped(told: Loop, salt_seed: u64) -> (Means, f64) {
     let mut pool = Pool::new(told.capacity, told.partitions, salt_seed).await;
     let luck = pool.luck().await;
@@ -167,7 +167,7 @@ fn mean_of(values: &[f64]) -> (f64, f64) {
     (mean, (variance / n).sqrt())
 }
 
-/// `values` less what the luck of the pools explains of them.
+/// `values` without the part that a linear regression on `luck` explains.
 fn without_luck(values: &[f64], luck: &[f64]) -> Vec<f64> {
     let (mean, lucky) = (mean_of(values).0, mean_of(luck).0);
     let pairs = || values.iter().zip(luck);
@@ -176,7 +176,7 @@ fn without_luck(values: &[f64], luck: &[f64]) -> Vec<f64> {
     pairs().map(|(value, luck)| value - slope * luck).collect()
 }
 
-/// Over pools; what the old rule says of the mean weight and of f.
+/// Checks the means over pools; returns the mean weight and the mean of f by the old rule.
 async fn holds(told: Loop, pools: u64) -> (f64, f64) {
     let mut found = Vec::new();
     for salt_seed in 1..=pools {
@@ -200,9 +200,9 @@ async fn holds(told: Loop, pools: u64) -> (f64, f64) {
 
 const TABLE: Loop = Loop { half_life: 0, organic: 0, capacity: 2_000, partitions: 1, batches: 300 };
 
-/// Nothing but what was mined is reported; the last case is the one of which docs/methods.md 4.3 gives figures without own keys.
+/// Only mined samples are reported. The last case is the one for which docs/methods.md 4.3 gives figures without own keys.
 #[tokio::test]
-async fn only_what_is_mined_is_reported() {
+async fn weights_hold_when_only_mined_samples_are_reported() {
     holds(TABLE, 24).await;
     holds(Loop { half_life: 200, ..TABLE }, 24).await;
     let old = holds(Loop { half_life: 50, ..TABLE }, 24).await;
@@ -210,36 +210,36 @@ async fn only_what_is_mined_is_reported() {
 }
 
 #[tokio::test]
-async fn some_other_ids_are_reported_too() {
+async fn weights_hold_when_some_other_ids_are_reported_too() {
     for half_life in [0, 200, 50] {
         holds(Loop { half_life, organic: 64, ..TABLE }, 24).await;
     }
 }
 
 #[tokio::test]
-async fn as_many_other_ids_are_reported_as_are_mined() {
+async fn weights_hold_when_as_many_other_ids_are_reported_as_are_mined() {
     for half_life in [0, 200, 50] {
         holds(Loop { half_life, organic: 256, ..TABLE }, 24).await;
     }
 }
 
-/// Half of the ids are in the hard store, and most of them are so old that they count as nothing there: who does is decided by own keys
-/// as well, or the mean weight would be 0.7.
+/// Half of the ids are in the hard store, and most of these are so old that the cut takes their mass as 0. The cut must apply to own keys
+/// too, or the mean weight would be 0.7.
 #[tokio::test]
-async fn most_of_the_hard_store_is_truncated() {
+async fn weights_hold_when_most_of_the_hard_store_is_below_the_cut() {
     let old = holds(Loop { half_life: 20, capacity: 10_000, ..TABLE }, 24).await;
     assert!(old.0 < 0.5, "the old rule passes: {old:?}");
 }
 
 #[tokio::test]
-async fn each_partition_has_a_floor_of_its_own() {
+async fn weights_hold_with_several_partitions_of_different_floors() {
     holds(Loop { half_life: 50, partitions: 4, ..TABLE }, 24).await;
 }
 
-/// Members of the background come back with other scores because they were mined, and ids like them do not: then nothing can tell what
-/// the hard store stands for, and batches say so, with the figure that the mean weight then has.
+/// Members of the background come back with changed scores because they were mined, and like ids outside it do not. Then it is not known
+/// what the hard store stands for, so batches are labelled as approximate, and `closed_loop_ratio` equals the mean weight.
 #[tokio::test]
-async fn a_loop_that_changes_scores_is_told() {
+async fn a_loop_that_changes_scores_labels_batches_as_closed_loop() {
     let mut pool = Pool::new(2_000, 1, 1).await;
     let draw = async |pool: &Pool, strategy, random_fraction, seed| {
         mine(context_of(&*pool.store, BATCH, policy(strategy, 1.0, random_fraction), seed)).await.unwrap()
@@ -256,7 +256,7 @@ async fn a_loop_that_changes_scores_is_told() {
         .unwrap();
     members.iter().for_each(|id| pool.scores[*id as usize] = 0.0);
     pool.report(members, 1, 0).await;
-    // Others take their places in the hard store.
+    // Other ids take their places in the hard store.
     pool.scores.extend(vec![1e3; 400]);
     pool.report((IDS..IDS + 400).collect(), 1, 0).await;
     let mut weight = 0.0;
@@ -270,8 +270,11 @@ async fn a_loop_that_changes_scores_is_told() {
         weight += weights.iter().map(|w| f64::from(*w)).sum::<f64>() / weights.len() as f64 / 400.0;
         let told = batch.sizes.closed_loop_ratio;
         assert!((1.05..1.1).contains(&told), "{told}");
-        // 400 batches have a standard error of less than 0.003.
-        assert!(seed < 399 || (weight - told).abs() < 0.015, "{weight}, told {told}");
+        // The mean over 400 batches has a standard error below 0.003.
+        assert!(
+            seed < 399 || (weight - told).abs() < 0.015,
+            "mean weight {weight}, closed_loop_ratio {told}"
+        );
     }
     for strategy in weighted {
         assert_eq!(
@@ -279,7 +282,7 @@ async fn a_loop_that_changes_scores_is_told() {
             [Approximation::ClosedLoop],
             "{strategy:?}"
         );
-        // Where all is drawn from one of the two there is nothing to depend on.
+        // If all samples come from one source, it does not matter whether one depends on the other.
         assert_eq!(draw(&pool, strategy, 0.0, 1).await.approximations, [], "{strategy:?}");
         assert_eq!(draw(&pool, strategy, 1.0, 1).await.approximations, [], "{strategy:?}");
     }

@@ -1,4 +1,4 @@
-//! Chosen samples become a batch.
+//! Makes a batch of the chosen samples.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::place::Rank;
 use crate::store::{Census, Row, Served};
 
-/// A chosen sample with what its marking returned.
+/// A chosen sample, with the answer of the store to its serve.
 pub(super) struct Chosen {
     pub(super) row: Row,
     pub(super) source: Source,
@@ -22,11 +22,11 @@ pub(super) struct Chosen {
     pub(super) weighed: Option<(f64, f64)>,
 }
 
-/// How a batch came about.
+/// Facts about a draw that the batch reports.
 pub(super) struct Account {
     pub(super) estimand: Estimand,
     pub(super) approximations: Vec<Approximation>,
-    /// Samples asked for.
+    /// Size of the batch that was asked for.
     pub(super) asked: usize,
     pub(super) proposals: u64,
     pub(super) filtered: FilterCounts,
@@ -40,7 +40,7 @@ pub(super) fn batch(
     account: Account,
 ) -> MinedBatch {
     if let Some(ranks) = &context.ranks {
-        // In the order of the hard store: it must not depend on how the draw went.
+        // The rows are put in the order of the hard store, so that the shares of the ranks do not depend on the order of arrivals.
         let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
         chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
     }
@@ -105,7 +105,8 @@ pub(super) fn batch(
     batch
 }
 
-/// How hard a sample is now, in key units. One of the background alone has no key: it is made from its score and age.
+/// The present hardness of a sample, in key units above the decay clock. A sample that is in the background only has no key, so its
+/// hardness is computed from its score and age.
 fn units_above(context: &MineContext<'_>, ranks: &Ranks, row: &Row) -> i64 {
     if let Some(key) = row.hard_key {
         return key.since(context.now);

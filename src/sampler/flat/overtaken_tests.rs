@@ -1,4 +1,4 @@
-//! A draw beside reports: the background changes between the census and the rows that it addresses.
+//! Tests of draws during which reports change the background: the census and the rows at its addresses do not agree.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +14,7 @@ use crate::store::{BackgroundSpec, Census, StoreError};
 
 const SAMPLED: BackgroundSpec = BackgroundSpec::Sampled { size: 100 };
 
-/// Counts as `counted` so many times, then as `stored`, where its samples are.
+/// A store that answers the first `old_censuses` censuses from `counted`, and all other calls from `stored`.
 struct Changing {
     counted: NaiveStore,
     stored: NaiveStore,
@@ -55,8 +55,8 @@ fn assert_sound(batch: &MinedBatch, about: &str) {
 }
 
 #[tokio::test]
-async fn no_weight_is_infinite_whatever_became_of_the_background() {
-    // Another generation serves; or the shards still hold members above a threshold that has fallen since.
+async fn weights_are_finite_when_the_background_changes_during_a_draw() {
+    // In the first case another generation serves. In the second the census counted members whose hashes are above the threshold now.
     let all = usize::MAX;
     for (counted_salt, stored_salt, counted, stored) in [(1, 2, 600, 600), (1, 1, 600, 250)] {
         for strategy in [Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Top] {
@@ -74,25 +74,25 @@ async fn no_weight_is_infinite_whatever_became_of_the_background() {
 }
 
 #[tokio::test]
-async fn an_overtaken_draw_is_begun_again_and_keeps_its_mixture() {
+async fn a_draw_whose_background_was_replaced_begins_again_and_keeps_its_mixture() {
     let (mut random, mut of, mut again) = (0, 0, 0);
     for seed in 0..200 {
         let store = Changing::new(1, 2, 600, 600, 1).await;
         let batch =
             mine(context_of(&store, 40, policy(Strategy::Proportional, 1.0, 0.5), seed)).await.unwrap();
-        assert_sound(&batch, "one swap");
+        assert_sound(&batch, "a replaced background");
         random += batch.sources.iter().filter(|source| **source == Source::Background).count();
         of += batch.ids.len();
         again += usize::from(store.censuses.load(Ordering::Relaxed) == 2);
     }
-    // One in six of the new background is in the old one: all but a few draws see that they were overtaken.
+    // One in six members of the new background is in the old one, so nearly all draws notice the replacement.
     assert!(again > 180, "{again}");
     let share = random as f64 / of as f64;
-    // 8,000 draws: 0.5 within 0.03 is more than five standard errors.
+    // With 8,000 samples 0.03 is more than five standard errors.
     assert!((share - 0.5).abs() < 0.03, "{share}");
 }
 
-/// A store that shrank after it was counted: nobody is at any rank.
+/// A store that has shrunk since its census: there is no sample at any rank.
 struct Shrunk(Changing);
 
 #[async_trait]
@@ -107,7 +107,7 @@ impl Wrapped for Shrunk {
 }
 
 #[tokio::test]
-async fn a_rank_window_past_the_end_of_a_store_that_shrank_admits_nothing() {
+async fn a_rank_window_past_the_end_of_a_store_that_has_shrunk_admits_nothing() {
     let store = Shrunk(Changing::new(1, 1, 600, 600, 0).await);
     for (min, served) in [(10, 0), (0, 40)] {
         let mut windowed = policy(Strategy::Uniform, 1.0, 0.0);

@@ -1,5 +1,5 @@
-//! Partitions with a background and a p of their own each: one store, compared with its conditional value
-//! (sum over H of f + sum over R_s outside H of f/p_s) / N (docs/methods.md 7.2). Few members, so that the p differ much.
+//! Tests of partitions with different p: the estimates of many batches of one store, compared with their conditional expectation (sum over
+//! H of f + sum over R_s outside H of f/p_s) / N (docs/methods.md 7.2). The backgrounds have few members, so that the p differ much.
 
 use super::tests::{context_of, policy};
 use super::*;
@@ -14,7 +14,7 @@ fn score(id: u64) -> f32 {
     1.0 + (id * 7919 % 1000) as f32 * 0.003
 }
 
-/// Differs between partitions by more than chance, so that a wrong p of a partition shows.
+/// A function whose mean differs much between partitions, so that the test sees a wrong p of a partition.
 fn f(id: u64) -> f64 {
     let partition = crate::store::layout::partition_of(crate::store::hash::placement_hash(id), 4);
     f64::from(score(id)) + if partition == 0 { 12.0 } else { 0.0 }
@@ -37,7 +37,7 @@ async fn store(salt_seed: u64) -> NaiveStore {
     store
 }
 
-/// R with the p of each member, and N.
+/// The members of R, each with its p, and N.
 async fn background(store: &NaiveStore) -> (HashMap<u64, f64>, f64) {
     let census = store.census().await.unwrap();
     let BackgroundCount::Sampled(partitions) = &census.background else { panic!("sampled") };
@@ -54,7 +54,7 @@ async fn background(store: &NaiveStore) -> (HashMap<u64, f64>, f64) {
 
 #[tokio::test]
 async fn each_partition_weighs_by_its_own_p() {
-    // A salt under which the first partition's p is far from the others': then one p for all is far off.
+    // Find a salt under which p of the first partition is far from the others, so that one p for all would be clearly wrong.
     let mut salt = 0;
     let (store, members, distinct) = loop {
         let store = store(salt).await;
@@ -110,7 +110,8 @@ async fn each_partition_weighs_by_its_own_p() {
         }
         let mean: f64 = sum / draws;
         let error = ((squares / draws - mean * mean) / draws).sqrt();
-        // 4 standard errors: a right formula fails one of 4,000 configurations; pi given the last arrival leaves 0.2 %.
+        // The limit is 4 standard errors: a right formula fails one of 4,000 configurations. 0.2 % are added because pi is conditional on
+        // the last arrival.
         let slack = 4.0 * error + 0.002 * right;
         assert!(
             (mean - right).abs() < slack,
@@ -118,7 +119,7 @@ async fn each_partition_weighs_by_its_own_p() {
         );
         assert!(
             (wrong - right).abs() > 2.0 * slack,
-            "{strategy:?} {epsilon}: one p for all, {wrong}, passes too"
+            "{strategy:?} {epsilon}: the test would also accept one p for all, {wrong}"
         );
     }
 }

@@ -1,7 +1,7 @@
-//! How much mass a batch can reach: what the rate of the background is solved from (docs/methods.md 6.3).
+//! An estimate of the masses of the eligible hard samples, from which the rate of the background is solved (docs/methods.md 6.3).
 //!
-//! Without conditions on single samples the census says it. With them (windows, exclusions, serve penalties) a small
-//! pilot sample estimates what they leave; it decides only c, which may be anything fixed before the first draw.
+//! Without conditions on single samples the census gives these masses. With conditions (windows, exclusions, serve penalties) a small pilot
+//! sample estimates them. It affects only c, which may be any number that is fixed before the first draw.
 
 use super::mass::Mass;
 use super::quota::Quota;
@@ -11,10 +11,10 @@ use crate::sampler::mixture::{Part, Point, solve_tau};
 use crate::sampler::rng::Draws;
 use crate::store::Address;
 
-/// Samples looked at.
+/// Number of samples in the pilot sample.
 const PILOT: usize = 256;
 
-/// The hard samples as points of mass, of a stratum each where strata matter.
+/// The hard samples as points of equal mass, each with its stratum, which is 0 if there are no limits on strata.
 pub(super) async fn points(
     field: &Field<'_>,
     mass: &Mass,
@@ -47,7 +47,7 @@ pub(super) async fn points(
     Ok(if found { sampled } else { unknown(census) })
 }
 
-/// Half of the pilot looks where the batch will come from, half anywhere, so that no part is missed.
+/// Draws the pilot sample: half of it by the expected share of the batch, half uniformly, so that no part is missed.
 async fn pilot(
     field: &Field<'_>,
     mass: &Mass,
@@ -103,7 +103,7 @@ async fn pilot(
         .collect())
 }
 
-/// The strata as parts of the batch: their points, their background and their caps.
+/// The strata as parts of the batch, each with its points, background and cap.
 pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -> Vec<Part> {
     let mean = |of: fn(&Point) -> f64| points.iter().map(|(_, p)| of(p)).sum::<f64>();
     let mass = mean(|p| p.weight * p.mass) / mean(|p| p.weight).max(f64::MIN_POSITIVE);
@@ -114,11 +114,11 @@ pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -
             let of_stratum = points.iter().filter(|(s, _)| *s == stratum.stratum).map(|(_, point)| *point);
             let mut points: Vec<Point> = of_stratum.collect();
             if points.is_empty() && stratum.hard > 0 {
-                // Too rare for the pilot to have met it.
+                // The stratum is too rare to be in the pilot sample, so it gets the mean mass.
                 points.push(Point { weight: stratum.hard as f64, mass });
             }
             let cap = f64::from(quota.cap(stratum.stratum));
-            // How what rests is spread over strata is not counted.
+            // The number of leases by stratum is not counted, so all strata get the mean share of members without a lease.
             let awake = field.background.awake() / field.background.size.max(1.0);
             Part { points, background: stratum.background as f64 * awake, cap }
         })

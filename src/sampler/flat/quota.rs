@@ -1,9 +1,8 @@
-//! Who of the arrivals a batch has room for: caps of strata and groups, shares, minima (docs/methods.md 8).
+//! The quota of a batch: which arrivals it admits under caps, equal shares and minima of strata and groups (docs/methods.md 8).
 //!
-//! A cap A rejects an arrival when it is full; tau_A is the first arrival that A alone rejected, and pi_i =
-//! 1 - exp(-r_i min(tau, tau_stratum(i), tau_group(i))). Equal shares are separate races with one rate of the background: caps
-//! that sum to the batch, so that tau is never reached and each stratum has its own. A minimum reserves places; its weights are
-//! approximate.
+//! A cap A rejects arrivals when it is full; tau_A is the time of the first arrival that A alone rejected, and pi_i = 1 - exp(-r_i min(tau,
+//! tau_stratum(i), tau_group(i))). Equal shares are caps that sum to the size of the batch: tau is never reached, and each stratum runs a
+//! race of its own, all with the same rate of the background. A minimum reserves slots of the batch; the weights are then approximate.
 
 use std::cmp::Ordering;
 
@@ -15,7 +14,7 @@ use crate::model::error::PoolError;
 use crate::model::filter_counts::Reason;
 use crate::store::{Row, StratumCount};
 
-/// Why an arrival was rejected.
+/// Which limit rejected an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     Stratum,
@@ -31,54 +30,54 @@ impl From<Full> for Reason {
     }
 }
 
-/// A stratum or group in the batch under way.
+/// The state of a stratum or group in a draw.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     taken: u32,
-    /// The first arrival that it alone rejected.
+    /// Time of the first arrival that this stratum or group alone rejected.
     closed: Option<f64>,
 }
 
-/// Sizes of one batch.
+/// The sizes of one batch at the stages of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    /// Of the request.
+    /// The size of the request.
     pub(super) requested: usize,
-    /// What a flow let pass of it; caps are shares of it.
+    /// What the flow let pass of it. Caps that are fractions are fractions of this.
     pub(super) asked: usize,
-    /// What SHORT left of that.
+    /// What SHORT left of that: the size of the batch.
     pub(super) drawn: usize,
 }
 
-/// The places of one batch.
+/// The slots of one batch, and the limits on who takes them.
 pub(super) struct Quota {
     size: usize,
     equal_shares: bool,
-    /// Of single strata.
+    /// Caps of single strata.
     caps: HashMap<u32, u32>,
-    /// Of all others.
+    /// The cap of every other stratum.
     cap_else: u32,
-    /// Places kept for strata.
+    /// Slots reserved for strata, by stratum.
     reserved: HashMap<u32, u32>,
     per_group: u32,
-    /// Samples that each known stratum could bring, at most; empty where strata do not matter.
+    /// The number of samples of each stored stratum; empty if there are no limits on strata.
     known: HashMap<u32, u64>,
     strata: HashMap<u32, Part>,
     groups: HashMap<u64, Part>,
-    /// Places left that are kept for nobody.
+    /// Free slots that are not reserved.
     free: usize,
     taken: usize,
     /// Strata and groups that have rejected an arrival.
     closings: usize,
-    /// In order of time: what found no place, to be asked again when a place opens.
+    /// Rejected arrivals, in order of time, to be tried again if a slot becomes free.
     rejected: Vec<Arrival>,
 }
 
 impl Quota {
-    /// The places of a batch, with what is known of the pool's strata; `None`: there are no limits.
+    /// The quota of a batch, for the strata that the pool stores; `None`: the policy has no limits.
     ///
     /// # Errors
-    /// `FailedPrecondition` where more strata were asked for than there are places.
+    /// `FailedPrecondition` if the strata need more samples than the batch has slots.
     pub(super) fn new(
         balance: &Balance,
         sizes: Sizes,
@@ -106,19 +105,19 @@ impl Quota {
                 return Err(PoolError::FailedPrecondition {
                     reason: "TOO_MANY_STRATA",
                     message: format!(
-                        "{} strata want {} samples each, more than the {} of the batch: ask for a larger one",
+                        "{} strata need {} samples each, more than the batch has ({}): ask for a larger batch",
                         known.len(),
                         minimum.max(1),
                         sizes.requested
                     ),
                 });
             }
-            // A smaller batch than was asked for keeps what it has places for.
+            // A batch that is smaller than the request reserves what it has slots for.
             minimum = minimum.min(size.checked_div(known.len()).unwrap_or(0));
         }
         if balance.equal_shares && !known.is_empty() {
             caps = shares(&known, size);
-            // A stratum that appears meanwhile has no share.
+            // A stratum that appears during the draw has no share.
             cap_else = 0;
         }
         let reserved: HashMap<u32, u32> = if minimum > 0 {
@@ -149,17 +148,17 @@ impl Quota {
         }))
     }
 
-    /// The most of a stratum.
+    /// Maximum number of samples of a stratum.
     pub(super) fn cap(&self, stratum: u32) -> u32 {
         self.caps.get(&stratum).copied().unwrap_or(self.cap_else)
     }
 
-    /// Whether some stratum is kept out altogether. `dense`: there may be unreported ids, which are of stratum 0.
+    /// Whether a cap of 0 excludes a stratum. `dense`: there may be unreported ids, which are of stratum 0.
     pub(super) fn shuts_out(&self, dense: bool) -> bool {
         self.caps.values().any(|cap| *cap == 0) || (dense && self.cap(0) == 0)
     }
 
-    /// Whether places are kept for strata: the weights are then approximate.
+    /// Whether slots are reserved for strata: then the weights are approximate.
     pub(super) fn reserves(&self) -> bool {
         !self.reserved.is_empty()
     }
@@ -167,7 +166,7 @@ impl Quota {
     fn finds_stratum_full(&self, row: &Row) -> bool {
         let taken = self.strata.get(&row.stratum).map_or(0, |part| part.taken);
         let reserved = self.reserved.get(&row.stratum).copied().unwrap_or(0);
-        // Beyond the size, one more is wanted for tau, from wherever a cap allows it.
+        // Beyond the size, one more arrival is needed for tau, from any stratum whose cap allows it.
         taken >= self.cap(row.stratum) || (self.reserves() && taken >= reserved && self.free == 0)
     }
 
@@ -175,7 +174,7 @@ impl Quota {
         row.group != 0 && self.groups.get(&row.group).is_some_and(|part| part.taken >= self.per_group)
     }
 
-    /// Whether there is a place for an arrival, which it then takes.
+    /// Gives an arrival a slot, or returns the limit that rejects it.
     pub(super) fn admit(&mut self, row: &Row, time: f64) -> Result<(), Full> {
         let (stratum, group) = (self.finds_stratum_full(row), self.finds_group_full(row));
         let mut close = |part: &mut Part| {
@@ -206,15 +205,15 @@ impl Quota {
         }
     }
 
-    /// Remembers an arrival that found no place.
+    /// Remembers an arrival that was rejected.
     pub(super) fn remember(&mut self, arrival: Arrival) {
-        // Beyond this many a place that opens is filled by later arrivals instead.
+        // Memory is bounded: arrivals beyond this number are forgotten, and a slot that becomes free is filled by later arrivals instead.
         if self.rejected.len() < 16 * self.size {
             self.rejected.push(arrival);
         }
     }
 
-    /// The places as they are, to try arrivals on.
+    /// A copy of the present state, to try arrivals on.
     pub(super) fn rehearse(&self) -> Self {
         Self {
             caps: self.caps.clone(),
@@ -227,18 +226,18 @@ impl Quota {
         }
     }
 
-    /// Whether an arrival would find a place, or be the first that a stratum or group rejects.
+    /// Whether an arrival is admitted, or is the first that a stratum or group rejects.
     pub(super) fn matters(&mut self, row: &Row, time: f64) -> bool {
         let closings = self.closings;
         self.admit(row, time).is_ok() || self.closings > closings
     }
 
-    /// Strata that may still have to reject an arrival.
+    /// Number of strata that may still reject their first arrival.
     pub(super) fn parts_to_close(&self) -> usize {
         self.known.len()
     }
 
-    /// min(tau, tau_stratum, tau_group) of a sample.
+    /// min(tau, tau_stratum, tau_group) of a sample; `None` if there is none of these.
     pub(super) fn deadline(&self, row: &Row, tau: Option<f64>) -> Option<f64> {
         let stratum = self.strata.get(&row.stratum).and_then(|part| part.closed);
         let group = (row.group != 0).then(|| self.groups.get(&row.group)).flatten();
@@ -249,12 +248,13 @@ impl Quota {
         earliest(tau, earliest(stratum, group.and_then(|part| part.closed)))
     }
 
-    /// Whether no further arrival could find a place or close a stratum: every stratum is closed, or has nothing left.
+    /// Whether no further arrival could be admitted or close a stratum: the batch is full, and every stratum is closed or has no samples
+    /// left.
     pub(super) fn is_settled(&self) -> bool {
         if self.taken < self.size {
             return false;
         }
-        // With places that are kept, the weights are approximate anyway.
+        // With reserved slots the weights are approximate anyway, so the strata need not close.
         if self.reserves() {
             return true;
         }
@@ -262,16 +262,16 @@ impl Quota {
             && self.known.iter().all(|(stratum, available)| self.has_settled(*stratum, *available))
     }
 
-    /// Strata so rare among the hard samples that reading all of theirs costs less than proposals until they have come: the rarest
-    /// k, with the k for which both together cost the least. None where no stratum has to have its share. Beside them the proposals
-    /// that the others will take, about.
+    /// The strata so rare among the hard samples that reading all their rows costs less than proposals until they have arrived: the k
+    /// rarest, with the k of the least total cost; none if the policy has neither equal shares nor minima. Also returns about how many
+    /// proposals the other strata will take.
     pub(super) fn rare(&self, strata: &[StratumCount], hard: u64) -> (Vec<u32>, f64) {
         if !self.equal_shares && self.reserved.is_empty() {
             return (Vec::new(), 0.0);
         }
         let mut order: Vec<&StratumCount> = strata.iter().filter(|s| s.hard > 0 && s.stratum != 0).collect();
         order.sort_unstable_by_key(|s| (s.hard, s.stratum));
-        // Proposals until a stratum has its share and one more, if its members are like the others.
+        // Expected proposals until a stratum has its share and one more arrival, if its members have average rates.
         let proposals = |s: &StratumCount| {
             let wanted = self.reserved.get(&s.stratum).copied().unwrap_or_else(|| self.cap(s.stratum));
             (f64::from(wanted) + 1.0) * hard as f64 / s.hard as f64
@@ -290,7 +290,7 @@ impl Quota {
         (order[..best].iter().map(|s| s.stratum).collect(), most_left[best])
     }
 
-    /// Whether no further arrival of these strata's could find a place or close one of them.
+    /// Whether no further arrival of the strata outside `others` could be admitted or close one of them.
     pub(super) fn is_settled_but(&self, others: &HashSet<u32>) -> bool {
         let full = |stratum: &u32| {
             let taken = self.strata.get(stratum).map_or(0, |part| part.taken);
@@ -303,7 +303,7 @@ impl Quota {
             .all(|(stratum, available)| full(stratum) || self.has_settled(*stratum, *available))
     }
 
-    /// A stratum is closed, or has nothing left.
+    /// Whether a stratum is closed, or has no samples left.
     fn has_settled(&self, stratum: u32, available: u64) -> bool {
         self.cap(stratum) == 0
             || self
@@ -312,7 +312,7 @@ impl Quota {
                 .is_some_and(|part| part.closed.is_some() || u64::from(part.taken) >= available)
     }
 
-    /// Deals the places anew among `arrivals` and those that were rejected: some of the arrivals turned out not to be had.
+    /// Assigns all slots anew to `arrivals` and the rejected arrivals, because some arrivals were taken out of the batch.
     pub(super) fn deal_again(&mut self, arrivals: Vec<Arrival>) -> Vec<Arrival> {
         let mut all = std::mem::take(&mut self.rejected);
         all.extend(arrivals);
@@ -328,8 +328,8 @@ impl Quota {
         admitted
     }
 
-    /// Nothing is left to arrive: places that are still kept or shared out, and cannot be filled, go to others. Whether there
-    /// are any.
+    /// Called when nothing is left to arrive: frees the slots of reservations and shares that cannot be filled. Returns whether there are
+    /// any.
     pub(super) fn relax(&mut self) -> bool {
         if self.taken >= self.size || self.rejected.is_empty() {
             return false;
@@ -361,7 +361,7 @@ impl Quota {
         relaxed
     }
 
-    /// Empties the places.
+    /// Empties all slots.
     pub(super) fn clear(&mut self) {
         self.strata.clear();
         self.groups.clear();
@@ -373,14 +373,14 @@ impl Quota {
     }
 }
 
-/// Equal shares of `size`; what a stratum has too few samples for goes to the others (water-filling).
+/// Equal shares of `size` for strata. What a stratum has too few samples for goes to the others (water-filling).
 fn shares(available: &HashMap<u32, u64>, size: usize) -> HashMap<u32, u32> {
     let mut order: Vec<(u32, u64)> = available.iter().map(|(s, n)| (*s, *n)).collect();
     order.sort_unstable_by_key(|(stratum, available)| (*available, *stratum));
     let mut left = size as u64;
     let mut shares = HashMap::with_capacity(order.len());
     for (i, (stratum, available)) in order.iter().enumerate() {
-        // The last ones, which have the most samples, take what division leaves over.
+        // The strata with the most samples come last and take the remainder of the division.
         let share = (left / (order.len() - i) as u64).min(*available);
         left -= share;
         shares.insert(*stratum, share as u32);
@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_stratum_has_not_goes_to_the_others() {
+    fn the_unfilled_share_of_a_stratum_goes_to_the_others() {
         let of = |counts: &[(u32, u64)], size| {
             let mut shares: Vec<_> = shares(&counts.iter().copied().collect(), size).into_iter().collect();
             shares.sort_unstable();

@@ -1,4 +1,5 @@
-//! Caps, shares and minima of strata and groups: that they hold, and that the weights know of them (docs/methods.md 8).
+//! Tests of caps, equal shares and minima of strata and groups: batches respect them, and the weights take them into account
+//! (docs/methods.md 8).
 
 use std::collections::HashMap;
 
@@ -12,12 +13,12 @@ use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};
 const N: u64 = 600;
 const SAMPLED: BackgroundSpec = BackgroundSpec::Sampled { size: 200 };
 
-/// Half of the samples are of stratum 0, a quarter of 1, and so on; the hardest are mostly of 0.
+/// Half of the samples are of stratum 0, a quarter of stratum 1, and so on.
 fn stratum(id: u64) -> u32 {
     (id + 1).trailing_zeros().min(4)
 }
 
-/// Groups of five; every fifth sample has none.
+/// Groups of four samples; every fifth sample has none.
 fn group(id: u64) -> u64 {
     if id % 5 == 4 { 0 } else { 1 + id / 5 }
 }
@@ -99,7 +100,8 @@ async fn limits_hold_exactly_for_every_strategy() {
                     let grouped = batch.ids.iter().map(|id| group(*id)).filter(|g| *g != 0);
                     assert!(most(grouped).values().all(|n| *n <= per_group), "{case}");
                     assert!(most(batch.ids.iter()).values().all(|n| *n == 1), "{case}");
-                    // Shares of the oldest are of what its draws found; the others fill the batch.
+                    // STALEST chooses among the samples that its draws found, which may be too few for the shares. The other strategies
+                    // fill the batch.
                     if strategy != Strategy::Stalest {
                         assert_eq!(batch.ids.len(), 40, "{case}");
                         if name == "equal" {
@@ -113,7 +115,7 @@ async fn limits_hold_exactly_for_every_strategy() {
 }
 
 #[tokio::test]
-async fn a_stratum_that_is_kept_out_is_never_served_and_the_batch_says_so() {
+async fn a_stratum_with_a_cap_of_0_is_never_served_and_the_estimand_is_eligible() {
     let store = pool(SAMPLED, 5).await;
     let balance = Balance { stratum_caps: vec![(0, StratumLimit::Fraction(0.0))], ..Balance::default() };
     for seed in 0..50 {
@@ -126,7 +128,7 @@ async fn a_stratum_that_is_kept_out_is_never_served_and_the_batch_says_so() {
 }
 
 #[tokio::test]
-async fn minima_are_met_and_called_approximate() {
+async fn minima_are_met_and_weights_are_labelled_approximate() {
     let store = pool(SAMPLED, 5).await;
     let balance = Balance { min_per_stratum: 6, ..Balance::default() };
     for strategy in [Strategy::Proportional, Strategy::Top] {
@@ -145,8 +147,8 @@ async fn minima_are_met_and_called_approximate() {
     assert!(matches!(refused, Err(PoolError::FailedPrecondition { reason: "TOO_MANY_STRATA", .. })));
 }
 
-/// One estimate from each of 400 pools with their own salts; 4 standard errors: a right formula fails one case in 16,000. The
-/// formula that ignores tau_A is off by more than 10 in these cases (see `weights_that_ignore_the_caps_are_biased`).
+/// One estimate from each of 400 pools with different salts. The limit is 4 standard errors: a right formula fails one case in 16,000. A
+/// formula that ignores tau_A is off by more than 10 standard errors in these cases (see `weights_that_ignore_the_caps_are_biased`).
 #[tokio::test]
 async fn weights_are_unbiased_under_every_limit() {
     let scores = scores(N as usize);
@@ -180,7 +182,7 @@ async fn over_pools(policy: &Policy, of: impl Fn(u64, f32) -> f64 + Copy) -> (f6
     (mean, ((squares / 400.0 - mean * mean) / 400.0).sqrt())
 }
 
-/// Without its cap the capped stratum would be counted short: the test above has the power to see it.
+/// Weights that ignore its cap would undercount the capped stratum, so the test above has the power to see the mistake.
 #[tokio::test]
 async fn weights_that_ignore_the_caps_are_biased() {
     let balance = Balance { stratum_caps: vec![(0, StratumLimit::Count(5))], ..Balance::default() };
@@ -189,7 +191,7 @@ async fn weights_that_ignore_the_caps_are_biased() {
     let of_stratum = |id: u64, _: f32| f64::from(u8::from(stratum(id) == 0));
     let (right, error) = over_pools(&policy, of_stratum).await;
     assert!((right - share).abs() < 4.0 * error, "{right:.4} +- {error:.4}, truth {share:.4}");
-    // With tau in the place of tau_A, pi of the capped is too large by about the ratio of the two.
+    // With tau in place of tau_A, pi of the capped stratum would be too large by about the ratio of the two.
     let store = pool(SAMPLED, 9).await;
     let mut wrong = 0.0;
     for seed in 0..100 {
@@ -204,9 +206,9 @@ async fn weights_that_ignore_the_caps_are_biased() {
     assert!(wrong > 90.0, "the capped stratum closes before the others: {wrong}");
 }
 
-/// Three batches rest: mean(w f) estimates the sum over the others divided by N.
+/// The samples of three batches are under a lease: mean(w f) estimates the sum of f over the others, divided by N.
 #[tokio::test]
-async fn weights_are_unbiased_over_what_does_not_rest() {
+async fn weights_are_unbiased_over_samples_without_a_lease() {
     let scores = scores(N as usize);
     let sum = |ids: &mut dyn Iterator<Item = u64>| ids.map(|i| f(i, scores[i as usize])).sum::<f64>();
     for balance in [Balance::default(), Balance { max_stratum_fraction: 0.3, ..Balance::default() }] {
@@ -236,9 +238,9 @@ async fn weights_are_unbiased_over_what_does_not_rest() {
     }
 }
 
-/// The mean over 200 pools is within 0.02: a batch of 40 has a standard deviation of about 0.07, the mean of 0.005.
+/// The limit for the mean over 200 pools is 0.02: the share in a batch of 40 has a standard deviation of about 0.07, and the mean of 0.005.
 #[tokio::test]
-async fn the_mixture_comes_out_as_asked_under_limits_and_leases() {
+async fn the_mixture_has_the_wanted_share_under_limits_and_leases() {
     for (name, balance) in limits() {
         for epsilon in [0.25, 0.5] {
             let mut shares = [0.0; 2];
@@ -248,7 +250,7 @@ async fn the_mixture_comes_out_as_asked_under_limits_and_leases() {
                     Policy { balance: balance.clone(), ..policy(Strategy::Proportional, 1.0, epsilon) };
                 let batch = mine(context_of(&store, 40, policy.clone(), salt + 1)).await.unwrap();
                 shares[0] += batch.realized_random_fraction / 200.0;
-                // Half of the background rests.
+                // Half of the background is under a lease.
                 let everyone = Policy { random_fraction: 1.0, ..Policy::default() };
                 let rests = mine(context_of(&store, 100, everyone, salt + 2)).await.unwrap().ids;
                 let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: Some(1 << 40) };
@@ -257,7 +259,7 @@ async fn the_mixture_comes_out_as_asked_under_limits_and_leases() {
                 shares[1] += batch.realized_random_fraction / 200.0;
             }
             assert!((shares[0] - epsilon).abs() < 0.02, "{name} {epsilon}: {shares:?}");
-            // How the resting half is spread over strata is not counted.
+            // The number of leases by stratum is not counted, so the share is less exact.
             let tolerance = if name == "group" { 0.03 } else { 0.06 };
             assert!((shares[1] - epsilon).abs() < tolerance, "{name} {epsilon} with leases: {shares:?}");
         }

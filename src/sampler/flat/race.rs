@@ -1,13 +1,12 @@
 //! The exponential race, run as a thinned Poisson process (docs/methods.md 6.1 and 6.2).
 //!
-//! Every sample i arrives at T_i = E_i/r_i with r_i = u_i + (c/p_s)/N if i is in R_s. The census bounds each bucket's rate; a
-//! proposal picks a bucket by its bound and a member uniformly, and is accepted with u_i over the bound. What was
-//! accepted or can never be leaves its lane, in an overlay of this request only: nothing moves in the store.
+//! Every sample i arrives at T_i = E_i/r_i, with r_i = u_i, plus (c/p_s)/N if i is in R_s. The census bounds the rate of each bucket. A
+//! proposal picks a bucket in proportion to its bound and a member uniformly, and accepts it with probability u_i over the bound. A member
+//! that was accepted, or never can be, leaves its lane. Lanes are state of this request only: nothing changes in the store.
 //!
-//! Proposals are planned in rounds against one census, so that a round costs one call. Within a round lanes do not
-//! shrink: a sample that comes twice is a repeat, which only moves the clock. A round ends early after a few repeats,
-//! so that one sample with nearly all the mass costs a handful of proposals. Both are stopping times of the process,
-//! so neither changes its law.
+//! Proposals are planned in rounds, each of which reads its rows in one call. Within a round lanes do not shrink: a sample that is proposed
+//! twice is a repeat, which only advances the clock. A round ends early after a few repeats, so that one sample with nearly all the mass
+//! costs only a few proposals. The ends of rounds are stopping times of the process, so they do not change its law.
 
 mod pass;
 mod rates;
@@ -27,23 +26,23 @@ use crate::model::filter_counts::{FilterCounts, Reason};
 use crate::sampler::rng::Draws;
 use crate::store::{Address, Census, Row, ServePenalty, Source, Store, StratumCount};
 
-/// Proposals in a round, at least and at most.
+/// Minimum and maximum number of proposals in a round.
 const ROUND_MIN: usize = 16;
 const ROUND_MAX: usize = 4096;
-/// A round ends after so many repeats.
+/// A round ends after this number of repeats.
 const ROUND_REPEATS_MAX: usize = 8;
-/// After this many proposals a sample wanted, the rest is decided by one pass over the store (docs/methods.md 6.2).
+/// After this number of proposals per wanted sample, one pass over the store decides the remaining hard arrivals (docs/methods.md 6.2).
 const PROPOSALS_PER_SAMPLE: u64 = 16;
-/// Small batches may look around a little more before that.
+/// Minimum number of proposals before that pass, for small batches.
 const PROPOSALS_MIN: u64 = 1024;
-/// A race with limits gives up after so many times its budget of proposals without an arrival that found a place, ..
+/// A race with a quota gives up after this number of budgets of proposals without an admitted arrival, ..
 const FRUITLESS_BUDGETS: u64 = 16;
-/// .. or when limits have turned away so many members of the background, and so many more for each sample wanted: each is
-/// remembered, and of a background that is all of one full stratum there is no end.
+/// .. or after the quota has rejected this number of members of the background, plus this number per wanted sample. Each rejected member
+/// takes memory, and a background that is all of one full stratum would go on without end.
 const TURNED_AWAY_MAX: u64 = 65_536;
 const TURNED_AWAY_PER_SAMPLE: u64 = 4;
 
-/// What one request draws from.
+/// What one request draws from, and by which conditions.
 pub(super) struct Field<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) census: &'a Census,
@@ -52,35 +51,36 @@ pub(super) struct Field<'a> {
     pub(super) filter: &'a Filter<'a>,
     pub(super) penalty: ServePenalty,
     pub(super) scan_limit: usize,
-    /// Strata that are stored, where they matter.
+    /// The stored strata, if the policy has limits on strata; otherwise empty.
     pub(super) strata: &'a [StratumCount],
 }
 
-/// A sample that has arrived.
+/// A sample that has arrived, with its time.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) row: Row,
     pub(super) time: f64,
-    /// Which source brought it.
+    /// Whether it was proposed as a member of the background.
     pub(super) from_background: bool,
     /// u_i.
     pub(super) hard_mass: f64,
-    /// u_i by its own key. > 0: it is in H (docs/methods.md 6.1).
+    /// u_i by its own key. It is in H if this is above 0 (docs/methods.md 6.1).
     pub(super) own_mass: f64,
-    /// What it owes the serve to: also a hard sample may owe it to answers to earlier serves from the background.
+    /// The source that it owes its serve to. A hard sample may owe it to the background, if its key is high only because of earlier serves
+    /// from there.
     pub(super) owed_to: Source,
 }
 
-/// Members that share a bound.
+/// A set of members that share a bound: those of a bucket, or the background of a partition.
 struct Lane {
     partition: u16,
-    /// `None`: the background.
+    /// The bucket; `None`: the background of the partition.
     bucket: Option<u32>,
     tier: usize,
     remaining: u64,
-    /// Largest rate of a member.
+    /// Upper bound of the rate of each member.
     bound: f64,
-    /// Virtual Fisher-Yates: which ordinal stands at an index, where not its own.
+    /// A sparse Fisher-Yates shuffle: the ordinal at each index where it is not the index itself.
     moved: HashMap<u64, u64>,
 }
 
@@ -110,56 +110,56 @@ impl Lane {
 struct Proposal {
     time: f64,
     lane: u32,
-    /// Into the round's addresses.
+    /// Index into the addresses of the round.
     place: u32,
     coin: f64,
 }
 
-/// A race under way.
+/// A race in progress.
 pub(super) struct Race<'a> {
     field: &'a Field<'a>,
     mass: Option<&'a Mass>,
     draws: &'a mut Draws,
     lanes: Vec<Lane>,
-    /// c: a member of the background arrives at c times its share of the ids.
+    /// c. The rate of a member of the background is c times the share of the ids that it stands for.
     background_rate: f64,
     /// Masses below this count as 0 (docs/methods.md 6.1).
     cut: f64,
     time: f64,
-    /// In order of time.
+    /// The admitted arrivals, in order of time.
     pub(super) arrivals: Vec<Arrival>,
     taken: HashSet<u64>,
     pub(super) proposals: u64,
-    /// Proposals of the background that are not in the R that was counted, by partition.
+    /// Number of background rows, by partition, that are not members of the R of the census.
     strangers: HashMap<u16, usize>,
     wanted: u64,
-    /// Strata whose hard arrivals are all scheduled from the start.
+    /// Strata whose hard arrivals were all decided before the race began.
     rare: HashSet<u32>,
-    /// Proposals that limits on strata are worth before a pass.
+    /// Number of proposals that limits on strata justify before a pass over the store.
     patience: u64,
-    /// No hard sample needs to be proposed any more.
+    /// The hard store is not proposed from any more: a pass decides its arrivals, or none are needed.
     passed: bool,
-    /// Hard arrivals that a pass over the store, or over rare strata, has decided, in order of time.
+    /// Future hard arrivals that a pass over the store, or over rare strata, has decided, in order of time.
     scheduled: Option<VecDeque<(f64, Row, f64)>>,
-    /// There are more than `scheduled` holds.
+    /// The pass found more arrivals than `scheduled` holds.
     schedule_cut: bool,
     /// The pass stopped at the scan limit.
     pub(super) approximate: bool,
-    /// Limits on who of the arrivals has a place.
+    /// Limits on the arrivals that the batch admits.
     pub(super) quota: Option<Quota>,
-    /// Proposals since an arrival found a place.
+    /// Proposals since the last admitted arrival.
     fruitless: u64,
-    /// Members of the background that found none.
+    /// Members of the background that the quota rejected.
     turned_away: u64,
-    /// Members of the background have been served as often as they may be.
+    /// Whether members of the background were refused because they had been served `max_serves` times.
     pub(super) wears_out: bool,
-    /// Nothing was left to arrive.
+    /// Whether nothing was left to arrive.
     exhausted: bool,
     pub(super) filtered: FilterCounts,
 }
 
 impl<'a> Race<'a> {
-    /// A race for about `wanted` arrivals. `mass` `None`: the background alone. `c` 0: the hard store alone.
+    /// A race for about `wanted` arrivals. If `mass` is `None`, only the background takes part; if `c` is 0, only the hard store.
     pub(super) fn new(
         field: &'a Field<'a>,
         mass: Option<&'a Mass>,
@@ -230,13 +230,13 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// The same race, in which not every arrival has a place.
+    /// The same race, which admits only the arrivals that the quota allows.
     pub(super) fn within(mut self, quota: Option<Quota>) -> Self {
         self.quota = quota;
         self
     }
 
-    /// Samples that must not arrive: they have been chosen otherwise.
+    /// Excludes samples that were chosen in another way.
     pub(super) fn forbid(&mut self, ids: impl Iterator<Item = u64>) {
         self.taken.extend(ids);
     }
@@ -255,7 +255,8 @@ impl<'a> Race<'a> {
                 self.exhausted = true;
                 return Ok(());
             }
-            // More hard samples were needed than the pass kept: the race is memoryless, so it can be run again from now.
+            // More hard samples were needed than the pass kept. The race is memoryless, so another pass may decide the arrivals from now
+            // on.
             if self.schedule_is_spent() {
                 self.schedule(target).await?;
             }
@@ -280,7 +281,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Nothing is left to arrive: lets those have the places that were kept for others in vain. Whether that helped.
+    /// Called when nothing is left to arrive: frees the reserved slots that cannot be filled, for arrivals that were rejected. Returns
+    /// whether that admitted any.
     fn relax(&mut self) -> bool {
         let before = self.arrivals.len();
         if !self.quota.as_mut().is_some_and(Quota::relax) {
@@ -290,20 +292,20 @@ impl<'a> Race<'a> {
         self.arrivals.len() > before
     }
 
-    /// Some arrivals were taken out: those that had found no place are asked again.
+    /// Admits arrivals anew after some were taken out, including those that the quota had rejected.
     pub(super) fn deal_again(&mut self) {
         if let Some(quota) = self.quota.as_mut() {
             self.arrivals = quota.deal_again(std::mem::take(&mut self.arrivals));
         }
     }
 
-    /// Until when a sample would have had a place: min(tau, tau_A of its stratum and group). tau is the arrival after the
-    /// first `size`.
+    /// The time until which the sample would have been admitted: min(tau, tau_A of its stratum and group). tau is the time of the arrival
+    /// after the first `size`.
     pub(super) fn deadline(&self, row: &Row, size: usize) -> Option<f64> {
         let tau = self.arrivals.get(size).map(|arrival| arrival.time);
         match &self.quota {
             None => tau,
-            // The places that are kept leave no arrival after the last.
+            // With reserved slots there is no arrival after the last admitted one, so tau is the present time.
             Some(quota) if quota.reserves() => {
                 quota.deadline(row, tau.or((!self.exhausted).then_some(self.time)))
             }
@@ -311,8 +313,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Most of what was counted of R in some partition has gone: another generation serves there, and this race would draw too
-    /// little from it.
+    /// Whether the background of some partition was replaced since the census: most rows at its addresses are not members of the counted R,
+    /// so this race would draw too little from it.
     pub(super) fn is_overtaken(&self) -> bool {
         let members = |partition: u16| {
             let random = self.arrivals.iter().filter(|arrival| arrival.from_background);
@@ -342,18 +344,18 @@ impl<'a> Race<'a> {
     /// Plans a round, reads its rows in one call and lets them arrive.
     async fn round(&mut self, total: f64, target: usize) -> Result<(), PoolError> {
         let missing = target - self.arrivals.len();
-        // Where few arrive it is many proposals to the next: rounds grow, for each has its own cost.
+        // If few proposals are admitted, rounds grow, because each round costs a call.
         let proposals = (missing + missing / 8).max(self.fruitless as usize);
         let (plan, addresses, indices) = self.plan(total, proposals);
         let rows = self.field.store.fetch(&addresses).await?;
         if addresses.len() >= ROUND_MAX / 2 {
-            // A store in memory is always ready: a long race lets others have their turn.
+            // A store in memory never waits, so a long race yields to other tasks here.
             tokio::task::yield_now().await;
         }
         let mut gone = vec![false; addresses.len()];
         for proposal in &plan {
             self.arrive_scheduled(proposal.time, target);
-            // Past the end of a cut schedule the next hard arrivals are not known yet.
+            // After the end of an incomplete schedule the next hard arrivals are not known yet.
             if self.is_done(target) || self.schedule_is_spent() {
                 break;
             }
@@ -366,7 +368,7 @@ impl<'a> Race<'a> {
                 break;
             }
         }
-        // From the highest index down, so that no index named here is moved by an earlier removal.
+        // Indices are removed from the highest down, so that no removal moves an index that is still to be removed.
         let mut removals: Vec<(u32, u64)> =
             indices.iter().zip(&gone).filter(|(_, gone)| **gone).map(|(index, _)| *index).collect();
         removals.sort_unstable_by(|a, b| b.cmp(a));
@@ -395,7 +397,7 @@ impl<'a> Race<'a> {
             let x = self.draws.unit() * sum;
             let mut lane = sums.partition_point(|s| *s <= x).min(self.lanes.len() - 1);
             while self.lanes[lane].remaining == 0 {
-                // Rounding alone can point at an empty lane; some lane is not empty, or total would be 0.
+                // Rounding may point at an empty lane. Some lane is not empty, or `total` would be 0.
                 lane = (lane + 1) % self.lanes.len();
             }
             let index = self.draws.below(self.lanes[lane].remaining);
@@ -416,7 +418,7 @@ impl<'a> Race<'a> {
         (plan, addresses, indices)
     }
 
-    /// Accepts or rejects a proposal; true when it can never be accepted again.
+    /// Accepts or rejects a proposal. Returns whether its member leaves the lane, because it was accepted or never can be.
     fn judge(&mut self, proposal: &Proposal, row: Option<&Row>) -> bool {
         let Some(row) = row else {
             return true;
@@ -429,7 +431,7 @@ impl<'a> Race<'a> {
         let judged = self.judge_mass(row);
         let hard_mass = judged.unwrap_or(0.0);
         if from_background {
-            // R shrank since the census, or is another generation: who is not in the R of the weights has no weight.
+            // R has shrunk since the census, or another generation serves. A row that is not in the R of the census has no weight.
             if !self.field.background.contains(row.id) {
                 *self.strangers.entry(lane.partition).or_insert(0) += 1;
                 return true;

@@ -1,4 +1,4 @@
-//! TOP and STALEST (docs/methods.md 5.4): chosen by order, not by a race.
+//! TOP and STALEST (docs/methods.md 5.4): they choose hard samples by order, not by a race.
 
 use std::collections::HashSet;
 
@@ -20,10 +20,11 @@ use crate::store::key::Key;
 use crate::store::layout::partition_of;
 use crate::store::{Row, Served};
 
-/// STALEST takes the B oldest of this many times B uniform draws.
+/// STALEST draws this number times the wanted samples uniformly, and takes the oldest.
 const STALEST_DRAWS: usize = 16;
 
-/// The B - round(epsilon B) hardest, and the rest uniformly from what else is in the background.
+/// TOP: the B - round(epsilon B) hardest samples, and the others of the batch uniformly from the members of the background that are not
+/// among these.
 pub(super) async fn top(
     context: &MineContext<'_>,
     field: &Field<'_>,
@@ -41,10 +42,11 @@ pub(super) async fn top(
     let (served, mut random) =
         with_background(context, field, hardest.rows, stands, size, hardest.quota, draws).await?;
     random.filtered.add(&hardest.filtered);
-    // Of those that the ranks could not share equally only the background can be left out without a bias.
+    // In a round samples may be left out so that the ranks can share the batch equally. Leaving out background samples causes no bias,
+    // leaving out hard samples does.
     let cut = context.ranks.is_some() && served.len() < found;
     let n = served.len() + random.chosen.len();
-    // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
+    // At random_fraction 0 the batch does not depend on random draws, so nothing is estimated.
     let weighed = context.policy.random_fraction > 0.0;
     let population = field.background.distinct();
     let mut guessed = random.wears_out && !field.background.is_whole();
@@ -82,7 +84,7 @@ pub(super) async fn top(
     } else if cut || !approximations.is_empty() {
         Estimand::Approximate
     } else if field.filter.removes_items() || limited {
-        // What the hardest filled leaves the rest of its stratum or group without a chance.
+        // A stratum or group that the hardest samples fill leaves its other samples no chance to be drawn.
         Estimand::Eligible
     } else {
         Estimand::All
@@ -97,7 +99,8 @@ pub(super) async fn top(
     Ok((chosen, account))
 }
 
-/// The B - round(epsilon B) longest unreported of 16 times as many uniform draws, and the rest from the background.
+/// STALEST: of 16 times as many uniform draws, the B - round(epsilon B) samples that were not reported for the longest, and the others of
+/// the batch from the background.
 pub(super) async fn stalest(
     context: &MineContext<'_>,
     field: &Field<'_>,
@@ -135,20 +138,21 @@ pub(super) async fn stalest(
     Ok((chosen, account))
 }
 
-/// Hard samples wanted, and the batch's size.
+/// The number of hard samples wanted, and the size of the batch.
 fn hard_share(context: &MineContext<'_>) -> (usize, usize) {
     let size = context.batch_size;
     let random = (context.policy.random_fraction * size as f64).round() as usize;
     (size - random.min(size), size)
 }
 
-/// The key of the lowest of the hardest samples, its penalty taken off.
+/// The lowest key less serve penalty among the hardest samples.
 fn lowest_key(field: &Field<'_>, hardest: &[Row]) -> Option<Key> {
     let keys = hardest.iter().filter_map(|row| penalised(field, row, row.hard_key));
     keys.reduce(|a, b| if b.since(a) < 0 { b } else { a })
 }
 
-/// Whether a sample would be one of the hardest, of which the lowest has the key `lowest`, if it were not in R (docs/methods.md 4.3).
+/// Whether a sample would still be one of the hardest if it were not in R (docs/methods.md 4.3). `lowest` is the lowest key less penalty
+/// among the hardest.
 fn stands(field: &Field<'_>, row: &Row, lowest: Key) -> bool {
     let is_eligible = || field.filter.admits_hard(&Row { hard_key: row.own_key, ..*row });
     row.own_key == row.hard_key
@@ -159,12 +163,12 @@ fn penalised(field: &Field<'_>, row: &Row, key: Option<Key>) -> Option<Key> {
     key.map(|key| key.plus(-field.penalty.units(row.serves)))
 }
 
-/// Background samples wanted beside `hard` hard ones. At random_fraction 0 the background fills nothing.
+/// The number of background samples wanted beside `hard` hard samples. At random_fraction 0 it is 0.
 fn random_share(context: &MineContext<'_>, size: usize, hard: usize) -> usize {
     if context.policy.random_fraction > 0.0 { size.saturating_sub(hard) } else { 0 }
 }
 
-/// The first `wanted` of rows in order that find a place.
+/// The first `wanted` rows that the quota admits, in order.
 fn with_a_place(
     rows: impl Iterator<Item = Row>,
     quota: &mut Option<Quota>,
@@ -195,17 +199,17 @@ fn with_a_place(
     chosen
 }
 
-/// The hardest samples, not yet marked.
+/// The hardest samples, not yet marked as served.
 struct Hardest {
     rows: Vec<Row>,
-    /// The scan limit cut them short.
+    /// Whether the scan limit ended the search early.
     approximate: bool,
-    /// The places that are left.
+    /// The quota, after these samples.
     quota: Option<Quota>,
     filtered: FilterCounts,
 }
 
-/// The `wanted` hardest eligible samples.
+/// The `wanted` hardest samples that the filter and the quota admit.
 async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) -> Result<Hardest, PoolError> {
     let mut quota = quota(context, field, context.batch_size)?;
     let (first, end) = field.filter.ranks;
@@ -252,7 +256,8 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
     }
 }
 
-/// Marks `rows` as served, those that do not stand for themselves as of the background, and fills up from the background: `size` in all, or as many as the ranks can share equally.
+/// Marks `rows` as served, and adds samples of the background: `size` samples in all, or as many as the ranks can share equally. Rows that
+/// do not stand for themselves owe their serve to the background.
 async fn with_background(
     context: &MineContext<'_>,
     field: &Field<'_>,
@@ -271,7 +276,7 @@ async fn with_background(
     }
     let total = context.shareable(rows.len() + wanted.min(race.arrivals.len()));
     rows.truncate(total);
-    // Before the mark: another request may take the last serve of one meanwhile, which is missing then.
+    // This number is fixed before rows are marked. If another request takes the last serve of a row meanwhile, the batch lacks that row.
     let random = total - rows.len();
     let served = serve_rows(context, rows, stands).await?;
     let uniform = uniform_background(context, field, &taken, race, random).await?;
@@ -280,12 +285,12 @@ async fn with_background(
 
 /// Samples drawn uniformly from the background.
 struct Uniform {
-    /// With pi of each, of those not taken otherwise.
+    /// The samples, each with its pi in a draw from the members that were not taken as hard samples.
     chosen: Vec<(Chosen, f64)>,
     proposals: u64,
     filtered: FilterCounts,
     approximations: Vec<Approximation>,
-    /// Members of the background had been served as often as they may be.
+    /// Whether members of the background were refused because they had been served `max_serves` times.
     wears_out: bool,
 }
 
@@ -298,7 +303,8 @@ async fn uniform_background(
 ) -> Result<Uniform, PoolError> {
     let served = if wanted == 0 { Vec::new() } else { serve_first(context, &mut race, wanted).await? };
     let n = served.len();
-    // How many of the background are eligible is not known where some are turned away, but when the next would have come is.
+    // If filters or the quota turn members away, the number of eligible members is not known, and tau is the time of the next arrival of
+    // the race. Otherwise tau is computed from the counts.
     let tau = (!field.filter.removes_items() && race.quota.is_none())
         .then(|| planned_tau(field.background, taken, n));
     let inclusion = |row: &Row| {
@@ -324,8 +330,8 @@ async fn uniform_background(
     })
 }
 
-/// The tau at which `n` members of the background without `taken` are expected to have arrived; `None`: when all have. Where all
-/// partitions have one p it is that of a plain draw of n.
+/// The tau at which `n` members of the background without `taken` are expected to have arrived; `None` if all are drawn. If all partitions
+/// have the same p, pi is that of a simple random sample of n.
 fn planned_tau(background: &Background<'_>, taken: &HashSet<u64>, n: usize) -> Option<f64> {
     let mut points: Vec<Point> = background
         .lanes()

@@ -1,5 +1,5 @@
-//! A seeded batch is a function of the state that it is drawn from: a store that replays another's log, and one that is loaded from
-//! its images, draw the same batches.
+//! A seeded batch is a function of the state of the store: a store that replayed the log of another, and a store that was loaded from its
+//! images, draw the same batches.
 
 use super::tests::context_of;
 use super::*;
@@ -26,7 +26,7 @@ fn policies() -> Vec<Policy> {
 }
 
 #[tokio::test]
-async fn a_seed_draws_the_same_from_a_replayed_log_and_from_an_image() {
+async fn a_seed_draws_the_same_batch_from_a_replayed_log_and_from_an_image() {
     let (store, copies) = store_and_copies();
     let mut last = Vec::new();
     for policy in policies() {
@@ -35,7 +35,7 @@ async fn a_seed_draws_the_same_from_a_replayed_log_and_from_an_image() {
                 async |store: &dyn Store| mine(context_of(store, 64, policy.clone(), seed)).await.unwrap();
             let batch = draw(&*store).await;
             assert_eq!(batch.ids.len(), 64);
-            // NaN is a value here: all that a batch says is compared as it is written.
+            // Batches are compared as debug text, because NaN does not equal itself.
             let expected = format!("{batch:?}");
             for copy in &copies {
                 assert_eq!(format!("{:?}", draw(&**copy).await), expected, "{policy:?}, seed {seed}");

@@ -1,5 +1,5 @@
-//! The sampler against docs/methods.md 5 to 7, on the naive store. Seeds are fixed, so a test passes always or never; the error
-//! rates quoted are those of a right formula under a fresh seed.
+//! Tests of the sampler against docs/methods.md 5 to 7, on the naive store. Seeds are fixed, so a test passes always or never. The error
+//! rates in comments are those of a right formula under a fresh seed.
 
 use super::*;
 use crate::model::policy::{Normalization, Window};
@@ -92,7 +92,8 @@ fn estimate(batch: &MinedBatch, scores: &[f32]) -> f64 {
     sum / batch.ids.len() as f64
 }
 
-/// Mean and standard error of one estimate from each of `pools` pools with their own salts (docs/methods.md 7.2).
+/// The true mean, and the mean and standard error of the estimates, one from each of `pools` pools with different salts (docs/methods.md
+/// 7.2).
 async fn over_pools(pools: u64, background: BackgroundSpec, policy: &Policy) -> (f64, f64, f64) {
     let scores = scores(600);
     let truth = (0..600).map(|i| f(i, scores[i as usize])).sum::<f64>() / 600.0;
@@ -111,7 +112,7 @@ async fn over_pools(pools: u64, background: BackgroundSpec, policy: &Policy) -> 
 
 #[tokio::test]
 async fn weights_are_unbiased_over_all_ids() {
-    // 4 standard errors: a right formula fails one configuration in 16,000.
+    // The limit is 4 standard errors: a right formula fails one configuration in 16,000.
     let sampled = BackgroundSpec::Sampled { size: 100 };
     let whole = BackgroundSpec::Sampled { size: 1000 };
     let dense = BackgroundSpec::Dense { ids: 600 };
@@ -140,7 +141,7 @@ async fn weights_are_unbiased_over_all_ids() {
 
 #[tokio::test]
 async fn the_test_above_rejects_a_split_on_membership() {
-    // The wrong formula that docs/methods.md 7.2 names: members of S stand for themselves even where only the background can draw them.
+    // The wrong formula of docs/methods.md 7.2: members of S stand for themselves even if only the background can bring them.
     let scores = scores(600);
     let truth = (0..600).map(|i| f(i, scores[i as usize])).sum::<f64>() / 600.0;
     let background = BackgroundSpec::Sampled { size: 100 };
@@ -172,7 +173,7 @@ async fn the_test_above_rejects_a_split_on_membership() {
     assert!((mean - truth).abs() > 4.0 * error, "{mean} +- {error}, truth {truth}");
 }
 
-/// Upper 1e-6 quantile of chi-square by Wilson and Hilferty.
+/// The upper 1e-6 quantile of chi-square, by the approximation of Wilson and Hilferty.
 fn chi2_limit(degrees: usize) -> f64 {
     let k = degrees as f64;
     let z = 4.753;
@@ -215,7 +216,7 @@ async fn a_first_draw_follows_the_strategy() {
         let (statistic, degrees) = chi2(&counts, &expected);
         assert!(statistic < chi2_limit(degrees), "alpha {alpha}: {statistic} of {degrees}");
         let wrong: Vec<f64> = pool.scores.iter().map(|s| f64::from(s + 1e-3).powf(alpha * 1.15)).collect();
-        assert!(chi2(&counts, &wrong).0 > chi2_limit(degrees), "would not see a wrong alpha");
+        assert!(chi2(&counts, &wrong).0 > chi2_limit(degrees), "the test would not see a wrong alpha");
     }
     let (_, counts) = first_draws(&policy(Strategy::Uniform, 1.0, 0.0), 40, 20_000).await;
     let (statistic, degrees) = chi2(&counts, &[1.0; 40]);
@@ -236,7 +237,7 @@ async fn a_batch_holds_no_id_twice_and_keeps_its_mixture() {
                 assert_eq!(distinct.len(), 200, "{strategy:?} {epsilon}");
                 realized += batch.realized_random_fraction / 40.0;
             }
-            // What the background brings; a sample of both sources may come from either.
+            // The realized fraction counts the samples that the background brought. A sample of both sources may come from either.
             assert!((realized - epsilon).abs() < 0.03, "{strategy:?} {epsilon}: {realized}");
         }
     }
@@ -258,7 +259,7 @@ async fn one_sample_with_nearly_all_the_mass_costs_little() {
 
 #[tokio::test]
 async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
-    // 15 of 1,500 pass: 16 B proposals find few of them.
+    // 15 of 1,500 samples pass the window, so 16 B proposals find few of them.
     let pool = pool(
         (0..1500).map(|i| 1.0 + (i % 97) as f32).collect(),
         1500,
@@ -270,7 +271,7 @@ async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
     windowed.windows = vec![Window::Score { min: 3.0, max: 3.0 }];
     let eligible = (0..1500).filter(|i| i % 97 == 2).count();
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
-    assert_eq!(batch.ids.len(), eligible, "all that pass, and no more");
+    assert_eq!(batch.ids.len(), eligible, "exactly the samples that pass");
     assert!(batch.ids.iter().all(|id| id % 97 == 2));
     let mut counts = vec![0.0; 1500];
     for seed in 0..1000 {
@@ -283,7 +284,7 @@ async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
     assert!(statistic < chi2_limit(degrees), "{statistic} of {degrees}");
     windowed.random_fraction = 0.25;
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
-    assert_eq!(batch.ids.len(), 200, "the background fills");
+    assert_eq!(batch.ids.len(), 200, "the background fills the batch");
     windowed.shortfall = Shortfall::Short;
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
     assert_eq!(batch.ids.len(), (eligible as f64 / 0.75) as usize);
@@ -293,7 +294,7 @@ async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
 }
 
 #[tokio::test]
-async fn exclusions_and_rank_windows_hold() {
+async fn exclusions_and_rank_windows_are_respected() {
     let pool = pool(scores(1000), 1000, BackgroundSpec::Dense { ids: 1000 }, 3).await;
     let mut order: Vec<u64> = (0..1000).collect();
     order.sort_by(|a, b| pool.scores[*b as usize].total_cmp(&pool.scores[*a as usize]));
@@ -312,7 +313,7 @@ async fn exclusions_and_rank_windows_hold() {
 }
 
 #[tokio::test]
-async fn the_same_seed_gives_the_same_batch_and_normalizations_scale() {
+async fn the_same_seed_gives_the_same_batch_and_normalizations_scale_weights() {
     let pool = pool(scores(1000), 300, BackgroundSpec::Sampled { size: 200 }, 3).await;
     let mut p = policy(Strategy::Proportional, 1.0, 0.25);
     let first = mine(context(&pool, 64, p.clone(), 11)).await.unwrap();

@@ -1,30 +1,30 @@
-//! The census seen as one list: buckets of all partitions joined into tiers of overlapping key ranges, with ranks.
+//! The tiers of a census: the buckets of all partitions, joined where their key ranges overlap, in order and with ranks.
 
 use crate::store::{BucketCount, Census, key::Key};
 
 /// Buckets of all partitions whose key ranges overlap. Tiers are disjoint and ordered, the hardest first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tier {
-    /// Lowest key, in units above the reference.
+    /// Lowest key, in key units above the reference.
     pub(super) low: i64,
-    /// Highest key, inclusive, in units above the reference.
+    /// Highest key, inclusive, in key units above the reference.
     pub(super) high: i64,
-    /// Members, resting ones included.
+    /// Number of members, resting ones included.
     pub(super) count: u64,
-    /// Members that may be drawn.
+    /// Members that are not under a lease.
     pub(super) active: u64,
-    /// Members of all harder tiers.
+    /// Number of members of all harder tiers, which is the rank of the first member.
     pub(super) rank: u64,
 }
 
-/// The tiers of a census, and which bucket is in which.
+/// The tiers of a census, and the tier of each bucket.
 pub(super) struct Tiers {
-    /// The hardest first.
+    /// The tiers, the hardest first.
     pub(super) list: Vec<Tier>,
-    /// For each bucket of the census: its tier.
+    /// The index of the tier of each bucket of the census.
     pub(super) of_bucket: Vec<u32>,
-    /// The highest key any member may have. Keys are handled as units above it (so at most 0): the strategies'
-    /// masses are then at most 1 and never underflow all together, however old the pool.
+    /// The highest key that any member may have. Keys are expressed in units above it, so they are at most 0. Then masses are at most 1,
+    /// and they never all underflow, however old the pool is.
     pub(super) reference: Key,
 }
 
@@ -60,12 +60,12 @@ impl Tiers {
         Self { list, of_bucket, reference }
     }
 
-    /// Units of `key` above the reference.
+    /// The difference of `key` to the reference, in key units.
     pub(super) fn offset(&self, key: Key) -> i64 {
         key.since(self.reference)
     }
 
-    /// The tier that a key falls into, or would.
+    /// The index of the tier that a key is in, or that it is directly above; `None`: it is below all tiers.
     pub(super) fn find(&self, offset: i64) -> Option<usize> {
         let i = self.list.partition_point(|tier| tier.low > offset);
         (i < self.list.len()).then_some(i)

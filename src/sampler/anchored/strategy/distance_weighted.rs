@@ -1,7 +1,8 @@
 //! DISTANCE_WEIGHTED: Wu et al. 2017, Sampling Matters in Deep Embedding Learning.
 //!
-//! Distances of points that are uniform on the sphere of dimension n have the density q(d) ~ d^(n-2) (1 - d^2/4)^((n-3)/2), nearly all
-//! of it around sqrt(2). w(d) = min(lambda, 1/q(d)) makes the distances of the chosen uniform, as far as lambda allows.
+//! Distances between points that are uniform on the unit sphere in n dimensions have the density q(d) ~ d^(n-2) (1 - d^2/4)^((n-3)/2),
+//! which at large n lies nearly all around sqrt(2). With the weight w(d) = min(lambda, 1/q(d)) the distances of the chosen negatives are
+//! uniform, as far as lambda allows.
 
 use super::{Scene, Strategy};
 use crate::model::negative_policy::{DistanceWeighting, NegativePolicy};
@@ -22,16 +23,17 @@ impl DistanceWeighted {
     /// ln q(d), up to a constant.
     fn ln_density(&self, distance: f64) -> f64 {
         let n = f64::from(self.parameters.dimension);
-        // On the common sphere (n = 3) the second factor is 1, at d = 2 as well.
+        // For n = 3 the second factor is 1, also at d = 2, where ln(0) would give NaN.
         let far = if n > 3.0 { (n - 3.0) / 2.0 * (1.0 - distance * distance / 4.0).ln() } else { 0.0 };
         (n - 2.0) * distance.ln() + far
     }
 }
 
-/// The distance that a score stands for: itself, or of the cosine similarity s of unit vectors sqrt(2 - 2s).
+/// The distance that a score stands for: the score itself if lower is harder, otherwise sqrt(2 - 2s) for the cosine similarity s of unit
+/// vectors.
 fn distance(score: f32, scene: &Scene) -> f64 {
     let score = f64::from(score);
-    // Beyond what unit vectors can have lies only rounding.
+    // Unit vectors have distances 0 ..= 2; small differences from that are rounding errors.
     let distance = if scene.lower_is_harder { score } else { (2.0 - 2.0 * score).max(0.0).sqrt() };
     if distance > 2.0 && distance < 2.0 + 1e-6 { 2.0 } else { distance }
 }
@@ -44,7 +46,7 @@ impl Strategy for DistanceWeighted {
     fn ln_mass(&self, negative: &Negative, scene: &Scene) -> Option<f64> {
         let cutoff = self.parameters.cutoff;
         let distance = distance(negative.score, scene).max(cutoff);
-        // At d = 2 the density is 0: then lambda = 1/q(cutoff) is the lesser.
+        // At d = 2 the density is 0, so the minimum is lambda = 1/q(cutoff).
         Some((-self.ln_density(distance)).min(-self.ln_density(cutoff)))
     }
 }
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn is_the_papers_formula() {
+    fn the_mass_is_that_of_the_paper() {
         // q(d) as published, n = 8: d^6 (1 - d^2/4)^2.5.
         let q = |d: f64| d.powi(6) * (1.0 - d * d / 4.0).powf(2.5);
         let parameters = DistanceWeighting { dimension: 8, ..DEFAULT };
@@ -76,16 +78,16 @@ mod tests {
     }
 
     #[test]
-    fn the_far_end_is_bounded_by_lambda() {
+    fn the_mass_at_distance_2_is_bounded_by_lambda() {
         let parameters = DistanceWeighting { dimension: 512, cutoff: 0.5, max_distance: 2.0 };
         let far = ln_mass(parameters, 2.0);
         assert!(far.is_finite());
         assert_eq!(far, ln_mass(parameters, 0.5));
     }
 
-    /// Of unit vectors d^2 = 2 - 2s.
+    /// For unit vectors d^2 = 2 - 2s.
     #[test]
-    fn a_cosine_stands_for_its_distance() {
+    fn a_cosine_similarity_is_converted_to_a_distance() {
         let parameters = DistanceWeighting { dimension: 16, ..DEFAULT };
         let policy = NegativePolicy { distance_weighting: Some(parameters), ..NegativePolicy::default() };
         let strategy = DistanceWeighted::of(&policy);

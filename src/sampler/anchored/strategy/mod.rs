@@ -1,4 +1,4 @@
-//! How strongly each eligible negative of an anchor is drawn: one file a strategy.
+//! Strategies: the mass with which each eligible negative of an anchor is drawn. Each has its own file.
 
 mod distance_weighted;
 mod proportional;
@@ -10,29 +10,30 @@ use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
 use crate::store::anchored::Negative;
 use crate::store::key::Key;
 
-/// What a strategy may know beside the negative.
+/// What a strategy may use besides the negative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scene {
-    /// The anchor's positive score; NaN: none.
+    /// The positive score of the anchor; NaN: it has none.
     pub(crate) positive: f32,
-    /// Scores are distances.
+    /// Whether scores are distances, of which the lower is harder.
     pub(crate) lower_is_harder: bool,
-    /// The decay clock, as a key.
+    /// The decay clock D(t), as a key.
     pub(crate) now: Key,
 }
 
 /// A strategy with its parameters.
 pub(crate) trait Strategy: Send + Sync {
-    /// Whether the negative can be chosen at all: a filter, applied after the margins.
+    /// Whether the strategy can choose the negative at all. This filter comes after the margins.
     fn admits(&self, _negative: &Negative, _scene: &Scene) -> bool {
         true
     }
 
-    /// ln of the mass u_i that it is drawn with, up to a constant of the anchor; `None`: in order of hardness, not drawn.
+    /// ln of the mass u_i of the negative, up to a constant that is the same for the whole anchor; `None`: the strategy takes negatives in
+    /// order of hardness and draws none.
     fn ln_mass(&self, negative: &Negative, scene: &Scene) -> Option<f64>;
 }
 
-/// The strategy of a policy that has been checked.
+/// The strategy of a policy. The policy must have been checked.
 pub(crate) fn of(policy: &NegativePolicy) -> Box<dyn Strategy> {
     match policy.strategy {
         NegativeStrategy::Top => Box::new(top::Top),

@@ -1,4 +1,4 @@
-//! RANDOM: every eligible one alike ("random" of sentence-transformers).
+//! RANDOM: all eligible negatives with equal mass ("random" of sentence-transformers).
 
 use super::{Scene, Strategy};
 use crate::store::anchored::Negative;

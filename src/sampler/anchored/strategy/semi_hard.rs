@@ -1,5 +1,5 @@
-//! SEMI_HARD: alike among those just easier than the positive. Schroff et al. 2015, FaceNet: s_p - margin < s_n < s_p, or with
-//! distances d_p < d_n < d_p + margin. Both bounds are strict.
+//! SEMI_HARD: negatives that are slightly easier than the positive, with equal mass. Schroff et al. 2015, FaceNet: s_p - margin < s_n <
+//! s_p, or with distances d_p < d_n < d_p + margin. Both bounds are strict.
 
 use super::{Scene, Strategy};
 use crate::model::negative_policy::NegativePolicy;
@@ -17,7 +17,7 @@ impl SemiHard {
 
 impl Strategy for SemiHard {
     fn admits(&self, negative: &Negative, scene: &Scene) -> bool {
-        // In double precision, where the sums of floats of like size are exact. Without a positive (NaN) nothing holds.
+        // In f64 the sums of f32 numbers of similar size are exact. Without a positive (NaN) both comparisons are false.
         let (score, positive) = (f64::from(negative.score), f64::from(scene.positive));
         match scene.lower_is_harder {
             false => positive - self.margin < score && score < positive,
@@ -53,6 +53,6 @@ mod tests {
         assert!(distance(0.75_f32.next_up()));
         assert!(distance(1.0_f32.next_down()));
         assert!(!distance(1.0));
-        assert!(!admits(0.25, f32::NAN, false, 0.5), "no positive, no negatives");
+        assert!(!admits(0.25, f32::NAN, false, 0.5), "without a positive no negative is admitted");
     }
 }

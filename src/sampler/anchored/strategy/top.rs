@@ -1,4 +1,4 @@
-//! TOP: the hardest.
+//! TOP: the hardest eligible negatives.
 
 use super::{Scene, Strategy};
 use crate::store::anchored::Negative;

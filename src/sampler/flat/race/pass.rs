@@ -1,17 +1,17 @@
-//! The rest of a race that proposals would take too long for: one pass over the hard store decides who arrives when (docs/methods.md 6.2).
+//! Decides the remaining hard arrivals of a race by one pass over the hard store, when proposals would take too long (docs/methods.md 6.2).
 
 use super::super::quota::Quota;
 use super::Race;
 use crate::model::error::PoolError;
 use crate::store::{Cursor, Row};
 
-/// Rows read at a time in that pass.
+/// Rows that the pass reads in one call.
 const SCAN_PAGE: usize = 4096;
-/// Arrivals kept beyond the ones needed, should some be refused when marked as served.
+/// Arrivals kept beyond those needed, in case the store refuses to serve some.
 const SCAN_SPARE: usize = 64;
 
 impl Race<'_> {
-    /// Lets scheduled hard samples arrive up to `time`; true if any did.
+    /// Lets scheduled hard samples arrive up to `time`; returns whether any did.
     pub(super) fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
         let mut arrived = false;
         while !self.is_done(target) {
@@ -33,8 +33,8 @@ impl Race<'_> {
         arrived
     }
 
-    /// Decides the hard arrivals to come by one pass: T_i = now + E_i/u_i for every eligible sample, exact because the
-    /// exponential has no memory. The background goes on by proposals.
+    /// Decides all further hard arrivals by one pass: T_i = now + E_i/u_i for every eligible sample, which is exact because the exponential
+    /// distribution is memoryless. The background goes on by proposals.
     pub(super) async fn schedule(&mut self, target: usize) -> Result<(), PoolError> {
         let closing = self.quota.as_ref().map_or(0, Quota::parts_to_close);
         let keep = target.saturating_sub(self.arrivals.len()) + SCAN_SPARE + closing;
@@ -68,8 +68,8 @@ impl Race<'_> {
         Ok(())
     }
 
-    /// Keeps the first `keep` of what a pass has found, in order of time, of those that will find a place or be the first to
-    /// find none; whether there were more.
+    /// Sorts what a pass has found by time, and keeps the first `keep` of those that will be admitted or be the first that a stratum or
+    /// group rejects. Returns whether there were more.
     fn prune(&self, found: &mut Vec<(f64, Row, f64)>, keep: usize) -> bool {
         found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         if let Some(quota) = &self.quota {
@@ -81,13 +81,13 @@ impl Race<'_> {
         more
     }
 
-    /// Decides the hard arrivals of strata that are too rare to be met by proposals, before the race begins.
+    /// Decides the hard arrivals of rare strata before the race begins, because proposals would take too long to find them.
     pub(crate) async fn schedule_rare(&mut self) -> Result<(), PoolError> {
         let (Some(quota), Some(_)) = (&self.quota, self.mass) else {
             return Ok(());
         };
         let (rare, proposals) = quota.rare(self.field.strata, self.field.census.hard);
-        // Until a stratum has all its arrivals takes some times as long as until it has the usual number; a pass takes longer.
+        // The last arrivals of a stratum take several times as many proposals as the mean. A pass over the store would read even more rows.
         self.patience = (4.0 * proposals).min(self.field.census.hard as f64) as u64;
         if rare.is_empty() {
             return Ok(());
@@ -108,7 +108,7 @@ impl Race<'_> {
         Ok(())
     }
 
-    /// Once all strata but the rare ones have what they may have, nothing needs to be proposed of the hard store.
+    /// Stops proposals from the hard store once all strata but the rare ones are settled.
     pub(super) fn drop_settled(&mut self) {
         let settled = || self.quota.as_ref().is_some_and(|quota| quota.is_settled_but(&self.rare));
         if !self.passed && !self.rare.is_empty() && settled() {

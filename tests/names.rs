@@ -91,7 +91,7 @@ impl Repository {
     fn has_path(&self, path: &str) -> bool {
         let segments: Vec<&str> = path.split("::").collect();
         let is_type = |segment: &&str| segment.starts_with(char::is_uppercase);
-        let types = segments.iter().position(|segment| is_type(segment)).unwrap_or(segments.len() - 1);
+        let types = segments.iter().position(is_type).unwrap_or(segments.len() - 1);
         let (modules, items) = segments.split_at(types);
         let inside = self.sources.iter().filter(|source| modules.is_empty() || source.is_module(modules));
         let in_one_file = |source: &Source| items.iter().all(|item| source.defines.contains(*item));

@@ -31,7 +31,7 @@ macro_rules! filters {
             }
 
             /// The counts by name, those of filters only.
-            pub fn by_filter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub fn by_filter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($field), self.$field)),*].into_iter()
             }
         }

@@ -111,7 +111,7 @@ macro_rules! outcomes {
 
         impl ReportCounts {
             /// The counts by the name of the outcome, which is the same in the contract, the metrics and the command line.
-            pub fn by_outcome(&self) -> impl Iterator<Item = (&'static str, u64)> {
+            pub fn by_outcome(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($name), self.$name)),*].into_iter()
             }
         }

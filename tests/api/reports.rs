@@ -345,3 +345,55 @@ async fn scores_whose_weights_do_not_tell_them_apart_are_told() {
     assert_eq!((ack.clamped, ack.floored), (0, 2));
     assert_eq!(figures(&client, "anchored").await.floored, 2);
 }
+
+#[tokio::test]
+async fn what_is_stored_is_the_score_less_its_reference() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", plain(100)).await.unwrap();
+    let floats = |values: &[f32]| {
+        hardneg::proto::columns::encode_floats(values.to_vec(), pb::ColumnEncoding::LittleEndian)
+    };
+    let send = async |pool: &str, references: pb::FloatColumn| {
+        let batch = pb::ScoreBatch {
+            pool: format!("pools/{pool}"),
+            ids: Some(Ids::U64(vec![1, 2, 3, 4, 5]).into_column(pb::ColumnEncoding::Packed)),
+            scores: Some(floats(&[5.0, 5.0, 5.0, 5.0, f32::NAN])),
+            reference_scores: Some(references),
+            ..Default::default()
+        };
+        let request = pb::ReportScoresRequest { batch: Some(batch) };
+        let answer = client.mining_service().report_scores(request).await.map_err(Error::from)?;
+        Ok::<_, Error>(answer.into_inner().ack.unwrap().counts.unwrap())
+    };
+    // Row 3 has no reference; row 4's is NaN; row 5 has no score.
+    let some = pb::FloatColumn {
+        present: Bytes::from_static(&[0b1_1011]),
+        ..floats(&[1.0, 4.5, 99.0, f32::NAN, 0.0])
+    };
+    let counts = send("p", some).await.unwrap();
+    assert_eq!((counts.inserted, counts.non_finite), (3, 2));
+    let batch = client.mine(MineRequest::new("p", 3).strategy(pb::Strategy::Top).random_fraction(0.0));
+    let batch = batch.await.unwrap();
+    assert_eq!((integers(&batch.ids), &batch.scores[..]), ([3, 1, 2].as_slice(), [5.0, 4.0, 0.5].as_slice()));
+    assert_invalid(send("p", floats(&[1.0; 4])).await, "batch.reference_scores");
+    assert_invalid(send("p", floats(&[])).await, "batch.reference_scores");
+    assert_invalid(send("p", pb::FloatColumn::default()).await, "batch.reference_scores");
+    let short = pb::FloatColumn { present: Bytes::from_static(&[1, 1]), ..floats(&[1.0; 5]) };
+    assert_invalid(send("p", short).await, "batch.reference_scores");
+    for (pool, function, refused) in [
+        ("power", pb::HardnessFunction::Power, true),
+        ("exponential", pb::HardnessFunction::Exponential, false),
+    ] {
+        let hardness =
+            pb::Hardness { function: function.into(), lower_is_harder: true, ..Default::default() };
+        client.create_pool(pool, pb::PoolSpec { hardness: Some(hardness), ..plain(10) }).await.unwrap();
+        let sent = send(pool, floats(&[1.0; 5])).await;
+        if refused {
+            assert_invalid(sent, "batch.reference_scores");
+            assert_eq!(sizes(&client, pool).await.0.hard, 0);
+        } else {
+            assert_eq!(sent.unwrap().inserted, 4);
+        }
+    }
+}

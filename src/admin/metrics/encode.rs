@@ -1,4 +1,4 @@
-//! The numbers of one moment as text.
+//! Encodes what the server counts at one moment in the text format of OpenMetrics.
 
 use std::fmt::Error;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use prometheus_client::registry::Registry;
 
 use super::names::{self as m, Kind, Metric};
 use super::process::Process;
-use crate::activity::stats::{CounterValues, PoolStats};
+use crate::activity::stats::PoolStats;
 use crate::activity::{BOUNDS_SECONDS, LatencyCounts};
 use crate::pool::admission::Occupancy;
 use crate::rpc_metrics::{CODES, Meter};
 
-/// All that is told.
+/// What one scrape shows.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) pools: Vec<PoolSnapshot>,
@@ -23,13 +23,13 @@ pub(super) struct Snapshot {
     pub(super) occupancy: Occupancy,
     pub(super) connections: usize,
     pub(super) inflight_reports: usize,
-    /// Name and value.
+    /// The configured limits: name and value.
     pub(super) limits: [(&'static str, usize); 5],
     pub(super) meter: Arc<Meter>,
     pub(super) process: Option<Process>,
 }
 
-/// What is told of a pool.
+/// What one scrape shows of a pool.
 #[derive(Debug)]
 pub(super) struct PoolSnapshot {
     pub(super) id: String,
@@ -41,7 +41,7 @@ pub(super) struct PoolSnapshot {
     pub(super) mines: LatencyCounts,
 }
 
-/// The text of a snapshot.
+/// Encodes a snapshot as text.
 pub(super) fn text(snapshot: Snapshot) -> Result<String, Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(snapshot));
@@ -50,7 +50,7 @@ pub(super) fn text(snapshot: Snapshot) -> Result<String, Error> {
     Ok(out)
 }
 
-/// One metric being written.
+/// A metric under way: its encoder, and whether its values are counters.
 struct Family<'a>(MetricEncoder<'a>, Kind);
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -66,9 +66,12 @@ impl Family<'_> {
     }
 
     fn latencies(&mut self, labels: Labels<'_>, counts: &LatencyCounts) -> Result<(), Error> {
-        let told: u64 = counts.buckets.iter().sum();
-        let buckets: Vec<(f64, u64)> =
-            BOUNDS_SECONDS.into_iter().zip(counts.buckets).chain([(f64::MAX, counts.count - told)]).collect();
+        let within: u64 = counts.buckets.iter().sum();
+        let buckets: Vec<(f64, u64)> = BOUNDS_SECONDS
+            .into_iter()
+            .zip(counts.buckets)
+            .chain([(f64::MAX, counts.count - within)])
+            .collect();
         self.0.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
             counts.sum_seconds,
             counts.count,
@@ -92,6 +95,30 @@ fn family(
     };
     write(&mut Family(encoder.encode_descriptor(name, metric.help, None, kind)?, metric.kind))
 }
+
+/// The counters that have no label but the pool.
+static POOL_COUNTERS: &[(&Metric, fn(&PoolSnapshot) -> u64)] = &[
+    (&m::POOL_REPORTED_ROWS, |p| p.stats.counters.reported_rows),
+    (&m::POOL_REPORTED_BATCHES, |p| p.stats.counters.reported_batches),
+    (&m::POOL_REJECTED_BATCHES, |p| p.stats.counters.rejected_batches),
+    (&m::POOL_DUPLICATE_BATCHES, |p| p.stats.counters.duplicate_batches),
+    (&m::POOL_EVICTED_SAMPLES, |p| p.stats.counters.evicted),
+    (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
+    (&m::POOL_EXPIRED_SAMPLES, |p| p.stats.counters.expired),
+    (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
+    (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
+    (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.store.quarantine.overflows),
+    (&m::POOL_REFUSED_PAIRS, |p| p.stats.counters.pairs_refused),
+    (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
+    (&m::POOL_FLOORED_SCORES, |p| p.stats.counters.floored),
+    (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
+    (&m::POOL_SHORT_BATCHES, |p| p.stats.counters.shortfalls),
+    (&m::POOL_PROPOSALS, |p| p.stats.counters.proposals),
+    (&m::POOL_ROUNDS, |p| p.stats.counters.rounds),
+    (&m::POOL_ROUND_REPLAYS, |p| p.stats.counters.round_replays),
+    (&m::POOL_CONTROL_BATCHES, |p| p.stats.counters.control_batches),
+    (&m::POOL_BACKGROUND_GENERATIONS, |p| p.stats.store.generations),
+];
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -131,7 +158,7 @@ impl Snapshot {
         family(encoder, &m::GRPC_REQUESTS, |f| {
             for method in methods {
                 for (code, count) in CODES.into_iter().zip(method.codes()) {
-                    // Of what never happened only OK is told, so that a rate begins at 0.
+                    // A code that no call ended with is left out, except OK: its rate begins at 0.
                     if count > 0 || code == CODES[0] {
                         f.value(&[("method", &method.name), ("code", code)], count as f64)?;
                     }
@@ -144,7 +171,7 @@ impl Snapshot {
         })
     }
 
-    /// One number of each pool that has it.
+    /// Writes one value of each pool; a pool whose `value` is `None` is left out.
     fn each(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -181,77 +208,55 @@ impl Snapshot {
         self.each(encoder, &m::POOL_WORKER_LAG_SECONDS, |p| p.lag_seconds)
     }
 
-    fn pool_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        for (metric, value) in [
-            (&m::POOL_REPORTED_ROWS, (|p| p.stats.counters.reported_rows) as fn(&PoolSnapshot) -> u64),
-            (&m::POOL_REPORTED_BATCHES, |p| p.stats.counters.reported_batches),
-            (&m::POOL_REJECTED_BATCHES, |p| p.stats.counters.rejected_batches),
-            (&m::POOL_DUPLICATE_BATCHES, |p| p.stats.counters.duplicate_batches),
-            (&m::POOL_EVICTED_SAMPLES, |p| p.stats.counters.evicted),
-            (&m::POOL_REMOVED_SAMPLES, |p| p.stats.counters.removed),
-            (&m::POOL_EXPIRED_SAMPLES, |p| p.stats.counters.expired),
-            (&m::POOL_SET_ASIDE_SAMPLES, |p| p.stats.counters.quarantine_set_aside),
-            (&m::POOL_RELEASED_SAMPLES, |p| p.stats.counters.quarantine_released),
-            (&m::POOL_QUARANTINE_OVERFLOWS, |p| p.stats.store.quarantine.overflows),
-            (&m::POOL_REFUSED_PAIRS, |p| p.stats.counters.pairs_refused),
-            (&m::POOL_CLAMPED_SCORES, |p| p.stats.counters.clamped),
-            (&m::POOL_FLOORED_SCORES, |p| p.stats.counters.floored),
-            (&m::POOL_MINED_BATCHES, |p| p.stats.counters.mined_batches),
-            (&m::POOL_SHORT_BATCHES, |p| p.stats.counters.shortfalls),
-            (&m::POOL_PROPOSALS, |p| p.stats.counters.proposals),
-            (&m::POOL_ROUNDS, |p| p.stats.counters.rounds),
-            (&m::POOL_ROUND_REPLAYS, |p| p.stats.counters.round_replays),
-            (&m::POOL_CONTROL_BATCHES, |p| p.stats.counters.control_batches),
-            (&m::POOL_BACKGROUND_GENERATIONS, |p| p.stats.store.generations),
-        ] {
-            self.each(encoder, metric, |pool| Some(value(pool) as f64))?;
-        }
-        family(encoder, &m::POOL_ROWS, |f| {
+    /// Writes some values of each pool, each with its value of `label`.
+    fn each_by<I: IntoIterator<Item = (&'static str, u64)>>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        metric: &Metric,
+        label: &str,
+        values: impl Fn(&PoolSnapshot) -> I,
+    ) -> Result<(), Error> {
+        family(encoder, metric, |f| {
             for pool in &self.pools {
-                for (outcome, rows) in pool.stats.counters.rows.by_outcome() {
-                    f.value(&[("pool", &pool.id), ("outcome", outcome)], rows as f64)?;
+                for (name, value) in values(pool) {
+                    f.value(&[("pool", &pool.id), (label, name)], value as f64)?;
                 }
             }
             Ok(())
-        })?;
-        family(encoder, &m::POOL_FILTERED_CANDIDATES, |f| {
-            self.pools.iter().try_for_each(|pool| {
-                pool.stats.filtered.by_filter().try_for_each(|(filter, candidates)| {
-                    f.value(&[("pool", &pool.id), ("filter", filter)], candidates as f64)
-                })
-            })
-        })?;
-        for (metric, counts) in [
-            (
-                &m::POOL_FLOW_WAITS,
-                (|c| (c.flow_report_waits, c.flow_mine_waits)) as fn(&CounterValues) -> (u64, u64),
-            ),
-            (&m::POOL_FLOW_TIMEOUTS, |c| (c.flow_report_timeouts, c.flow_mine_timeouts)),
-        ] {
-            family(encoder, metric, |f| {
-                self.pools.iter().try_for_each(|pool| {
-                    let (reports, mines) = counts(&pool.stats.counters);
-                    f.value(&[("pool", &pool.id), ("side", "report")], reports as f64)?;
-                    f.value(&[("pool", &pool.id), ("side", "mine")], mines as f64)
-                })
-            })?;
+        })
+    }
+
+    fn pool_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        for (metric, value) in POOL_COUNTERS {
+            self.each(encoder, metric, |pool| Some(value(pool) as f64))?;
         }
-        family(encoder, &m::POOL_SERVED_SAMPLES, |f| {
-            self.pools.iter().try_for_each(|pool| {
-                let c = &pool.stats.counters;
-                f.value(&[("pool", &pool.id), ("source", "hard")], c.served_hard as f64)?;
-                f.value(&[("pool", &pool.id), ("source", "background")], c.served_background as f64)
-            })
+        self.each_by(encoder, &m::POOL_ROWS, "outcome", |p| p.stats.counters.rows.by_outcome())?;
+        self.each_by(encoder, &m::POOL_FILTERED_CANDIDATES, "filter", |p| p.stats.filtered.by_filter())?;
+        self.each_by(encoder, &m::POOL_FLOW_WAITS, "side", |p| {
+            let c = &p.stats.counters;
+            [("report", c.flow_report_waits), ("mine", c.flow_mine_waits)]
         })?;
-        for (metric, counts) in [
-            (&m::POOL_REPORT_DURATION, (|p| &p.reports) as fn(&PoolSnapshot) -> &LatencyCounts),
-            (&m::POOL_MINE_DURATION, |p| &p.mines),
-        ] {
-            family(encoder, metric, |f| {
-                self.pools.iter().try_for_each(|pool| f.latencies(&[("pool", &pool.id)], counts(pool)))
-            })?;
-        }
-        Ok(())
+        self.each_by(encoder, &m::POOL_FLOW_TIMEOUTS, "side", |p| {
+            let c = &p.stats.counters;
+            [("report", c.flow_report_timeouts), ("mine", c.flow_mine_timeouts)]
+        })?;
+        self.each_by(encoder, &m::POOL_SERVED_SAMPLES, "source", |p| {
+            let c = &p.stats.counters;
+            [("hard", c.served_hard), ("background", c.served_background)]
+        })?;
+        self.pool_durations(encoder, &m::POOL_REPORT_DURATION, |p| &p.reports)?;
+        self.pool_durations(encoder, &m::POOL_MINE_DURATION, |p| &p.mines)
+    }
+
+    fn pool_durations(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        metric: &Metric,
+        counts: impl Fn(&PoolSnapshot) -> &LatencyCounts,
+    ) -> Result<(), Error> {
+        family(encoder, metric, |f| {
+            self.pools.iter().try_for_each(|pool| f.latencies(&[("pool", &pool.id)], counts(pool)))
+        })
     }
 
     fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! The quarantine of the naive store: maps that have no bounds other than those in the calls.
+//! The quarantine of the naive store: plain maps, with no bounds but those that calls state.
 
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +12,7 @@ use super::quarantine::{
 };
 use super::{ApplyCounts, BackgroundSpec, ReportBatch, Row, StoreError, Totals};
 
-/// A streak: consecutive rows of a sample above the threshold.
+/// Consecutive rows of a sample above the threshold.
 #[derive(Clone, Copy)]
 pub(super) struct Streak {
     reports: u32,
@@ -29,14 +29,36 @@ pub(super) struct Suspects {
     overflows: u64,
 }
 
-/// What the quarantine decides about a row.
+/// What the quarantine decided about a row.
 pub(super) enum Verdict {
-    /// It is applied like any other row.
+    /// It is applied as if there were no quarantine.
     Apply,
-    /// It is applied, and then its sample has this streak.
+    /// It is applied, and this is the streak of its sample afterwards.
     Count(Option<Streak>),
-    /// It is not applied. It has been counted already.
+    /// It does not reach the sample: it was counted.
     Done,
+}
+
+/// A row of a batch.
+#[derive(Clone, Copy)]
+struct ReportedRow<'a> {
+    batch: &'a ReportBatch,
+    i: usize,
+}
+
+impl ReportedRow<'_> {
+    fn id(&self) -> u64 {
+        self.batch.ids[self.i]
+    }
+
+    fn raw_score(&self) -> f32 {
+        self.batch.raw_scores.get(self.i).copied().unwrap_or(self.batch.scores[self.i])
+    }
+
+    /// Whether the row is late: older than a stamp, in a pool that refuses such rows.
+    fn is_older_than(&self, stamp: u32) -> bool {
+        self.batch.refuse_stale && is_later(stamp, self.batch.stamp)
+    }
 }
 
 fn is_later(a: u32, b: u32) -> bool {
@@ -91,7 +113,7 @@ impl NaiveStore {
         held < self.spec.quarantine_share(capacity)
     }
 
-    /// Decides about a row, and counts it if it is not to be applied.
+    /// Decides what the quarantine does with a row of a batch.
     pub(super) fn judge(
         &self,
         state: &mut NaiveState,
@@ -99,88 +121,107 @@ impl NaiveStore {
         i: usize,
         counts: &mut ApplyCounts,
     ) -> Verdict {
-        let id = batch.ids[i];
+        let row = ReportedRow { batch, i };
         if batch.quarantine.is_none() {
-            self.forget_streaks(state, self.partition(id));
+            self.forget_streaks(state, self.partition(row.id()));
         }
-        if state.suspects.blocked.contains_key(&id) {
+        if state.suspects.blocked.contains_key(&row.id()) {
             counts.blocked += 1;
             return Verdict::Done;
         }
-        let raw = batch.raw_scores.get(i).copied().unwrap_or(batch.scores[i]);
-        if let Some(held) = state.suspects.held.get(&id).cloned() {
-            if batch.refuse_stale && is_later(held.stamp, batch.stamp) {
-                counts.stale += 1;
-            } else {
-                counts.quarantined += 1;
-                let known = Known { serves: 0, ..Known::of(&held) };
-                let record = self.record(batch, i, raw, known, &held);
-                state.suspects.held.insert(id, record);
-            }
+        if let Some(held) = state.suspects.held.get(&row.id()).cloned() {
+            self.refresh(state, row, &held, counts);
             return Verdict::Done;
         }
-        let Some(QuarantineTerms { threshold: Some(threshold), reports, capacity, now_millis }) =
-            batch.quarantine
-        else {
-            return Verdict::Apply;
-        };
-        let lower = self.spec.hardness.lower_is_harder;
-        let is_above = if lower { raw < threshold } else { raw > threshold };
-        let known = state.suspects.streaks.get(&id).copied();
-        if known.is_some_and(|known| batch.refuse_stale && is_later(known.stamp, batch.stamp)) {
+        match batch.quarantine {
+            Some(QuarantineTerms { threshold: None, .. }) | None => Verdict::Apply,
+            Some(terms) => self.judge_by_rule(state, row, terms, counts),
+        }
+    }
+
+    /// Writes a row into the record of its sample, which is set aside, unless the row is late.
+    fn refresh(&self, state: &mut State, row: ReportedRow<'_>, held: &Quarantined, counts: &mut ApplyCounts) {
+        if row.is_older_than(held.stamp) {
+            counts.stale += 1;
+            return;
+        }
+        counts.quarantined += 1;
+        let known = Known { serves: 0, ..Known::of(held) };
+        let record = self.record(row, known, held);
+        state.suspects.held.insert(row.id(), record);
+    }
+
+    /// Counts a row towards the streak of its sample, and sets the sample aside if that completes the streak.
+    fn judge_by_rule(
+        &self,
+        state: &mut State,
+        row: ReportedRow<'_>,
+        terms: QuarantineTerms,
+        counts: &mut ApplyCounts,
+    ) -> Verdict {
+        let known = state.suspects.streaks.get(&row.id()).copied();
+        if known.is_some_and(|known| row.is_older_than(known.stamp)) {
             return Verdict::Apply;
         }
-        if !is_above || state.suspects.trusted.contains(&id) {
+        let is_above = terms.threshold.is_some_and(|threshold| {
+            let lower = self.spec.hardness.lower_is_harder;
+            if lower { row.raw_score() < threshold } else { row.raw_score() > threshold }
+        });
+        if !is_above || state.suspects.trusted.contains(&row.id()) {
             return Verdict::Count(None);
         }
         let streak = Streak {
             reports: known.map_or(1, |known| known.reports + 1),
-            stamp: batch.stamp,
+            stamp: row.batch.stamp,
             was_refused: known.is_some_and(|known| known.was_refused),
         };
-        if streak.reports < reports {
+        if streak.reports < terms.reports {
             return Verdict::Count(Some(streak));
         }
-        if !self.has_room(state, id, capacity) {
+        if !self.has_room(state, row.id(), terms.capacity) {
             return Verdict::Count(Some(Streak { was_refused: true, ..streak }));
         }
-        let entry = state.entry(id).cloned();
-        if entry.as_ref().is_some_and(|entry| {
-            batch.refuse_stale && entry.row.stamp.is_some_and(|stamp| is_later(stamp, batch.stamp))
-        }) {
+        self.set_aside_by_rule(state, row, terms, streak, counts);
+        Verdict::Done
+    }
+
+    /// Sets aside the sample of a row that completed its streak, unless the row is late.
+    fn set_aside_by_rule(
+        &self,
+        state: &mut State,
+        row: ReportedRow<'_>,
+        terms: QuarantineTerms,
+        streak: Streak,
+        counts: &mut ApplyCounts,
+    ) {
+        let entry = state.entry(row.id()).cloned();
+        let stored_stamp = entry.as_ref().and_then(|entry| entry.row.stamp);
+        if stored_stamp.is_some_and(|stamp| row.is_older_than(stamp)) {
             counts.stale += 1;
-            return Verdict::Done;
+            return;
         }
         counts.quarantined += 1;
         counts.set_aside += 1;
         let how = Quarantined {
-            threshold: Some(threshold),
+            threshold: terms.threshold,
             reports: streak.reports,
-            set_aside_millis: now_millis,
-            ..blank(id)
+            set_aside_millis: terms.now_millis,
+            ..blank(row.id())
         };
         let known = entry.as_ref().map_or_else(Known::default, Known::of_entry);
-        let record = self.record(batch, i, raw, Known { serves: 0, ..known }, &how);
+        let record = self.record(row, Known { serves: 0, ..known }, &how);
         self.hold(state, record);
-        Verdict::Done
     }
 
-    /// The quarantined record of a sample after a row: `known` is the state of the sample before it, `how` has the circumstances in which
-    /// it was set aside.
-    fn record(
-        &self,
-        batch: &ReportBatch,
-        i: usize,
-        raw: f32,
-        known: Known,
-        how: &Quarantined,
-    ) -> Quarantined {
+    /// The record that a row leaves. `known`: of the sample before the row; `how`: a record that says how it was set aside.
+    fn record(&self, row: ReportedRow<'_>, known: Known, how: &Quarantined) -> Quarantined {
+        let ReportedRow { batch, i } = row;
         let score = self.updated(batch.update, known.score, batch.scores[i]);
         let key = self.spec.hardness.key(score, batch.decay_units).0;
         Quarantined {
-            id: batch.ids[i],
+            id: row.id(),
             name: batch.names.get(i).cloned().or(known.name),
-            raw_score: raw,
+            raw_score: row.raw_score(),
             score,
             key_units: Some(units_of(key, batch.decay_units)),
             stamp: batch.stamp,

@@ -10,25 +10,24 @@ mod output;
 mod pilot;
 mod quota;
 mod race;
+mod raced;
 mod ranked;
 mod tiers;
+mod weighing;
 
 use std::collections::HashSet;
 
 use hashbrown::HashMap;
 
-use crate::model::batch::{Approximation, Estimand, MinedBatch, Source};
+use crate::model::batch::{MinedBatch, Source};
 use crate::model::error::PoolError;
 use crate::model::policy::{self, Policy, Shortfall, Strategy};
-use crate::sampler::mixture::{self, Point};
 pub(crate) use crate::sampler::rng::Draws;
-use crate::sampler::weights;
 use crate::store::key::{Hardness, Key};
 use crate::store::{Cursor, Drawn, Row, ServeMark, ServePenalty, Served, Store};
 use background::Background;
 use filter::Filter;
-use mass::Mass;
-use output::{Account, Chosen};
+use output::Chosen;
 use quota::{Quota, Sizes};
 use race::{Field, Race};
 use tiers::Tiers;
@@ -98,7 +97,7 @@ pub(crate) async fn mine(context: MineContext<'_>) -> Result<MinedBatch, PoolErr
     }
 }
 
-/// One attempt at a draw. `None`: its background was replaced, and this is not the last attempt; nothing has been marked as served.
+/// Makes one draw. `None`: it was overtaken, nothing has been served, and it is not the `last` attempt.
 async fn attempt(
     context: &MineContext<'_>,
     draws: &mut Draws,
@@ -132,7 +131,7 @@ async fn attempt(
         Strategy::Top => ranked::top(context, &field, draws).await?,
         Strategy::Stalest => ranked::stalest(context, &field, draws).await?,
         Strategy::Proportional | Strategy::Rank | Strategy::Uniform => {
-            match raced(context, &field, draws, last).await? {
+            match raced::draw(context, &field, draws, last).await? {
                 Some(drawn) => drawn,
                 None => return Ok(None),
             }
@@ -141,111 +140,10 @@ async fn attempt(
     Ok(Some(output::batch(context, &census, &background, chosen, account)))
 }
 
-/// The batch of a strategy that draws: the first B arrivals of the race. `None` as in [`attempt`].
-async fn raced(
-    context: &MineContext<'_>,
-    field: &Field<'_>,
-    draws: &mut Draws,
-    last: bool,
-) -> Result<Option<(Vec<Chosen>, Account)>, PoolError> {
-    let policy = &context.policy;
-    let background = field.background;
-    let random_fraction = if background.size > 0.0 { policy.random_fraction } else { 0.0 };
-    let size = allowed_size(context, field).await?;
-    let quota = quota(context, field, size)?;
-    // At random_fraction 1 no sample takes part as a hard one (docs/methods.md 6.1).
-    let mass = (random_fraction < 1.0).then(|| Mass::new(policy, field.tiers));
-    let c = match &mass {
-        _ if random_fraction == 0.0 => 0.0,
-        None => 1.0,
-        Some(mass) => {
-            let points = pilot::points(field, mass, size, random_fraction, draws).await?;
-            background_rate(field, quota.as_ref(), &points, size as f64, random_fraction)
-        }
-    };
-    let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
-    let cut = if random_fraction > 0.0 { c / population } else { 0.0 };
-    let mut race = Race::new(field, mass.as_ref(), c, cut, size, draws).within(quota);
-    race.schedule_rare().await?;
-    race.run_to(size + 1).await?;
-    if race.is_overtaken() && !last {
-        return Ok(None);
-    }
-    // The size is cut to what the ranks can share equally before any sample is marked as served.
-    let size = context.shareable(size.min(race.arrivals.len()));
-    let mut served = serve_first(context, &mut race, size).await?;
-    // A concurrent request that takes the last serve of samples may leave surplus rows marked but not returned.
-    let n = context.shareable(served.len());
-    served.truncate(n);
-    let alone = mass.is_none();
-    let mut guessed = race.wears_out && !background.is_whole();
-    let chosen = race.arrivals[..n]
-        .iter()
-        .zip(served)
-        .map(|(arrival, served)| {
-            let rate = race.rate(&arrival.row, arrival.hard_mass);
-            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
-            let stands = race.stands(arrival);
-            let probability = if stands { 1.0 } else { background.probability_of(&arrival.row, alone) };
-            guessed |= !stands && !background.is_exact_for(&arrival.row, alone);
-            Chosen {
-                row: arrival.row,
-                source: if arrival.from_background { Source::Background } else { Source::Hard },
-                served,
-                weighed: Some((inclusion, weights::weight(n, population, probability, inclusion))),
-            }
-        })
-        .collect();
-    // If all samples come from one source, it does not matter whether H depends on R.
-    let looped = random_fraction > 0.0 && !alone && field.census.background.loop_ratio().is_off();
-    let approximations = approximations(&race, guessed, looped);
-    let estimand = if !approximations.is_empty() {
-        Estimand::Approximate
-    } else if field.filter.removes_items()
-        || race.quota.as_ref().is_some_and(|quota| quota.shuts_out(background.is_dense()))
-    {
-        Estimand::Eligible
-    } else if random_fraction == 0.0 {
-        Estimand::HardStore
-    } else {
-        Estimand::All
-    };
-    let account = Account {
-        estimand,
-        approximations,
-        asked: context.batch_size,
-        proposals: race.proposals,
-        filtered: race.filtered,
-    };
-    Ok(Some((chosen, account)))
-}
-
-/// The c of docs/methods.md 6.3, computed for the members of the background that are not under a lease, and adjusted to the caps of strata.
-fn background_rate(
-    field: &Field<'_>,
-    quota: Option<&Quota>,
-    points: &[(u32, Point)],
-    size: f64,
-    random_fraction: f64,
-) -> f64 {
-    let background = field.background;
-    let plain: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
-    let awake = background.awake();
-    let c = mixture::background_rate(&plain, size, random_fraction, awake) * background.size / awake;
-    match quota {
-        // The strata of a dense id space are not known, so caps are left out of account there.
-        Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
-            let parts = pilot::parts(field, quota, points);
-            mixture::capped_background_rate(&parts, size, random_fraction, background.size, c)
-        }
-        _ => c,
-    }
-}
-
-/// The quota of a batch of `size`; `None`: the policy has no limits.
+/// The places of strata and groups in a batch of `size`; `None`: the policy sets no limits.
 fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Option<Quota>, PoolError> {
     if size == 0 {
-        // The flow lets nothing be mined, so there cannot be too many strata.
+        // The flow lets nothing be mined now: there is no place that a stratum could want.
         return Ok(None);
     }
     let policy = &context.policy;
@@ -254,23 +152,7 @@ fn quota(context: &MineContext<'_>, field: &Field<'_>, size: usize) -> Result<Op
     Quota::new(&policy.balance, sizes, field.strata, with_background)
 }
 
-/// The reasons why the weights are only approximate. `guessed`: it is not known exactly for how many ids some members of the background
-/// stand. `looped`: H depends on R.
-fn approximations(race: &Race<'_>, guessed: bool, looped: bool) -> Vec<Approximation> {
-    let reserves = race.quota.as_ref().is_some_and(Quota::reserves);
-    [
-        (race.approximate, Approximation::ScanLimit),
-        (reserves, Approximation::MinPerStratum),
-        (guessed, Approximation::ServedBefore),
-        (looped, Approximation::ClosedLoop),
-    ]
-    .into_iter()
-    .filter_map(|(holds, approximation)| holds.then_some(approximation))
-    .collect()
-}
-
-/// The size of the batch, fixed before the draw. With SHORT or ERROR it depends on the number of eligible hard samples (docs/methods.md
-/// 6.4).
+/// The size of the batch before the draw: what SHORT and ERROR make of too few eligible hard samples (docs/methods.md 6.4).
 async fn allowed_size(context: &MineContext<'_>, field: &Field<'_>) -> Result<usize, PoolError> {
     let size = context.batch_size;
     let random_fraction = context.policy.random_fraction;
@@ -325,7 +207,7 @@ async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64
     Ok(eligible.min(stop_at))
 }
 
-/// Runs the race to B + 1 arrivals (the last gives tau) and marks the first B as served. A sample that the store refuses to serve is
+/// Runs the race to B + 1 arrivals (the last gives tau) and marks the first B as served. A sample that may not be served any more is
 /// dropped, and the race goes on.
 async fn serve_first(
     context: &MineContext<'_>,
@@ -363,8 +245,7 @@ async fn serve_first(
     }
 }
 
-/// Marks rows of the hard store as served, and leaves out those that the store refuses. `is_own` tells which rows do not owe the serve to
-/// being in R.
+/// Marks rows of the hard store as served, and leaves out those that may not be. `is_own`: a row would be chosen outside R too.
 async fn serve_rows(
     context: &MineContext<'_>,
     rows: Vec<Row>,

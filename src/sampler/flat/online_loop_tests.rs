@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::tests::{context_of, policy};
 use super::*;
+use crate::model::batch::{Approximation, Estimand};
 use crate::store::key::Hardness;
 use crate::store::recorded::local;
 use crate::store::{Address, BackgroundCount, BackgroundSpec, Drawn, ReportBatch, Source, StoreSpec};

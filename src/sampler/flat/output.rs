@@ -1,4 +1,4 @@
-//! Makes a batch of the chosen samples.
+//! Puts the columns of a batch together from the samples that were chosen.
 
 use std::cmp::Reverse;
 
@@ -7,7 +7,6 @@ use super::{MineContext, Ranks};
 use crate::model::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::moment::{self, Moment};
-
 use crate::sampler::weights;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::place::Rank;
@@ -32,6 +31,7 @@ pub(super) struct Account {
     pub(super) filtered: FilterCounts,
 }
 
+/// Puts the columns of a batch together, with names and payloads where the pool has them.
 pub(super) fn batch(
     context: &MineContext<'_>,
     census: &Census,
@@ -40,15 +40,13 @@ pub(super) fn batch(
     account: Account,
 ) -> MinedBatch {
     if let Some(ranks) = &context.ranks {
-        // The rows are put in the order of the hard store, so that the shares of the ranks do not depend on the order of arrivals.
-        let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
-        chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
+        sort_by_hardness(context, ranks, &mut chosen);
     }
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
     let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
-    let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
+    let age = |stamp| moment::age(context.stamp_now, stamp, context.by_steps) as f32;
     let mut batch = MinedBatch {
         ids: chosen.iter().map(|c| c.row.id).collect(),
         names: None,
@@ -61,14 +59,7 @@ pub(super) fn batch(
             .as_ref()
             .map(|w| w.iter().map(|(inclusion, _)| *inclusion as f32).collect()),
         sources: chosen.iter().map(|c| c.source).collect(),
-        ages: chosen
-            .iter()
-            .map(|c| {
-                c.row
-                    .stamp
-                    .map_or(f32::NAN, |stamp| moment::age(context.stamp_now, stamp, context.by_steps) as f32)
-            })
-            .collect(),
+        ages: chosen.iter().map(|c| c.row.stamp.map_or(f32::NAN, age)).collect(),
         model_versions: chosen.iter().map(|c| c.row.model_version).collect(),
         serves: chosen.iter().map(|c| u32::from(c.served.serves)).collect(),
         strata: chosen.iter().map(|c| c.row.stratum).collect(),
@@ -81,14 +72,7 @@ pub(super) fn batch(
         realized_random_fraction: from_background as f64 / n.max(1) as f64,
         shortfall_count: account.asked.saturating_sub(n) as u32,
         timed_out: false,
-        sizes: PoolSizes {
-            hard: census.hard,
-            background: background.size as u64,
-            distinct: background.distinct(),
-            background_probability: background.mean_probability(),
-            closed_loop_ratio: census.background.loop_ratio().ratio,
-            floor_log2: census.floor.map(|key| now.log2_weight(key)),
-        },
+        sizes: pool_sizes(context, census, background),
         proposals: account.proposals,
         filtered: account.filtered,
         round: None,
@@ -105,8 +89,26 @@ pub(super) fn batch(
     batch
 }
 
-/// The present hardness of a sample, in key units above the decay clock. A sample that is in the background only has no key, so its
-/// hardness is computed from its score and age.
+/// The sizes of the pool when the draw began.
+fn pool_sizes(context: &MineContext<'_>, census: &Census, background: &Background<'_>) -> PoolSizes {
+    let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
+    PoolSizes {
+        hard: census.hard,
+        background: background.size as u64,
+        distinct: background.distinct(),
+        background_probability: background.mean_probability(),
+        closed_loop_ratio: census.background.loop_ratio().ratio,
+        floor_log2: census.floor.map(|key| now.log2_weight(key)),
+    }
+}
+
+/// Sorts a batch by hardness, in the order of the hard store: which rank gets which sample must not depend on how the draw went.
+fn sort_by_hardness(context: &MineContext<'_>, ranks: &Ranks, chosen: &mut [Chosen]) {
+    let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
+    chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
+}
+
+/// How hard a sample is now, in key units. A sample that only the background holds has no key: it is computed from score and age.
 fn units_above(context: &MineContext<'_>, ranks: &Ranks, row: &Row) -> i64 {
     if let Some(key) = row.hard_key {
         return key.since(context.now);

@@ -3,6 +3,7 @@
 
 use super::tests::{context_of, policy};
 use super::*;
+use crate::model::batch::Estimand;
 use crate::store::key::Hardness;
 use crate::store::naive::NaiveStore;
 use crate::store::{Address, BackgroundCount, BackgroundSpec, ReportBatch, StoreSpec};

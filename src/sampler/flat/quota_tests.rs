@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::tests::{context_of, policy, scores};
 use super::*;
 use crate::model::balance::{Balance, StratumLimit};
+use crate::model::batch::{Approximation, Estimand};
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};

@@ -1,4 +1,4 @@
-//! TOP and STALEST (docs/methods.md 5.4): they choose hard samples by order, not by a race.
+//! TOP and STALEST (docs/methods.md 5.4): the batch is chosen by an order, not by a race.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,8 @@ use super::mass::Mass;
 use super::output::{Account, Chosen};
 use super::quota::Quota;
 use super::race::{Arrival, Field, Race};
-use super::{MineContext, approximations, quota, serve_first, serve_rows, shortened, unweighed};
+use super::weighing::{Weighing, approximations};
+use super::{MineContext, quota, serve_first, serve_rows, shortened, unweighed};
 use crate::model::batch::{Approximation, Estimand, Source};
 use crate::model::error::PoolError;
 use crate::model::filter_counts::{FilterCounts, Reason};
@@ -23,126 +24,117 @@ use crate::store::{Row, Served};
 /// STALEST draws this number times the wanted samples uniformly, and takes the oldest.
 const STALEST_DRAWS: usize = 16;
 
-/// TOP: the B - round(epsilon B) hardest samples, and the others of the batch uniformly from the members of the background that are not
-/// among these.
+/// Takes the B - round(epsilon B) hardest, and draws the others uniformly from what else is in the background.
 pub(super) async fn top(
     context: &MineContext<'_>,
     field: &Field<'_>,
     draws: &mut Draws,
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
-    let (hard_wanted, mut size) = hard_share(context);
-    let hardest = hardest(context, field, hard_wanted).await?;
-    let found = hardest.rows.len();
-    if found < hard_wanted {
-        size = shortened(context, found as u64, hard_wanted as u64)?;
-    }
-    let limited = hardest.quota.is_some();
+    let wanted = hard_places(context);
+    let (hardest, scan_cut) = hardest(context, field, wanted).await?;
+    let (found, limited) = (hardest.rows.len(), hardest.quota.is_some());
     let lowest = lowest_key(field, &hardest.rows);
-    let stands = |row: &Row| lowest.is_none_or(|lowest| stands(field, row, lowest));
-    let (served, mut random) =
-        with_background(context, field, hardest.rows, stands, size, hardest.quota, draws).await?;
-    random.filtered.add(&hardest.filtered);
-    // In a round samples may be left out so that the ranks can share the batch equally. Leaving out background samples causes no bias,
-    // leaving out hard samples does.
-    let cut = context.ranks.is_some() && served.len() < found;
-    let n = served.len() + random.chosen.len();
-    // At random_fraction 0 the batch does not depend on random draws, so nothing is estimated.
-    let weighed = context.policy.random_fraction > 0.0;
-    let population = field.background.distinct();
-    let mut guessed = random.wears_out && !field.background.is_whole();
-    let mut chosen: Vec<Chosen> = served
-        .into_iter()
-        .map(|(row, served)| {
-            let stands = stands(&row);
-            let probability = if stands { 1.0 } else { field.background.probability_of(&row, false) };
-            guessed |= !stands && !field.background.is_exact_for(&row, false);
-            Chosen {
-                weighed: weighed.then(|| (1.0, weights::weight(n, population, probability, 1.0))),
-                ..unweighed(row, served, Source::Hard)
-            }
-        })
-        .collect();
-    chosen.extend(random.chosen.into_iter().map(|(mut c, inclusion)| {
-        let probability = field.background.probability_of(&c.row, false);
-        guessed |= !field.background.is_exact_for(&c.row, false);
-        c.weighed = weighed.then(|| (inclusion, weights::weight(n, population, probability, inclusion)));
-        c
-    }));
+    let in_h = |row: &Row| lowest.is_none_or(|lowest| stands(field, row, lowest));
+    let size = shortened(context, found as u64, wanted as u64)?;
+    let (served, random) = with_background(context, field, hardest, in_h, size, draws).await?;
+    // Of what the ranks could not share equally only the background can be left out without a bias.
+    let left_out = context.ranks.is_some() && served.len() < found;
+    let mut weighing = Weighing {
+        background: field.background,
+        returned: served.len() + random.chosen.len(),
+        population: field.background.distinct(),
+        background_only: false,
+        is_guessed: random.wears_out && !field.background.is_whole(),
+    };
+    // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
+    let estimates = context.policy.random_fraction > 0.0;
+    let chosen = joined(served, random.chosen, in_h, estimates.then_some(&mut weighing));
     let mut approximations = random.approximations;
-    if hardest.approximate && !approximations.contains(&Approximation::ScanLimit) {
+    if scan_cut && !approximations.contains(&Approximation::ScanLimit) {
         approximations.push(Approximation::ScanLimit);
     }
-    if guessed {
+    if weighing.is_guessed {
         approximations.push(Approximation::ServedBefore);
     }
-    if hard_wanted > 0 && field.census.background.loop_ratio().is_off() {
+    if wanted > 0 && field.census.background.loop_ratio().is_off() {
         approximations.push(Approximation::ClosedLoop);
     }
-    let estimand = if !weighed {
+    let estimand = if !estimates {
         approximations.clear();
         Estimand::None
-    } else if cut || !approximations.is_empty() {
+    } else if left_out || !approximations.is_empty() {
         Estimand::Approximate
     } else if field.filter.removes_items() || limited {
-        // A stratum or group that the hardest samples fill leaves its other samples no chance to be drawn.
+        // A stratum or group that the hardest have filled leaves its other samples no chance.
         Estimand::Eligible
     } else {
         Estimand::All
     };
-    let account = Account {
-        estimand,
-        approximations,
-        asked: context.batch_size,
-        proposals: random.proposals,
-        filtered: random.filtered,
-    };
-    Ok((chosen, account))
+    let asked = context.batch_size;
+    let (proposals, filtered) = (random.proposals, random.filtered);
+    Ok((chosen, Account { estimand, approximations, asked, proposals, filtered }))
 }
 
-/// STALEST: of 16 times as many uniform draws, the B - round(epsilon B) samples that were not reported for the longest, and the others of
-/// the batch from the background.
+/// Takes the B - round(epsilon B) longest unreported of 16 times as many uniform draws, and draws the others from the background.
 pub(super) async fn stalest(
     context: &MineContext<'_>,
     field: &Field<'_>,
     draws: &mut Draws,
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
-    let (hard_wanted, mut size) = hard_share(context);
+    let wanted = hard_places(context);
     let mass = Mass::Uniform;
-    let drawn = STALEST_DRAWS * hard_wanted;
+    let drawn = STALEST_DRAWS * wanted;
     let mut race = Race::new(field, Some(&mass), 0.0, 0.0, drawn, draws);
     race.run_to(drawn).await?;
-    let (mut proposals, mut filtered) = (race.proposals, race.filtered);
+    let (proposals, mut filtered) = (race.proposals, race.filtered);
     let mut rows: Vec<Row> = race.arrivals.into_iter().map(|a| a.row).collect();
     let age =
         |row: &Row| row.stamp.map_or(f64::INFINITY, |s| moment::age(context.stamp_now, s, context.by_steps));
     // The draw came in random order, so equal ages are broken at random.
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)));
-    let mut places = quota(context, field, context.batch_size)?;
-    let rows = with_a_place(rows.into_iter(), &mut places, hard_wanted, &mut filtered);
-    if rows.len() < hard_wanted {
-        size = shortened(context, rows.len() as u64, hard_wanted as u64)?;
-    }
-    let (served, random) = with_background(context, field, rows, |_| true, size, places, draws).await?;
-    proposals += random.proposals;
-    filtered.add(&random.filtered);
-    let mut chosen: Vec<Chosen> =
-        served.into_iter().map(|(row, served)| unweighed(row, served, Source::Hard)).collect();
-    chosen.extend(random.chosen.into_iter().map(|(chosen, _)| chosen));
+    let mut quota = quota(context, field, context.batch_size)?;
+    let rows = with_a_place(rows.into_iter(), &mut quota, wanted, &mut filtered);
+    let size = shortened(context, rows.len() as u64, wanted as u64)?;
+    let oldest = Ordered { rows, quota, filtered };
+    let (served, random) = with_background(context, field, oldest, |_| true, size, draws).await?;
     let account = Account {
         estimand: Estimand::None,
         approximations: Vec::new(),
         asked: context.batch_size,
-        proposals,
-        filtered,
+        proposals: proposals + random.proposals,
+        filtered: random.filtered,
     };
-    Ok((chosen, account))
+    Ok((joined(served, random.chosen, |_| true, None), account))
 }
 
-/// The number of hard samples wanted, and the size of the batch.
-fn hard_share(context: &MineContext<'_>) -> (usize, usize) {
+/// The places of a batch that are for hard samples: B - round(epsilon B).
+fn hard_places(context: &MineContext<'_>) -> usize {
     let size = context.batch_size;
-    let random = (context.policy.random_fraction * size as f64).round() as usize;
-    (size - random.min(size), size)
+    size - ((context.policy.random_fraction * size as f64).round() as usize).min(size)
+}
+
+/// Hard samples and those of the background as one batch. Without `weighing` none has a weight.
+fn joined(
+    hard: Vec<(Row, Served)>,
+    random: Vec<(Chosen, f64)>,
+    in_h: impl Fn(&Row) -> bool,
+    mut weighing: Option<&mut Weighing<'_>>,
+) -> Vec<Chosen> {
+    let mut weigh = |row: &Row, in_h: bool, inclusion: f64| {
+        weighing.as_mut().map(|weighing| weighing.weigh(row, in_h, inclusion))
+    };
+    let mut chosen: Vec<Chosen> = hard
+        .into_iter()
+        .map(|(row, served)| Chosen {
+            weighed: weigh(&row, in_h(&row), 1.0),
+            ..unweighed(row, served, Source::Hard)
+        })
+        .collect();
+    chosen.extend(random.into_iter().map(|(mut chosen, inclusion)| {
+        chosen.weighed = weigh(&chosen.row, false, inclusion);
+        chosen
+    }));
+    chosen
 }
 
 /// The lowest key less serve penalty among the hardest samples.
@@ -199,27 +191,25 @@ fn with_a_place(
     chosen
 }
 
-/// The hardest samples, not yet marked as served.
-struct Hardest {
+/// Samples chosen by an order, not yet marked as served.
+struct Ordered {
     rows: Vec<Row>,
-    /// Whether the scan limit ended the search early.
-    approximate: bool,
-    /// The quota, after these samples.
+    /// The places that they leave.
     quota: Option<Quota>,
+    /// What was turned away.
     filtered: FilterCounts,
 }
 
-/// The `wanted` hardest samples that the filter and the quota admit.
-async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) -> Result<Hardest, PoolError> {
+/// The `wanted` hardest eligible samples, and whether the scan limit cut them short.
+async fn hardest(
+    context: &MineContext<'_>,
+    field: &Field<'_>,
+    wanted: usize,
+) -> Result<(Ordered, bool), PoolError> {
     let mut quota = quota(context, field, context.batch_size)?;
     let (first, end) = field.filter.ranks;
     if wanted == 0 || first >= end {
-        return Ok(Hardest {
-            rows: Vec::new(),
-            approximate: false,
-            quota,
-            filtered: FilterCounts::default(),
-        });
+        return Ok((Ordered { rows: Vec::new(), quota, filtered: FilterCounts::default() }, false));
     }
     let total = field.census.hard as usize;
     let mut asked = (wanted + first as usize + context.excluded.len()).min(total);
@@ -250,23 +240,23 @@ async fn hardest(context: &MineContext<'_>, field: &Field<'_>, wanted: usize) ->
             chosen = with_a_place(eligible.iter().copied(), &mut quota, wanted, &mut FilterCounts::default());
         }
         if chosen.len() >= wanted || last {
-            return Ok(Hardest { rows: chosen, approximate: limited && !whole, quota, filtered });
+            return Ok((Ordered { rows: chosen, quota, filtered }, limited && !whole));
         }
         asked = (asked * 4).min(total).min(field.scan_limit.max(1));
     }
 }
 
-/// Marks `rows` as served, and adds samples of the background: `size` samples in all, or as many as the ranks can share equally. Rows that
-/// do not stand for themselves owe their serve to the background.
+/// Marks ordered samples as served, and fills up from the background: `size` in all, or as many as the ranks can share equally. A sample
+/// outside H (`in_h`) owes its serve to the background.
 async fn with_background(
     context: &MineContext<'_>,
     field: &Field<'_>,
-    mut rows: Vec<Row>,
-    stands: impl Fn(&Row) -> bool,
+    ordered: Ordered,
+    in_h: impl Fn(&Row) -> bool,
     size: usize,
-    quota: Option<Quota>,
     draws: &mut Draws,
 ) -> Result<(Vec<(Row, Served)>, Uniform), PoolError> {
+    let Ordered { mut rows, quota, filtered } = ordered;
     let wanted = random_share(context, size, rows.len());
     let taken: HashSet<u64> = rows.iter().map(|row| row.id).collect();
     let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota);
@@ -276,16 +266,17 @@ async fn with_background(
     }
     let total = context.shareable(rows.len() + wanted.min(race.arrivals.len()));
     rows.truncate(total);
-    // This number is fixed before rows are marked. If another request takes the last serve of a row meanwhile, the batch lacks that row.
+    // Counted before the mark: a row whose last serve another request takes meanwhile is missing, and not made up for.
     let random = total - rows.len();
-    let served = serve_rows(context, rows, stands).await?;
-    let uniform = uniform_background(context, field, &taken, race, random).await?;
+    let served = serve_rows(context, rows, in_h).await?;
+    let mut uniform = uniform_background(context, field, &taken, race, random).await?;
+    uniform.filtered.add(&filtered);
     Ok((served, uniform))
 }
 
 /// Samples drawn uniformly from the background.
 struct Uniform {
-    /// The samples, each with its pi in a draw from the members that were not taken as hard samples.
+    /// With pi of each, among those that the order did not take.
     chosen: Vec<(Chosen, f64)>,
     proposals: u64,
     filtered: FilterCounts,

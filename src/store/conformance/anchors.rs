@@ -1,19 +1,19 @@
-//! Tests of the anchors of one pool: their negatives, positives and vetoes, and the limits.
+//! Anchors of one pool: their negatives, the pairs that are not negative, and the limits of both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{MAX_POOLS, engines, flat, samples};
+use crate::store::Sender;
 use crate::store::anchored::{
     AnchorBatch, AnchorRows, AnchorStore, AnchorStoreSpec, Margins, NotNegative, PairLimit, Pairs,
 };
-use crate::store::hash::{background_hash, placement_hash};
+use crate::store::hash::placement_hash;
 use crate::store::key::Hardness;
 use crate::store::layout::partition_of;
 use crate::store::record::{NewPool, StoreSpecs};
-use crate::store::{ScoreUpdate, Sender};
 
-type Stores = Vec<(&'static str, Arc<dyn AnchorStore>)>;
+pub(super) type Stores = Vec<(&'static str, Arc<dyn AnchorStore>)>;
 
 fn spec(negatives_per_anchor: usize, partitions: usize) -> AnchorStoreSpec {
     AnchorStoreSpec {
@@ -31,7 +31,7 @@ fn spec(negatives_per_anchor: usize, partitions: usize) -> AnchorStoreSpec {
 }
 
 /// An empty store of each engine.
-async fn stores(anchors: AnchorStoreSpec) -> Stores {
+pub(super) async fn stores(anchors: AnchorStoreSpec) -> Stores {
     let mut stores = Vec::new();
     for (name, engine) in engines() {
         let pool = flat("p", 1, samples(64, anchors.partitions));
@@ -42,8 +42,8 @@ async fn stores(anchors: AnchorStoreSpec) -> Stores {
     stores
 }
 
-/// A batch of rows of anchor, id and score.
-fn report(rows: &[(u64, u64, f32)]) -> AnchorBatch {
+/// Rows of anchor, id and score.
+pub(super) fn report(rows: &[(u64, u64, f32)]) -> AnchorBatch {
     AnchorBatch {
         anchors: rows.iter().map(|row| row.0).collect(),
         ids: rows.iter().map(|row| row.1).collect(),
@@ -54,7 +54,7 @@ fn report(rows: &[(u64, u64, f32)]) -> AnchorBatch {
     }
 }
 
-fn pairs(pairs: &[(u64, u64)]) -> Pairs {
+pub(super) fn pairs(pairs: &[(u64, u64)]) -> Pairs {
     let (anchors, ids) = pairs.iter().copied().unzip();
     Pairs { anchors, ids, ..Pairs::default() }
 }
@@ -356,115 +356,5 @@ async fn rows_that_cannot_be_stored_count_once() {
         assert_eq!((counts.duplicate, counts.rows()), (5, 5), "{name}");
         let totals = store.totals().await.unwrap();
         assert_eq!((totals.reported, totals.non_finite, totals.out_of_range), (5, 3, 2), "{name}");
-    }
-}
-
-/// The contents of a store as text, in the order of `anchors`.
-async fn contents_of(store: &dyn AnchorStore, anchors: &[u64]) -> String {
-    let rows = store.fetch(anchors).await.unwrap();
-    let mut lines = Vec::new();
-    for (anchor, row) in anchors.iter().zip(&rows.anchors) {
-        let negatives: Vec<String> = row
-            .negatives
-            .clone()
-            .map(|at| {
-                let (group, label) = (rows.groups.get(at).unwrap_or(&0), rows.labels.get(at).unwrap_or(&0));
-                format!("{:?} {group} {label} {}", rows.negatives[at], rows.names[at])
-            })
-            .collect();
-        let (known, positive, label) = (row.known, row.positive, row.label);
-        let pairs = (&rows.not_negative[row.positives.clone()], &rows.not_negative[row.vetoes.clone()]);
-        lines.push(format!("{anchor}: {known} {positive} {label} {negatives:#?} {pairs:?}"));
-    }
-    let stats = store.stats().await.unwrap();
-    let sizes = (stats.anchors, stats.negatives, stats.positives, stats.vetoes, stats.totals);
-    format!("{}\n{sizes:?}", lines.join("\n"))
-}
-
-/// Every engine answers random calls as the first, simplest engine does, and holds the same contents after each call.
-#[tokio::test]
-async fn every_engine_answers_random_calls_alike() {
-    for seed in 0..60_u64 {
-        let mut x = seed;
-        let mut next = |end: u64| {
-            x = background_hash(x, 17);
-            x % end
-        };
-        let lower_is_harder = next(2) == 0;
-        let hardness = Hardness { lower_is_harder, ..Hardness::default() };
-        let margin = |of: u64| (of < 2).then_some(of as f32 / 4.0);
-        let spec = AnchorStoreSpec {
-            negatives_per_anchor: 1 + next(5) as usize,
-            max_anchors: 4 + next(12),
-            max_positives_per_anchor: 2,
-            max_vetoes_per_anchor: 3,
-            max_pairs: 20,
-            margins: Margins { absolute: margin(next(4)), relative: margin(next(4)) },
-            partitions: 1 + next(4) as usize,
-            hardness,
-            named: true,
-            workers: 64,
-        };
-        let stores = stores(spec).await;
-        let (_, plainest) = &stores[0];
-        let anchors: Vec<u64> = (0..20).collect();
-        for step in 0..60 {
-            let kind = next(10);
-            let rows: Vec<(u64, u64, f32)> =
-                (0..next(24)).map(|_| (next(18), next(15), 0.25 + next(64) as f32 / 16.0)).collect();
-            let (told_positives, told_groups, told_labels) = (next(2) == 0, next(2) == 0, next(2) == 0);
-            let batch = AnchorBatch {
-                names: rows.iter().map(|row| format!("n{}", row.1).into()).collect(),
-                positive_scores: rows
-                    .iter()
-                    .filter(|_| told_positives)
-                    .map(|row| if row.1 % 3 == 0 { f32::NAN } else { row.2 + 0.5 })
-                    .collect(),
-                groups: rows.iter().filter(|_| told_groups).map(|row| row.1 / 4).collect(),
-                labels: rows.iter().filter(|_| told_labels).map(|row| (row.1 % 3) as u32).collect(),
-                anchor_labels: rows.iter().filter(|_| told_labels).map(|row| row.0 as u32 % 4).collect(),
-                stamp: 100 + next(5) as u32,
-                refuse_stale: true,
-                update: [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }]
-                    [next(3) as usize],
-                sender: Some(Sender { worker: next(3).into(), epoch: 1, sequence: 1 + next(30) }),
-                non_finite: next(3),
-                out_of_range: next(2),
-                ..report(&rows)
-            };
-            let wanted: Vec<(u64, u64)> = rows.iter().map(|row| (row.0, row.1)).take(4).collect();
-            let scores = rows.iter().map(|row| row.2 + 1.0).take(4).collect();
-            let mut answers = Vec::new();
-            for (_, store) in &stores {
-                answers.push(match kind {
-                    0..=5 => {
-                        let mut applied = store.apply(batch.clone()).await.unwrap();
-                        applied.negatives.sort_unstable();
-                        applied.too_easy.sort_unstable();
-                        format!("{applied:?}")
-                    }
-                    6 => {
-                        let told = Pairs { scores: Vec::clone(&scores), stamp: 3, ..pairs(&wanted) };
-                        format!("{:?}", store.mark(told, NotNegative::Positive).await.unwrap())
-                    }
-                    7 => format!("{:?}", store.mark(pairs(&wanted), NotNegative::Vetoed).await.unwrap()),
-                    8 => {
-                        let ids: Vec<u64> = wanted.iter().map(|pair| pair.1).collect();
-                        format!("{:?}", store.remove(&ids).await.unwrap())
-                    }
-                    _ if step % 7 == 0 => format!("{:?}", store.clear().await.unwrap()),
-                    _ => String::new(),
-                });
-            }
-            let expected = contents_of(&**plainest, &anchors).await;
-            for ((name, store), answer) in stores.iter().zip(&answers) {
-                assert_eq!(*answer, answers[0], "{name}, seed {seed}, step {step}");
-                assert_eq!(
-                    contents_of(&**store, &anchors).await,
-                    expected,
-                    "{name}, seed {seed}, step {step}"
-                );
-            }
-        }
     }
 }

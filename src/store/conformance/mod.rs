@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod anchor_calls;
 mod anchors;
 mod pools;
 mod put_once;
 mod quarantine;
+mod reads;
 mod reports;
 mod samples;
 

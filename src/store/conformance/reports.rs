@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::samples::{check_reads_agree, hard, report, scanned, serves, stores};
+use super::reads::{check_reads_agree, scanned};
+use super::samples::{hard, report, serves, stores};
 use super::{MAX_POOLS, engines, flat, samples};
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;

@@ -1,5 +1,7 @@
 //! The default host: it keeps the partitions of a pool in the memory of one process, each behind a lock with a queue of operations.
 
+#[cfg(test)]
+mod agreement_tests;
 mod anchors;
 mod cells;
 mod engine;

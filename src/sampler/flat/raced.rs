@@ -1,0 +1,163 @@
+//! PROPORTIONAL, RANK and UNIFORM (docs/methods.md 5.1 and 6): the batch is the first arrivals of a race.
+
+use super::mass::Mass;
+use super::output::{Account, Chosen};
+use super::quota::Quota;
+use super::race::{Field, Race};
+use super::weighing::{Weighing, approximations};
+use super::{MineContext, allowed_size, pilot, quota, serve_first};
+use crate::model::batch::{Approximation, Estimand, Source};
+use crate::model::error::PoolError;
+use crate::sampler::mixture::{self, Point};
+use crate::sampler::rng::Draws;
+use crate::sampler::weights;
+use crate::store::Served;
+
+/// Draws the first B arrivals. `None`: another generation of the background took over, nothing has been served, and this was not the
+/// `last` attempt.
+pub(super) async fn draw(
+    context: &MineContext<'_>,
+    field: &Field<'_>,
+    draws: &mut Draws,
+    last: bool,
+) -> Result<Option<(Vec<Chosen>, Account)>, PoolError> {
+    let size = allowed_size(context, field).await?;
+    let quota = quota(context, field, size)?;
+    let mixture = Mixture::plan(context, field, size, quota.as_ref(), draws).await?;
+    let c = mixture.background_rate;
+    let mut race = Race::new(field, mixture.mass.as_ref(), c, mixture.cut(), size, draws).within(quota);
+    race.schedule_rare().await?;
+    race.run_to(size + 1).await?;
+    if race.is_overtaken() && !last {
+        return Ok(None);
+    }
+    // Before anything is marked: what the ranks could not share equally is not drawn.
+    let size = context.shareable(size.min(race.arrivals.len()));
+    let mut served = serve_first(context, &mut race, size).await?;
+    // A concurrent request that takes the last serve of samples may leave surplus rows marked but not returned.
+    served.truncate(context.shareable(served.len()));
+    let mut weighing = Weighing {
+        background: field.background,
+        returned: served.len(),
+        population: mixture.population,
+        background_only: mixture.mass.is_none(),
+        is_guessed: race.wears_out && !field.background.is_whole(),
+    };
+    let chosen = weighed_arrivals(&race, served, &mut weighing);
+    let approximations = approximations(&race, weighing.is_guessed, mixture.is_in_a_closed_loop(field));
+    let account = Account {
+        estimand: estimand(field, &race, &mixture, &approximations),
+        approximations,
+        asked: context.batch_size,
+        proposals: race.proposals,
+        filtered: race.filtered,
+    };
+    Ok(Some((chosen, account)))
+}
+
+/// The mixture of hard store and background that a race draws from (docs/methods.md 6.1 and 6.3).
+struct Mixture {
+    /// epsilon; 0 where there is no background.
+    random_fraction: f64,
+    /// What the strategy gives to a hard sample; `None` at random_fraction 1, where H is empty.
+    mass: Option<Mass>,
+    /// c.
+    background_rate: f64,
+    /// N; |S| where nothing is drawn from the background.
+    population: f64,
+}
+
+impl Mixture {
+    /// Solves c for a batch of `size`, all of it before the first draw.
+    async fn plan(
+        context: &MineContext<'_>,
+        field: &Field<'_>,
+        size: usize,
+        quota: Option<&Quota>,
+        draws: &mut Draws,
+    ) -> Result<Self, PoolError> {
+        let background = field.background;
+        let random_fraction = if background.size > 0.0 { context.policy.random_fraction } else { 0.0 };
+        let mass = (random_fraction < 1.0).then(|| Mass::new(&context.policy, field.tiers));
+        let background_rate = match &mass {
+            _ if random_fraction == 0.0 => 0.0,
+            None => 1.0,
+            Some(mass) => {
+                let points = pilot::points(field, mass, size, random_fraction, draws).await?;
+                background_rate(field, quota, &points, size as f64, random_fraction)
+            }
+        };
+        let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
+        Ok(Self { random_fraction, mass, background_rate, population })
+    }
+
+    /// The cut: masses below it count as 0.
+    fn cut(&self) -> f64 {
+        if self.random_fraction > 0.0 { self.background_rate / self.population } else { 0.0 }
+    }
+
+    /// Whether H depends on R, and the batch is drawn from both; where it is drawn from one source H plays no part.
+    fn is_in_a_closed_loop(&self, field: &Field<'_>) -> bool {
+        self.random_fraction > 0.0 && self.mass.is_some() && field.census.background.loop_ratio().is_off()
+    }
+}
+
+/// c of docs/methods.md 6.3 under the caps of strata, for a background some of whose members rest.
+fn background_rate(
+    field: &Field<'_>,
+    quota: Option<&Quota>,
+    points: &[(u32, Point)],
+    size: f64,
+    random_fraction: f64,
+) -> f64 {
+    let background = field.background;
+    let plain: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
+    let awake = background.awake();
+    let c = mixture::background_rate(&plain, size, random_fraction, awake) * background.size / awake;
+    match quota {
+        // Of a dense id space nobody knows the strata.
+        Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
+            let parts = pilot::parts(field, quota, points);
+            mixture::capped_background_rate(&parts, size, random_fraction, background.size, c)
+        }
+        _ => c,
+    }
+}
+
+/// The first arrivals, as many as were served, with their weights.
+fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &mut Weighing<'_>) -> Vec<Chosen> {
+    let n = served.len();
+    race.arrivals[..n]
+        .iter()
+        .zip(served)
+        .map(|(arrival, served)| {
+            let rate = race.rate(&arrival.row, arrival.hard_mass);
+            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
+            Chosen {
+                row: arrival.row,
+                source: if arrival.from_background { Source::Background } else { Source::Hard },
+                served,
+                weighed: Some(weighing.weigh(&arrival.row, race.stands(arrival), inclusion)),
+            }
+        })
+        .collect()
+}
+
+/// What the weights estimate (docs/methods.md 7.4).
+fn estimand(
+    field: &Field<'_>,
+    race: &Race<'_>,
+    mixture: &Mixture,
+    approximations: &[Approximation],
+) -> Estimand {
+    let shuts_out = |quota: &Quota| quota.shuts_out(field.background.is_dense());
+    if !approximations.is_empty() {
+        Estimand::Approximate
+    } else if field.filter.removes_items() || race.quota.as_ref().is_some_and(shuts_out) {
+        Estimand::Eligible
+    } else if mixture.random_fraction == 0.0 {
+        Estimand::HardStore
+    } else {
+        Estimand::All
+    }
+}

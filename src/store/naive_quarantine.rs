@@ -140,7 +140,13 @@ impl NaiveStore {
     }
 
     /// Writes a row into the record of its sample, which is set aside, unless the row is late.
-    fn refresh(&self, state: &mut State, row: ReportedRow<'_>, held: &Quarantined, counts: &mut ApplyCounts) {
+    fn refresh(
+        &self,
+        state: &mut NaiveState,
+        row: ReportedRow<'_>,
+        held: &Quarantined,
+        counts: &mut ApplyCounts,
+    ) {
         if row.is_older_than(held.stamp) {
             counts.stale += 1;
             return;
@@ -154,7 +160,7 @@ impl NaiveStore {
     /// Counts a row towards the streak of its sample, and sets the sample aside if that completes the streak.
     fn judge_by_rule(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         row: ReportedRow<'_>,
         terms: QuarantineTerms,
         counts: &mut ApplyCounts,
@@ -188,7 +194,7 @@ impl NaiveStore {
     /// Sets aside the sample of a row that completed its streak, unless the row is late.
     fn set_aside_by_rule(
         &self,
-        state: &mut State,
+        state: &mut NaiveState,
         row: ReportedRow<'_>,
         terms: QuarantineTerms,
         streak: Streak,

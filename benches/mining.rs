@@ -155,7 +155,7 @@ fn latencies(runtime: &Runtime, pool: &Arc<Pool>) -> (f64, f64) {
 fn mine(runtime: &Runtime, pool: &Arc<Pool>, seed: Option<u64>) {
     let request = MineRequest { batch_size: 256, seed, ..MineRequest::default() };
     let batch = runtime.block_on(pool.mine(request, Patience::Refuse)).expect("mined");
-    assert_eq!(batch.ids.len(), 256);
+    assert_eq!(batch.columns.ids.len(), 256);
 }
 
 /// p50 and p99.

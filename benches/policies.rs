@@ -161,7 +161,7 @@ fn mean_of_draws(
             break;
         }
         done += 1;
-        samples = runtime.block_on(pool.mine(request, Patience::Refuse)).expect("mined").ids.len();
+        samples = runtime.block_on(pool.mine(request, Patience::Refuse)).expect("mined").columns.ids.len();
     }
     (start.elapsed().as_secs_f64() * 1e6 / f64::from(done), samples)
 }

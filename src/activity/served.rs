@@ -42,18 +42,18 @@ impl Served {
         if ring.rows.is_empty() {
             ring.rows.reserve_exact(ROWS_MAX);
         }
-        if let Some(share) = batch.importance_weights.as_deref().and_then(effective_share) {
+        if let Some(share) = batch.columns.importance_weights.as_deref().and_then(effective_share) {
             ring.effective_shares.truncate(BATCHES_MAX - 1);
             ring.effective_shares.push_front(share);
         }
-        let stride = batch.ids.len().div_ceil(ROWS_MAX).max(1);
-        for i in (0..batch.ids.len()).step_by(stride) {
+        let stride = batch.columns.ids.len().div_ceil(ROWS_MAX).max(1);
+        for i in (0..batch.columns.ids.len()).step_by(stride) {
             let row = Sample {
-                score: batch.scores[i],
-                age: batch.ages[i],
-                model_version: batch.model_versions[i],
-                serves: batch.serves[i].min(u32::from(u16::MAX)) as u16,
-                stratum: batch.strata[i],
+                score: batch.columns.scores[i],
+                age: batch.columns.ages[i],
+                model_version: batch.columns.model_versions[i],
+                serves: batch.columns.serves[i].min(u32::from(u16::MAX)) as u16,
+                stratum: batch.columns.strata[i],
             };
             let next = ring.next;
             if ring.rows.len() < ROWS_MAX {

@@ -127,13 +127,13 @@ impl Counters {
         Self::add(&self.mined_batches, 1);
         if !dry_run {
             // By where they were drawn from. What partitions count is what each serve was owed to.
-            let hard = batch.count_from(Source::Hard) as u64;
+            let hard = batch.columns.count_from(Source::Hard) as u64;
             Self::add(&self.served_hard, hard);
-            Self::add(&self.served_background, batch.ids.len() as u64 - hard);
+            Self::add(&self.served_background, batch.columns.ids.len() as u64 - hard);
         }
-        Self::add(&self.shortfalls, u64::from(batch.shortfall_count > 0));
-        Self::add(&self.proposals, batch.proposals);
-        Self::add(&self.control_batches, u64::from(batch.control));
+        Self::add(&self.shortfalls, u64::from(batch.draw.shortfall_count > 0));
+        Self::add(&self.proposals, batch.draw.proposals);
+        Self::add(&self.control_batches, u64::from(batch.draw.control));
     }
 }
 

@@ -126,9 +126,18 @@ pub struct PoolSizes {
     pub floor_log2: Option<f32>,
 }
 
-/// A mined batch: columns of n rows, no id twice.
+/// A mined batch: its rows, and how they were drawn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MinedBatch {
+    /// The rows.
+    pub columns: BatchColumns,
+    /// How they were drawn.
+    pub draw: DrawInfo,
+}
+
+/// Columns of n rows, no id twice.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatchColumns {
     /// The samples (integer ids, or hashes where `names` is set).
     #[serde(with = "column")]
     pub ids: Vec<u64>,
@@ -165,6 +174,11 @@ pub struct MinedBatch {
     /// One a row, or empty when the pool keeps none.
     #[serde(with = "byte_strings")]
     pub payloads: Vec<Bytes>,
+}
+
+/// What concerns a draw as a whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DrawInfo {
     /// What the weights estimate.
     pub estimand: Estimand,
     /// Why they do so approximately.
@@ -193,43 +207,40 @@ pub struct MinedBatch {
     pub warmup: bool,
 }
 
-impl MinedBatch {
-    /// The rows at `places`, as a batch of their own out of `asked`; what concerns the whole draw stays.
+impl BatchColumns {
+    /// The rows at these indices.
     #[must_use]
-    pub fn rows(&self, places: &[u32], asked: u32) -> Self {
-        fn pick<T: Clone>(column: &[T], places: &[u32]) -> Vec<T> {
+    pub fn rows(&self, indices: &[u32]) -> Self {
+        fn pick<T: Clone>(column: &[T], indices: &[u32]) -> Vec<T> {
             // An optional column that is absent stays so.
-            places.iter().filter_map(|&place| column.get(place as usize).cloned()).collect()
+            indices.iter().filter_map(|&index| column.get(index as usize).cloned()).collect()
         }
-        let sources = pick(&self.sources, places);
-        let background = sources.iter().filter(|source| **source == Source::Background).count();
         Self {
-            ids: pick(&self.ids, places),
-            names: self.names.as_ref().map(|names| pick(names, places)),
-            scores: pick(&self.scores, places),
-            importance_weights: self.importance_weights.as_ref().map(|w| pick(w, places)),
-            inclusion_probabilities: self.inclusion_probabilities.as_ref().map(|p| pick(p, places)),
-            sources,
-            ages: pick(&self.ages, places),
-            model_versions: pick(&self.model_versions, places),
-            serves: pick(&self.serves, places),
-            strata: pick(&self.strata, places),
-            groups: pick(&self.groups, places),
-            payloads: pick(&self.payloads, places),
-            estimand: self.estimand,
-            approximations: self.approximations.clone(),
-            policy: self.policy.clone(),
-            seed: self.seed,
-            realized_random_fraction: background as f64 / places.len().max(1) as f64,
-            shortfall_count: asked.saturating_sub(places.len() as u32),
-            timed_out: self.timed_out,
-            sizes: self.sizes,
-            proposals: self.proposals,
-            filtered: self.filtered,
-            round: self.round.clone(),
-            control: self.control,
-            warmup: self.warmup,
+            ids: pick(&self.ids, indices),
+            names: self.names.as_ref().map(|names| pick(names, indices)),
+            scores: pick(&self.scores, indices),
+            importance_weights: self.importance_weights.as_ref().map(|w| pick(w, indices)),
+            inclusion_probabilities: self.inclusion_probabilities.as_ref().map(|p| pick(p, indices)),
+            sources: pick(&self.sources, indices),
+            ages: pick(&self.ages, indices),
+            model_versions: pick(&self.model_versions, indices),
+            serves: pick(&self.serves, indices),
+            strata: pick(&self.strata, indices),
+            groups: pick(&self.groups, indices),
+            payloads: pick(&self.payloads, indices),
         }
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// No rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 
     /// Rows from `source`.
@@ -237,13 +248,28 @@ impl MinedBatch {
     pub fn count_from(&self, source: Source) -> usize {
         self.sources.iter().filter(|s| **s == source).count()
     }
+}
+
+impl MinedBatch {
+    /// The rows at these indices as a batch of their own, of which `asked` rows were asked for.
+    #[must_use]
+    pub fn rows(&self, indices: &[u32], asked: u32) -> Self {
+        let columns = self.columns.rows(indices);
+        let draw = DrawInfo {
+            realized_random_fraction: columns.count_from(Source::Background) as f64
+                / indices.len().max(1) as f64,
+            shortfall_count: asked.saturating_sub(indices.len() as u32),
+            ..self.draw.clone()
+        };
+        Self { columns, draw }
+    }
 
     /// Bytes this holds, about.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let rows = self.ids.len() * 76;
-        let names = self.names.iter().flatten().map(|n| n.len() + 16).sum::<usize>();
-        let payloads = self.payloads.iter().map(|p| p.len() + 32).sum::<usize>();
+        let rows = self.columns.ids.len() * 76;
+        let names = self.columns.names.iter().flatten().map(|n| n.len() + 16).sum::<usize>();
+        let payloads = self.columns.payloads.iter().map(|p| p.len() + 32).sum::<usize>();
         std::mem::size_of::<Self>() + rows + names + payloads
     }
 }

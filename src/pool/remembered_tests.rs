@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::balance::{Balance, StratumLimit};
-use crate::model::batch::{Approximation, Estimand, PoolSizes, Round, Source, Wait};
+use crate::model::batch::{Approximation, BatchColumns, DrawInfo, Estimand, PoolSizes, Round, Source, Wait};
 use crate::model::curriculum::{Curriculum, Schedule, Shape};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::policy::{Normalization, Policy, PolicyOverrides, Shortfall, Strategy, Window};
@@ -60,38 +60,42 @@ fn balance() -> Balance {
 
 fn batch() -> MinedBatch {
     MinedBatch {
-        ids: vec![0, 1 << 63, 7],
-        names: Some(vec!["a".into(), Arc::from("b"), "ü".into()]),
-        scores: vec![f32::from_bits(0x7fc0_1234), -0.0, 1e-38],
-        importance_weights: Some(vec![0.5, 1.5, 2.5]),
-        inclusion_probabilities: None,
-        sources: vec![Source::Hard, Source::Background, Source::Hard],
-        ages: vec![1.0, f32::NAN, 3.0],
-        model_versions: vec![1, 2, u32::MAX],
-        serves: vec![1, 65_535, 3],
-        strata: vec![0, 1, 2],
-        groups: vec![u64::MAX, 0, 1],
-        payloads: vec![Bytes::from_static(b"x"), Bytes::new(), Bytes::from(vec![0; 4_096])],
-        estimand: Estimand::Approximate,
-        approximations: vec![Approximation::ScanLimit, Approximation::ServedBefore],
-        policy: Policy { windows: windows(), balance: balance(), ..Policy::default() },
-        seed: 11,
-        realized_random_fraction: 0.1 + 0.2,
-        shortfall_count: 4,
-        timed_out: true,
-        sizes: PoolSizes {
-            hard: 1,
-            background: 2,
-            distinct: 3.5,
-            background_probability: 0.25,
-            floor_log2: Some(-1.5),
-            closed_loop_ratio: 0.875,
+        columns: BatchColumns {
+            ids: vec![0, 1 << 63, 7],
+            names: Some(vec!["a".into(), Arc::from("b"), "ü".into()]),
+            scores: vec![f32::from_bits(0x7fc0_1234), -0.0, 1e-38],
+            importance_weights: Some(vec![0.5, 1.5, 2.5]),
+            inclusion_probabilities: None,
+            sources: vec![Source::Hard, Source::Background, Source::Hard],
+            ages: vec![1.0, f32::NAN, 3.0],
+            model_versions: vec![1, 2, u32::MAX],
+            serves: vec![1, 65_535, 3],
+            strata: vec![0, 1, 2],
+            groups: vec![u64::MAX, 0, 1],
+            payloads: vec![Bytes::from_static(b"x"), Bytes::new(), Bytes::from(vec![0; 4_096])],
         },
-        proposals: 99,
-        filtered: FilterCounts { excluded: 1, unscored_passed: 2, ..FilterCounts::default() },
-        round: request().round,
-        control: true,
-        warmup: false,
+        draw: DrawInfo {
+            estimand: Estimand::Approximate,
+            approximations: vec![Approximation::ScanLimit, Approximation::ServedBefore],
+            policy: Policy { windows: windows(), balance: balance(), ..Policy::default() },
+            seed: 11,
+            realized_random_fraction: 0.1 + 0.2,
+            shortfall_count: 4,
+            timed_out: true,
+            sizes: PoolSizes {
+                hard: 1,
+                background: 2,
+                distinct: 3.5,
+                background_probability: 0.25,
+                floor_log2: Some(-1.5),
+                closed_loop_ratio: 0.875,
+            },
+            proposals: 99,
+            filtered: FilterCounts { excluded: 1, unscored_passed: 2, ..FilterCounts::default() },
+            round: request().round,
+            control: true,
+            warmup: false,
+        },
     }
 }
 
@@ -103,14 +107,14 @@ fn every_field_comes_back_to_the_bit() {
     assert_eq!(read.request, request);
     assert_eq!(format!("{:?}", read.batch), format!("{batch:?}"));
     let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&read.batch.scores), bits(&batch.scores), "a NaN's bits too");
+    assert_eq!(bits(&read.batch.columns.scores), bits(&batch.columns.scores), "a NaN's bits too");
     assert_eq!(Remembered::encode(&read.request, &read.batch).unwrap(), bytes);
 }
 
 #[test]
 fn columns_are_as_large_as_their_numbers() {
     let plain = |rows: u64| {
-        let columns = MinedBatch {
+        let columns = BatchColumns {
             ids: (0..rows).map(|id| id << 40).collect(),
             names: None,
             payloads: Vec::new(),
@@ -123,9 +127,8 @@ fn columns_are_as_large_as_their_numbers() {
             strata: vec![1; rows as usize],
             groups: vec![1; rows as usize],
             sources: vec![Source::Hard; rows as usize],
-            ..batch()
         };
-        Remembered::encode(&request(), &columns).unwrap().len()
+        Remembered::encode(&request(), &MinedBatch { columns, ..batch() }).unwrap().len()
     };
     // 8 + 8 bytes of ids and groups, 7 x 4 of other numbers, 1 of the source.
     assert!(plain(2_000) - plain(1_000) <= 45 * 1_000 + 32);

@@ -57,9 +57,9 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
     let again = mine("a").await;
     // Of every field: the one was mined, the other read.
     assert_eq!(format!("{again:?}"), format!("{first:?}"));
-    assert_ne!(mine("b").await.ids, first.ids, "another id, another draw");
+    assert_ne!(mine("b").await.columns.ids, first.columns.ids, "another id, another draw");
     millis.store(60_000, Ordering::Relaxed);
-    assert_ne!(mine("a").await.ids, first.ids, "it was forgotten");
+    assert_ne!(mine("a").await.columns.ids, first.columns.ids, "it was forgotten");
     assert_eq!(pool.counters().await.unwrap().mined_batches, 3);
     let other = MineRequest { batch_size: 9, ..request("a") };
     assert!(matches!(pool.mine(other, Patience::Refuse).await, Err(PoolError::Invalid(_))));
@@ -72,21 +72,21 @@ async fn of_two_servers_the_first_writer_wins() {
     let once = NaiveEngine::default().open_put_once(LIMITS);
     let [one, other] = [(); 2].map(|()| Arc::new(Replay::new(&Limits::default(), once.clone())));
     let (mine, theirs) = (batch_of(&pool).await, batch_of(&pool).await);
-    assert_ne!(mine.ids, theirs.ids);
+    assert_ne!(mine.columns.ids, theirs.columns.ids);
     // The other server answers the same request while this one mines.
     let (quicker, of_mine, of_theirs) = (other.clone(), mine.clone(), theirs.clone());
     let drawing = async move {
         let answer = get_or_mine(&quicker, 1, "a", async move { Ok(of_theirs.clone()) }).await;
-        assert_ne!(answer.unwrap().ids, of_mine.ids);
+        assert_ne!(answer.unwrap().columns.ids, of_mine.columns.ids);
         Ok(of_mine)
     };
     let first = get_or_mine(&one, 1, "a", drawing).await;
-    assert_eq!(first.unwrap().ids, theirs.ids);
+    assert_eq!(first.unwrap().columns.ids, theirs.columns.ids);
     let never = async { panic!("what is remembered is not mined again") };
-    assert_eq!(get_or_mine(&one, 1, "a", never).await.unwrap().ids, theirs.ids);
-    let ids = mine.ids.clone();
+    assert_eq!(get_or_mine(&one, 1, "a", never).await.unwrap().columns.ids, theirs.columns.ids);
+    let ids = mine.columns.ids.clone();
     let of_another_pool = get_or_mine(&other, 2, "a", async { Ok(mine) }).await;
-    assert_eq!(of_another_pool.unwrap().ids, ids);
+    assert_eq!(of_another_pool.unwrap().columns.ids, ids);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits
     }
     gate.add_permits(9);
     for waiter in waiters {
-        assert_eq!(waiter.await.unwrap().unwrap().ids, batch.ids);
+        assert_eq!(waiter.await.unwrap().unwrap().columns.ids, batch.columns.ids);
     }
     assert_eq!(mined.load(Ordering::Relaxed), 1);
     assert!(replay.under_way.lock().is_empty());
@@ -162,8 +162,8 @@ async fn a_draw_whose_caller_goes_away_is_what_the_retry_gets() {
         tokio::spawn(async move { get_or_mine(&replay, 1, "a", async { Ok(second) }).await })
     };
     gate.add_permits(1);
-    assert_eq!(retry.await.unwrap().unwrap().ids, first.ids);
+    assert_eq!(retry.await.unwrap().unwrap().columns.ids, first.columns.ids);
     let later = get_or_mine(&replay, 1, "a", async { Ok(second) }).await;
-    assert_eq!(later.unwrap().ids, first.ids);
+    assert_eq!(later.unwrap().columns.ids, first.columns.ids);
     assert!(replay.under_way.lock().is_empty());
 }

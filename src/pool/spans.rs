@@ -44,7 +44,7 @@ pub(super) async fn draw(
     Span::current().record("strategy", debug(strategy));
     let span = debug_span!("draw", rows = Empty, proposals = Empty);
     let batch = drawing.instrument(span.clone()).await?;
-    span.record("rows", batch.ids.len() as i64);
-    span.record("proposals", batch.proposals as i64);
+    span.record("rows", batch.columns.ids.len() as i64);
+    span.record("proposals", batch.draw.proposals as i64);
     Ok(batch)
 }

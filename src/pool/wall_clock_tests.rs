@@ -47,6 +47,6 @@ async fn neither_leases_nor_ages_follow_a_jump() {
             );
         }
         let again = pool.mine(request, Patience::Refuse).await.unwrap();
-        assert!(again.ids.is_empty(), "both rest");
+        assert!(again.columns.ids.is_empty(), "both rest");
     }
 }

@@ -96,8 +96,11 @@ fn family(
     write(&mut Family(encoder.encode_descriptor(name, metric.help, None, kind)?, metric.kind))
 }
 
+/// Reads one counter of a pool.
+type Read = fn(&PoolSnapshot) -> u64;
+
 /// The counters that have no label but the pool.
-static POOL_COUNTERS: &[(&Metric, fn(&PoolSnapshot) -> u64)] = &[
+static POOL_COUNTERS: &[(&Metric, Read)] = &[
     (&m::POOL_REPORTED_ROWS, |p| p.stats.counters.reported_rows),
     (&m::POOL_REPORTED_BATCHES, |p| p.stats.counters.reported_batches),
     (&m::POOL_REJECTED_BATCHES, |p| p.stats.counters.rejected_batches),

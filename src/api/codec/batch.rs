@@ -69,34 +69,37 @@ pub(crate) fn decode(
 pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::MinedBatch {
     let Reply { encoding, fields } = reply;
     let encoding = *encoding;
-    let background_count = batch.count_from(Source::Background) as u32;
-    let hard_count = batch.ids.len() as u32 - background_count;
+    let background_count = batch.columns.count_from(Source::Background) as u32;
+    let hard_count = batch.columns.ids.len() as u32 - background_count;
     let floats = |wanted: bool, values: &Option<Vec<f32>>| {
         values.as_ref().filter(|_| wanted).map(|values| columns::encode_floats(values, encoding))
     };
     let sparse =
         |wanted: bool, values: &Vec<f32>| wanted.then(|| columns::encode_sparse_floats(values, encoding));
-    let ids = match &batch.names {
-        None => columns::encode_ids(&batch.ids, encoding),
+    let ids = match &batch.columns.names {
+        None => columns::encode_ids(&batch.columns.ids, encoding),
         Some(names) => columns::encode_keys(names.iter().map(|name| name.as_ref().to_owned()).collect()),
     };
     pb::MinedBatch {
         ids: Some(ids),
-        scores: sparse(fields.scores, &batch.scores),
-        importance_weights: floats(fields.importance_weights, &batch.importance_weights),
-        inclusion_probabilities: floats(fields.inclusion_probabilities, &batch.inclusion_probabilities),
+        scores: sparse(fields.scores, &batch.columns.scores),
+        importance_weights: floats(fields.importance_weights, &batch.columns.importance_weights),
+        inclusion_probabilities: floats(
+            fields.inclusion_probabilities,
+            &batch.columns.inclusion_probabilities,
+        ),
         sources: if fields.sources {
-            batch.sources.iter().map(|source| source_number(*source)).collect::<Vec<u8>>().into()
+            batch.columns.sources.iter().map(|source| source_number(*source)).collect::<Vec<u8>>().into()
         } else {
             Default::default()
         },
-        ages: sparse(fields.ages, &batch.ages),
-        model_versions: if fields.model_versions { batch.model_versions.clone() } else { Vec::new() },
-        serves: if fields.serves { batch.serves.clone() } else { Vec::new() },
-        payloads: if fields.payloads { batch.payloads.clone() } else { Vec::new() },
-        strata: if fields.strata { batch.strata.clone() } else { Vec::new() },
-        groups: fields.groups.then(|| columns::encode_ids(&batch.groups, encoding)),
-        estimand: match batch.estimand {
+        ages: sparse(fields.ages, &batch.columns.ages),
+        model_versions: if fields.model_versions { batch.columns.model_versions.clone() } else { Vec::new() },
+        serves: if fields.serves { batch.columns.serves.clone() } else { Vec::new() },
+        payloads: if fields.payloads { batch.columns.payloads.clone() } else { Vec::new() },
+        strata: if fields.strata { batch.columns.strata.clone() } else { Vec::new() },
+        groups: fields.groups.then(|| columns::encode_ids(&batch.columns.groups, encoding)),
+        estimand: match batch.draw.estimand {
             Estimand::All => pb::Estimand::All,
             Estimand::HardStore => pb::Estimand::HardStore,
             Estimand::Eligible => pb::Estimand::Eligible,
@@ -104,21 +107,22 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
             Estimand::Approximate => pb::Estimand::Approximate,
         }
         .into(),
-        policy: Some(policy::encode(&batch.policy)),
-        seed: batch.seed,
+        policy: Some(policy::encode(&batch.draw.policy)),
+        seed: batch.draw.seed,
         hard_count,
         background_count,
-        realized_random_fraction: batch.realized_random_fraction,
-        shortfall_count: batch.shortfall_count,
-        timed_out: batch.timed_out,
-        sizes: Some(stats::encode_sizes(&batch.sizes)),
+        realized_random_fraction: batch.draw.realized_random_fraction,
+        shortfall_count: batch.draw.shortfall_count,
+        timed_out: batch.draw.timed_out,
+        sizes: Some(stats::encode_sizes(&batch.draw.sizes)),
         pool_uid,
         // There is no journal yet.
         position: None,
-        round: batch.round.as_ref().map(round::encode),
-        control: batch.control,
-        warmup: batch.warmup,
+        round: batch.draw.round.as_ref().map(round::encode),
+        control: batch.draw.control,
+        warmup: batch.draw.warmup,
         approximations: batch
+            .draw
             .approximations
             .iter()
             .map(|approximation| match approximation {
@@ -128,7 +132,7 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
                 Approximation::ClosedLoop => pb::Approximation::ClosedLoop.into(),
             })
             .collect(),
-        filtered: Some(stats::encode_filtered(&batch.filtered)),
+        filtered: Some(stats::encode_filtered(&batch.draw.filtered)),
     }
 }
 

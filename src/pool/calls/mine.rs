@@ -187,9 +187,10 @@ impl Pool {
             self.settle_mine(permit, &drawn).await;
         }
         let mut batch = drawn?;
-        batch.timed_out = timed_out;
-        (batch.control, batch.warmup) = (control, warmup);
-        batch.shortfall_count = request.draw_size().saturating_sub(batch.ids.len() as u64) as u32;
+        batch.draw.timed_out = timed_out;
+        (batch.draw.control, batch.draw.warmup) = (control, warmup);
+        batch.draw.shortfall_count =
+            request.draw_size().saturating_sub(batch.columns.ids.len() as u64) as u32;
         self.recorder.mines.record(begun.elapsed());
         self.count_mine(&batch, request.dry_run);
         Ok(batch)
@@ -256,7 +257,7 @@ impl Pool {
     async fn settle_mine(&self, permit: FlowPermit, drawn: &Result<MinedBatch, PoolError>) {
         let sums = self.sums_of_flow().await;
         match drawn {
-            Ok(batch) => permit.settle(batch.ids.len() as u64, sums),
+            Ok(batch) => permit.settle(batch.columns.ids.len() as u64, sums),
             // The pool had too few: that is all there is to mine.
             Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
             Err(_) => permit.fail(sums),
@@ -266,7 +267,7 @@ impl Pool {
     /// Counts a batch, and its samples as served unless it is a dry run.
     fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
         self.counters.count_mine(batch, dry_run);
-        self.filtered.add(&batch.filtered);
+        self.filtered.add(&batch.draw.filtered);
         if !dry_run {
             self.recorder.served(batch);
         }

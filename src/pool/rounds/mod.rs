@@ -50,7 +50,7 @@ impl Dealt {
     /// its own.
     fn new(Remembered { request, batch }: Remembered, world_size: u32, seed: u64) -> Self {
         let world = world_size as usize;
-        let share = batch.ids.len() / world;
+        let share = batch.columns.ids.len() / world;
         let mut draws = Draws::new(seed);
         let mut places = vec![0; share * world];
         let mut order: Vec<u32> = (0..world_size).collect();
@@ -73,7 +73,7 @@ impl Dealt {
         check_same(&self.request, request, round)?;
         let first = round.rank as usize * self.share;
         let mut rows = self.batch.rows(&self.places[first..first + self.share], request.batch_size);
-        rows.round = Some(round.clone());
+        rows.draw.round = Some(round.clone());
         Ok(rows)
     }
 }

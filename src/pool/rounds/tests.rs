@@ -36,7 +36,7 @@ fn request(run_id: &str, number: u64, rank: u32) -> MineRequest {
 
 async fn mine(pool: &Arc<Pool>, run_id: &str, number: u64, rank: u32) -> Result<Vec<u64>, &'static str> {
     match pool.mine(request(run_id, number, rank), Patience::Refuse).await {
-        Ok(batch) => Ok(batch.ids.clone()),
+        Ok(batch) => Ok(batch.columns.ids.clone()),
         Err(PoolError::FailedPrecondition { reason, .. }) => Err(reason),
         Err(PoolError::NotFound(_)) => Err("NOT_FOUND"),
         Err(error) => panic!("{error}"),

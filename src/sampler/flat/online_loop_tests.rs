@@ -106,16 +106,16 @@ impl Pool {
     }
 
     async fn means(&self, batch: &MinedBatch) -> Means {
-        let weights = batch.importance_weights.as_ref().unwrap();
-        let inclusions = batch.inclusion_probabilities.as_ref().unwrap();
-        let rows = self.store.get(&batch.ids).await.unwrap();
-        let n = batch.ids.len() as f64;
+        let weights = batch.columns.importance_weights.as_ref().unwrap();
+        let inclusions = batch.columns.inclusion_probabilities.as_ref().unwrap();
+        let rows = self.store.get(&batch.columns.ids).await.unwrap();
+        let n = batch.columns.ids.len() as f64;
         let mut means = Means::default();
         for ((row, weight), inclusion) in rows.iter().zip(weights).zip(inclusions) {
             let row = row.unwrap();
             let (w, f) = (f64::from(*weight) / n, self.f(row.id));
             // The number of ids that the row stands for.
-            let stands_for = w * batch.sizes.distinct * f64::from(*inclusion);
+            let stands_for = w * batch.draw.sizes.distinct * f64::from(*inclusion);
             let old = if row.hard_key.is_some() { w / stands_for } else { w };
             means.weight += w;
             means.f += w * f;
@@ -140,9 +140,9 @@ async fn looped(told: Loop, salt_seed: u64) -> (Means, f64) {
         );
         context.mark.count = true;
         let mined = mine(context).await.unwrap();
-        assert_eq!(mined.ids.len(), BATCH);
+        assert_eq!(mined.columns.ids.len(), BATCH);
         if batch > told.batches / 2 {
-            assert_eq!(mined.approximations, [], "batch {batch}, {:?}", mined.sizes);
+            assert_eq!(mined.draw.approximations, [], "batch {batch}, {:?}", mined.draw.sizes);
             let means = pool.means(&mined).await;
             sum.weight += means.weight;
             sum.f += means.f;
@@ -150,7 +150,7 @@ async fn looped(told: Loop, salt_seed: u64) -> (Means, f64) {
             sum.old_f += means.old_f;
             counted += 1.0;
         }
-        pool.report(mined.ids, batch, told.half_life).await;
+        pool.report(mined.columns.ids, batch, told.half_life).await;
         let organic = (0..told.organic).map(|_| pool.draws.below(IDS)).collect();
         pool.report(organic, batch, told.half_life).await;
     }
@@ -248,7 +248,11 @@ async fn a_loop_that_changes_scores_labels_batches_as_closed_loop() {
     let weighted = [Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Top];
     for strategy in weighted {
         let batch = draw(&pool, strategy, 0.25, 1).await;
-        assert_eq!((batch.estimand, batch.approximations), (Estimand::All, Vec::new()), "{strategy:?}");
+        assert_eq!(
+            (batch.draw.estimand, batch.draw.approximations),
+            (Estimand::All, Vec::new()),
+            "{strategy:?}"
+        );
     }
     let members: Vec<u64> = pool.members().await.into_iter().map(|(id, _)| id).collect();
     pool.store
@@ -264,12 +268,12 @@ async fn a_loop_that_changes_scores_labels_batches_as_closed_loop() {
     for seed in 0..400 {
         let batch = draw(&pool, Strategy::Uniform, 0.25, seed).await;
         assert_eq!(
-            (batch.estimand, batch.approximations),
+            (batch.draw.estimand, batch.draw.approximations),
             (Estimand::Approximate, vec![Approximation::ClosedLoop])
         );
-        let weights = batch.importance_weights.unwrap();
+        let weights = batch.columns.importance_weights.unwrap();
         weight += weights.iter().map(|w| f64::from(*w)).sum::<f64>() / weights.len() as f64 / 400.0;
-        let told = batch.sizes.closed_loop_ratio;
+        let told = batch.draw.sizes.closed_loop_ratio;
         assert!((1.05..1.1).contains(&told), "{told}");
         // The mean over 400 batches has a standard error below 0.003.
         assert!(
@@ -279,13 +283,13 @@ async fn a_loop_that_changes_scores_labels_batches_as_closed_loop() {
     }
     for strategy in weighted {
         assert_eq!(
-            draw(&pool, strategy, 0.25, 1).await.approximations,
+            draw(&pool, strategy, 0.25, 1).await.draw.approximations,
             [Approximation::ClosedLoop],
             "{strategy:?}"
         );
         // If all samples come from one source, it does not matter whether one depends on the other.
-        assert_eq!(draw(&pool, strategy, 0.0, 1).await.approximations, [], "{strategy:?}");
-        assert_eq!(draw(&pool, strategy, 1.0, 1).await.approximations, [], "{strategy:?}");
+        assert_eq!(draw(&pool, strategy, 0.0, 1).await.draw.approximations, [], "{strategy:?}");
+        assert_eq!(draw(&pool, strategy, 1.0, 1).await.draw.approximations, [], "{strategy:?}");
     }
     assert!(pool.store.stats().await.unwrap().loop_ratio.is_off());
 }

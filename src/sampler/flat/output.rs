@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::background::Background;
 use super::{MineContext, Ranks};
-use crate::model::batch::{Approximation, Estimand, MinedBatch, PoolSizes, Source};
+use crate::model::batch::{Approximation, BatchColumns, DrawInfo, Estimand, MinedBatch, PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::moment::{self, Moment};
 use crate::sampler::weights;
@@ -47,7 +47,7 @@ pub(super) fn batch(
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
     let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
     let age = |stamp| moment::age(context.stamp_now, stamp, context.by_steps) as f32;
-    let mut batch = MinedBatch {
+    let mut columns = BatchColumns {
         ids: chosen.iter().map(|c| c.row.id).collect(),
         names: None,
         scores: chosen.iter().map(|c| c.row.score).collect(),
@@ -65,6 +65,8 @@ pub(super) fn batch(
         strata: chosen.iter().map(|c| c.row.stratum).collect(),
         groups: chosen.iter().map(|c| c.row.group).collect(),
         payloads: Vec::new(),
+    };
+    let draw = DrawInfo {
         estimand: account.estimand,
         approximations: account.approximations,
         policy: context.policy.clone(),
@@ -81,12 +83,12 @@ pub(super) fn batch(
     };
     if context.named {
         let name = |c: &mut Chosen| c.served.name.take().unwrap_or_else(|| "".into());
-        batch.names = Some(chosen.iter_mut().map(name).collect());
+        columns.names = Some(chosen.iter_mut().map(name).collect());
     }
     if context.payloads {
-        batch.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
+        columns.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
     }
-    batch
+    MinedBatch { columns, draw }
 }
 
 /// The sizes of the pool when the draw began.

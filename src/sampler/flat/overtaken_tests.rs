@@ -48,8 +48,8 @@ impl Wrapped for Changing {
 }
 
 fn assert_sound(batch: &MinedBatch, about: &str) {
-    let weights = batch.importance_weights.as_ref().expect("weighted");
-    let inclusion = batch.inclusion_probabilities.as_ref().expect("weighted");
+    let weights = batch.columns.importance_weights.as_ref().expect("weighted");
+    let inclusion = batch.columns.inclusion_probabilities.as_ref().expect("weighted");
     assert!(weights.iter().all(|w| w.is_finite() && *w > 0.0), "{about}: {weights:?}");
     assert!(inclusion.iter().all(|p| *p > 0.0 && *p <= 1.0), "{about}: {inclusion:?}");
 }
@@ -66,7 +66,7 @@ async fn weights_are_finite_when_the_background_changes_during_a_draw() {
                     let policy = policy(strategy, 1.0, random_fraction);
                     let batch = mine(context_of(&store, 40, policy, seed)).await.unwrap();
                     assert_sound(&batch, &format!("{strategy:?} {random_fraction} {seed}"));
-                    assert!(!batch.ids.is_empty());
+                    assert!(!batch.columns.ids.is_empty());
                 }
             }
         }
@@ -81,8 +81,8 @@ async fn a_draw_whose_background_was_replaced_begins_again_and_keeps_its_mixture
         let batch =
             mine(context_of(&store, 40, policy(Strategy::Proportional, 1.0, 0.5), seed)).await.unwrap();
         assert_sound(&batch, "a replaced background");
-        random += batch.sources.iter().filter(|source| **source == Source::Background).count();
-        of += batch.ids.len();
+        random += batch.columns.sources.iter().filter(|source| **source == Source::Background).count();
+        of += batch.columns.ids.len();
         again += usize::from(store.censuses.load(Ordering::Relaxed) == 2);
     }
     // One in six members of the new background is in the old one, so nearly all draws notice the replacement.
@@ -113,6 +113,6 @@ async fn a_rank_window_past_the_end_of_a_store_that_has_shrunk_admits_nothing() 
         let mut windowed = policy(Strategy::Uniform, 1.0, 0.0);
         windowed.windows = vec![Window::Rank { min, max: u64::MAX }];
         let batch = mine(context_of(&store, 40, windowed, 1)).await.unwrap();
-        assert_eq!(batch.ids.len(), served, "from rank {min}");
+        assert_eq!(batch.columns.ids.len(), served, "from rank {min}");
     }
 }

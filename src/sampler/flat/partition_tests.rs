@@ -102,10 +102,11 @@ async fn each_partition_weighs_by_its_own_p() {
         let (mut sum, mut squares, draws) = (0.0, 0.0, 6000.0);
         for seed in 0..draws as u64 {
             let batch = mine(context_of(&store, 40, policy(strategy, 1.0, epsilon), seed)).await.unwrap();
-            assert_eq!(batch.estimand, Estimand::All);
-            let weights = batch.importance_weights.as_ref().unwrap();
-            let weighted = batch.ids.iter().zip(weights).map(|(id, w)| f64::from(*w) * f(*id)).sum::<f64>();
-            let estimate = weighted / batch.ids.len() as f64;
+            assert_eq!(batch.draw.estimand, Estimand::All);
+            let weights = batch.columns.importance_weights.as_ref().unwrap();
+            let weighted =
+                batch.columns.ids.iter().zip(weights).map(|(id, w)| f64::from(*w) * f(*id)).sum::<f64>();
+            let estimate = weighted / batch.columns.ids.len() as f64;
             sum += estimate;
             squares += estimate * estimate;
         }

@@ -52,11 +52,16 @@ fn f(id: u64, score: f32) -> f64 {
 }
 
 fn estimate(batch: &MinedBatch, of: impl Fn(u64, f32) -> f64) -> f64 {
-    let weights = batch.importance_weights.as_ref().expect("weighted");
+    let weights = batch.columns.importance_weights.as_ref().expect("weighted");
     let scores = scores(N as usize);
-    let sum: f64 =
-        batch.ids.iter().zip(weights).map(|(&id, &w)| f64::from(w) * of(id, scores[id as usize])).sum();
-    sum / batch.ids.len() as f64
+    let sum: f64 = batch
+        .columns
+        .ids
+        .iter()
+        .zip(weights)
+        .map(|(&id, &w)| f64::from(w) * of(id, scores[id as usize]))
+        .sum();
+    sum / batch.columns.ids.len() as f64
 }
 
 fn most<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
@@ -87,8 +92,11 @@ async fn limits_hold_exactly_for_every_strategy() {
                     let policy = Policy { balance: balance.clone(), ..policy(strategy, 1.0, epsilon) };
                     let batch = mine(context_of(&store, 40, policy, seed)).await.unwrap();
                     let case = format!("{name} {strategy:?} {epsilon}");
-                    let strata = most(batch.ids.iter().map(|id| stratum(*id)));
-                    assert_eq!(batch.strata, batch.ids.iter().map(|id| stratum(*id)).collect::<Vec<_>>());
+                    let strata = most(batch.columns.ids.iter().map(|id| stratum(*id)));
+                    assert_eq!(
+                        batch.columns.strata,
+                        batch.columns.ids.iter().map(|id| stratum(*id)).collect::<Vec<_>>()
+                    );
                     let cap = |s: u32| match name {
                         "fraction" => 12,
                         "count" if s == 0 => 5,
@@ -98,13 +106,13 @@ async fn limits_hold_exactly_for_every_strategy() {
                     assert!(strata.iter().all(|(s, n)| *n <= cap(*s)), "{case}: {strata:?}");
                     let per_group =
                         [("group", 1), ("both", 2)].iter().find(|g| g.0 == name).map_or(40, |g| g.1);
-                    let grouped = batch.ids.iter().map(|id| group(*id)).filter(|g| *g != 0);
+                    let grouped = batch.columns.ids.iter().map(|id| group(*id)).filter(|g| *g != 0);
                     assert!(most(grouped).values().all(|n| *n <= per_group), "{case}");
-                    assert!(most(batch.ids.iter()).values().all(|n| *n == 1), "{case}");
+                    assert!(most(batch.columns.ids.iter()).values().all(|n| *n == 1), "{case}");
                     // STALEST chooses among the samples that its draws found, which may be too few for the shares. The other strategies
                     // fill the batch.
                     if strategy != Strategy::Stalest {
-                        assert_eq!(batch.ids.len(), 40, "{case}");
+                        assert_eq!(batch.columns.ids.len(), 40, "{case}");
                         if name == "equal" {
                             assert!(strata.values().all(|n| *n == 8), "{case}: {strata:?}");
                         }
@@ -122,9 +130,9 @@ async fn a_stratum_with_a_cap_of_0_is_never_served_and_the_estimand_is_eligible(
     for seed in 0..50 {
         let policy = Policy { balance: balance.clone(), ..policy(Strategy::Proportional, 1.0, 0.5) };
         let batch = mine(context_of(&store, 40, policy, seed)).await.unwrap();
-        assert!(batch.strata.iter().all(|s| *s != 0));
-        assert_eq!(batch.estimand, Estimand::Eligible);
-        assert!(batch.filtered.stratum > 0);
+        assert!(batch.columns.strata.iter().all(|s| *s != 0));
+        assert_eq!(batch.draw.estimand, Estimand::Eligible);
+        assert!(batch.draw.filtered.stratum > 0);
     }
 }
 
@@ -136,11 +144,11 @@ async fn minima_are_met_and_weights_are_labelled_approximate() {
         for seed in 0..50 {
             let policy = Policy { balance: balance.clone(), ..policy(strategy, 2.0, 0.25) };
             let batch = mine(context_of(&store, 40, policy, seed)).await.unwrap();
-            let strata = most(batch.strata.iter().copied());
-            assert_eq!(batch.ids.len(), 40);
+            let strata = most(batch.columns.strata.iter().copied());
+            assert_eq!(batch.columns.ids.len(), 40);
             assert!((0..5).all(|s| strata[&s] >= 6), "{strata:?}");
-            assert_eq!(batch.approximations, [Approximation::MinPerStratum]);
-            assert_eq!(batch.estimand, Estimand::Approximate);
+            assert_eq!(batch.draw.approximations, [Approximation::MinPerStratum]);
+            assert_eq!(batch.draw.estimand, Estimand::Approximate);
         }
     }
     let too_many = Policy { balance: Balance { min_per_stratum: 9, ..balance }, ..Policy::default() };
@@ -174,7 +182,7 @@ async fn over_pools(policy: &Policy, of: impl Fn(u64, f32) -> f64 + Copy) -> (f6
     for salt in 0..400u64 {
         let store = pool(SAMPLED, salt.wrapping_mul(0x9e37_79b9) + 1).await;
         let batch = mine(context_of(&store, 40, policy.clone(), salt + 1)).await.unwrap();
-        assert_eq!(batch.estimand, Estimand::All);
+        assert_eq!(batch.draw.estimand, Estimand::All);
         let e = estimate(&batch, of);
         sum += e;
         squares += e * e;
@@ -198,8 +206,8 @@ async fn weights_that_ignore_the_caps_are_biased() {
     for seed in 0..100 {
         let batch = mine(context_of(&store, 40, policy.clone(), seed)).await.unwrap();
         let tau = |capped: bool| {
-            let pi = batch.inclusion_probabilities.as_ref().unwrap();
-            let of = (0..40).filter(|i| (batch.strata[*i] == 0) == capped).map(|i| f64::from(pi[i]));
+            let pi = batch.columns.inclusion_probabilities.as_ref().unwrap();
+            let of = (0..40).filter(|i| (batch.columns.strata[*i] == 0) == capped).map(|i| f64::from(pi[i]));
             of.fold(0.0, f64::max)
         };
         wrong += f64::from(u8::from(tau(false) > tau(true)));
@@ -222,12 +230,12 @@ async fn weights_are_unbiased_over_samples_without_a_lease() {
                 for seed in 0..3 {
                     let mut context = context_of(&store, 40, Policy::default(), salt * 7 + seed);
                     context.mark = ServeMark { count: true, lease_until: Some(1 << 40), ..context.mark };
-                    resting.extend(mine(context).await.unwrap().ids);
+                    resting.extend(mine(context).await.unwrap().columns.ids);
                 }
                 assert_eq!(resting.len(), 120);
                 let batch = mine(context_of(&store, 40, policy.clone(), salt + 1)).await.unwrap();
-                assert_eq!(batch.estimand, Estimand::Eligible);
-                assert!(batch.ids.iter().all(|id| !resting.contains(id)));
+                assert_eq!(batch.draw.estimand, Estimand::Eligible);
+                assert!(batch.columns.ids.iter().all(|id| !resting.contains(id)));
                 let truth = sum(&mut (0..N).filter(|id| !resting.contains(id))) / N as f64;
                 let e = estimate(&batch, f) - truth;
                 off += e / 400.0;
@@ -250,14 +258,14 @@ async fn the_mixture_has_the_wanted_share_under_limits_and_leases() {
                 let policy =
                     Policy { balance: balance.clone(), ..policy(Strategy::Proportional, 1.0, epsilon) };
                 let batch = mine(context_of(&store, 40, policy.clone(), salt + 1)).await.unwrap();
-                shares[0] += batch.realized_random_fraction / 200.0;
+                shares[0] += batch.draw.realized_random_fraction / 200.0;
                 // Half of the background is under a lease.
                 let everyone = Policy { random_fraction: 1.0, ..Policy::default() };
-                let rests = mine(context_of(&store, 100, everyone, salt + 2)).await.unwrap().ids;
+                let rests = mine(context_of(&store, 100, everyone, salt + 2)).await.unwrap().columns.ids;
                 let mark = ServeMark { count: true, max_serves: u16::MAX, lease_until: Some(1 << 40) };
                 store.serve(&Drawn::all(&rests, Source::Hard), mark).await.unwrap();
                 let batch = mine(context_of(&store, 40, policy, salt + 3)).await.unwrap();
-                shares[1] += batch.realized_random_fraction / 200.0;
+                shares[1] += batch.draw.realized_random_fraction / 200.0;
             }
             assert!((shares[0] - epsilon).abs() < 0.02, "{name} {epsilon}: {shares:?}");
             // The number of leases by stratum is not counted, so the share is less exact.

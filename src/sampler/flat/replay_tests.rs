@@ -34,15 +34,15 @@ async fn a_seed_draws_the_same_batch_from_a_replayed_log_and_from_an_image() {
             let draw =
                 async |store: &dyn Store| mine(context_of(store, 64, policy.clone(), seed)).await.unwrap();
             let batch = draw(&*store).await;
-            assert_eq!(batch.ids.len(), 64);
+            assert_eq!(batch.columns.ids.len(), 64);
             // Batches are compared as debug text, because NaN does not equal itself.
             let expected = format!("{batch:?}");
             for copy in &copies {
                 assert_eq!(format!("{:?}", draw(&**copy).await), expected, "{policy:?}, seed {seed}");
             }
             if policy.strategy == Strategy::Proportional {
-                assert_ne!(batch.ids, last, "another seed draws another batch");
-                last = batch.ids;
+                assert_ne!(batch.columns.ids, last, "another seed draws another batch");
+                last = batch.columns.ids;
             }
         }
     }

@@ -86,10 +86,15 @@ fn f(id: u64, score: f32) -> f64 {
 }
 
 fn estimate(batch: &MinedBatch, scores: &[f32]) -> f64 {
-    let weights = batch.importance_weights.as_ref().expect("weighted");
-    let sum: f64 =
-        batch.ids.iter().zip(weights).map(|(&id, &w)| f64::from(w) * f(id, scores[id as usize])).sum();
-    sum / batch.ids.len() as f64
+    let weights = batch.columns.importance_weights.as_ref().expect("weighted");
+    let sum: f64 = batch
+        .columns
+        .ids
+        .iter()
+        .zip(weights)
+        .map(|(&id, &w)| f64::from(w) * f(id, scores[id as usize]))
+        .sum();
+    sum / batch.columns.ids.len() as f64
 }
 
 /// The true mean, and the mean and standard error of the estimates, one from each of `pools` pools with different salts (docs/methods.md
@@ -150,10 +155,10 @@ async fn the_test_above_rejects_a_split_on_membership() {
         let pool = pool(scores.clone(), 150, background, salt.wrapping_mul(0x9e37_79b9) + 1).await;
         let batch =
             mine(context(&pool, 40, policy(Strategy::Proportional, 1.0, 1.0), salt + 1)).await.unwrap();
-        let p = batch.sizes.background_probability;
-        let ids: Vec<u64> = batch.ids.clone();
+        let p = batch.draw.sizes.background_probability;
+        let ids: Vec<u64> = batch.columns.ids.clone();
         let rows = pool.store.get(&ids).await.unwrap();
-        let weights = batch.importance_weights.as_ref().unwrap();
+        let weights = batch.columns.importance_weights.as_ref().unwrap();
         let n = ids.len() as f64;
         let e: f64 = rows
             .iter()
@@ -186,7 +191,7 @@ async fn first_draws(policy: &Policy, n: usize, draws: u64) -> (Pool, Vec<f64>) 
     let mut counts = vec![0.0; n];
     for seed in 0..draws {
         let batch = mine(context(&pool, 1, policy.clone(), seed)).await.unwrap();
-        counts[batch.ids[0] as usize] += 1.0;
+        counts[batch.columns.ids[0] as usize] += 1.0;
     }
     (pool, counts)
 }
@@ -233,9 +238,9 @@ async fn a_batch_holds_no_id_twice_and_keeps_its_mixture() {
             let mut realized = 0.0;
             for seed in 0..40 {
                 let batch = mine(context(&pool, 200, policy(strategy, 2.0, epsilon), seed)).await.unwrap();
-                let distinct: HashSet<u64> = batch.ids.iter().copied().collect();
+                let distinct: HashSet<u64> = batch.columns.ids.iter().copied().collect();
                 assert_eq!(distinct.len(), 200, "{strategy:?} {epsilon}");
-                realized += batch.realized_random_fraction / 40.0;
+                realized += batch.draw.realized_random_fraction / 40.0;
             }
             // The realized fraction counts the samples that the background brought. A sample of both sources may come from either.
             assert!((realized - epsilon).abs() < 0.03, "{strategy:?} {epsilon}: {realized}");
@@ -251,9 +256,9 @@ async fn one_sample_with_nearly_all_the_mass_costs_little() {
     for (alpha, epsilon) in [(1.0, 0.25), (4.0, 0.25), (16.0, 0.0), (1.0, 0.0)] {
         let batch =
             mine(context(&pool, 256, policy(Strategy::Proportional, alpha, epsilon), 8)).await.unwrap();
-        assert_eq!(batch.ids.len(), 256);
-        assert!(batch.ids.contains(&1234));
-        assert!(batch.proposals < 5000, "alpha {alpha}: {} proposals", batch.proposals);
+        assert_eq!(batch.columns.ids.len(), 256);
+        assert!(batch.columns.ids.contains(&1234));
+        assert!(batch.draw.proposals < 5000, "alpha {alpha}: {} proposals", batch.draw.proposals);
     }
 }
 
@@ -271,11 +276,11 @@ async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
     windowed.windows = vec![Window::Score { min: 3.0, max: 3.0 }];
     let eligible = (0..1500).filter(|i| i % 97 == 2).count();
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
-    assert_eq!(batch.ids.len(), eligible, "exactly the samples that pass");
-    assert!(batch.ids.iter().all(|id| id % 97 == 2));
+    assert_eq!(batch.columns.ids.len(), eligible, "exactly the samples that pass");
+    assert!(batch.columns.ids.iter().all(|id| id % 97 == 2));
     let mut counts = vec![0.0; 1500];
     for seed in 0..1000 {
-        for id in mine(context(&pool, 5, windowed.clone(), seed)).await.unwrap().ids {
+        for id in mine(context(&pool, 5, windowed.clone(), seed)).await.unwrap().columns.ids {
             counts[id as usize] += 1.0;
         }
     }
@@ -284,10 +289,10 @@ async fn a_selective_window_is_finished_by_one_pass_and_stays_exact() {
     assert!(statistic < chi2_limit(degrees), "{statistic} of {degrees}");
     windowed.random_fraction = 0.25;
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
-    assert_eq!(batch.ids.len(), 200, "the background fills the batch");
+    assert_eq!(batch.columns.ids.len(), 200, "the background fills the batch");
     windowed.shortfall = Shortfall::Short;
     let batch = mine(context(&pool, 200, windowed.clone(), 1)).await.unwrap();
-    assert_eq!(batch.ids.len(), (eligible as f64 / 0.75) as usize);
+    assert_eq!(batch.columns.ids.len(), (eligible as f64 / 0.75) as usize);
     windowed.shortfall = Shortfall::Error;
     let refused = mine(context(&pool, 200, windowed, 1)).await;
     assert!(matches!(refused, Err(PoolError::FailedPrecondition { reason: "SHORTFALL", .. })));
@@ -301,14 +306,14 @@ async fn exclusions_and_rank_windows_are_respected() {
     let mut windowed = policy(Strategy::Uniform, 1.0, 0.0);
     windowed.windows = vec![Window::Rank { min: 5, max: 105 }];
     let batch = mine(context(&pool, 500, windowed, 2)).await.unwrap();
-    let got: HashSet<u64> = batch.ids.iter().copied().collect();
+    let got: HashSet<u64> = batch.columns.ids.iter().copied().collect();
     assert_eq!(got, order[5..105].iter().copied().collect());
     for strategy in [Strategy::Top, Strategy::Proportional, Strategy::Stalest] {
         let mut context = context(&pool, 300, policy(strategy, 1.0, 0.5), 2);
         context.excluded = order[..50].iter().copied().collect();
         let batch = mine(context).await.unwrap();
-        assert_eq!(batch.ids.len(), 300);
-        assert!(batch.ids.iter().all(|id| !order[..50].contains(id)));
+        assert_eq!(batch.columns.ids.len(), 300);
+        assert!(batch.columns.ids.iter().all(|id| !order[..50].contains(id)));
     }
 }
 
@@ -318,13 +323,13 @@ async fn the_same_seed_gives_the_same_batch_and_normalizations_scale_weights() {
     let mut p = policy(Strategy::Proportional, 1.0, 0.25);
     let first = mine(context(&pool, 64, p.clone(), 11)).await.unwrap();
     let again = mine(context(&pool, 64, p.clone(), 11)).await.unwrap();
-    assert_eq!(first.ids, again.ids);
-    assert_eq!(first.importance_weights, again.importance_weights);
+    assert_eq!(first.columns.ids, again.columns.ids);
+    assert_eq!(first.columns.importance_weights, again.columns.importance_weights);
     p.normalization = Normalization::Max;
-    let max = mine(context(&pool, 64, p.clone(), 11)).await.unwrap().importance_weights.unwrap();
+    let max = mine(context(&pool, 64, p.clone(), 11)).await.unwrap().columns.importance_weights.unwrap();
     assert_eq!(max.iter().copied().fold(0.0, f32::max), 1.0);
     p.normalization = Normalization::Mean;
-    let mean = mine(context(&pool, 64, p, 11)).await.unwrap().importance_weights.unwrap();
+    let mean = mine(context(&pool, 64, p, 11)).await.unwrap().columns.importance_weights.unwrap();
     assert!((mean.iter().sum::<f32>() / 64.0 - 1.0).abs() < 1e-5);
 }
 
@@ -334,7 +339,7 @@ async fn no_weight_exceeds_about_one_over_epsilon() {
     let pool = pool(scores, 1000, BackgroundSpec::Sampled { size: 3000 }, 4).await;
     for seed in 0..50 {
         let batch = mine(context(&pool, 128, policy(Strategy::Proportional, 1.0, 0.25), seed)).await.unwrap();
-        let largest = batch.importance_weights.unwrap().into_iter().fold(0.0, f32::max);
+        let largest = batch.columns.importance_weights.unwrap().into_iter().fold(0.0, f32::max);
         assert!(largest < 1.5 / 0.25, "{largest}");
     }
 }
@@ -346,6 +351,6 @@ async fn an_empty_pool_gives_an_empty_batch() {
         [Strategy::Top, Strategy::Proportional, Strategy::Rank, Strategy::Uniform, Strategy::Stalest]
     {
         let batch = mine(context(&pool, 8, policy(strategy, 1.0, 0.25), 1)).await.unwrap();
-        assert_eq!((batch.ids.len(), batch.shortfall_count), (0, 8));
+        assert_eq!((batch.columns.ids.len(), batch.draw.shortfall_count), (0, 8));
     }
 }

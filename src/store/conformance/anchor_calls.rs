@@ -40,7 +40,7 @@ fn small_spec(random: &mut Random) -> AnchorStoreSpec {
 
 /// A call that changes an anchored pool.
 enum Call {
-    Apply(AnchorBatch),
+    Apply(Box<AnchorBatch>),
     Mark(Pairs, NotNegative),
     Remove(Vec<u64>),
     Clear,
@@ -58,7 +58,7 @@ impl Call {
             (pairs(&of_rows), scores)
         };
         match kind {
-            0..42 => Self::Apply(batch(&rows, random)),
+            0..42 => Self::Apply(Box::new(batch(&rows, random))),
             42..49 => {
                 let (pairs, scores) = of_pairs();
                 Self::Mark(Pairs { scores, stamp: 3, ..pairs }, NotNegative::Positive)
@@ -73,7 +73,7 @@ impl Call {
     async fn answer(&self, store: &dyn AnchorStore) -> String {
         match self {
             Self::Apply(batch) => {
-                let mut applied = store.apply(batch.clone()).await.unwrap();
+                let mut applied = store.apply(AnchorBatch::clone(batch)).await.unwrap();
                 applied.negatives.sort_unstable();
                 applied.too_easy.sort_unstable();
                 format!("{applied:?}")
@@ -88,7 +88,7 @@ impl Call {
 /// A report of rows (anchor, id, score), with some of the columns that a report may have; some batches are resends.
 fn batch(rows: &[(u64, u64, f32)], random: &mut Random) -> AnchorBatch {
     let (has_positives, has_groups, has_labels) = (random.flip(), random.flip(), random.flip());
-    let positive = |row: &(u64, u64, f32)| if row.1 % 3 == 0 { f32::NAN } else { row.2 + 0.5 };
+    let positive = |row: &(u64, u64, f32)| if row.1.is_multiple_of(3) { f32::NAN } else { row.2 + 0.5 };
     let updates = [ScoreUpdate::Last, ScoreUpdate::Max, ScoreUpdate::Ema { weight: 0.5 }];
     AnchorBatch {
         names: rows.iter().map(|row| format!("n{}", row.1).into()).collect(),

@@ -4,7 +4,7 @@ BIN    := $(TARGET)/release/hardneg
 VENV   ?= $(TARGET)/venv
 PY     := $(VENV)/bin/python
 
-.PHONY: help build demo test lint bench bench-guard fuzz ghz python browser-test compose-test deploy-test
+.PHONY: help build demo audit test lint bench bench-guard fuzz ghz python browser-test compose-test deploy-test
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ $(VENV)/.ready: clients/python/pyproject.toml examples/face_detection/requiremen
 
 demo: build python ## Train a face detector on mined negatives: starts a server, three workers, four arms, ten seeds
 	examples/face_detection/demo.sh $(BIN) $(PY)
+
+audit: build python ## The statistics of draws through the API, by a program of its own: claim, law, strategy, estimate, truth, standard error; a table in target/audit
+	tests/audit/run $(BIN) $(PY) --out $(TARGET)/audit/table.md $(AUDIT)
 
 test: ## Every test: lint, Rust (unit, statistics, API), Python client, end to end
 	tests/run-all.sh

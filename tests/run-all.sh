@@ -46,6 +46,9 @@ left_out=()
 say "The demo, two seeds, end to end"
 examples/face_detection/demo.sh "$HARDNEG_BIN" "$python" --quick --out "$target/demo-quick"
 
+say "The audit of the statistics, its short form"
+tests/audit/run "$HARDNEG_BIN" "$python" --quick --failures
+
 if wants "the ghz suite" go; then
     say "The ghz suite and its report"
     "$python" -m pytest -q tests/ghz

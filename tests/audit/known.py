@@ -6,7 +6,8 @@ from __future__ import annotations
 #: A pattern says that every claim that it fits fails.
 KNOWN: dict[str, str] = {
     "never short / * fill": "The background's share is not taken from the hard store where it is larger than |R|: of "
-    "63 batches of 32 to 1,024 with ε from 0 to 1 and |R| = 256, 6 (PROPORTIONAL, RANK) to 12 (UNIFORM, TOP) are short.",
+    "63 batches of 32 to 1,024, with ε from 0 to 1 and |R| = 256, 6 (PROPORTIONAL, RANK) or 12 (UNIFORM, TOP) are "
+    "short.",
     "ERROR is no silence / *": "The same batches are short under ERROR, without an error.",
     "never short, leased / top": "TOP takes no more than the share of the hard store once the background is leased: 29 "
     "of 30 leased batches of 512 are short, with 19,000 samples to be had.",

@@ -71,7 +71,7 @@ def row(check: Check, limit: float) -> str:
         f"{check.z:.1f}",
         "pass" if check.passes(limit) else "FAIL",
     ]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 HEADER = """| claim | law | strategy | figure | estimate | truth | standard error | z | |

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import hardneg
 import numpy as np
 import numpy.typing as npt
-from hardneg import BatchField, MinedBatch, Pool
+from hardneg import MinedBatch, Pool
 from real_server import RealServer
 
 from .population import Population
 
 #: The columns that the audit reads.
-FIELDS: tuple[BatchField, ...] = ("scores", "importance_weights", "inclusion_probabilities", "sources")
+FIELDS: Final = ("scores", "importance_weights", "inclusion_probabilities", "sources")
 
 
 class World:

@@ -30,6 +30,7 @@ mod image;
 pub mod key;
 mod leases;
 mod log2;
+mod lru;
 pub mod op;
 mod partition;
 pub mod place;

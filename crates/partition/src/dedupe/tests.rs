@@ -12,17 +12,9 @@ use crate::spec::{BackgroundSpec, PartitionSpec};
 impl Dedupe {
     /// Checks the invariants.
     pub(crate) fn check(&self) {
-        assert!(self.len() <= self.most);
-        assert_eq!(self.table.len(), self.len());
-        let (mut at, mut older, mut heard) = (self.oldest, NONE, 0);
-        while let Some(worker) = self.workers.get(at as usize) {
-            assert_eq!(worker.older, older, "the order is the same in both directions");
-            assert_eq!(self.find(worker.process), Some(at as usize));
-            check_canonical(&worker.seen);
-            (older, at, heard) = (at, worker.newer, heard + 1);
-        }
-        assert_eq!((self.newest, heard), (older, self.len()));
-        let windows = self.workers.iter().filter(|worker| worker.seen.has_window()).count();
+        self.workers.check();
+        self.workers.iter().for_each(|(_, seen)| check_canonical(seen));
+        let windows = self.workers.iter().filter(|(_, seen)| seen.has_window()).count();
         assert_eq!(self.windows, windows);
     }
 }

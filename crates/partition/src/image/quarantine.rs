@@ -37,7 +37,7 @@ pub(super) fn read_limits(body: &mut Reader<'_>) -> Result<QuarantineLimits, Ima
 pub(super) fn write(out: &mut Writer, quarantine: &Quarantine) {
     out.u64(quarantine.overflows);
     out.u64(quarantine.streaks.len() as u64);
-    for (id, streak) in quarantine.streaks.all() {
+    for (id, streak) in quarantine.streaks.iter() {
         out.u64(id);
         out.u32(streak.reports);
         out.u32(streak.stamp);
@@ -123,7 +123,7 @@ impl Partition {
         for _ in 0..streaks {
             let id = body.u64()?;
             let streak = Streak { reports: body.u32()?, stamp: body.u32()?, was_refused: body.flag()? };
-            if !self.quarantine.streaks.restore(id, streak) {
+            if streak.reports == 0 || !self.quarantine.streaks.restore(id, streak) {
                 return contradiction("a streak twice, or without rows");
             }
         }

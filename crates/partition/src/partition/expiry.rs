@@ -80,7 +80,7 @@ impl Partition {
             looked += 1;
             match self.latest_time(id) {
                 Some(latest) if latest < horizon => {
-                    self.quarantine.streaks.end(id);
+                    self.quarantine.streaks.remove(id);
                     // An id that only a witness held could not be drawn, and is not counted.
                     let was_stored = self.take_out(id);
                     self.totals.expired = self.totals.expired.saturating_add(was_stored.into());

@@ -49,7 +49,7 @@ impl Partition {
         let score = raw_score(batch.rows, row);
         let lower = self.spec.hardness.lower_is_harder;
         let is_above = if lower { score < threshold } else { score > threshold };
-        let known = self.quarantine.streaks.get(id);
+        let known = self.quarantine.streaks.get(id).copied();
         if !is_above && known.is_none() || refuse_stale && known.is_some_and(|s| is_later(s.stamp, stamp)) {
             return Verdict::Apply;
         }
@@ -73,7 +73,8 @@ impl Partition {
     /// After a row was applied: updates or ends the streak of its sample.
     pub(super) fn count_streak(&mut self, id: u64, streak: Option<Streak>) {
         let Some(streak) = streak else {
-            return self.quarantine.streaks.end(id);
+            self.quarantine.streaks.remove(id);
+            return;
         };
         let was_refused = || self.quarantine.streaks.get(id).is_some_and(|known| known.was_refused);
         // A sample is counted once, however often it is reported while there is no room.

@@ -103,7 +103,7 @@ impl Quarantine {
 
     /// Enters a record. There is room, and the sample is neither set aside nor stored.
     pub(crate) fn enter(&mut self, record: Quarantined) {
-        self.streaks.end(record.id);
+        self.streaks.remove(record.id);
         self.attached_bytes += record.attached_bytes();
         self.records.insert(record.id, record);
     }
@@ -131,7 +131,7 @@ impl Quarantine {
 
     /// Trusts an id. There is room.
     pub(crate) fn trust(&mut self, id: u64) {
-        self.streaks.end(id);
+        self.streaks.remove(id);
         self.trusted.insert(id, ());
     }
 
@@ -152,7 +152,7 @@ impl Quarantine {
 
     /// Forgets the streak, the record and the trust of a sample that was removed. Returns whether it was set aside.
     pub(crate) fn forget(&mut self, id: u64) -> bool {
-        self.streaks.end(id);
+        self.streaks.remove(id);
         self.trusted.remove(&id);
         self.take(id).is_some()
     }

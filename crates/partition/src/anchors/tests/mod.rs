@@ -8,11 +8,9 @@ use std::sync::Arc;
 
 use super::naive::{Entry, Naive};
 use super::*;
-use crate::key::{
-    ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, FOLD_EVERY_UNITS, Hardness, HardnessFunction, UNITS_PER_OCTAVE,
-};
+use crate::key::{ADVANCE_MAX_UNITS, FOLD_BELOW_UNITS, Hardness, HardnessFunction};
 use crate::op::{RowFaults, ScoreUpdate, Sender, Terms};
-use crate::partition::tests::{DAY, hardness, score, sender};
+use crate::partition::tests::{DAY, DecayClock, hardness, in_pieces, octaves, score, score_update, sender};
 
 impl AnchorPartition {
     /// Checks the invariants.
@@ -78,11 +76,6 @@ fn maybe_score() -> impl Strategy<Value = f32> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let update = prop_oneof![
-        3 => Just(ScoreUpdate::Last),
-        1 => Just(ScoreUpdate::Max),
-        1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
-    ];
     // Runs of rows of one anchor, and anchors that occur in several runs.
     let run = (0_u64..12, proptest::collection::vec((0_u64..24, score(), maybe_score()), 1..12));
     let rows = proptest::collection::vec(run, 0..8).prop_map(|runs| {
@@ -91,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
         };
         runs.into_iter().flat_map(rows).collect()
     });
-    let report = (rows, 0_u32..40, 0_u64..9000, update, 0_u8..64, sender()).prop_map(
+    let report = (rows, 0_u32..40, octaves(), score_update(), 0_u8..64, sender()).prop_map(
         |(rows, stamp, octaves, update, columns, sender)| Step::Report {
             rows,
             stamp,
@@ -117,20 +110,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The operations of some steps, with the folds that a host would send.
 fn operations(steps: Vec<Step>, spec: &AnchorPartitionSpec) -> Vec<AnchorOp> {
-    let octave = UNITS_PER_OCTAVE as u64;
-    let (mut ops, mut position, mut decay_units, mut folded) = (Vec::new(), 0, DAY, DAY);
+    let (mut ops, mut position, mut clock) = (Vec::new(), 0, DecayClock::default());
     for step in steps {
         position += 1;
         let change = match step {
             Step::Report { rows, stamp, octaves, update, columns, sender } => {
-                // Mostly a little later, sometimes by thousands of half-lives.
-                decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
-                if decay_units >= folded + FOLD_EVERY_UNITS {
-                    folded = decay_units;
-                    let floor_units = decay_units - FOLD_BELOW_UNITS;
+                if let Some(floor_units) = clock.advance(octaves) {
                     ops.push(AnchorOp { position, change: AnchorChange::Fold { floor_units } });
                     position += 1;
                 }
+                let decay_units = clock.decay_units;
                 let terms = Terms {
                     decay_units,
                     stamp,
@@ -198,17 +187,10 @@ fn with_columns(
     plain
 }
 
-/// Applies an operation in steps of `rows` rows. Every second operation ends in larger steps, the last without a limit.
+/// Encodes and decodes an operation, as a log does, and applies it in steps of `rows` rows.
 fn apply_in_pieces(partition: &mut AnchorPartition, op: &AnchorOp, rows: usize) -> AnchorReply {
-    // Encodes and decodes the operation first, as a log does.
     let mut job = partition.begin(AnchorOp::load(&op.save()).expect("its own bytes"));
-    let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
-    loop {
-        let more = if op.position.is_multiple_of(2) { rows } else { sizes.next().unwrap_or(usize::MAX) };
-        if let Some(reply) = partition.step(&mut job, more) {
-            return reply;
-        }
-    }
+    in_pieces(op.position, rows, |more| partition.step(&mut job, more))
 }
 
 fn specs() -> impl Strategy<Value = AnchorPartitionSpec> {

@@ -38,7 +38,7 @@ fn agree_on_suspects(real: &Partition, naive: &Naive) {
         };
         assert_eq!(held.entry.as_ref(), (!score.is_nan()).then_some(&entry), "record of {id}");
     }
-    let streaks = real.quarantine.streaks.all().map(|(id, s)| (id, s.reports, s.stamp, s.was_refused));
+    let streaks = real.quarantine.streaks.iter().map(|(id, s)| (id, s.reports, s.stamp, s.was_refused));
     assert_eq!(streaks.collect::<Vec<_>>(), suspects.streaks);
     assert_eq!(real.quarantine.trusted_ids(), suspects.trusted.iter().copied().collect::<Vec<_>>());
     let blocked = real.blocked_page(None, usize::MAX).into_iter();

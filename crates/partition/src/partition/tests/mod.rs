@@ -16,7 +16,7 @@ use super::*;
 use crate::op::{Change, Columns, Op, Reply, Terms};
 use crate::spec::QuarantineLimits;
 use agreement::agree;
-pub(crate) use operations::{hardness, score, sender};
+pub(crate) use operations::{DecayClock, hardness, in_pieces, octaves, score, score_update, sender};
 use operations::{operations, specs, step};
 
 impl Partition {
@@ -76,17 +76,10 @@ pub(super) fn report(position: u64, columns: Columns, terms: Terms) -> Op {
     Op { position, change: Change::Report { rows: Arc::new(columns), range, terms, sender: None } }
 }
 
-/// Applies an operation in steps of `rows` rows. Every second operation ends in larger steps, the last without a limit.
+/// Encodes and decodes an operation, as a log does, and applies it in steps of `rows` rows.
 fn apply_in_pieces(partition: &mut Partition, op: &Op, rows: usize) -> Reply {
-    // Encodes and decodes the operation first, as a log does.
     let mut job = partition.begin(Op::load(&op.save()).expect("its own bytes"));
-    let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
-    loop {
-        let more = if op.position.is_multiple_of(2) { rows } else { sizes.next().unwrap_or(usize::MAX) };
-        if let Some(reply) = partition.step(&mut job, more) {
-            return reply;
-        }
-    }
+    in_pieces(op.position, rows, |more| partition.step(&mut job, more))
 }
 
 proptest! {

@@ -74,6 +74,54 @@ pub(crate) fn sender() -> impl Strategy<Value = Option<Sender>> {
     proptest::option::weighted(0.8, sender)
 }
 
+pub(crate) fn score_update() -> impl Strategy<Value = ScoreUpdate> {
+    prop_oneof![
+        3 => Just(ScoreUpdate::Last),
+        1 => Just(ScoreUpdate::Max),
+        1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
+    ]
+}
+
+/// How far a report moves a [`DecayClock`].
+pub(crate) fn octaves() -> impl Strategy<Value = u64> {
+    0_u64..9000
+}
+
+/// D as reports move it, and when a host would fold.
+pub(crate) struct DecayClock {
+    pub(crate) decay_units: u64,
+    folded_units: u64,
+}
+
+impl Default for DecayClock {
+    fn default() -> Self {
+        Self { decay_units: DAY, folded_units: DAY }
+    }
+}
+
+impl DecayClock {
+    /// Moves mostly a little, sometimes by thousands of half-lives. Returns the floor of the fold that is due before the report.
+    pub(crate) fn advance(&mut self, octaves: u64) -> Option<u64> {
+        self.decay_units += if octaves < 8000 { octaves * 16 } else { octaves * UNITS_PER_OCTAVE as u64 };
+        let is_due = self.decay_units >= self.folded_units + FOLD_EVERY_UNITS;
+        is_due.then(|| {
+            self.folded_units = self.decay_units;
+            self.decay_units - FOLD_BELOW_UNITS
+        })
+    }
+}
+
+/// Ends an operation in steps of `rows` rows. Every second operation ends in larger steps, the last without a limit.
+pub(crate) fn in_pieces<R>(position: u64, rows: usize, mut step: impl FnMut(usize) -> Option<R>) -> R {
+    let mut sizes = [rows, rows, 2 * rows, 3 * rows].into_iter();
+    loop {
+        let more = if position.is_multiple_of(2) { rows } else { sizes.next().unwrap_or(usize::MAX) };
+        if let Some(reply) = step(more) {
+            return reply;
+        }
+    }
+}
+
 /// Mostly a rule under which about half of the rows are above the threshold, with a capacity that is soon reached.
 fn quarantine() -> impl Strategy<Value = Option<QuarantineTerms>> {
     let threshold = proptest::option::weighted(0.9, (0_u32..12).prop_map(|threshold| threshold as f32));
@@ -93,19 +141,14 @@ fn oldest_stamp() -> impl Strategy<Value = Option<u32>> {
 }
 
 pub(in crate::partition) fn step(end: u64) -> impl Strategy<Value = Step> {
-    let update = prop_oneof![
-        3 => Just(ScoreUpdate::Last),
-        1 => Just(ScoreUpdate::Max),
-        1 => Just(ScoreUpdate::Ema { weight: 0.25 }),
-    ];
     let reports = (
         // Some have ids more than once.
         prop_oneof![ids(end, 60), proptest::collection::vec(0..end, 0..60)],
         any::<u64>(),
         proptest::collection::vec(score(), 60),
         0_u32..40,
-        0_u64..9000,
-        update,
+        octaves(),
+        score_update(),
         0_u8..32,
         (1_u64..400, sender(), quarantine(), oldest_stamp()),
     )
@@ -146,21 +189,16 @@ pub(in crate::partition) fn step(end: u64) -> impl Strategy<Value = Step> {
 
 /// The operations of some steps, with the folds that a host would send. Samples live for a time where the capacity is even.
 pub(in crate::partition) fn operations(steps: Vec<Step>, spec: &PartitionSpec) -> Vec<Op> {
-    let octave = UNITS_PER_OCTAVE as u64;
-    let (mut ops, mut position, mut decay_units, mut folded) = (Vec::new(), 0, DAY, DAY);
+    let (mut ops, mut position, mut clock) = (Vec::new(), 0, DecayClock::default());
     for step in steps {
         position += 1;
-        if let Step::Report { octaves, .. } = step {
-            // Mostly a little later, sometimes by thousands of half-lives.
-            decay_units += if octaves < 8000 { octaves * 16 } else { octaves * octave };
-            if decay_units >= folded + FOLD_EVERY_UNITS {
-                folded = decay_units;
-                let floor_units = decay_units - FOLD_BELOW_UNITS;
-                ops.push(Op { position, change: Change::Fold { floor_units } });
-                position += 1;
-            }
+        if let Step::Report { octaves, .. } = step
+            && let Some(floor_units) = clock.advance(octaves)
+        {
+            ops.push(Op { position, change: Change::Fold { floor_units } });
+            position += 1;
         }
-        ops.push(Op { position, change: change(step, spec, position, decay_units) });
+        ops.push(Op { position, change: change(step, spec, position, clock.decay_units) });
     }
     ops
 }

@@ -230,7 +230,7 @@ fn negatives_of_anchors_are_mined_from_a_shell() {
     let header = "anchor,positive_score,id,score,inclusion_probability,source";
     assert_eq!(rows, [header, "q,0.75,2,0.625,,hard", "q,0.75,1,0.5,,hard", "r,,1,0.25,,hard"]);
     let (_, stdout, stderr) = call(mine);
-    assert!(stdout.lines().count() == 4 && stderr.contains("1 anchors are unknown"), "{stdout}{stderr}");
+    assert!(stdout.lines().count() == 4 && stderr.contains("1 anchors are not stored"), "{stdout}{stderr}");
     let (code, _, stderr) = call(&format!("{mine} --strategy semi-hard"));
     assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.contains("semi_hard_margin"), "{stderr}");

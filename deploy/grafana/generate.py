@@ -167,7 +167,7 @@ GREEN, ORANGE, RED = "green", "orange", "red"
 OVERVIEW = [
     figure(
         "Ready",
-        "Servers that take requests. Healthy: all of them, green.",
+        "Servers that are ready. Healthy: all of them, green.",
         "percentunit",
         f"avg(hardneg_ready{SERVER})",
         (None, RED),
@@ -175,7 +175,7 @@ OVERVIEW = [
     ),
     figure(
         "Alerts",
-        "Alerts of rules.yml that fire now. Healthy: 0; the list is on Prometheus' page.",
+        "Alerts of rules.yml that are firing. Healthy: 0; Prometheus' own page lists them.",
         "none",
         'count(ALERTS{alertname=~"Hardneg.+", alertstate="firing"}) or vector(0)',
         (None, GREEN),
@@ -190,20 +190,20 @@ OVERVIEW = [
         (600, GREEN),
     ),
     figure(
-        "Scores a second",
-        "Rows of accepted batches. Healthy: steady at what your workers compute.",
+        "Scores per second",
+        "Rows of applied batches. Healthy: steady, at the rate at which your workers compute scores.",
         "cps",
         f"sum({rate('hardneg_pool_reported_rows_total')})",
     ),
     figure(
-        "Batches a second",
-        "Mined batches. Healthy: steady at what your trainers consume.",
+        "Batches per second",
+        "Mined batches. Healthy: steady, at the rate at which your trainers use them.",
         "cps",
         f"sum({rate('hardneg_pool_mined_batches_total')})",
     ),
     figure(
         "Mining p99",
-        "99 of 100 batches are faster. Healthy: below 10 ms; over 100 ms is an alert.",
+        "99th percentile of the time to mine a batch. Healthy: below 10 ms; above 100 ms an alert fires.",
         "s",
         f"histogram_quantile(0.99, sum by (le) ({rate('hardneg_pool_mine_duration_seconds_bucket')}))",
         (None, GREEN),
@@ -212,13 +212,13 @@ OVERVIEW = [
     ),
     figure(
         "Memory",
-        "Resident memory. Healthy: below nine tenths of what the process may use (hardneg:memory_limit_bytes).",
+        "Resident memory. Healthy: below 90 % of what the process may use (hardneg:memory_limit_bytes).",
         "bytes",
         f"sum(process_resident_memory_bytes{SERVER})",
     ),
     figure(
         "Version",
-        "Versions that run. Healthy: one, the one you deployed.",
+        "Versions of the running servers. Healthy: only the one that you deployed.",
         "none",
         f"count by (version) (hardneg_build_info{SERVER})",
         legend="{{version}}",
@@ -228,20 +228,20 @@ OVERVIEW = [
 INGEST = [
     lines(
         "Scores by pool",
-        "Rows of accepted batches a second. Healthy: steady; a step down is a worker that left.",
+        "Rows of applied batches per second. Healthy: steady; it drops when a worker stops.",
         "cps",
         (by_pool("hardneg_pool_reported_rows_total"), "{{pool}}"),
     ),
     lines(
-        "What became of the rows",
-        "Healthy: 'updated' in a pool that knows its data, 'dropped' where most samples are too easy for a full one.",
+        "Rows by outcome",
+        "Healthy: 'updated' where the pool holds the data set, 'dropped' where most samples are too easy for it.",
         "cps",
         (f"sum by (outcome) ({rate('hardneg_pool_rows_total')})", "{{outcome}}"),
         stacked=True,
     ),
     lines(
-        "Rows that do not count",
-        "Shares of scores: non-finite, out of range, stale, clamped, floored. Healthy: 0, few stale if workers race.",
+        "Rows with problems",
+        "Shares of scores: non-finite, out of range, stale, clamped, floored. Healthy: 0, or few stale ones.",
         "percentunit",
         (
             'sum by (outcome) (rate(hardneg_pool_rows_total{instance=~"$instance", pool=~"$pool", '
@@ -260,15 +260,15 @@ INGEST = [
     ),
     lines(
         "Batches of scores",
-        "Accepted, refused and resent batches. Healthy: none refused, resends only around a lost connection.",
+        "Applied, refused and resent batches. Healthy: none refused; resends only after a lost connection.",
         "cps",
-        (f"sum({rate('hardneg_pool_reported_batches_total')})", "accepted"),
+        (f"sum({rate('hardneg_pool_reported_batches_total')})", "applied"),
         (f"sum({rate('hardneg_pool_rejected_batches_total')})", "refused"),
         (f"sum({rate('hardneg_pool_duplicate_batches_total')})", "resent"),
     ),
     lines(
-        "Rows a batch",
-        "Mean size of a batch of scores. Healthy: thousands; small batches cost more processor a score.",
+        "Rows per batch",
+        "Mean size of a batch of scores. Healthy: thousands; small batches cost more CPU time per score.",
         "short",
         (
             f"{by_pool('hardneg_pool_reported_rows_total')} / {by_pool('hardneg_pool_reported_batches_total')}",
@@ -277,7 +277,7 @@ INGEST = [
     ),
     lines(
         "Time to apply a batch of scores",
-        "From a batch's arrival at the pool to its ack. Healthy: flat, some milliseconds for thousands of rows.",
+        "From a batch's arrival at the pool to its ack. Healthy: steady, a few milliseconds for thousands of rows.",
         "s",
         (quantile(0.5, "hardneg_pool_report_duration_seconds", "pool"), "p50 {{pool}}"),
         (quantile(0.99, "hardneg_pool_report_duration_seconds", "pool"), "p99 {{pool}}"),
@@ -287,27 +287,27 @@ INGEST = [
 MINING = [
     lines(
         "Batches by pool",
-        "Mined batches a second. Healthy: steady at what the trainers consume.",
+        "Mined batches per second. Healthy: steady, at the rate at which the trainers use them.",
         "cps",
         (by_pool("hardneg_pool_mined_batches_total"), "{{pool}}"),
     ),
     lines(
         "Mining time",
-        "From the end of a wait to the mined batch. Healthy: p99 below 10 ms; it rises when scores take all cores.",
+        "Time to mine a batch, without waits. Healthy: p99 below 10 ms; it rises when reports use all cores.",
         "s",
         (quantile(0.5, "hardneg_pool_mine_duration_seconds", "pool"), "p50 {{pool}}"),
         (quantile(0.95, "hardneg_pool_mine_duration_seconds", "pool"), "p95 {{pool}}"),
         (quantile(0.99, "hardneg_pool_mine_duration_seconds", "pool"), "p99 {{pool}}"),
     ),
     heat(
-        "Mining time, all of it",
-        "How many batches took how long. Healthy: one narrow band; a second one is another kind of request.",
+        "Distribution of mining times",
+        "Number of batches by mining time. Healthy: one narrow band; a second band is another kind of request.",
         "hardneg_pool_mine_duration_seconds",
         8,
     ),
     lines(
         "Short batches",
-        "Share of batches smaller than asked for. Healthy: 0 once the pool has filled.",
+        "Share of batches smaller than requested. Healthy: 0 once the pool has filled.",
         "percentunit",
         (
             f"{by_pool('hardneg_pool_short_batches_total')} / {by_pool('hardneg_pool_mined_batches_total')}",
@@ -315,8 +315,8 @@ MINING = [
         ),
     ),
     lines(
-        "Proposals a served sample",
-        "What a draw costs the sampler. Healthy: a few; tens mean windows or exclusions that leave few samples.",
+        "Proposals per served sample",
+        "The cost of a draw. Healthy: a few; tens mean that windows or exclusions admit few samples.",
         "short",
         (
             f"{by_pool('hardneg_pool_proposals_total')} / {by_pool('hardneg_pool_served_samples_total')}",
@@ -324,8 +324,8 @@ MINING = [
         ),
     ),
     lines(
-        "Waiting for places",
-        "Mining calls at work, and those that wait for a pool to fill. Healthy: far below the limits under Server.",
+        "Mining calls in progress and waiting",
+        "Mining calls in progress, and those that wait for a pool to fill. Healthy: far below the limits under Server.",
         "short",
         (f"sum(hardneg_inflight_mines{SERVER})", "at work"),
         (f"sum(hardneg_waiting_mines{SERVER})", "waiting for a pool to fill"),
@@ -346,14 +346,14 @@ MIXTURE = [
     ),
     lines(
         "Samples served by source",
-        "Hard and uniform samples a second. Healthy: both there, in the proportion that you asked for.",
+        "Hard and background samples per second. Healthy: both, in the proportion that you requested.",
         "cps",
         (f"sum by (source) ({rate('hardneg_pool_served_samples_total')})", "{{source}}"),
         stacked=True,
     ),
     lines(
-        "Served for each reported row",
-        "How often scores are used. Healthy: below 1; above it samples come again before they are scored.",
+        "Served samples per reported row",
+        "How often scores are used. Healthy: below 1; above it samples are served again before they are scored again.",
         "short",
         (
             f"{by_pool('hardneg_pool_served_samples_total')} / ({by_pool('hardneg_pool_reported_rows_total')} > 0)",
@@ -364,8 +364,8 @@ MIXTURE = [
 
 POLICIES = [
     lines(
-        "Candidates turned away",
-        "By the first filter that did, for each served sample. Healthy: what your policy asks for; tens are waste.",
+        "Rejected candidates",
+        "Per served sample, by the first filter that rejected them. Healthy: few; tens slow mining down.",
         "short",
         (
             f"sum by (filter) ({rate('hardneg_pool_filtered_candidates_total')}) / ignoring (filter) group_left "
@@ -375,22 +375,22 @@ POLICIES = [
     ),
     lines(
         "Resting",
-        "Share of the hard samples that rest under a lease. Healthy: well below 1, or there is little left to mine.",
+        "Share of the hard samples that are leased. Healthy: well below 1; otherwise few samples are left to mine.",
         "percentunit",
         (f"hardneg_pool_leased_samples{POOL} / (hardneg_pool_hard_samples{POOL} > 0)", "{{pool}}"),
         share=True,
     ),
     lines(
         "Quarantine",
-        "Samples set aside as wrongly labelled. Healthy: few, and somebody looks at them.",
+        "Samples set aside as possibly mislabelled. Healthy: few, and somebody reviews them.",
         "short",
         (f"hardneg_pool_quarantined_samples{POOL}", "{{pool}}"),
         (f"hardneg_pool_blocked_samples{POOL} > 0", "blocked in {{pool}}"),
         (by_pool("hardneg_pool_quarantine_overflows_total") + " > 0", "no room in {{pool}}, a second"),
     ),
     lines(
-        "Answers a round",
-        "Of rounds for ranks in step. Healthy: the number of ranks; more are retries.",
+        "Responses per round",
+        "For rounds of data-parallel ranks. Healthy: the number of ranks; more are retries.",
         "short",
         (
             f"1 + {by_pool('hardneg_pool_round_replays_total')} / ({by_pool('hardneg_pool_rounds_total')} > 0)",
@@ -399,13 +399,13 @@ POLICIES = [
     ),
     lines(
         "Flow",
-        "Reported x ratio less mined. Healthy: moves within the error buffer; at its edge one side waits.",
+        "Reported x ratio - mined. Healthy: within the error buffer; at its bounds reports or mining requests wait.",
         "short",
         (f"hardneg_pool_flow_balance_samples{POOL}", "{{pool}}"),
     ),
     lines(
-        "Waits for the flow",
-        "Calls that waited for the other side, and those in vain. Healthy: waits on the faster side, none in vain.",
+        "Waits for the rate limiter",
+        "Calls that waited for the rate limiter, and timeouts. Healthy: waits on the faster side, no timeouts.",
         "cps",
         (f"sum by (pool, side) ({rate('hardneg_pool_flow_waits_total')})", "{{side}} {{pool}}"),
         (f"sum by (pool, side) ({rate('hardneg_pool_flow_timeouts_total')}) > 0", "in vain: {{side}} {{pool}}"),
@@ -428,7 +428,7 @@ POOLS = [
     ),
     lines(
         "Evictions and removals",
-        "Pushed out by harder ones, removed, or not reported for sample_ttl. Healthy: falling as losses settle.",
+        "Samples evicted by harder ones, removed, or expired. Healthy: falling as losses settle.",
         "cps",
         (by_pool("hardneg_pool_evicted_samples_total"), "evicted {{pool}}"),
         (by_pool("hardneg_pool_removed_samples_total"), "removed {{pool}}"),
@@ -436,7 +436,7 @@ POOLS = [
     ),
     lines(
         "Time until the pool is replaced",
-        "Capacity over evictions. Healthy: longer than an epoch; below five minutes a larger capacity pays.",
+        "Capacity divided by evictions. Healthy: longer than an epoch; below five minutes enlarge the capacity.",
         "s",
         (
             f"hardneg_pool_capacity_samples{POOL} / (rate(hardneg_pool_evicted_samples_total{POOL}[15m]) > 0)",
@@ -446,25 +446,25 @@ POOLS = [
     ),
     lines(
         "Distinct ids",
-        "Ids ever reported, estimated. Healthy: grows to the size of the data set, then flat.",
+        "Estimated number of distinct ids reported. Healthy: grows to the size of the data set, then constant.",
         "short",
         (f"hardneg_pool_distinct_samples{POOL}", "{{pool}}"),
     ),
     lines(
         "Background",
-        "Samples of the uniform share. Healthy: at background_size, or at all ids while there are fewer.",
+        "Samples in the background. Healthy: background_size, or the number of ids while there are fewer.",
         "short",
         (f"hardneg_pool_background_samples{POOL}", "{{pool}}"),
     ),
     lines(
-        "Background generations an hour",
-        "Renewals of the uniform share. Healthy: some, while all samples are reported again and again.",
+        "Background generations per hour",
+        "Renewals of the background. Healthy: some, as long as all samples are reported repeatedly.",
         "short",
         (f"sum by (pool) (increase(hardneg_pool_background_generations_total{POOL}[1h]))", "{{pool}}"),
     ),
     lines(
         "Memory by pool",
-        "Bytes of each store, free room included. Healthy: flat once full, near 40 bytes a sample for a million.",
+        "Bytes of each store, with free space. Healthy: constant once full, about 40 bytes per sample at a million.",
         "bytes",
         (f"hardneg_pool_memory_bytes{POOL}", "{{pool}}"),
         stacked=True,
@@ -486,13 +486,13 @@ WORKERS = [
     ),
     lines(
         "Longest silence",
-        "Of the workers heard in the last five minutes. Healthy: a step's time; a ramp to 300 s is one that stopped.",
+        "Of workers that reported in the last five minutes. Healthy: the time of a step; a stopped one rises to 300 s.",
         "s",
         (f"hardneg_pool_worker_lag_seconds{POOL}", "{{pool}}"),
     ),
     lines(
-        "Steps a second",
-        "How fast the clock of step pools goes. Healthy: your training's steps a second; 0 stops scores from ageing.",
+        "Steps per second",
+        "Steps of pools that age by steps. Healthy: your training's steps per second; at 0 scores do not age.",
         "short",
         (f"deriv(hardneg_pool_tick{POOL}[5m])", "{{pool}}"),
     ),
@@ -501,13 +501,13 @@ WORKERS = [
 SERVERS = [
     lines(
         "Calls by method",
-        "Finished calls a second; a stream is one call. Healthy: MineBatch or long streams, and health checks.",
+        "Finished calls per second; a stream is one call. Healthy: MineBatch or long streams, and health checks.",
         "reqps",
         (f"sum by (method) ({rate('hardneg_grpc_requests_total', SERVER)})", "{{method}}"),
     ),
     lines(
         "Calls that did not end with OK",
-        "By code. Healthy: CANCELLED when runs end, NOT_FOUND before a pool is made, little else.",
+        "By code. Healthy: CANCELLED when runs end, NOT_FOUND before a pool is created, few others.",
         "reqps",
         (
             'sum by (code) (rate(hardneg_grpc_requests_total{instance=~"$instance", code!="OK"}[$__rate_interval]))',
@@ -517,20 +517,20 @@ SERVERS = [
     ),
     lines(
         "Time of unary calls, p99",
-        "From a call's headers to its last byte, waits included. Healthy: milliseconds, unless you mine with a wait.",
+        "From a call's headers to its last byte, including waits. Healthy: milliseconds, unless you mine with a wait.",
         "s",
         (quantile(0.99, "hardneg_grpc_request_duration_seconds", "method", UNARY), "{{method}}"),
     ),
     lines(
-        "Calls at work",
-        "Open streams included. Healthy: a stream for each worker, unary calls near 0.",
+        "Calls in progress",
+        "Including open streams. Healthy: one stream per worker, unary calls near 0.",
         "short",
         (f"sum by (method) (hardneg_grpc_inflight_requests{SERVER}) > 0", "{{method}}"),
         (f"sum(hardneg_inflight_reports{SERVER})", "reports in hand"),
     ),
     lines(
         "Limits used",
-        "Shares of the configured limits. Healthy: below 0.8; at 1 calls are refused or wait.",
+        "Used shares of the configured limits. Healthy: below 0.8; at 1 calls are refused or wait.",
         "percentunit",
         *(
             (
@@ -550,26 +550,26 @@ SERVERS = [
     ),
     lines(
         "Connections",
-        "Open gRPC connections. Healthy: one or two for each process of the training.",
+        "Open gRPC connections. Healthy: one or two per process of the training.",
         "short",
         (f"hardneg_grpc_connections{SERVER}", "{{instance}}"),
     ),
     lines(
         "Processors",
-        "Cores in use. Healthy: some to spare; at the limit mining waits for a processor.",
+        "Cores in use. Healthy: fewer than there are; when all are in use mining waits for a processor.",
         "short",
         (rate("process_cpu_seconds_total", SERVER), "{{instance}}"),
     ),
     lines(
         "Memory of the process",
-        "Resident memory beside what the pools hold. Healthy: close together and flat.",
+        "Resident memory, and the memory of all pools. Healthy: close together and constant.",
         "bytes",
         (f"process_resident_memory_bytes{SERVER}", "resident {{instance}}"),
         (f"sum by (instance) (hardneg_pool_memory_bytes{SERVER})", "pools {{instance}}"),
     ),
     lines(
         "File descriptors",
-        "Open ones as a share of those allowed. Healthy: far below 0.8.",
+        "Open file descriptors as a share of those allowed. Healthy: far below 0.8.",
         "percentunit",
         (f"process_open_fds{SERVER} / process_max_fds{SERVER}", "{{instance}}"),
         share=True,
@@ -610,7 +610,7 @@ def build() -> d.Dashboard:
     board = (
         dashboard.Dashboard("hardneg")
         .uid("hardneg")
-        .description("Hard negatives for distributed trainers. Each panel says what healthy looks like.")
+        .description("Hard negatives for distributed trainers. Each panel says what a healthy state looks like.")
         .tags(["hardneg"])
         .readonly()
         .tooltip(d.DashboardCursorSync.CROSSHAIR)

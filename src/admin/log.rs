@@ -1,4 +1,4 @@
-//! `/log`: the log's filter, read and changed while the server runs.
+//! `/log`: reads and changes the filter of the log while the server runs.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +24,7 @@ pub(super) async fn change(filter: String) -> Response {
     }
 }
 
-/// As in a program that embeds the server and keeps its own log.
+/// The answer in a program that embeds the server and has its own log.
 fn no_log() -> Response {
     (StatusCode::NOT_FOUND, "this process has no log of hardneg's\n").into_response()
 }

@@ -1,4 +1,4 @@
-//! The HTTP side: probes, metrics, the log's filter and the dashboard. It looks at pools and changes none.
+//! The HTTP endpoints: probes, metrics, the log filter and the dashboard. They read pools and change none.
 
 #[cfg(feature = "dashboard")]
 #[cfg(feature = "dashboard")]
@@ -22,10 +22,10 @@ use crate::pool::registry::Registry;
 use crate::rpc_metrics::Meter;
 pub use probes::Readiness;
 
-/// A filter of the log is a line of text.
+/// The largest request body: only `PUT /log` has one, a line of text.
 const BODY_BYTES_MAX: usize = 4_096;
 
-/// The page needs nothing from elsewhere, and nothing elsewhere may frame it.
+/// The dashboard loads nothing from other origins, and no other page may embed it in a frame.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -37,7 +37,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// What the pages are made from.
+/// The state that the endpoints read.
 #[derive(Clone)]
 pub struct Admin {
     registry: Arc<Registry>,
@@ -51,7 +51,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Pages about these. Live pages end once `drain` is cancelled.
+    /// Endpoints that show these pools. Live pages end once `drain` is cancelled.
     #[must_use]
     pub fn new(
         registry: Arc<Registry>,
@@ -76,7 +76,7 @@ impl Admin {
         }
     }
 
-    /// The limits that other metrics run into.
+    /// The limits in `hardneg_limit`, by name.
     fn limits(&self) -> [(&'static str, usize); 5] {
         let limits = &self.config.limits;
         [
@@ -88,13 +88,13 @@ impl Admin {
         ]
     }
 
-    /// Forgets drawings that nobody looks at; to be called now and then.
+    /// Drops cached drawings that nobody requested recently. Call it periodically.
     pub fn prune(&self) {
         #[cfg(feature = "dashboard")]
         self.dashboard.drawings.prune();
     }
 
-    /// The pages.
+    /// The router of all endpoints.
     pub fn router(self) -> Router {
         let routes = Router::new();
         #[cfg(feature = "dashboard")]

@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz`.
+//! The probes `/livez` and `/readyz`.
 
 use std::sync::Arc;
 
@@ -9,29 +9,29 @@ use parking_lot::Mutex;
 
 use super::Admin;
 
-/// Why the server takes no requests; empty while it does. The same that gRPC's health service answers from.
+/// The reasons why the server is not ready; empty while it is. The gRPC health service uses the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<Vec<&'static str>>>);
 
 impl Readiness {
-    /// The server takes no requests from now on.
+    /// Marks the server as not ready, for this reason.
     pub fn not_ready(&self, reason: &'static str) {
         self.0.lock().push(reason);
     }
 
-    /// Why it does not, in the order that they came up.
+    /// The reasons, in the order in which they were added.
     #[must_use]
     pub fn reasons(&self) -> Vec<&'static str> {
         self.0.lock().clone()
     }
 }
 
-/// Handles `/livez`: an answer is all there is to say, since it comes from the threads that serve requests.
+/// Handles `/livez`. Any answer shows that the process is alive, because the threads that serve requests send it.
 pub(super) async fn livez() -> &'static str {
     "live\n"
 }
 
-/// Handles `/readyz`: 200, or 503 with a line for each reason.
+/// Handles `/readyz`: answers 200, or 503 with one line for each reason.
 pub(super) async fn readyz(State(admin): State<Admin>) -> Response {
     let reasons = admin.readiness.reasons();
     if reasons.is_empty() {

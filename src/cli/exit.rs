@@ -11,7 +11,7 @@ pub(super) const EXIT_USAGE: u8 = 2;
 #[cfg(feature = "server")]
 pub(super) const EXIT_BIND: u8 = 3;
 pub(super) const EXIT_UNAVAILABLE: u8 = 4;
-/// 128 + SIGINT, as shells have it.
+/// 128 + SIGINT, the convention of shells.
 #[cfg(feature = "server")]
 pub(super) const EXIT_CUT_OFF: u8 = 130;
 
@@ -28,17 +28,17 @@ pub(super) struct BindError {
     pub(super) source: io::Error,
 }
 
-/// The server answers, but does not serve.
+/// The server answers a health check, but is not serving.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NotServing(pub(super) String);
 
-/// Arguments that are well-formed one by one, but not together.
+/// Arguments that are valid one by one, but not together.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
-/// The exit code that an error stands for: that of the first cause that has one.
+/// The exit code of an error: that of the first error in its chain of causes that has one.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(cause) = cause.downcast_ref::<io::Error>()
@@ -71,7 +71,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     EXIT_FAILURE
 }
 
-/// The chain of causes on one line, without those that the text before already tells.
+/// The chain of causes on one line, without causes whose text is already in it.
 pub(super) fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -82,7 +82,7 @@ pub(super) fn one_line(error: &anyhow::Error) -> String {
             text.push_str(": ");
             text.push_str(&words);
         }
-        // These texts hold their own root cause; what is below them is the transport's layers.
+        // These texts already contain their root cause; their causes are layers of the transport.
         if cause.is::<ClientError>() {
             break;
         }

@@ -2,12 +2,12 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | done; also a reader that closed standard output early |
-//! | 1 | the server refused, a file was unreadable, or anything else |
-//! | 2 | wrong usage or configuration: nothing was done |
+//! | 0 | success; also when the reader of standard output closed it early |
+//! | 1 | the server refused the call, a file could not be read, or any other error |
+//! | 2 | wrong usage or configuration; nothing was done |
 //! | 3 | `serve` could not bind its address |
-//! | 4 | the server is away, unready, or did not answer in time |
-//! | 130 | a second signal cut the drain off |
+//! | 4 | the server cannot be reached, is not ready, or did not answer in time |
+//! | 130 | a second signal ended the drain |
 
 mod commands;
 mod exit;
@@ -37,8 +37,8 @@ Examples:
   hardneg top                                          watch the pools live
   hardneg load --pool bench --fill --duration 30s      measure a server
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage or configuration; 3 address cannot be bound;
-4 server unavailable; 130 drain cut off by a second signal.";
+Exit codes: 0 success; 1 refused or failed; 2 wrong usage or configuration; 3 address cannot be bound;
+4 server unavailable; 130 drain ended by a second signal.";
 
 /// Serves hard negatives to distributed trainers.
 #[derive(Debug, Parser)]
@@ -50,13 +50,13 @@ struct Cli {
     command: Command,
 }
 
-/// Runs the program with the process' arguments.
+/// Runs the program with the arguments of the process, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too, to standard output and with code 0.
+            // clap returns help and version as errors too: they go to standard output, with code 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE);
             let _ = error.print();
             return code.into();

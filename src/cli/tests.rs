@@ -1,4 +1,4 @@
-//! The command line as a whole, against a server that keeps no samples.
+//! Tests of whole commands against a fake server that stores no samples.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -19,7 +19,7 @@ use crate::client::{
     pb,
 };
 
-/// A fake server on a runtime of its own, and its address.
+/// A fake server on its own runtime, and its address.
 fn server(fake: Fake) -> (tokio::runtime::Runtime, Arc<Fake>, String) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let fake = Arc::new(fake);

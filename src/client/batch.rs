@@ -5,45 +5,45 @@ use bytes::Bytes;
 use super::{Error, Ids, pb};
 use crate::proto::columns::{ColumnError, decode_floats, decode_ids};
 
-/// A mined batch: columns of n rows, no id twice. A column that was not asked for is empty.
+/// A mined batch: columns of n rows with distinct ids. A column that was not requested is empty.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The samples, n of them.
     pub ids: Ids,
     /// Raw scores as last reported; NaN for an id that was never reported.
     pub scores: Vec<f32>,
-    /// Multiply the loss of each sample by this. Empty where `estimand` is NONE.
+    /// Importance weights: multiply the loss of each sample by its weight. Empty where `estimand` is NONE.
     pub importance_weights: Vec<f32>,
-    /// Probability of each sample to be in a batch of this kind.
+    /// The probability that a draw like this one includes the sample.
     pub inclusion_probabilities: Vec<f32>,
     /// Where each sample was drawn from.
     pub sources: Vec<pb::Source>,
-    /// Seconds, or steps, since each report.
+    /// Seconds since each sample's last report, or steps where the pool ages by steps.
     pub ages: Vec<f32>,
-    /// The model versions of the reports.
+    /// The model versions of the samples' last reports.
     pub model_versions: Vec<u32>,
-    /// Serves since each report, this one included.
+    /// How many times each sample was served since its last report, including this batch.
     pub serves: Vec<u32>,
-    /// Payloads, empty where there is none.
+    /// Payloads; empty where a sample has none.
     pub payloads: Vec<Bytes>,
     /// Strata of the samples.
     pub strata: Vec<u32>,
-    /// Groups of the samples, of one named by a string its 64-bit hash; 0 where there is none.
+    /// Groups of the samples, as numbers or the 64-bit hashes of strings; 0 means none.
     pub groups: Ids,
     /// What mean(importance weight x f) estimates.
     pub estimand: pb::Estimand,
-    /// Everything else the server said: policy and seed as applied, counts, the pool's sizes. Its columns are empty.
+    /// The other fields of the response: the policy and seed that were used, counts, the pool's sizes. Its columns are empty.
     pub info: pb::MinedBatch,
 }
 
 impl Batch {
-    /// Rows.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether it has no rows.
+    /// Whether the batch has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -91,7 +91,7 @@ impl TryFrom<pb::MinedBatch> for Batch {
 }
 
 impl Batch {
-    /// Every column that is there has a value a row.
+    /// Checks that every column is empty or has one value per row.
     fn check_lengths(self) -> Result<Self, Error> {
         let rows = self.len();
         let lengths = [
@@ -116,7 +116,7 @@ impl Batch {
 pub(super) fn floats(column: &'static str, values: Option<pb::FloatColumn>) -> Result<Vec<f32>, Error> {
     match decode_floats(values) {
         Ok(values) => Ok(values),
-        // Not asked for.
+        // The column was not requested.
         Err(ColumnError::Missing) => Ok(Vec::new()),
         Err(source) => Err(Error::Column { column, source }),
     }

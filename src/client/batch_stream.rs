@@ -1,4 +1,4 @@
-//! Mined batches on credit: the server mines ahead by a bounded number, and none that nobody asked for.
+//! A stream of mined batches with credits: the server mines a bounded number of batches ahead.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use pb::stream_batches_request::Message;
 /// Options of a [`BatchStream`].
 #[derive(Clone, Copy, Debug)]
 pub struct BatchStreamOptions {
-    /// Batches mined but not yet handed over, 1 to 64. Default 2: one on its way while one is trained on.
+    /// Number of batches that the server may mine ahead, 1 to 64. Default 2: one is in transit while the trainer uses the other.
     pub max_outstanding: u32,
     /// Give up after this long without a connection. Default 30 s.
     pub give_up_after: Duration,
@@ -27,10 +27,10 @@ impl Default for BatchStreamOptions {
     }
 }
 
-/// An endless stream of mined batches. A credit is granted with each batch that is handed over.
+/// An endless stream of mined batches. [`next`](Self::next) grants the server a credit for each batch that it returns.
 ///
-/// After a broken connection the stream is opened again; batches that were on their way are lost (their serves
-/// count), and a given seed, step or round goes on from the number of batches handed over.
+/// After a broken connection the stream is opened again. Batches that were in transit are lost (their serves
+/// count); a given seed, step or round continues from the number of batches returned so far.
 #[derive(Debug)]
 pub struct BatchStream {
     client: Client,
@@ -104,7 +104,7 @@ impl BatchStream {
             .map_err(|_| Status::deadline_exceeded(format!("no batch within {:?}", self.patience)))??
             .ok_or_else(|| Status::unavailable("the server ended the stream"))?;
         let credit = pb::StreamBatchesRequest { message: Some(Message::Credits(1)) };
-        // Never waits for long: at most `max_outstanding` credits are under way. A closed stream shows at the next read.
+        // This does not wait for long, because at most `max_outstanding` credits are in transit. If the stream is closed, the next read fails.
         let _ = connection.credits.send(credit).await;
         self.connection = Some(connection);
         Ok(message)

@@ -1,4 +1,4 @@
-//! What may go wrong, and what a program can do about it.
+//! Errors of the client.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::proto::columns::ColumnError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address is unusable.
+    /// The server's address is not valid.
     #[error("invalid server address {server:?}: {reason}")]
     InvalidServer {
-        /// As given.
+        /// The address, as the caller gave it.
         server: String,
-        /// What is wrong with it.
+        /// The problem with it.
         reason: String,
     },
-    /// No connection came about.
+    /// No connection could be made.
     #[error("cannot connect to {server}: {}", root_cause(source))]
     Connect {
-        /// As given.
+        /// The address, as the caller gave it.
         server: String,
         /// The transport's error.
         source: tonic::transport::Error,
@@ -40,17 +40,17 @@ pub enum Error {
     Rejected {
         /// The batch's sequence.
         sequence: u64,
-        /// Why, as in a unary call.
+        /// The status that a unary call would have had.
         status: Box<Status>,
     },
-    /// A batch was applied, but over half of its rows were stale: what is stored is of later steps. The worker is behind, or has
-    /// started again without a new run_id. Whoever expects that reads the ack and goes on.
+    /// A batch was applied, but over half of its rows were stale: the pool has reports of later steps for them. The worker is behind, or has
+    /// started again without a new run_id. A caller that expects this can read the ack and continue.
     #[error(
         "batch {} was stale: {} of its rows are older than what is stored; a run that starts again or resumes needs a new run_id",
         ack.sequence, ack.counts.unwrap_or_default().stale
     )]
     Stale {
-        /// What became of the rows.
+        /// The ack, with the outcomes of the rows.
         ack: Box<pb::ScoreAck>,
     },
     /// Columns of different lengths were given.
@@ -68,7 +68,7 @@ pub enum Error {
         column: &'static str,
         /// The column that it belongs to: ids, or anchors.
         than: &'static str,
-        /// Rows of that one.
+        /// Rows of the column that it belongs to.
         expected: usize,
         /// Rows of the column.
         got: usize,
@@ -91,7 +91,7 @@ pub enum Error {
         /// Rows of the column.
         got: usize,
     },
-    /// The server's answer divides its rows among anchors in a way that does not come out.
+    /// The offsets in the server's answer do not divide its rows among the anchors.
     #[error("the server's answer is malformed: `offsets` do not divide {rows} rows")]
     Offsets {
         /// Rows of the ids.
@@ -124,7 +124,7 @@ impl Error {
         }
     }
 
-    /// The gRPC code; UNAVAILABLE when no connection came about, INTERNAL for a malformed answer, FAILED_PRECONDITION for a
+    /// The gRPC code; UNAVAILABLE when no connection could be made, INTERNAL for a malformed answer, FAILED_PRECONDITION for a
     /// stale batch.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -159,13 +159,14 @@ impl Error {
             .collect()
     }
 
-    /// How long the server asks to wait before the next attempt.
+    /// How long the server asks the client to wait before the next attempt.
     #[must_use]
     pub fn retry_delay(&self) -> Option<Duration> {
         self.status()?.get_details_retry_info()?.retry_delay
     }
 
-    /// Whether the service is away rather than unwilling: the moment to fail open.
+    /// Whether the server could not be reached or did not answer, as opposed to refusing the call. A training can then go on with its own
+    /// batches.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self.code(), Code::Unavailable | Code::DeadlineExceeded)

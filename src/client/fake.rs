@@ -1,4 +1,4 @@
-//! A server for tests: it keeps no samples, and misbehaves on purpose.
+//! A server for tests of the client: it stores no samples, and fails in ways that the test chooses.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -27,26 +27,26 @@ use pb::{
     stream_batches_request::Message,
 };
 
-/// Acks in order; cuts each stream of scores after `acks_per_stream`, and the whole when `away` calls are left.
+/// Acknowledges batches in order, ends each stream of scores after `acks_per_stream` acks, and answers `away` unary calls with UNAVAILABLE.
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
     pub acks_per_stream: u64,
     /// Applied batches by (epoch, sequence).
     pub applied: Mutex<HashSet<(u64, u64)>>,
     pub duplicates: AtomicU64,
-    /// Unary calls that are answered UNAVAILABLE first.
+    /// Number of unary calls that are still to be answered with UNAVAILABLE.
     pub away: AtomicU32,
-    /// Batches of the mining stream sent, and credits received.
+    /// Number of batches sent on mining streams.
     pub mined: AtomicU64,
     pub credits: AtomicU64,
     pub batches_per_stream: u64,
-    /// What GetPool answers; `None`: NOT_FOUND until it is created.
+    /// The pool that GetPool returns; `None`: NOT_FOUND, until CreatePool sets it.
     pub pool: Mutex<Option<pb::Pool>>,
-    /// Rows received.
+    /// Number of rows received.
     pub rows: AtomicU64,
     /// The last batch received.
     pub last: Mutex<Option<pb::ScoreBatch>>,
-    /// The last request for a batch received, the first of a stream included.
+    /// The last mining request received, including those that start a stream.
     pub last_mine: Mutex<Option<pb::MineBatchRequest>>,
 }
 
@@ -147,7 +147,7 @@ impl MiningService for Service {
             return Err(Status::unavailable("restarting"));
         }
         match request.batch_size {
-            // Hangs; refuses; mines.
+            // The first call hangs, the second is refused, later ones mine.
             0 => std::future::pending().await,
             1 => Err(Status::unavailable("away")),
             _ => Ok(Response::new(pb::MineBatchResponse { batch: Some(self.0.mined_batch()) })),
@@ -366,7 +366,7 @@ impl PoolService for Service {
     }
 }
 
-/// Serves `fake` on a free port of this machine; its address.
+/// Serves `fake` on a free port of this machine, and returns its address.
 pub(crate) async fn serve(fake: &Arc<Fake>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

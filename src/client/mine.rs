@@ -1,21 +1,21 @@
-//! Building a mining request.
+//! A builder of mining requests.
 
 use std::time::Duration;
 
 use super::{Ids, PoolRef, pb};
 use pb::{ColumnEncoding, window};
 
-/// What the server waits when a wait gives no timeout.
+/// The server's default for the timeout of a wait.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// A request for one mined batch. What is not set takes the pool's default policy.
+/// A request for one mined batch. Settings that are not given take their values from the pool's default policy.
 #[derive(Clone, Debug)]
 pub struct MineRequest {
     message: pb::MineBatchRequest,
 }
 
 impl MineRequest {
-    /// `batch_size` samples, 1 to 65,536, of `pool` (with or without `pools/`).
+    /// A request for `batch_size` samples, 1 to 65,536, of `pool` (with or without `pools/`).
     #[must_use]
     pub fn new(pool: impl Into<PoolRef>, batch_size: u32) -> Self {
         let PoolRef { name, uid } = pool.into();
@@ -39,7 +39,7 @@ impl MineRequest {
         self
     }
 
-    /// The whole policy at once.
+    /// Replaces the whole policy.
     #[must_use]
     pub fn policy(mut self, policy: pb::MiningPolicy) -> Self {
         self.message.policy = Some(policy);
@@ -60,14 +60,14 @@ impl MineRequest {
         self
     }
 
-    /// The share from the background, 0 to 1.
+    /// The expected share of samples from the background, 0 to 1.
     #[must_use]
     pub fn random_fraction(mut self, fraction: f64) -> Self {
         self.policy_mut().random_fraction = Some(fraction);
         self
     }
 
-    /// The exponent of the importance weights: 1 unbiased, 0 none.
+    /// The exponent of the importance weights: 1 for unbiased weights, 0 for no correction.
     #[must_use]
     pub fn beta(mut self, beta: f64) -> Self {
         self.policy_mut().beta = Some(beta);
@@ -81,7 +81,7 @@ impl MineRequest {
         self
     }
 
-    /// What happens when there are fewer hard samples than asked for.
+    /// What happens when there are too few hard samples.
     #[must_use]
     pub fn shortfall(mut self, shortfall: pb::Shortfall) -> Self {
         self.policy_mut().shortfall = shortfall.into();
@@ -94,44 +94,44 @@ impl MineRequest {
         self.window(window::Kind::Score(pb::ScoreWindow { min, max }))
     }
 
-    /// Only hard samples with min <= rank < max, rank 0 the hardest.
+    /// Only hard samples with min <= rank < max; the hardest has rank 0.
     #[must_use]
     pub fn rank_window(self, min: u64, max: Option<u64>) -> Self {
         self.window(window::Kind::Rank(pb::RankWindow { min, max }))
     }
 
-    /// Only hard samples with min <= quantile <= max, 1 the hardest.
+    /// Only hard samples with min <= quantile <= max; the hardest has quantile 1.
     #[must_use]
     pub fn quantile_window(self, min: f64, max: Option<f64>) -> Self {
         self.window(window::Kind::Quantile(pb::QuantileWindow { min, max }))
     }
 
-    /// Only reports of this age, in seconds or steps as the pool ages.
+    /// Only hard samples whose last report has this age, in seconds, or in steps where the pool ages by steps.
     #[must_use]
     pub fn age_window(self, min: f64, max: Option<f64>) -> Self {
         self.window(window::Kind::Age(pb::AgeWindow { min, max }))
     }
 
-    /// Only reports by these model versions.
+    /// Only hard samples that these versions of the model scored.
     #[must_use]
     pub fn version_window(self, min: u32, max: Option<u32>) -> Self {
         self.window(window::Kind::ModelVersion(pb::VersionWindow { min, max }))
     }
 
-    /// Never these samples; at most 65,536.
+    /// Leaves these samples out; at most 65,536.
     #[must_use]
     pub fn exclude(self, ids: &[u64]) -> Self {
         self.exclude_ids(Ids::U64(ids.to_vec()))
     }
 
-    /// Never these samples, by id or key. None is no exclusion.
+    /// Leaves these samples out, given by id or string key; at most 65,536. An empty list excludes none.
     #[must_use]
     pub fn exclude_ids(mut self, ids: Ids) -> Self {
         self.message.exclude_ids = (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
         self
     }
 
-    /// Limits on strata and groups.
+    /// Limits on how many samples of the batch may be of one stratum or group.
     #[must_use]
     pub fn balance(mut self, balance: pb::Balance) -> Self {
         self.policy_mut().balance = Some(balance);
@@ -145,29 +145,30 @@ impl MineRequest {
         self
     }
 
-    /// The training step, for the curriculum. Unset: the highest reported, where the pool ages by steps.
+    /// The training step, for the curriculum. Default: the highest step of the current run, where the pool ages by steps.
     #[must_use]
     pub fn step(mut self, step: u64) -> Self {
         self.message.step = Some(step);
         self
     }
 
-    /// A served sample rests for this long, until it is reported again. Zero: not, whatever the pool's default.
+    /// Leases the samples: they are not served again for this long, or until they are reported again. Zero: no lease, even if the pool has a
+    /// default.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.message.lease = prost_types::Duration::try_from(lease).ok();
         self
     }
 
-    /// This rank's share of a training step that all ranks mine together. A round is its own retry key: it takes the place
-    /// of a request id, and makes the call safe to retry.
+    /// Requests this rank's share of a round, which all ranks of a training step mine together. A retry gets the same share, so a round
+    /// replaces a request id.
     #[must_use]
     pub fn round(mut self, round: pb::Round) -> Self {
         self.message.round = Some(round);
         self
     }
 
-    /// Instead of the batch size: as many as these positives ask for.
+    /// Computes the batch size from a number of positives.
     #[must_use]
     pub fn negative_ratio(mut self, ratio: pb::NegativeRatio) -> Self {
         self.message.negative_ratio = Some(ratio);
@@ -175,14 +176,14 @@ impl MineRequest {
         self
     }
 
-    /// The same seed on the same state gives the same batch.
+    /// The seed of the random numbers: the same seed on the same state of the pool gives the same batch.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.message.seed = Some(seed);
         self
     }
 
-    /// Wait until the hard store holds `min_size` samples, at most `timeout` (the server allows up to 5 min).
+    /// Waits until the hard store holds `min_size` samples, for at most `timeout` (up to 5 min).
     #[must_use]
     pub fn wait(mut self, min_size: u64, timeout: Duration) -> Self {
         self.message.wait =
@@ -190,54 +191,54 @@ impl MineRequest {
         self
     }
 
-    /// A retry with the same id within 60 s gets the same batch; at most 64 bytes. Makes the call safe to retry.
+    /// An id of at most 64 bytes that makes the call safe to retry: a request with the same id within 60 s gets the same batch.
     #[must_use]
     pub fn request_id(mut self, id: impl Into<String>) -> Self {
         self.message.request_id = id.into();
         self
     }
 
-    /// Count no serve.
+    /// Does not count serves and does not lease samples.
     #[must_use]
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.message.dry_run = dry_run;
         self
     }
 
-    /// Refuse another pool that has taken the name since.
+    /// Requires that the pool has this uid: the call fails if the pool was deleted and created again.
     #[must_use]
     pub fn pool_uid(mut self, uid: u64) -> Self {
         self.message.pool_uid = uid;
         self
     }
 
-    /// Which columns to return. Unset: scores, weights, sources, and payloads where the pool keeps them.
+    /// Which columns to return. Default: scores, weights, sources, and payloads where the pool has them.
     #[must_use]
     pub fn fields(mut self, fields: pb::BatchFields) -> Self {
         self.message.fields = Some(fields);
         self
     }
 
-    /// How the answer travels. Default: raw little-endian bytes.
+    /// The encoding of the response's columns. Default: raw little-endian bytes.
     #[must_use]
     pub fn encoding(mut self, encoding: ColumnEncoding) -> Self {
         self.message.encoding = encoding.into();
         self
     }
 
-    /// Whether a second arrival changes nothing.
+    /// Whether the server can receive this request twice without a second effect.
     pub(super) fn is_repeatable(&self) -> bool {
         !self.message.request_id.is_empty() || self.message.round.is_some() || self.message.dry_run
     }
 
-    /// How long the server may wait before it answers.
+    /// How long the server may wait before it mines.
     pub(super) fn wait_time(&self) -> Duration {
         self.message.wait.as_ref().map_or(Duration::ZERO, |wait| {
             wait.timeout.and_then(|timeout| Duration::try_from(timeout).ok()).unwrap_or(WAIT_DEFAULT)
         })
     }
 
-    /// The message as sent.
+    /// The message that is sent.
     #[must_use]
     pub fn into_message(self) -> pb::MineBatchRequest {
         self.message

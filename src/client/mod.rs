@@ -1,4 +1,4 @@
-//! A thin client: pooled connections, finite deadlines, typed calls.
+//! The Rust client: typed calls over pooled connections, with finite deadlines, safe retries and streams that reconnect.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), hardneg::client::Error> {
@@ -60,10 +60,10 @@ pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummar
 use pb::{mining_service_client::MiningServiceClient, pool_service_client::PoolServiceClient};
 use retry::Retry;
 
-/// The answers of [`Client::watch_pool_stats`].
+/// The stream of responses that [`Client::watch_pool_stats`] returns.
 pub type PoolWatch = Pin<Box<dyn Stream<Item = Result<pb::WatchPoolStatsResponse, Error>> + Send>>;
 
-/// A handle to one server (or to what balances the load of several). Cloning shares the connections.
+/// A handle to one server, or to a load balancer in front of several. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -71,13 +71,13 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    /// One HTTP/2 connection each: a connection serialises its streams on one lock, so a busy client has several.
+    /// Each is one HTTP/2 connection. A connection serialises its streams on a lock, so a busy client has several.
     channels: Vec<Channel>,
     next_channel: AtomicUsize,
     options: ClientOptions,
     worker_id: String,
     run_id: String,
-    /// Random, so that a restarted worker may count its batches from 1 again. Never 0.
+    /// Random, so that a restarted worker can count its batches from 1 again. Never 0.
     worker_epoch: u64,
     next_sequence: AtomicU64,
 }
@@ -86,12 +86,12 @@ impl Client {
     /// Connects with the default options. `server` is a URL, or `host:port`.
     ///
     /// # Errors
-    /// [`Error::InvalidServer`] for what is no URL, [`Error::Connect`] when no connection comes about.
+    /// [`Error::InvalidServer`] when `server` is not a valid address, [`Error::Connect`] when no connection can be made.
     pub async fn connect(server: impl AsRef<str>) -> Result<Self, Error> {
         Self::connect_with(server, ClientOptions::default()).await
     }
 
-    /// Connects all channels of the pool.
+    /// Connects with these options; opens all connections of the pool.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -108,7 +108,7 @@ impl Client {
         Ok(Self::over(channels, options))
     }
 
-    /// Connects with the first call, and again whenever the connection broke.
+    /// Returns at once; connects at the first call, and again after a connection broke.
     ///
     /// # Errors
     /// [`Error::InvalidServer`].
@@ -118,7 +118,7 @@ impl Client {
         Ok(Self::over(channels, options))
     }
 
-    /// Over channels made elsewhere (an in-memory transport, a balanced channel); at least one.
+    /// A client over given channels, at least one, such as an in-memory transport or a balanced channel.
     fn over(channels: Vec<Channel>, options: ClientOptions) -> Self {
         let worker_id = options.worker_id.clone().unwrap_or_default();
         let run_id = options.run_id.clone().or_else(run_id_from_env).unwrap_or_default();
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// The options that it was made with.
+    /// The options that this client was made with.
     #[must_use]
     pub fn options(&self) -> &ClientOptions {
         &self.inner.options
@@ -167,10 +167,11 @@ impl Client {
             .max_encoding_message_size(limit)
     }
 
-    /// Creates a pool; the flag is false when it existed already with the same spec.
+    /// Creates a pool. The returned flag is false when the pool existed before, with the same spec.
     ///
     /// # Errors
-    /// `ALREADY_EXISTS` with another spec, `INVALID_ARGUMENT` naming the field, `RESOURCE_EXHAUSTED`.
+    /// `ALREADY_EXISTS` when the pool exists with another spec, `INVALID_ARGUMENT` naming the field, `RESOURCE_EXHAUSTED` when the server
+    /// has as many pools as it allows.
     pub async fn create_pool(
         &self,
         pool_id: impl AsRef<str>,
@@ -203,10 +204,10 @@ impl Client {
         required(answer.pool, "pool")
     }
 
-    /// Every pool, in order of name, over as many pages as it takes.
+    /// Lists all pools, in order of name. Requests as many pages as there are.
     ///
     /// # Errors
-    /// Those of any call.
+    /// Only those that any call can have, such as `UNAVAILABLE`.
     pub async fn list_pools(&self) -> Result<Vec<pb::Pool>, Error> {
         self.all_pages(
             |page_token| pb::ListPoolsRequest { page_size: 1_000, page_token },
@@ -216,7 +217,8 @@ impl Client {
         .await
     }
 
-    /// Changes a live pool: the `paths` (for example `spec.decay`) of `spec`. A given etag is compared.
+    /// Changes a live pool: sets the fields `paths` (for example `spec.decay`) to their values in `spec`. With an etag the call fails if the
+    /// pool has changed since.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a path that may not change, `ABORTED` for an old etag, `NOT_FOUND`.
@@ -251,8 +253,8 @@ impl Client {
     /// Deletes a pool and its samples.
     ///
     /// # Errors
-    /// `NOT_FOUND` unless `allow_missing`; `FAILED_PRECONDITION` (`POOL_RECREATED`), whatever `allow_missing`, where [`PoolRef`] means
-    /// a pool that another has replaced under its name.
+    /// `NOT_FOUND` unless `allow_missing`. `FAILED_PRECONDITION` (`POOL_RECREATED`), even with `allow_missing`, when [`PoolRef`] has a uid
+    /// and the pool was deleted and created again.
     pub async fn delete_pool(&self, pool: impl Into<PoolRef>, allow_missing: bool) -> Result<(), Error> {
         let PoolRef { name, uid } = pool.into();
         let request = pb::DeletePoolRequest { name, pool_uid: uid, etag: String::new(), allow_missing };
@@ -263,7 +265,7 @@ impl Client {
         Ok(())
     }
 
-    /// A pool's figures.
+    /// Gets a pool's statistics.
     ///
     /// # Errors
     /// `NOT_FOUND`.
@@ -278,12 +280,12 @@ impl Client {
         required(answer.stats, "stats")
     }
 
-    /// Watches a pool: its figures and what it is doing, at once and at every `interval` (500 ms to 1 min).
+    /// Watches a pool: streams its statistics and activity, at once and at every `interval` (500 ms to 1 min).
     ///
-    /// The stream ends with an error when the pool is deleted or the server stops; watching again is the caller's choice.
+    /// The stream ends with an error when the pool is deleted or the server stops. It does not reconnect; call this again to go on.
     ///
     /// # Errors
-    /// `NOT_FOUND`; `RESOURCE_EXHAUSTED` when too many are watching.
+    /// `NOT_FOUND`; `RESOURCE_EXHAUSTED` when the server has as many watches as it allows.
     pub async fn watch_pool_stats(
         &self,
         pool: impl Into<PoolRef>,
@@ -328,11 +330,11 @@ impl Client {
         self.report_batch(ScoreBatch::with_keys(pool, keys, scores)?).await
     }
 
-    /// Reports one batch. A resend after a broken connection carries the same sequence: it counts once.
+    /// Reports one batch. After a broken connection the client resends it with the same sequence, so the server applies it once.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` naming the column, `NOT_FOUND`, `RESOURCE_EXHAUSTED` with a retry delay, `FAILED_PRECONDITION` with the
-    /// reason RUN_ENDED, RUN_MISSING or STEP_BEHIND; [`Error::Stale`], whose ack tells what was applied.
+    /// reason RUN_ENDED, RUN_MISSING or STEP_BEHIND; [`Error::Stale`], whose ack has the counts of what was applied.
     pub async fn report_batch(&self, batch: ScoreBatch) -> Result<pb::ScoreAck, Error> {
         let inner = &self.inner;
         let sequence = inner.next_sequence.fetch_add(1, Ordering::Relaxed);
@@ -346,11 +348,12 @@ impl Client {
         fresh(required(answer.ack, "ack")?)
     }
 
-    /// Mines one batch. Its deadline is the client's timeout plus the request's wait.
-    /// Resent after a broken connection only with a round, a request id or as a dry run: otherwise serves would count twice.
+    /// Mines one batch. The deadline is the client's timeout plus the request's wait.
+    /// After a broken connection the client resends only a request with a round or a request id, or a dry run: serves of any other would
+    /// count twice.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail, `NOT_FOUND`.
+    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall with the policy ERROR, `NOT_FOUND`.
     pub async fn mine(&self, request: MineRequest) -> Result<Batch, Error> {
         let retry = if request.is_repeatable() { Retry::Safe } else { Retry::Never };
         let timeout = self.inner.options.timeout + request.wait_time();
@@ -362,7 +365,7 @@ impl Client {
         Batch::try_from(required(answer.batch, "batch")?)
     }
 
-    /// Removes integer ids from the hard store and the background; how many were stored.
+    /// Removes integer ids from the hard store, the background and the quarantine. Returns how many were stored.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.
@@ -370,7 +373,7 @@ impl Client {
         self.remove_ids(pool, Ids::U64(ids.to_vec())).await
     }
 
-    /// Removes ids or string keys.
+    /// Removes integer ids or string keys, as [`Client::remove`] does.
     ///
     /// # Errors
     /// As [`Client::remove`].
@@ -381,7 +384,7 @@ impl Client {
             pool_uid: uid,
             ids: Some(ids.into_column(pb::ColumnEncoding::LittleEndian)),
         };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt removed.
         let answer = self
             .unary(Retry::Never, request, async |client, request| {
                 client.mining_service().remove_samples(request).await
@@ -390,7 +393,7 @@ impl Client {
         Ok(answer.removed_count)
     }
 
-    /// Opens a stream of score batches; it survives broken connections.
+    /// Opens a stream of score batches, which reconnects and resends after a broken connection.
     ///
     /// # Panics
     /// Outside a Tokio runtime, which its task needs.
@@ -399,7 +402,7 @@ impl Client {
         ScoreStream::open(self.clone(), options)
     }
 
-    /// Opens a stream of mined batches, mined ahead by at most `options.max_outstanding`.
+    /// Opens a stream of mined batches. The server mines at most `options.max_outstanding` batches ahead.
     ///
     /// # Errors
     /// Those of [`Client::mine`].
@@ -420,7 +423,7 @@ impl Client {
         self.unary_within(self.inner.options.timeout, retry, message, call).await
     }
 
-    /// One call with a deadline over all its attempts, told to the server as grpc-timeout.
+    /// One call with a deadline over all its attempts, which is sent to the server as grpc-timeout.
     async fn unary_within<Req: Clone, Res>(
         &self,
         timeout: Duration,
@@ -435,7 +438,7 @@ impl Client {
             let mut request = self.inner.options.request(message.clone());
             request.set_timeout(left);
             attempts += 1;
-            // The local clock too: a server that hangs does not watch its own deadline.
+            // The client enforces the deadline too, because a server that hangs does not.
             let status = match tokio::time::timeout_at(deadline, call(self, request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => status,
@@ -443,7 +446,7 @@ impl Client {
                     return Err(Status::deadline_exceeded(format!("no answer within {timeout:?}")).into());
                 }
             };
-            // However it surfaces: here, at the server, or as its CANCELLED.
+            // A timeout becomes DEADLINE_EXCEEDED, whether the client, the server or its CANCELLED reports it.
             if status.message() == tonic::TimeoutExpired(()).to_string() {
                 return Err(expired(timeout));
             }
@@ -478,7 +481,7 @@ fn new_epoch() -> u64 {
     rand::random::<u64>().max(1)
 }
 
-/// The ack of a batch, unless most of it was stale.
+/// Turns an ack with the status STALE into [`Error::Stale`].
 fn fresh(ack: pb::ScoreAck) -> Result<pb::ScoreAck, Error> {
     if ack.status() == pb::AckStatus::Stale { Err(Error::Stale { ack: Box::new(ack) }) } else { Ok(ack) }
 }

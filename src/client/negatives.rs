@@ -1,4 +1,4 @@
-//! Negatives of many anchors, and what is known of pairs.
+//! Calls for anchored pools: mining negatives, adding known positives, vetoing negatives. Also the release of leases.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use super::{Client, Error, Ids, PoolRef, batch::floats, pb, retry::Retry, score_
 use crate::proto::columns::decode_ids;
 use pb::ColumnEncoding;
 
-/// A request for negatives of many anchors, in an anchored pool. What is not set takes the service's default.
+/// A request for negatives of many anchors, in an anchored pool. Settings that are not given take the server's defaults.
 #[derive(Clone, Debug)]
 pub struct NegativesRequest {
     message: pb::MineNegativesRequest,
 }
 
 impl NegativesRequest {
-    /// `num_negatives` for each of `anchors`, 1 to 1,024 and at most 65,536 anchors.
+    /// A request for `num_negatives`, 1 to 1,024, for each of `anchors`, at most 65,536.
     #[must_use]
     pub fn new(pool: impl Into<PoolRef>, anchors: Ids, num_negatives: u32) -> Self {
         let PoolRef { name, uid } = pool.into();
@@ -29,7 +29,7 @@ impl NegativesRequest {
         }
     }
 
-    /// The whole policy at once.
+    /// Replaces the whole policy.
     #[must_use]
     pub fn policy(mut self, policy: pb::NegativePolicy) -> Self {
         self.message.policy = Some(policy);
@@ -47,25 +47,25 @@ impl NegativesRequest {
         self.with(|policy| policy.strategy = strategy.into())
     }
 
-    /// The share from the background, 0 to 1.
+    /// The expected share of negatives from the background, 0 to 1.
     #[must_use]
     pub fn random_fraction(self, fraction: f64) -> Self {
         self.with(|policy| policy.random_fraction = Some(fraction))
     }
 
-    /// Negatives score at most the positive's less this share of it (lower is harder: at least, plus).
+    /// Only negatives with score <= positive - |positive| x this (where lower is harder: score >= positive + |positive| x this).
     #[must_use]
     pub fn relative_margin(self, margin: f32) -> Self {
         self.with(|policy| policy.relative_margin = Some(margin))
     }
 
-    /// Negatives score at most the positive's less this.
+    /// Only negatives with score <= positive - this (where lower is harder: score >= positive + this).
     #[must_use]
     pub fn absolute_margin(self, margin: f32) -> Self {
         self.with(|policy| policy.absolute_margin = Some(margin))
     }
 
-    /// Those just easier than the positive, by at most `margin` (Schroff et al. 2015).
+    /// The strategy SEMI_HARD: negatives that are easier than the positive by less than `margin` (Schroff et al. 2015).
     #[must_use]
     pub fn semi_hard(self, margin: f32) -> Self {
         self.with(|policy| {
@@ -74,74 +74,74 @@ impl NegativesRequest {
         })
     }
 
-    /// What happens when an anchor has too few.
+    /// What happens when an anchor has too few negatives.
     #[must_use]
     pub fn shortfall(self, shortfall: pb::Shortfall) -> Self {
         self.with(|policy| policy.shortfall = shortfall.into())
     }
 
-    /// Never these, for any anchor; at most 65,536. None is no exclusion.
+    /// Leaves these samples out, for all anchors; at most 65,536. An empty list excludes none.
     #[must_use]
     pub fn exclude_ids(mut self, ids: Ids) -> Self {
         self.message.exclude_ids = (!ids.is_empty()).then(|| ids.into_column(ColumnEncoding::LittleEndian));
         self
     }
 
-    /// The same seed on the same state gives the same negatives.
+    /// The seed of the random numbers: the same seed on the same state of the pool gives the same negatives.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.message.seed = Some(seed);
         self
     }
 
-    /// Refuse another pool that has taken the name since.
+    /// Requires that the pool has this uid: the call fails if the pool was deleted and created again.
     #[must_use]
     pub fn pool_uid(mut self, uid: u64) -> Self {
         self.message.pool_uid = uid;
         self
     }
 
-    /// Which columns to return. Unset: scores, inclusion probabilities, sources.
+    /// Which columns to return. Default: scores, inclusion probabilities, sources.
     #[must_use]
     pub fn fields(mut self, fields: pb::NegativeFields) -> Self {
         self.message.fields = Some(fields);
         self
     }
 
-    /// The message as sent.
+    /// The message that is sent.
     #[must_use]
     pub fn into_message(self) -> pb::MineNegativesRequest {
         self.message
     }
 }
 
-/// Negatives of n anchors, as compressed sparse rows. A column that was not asked for is empty.
+/// Negatives of n anchors, as compressed sparse rows. A column that was not requested is empty.
 #[derive(Clone, Debug)]
 pub struct Negatives {
     /// n + 1 numbers: anchor i has rows `offsets[i]..offsets[i + 1]`, see [`rows`](Self::rows).
     pub offsets: Vec<usize>,
-    /// The negatives; none twice for one anchor.
+    /// The negatives. Those of one anchor are distinct.
     pub ids: Ids,
-    /// Raw scores; NaN for a background negative that the anchor has no score for.
+    /// Raw scores; NaN for a background sample that has no score for the anchor.
     pub scores: Vec<f32>,
-    /// Probability of each to be among its anchor's in such a draw. Empty for TOP.
+    /// The probability that a draw like this one includes the negative for its anchor. Empty with TOP.
     pub inclusion_probabilities: Vec<f32>,
-    /// Where each was drawn from.
+    /// Where each negative was drawn from.
     pub sources: Vec<pb::Source>,
-    /// Seconds, or steps, since each report; NaN where the score is.
+    /// Seconds since each negative's last report, or steps where the pool ages by steps; NaN where the score is NaN.
     pub ages: Vec<f32>,
-    /// One an anchor; NaN where none is known.
+    /// The positive score of each anchor, from which margins are measured; NaN where it has none.
     pub positive_scores: Vec<f32>,
-    /// Labels of the negatives; 0 is none.
+    /// Labels of the negatives; 0 means none.
     pub labels: Vec<u32>,
-    /// Labels of the anchors, one an anchor; 0 is none.
+    /// Labels of the anchors, one per anchor; 0 means none.
     pub anchor_labels: Vec<u32>,
-    /// Everything else the server said. Its columns are empty.
+    /// The other fields of the response. Its columns are empty.
     pub info: pb::MineNegativesResponse,
 }
 
 impl Negatives {
-    /// Anchors.
+    /// Number of anchors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
@@ -153,10 +153,10 @@ impl Negatives {
         self.len() == 0
     }
 
-    /// The rows of an anchor, to slice any column with.
+    /// The range of rows of an anchor, by which any column can be sliced.
     ///
     /// # Panics
-    /// With an anchor that is not below [`len`](Self::len).
+    /// If `anchor` is not below [`len`](Self::len).
     #[must_use]
     pub fn rows(&self, anchor: usize) -> Range<usize> {
         self.offsets[anchor]..self.offsets[anchor + 1]
@@ -216,14 +216,14 @@ impl TryFrom<pb::MineNegativesResponse> for Negatives {
     }
 }
 
-/// What anchored pools and leases add to a client.
+/// Calls for anchored pools and leases.
 impl Client {
     /// Mines negatives for each of many anchors.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` on a shortfall that was asked to fail or in a flat pool.
+    /// `INVALID_ARGUMENT` naming the field, `FAILED_PRECONDITION` in a flat pool, or on a shortfall with the policy ERROR.
     pub async fn mine_negatives(&self, request: NegativesRequest) -> Result<Negatives, Error> {
-        // Nothing is marked as served: a second draw does no harm.
+        // Safe to resend: mining negatives does not count serves.
         let answer = self
             .unary(Retry::Safe, request.into_message(), async |client, request| {
                 client.mining_service().mine_negatives(request).await
@@ -232,9 +232,9 @@ impl Client {
         Negatives::try_from(answer)
     }
 
-    /// Names known positives of anchors, pair by pair; `scores` may be empty, or hold NaN where unknown: of each positive the one told
-    /// last counts. At most 65,536 rows; how many were new, and how many stored negatives went. What the pool has no room for
-    /// is not an error: the answer's `refused` names it.
+    /// Adds known positives of anchors, given as pairs; at most 65,536. `scores` has the score of each positive, NaN where it is not known,
+    /// or is empty; of each positive the last score counts. The response has the number of new pairs and of stored negatives that were
+    /// removed. Pairs beyond a limit of the pool are not an error: check `refused` in the response, which lists them.
     ///
     /// # Errors
     /// [`Error::Rows`] for columns of different lengths, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in a flat pool.
@@ -258,14 +258,14 @@ impl Client {
             scores: (!scores.is_empty()).then(|| sparse_scores(scores)),
             model_version: 0,
         };
-        // A second arrival changes nothing but the counts of its answer.
+        // Safe to resend: only the counts in the response differ.
         self.unary(Retry::Safe, request, async |client, request| {
             client.mining_service().add_positives(request).await
         })
         .await
     }
 
-    /// Vetoes negatives of anchors, pair by pair: never served for them again. At most 65,536 rows; `refused` as of
+    /// Vetoes negatives of anchors, given as pairs; at most 65,536. They are never served for these anchors again. `refused` is as in
     /// [`Client::add_positives`].
     ///
     /// # Errors
@@ -290,7 +290,7 @@ impl Client {
         .await
     }
 
-    /// Ends the leases of samples before their time; how many rested. At most 65,536.
+    /// Ends the leases of samples, at most 65,536, so that they may be served again. Returns how many were leased.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.
@@ -301,7 +301,7 @@ impl Client {
             pool_uid: uid,
             ids: Some(ids.into_column(ColumnEncoding::LittleEndian)),
         };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count the leases that the first attempt ended.
         let answer = self
             .unary(Retry::Never, request, async |client, request| {
                 client.mining_service().release_lease(request).await

@@ -1,4 +1,4 @@
-//! What a connection may do, with finite defaults.
+//! Options of the client and its connections.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,38 +9,39 @@ use super::Error;
 /// Options of a [`super::Client`]. Every wait is finite by default.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// Deadline of a unary call, all its attempts included. Default 10 s.
+    /// Deadline of a unary call, over all its attempts. Default 10 s.
     pub timeout: Duration,
-    /// How long a connection may take to come about. Default 5 s.
+    /// Deadline for making a connection. Default 5 s.
     pub connect_timeout: Duration,
-    /// Connections in the pool, used in turn. Default 1; a busy process wants one per core or two.
+    /// Number of connections, used in turn. Default 1; a busy process needs about one for each core or two.
     pub channels: usize,
-    /// Longest message either way, in bytes. Default 16 MiB, the server's own default.
+    /// The largest message, sent or received, in bytes. Default 16 MiB, which is the server's default too.
     pub max_message_bytes: usize,
-    /// Send small messages at once (no Nagle). Default true: an ack is small, and everyone waits for it.
+    /// Send small messages at once, without Nagle's algorithm. Default true, so that acks are not delayed.
     pub tcp_nodelay: bool,
-    /// An HTTP/2 ping after this long without traffic, so that a dead peer is noticed. Default 20 s.
+    /// Send an HTTP/2 ping after this long without traffic, to detect a dead peer. Default 20 s.
     pub keepalive_interval: Duration,
-    /// A ping unanswered for this long breaks the connection. Default 10 s.
+    /// Close a connection when a ping is not answered for this long. Default 10 s.
     pub keepalive_timeout: Duration,
-    /// Attempts beyond the first of a call that is safe to repeat, when the server is unavailable. Default 2.
+    /// How many times a call that is safe to repeat is retried when the server is unavailable. Default 2.
     pub retries: u32,
-    /// Names this worker in its reports; 0 to 128 bytes. Default: none.
+    /// The name of this worker in its reports; 0 to 128 bytes. Default: none.
     pub worker_id: Option<String>,
-    /// Names the training run whose steps the reports carry, for pools that age by steps: 0 to 128 bytes, the same for all workers
-    /// of a run, another when it starts again or resumes. Default: [`run_id_from_env`](super::run_id_from_env); empty is none.
+    /// The name of the training run that counts the steps of reports, for pools that age by steps; 0 to 128 bytes. It must be the same for all
+    /// workers of a run, and new when the training starts again or resumes. Default: [`run_id_from_env`](super::run_id_from_env); an empty
+    /// name means none.
     pub run_id: Option<String>,
     /// Headers added to every call and to every stream when it is opened, for example the `traceparent` of the caller's
     /// span, so that the server's spans are its children, or an `x-request-id`. Default: none.
     pub headers: Option<Headers>,
 }
 
-/// Adds headers to a call; asked on the task that makes the call.
+/// A function that adds headers to a call. It runs on the task that makes the call.
 #[derive(Clone)]
 pub struct Headers(Arc<dyn Fn(&mut MetadataMap) + Send + Sync>);
 
 impl Headers {
-    /// Headers that `add` inserts.
+    /// Headers from a function that inserts them into the metadata of each call.
     pub fn new(add: impl Fn(&mut MetadataMap) + Send + Sync + 'static) -> Self {
         Self(Arc::new(add))
     }
@@ -97,13 +98,13 @@ impl ClientOptions {
             .http2_keep_alive_interval(self.keepalive_interval)
             .keep_alive_timeout(self.keepalive_timeout)
             .keep_alive_while_idle(true)
-            // The default of 64 KiB would hold back a mined batch of 65,536 rows by many round trips.
+            // With the default of 64 KiB a mined batch of 65,536 rows would need many round trips.
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(16 << 20))
     }
 }
 
-/// The innermost message of an error, which in this stack is the one that says something.
+/// The message of the innermost cause of an error: in the transport's stack only this one is specific.
 pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

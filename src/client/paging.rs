@@ -1,12 +1,12 @@
-//! Listings that come page by page.
+//! Listings that the server returns in pages.
 
 use super::retry::Retry;
 use super::{Client, Error};
 use tonic::{Request, Response, Status};
 
 impl Client {
-    /// The items of all pages of a listing: `request` makes the request for the page of a token (the empty token for the first),
-    /// `parts` takes an answer apart into its items and the token of the next page (empty after the last).
+    /// The items of all pages of a listing. `request` makes the request for the page of a token (the empty token for the first);
+    /// `parts` splits a response into its items and the token of the next page (empty after the last).
     pub(super) async fn all_pages<Req: Clone, Res, Item>(
         &self,
         request: impl Fn(String) -> Req,

@@ -1,12 +1,12 @@
-//! Which pool a call means.
+//! The pool that a call refers to.
 
 use super::{pb, pool_name};
 
-/// Names the pool that a call means: by name alone, or that very pool.
+/// A reference to a pool, by name and optionally by uid.
 ///
-/// Every call takes `impl Into<PoolRef>`. A string (`faces` or `pools/faces`) means whichever pool has the name now. A [`pb::Pool`], as
-/// [`Client::create_pool`] and [`Client::get_pool`] return it, means that pool only: once it was deleted and another was created under its
-/// name, calls fail with `FAILED_PRECONDITION` (`POOL_RECREATED`), so that an old run cannot delete, change or read the pool of a new one.
+/// Every call takes `impl Into<PoolRef>`. A string (`faces` or `pools/faces`) refers to the pool that has the name now. A [`pb::Pool`], as
+/// [`Client::create_pool`] and [`Client::get_pool`] return it, refers to this pool only: after it was deleted and another was created under
+/// its name, calls fail with `FAILED_PRECONDITION` (`POOL_RECREATED`), so that an old run cannot delete, change or read the pool of a new one.
 ///
 /// [`Client::create_pool`]: super::Client::create_pool
 /// [`Client::get_pool`]: super::Client::get_pool
@@ -21,12 +21,12 @@ use super::{pb, pool_name};
 pub struct PoolRef {
     /// `pools/{pool_id}`.
     pub(super) name: String,
-    /// 0: whichever pool has the name.
+    /// 0: the pool that has the name now.
     pub(super) uid: u64,
 }
 
 impl PoolRef {
-    /// Means the pool of this uid only. 0: whichever pool has the name.
+    /// Refers to the pool with this uid only. 0: to the pool that has the name now.
     #[must_use]
     pub fn with_uid(self, uid: u64) -> Self {
         Self { uid, ..self }

@@ -1,13 +1,13 @@
-//! Samples that are kept out: listed in quarantine, set aside and released; blocked; and a pool that is cleared.
+//! Calls for the quarantine, for blocked samples, and for clearing a pool.
 
 use super::retry::Retry;
 use super::{Client, Error, Ids, PoolRef, pb};
 
-/// Samples of a page: the most that the contract allows.
+/// Size of a page in samples: the contract's maximum.
 const PAGE_SIZE: i32 = 65_536;
 
 impl Client {
-    /// Every sample in quarantine, in order of id, over as many pages as it takes.
+    /// Lists all samples in quarantine, in order of id. Requests as many pages as there are.
     ///
     /// # Errors
     /// `NOT_FOUND`.
@@ -29,8 +29,8 @@ impl Client {
         .await
     }
 
-    /// Puts samples back from quarantine (`None`: all of them), and with `trust` never sets them aside again; how many were
-    /// put back, and how many were not because no more can be trusted.
+    /// Releases samples from quarantine (`None`: all of them). With `trust` the quarantine rule does not set them aside again. Returns how
+    /// many were released, and how many were refused because no more can be trusted.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be trusted.
@@ -47,14 +47,14 @@ impl Client {
             ids: ids.map(|ids| ids.into_column(pb::ColumnEncoding::LittleEndian)),
             trust,
         };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt did.
         self.unary(Retry::Never, request, async |client, request| {
             client.pool_service().release_quarantined(request).await
         })
         .await
     }
 
-    /// Sets samples aside by hand; what became of them.
+    /// Sets samples aside by hand. The response counts them by outcome.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in an anchored pool.
@@ -66,14 +66,14 @@ impl Client {
         let PoolRef { name, uid } = pool.into();
         let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
         let request = pb::QuarantineSamplesRequest { name, pool_uid: uid, ids };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt did.
         self.unary(Retry::Never, request, async |client, request| {
             client.pool_service().quarantine_samples(request).await
         })
         .await
     }
 
-    /// Removes samples and takes no report of them any more; what became of them.
+    /// Blocks samples: removes them, and the pool ignores all further reports of them. The response counts them by outcome.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` when too many would be blocked, `FAILED_PRECONDITION` in an anchored pool.
@@ -85,14 +85,14 @@ impl Client {
         let PoolRef { name, uid } = pool.into();
         let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
         let request = pb::BlockSamplesRequest { name, pool_uid: uid, ids };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt did.
         self.unary(Retry::Never, request, async |client, request| {
             client.pool_service().block_samples(request).await
         })
         .await
     }
 
-    /// Takes reports of samples again; how many were blocked.
+    /// Unblocks samples: the pool accepts reports of them again. Returns how many were blocked.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`, `FAILED_PRECONDITION` in an anchored pool.
@@ -100,7 +100,7 @@ impl Client {
         let PoolRef { name, uid } = pool.into();
         let ids = Some(ids.into_column(pb::ColumnEncoding::LittleEndian));
         let request = pb::UnblockSamplesRequest { name, pool_uid: uid, ids };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt did.
         let answer = self
             .unary(Retry::Never, request, async |client, request| {
                 client.pool_service().unblock_samples(request).await
@@ -109,7 +109,7 @@ impl Client {
         Ok(answer.unblocked_count)
     }
 
-    /// Every blocked sample, in order of id, over as many pages as it takes.
+    /// Lists all blocked samples, in order of id. Requests as many pages as there are.
     ///
     /// # Errors
     /// `NOT_FOUND`.
@@ -128,15 +128,15 @@ impl Client {
         .await
     }
 
-    /// Removes all samples of a pool in place; how many there were, in quarantine or not. Of an anchored pool: all that reports told; how
-    /// many negatives its anchors had. Known positives and vetoes stay.
+    /// Removes all samples of a pool, including those in quarantine, and keeps the pool. Returns how many were removed. In an anchored pool:
+    /// removes everything that came from reports, and returns the number of negatives; known positives and vetoes stay.
     ///
     /// # Errors
     /// `NOT_FOUND`.
     pub async fn clear_pool(&self, pool: impl Into<PoolRef>) -> Result<u64, Error> {
         let PoolRef { name, uid } = pool.into();
         let request = pb::ClearPoolRequest { name, pool_uid: uid };
-        // Not retried: the second answer would count nothing.
+        // Not retried: the response to a resend would not count what the first attempt did.
         let answer = self
             .unary(Retry::Never, request, async |client, request| {
                 client.pool_service().clear_pool(request).await

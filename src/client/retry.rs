@@ -1,4 +1,4 @@
-//! When a call may be sent again, and how long to wait first.
+//! Retries: which calls may be sent again, and how long to wait before.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::ClientOptions;
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Whether a call does the same when it arrives twice.
+/// Whether a call may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// It does: sent again when the server was away.
+    /// It is sent again when the server was unavailable, because a second arrival has no further effect.
     Safe,
-    /// It does not, or its answer would differ.
+    /// It is not sent again, because a second arrival would have another effect or another response.
     Never,
 }
 
@@ -29,19 +29,19 @@ impl Retry {
     }
 }
 
-/// Whether the same message may do better later.
+/// Whether the same call may succeed later.
 pub(super) fn is_transient(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
-        // Only when the server says when: a quota that will not free itself is final.
+        // Only if the server gives a retry delay: without one the limit does not recover by itself.
         Code::ResourceExhausted => status.get_details_retry_info().is_some(),
-        // A connection that broke under a running call: hyper reports it as one of these, with a cause.
+        // hyper reports a connection that broke during a call as one of these codes, with a cause.
         Code::Unknown | Code::Cancelled | Code::Internal => std::error::Error::source(status).is_some(),
         _ => false,
     }
 }
 
-/// The server's own wish, else exponential with half of it random, so that workers do not return in step.
+/// The delay that the server asks for, else exponential backoff of which half is random, so that workers do not retry at the same time.
 pub(super) fn backoff(status: &Status, attempts: u32) -> Duration {
     if let Some(delay) = status.get_details_retry_info().and_then(|info| info.retry_delay) {
         return delay.min(BACKOFF_MAX * 5);

@@ -1,11 +1,11 @@
 //! The name of the training run that this process is part of.
 
-/// The run's id by torchrun's variables: `TORCHELASTIC_RUN_ID` and `TORCHELASTIC_RESTART_COUNT` as `id.restart`, the same in every
-/// process of one launch and another after each restart.
+/// The run id from torchrun's environment variables: `TORCHELASTIC_RUN_ID` and `TORCHELASTIC_RESTART_COUNT`, joined as `id.restart`. It is
+/// the same in all processes of one launch, and changes with each restart.
 ///
-/// `None` where they are not set, where the launch has no id of its own (without `--rdzv-id` or `--standalone` torchrun calls every
-/// launch `none`), and where processes could disagree: with several nodes (`GROUP_WORLD_SIZE`) and restarts
-/// (`TORCHELASTIC_MAX_RESTARTS`) each node counts its own restarts. Agree on an id there, and pass it.
+/// `None` if the variables are not set, if the launch has no id of its own (without `--rdzv-id` or `--standalone` torchrun calls every
+/// launch `none`), or if processes could disagree: with several nodes (`GROUP_WORLD_SIZE`) and restarts
+/// (`TORCHELASTIC_MAX_RESTARTS`) each node counts its own restarts. In these cases agree on an id and pass it.
 #[must_use]
 pub fn run_id_from_env() -> Option<String> {
     run_id_of(|name| std::env::var(name).ok())

@@ -1,10 +1,10 @@
-//! Single samples looked up.
+//! Looking up single samples.
 
 use super::retry::Retry;
 use super::{Client, Error, Ids, PoolRef, pb};
 
 impl Client {
-    /// Looks samples up: what is stored of each, in the order of `ids`.
+    /// Gets what is stored of samples, at most 65,536: one sample for each id, in the order of `ids`.
     ///
     /// # Errors
     /// `NOT_FOUND`, `INVALID_ARGUMENT`.

@@ -1,4 +1,4 @@
-//! One batch of reports, before it gets a worker and a sequence.
+//! A batch of scores to report.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use super::{Error, Ids, PoolRef, pb};
 use crate::proto::columns::{encode_floats, encode_ids, encode_keys, f32s_le, u64s_le};
 use pb::{ColumnEncoding, float_column, id_column};
 
-/// Scores of one batch of samples. Cloning shares raw columns.
+/// Scores of one batch of samples. Clones share raw columns.
 #[derive(Clone, Debug)]
 pub struct ScoreBatch {
     message: pb::ScoreBatch,
@@ -14,7 +14,7 @@ pub struct ScoreBatch {
 }
 
 impl ScoreBatch {
-    /// Integer ids, as raw little-endian columns.
+    /// A batch of integer ids, encoded as raw little-endian columns.
     ///
     /// # Errors
     /// [`Error::Mismatch`].
@@ -24,7 +24,7 @@ impl ScoreBatch {
         Ok(Self::from_columns(pool, ids, raw_scores(scores), scores.len()))
     }
 
-    /// String keys.
+    /// A batch of string keys.
     ///
     /// # Errors
     /// [`Error::Mismatch`].
@@ -38,7 +38,7 @@ impl ScoreBatch {
         Ok(Self::from_columns(pool, encode_keys(keys), raw_scores(scores), scores.len()))
     }
 
-    /// Either kind of id, in the encoding given (string keys have one only).
+    /// A batch of either kind of id, in this encoding (string keys have only one).
     ///
     /// # Errors
     /// [`Error::Mismatch`].
@@ -76,14 +76,14 @@ impl ScoreBatch {
         }
     }
 
-    /// The training step of the scores; pools that age by steps need it.
+    /// The training step of the scores. Required by pools that age by steps.
     #[must_use]
     pub fn step(mut self, step: u64) -> Self {
         self.message.step = step;
         self
     }
 
-    /// The training run that counts the step, instead of the client's.
+    /// The training run that counts the step. Default: that of the client's options.
     #[must_use]
     pub fn run_id(mut self, run_id: impl Into<String>) -> Self {
         self.message.run_id = run_id.into();
@@ -97,31 +97,31 @@ impl ScoreBatch {
         self
     }
 
-    /// Refuse another pool that has taken the name since.
+    /// Requires that the pool has this uid: the batch is refused if the pool was deleted and created again.
     #[must_use]
     pub fn pool_uid(mut self, uid: u64) -> Self {
         self.message.pool_uid = uid;
         self
     }
 
-    /// A payload a row, kept with the sample; empty ones keep what is stored.
+    /// One payload per row, stored with the sample. An empty payload leaves the stored one unchanged.
     #[must_use]
     pub fn payloads(mut self, payloads: Vec<Bytes>) -> Self {
         self.message.payloads = payloads;
         self
     }
 
-    /// Each sample's class, source or the like, for [`pb::Balance`].
+    /// The stratum of each sample (its class, its source), for [`pb::Balance`].
     ///
     /// # Errors
-    /// [`Error::Rows`], as of the other columns below.
+    /// [`Error::Rows`] when the number of rows differs from that of the ids.
     pub fn strata(mut self, strata: Vec<u32>) -> Result<Self, Error> {
         self.check_rows("strata", strata.len())?;
         self.message.strata = strata;
         Ok(self)
     }
 
-    /// Each sample's image, clip or the like: near-duplicates, for [`pb::Balance`]. 0 or an empty string is none.
+    /// The group of near-duplicates that each sample belongs to (its image, its clip), for [`pb::Balance`]. 0 or an empty string means none.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -131,7 +131,7 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// The anchor that each sample is a negative of: what an anchored pool takes.
+    /// The anchor that each sample is a negative of. Required by anchored pools.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -141,7 +141,7 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// The score of each anchor's positive, for margins; NaN where none is known.
+    /// The score of a positive of each row's anchor, for margins; NaN where it is not known.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -151,7 +151,7 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// Each sample's label (a class, a document), of an anchored pool; 0 is none.
+    /// The label of each sample (a class, a document), for anchored pools; 0 means none.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -161,7 +161,7 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// Each anchor's label; 0 is none.
+    /// The label of each row's anchor, for anchored pools; 0 means none.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -171,8 +171,8 @@ impl ScoreBatch {
         Ok(self)
     }
 
-    /// The scores of a reference model (an irreducible loss): what is stored is score - reference. 0 is none; NaN
-    /// drops the row, which is counted.
+    /// The scores of a reference model (the irreducible loss): the pool stores score - reference. 0 leaves the score unchanged; a row with
+    /// NaN is dropped and counted.
     ///
     /// # Errors
     /// [`Error::Rows`].
@@ -190,13 +190,13 @@ impl ScoreBatch {
         }
     }
 
-    /// Rows.
+    /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The batch in this run, where it names none itself.
+    /// Sets the training run, unless the batch has one.
     pub(crate) fn of_run(mut self, run_id: &str) -> Self {
         if self.message.run_id.is_empty() {
             run_id.clone_into(&mut self.message.run_id);
@@ -204,7 +204,7 @@ impl ScoreBatch {
         self
     }
 
-    /// The message as sent by this worker.
+    /// The message of this batch, from this worker.
     pub(crate) fn into_message(
         mut self,
         worker_id: &str,
@@ -222,7 +222,7 @@ fn raw_scores(scores: &[f32]) -> pb::FloatColumn {
     pb::FloatColumn { encoding: Some(float_column::Encoding::F32Le(f32s_le(scores))), present: Bytes::new() }
 }
 
-/// As `raw_scores`, but NaN says that a row has no value.
+/// As `raw_scores`, but NaN means that a row has no value.
 pub(super) fn sparse_scores(scores: &[f32]) -> pb::FloatColumn {
     let mut column = raw_scores(scores);
     if scores.iter().any(|score| score.is_nan()) {

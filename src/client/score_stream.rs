@@ -24,8 +24,8 @@ use super::{
 /// Options of a [`ScoreStream`].
 #[derive(Clone, Copy, Debug)]
 pub struct ScoreStreamOptions {
-    /// Batches sent but not acknowledged, 1 to 512; `send` waits beyond it. Default 16. All are kept for a resend.
-    /// (The server remembers 1,024 sequences a worker.)
+    /// Largest number of batches sent but not acknowledged, 1 to 512; beyond it `send` waits. Default 16. The client keeps all of them for a
+    /// resend. (The server remembers 1,024 sequences per worker.)
     pub window: usize,
     /// Give up after this long without a connection or an ack while batches wait for one. Default 30 s.
     pub give_up_after: Duration,
@@ -37,40 +37,40 @@ impl Default for ScoreStreamOptions {
     }
 }
 
-/// What became of a whole stream.
+/// The outcomes of all batches of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct StreamSummary {
-    /// Batches acknowledged, rejected ones included.
+    /// Acknowledged batches, including rejected ones.
     pub batches: u64,
     /// Batches refused as a whole.
     pub rejected: u64,
-    /// Batches that a resend had brought twice: applied once.
+    /// Batches that the server had applied before they were resent.
     pub duplicates: u64,
-    /// Batches over half of whose rows were stale.
+    /// Batches with the status STALE: over half of their rows were stale.
     pub stale: u64,
-    /// Times the stream was opened again.
+    /// How many times the stream was opened again.
     pub reconnects: u64,
-    /// What became of the acknowledged rows; those of resends are `duplicate`.
+    /// The acknowledged rows by outcome; those of resends are `duplicate`.
     pub counts: pb::ReportCounts,
-    /// Rows whose log2 weight was clamped.
+    /// Rows whose log2 weight was clamped to ±4,096.
     pub clamped: u64,
-    /// Rows whose score is below 0 where hardness is POWER: all of them weigh the same.
+    /// Rows whose score is below 0 where hardness is POWER. All such rows have the same weight.
     pub floored: u64,
-    /// The pool's floor in the last ack.
+    /// The pool's admission threshold in the last ack, as log2 of a weight; `None` while the hard store is not full.
     pub floor_log2: Option<f32>,
-    /// The first rejection.
+    /// The text of the first rejection.
     pub first_rejection: Option<String>,
 }
 
 /// A stream of score batches. Acks come in the order of the batches.
 ///
-/// [`ScoreStream::finish`] waits for the acks still owed. After a drop they come in the background, for as long as the
-/// runtime lives, and nobody learns of them.
+/// [`ScoreStream::finish`] waits for all outstanding acks. When the stream is dropped instead, its task goes on sending the batches as long
+/// as the runtime lives, and the acks are discarded.
 #[derive(Debug)]
 pub struct ScoreStream {
     outgoing: mpsc::Sender<Outgoing>,
     driver: JoinHandle<StreamSummary>,
-    /// Why the stream ended. Set once, by the driver.
+    /// The error that ended the stream. The driver sets it once.
     failure: Arc<OnceLock<Status>>,
     worker_id: String,
     run_id: String,
@@ -78,7 +78,7 @@ pub struct ScoreStream {
     next_sequence: u64,
 }
 
-/// The ack of one batch, to be awaited or dropped.
+/// A future of the ack of one batch. It may be dropped.
 #[derive(Debug)]
 pub struct PendingAck {
     sequence: u64,
@@ -98,8 +98,8 @@ impl IntoFuture for PendingAck {
     type Output = Result<pb::ScoreAck, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    /// The ack: [`Error::Rejected`] when this batch failed alone, [`Error::Stale`] when most of it changed nothing, another error when
-    /// the stream failed.
+    /// Resolves to the ack; to [`Error::Rejected`] when the server refused this batch, to [`Error::Stale`] when most of its rows were stale,
+    /// to another error when the stream failed.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             match self.receiver.await {
@@ -113,7 +113,7 @@ impl IntoFuture for PendingAck {
 impl ScoreStream {
     pub(super) fn open(client: Client, options: ScoreStreamOptions) -> Self {
         let window = options.window.clamp(1, 512);
-        // One slot: what waits here is not yet in the window.
+        // One slot, because a batch that waits here is not in the window yet.
         let (outgoing, incoming) = mpsc::channel(1);
         let failure = Arc::new(OnceLock::new());
         let worker_id = client.inner.worker_id.clone();
@@ -133,13 +133,14 @@ impl ScoreStream {
             failure,
             worker_id,
             run_id,
-            // Its own epoch: two streams that shared a sequence could fall 1,024 apart, and one would lose batches.
+            // Each stream has its own epoch: if two streams shared one, their sequences could be 1,024 apart, and the server would take
+            // batches of one for resends.
             worker_epoch: new_epoch(),
             next_sequence: 1,
         }
     }
 
-    /// Sends a batch once the window has room. The result is its ack-to-be.
+    /// Sends a batch once the window has room, and returns the future of its ack.
     ///
     /// # Errors
     /// The error that ended the stream.
@@ -154,10 +155,10 @@ impl ScoreStream {
         Ok(PendingAck { sequence, receiver, failure: Arc::clone(&self.failure) })
     }
 
-    /// Ends the stream when every batch has its ack.
+    /// Waits until every batch has its ack, and ends the stream.
     ///
     /// # Errors
-    /// The error that ended the stream. Rejected and stale batches are no error here: see the summary.
+    /// The error that ended the stream. Rejected and stale batches are not errors here; the summary counts them.
     pub async fn finish(self) -> Result<StreamSummary, Error> {
         drop(self.outgoing);
         let summary = self.driver.await.map_err(|_| Error::Closed)?;
@@ -178,7 +179,7 @@ struct Outgoing {
     reply: oneshot::Sender<Result<pb::ScoreAck, Error>>,
 }
 
-/// Owns the connection and all unacknowledged batches; a task of its own.
+/// Owns the connection and all unacknowledged batches, and runs in its own task.
 struct Driver {
     client: Client,
     incoming: mpsc::Receiver<Outgoing>,
@@ -189,11 +190,11 @@ struct Driver {
     summary: StreamSummary,
 }
 
-/// Why one connection's life ended.
+/// Why one connection ended.
 enum End {
-    /// Everything is acknowledged and the caller is done.
+    /// All batches are acknowledged, and the caller has finished.
     Finished,
-    /// The stream broke; whether an ack had arrived on it.
+    /// The stream broke; `progress` says whether an ack had arrived on it.
     Broken { status: Status, progress: bool },
 }
 
@@ -202,7 +203,7 @@ impl Driver {
         let mut attempts = 0;
         let mut last_progress = Instant::now();
         loop {
-            // A stream is opened for a batch, never idly.
+            // Open a stream only when there is a batch to send.
             if self.unacked.is_empty() {
                 match self.incoming.recv().await {
                     Some(outgoing) => self.unacked.push_back(outgoing),
@@ -221,7 +222,7 @@ impl Driver {
             attempts += 1;
             let delay = backoff(&status, attempts);
             if !is_transient(&status) || last_progress.elapsed() + delay > self.give_up_after {
-                // Before the replies are dropped, so that whoever waits for one finds the reason.
+                // Set the failure before the replies are dropped, so that a caller that awaits one finds the reason.
                 let _ = self.failure.set(status);
                 return self.summary;
             }
@@ -231,9 +232,9 @@ impl Driver {
         }
     }
 
-    /// One stream, from its opening to its end; what is unacknowledged is sent first.
+    /// Runs one stream from its opening to its end; sends unacknowledged batches first.
     async fn connection(&mut self) -> End {
-        // As wide as the window: a send into it never waits, so acks are always read.
+        // The channel is as large as the window, so that sending never waits and acks are always read.
         let (requests, receiver) = mpsc::channel(self.window);
         for outgoing in &self.unacked {
             let _ = requests.try_send(request(&outgoing.batch));
@@ -263,18 +264,18 @@ impl Driver {
                 },
                 outgoing = self.incoming.recv(), if has_room => match outgoing {
                     Some(outgoing) => {
-                        // Fails only when the stream is over, which the next ack tells.
+                        // This fails only when the stream has ended, which reading the next ack will show.
                         let _ = requests.try_send(request(&outgoing.batch));
                         self.unacked.push_back(outgoing);
                     }
-                    // The caller is done: half-close, so that the server acks what is left and ends the stream.
+                    // The caller has finished: half-close, so that the server acks the remaining batches and ends the stream.
                     None => return self.last_acks(requests, acks, progress).await,
                 },
             }
         }
     }
 
-    /// After the caller has finished: the acks still owed.
+    /// Reads the outstanding acks after the caller has finished.
     async fn last_acks(
         &mut self,
         requests: mpsc::Sender<pb::StreamScoresRequest>,
@@ -297,7 +298,7 @@ impl Driver {
         End::Finished
     }
 
-    /// Hands the ack to whoever waits for it.
+    /// Passes the ack to the caller that awaits it.
     fn settle(&mut self, ack: pb::ScoreAck) -> Result<(), Status> {
         let Some(outgoing) = self.unacked.pop_front() else {
             return Err(Status::data_loss("the server sent an ack that nobody waits for"));
@@ -329,7 +330,7 @@ impl Driver {
                 fresh(ack)
             }
         };
-        // A caller that dropped the ack learns it from the summary.
+        // This fails when the caller dropped the future; the summary counts the ack all the same.
         let _ = outgoing.reply.send(outcome);
         Ok(())
     }
@@ -343,7 +344,7 @@ fn broken(status: Status, progress: bool) -> End {
     End::Broken { status, progress }
 }
 
-/// The next ack. An end of the stream is an error here; silence is one only while an ack is owed.
+/// The next ack. The end of the stream is an error here; a timeout is an error only while an ack is outstanding.
 async fn next_ack(
     acks: &mut Streaming<pb::StreamScoresResponse>,
     patience: Duration,
@@ -363,7 +364,7 @@ async fn next_ack(
     }
 }
 
-/// Lets the server end the stream in order; a second is plenty.
+/// Lets the server end the stream in order, for at most a second.
 async fn drain(acks: &mut Streaming<pb::StreamScoresResponse>) {
     let _ = tokio::time::timeout(Duration::from_secs(1), acks.message()).await;
 }

@@ -1,4 +1,4 @@
-//! The client against a server that misbehaves on purpose.
+//! Tests of the client against a server that fails on purpose.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

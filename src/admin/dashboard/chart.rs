@@ -1,4 +1,4 @@
-//! Drawings as SVG. Colours are names of the page's style sheet, so that one drawing serves both themes.
+//! Drawings as SVG. Colours are custom properties of the page's style sheet, so that one drawing suits both themes.
 
 use std::ops::Range;
 
@@ -7,21 +7,21 @@ use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, 
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-/// Size in the drawing's own units; the page scales it to its column.
+/// Width and height in the drawing's own units; the page scales the drawing to its column.
 const SIZE: (u32, u32) = (400, 190);
 const FONT_SIZE: u32 = 12;
 const SECONDS_PER_MINUTE: f64 = 60.0;
 
-/// A colour by what it stands for.
+/// A colour by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
-    /// What is stored; the first of several.
+    /// Stored samples, or the first of several lines.
     Stored,
-    /// What is served; the second.
+    /// Served samples, or the second line.
     Served,
-    /// A third.
+    /// The third line.
     Third,
-    /// A fourth, or a limit.
+    /// The fourth line, or a limit.
     Fourth,
     Text,
     Grid,
@@ -30,7 +30,7 @@ pub(super) enum Ink {
 impl Ink {
     const ALL: [Self; 6] = [Self::Stored, Self::Served, Self::Third, Self::Fourth, Self::Text, Self::Grid];
 
-    /// What the drawing library is told: a colour that nothing else has.
+    /// A unique colour for the drawing library, which is replaced by the custom property afterwards.
     fn placeholder(self) -> RGBColor {
         RGBColor(self as u8 + 1, 0, 254)
     }
@@ -51,27 +51,27 @@ impl Ink {
 /// A line over time; NaN is a gap.
 pub(super) struct Line<'a> {
     pub(super) ink: Ink,
-    /// Seconds before now (not positive) and value.
+    /// Pairs of time and value; the time is in seconds relative to now (not positive).
     pub(super) points: &'a [(f64, f64)],
 }
 
-/// How the values of a drawing are written and scaled.
+/// How the values of a drawing are formatted and scaled.
 #[derive(Clone, Copy)]
 pub(super) struct Values {
     pub(super) show: fn(f64) -> String,
     pub(super) scale: Scale,
 }
 
-/// How the axis of values runs.
+/// The range and scale of the value axis.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// From zero.
+    /// Linear, from zero to the largest value.
     FromZero,
-    /// From zero to one.
+    /// Linear, from zero to one.
     Share,
-    /// Just what there is.
+    /// Linear, from the smallest to the largest value.
     Fit,
-    /// Decades.
+    /// Logarithmic, over whole decades.
     Log,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn lines(lines: &[Line<'_>], seconds: f64, values: Values) -> String 
     })
 }
 
-/// The axis of time, seconds before now; marked where it says.
+/// The time axis over this many seconds before now.
 struct Time(f64);
 
 impl Ranged for Time {
@@ -119,7 +119,7 @@ impl Ranged for Time {
     }
 }
 
-/// Where the axis of time is marked: at whole minutes, or parts of one where there is little.
+/// The tick marks of the time axis: at whole minutes, or at parts of a minute when the range is short.
 fn marks(seconds: f64) -> Vec<f64> {
     let step = if seconds <= 2.0 * SECONDS_PER_MINUTE { seconds / 4.0 } else { SECONDS_PER_MINUTE };
     (0..).map(|n| -step * f64::from(n)).take_while(|at| *at >= -seconds).collect()
@@ -157,17 +157,17 @@ where
     Ok(())
 }
 
-/// Shares of two sets of samples in the same bars: stored filled, served as a line around.
+/// Shares of two sets of samples in the same bars: stored as filled bars, served as an outline.
 pub(super) struct Bars<'a> {
-    /// Samples in each bar; as many in both.
+    /// Number of stored samples in each bar; `served` has as many bars.
     pub(super) stored: &'a [u64],
     pub(super) served: &'a [u64],
-    /// Labels below the middle of each bar, else between bars: of the n-th of them.
+    /// Whether the n-th label is below the middle of the n-th bar, else at its left edge.
     pub(super) centred: bool,
     pub(super) label: &'a dyn Fn(usize) -> String,
 }
 
-/// Bars of shares, in percent of each set.
+/// Draws the bars, as percentages of each set.
 pub(super) fn bars(bars: &Bars<'_>) -> String {
     let share = |counts: &[u64]| {
         let all = counts.iter().sum::<u64>().max(1) as f64;
@@ -215,7 +215,7 @@ pub(super) fn bars(bars: &Bars<'_>) -> String {
     })
 }
 
-/// Axes and grid.
+/// Draws the axes and the grid.
 fn mesh<X, Y>(
     chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
     show_x: &dyn Fn(&f64) -> String,
@@ -242,7 +242,7 @@ where
     Ok(())
 }
 
-/// Draws, and turns placeholders into names of colours. A drawing that fails is empty: its caption still tells the numbers.
+/// Draws, and replaces the placeholder colours by custom properties. If drawing fails the SVG is empty; the caption still has the numbers.
 fn draw(with: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     let mut svg = String::new();
     let drawn = {
@@ -257,7 +257,7 @@ fn draw(with: impl FnOnce(&Area<'_>) -> Drawn) -> String {
         let RGBColor(r, g, b) = ink.placeholder();
         svg = svg.replace(&format!("#{r:02X}{g:02X}{b:02X}"), &format!("var({})", ink.property()));
     }
-    // The page says what it shows; its size is the column's.
+    // The caption describes the drawing for screen readers, and the style sheet sets its size.
     svg.replacen(&format!("width=\"{}\" height=\"{}\" ", SIZE.0, SIZE.1), "aria-hidden=\"true\" ", 1)
         .replace("font-family=\"sans-serif\" ", "")
         .replace('\n', "")

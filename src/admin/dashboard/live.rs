@@ -1,4 +1,4 @@
-//! The parts of the page that move, and the stream of their changes.
+//! The fragments of the page that change, and the stream of their changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -19,22 +19,22 @@ use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::units;
 
-/// Between two updates.
+/// The time between two updates.
 const EVERY: Duration = Duration::from_secs(1);
-/// Drawings this young serve the next who asks.
+/// Drawings that are younger than this are reused for other pages.
 const FRESH: Duration = Duration::from_millis(900);
 
-/// HTML by the id of the element that it fills.
+/// HTML fragments, by the id of the element that each fills.
 pub(super) type Fragments = BTreeMap<&'static str, Arc<str>>;
 
 type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Arc<Fragments>)>>>;
 
-/// The drawings of each pool that somebody looks at, drawn once for all of them.
+/// The drawings of each pool that is being watched, drawn once for all its pages.
 #[derive(Debug, Default)]
 pub(crate) struct Drawings(Mutex<HashMap<u64, Slot>>);
 
 impl Drawings {
-    /// The fragments of a pool, at most a second old; `None` when its figures are not to be had.
+    /// The fragments of a pool, at most a second old; `None` when its statistics are unavailable.
     pub(super) async fn of(&self, pool: &Pool) -> Option<Arc<Fragments>> {
         let slot = self.0.lock().entry(pool.uid()).or_default().clone();
         let mut drawn = slot.lock().await;
@@ -48,11 +48,11 @@ impl Drawings {
         Some(fragments)
     }
 
-    /// Forgets what nobody looked at lately, such as pools that were deleted.
+    /// Drops the drawings of pools that nobody requested recently, such as deleted ones.
     pub(crate) fn prune(&self) {
         self.0.lock().retain(|_, slot| match slot.try_lock() {
             Ok(drawn) => drawn.as_ref().is_some_and(|(at, _)| at.elapsed() < 10 * EVERY),
-            // Being drawn.
+            // The lock is held, so this entry is being drawn.
             Err(_) => true,
         });
     }
@@ -79,11 +79,11 @@ async fn draw(pool: &Pool) -> Option<Fragments> {
     Some(fragments)
 }
 
-/// The parts of the page that do not depend on a pool's figures.
+/// The fragments that do not depend on a pool's statistics.
 pub(super) async fn surroundings(admin: &Admin, shown: Option<&str>) -> Fragments {
     let mut lines = Vec::new();
     for pool in admin.registry.sorted() {
-        // A pool whose store is away is listed all the same.
+        // A pool whose store is unavailable is listed too.
         let hard = pool.hard_samples().await.unwrap_or(0);
         lines.push(PoolLine { id: pool.id().to_owned(), hard });
     }
@@ -98,17 +98,17 @@ pub(super) async fn surroundings(admin: &Admin, shown: Option<&str>) -> Fragment
     ])
 }
 
-/// Where a live page stands.
+/// The state of a live page.
 struct Live {
     admin: Admin,
     wanted: Option<String>,
     every: Interval,
-    /// What the page shows already.
+    /// The fragments that the page has received.
     sent: Fragments,
     _permit: Permit,
 }
 
-/// The changes of a page: `update` holds a JSON object of HTML by element, `pool` says whether the pool is there. Ends when
+/// The stream of a page's changes: `update` is a JSON object of HTML by element id, `pool` says whether the pool exists. It ends when
 /// the server drains.
 pub(super) fn changes(
     admin: Admin,
@@ -149,7 +149,7 @@ impl Live {
             .map(|(id, html)| (*id, &**html))
             .collect();
         let message = serde_json::json!({
-            // Whether the page should show figures: a page that does not fit loads anew.
+            // Whether the pool has figures: a page that shows the other state reloads.
             "figures": drawn.is_some(),
             "first_pool": self.admin.registry.sorted().first().map(|pool| pool.id().to_owned()),
             "html": changed,

@@ -1,4 +1,4 @@
-//! `/`: one page that shows what is being mined, drawn here and moved by server-sent events.
+//! `/`: a page that shows what is being mined. The server renders it, and server-sent events update it.
 
 mod chart;
 mod live;
@@ -24,21 +24,21 @@ use page::Shown;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// When a page that found no permit may come back.
+/// The retry delay for a live page beyond the limit, in seconds.
 const RETRY_SECONDS: &str = "5";
 
-/// What all pages share.
+/// The state that all pages share.
 #[derive(Debug)]
 pub(super) struct Dashboard {
     live_pages: Permits,
     pub(super) drawings: Drawings,
-    /// Live pages end once it is cancelled.
+    /// Live pages end when this is cancelled.
     drain: CancellationToken,
     started: Instant,
 }
 
 impl Dashboard {
-    /// At most `live_pages` live pages at a time, until `drain` is cancelled.
+    /// Allows at most `live_pages` live pages at a time, which end when `drain` is cancelled.
     pub(super) fn new(live_pages: usize, drain: CancellationToken) -> Self {
         Self {
             live_pages: Permits::new(live_pages),
@@ -49,7 +49,7 @@ impl Dashboard {
     }
 }
 
-/// Adds the page, its parts and the stream of its changes.
+/// Adds the routes of the page, its style and script, and the stream of its changes.
 pub(super) fn add_routes(routes: Router<Admin>) -> Router<Admin> {
     routes
         .route("/", get(show))
@@ -58,13 +58,13 @@ pub(super) fn add_routes(routes: Router<Admin>) -> Router<Admin> {
         .route("/page.js", get(script))
 }
 
-/// Which pool.
+/// The query of a request: which pool to show.
 #[derive(Debug, Deserialize)]
 struct Wanted {
     pool: Option<String>,
 }
 
-/// Handles `/`: the pool that was asked for, else the first.
+/// Handles `/`: shows the requested pool, else the first.
 async fn show(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
     let first = admin.registry.sorted().first().map(|pool| pool.id().to_owned());
     let wanted = wanted.pool.filter(|pool| !pool.is_empty()).or(first);
@@ -90,7 +90,7 @@ fn html(status: StatusCode, page: maud::Markup) -> Response {
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
 }
 
-/// Handles `/events`: the changes of a page.
+/// Handles `/events`: streams the changes of a page.
 async fn events(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
     let Some(permit) = admin.dashboard.live_pages.try_take() else {
         let why = format!("all {} of http.max_live_pages are in use\n", admin.dashboard.live_pages.max());

@@ -1,4 +1,4 @@
-//! The page around the figures. Complete as it is sent: without scripts it only does not move.
+//! The page around the figures. The page is complete when it is sent; without JavaScript it does not update.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -7,11 +7,11 @@ use super::panels::FIGURES;
 
 /// What a page shows.
 pub(super) enum Shown<'a> {
-    /// A pool.
+    /// The pool of this name.
     Pool(&'a str),
-    /// There is no pool of this name.
+    /// A message that there is no pool of this name.
     Missing(&'a str),
-    /// There is no pool at all.
+    /// A message that the server has no pools.
     Empty,
 }
 
@@ -96,10 +96,10 @@ fn figures<'a>(fragment: &impl Fn(&str) -> PreEscaped<&'a str>) -> Markup {
                     figcaption { b { "Healthy: " } (figure.healthy) "." }
                 }
             }
-            (table("workers", "Workers", "none silent for long, none many versions behind: scores of a slow worker come from an old model", &fragment("workers")))
+            (table("workers", "Workers", "none silent for long, and none many versions behind, since such a worker scores with an old model", &fragment("workers")))
         }
-        (table("hardest", "The hardest samples right now", "they change as the model learns, and look hard to a person too", &fragment("hardest")))
-        (table("suspects", "Noise suspects", "few; a sample that stays the hardest however often it is scored again often has a wrong label: look at it", &fragment("suspects")))
+        (table("hardest", "The hardest samples right now", "they change as the model learns, and are hard for a person too", &fragment("hardest")))
+        (table("suspects", "Noise suspects", "few; a sample that stays among the hardest however often it is scored again often has a wrong label: check it", &fragment("suspects")))
     }
 }
 
@@ -107,7 +107,7 @@ fn table(id: &str, title: &str, healthy: &str, content: &PreEscaped<&str>) -> Ma
     html! {
         section.table aria-labelledby={ (id) "-title" } {
             h2 id={ (id) "-title" } { (title) }
-            // Wide tables scroll by themselves; the keyboard must get there.
+            // Wide tables scroll on their own, so the keyboard must be able to focus them.
             div.scroll id=(id) tabindex="0" role="region" aria-labelledby={ (id) "-title" } { (content) }
             p.healthy { b { "Healthy: " } (healthy) "." }
         }

@@ -1,4 +1,4 @@
-//! The figures of a pool: what each is called, what healthy looks like, and its drawing.
+//! The figures of a pool: the title of each, a sentence on its healthy state, and its drawing.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -6,31 +6,31 @@ use super::chart::{self, Bars, Ink, Line, Scale, Values};
 use crate::activity::{Histogram, PoolActivity, Tick};
 use crate::units;
 
-/// How far back the figures over time go at most, seconds.
+/// The longest time that figures over time show, in seconds.
 const SECONDS_MAX: f64 = 300.0;
 
 /// One figure.
 pub(super) struct Figure {
-    /// Of the element that it fills.
+    /// The id of the HTML element that it fills.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
     pub(super) legend: &'static [(Ink, &'static str)],
-    /// In one sentence.
+    /// What a healthy state looks like, in one sentence.
     pub(super) healthy: &'static str,
     draw: fn(&View<'_>) -> Markup,
 }
 
-/// What the figures are drawn from.
+/// The data from which the figures are drawn.
 pub(super) struct View<'a> {
     pub(super) activity: &'a PoolActivity,
     /// The pool ages by steps.
     pub(super) by_steps: bool,
-    /// The share of the background that the pool's own policy asks for.
+    /// `random_fraction` of the pool's default policy.
     pub(super) random_fraction: f64,
 }
 
 impl Figure {
-    /// The drawing with what it says in words.
+    /// The drawing, with a sentence that says the same.
     pub(super) fn draw(&self, view: &View<'_>) -> Markup {
         (self.draw)(view)
     }
@@ -38,20 +38,20 @@ impl Figure {
 
 const BOTH: &[(Ink, &str)] = &[(Ink::Stored, "stored"), (Ink::Served, "served")];
 
-/// In the order of the page.
+/// All figures, in the order of the page.
 pub(super) const FIGURES: &[Figure] = &[
     Figure {
         id: "reports",
         title: "Scores reported per second",
         legend: &[],
-        healthy: "steady while training runs; a fall to zero means that no worker reports and every score is ageing",
+        healthy: "steady while training runs; zero means that no worker reports, and all scores get older",
         draw: |view| over_time(view, Ink::Stored, units::count, |t| t.reported_rows as f64 / t.seconds),
     },
     Figure {
         id: "mines",
         title: "Batches mined per second",
         legend: &[],
-        healthy: "as many as your trainers take steps; zero while they train means that they fell back to their own batches",
+        healthy: "the rate of training steps; zero during training means that trainers use their own batches instead",
         draw: |view| over_time(view, Ink::Served, units::count, |t| t.mined_batches as f64 / t.seconds),
     },
     Figure {
@@ -63,14 +63,14 @@ pub(super) const FIGURES: &[Figure] = &[
             (Ink::Stored, "report p99"),
             (Ink::Third, "report p50"),
         ],
-        healthy: "flat and a few milliseconds at most; when p99 leaves p50 behind, the server's cores are full",
+        healthy: "steady, at most a few milliseconds; a p99 far above the p50 means that the server's cores are fully used",
         draw: latency,
     },
     Figure {
         id: "scores",
         title: "Scores: stored and served",
         legend: BOTH,
-        healthy: "served lies to the harder side of stored but overlaps it; all of it in the last bar means that a few outliers are all you train on",
+        healthy: "served is on the harder side of stored, but overlaps it; if nearly all of it is in the last bar, you train on a few outliers only",
         draw: |view| {
             let scores = &view.activity.figures.scores;
             let label = |i: usize| scores.bounds.get(i).map_or_else(String::new, |bound| score(*bound));
@@ -80,15 +80,15 @@ pub(super) const FIGURES: &[Figure] = &[
     Figure {
         id: "sources",
         title: "Random share of the served samples",
-        legend: &[(Ink::Served, "from the background"), (Ink::Third, "asked for by the pool's policy")],
-        healthy: "close to what the policy asks for; far above it means that the hard store is too small for your batches",
+        legend: &[(Ink::Served, "from the background"), (Ink::Third, "requested by the pool's policy")],
+        healthy: "close to the share that the policy requests; far above it means that the hard store is too small for your batches",
         draw: sources,
     },
     Figure {
         id: "ages",
         title: "Age of scores: stored and served",
         legend: BOTH,
-        healthy: "served is younger than stored, and most of it within a few half-lives; old served scores come from a model that no longer exists",
+        healthy: "served is younger than stored, mostly within a few half-lives; old served scores come from an outdated model",
         draw: |view| {
             let ages = &view.activity.figures.ages;
             let show = if view.by_steps { units::count } else { units::span };
@@ -102,7 +102,7 @@ pub(super) const FIGURES: &[Figure] = &[
         id: "serves",
         title: "Serves since the last report",
         legend: BOTH,
-        healthy: "mostly 0 to 2; many at 8 and more are trained on again and again without a new score: report more often, or set max_serves",
+        healthy: "mostly 0 to 2; samples at 8 and more are trained on repeatedly without a new score: report more often, or set max_serves",
         draw: |view| {
             let serves = &view.activity.figures.serves;
             let last = serves.stored.len().saturating_sub(1);
@@ -113,14 +113,14 @@ pub(super) const FIGURES: &[Figure] = &[
         id: "versions",
         title: "Model versions that scored the samples",
         legend: BOTH,
-        healthy: "the newest versions hold most of what is served; a long tail means that the half-life is too long for how fast the model learns",
+        healthy: "most served samples have the newest versions; many old versions mean that the half-life is too long for the speed at which the model learns",
         draw: versions,
     },
     Figure {
         id: "floor",
         title: "Floor: the weight below which a new sample is dropped (log2)",
         legend: &[],
-        healthy: "rises at first and then levels off; it is absent while the store has room",
+        healthy: "rises at first and then levels off; absent while the hard store is not full",
         draw: |view| {
             over_time(
                 view,
@@ -134,7 +134,7 @@ pub(super) const FIGURES: &[Figure] = &[
         id: "evictions",
         title: "Samples evicted per second",
         legend: &[],
-        healthy: "well below the scores reported; nearly as many means that the pool is small for the data, and hard samples leave before they are served",
+        healthy: "well below the rate of reported scores; if it is nearly as high, the pool is too small for the data, and hard samples are evicted before they are served",
         draw: |view| over_time(view, Ink::Fourth, units::count, |t| t.evicted as f64 / t.seconds),
     },
 ];
@@ -148,13 +148,13 @@ fn score(value: f64) -> String {
     }
 }
 
-/// How far back the figures over time go, seconds: the whole minutes that there are.
+/// The time that figures over time show, in seconds: the whole minutes for which there are ticks.
 fn span(view: &View<'_>) -> f64 {
     let seconds: f64 = view.activity.ticks.iter().map(|tick| tick.seconds).sum();
     ((seconds / 60.0).ceil() * 60.0).clamp(60.0, SECONDS_MAX)
 }
 
-/// A value of each tick with its time before now.
+/// A value of each tick, with the tick's time relative to now, in seconds (not positive).
 fn points(view: &View<'_>, value: impl Fn(&Tick) -> f64) -> Vec<(f64, f64)> {
     let mut before = 0.0;
     let mut points: Vec<(f64, f64)> = Vec::with_capacity(view.activity.ticks.len());
@@ -169,7 +169,7 @@ fn points(view: &View<'_>, value: impl Fn(&Tick) -> f64) -> Vec<(f64, f64)> {
     points
 }
 
-/// The drawing and the sentence.
+/// The drawing, and the sentence below it.
 fn drawn(svg: String, summary: &str) -> Markup {
     html! {
         (PreEscaped(svg))
@@ -208,7 +208,7 @@ fn latency(view: &View<'_>) -> Markup {
     }
     let lines: Vec<Line<'_>> = sets.iter().map(|(ink, points)| Line { ink: *ink, points }).collect();
     let svg = chart::lines(&lines, span(view), Values { show: units::latency, scale: Scale::Log });
-    // The last second that had calls.
+    // The latest tick with calls.
     let last = |points: &[(f64, f64)]| {
         points
             .iter()
@@ -221,7 +221,7 @@ fn latency(view: &View<'_>) -> Markup {
     drawn(svg, &format!("Last: mine p50 {mine50}, p99 {mine99}; report p50 {report50}, p99 {report99}."))
 }
 
-/// The median, as if samples lay evenly within their bar.
+/// The median, assuming that the samples of a bar are spread evenly over it.
 fn median(histogram: &Histogram, counts: &[u64]) -> Option<f64> {
     let half = counts.iter().sum::<u64>() as f64 / 2.0;
     let mut before = 0.0;
@@ -261,7 +261,13 @@ fn categories(histogram: &Histogram, label: &dyn Fn(usize) -> String) -> Markup 
         chart::bars(&Bars { stored: &histogram.stored, served: &histogram.served, centred: true, label });
     let never = histogram.stored.first().copied().unwrap_or(0) as f64;
     let all = histogram.stored.iter().sum::<u64>().max(1) as f64;
-    drawn(svg, &format!("{:.0} % of what is stored was not served since its report.", never / all * 100.0))
+    drawn(
+        svg,
+        &format!(
+            "{:.0} % of the stored samples were not served since their last report.",
+            never / all * 100.0
+        ),
+    )
 }
 
 fn versions(view: &View<'_>) -> Markup {
@@ -278,7 +284,7 @@ fn versions(view: &View<'_>) -> Markup {
     drawn(
         svg,
         &format!(
-            "Version {}: {:.0} % of what is stored, {:.0} % of what was served.",
+            "Version {}: {:.0} % of the stored samples, {:.0} % of the served samples.",
             newest.version,
             share(newest.stored, &stored),
             share(newest.served, &served)
@@ -309,7 +315,7 @@ fn sources(view: &View<'_>) -> Markup {
     drawn(
         svg,
         &format!(
-            "In five minutes {:.1} % random ({} of {} samples); the policy asks for {:.1} %.",
+            "In five minutes {:.1} % random ({} of {} samples); the policy requests {:.1} %.",
             100.0 * random as f64 / (hard + random).max(1) as f64,
             units::count(random as f64),
             units::count((hard + random) as f64),

@@ -9,14 +9,14 @@ use crate::activity::{HardSample, PoolActivity, Tick};
 use crate::pool::Pool;
 use crate::units;
 
-/// A worker silent for longer than this is shown as such.
+/// A worker without a report for longer than this is marked as silent.
 const SILENT_SECONDS: f64 = 30.0;
-/// Seconds that a rate is averaged over.
+/// Number of ticks over which a rate is averaged.
 const RATE_TICKS: usize = 5;
-/// Pools listed; the rest is counted.
+/// The largest number of pools in the list; further pools are only counted.
 const POOLS_MAX: usize = 100;
 
-/// A rate over the last ticks, a second.
+/// The average over the last ticks, per second.
 fn rate(ticks: &[Tick], of: fn(&Tick) -> u64) -> f64 {
     let last = &ticks[ticks.len().saturating_sub(RATE_TICKS)..];
     let seconds: f64 = last.iter().map(|tick| tick.seconds).sum();
@@ -29,7 +29,7 @@ pub(super) struct PoolLine {
     pub(super) hard: u64,
 }
 
-/// The list of pools, the shown one marked.
+/// The list of pools, in which the shown one is marked.
 pub(super) fn pools(pools: &[PoolLine], shown: Option<&str>) -> Markup {
     html! {
         @if pools.is_empty() {
@@ -54,7 +54,7 @@ pub(super) fn pools(pools: &[PoolLine], shown: Option<&str>) -> Markup {
 
 const NOT_FINITE: &str = "Not finite";
 
-/// The numbers on top.
+/// The numbers at the top of the page.
 pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
     let (stats, ticks) = (&activity.stats, &activity.ticks);
     let capacity = pool.spec().capacity;
@@ -84,7 +84,7 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
             format!("{} batches so far", units::count(counters.mined_batches as f64)),
         ),
         ("Floor (log2)", floor, format!("{} evicted", units::count(counters.evicted as f64))),
-        ("Short batches", units::count(shortfalls as f64), "fewer samples than asked for".to_owned()),
+        ("Short batches", units::count(shortfalls as f64), "fewer samples than requested".to_owned()),
         (
             NOT_FINITE,
             units::count(counters.rows.non_finite as f64),
@@ -92,7 +92,7 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
         ),
         ("Memory", units::bytes(stats.store.memory_bytes), clock(stats)),
     ];
-    // One in a thousand, as the alert HardnegNonFiniteScores has it: a diverged loss is seen at once.
+    // Mark it from one in a thousand on, like the alert HardnegNonFiniteScores, because a loss may have diverged.
     let diverged = counters.rows.non_finite.saturating_mul(1000) > counters.reported_rows;
     html! {
         dl {
@@ -103,7 +103,7 @@ pub(super) fn kpis(pool: &Pool, activity: &PoolActivity) -> Markup {
     }
 }
 
-/// What the pool ages by.
+/// Whether the pool ages by time or by steps, and its current run.
 fn clock(stats: &PoolStats) -> String {
     match &stats.run {
         None => "ages by time".to_owned(),
@@ -112,7 +112,7 @@ fn clock(stats: &PoolStats) -> String {
     }
 }
 
-/// A sample by its name, or its id.
+/// The string key of a sample if it has one, else its id.
 fn sample_name(id: u64, name: Option<&Arc<str>>) -> String {
     name.map_or_else(|| id.to_string(), ToString::to_string)
 }
@@ -121,9 +121,9 @@ fn age(seconds_or_steps: f64, by_steps: bool) -> String {
     if by_steps { units::count(seconds_or_steps) } else { units::span(seconds_or_steps) }
 }
 
-/// Who reports, and how far behind.
+/// The table of workers: their rates, and how far they are behind the newest step.
 pub(super) fn workers(activity: &PoolActivity, by_steps: bool) -> Markup {
-    // Of the current run: workers of the one before may have come further.
+    // The newest step is that of the current run, because workers of the run before may have higher steps.
     let newest_step = activity.stats.run.as_ref().map_or(0, |run| run.step);
     let newest = activity.workers.iter().map(|w| w.model_version).max().unwrap_or(0);
     html! {
@@ -157,7 +157,7 @@ pub(super) fn workers(activity: &PoolActivity, by_steps: bool) -> Markup {
     }
 }
 
-/// The hardest samples right now.
+/// The table of the hardest samples.
 pub(super) fn hardest(activity: &PoolActivity, by_steps: bool) -> Markup {
     html! {
         @if activity.hardest.is_empty() {
@@ -187,7 +187,7 @@ fn row(sample: &HardSample, by_steps: bool) -> Markup {
     }
 }
 
-/// Whose label to look at.
+/// The table of noise suspects, whose labels should be checked.
 pub(super) fn suspects(activity: &PoolActivity) -> Markup {
     html! {
         @if activity.suspects.is_empty() {

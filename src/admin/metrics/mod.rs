@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use super::Admin;
 use encode::{PoolSnapshot, Snapshot};
 
-/// What Prometheus and every other scraper of OpenMetrics accept.
+/// The content type of OpenMetrics text, which Prometheus and other scrapers accept.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Who was heard this lately reports.
+/// A worker counts in `hardneg_pool_workers` if its last report is at most this old.
 const REPORTING_SECONDS: f64 = 60.0;
 
 /// Handles `/metrics`.
@@ -29,7 +29,7 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
 async fn snapshot(admin: &Admin) -> Snapshot {
     let mut pools = Vec::new();
     for pool in admin.registry.sorted() {
-        // A pool whose store is away has no figures; the others do.
+        // Skip a pool whose store is unavailable, and report all others.
         let Ok(stats) = pool.stats().await else { continue };
         let workers = pool.workers();
         let (reports, mines) = pool.latencies();

@@ -1,6 +1,6 @@
-//! The process, as the kernel accounts for it.
+//! CPU time, memory and file descriptors of the process, as the kernel reports them.
 
-/// What the kernel says of the process.
+/// The kernel's figures of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
     pub(super) cpu_seconds: f64,
@@ -10,7 +10,7 @@ pub(super) struct Process {
     pub(super) start_seconds: Option<f64>,
 }
 
-/// The figures, where the kernel tells them.
+/// The figures; `None` where the kernel does not report them.
 #[cfg(target_os = "linux")]
 pub(super) fn figures() -> Option<Process> {
     use procfs::{CurrentSI as _, WithCurrentSystemInfo as _};
@@ -33,7 +33,7 @@ pub(super) fn figures() -> Option<Process> {
     })
 }
 
-/// The figures, where the kernel tells them.
+/// The figures; `None` where the kernel does not report them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn figures() -> Option<Process> {
     None

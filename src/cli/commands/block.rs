@@ -1,4 +1,4 @@
-//! `hardneg block`: samples that nothing brings back.
+//! `hardneg block`: samples that are removed, and whose reports the pool ignores.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -15,7 +15,7 @@ Examples:
   hardneg block list faces
   hardneg block remove faces --ids 17";
 
-/// Samples listed for people.
+/// The largest number of samples in the printed table; JSON has all.
 const LISTED_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
@@ -25,23 +25,23 @@ pub(in crate::cli) enum BlockCommand {
     List {
         #[command(flatten)]
         pool: PoolArg,
-        /// Print JSON, and all of them
+        /// Print all of them, as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove samples, and take no report of them any more
+    /// Remove samples, and ignore all further reports of them
     Add {
         #[command(flatten)]
         pool: PoolArg,
-        /// These ids (or keys), separated by commas; they need not be stored
+        /// The ids (or keys), separated by commas; they need not be stored
         #[arg(long, value_delimiter = ',', value_name = "ID,…", required = true)]
         ids: Vec<String>,
     },
-    /// Take reports of samples again
+    /// Unblock samples: accept reports of them again
     Remove {
         #[command(flatten)]
         pool: PoolArg,
-        /// These ids (or keys), separated by commas
+        /// The ids (or keys), separated by commas
         #[arg(long, value_delimiter = ',', value_name = "ID,…", required = true)]
         ids: Vec<String>,
     },

@@ -1,4 +1,4 @@
-//! `hardneg health`: grpc.health.v1, for probes.
+//! `hardneg health`: asks grpc.health.v1 for the status, for probes of orchestrators.
 
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -14,10 +14,10 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// A service, for example hardneg.v1.MiningService; without it, the server as a whole
+    /// A service, for example hardneg.v1.MiningService [default: the server as a whole]
     #[arg(long, default_value = "", hide_default_value = true)]
     service: String,
-    /// Print nothing when it is serving
+    /// Print nothing when the server is serving
     #[arg(long, short)]
     quiet: bool,
 }

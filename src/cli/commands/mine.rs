@@ -1,4 +1,4 @@
-//! `hardneg mine`: one batch, for people and for pipes.
+//! `hardneg mine`: mines one batch and prints it, for people or as input of other programs.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Args {
     /// The pool
     #[arg(long)]
     pool: String,
-    /// Samples wanted, 1 to 65,536
+    /// Number of samples, 1 to 65,536
     #[arg(long, short = 'n', default_value_t = 16, value_name = "N")]
     batch_size: u32,
     #[command(flatten)]
@@ -42,10 +42,10 @@ pub(in crate::cli) struct Args {
     ratio: RatioArgs,
     #[command(flatten)]
     round: RoundArgs,
-    /// The training step, for a curriculum [default: the highest reported]
+    /// The training step, for a curriculum [default: the highest step reported]
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// A served sample rests for this long; 0s: not [default: the pool's]
+    /// Do not serve the samples again for this long; 0s: no lease [default: the pool's lease]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     lease: Option<Duration>,
     /// The same seed on the same state gives the same batch
@@ -57,13 +57,13 @@ pub(in crate::cli) struct Args {
     /// How long to wait
     #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "10s", requires = "wait_min_size")]
     wait_timeout: Duration,
-    /// Never these ids (or keys), separated by commas
+    /// Ids (or keys) to leave out, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     exclude: Vec<String>,
     /// A retry with this id within 60 s gets the same batch
     #[arg(long, value_name = "TEXT", conflicts_with = "round")]
     request_id: Option<String>,
-    /// Count no serve: for looking at a pool
+    /// Do not count serves and do not lease samples: for inspecting a pool
     #[arg(long)]
     dry_run: bool,
     /// Print the strata too
@@ -72,7 +72,7 @@ pub(in crate::cli) struct Args {
     /// Print the groups too
     #[arg(long)]
     show_groups: bool,
-    /// How to print it
+    /// The format of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -80,13 +80,13 @@ pub(in crate::cli) struct Args {
 /// A batch size from the positives of a step.
 #[derive(Debug, clap::Args)]
 struct RatioArgs {
-    /// Instead of --batch-size: as many as the positives of a training step ask for
+    /// Compute the batch size from this number of positives, instead of --batch-size
     #[arg(long, value_name = "N", conflicts_with = "batch_size")]
     positives: Option<u32>,
     /// Negatives for each positive
     #[arg(long, value_name = "X", default_value_t = 3.0, requires = "positives")]
     negatives_per_positive: f64,
-    /// At least so many
+    /// The smallest batch size
     #[arg(long, value_name = "N", default_value_t = 1, requires = "positives")]
     min_size: u32,
 }
@@ -94,7 +94,7 @@ struct RatioArgs {
 /// One rank's share of a training step.
 #[derive(Debug, clap::Args)]
 struct RoundArgs {
-    /// This rank's share of the training step that all ranks mine together
+    /// Mine one rank's share of this round, which all ranks of a training step mine together
     #[arg(long, value_name = "N", requires_all = ["rank", "world_size"])]
     round: Option<u64>,
     /// This rank, from 0
@@ -103,20 +103,20 @@ struct RoundArgs {
     /// Number of ranks
     #[arg(long, value_name = "N", requires = "round")]
     world_size: Option<u32>,
-    /// Names the training run
+    /// The name of the training run
     #[arg(long, value_name = "TEXT", requires = "round", default_value = "", hide_default_value = true)]
     run_id: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// A table for people
     Table,
-    /// A header and a line a sample
+    /// A header, and one line per sample
     Csv,
     /// One document with columns
     Json,
-    /// An id a line
+    /// One id per line
     Ids,
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     Ok(())
 }
 
-/// Integers when all are: only a pool of string keys would hold others.
+/// Integers when all words are integers; otherwise string keys.
 fn excluded(words: Vec<String>) -> Ids {
     match words.iter().map(|word| word.parse()).collect() {
         Ok(ids) => Ids::U64(ids),
@@ -194,7 +194,7 @@ fn excluded(words: Vec<String>) -> Ids {
 const HEADER: [&str; 8] =
     ["id", "score", "importance_weight", "inclusion_probability", "source", "age", "model_version", "serves"];
 
-/// The columns that there are: strata and groups where they were asked for.
+/// The names of the columns; strata and groups only when they were requested.
 fn header(batch: &Batch) -> Vec<&'static str> {
     let mut header = HEADER.to_vec();
     if !batch.strata.is_empty() {
@@ -254,7 +254,7 @@ fn summary(batch: &Batch) -> String {
         info.seed,
     );
     if info.shortfall_count > 0 {
-        let _ = write!(text, "; {} fewer than asked for", info.shortfall_count);
+        let _ = write!(text, "; {} fewer than requested", info.shortfall_count);
     }
     if let Some(round) = &info.round {
         let _ = write!(text, "; round {}, rank {} of {}", round.number, round.rank, round.world_size);

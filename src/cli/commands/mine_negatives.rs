@@ -1,4 +1,4 @@
-//! `hardneg mine-negatives`: negatives of anchors, for people and for pipes.
+//! `hardneg mine-negatives`: mines negatives of anchors and prints them, for people or as input of other programs.
 
 use std::fmt::Write as _;
 
@@ -26,18 +26,18 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Args {
-    /// The pool, an anchored one
+    /// The anchored pool
     #[arg(long)]
     pool: String,
     /// The anchors (ids or keys), separated by commas
     #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
     anchors: Vec<String>,
-    /// Negatives of each anchor, 1 to 1,024
+    /// Number of negatives of each anchor, 1 to 1,024
     #[arg(long, short = 'n', default_value_t = 8, value_name = "N")]
     num_negatives: u32,
     #[command(flatten)]
     policy: NegativePolicyArgs,
-    /// Never these ids (or keys), separated by commas
+    /// Ids (or keys) to leave out, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     exclude: Vec<String>,
     /// The same seed on the same state gives the same negatives
@@ -46,7 +46,7 @@ pub(in crate::cli) struct Args {
     /// Print the labels of anchors and negatives too
     #[arg(long)]
     show_labels: bool,
-    /// How to print it
+    /// The format of the output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -60,37 +60,37 @@ struct NegativePolicyArgs {
     /// Exponent of proportional, 0 to 16 [default: 1]
     #[arg(long, value_name = "X")]
     alpha: Option<f64>,
-    /// Share from the background, 0 to 1 [default: 0]
+    /// Expected share of negatives from the background, 0 to 1 [default: 0]
     #[arg(long, value_name = "X")]
     random_fraction: Option<f64>,
-    /// Only these of the hardest that the other filters left, 0 the hardest, MAX excluded
+    /// Only negatives of these ranks among those that pass the other filters, 0 the hardest, MAX excluded
     #[arg(long, value_name = "MIN..MAX")]
     range: Option<Range<u32>>,
-    /// Only raw scores in this range, both included
+    /// Only negatives with a raw score in this range, both bounds included
     #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
     scores: Option<Range<f32>>,
-    /// Easier than the anchor's positive by this at least [default: the pool's]
+    /// Only negatives that score at least this much below the anchor's positive [default: the pool's margin]
     #[arg(long, value_name = "X")]
     absolute_margin: Option<f32>,
-    /// Likewise, as a share of the positive's score [default: the pool's]
+    /// The same margin as a fraction of the positive's score [default: the pool's margin]
     #[arg(long, value_name = "X")]
     relative_margin: Option<f32>,
-    /// semi-hard: no farther from the positive than this
+    /// semi-hard: only negatives that score less than this below the positive
     #[arg(long, value_name = "X")]
     semi_hard_margin: Option<f32>,
-    /// distance-weighted: the dimension of the embedding
+    /// distance-weighted: the dimension of the embeddings
     #[arg(long, value_name = "N")]
     dimension: Option<u32>,
-    /// At most so many of a group among an anchor's negatives [default: no limit]
+    /// The most samples of one group among an anchor's negatives [default: no limit]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     max_per_group: u32,
-    /// Only reports of this age, in seconds or steps
+    /// Only negatives whose last report has this age, in seconds or steps
     #[arg(long, value_name = "MIN..MAX")]
     age_window: Option<Range<f64>>,
-    /// Only reports by these model versions
+    /// Only negatives that these versions of the model scored
     #[arg(long, value_name = "MIN..MAX")]
     version_window: Option<Range<u32>>,
-    /// What happens when an anchor has too few [default: fill]
+    /// What happens when an anchor has too few negatives [default: fill]
     #[arg(long, value_enum, value_name = "NAME")]
     shortfall: Option<Shortfall>,
 }
@@ -131,9 +131,9 @@ impl NegativePolicyArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// A table for people
     Table,
-    /// A header and a line a negative
+    /// A header, and one line per negative
     Csv,
     /// One document with offsets and columns
     Json,
@@ -142,7 +142,7 @@ enum Format {
 pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
     let client = connection.connect().await?;
     let spec = client.get_pool(&args.pool).await?.spec.unwrap_or_default();
-    // In a flat pool the server says what is wrong.
+    // In a flat pool the server refuses the call with a clear error.
     let anchor_kind = spec.anchored.as_ref().map_or(spec.id_kind(), pb::AnchoredSpec::anchor_id_kind);
     let anchors = ids_of_kind(anchor_kind, args.anchors.clone())?;
     let mut request = NegativesRequest::new(&args.pool, anchors, args.num_negatives)
@@ -174,7 +174,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
 const HEADER: [&str; 7] =
     ["anchor", "positive_score", "id", "score", "inclusion_probability", "source", "age"];
 
-/// The columns that there are: labels where they were asked for.
+/// The names of the columns; labels only when they were requested.
 fn header(negatives: &Negatives) -> Vec<&'static str> {
     let labels = if negatives.anchor_labels.is_empty() { &[][..] } else { &["anchor_label", "label"] };
     [&HEADER[..], labels].concat()
@@ -219,10 +219,10 @@ fn summary(negatives: &Negatives) -> String {
         info.seed
     );
     if info.shortfall_count > 0 {
-        let _ = write!(text, "; {} fewer than asked for", info.shortfall_count);
+        let _ = write!(text, "; {} fewer than requested", info.shortfall_count);
     }
     if info.unknown_anchor_count > 0 {
-        let _ = write!(text, "; {} anchors are unknown", info.unknown_anchor_count);
+        let _ = write!(text, "; {} anchors are not stored", info.unknown_anchor_count);
     }
     text
 }
@@ -293,7 +293,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..], ["\"a,b\",0.75,4,0.5,,hard,", "\"a,b\",0.75,5,,,background,"]);
         let said = summary(&negatives);
-        assert!(said.ends_with("; 2 fewer than asked for; 1 anchors are unknown"), "{said}");
+        assert!(said.ends_with("; 2 fewer than requested; 1 anchors are not stored"), "{said}");
         let value = negatives_json(&anchors, &negatives);
         assert_eq!((&value["offsets"], &value["scores"]), (&json!([0, 2, 2]), &json!([0.5, null])));
     }

@@ -1,4 +1,4 @@
-//! The commands, one file each. `load` and `top` are larger and have folders of their own beside this one.
+//! The commands, one file each. `load` and `top` are larger and have their own folders beside this one.
 
 mod block;
 mod health;
@@ -21,7 +21,7 @@ pub(super) enum Command {
     /// Run the server
     #[cfg(feature = "server")]
     Serve(Box<serve::Args>),
-    /// Create, look at, change and delete pools
+    /// Create, show, change and delete pools
     Pool {
         #[command(subcommand)]
         command: Box<pool::PoolCommand>,
@@ -31,7 +31,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: quarantine::QuarantineCommand,
     },
-    /// Block samples, so that nothing brings them back
+    /// Block samples: remove them and ignore their reports
     Block {
         #[command(subcommand)]
         command: block::BlockCommand,
@@ -42,26 +42,26 @@ pub(super) enum Command {
     Mine(Box<mine::Args>),
     /// Mine negatives of anchors
     MineNegatives(Box<mine_negatives::Args>),
-    /// Put load on a server and measure it
+    /// Load a server and measure it
     Load(Box<load::Args>),
     /// Watch pools live in the terminal
     #[cfg(feature = "top")]
     Top(top::Args),
-    /// Ask whether the server is serving
+    /// Check whether the server is serving
     Health(health::Args),
 }
 
 impl Command {
     /// Runs the command to its end.
     pub(super) fn run(self, connection: &Connection) -> anyhow::Result<()> {
-        // The server has a runtime of its own size.
+        // `serve` builds its own runtime, whose size is configured.
         #[cfg(feature = "server")]
         if let Self::Serve(args) = self {
             return serve::run(&args);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let outcome = runtime.block_on(self.call(connection));
-        // A thread that still reads standard input would hold the process back.
+        // Do not wait for a thread that is blocked reading standard input.
         runtime.shutdown_background();
         outcome
     }

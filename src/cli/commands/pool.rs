@@ -28,9 +28,9 @@ Examples:
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) enum PoolCommand {
-    /// Create a pool; the same spec again is no error
+    /// Create a pool; it is not an error when it exists with the same spec
     Create {
-        /// 1 to 63 of [a-z0-9_-]
+        /// The name: 1 to 63 characters of [a-z0-9_-], starting with a letter or digit
         pool: String,
         #[command(flatten)]
         fixed: Box<FixedArgs>,
@@ -54,7 +54,7 @@ pub(in crate::cli) enum PoolCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Change a live pool; what is not given stays
+    /// Change a live pool; only the given flags change
     Update {
         #[command(flatten)]
         pool: PoolArg,
@@ -64,7 +64,7 @@ pub(in crate::cli) enum PoolCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show a pool's figures
+    /// Show a pool's statistics
     Stats {
         #[command(flatten)]
         pool: PoolArg,
@@ -72,7 +72,7 @@ pub(in crate::cli) enum PoolCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove all samples of a pool, in place
+    /// Remove all samples of a pool, and keep the pool
     Clear {
         #[command(flatten)]
         pool: PoolArg,
@@ -81,14 +81,14 @@ pub(in crate::cli) enum PoolCommand {
     Delete {
         #[command(flatten)]
         pool: PoolArg,
-        /// A missing pool is no error
+        /// Succeed when the pool does not exist
         #[arg(long)]
         allow_missing: bool,
     },
 }
 
 pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow::Result<()> {
-    // Wrong usage shows before any connection.
+    // Report wrong usage before connecting.
     if let PoolCommand::Update { live, .. } = &command
         && live.apply(&mut pb::PoolSpec::default()).is_empty()
     {
@@ -129,7 +129,7 @@ pub(super) async fn run(connection: &Connection, command: PoolCommand) -> anyhow
             let current = client.get_pool(pool.reference()).await?;
             let mut spec = current.spec.clone().unwrap_or_default();
             let paths = live.apply(&mut spec);
-            // The etag: another's change between the two calls would otherwise be undone.
+            // The etag makes the call fail if the pool was changed between the two calls, instead of undoing that change.
             let changed = client.update_pool(&current, spec, &paths, Some(&current.etag)).await?;
             if json {
                 return print_json(&pool_json(&changed));

@@ -1,4 +1,4 @@
-//! `hardneg quarantine`: the samples that look mislabelled.
+//! `hardneg quarantine`: the samples that were set aside because they look mislabelled, or by hand.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ Examples:
   hardneg quarantine release faces --ids 17,42 --trust
   hardneg quarantine release faces --all";
 
-/// Samples listed for people.
+/// The largest number of samples in the printed table; JSON has all.
 const LISTED_MAX: usize = 100;
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +30,7 @@ pub(in crate::cli) enum QuarantineCommand {
     List {
         #[command(flatten)]
         pool: PoolArg,
-        /// Print JSON, and all of them
+        /// Print all of them, as JSON
         #[arg(long)]
         json: bool,
     },
@@ -50,17 +50,17 @@ pub(in crate::cli) enum QuarantineCommand {
         #[arg(long, value_delimiter = ',', value_name = "ID,…", required = true)]
         ids: Vec<String>,
     },
-    /// Put samples back
+    /// Release samples: put them back into the pool
     Release {
         #[command(flatten)]
         pool: PoolArg,
         /// These ids (or keys), separated by commas
         #[arg(long, value_delimiter = ',', value_name = "ID,…", required_unless_present = "all")]
         ids: Vec<String>,
-        /// All of them
+        /// Release all samples in quarantine
         #[arg(long, conflicts_with = "ids")]
         all: bool,
-        /// Never set them aside again
+        /// Trust the samples: the quarantine rule does not set them aside again
         #[arg(long)]
         trust: bool,
     },

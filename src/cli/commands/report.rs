@@ -1,4 +1,4 @@
-//! `hardneg report`: the scores of a file, streamed.
+//! `hardneg report`: streams the scores of a file to a pool.
 
 use std::{io::IsTerminal as _, path::PathBuf, time::Duration};
 
@@ -15,9 +15,9 @@ use crate::cli::{
 };
 use crate::client::{ScoreBatch, ScoreStreamOptions, StreamSummary, pb};
 
-/// Rows of a batch at most: the contract's limit.
+/// The contract's limit on the rows of a batch.
 const MAX_BATCH_ROWS: u32 = 65_536;
-/// Chunks read ahead of the network.
+/// Chunks that are read from the file before the network is ready for them.
 const CHUNKS_AHEAD: usize = 4;
 
 const EXAMPLES: &str = "\
@@ -37,17 +37,17 @@ pub(in crate::cli) struct Args {
     /// The pool
     #[arg(long)]
     pool: String,
-    /// The file's format [default: by its name]
+    /// The file's format [default: by the file's name]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Rows of a batch
+    /// Number of rows in a batch
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH_ROWS)))]
     batch_size: u32,
     /// The training step of rows without a step column
     #[arg(long, value_name = "N")]
     step: Option<u64>,
-    /// The training run that counts the steps, in a pool that ages by steps: the same for all workers, another when a training starts
-    /// again or resumes [default: by torchrun's variables]
+    /// The training run that counts the steps, for a pool that ages by steps: the same for all workers, and a new one when the
+    /// training starts again or resumes [default: made of torchrun's environment variables]
     #[arg(long, value_name = "TEXT")]
     run_id: Option<String>,
     /// The version of the model that computed the scores
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Args {
     model_version: u32,
     #[command(flatten)]
     columns: Columns,
-    /// Names this worker in the reports
+    /// The name of this worker in the reports
     #[arg(long, value_name = "NAME")]
     worker_id: Option<String>,
     /// Print the summary as JSON
@@ -63,29 +63,29 @@ pub(in crate::cli) struct Args {
     json: bool,
 }
 
-/// Further columns, each by its name in the file.
+/// Optional columns, each by its name in the file.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Further columns of the file")]
 struct Columns {
-    /// Each sample's class, source or the like: a number
+    /// The column with each sample's stratum (class, source or similar): a number
     #[arg(long, value_name = "COLUMN")]
     strata: Option<String>,
-    /// Each sample's image, clip or the like, of the pool's kind of id; 0 or empty is none
+    /// The column with each sample's group (image, clip or similar), of the pool's kind of id; 0 or empty means none
     #[arg(long, value_name = "COLUMN")]
     groups: Option<String>,
-    /// The anchor that each sample is a negative of
+    /// The column with the anchor that each sample is a negative of
     #[arg(long, value_name = "COLUMN")]
     anchors: Option<String>,
-    /// The score of that anchor's positive; may be empty or NaN
+    /// The column with the score of that anchor's positive; values may be empty or NaN
     #[arg(long, value_name = "COLUMN")]
     positive_scores: Option<String>,
-    /// Each sample's label: a number, 0 is none (anchored pools)
+    /// The column with each sample's label: a number, 0 means none (anchored pools)
     #[arg(long, value_name = "COLUMN")]
     labels: Option<String>,
-    /// Each anchor's label, likewise
+    /// The column with each anchor's label: a number, 0 means none (anchored pools)
     #[arg(long, value_name = "COLUMN")]
     anchor_labels: Option<String>,
-    /// The score by a reference model, which is subtracted; may be empty
+    /// The column with the score of a reference model, which is subtracted; values may be empty
     #[arg(long, value_name = "COLUMN")]
     reference_scores: Option<String>,
 }
@@ -120,7 +120,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let reader = {
         let (path, format) = (args.file.clone(), args.format);
         let wanted = args.columns.wanted(&spec);
-        // A FIFO or standard input blocks until its header is there.
+        // Reading the header of a FIFO or of standard input blocks until it arrives.
         tokio::task::spawn_blocking(move || input::open(&path, format, wanted))
             .await?
             .with_context(|| name(&args))?
@@ -145,12 +145,12 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
             }
         };
         let batch_rows = batch.rows() as u64;
-        // The ack is dropped: the stream's summary tells what came of every batch.
+        // The ack is not needed: the stream's summary counts the outcomes of all batches.
         stream.send(batch).await?;
         rows += batch_rows;
         progress.inc(batch_rows);
     }
-    // What came before a malformed row is reported, and the summary says how much that is.
+    // Rows before a malformed row are reported, and the summary counts them.
     let summary = stream.finish().await?;
     progress.finish_and_clear();
     if problem.is_none() || rows > 0 {
@@ -210,7 +210,7 @@ fn name(args: &Args) -> String {
     if args.file.as_os_str() == "-" { "standard input".to_owned() } else { args.file.display().to_string() }
 }
 
-/// Reads on a thread of its own, at most `CHUNKS_AHEAD` chunks ahead.
+/// Reads the file on its own thread, at most `CHUNKS_AHEAD` chunks ahead of the stream.
 fn read_ahead(mut reader: Box<dyn input::Reader>, max_rows: usize) -> mpsc::Receiver<anyhow::Result<Chunk>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     tokio::task::spawn_blocking(move || {
@@ -271,7 +271,7 @@ fn show(rows: u64, summary: &StreamSummary, as_json: bool) -> anyhow::Result<()>
     print(&properties(&lines))?;
     if summary.floored > 0 {
         note(
-            "floored: scores below 0 all weigh the same in this pool; --hardness exponential tells them apart",
+            "floored: all scores below 0 have the same weight in this pool; --hardness exponential distinguishes them",
         );
     }
     Ok(())

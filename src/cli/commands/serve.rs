@@ -46,13 +46,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let outcome = runtime.block_on(serve(config));
     telemetry.shutdown();
-    // Work that outlived the drain deadline is cut off, not waited for.
+    // Do not wait for work that is still running after the drain deadline.
     runtime.shutdown_background();
     outcome
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // Signals first: one that comes while the server starts must not kill it half-way.
+    // Install the signal handler first, so that a signal during the start also drains.
     let shutdown = first_signal().context("cannot handle signals")?;
     let grpc = bind(config.listen, "listen").await?;
     let http = match config.http.listen {
@@ -63,7 +63,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let http_address = http.as_ref().map(TcpListener::local_addr).transpose()?;
     for address in [Some(address), http_address].into_iter().flatten() {
         if config.insecure && !address.ip().is_loopback() {
-            tracing::warn!(%address, "serving without authentication to anyone who reaches this address");
+            tracing::warn!(%address, "serving without authentication to anyone who can connect to this address");
         }
     }
     let pages = http_address.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
@@ -92,7 +92,7 @@ fn first_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            tracing::warn!("second signal: the drain is cut off");
+            tracing::warn!("second signal: the drain ends now");
             std::process::exit(i32::from(EXIT_CUT_OFF));
         });
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::values::duration;
 use crate::client::{Client, ClientOptions, Error};
 
-/// How the client commands reach a server.
+/// The address of the server, and the deadline of calls to it.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct Connection {
     /// The server, as a URL or host:port

@@ -1,4 +1,4 @@
-//! Flags that several commands share, and how the text of a flag becomes a value.
+//! Flags that several commands share, and the parsers of their values.
 
 pub(super) mod connection;
 pub(super) mod policy;

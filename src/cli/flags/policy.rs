@@ -16,7 +16,7 @@ pub(in crate::cli) struct PolicyArgs {
     /// Exponent of proportional and rank, 0 to 16 [default: 1]
     #[arg(long, value_name = "X")]
     alpha: Option<f64>,
-    /// Share from the background, 0 to 1 [default: 0.25]
+    /// Expected share of samples from the background, 0 to 1 [default: 0.25]
     #[arg(long, value_name = "X")]
     random_fraction: Option<f64>,
     /// Exponent of the importance weights, 0 to 1 [default: 1, unbiased]
@@ -25,7 +25,7 @@ pub(in crate::cli) struct PolicyArgs {
     /// How the weights are scaled [default: none]
     #[arg(long, value_enum, value_name = "NAME")]
     normalization: Option<Normalization>,
-    /// What happens with too few hard samples [default: fill]
+    /// What happens when there are too few hard samples [default: fill]
     #[arg(long, value_enum, value_name = "NAME")]
     shortfall: Option<Shortfall>,
     /// Only hard samples with a raw score in this range
@@ -37,10 +37,10 @@ pub(in crate::cli) struct PolicyArgs {
     /// Only hard samples in these quantiles, 1 the hardest
     #[arg(long, value_name = "MIN..MAX")]
     quantile_window: Option<Range<f64>>,
-    /// Only reports of this age, in seconds or steps
+    /// Only hard samples whose last report has this age, in seconds or steps
     #[arg(long, value_name = "MIN..MAX")]
     age_window: Option<Range<f64>>,
-    /// Only reports by these model versions
+    /// Only hard samples that these versions of the model scored
     #[arg(long, value_name = "MIN..MAX")]
     version_window: Option<Range<u32>>,
     #[command(flatten)]
@@ -50,8 +50,8 @@ pub(in crate::cli) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// `base` with what was given; `None` when nothing was. Windows replace the windows of `base` as a whole, as
-    /// balance and curriculum do.
+    /// `base` with the values of the given flags; `None` when no flag was given. Windows, balance and curriculum each replace
+    /// the whole value in `base`.
     pub(in crate::cli) fn over(&self, base: Option<pb::MiningPolicy>) -> Option<pb::MiningPolicy> {
         let windows = self.windows();
         let (balance, curriculum) = (self.balance.balance(), self.curriculum.curriculum());
@@ -111,25 +111,25 @@ impl PolicyArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Balance")]
 pub(in crate::cli) struct BalanceArgs {
-    /// The most that any stratum may have of a batch, over 0 to 1
+    /// The largest fraction of a batch that one stratum may take, above 0 to 1
     #[arg(long, value_name = "X", conflicts_with = "equal_shares")]
     max_stratum_fraction: Option<f64>,
-    /// The limit of one stratum: samples (7=10) or a share (7=0.25); may be repeated
+    /// The limit of one stratum, as samples (7=10) or as a fraction of the batch (7=0.25); may be repeated
     #[arg(long, value_name = "STRATUM=LIMIT", conflicts_with = "equal_shares")]
     stratum_cap: Vec<StratumLimit>,
-    /// Every stratum has the same share
+    /// Give every stratum the same share of the batch
     #[arg(long)]
     equal_shares: bool,
-    /// So many of each stratum at least
+    /// The least number of samples of each stratum
     #[arg(long, value_name = "N")]
     min_per_stratum: Option<u32>,
-    /// The most of one group of near-duplicates
+    /// The most samples of one group of near-duplicates
     #[arg(long, value_name = "N")]
     max_per_group: Option<u32>,
 }
 
 impl BalanceArgs {
-    /// `None` when nothing was given; given at all, it replaces the balance that there was.
+    /// The balance of the given flags; `None` when no flag was given.
     pub(in crate::cli) fn balance(&self) -> Option<pb::Balance> {
         let balance = pb::Balance {
             max_stratum_fraction: self.max_stratum_fraction.unwrap_or_default(),
@@ -142,21 +142,21 @@ impl BalanceArgs {
     }
 }
 
-/// Fields that change with the step.
+/// Fields of the policy that change with the training step.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Curriculum")]
 pub(in crate::cli) struct CurriculumArgs {
-    /// Before this step batches are uniform
+    /// Batches before this step are uniform
     #[arg(long, value_parser = count, value_name = "STEPS")]
     warmup_steps: Option<u64>,
-    /// alpha, random-fraction, beta, quantile-min or quantile-max over steps, as alpha=0..2@1000..10000, or with `:sqrt` at
-    /// the end fast at first; may be repeated
+    /// Change alpha, random-fraction, beta, quantile-min or quantile-max over steps, as in alpha=0..2@1000..10000; append
+    /// `:sqrt` to change it fastest at the beginning; may be repeated
     #[arg(long, value_name = "FIELD=FROM..TO@BEGIN..END")]
     schedule: Vec<Scheduled>,
 }
 
 impl CurriculumArgs {
-    /// `None` when nothing was given; given at all, it replaces the curriculum that there was.
+    /// The curriculum of the given flags; `None` when no flag was given.
     pub(in crate::cli) fn curriculum(&self) -> Option<pb::Curriculum> {
         if self.warmup_steps.is_none() && self.schedule.is_empty() {
             return None;

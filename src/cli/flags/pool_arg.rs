@@ -4,12 +4,12 @@ use clap::Args;
 
 use crate::client::PoolRef;
 
-/// Names a pool, or means one very pool of that name.
+/// A pool by its name, and optionally its uid.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PoolArg {
     /// The pool
     pub(in crate::cli) pool: String,
-    /// Only if the pool has this uid (`hardneg pool get` shows it): fails if it was deleted and created again
+    /// Fail unless the pool has this uid (`hardneg pool get` shows it), so if it was deleted and created again
     #[arg(long, value_name = "UID", default_value_t = 0, hide_default_value = true)]
     uid: u64,
 }

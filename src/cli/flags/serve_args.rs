@@ -22,7 +22,7 @@ impl clap::FromArgMatches for ServeArgs {
                 let text = matches.get_one::<String>(setting.path)?.clone();
                 match matches.value_source(setting.path)? {
                     ValueSource::CommandLine => Some((setting, text, Source::Flag(setting.flag))),
-                    // Empty is unset: compose files and charts pass variables on whether they are set or not.
+                    // An empty variable counts as unset: compose files and charts pass variables on even when they have no value.
                     ValueSource::EnvVariable if !text.is_empty() => {
                         Some((setting, text, Source::Environment(setting.env)))
                     }
@@ -47,7 +47,7 @@ impl clap::Args for ServeArgs {
                         .hide_env_values(true)
                         .value_name("FILE")
                         .value_parser(value_parser!(PathBuf))
-                        .help("Read this TOML file; flags and environment variables are stronger"),
+                        .help("Read this TOML file; flags and environment variables override it"),
                 )
                 .arg(Arg::new("print_config").long("print-config").action(ArgAction::SetTrue).help(
                     "Print the effective configuration as TOML, with the source of each value, and stop",
@@ -86,7 +86,7 @@ fn heading(setting: &Setting) -> &'static str {
     }
 }
 
-/// What stands for a flag's value in `--help`.
+/// The placeholder of a flag's value in `--help`.
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "TEXT",

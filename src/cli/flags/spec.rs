@@ -18,7 +18,7 @@ use pb::{
 /// What is fixed when a pool is created.
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct FixedArgs {
-    /// Samples kept in the hard store [default: 1,048,576]
+    /// Number of samples that the hard store keeps [default: 1,048,576]
     #[arg(long, value_parser = count, value_name = "N")]
     capacity: Option<u64>,
     /// Size of the uniform sample of all ids [default: 65,536]
@@ -27,7 +27,7 @@ pub(in crate::cli) struct FixedArgs {
     /// The ids are exactly 0 to N-1, known in advance
     #[arg(long, value_parser = count, value_name = "N")]
     dense_ids: Option<u64>,
-    /// Shards, 1 to 256 [default: by capacity and the cores of the server]
+    /// Number of partitions, 1 to 256 [default: by capacity and the cores of the server]
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
     /// Kind of the ids [default: u64]
@@ -45,7 +45,7 @@ pub(in crate::cli) struct FixedArgs {
     /// exponential: divides the score [default: 1]
     #[arg(long, value_name = "X")]
     temperature: Option<f64>,
-    /// Longest payload kept with a sample, in bytes [default: 0, none]
+    /// The longest payload that a sample may have, in bytes [default: 0, payloads are refused]
     #[arg(long, value_name = "BYTES")]
     max_payload_bytes: Option<u32>,
     #[command(flatten)]
@@ -91,19 +91,19 @@ pub(in crate::cli) struct LiveArgs {
     /// Scores do not age
     #[arg(long, group = "half")]
     no_decay: bool,
-    /// Step pools: refuse a step further ahead than this [default: 1,000,000]
+    /// Pools that age by steps: refuse a step more than this above the highest [default: 1,000,000]
     #[arg(long, value_parser = count, value_name = "STEPS")]
     max_step_jump: Option<u64>,
-    /// Remove samples that no row reported for longer than this
+    /// Remove samples whose last report is older than this
     #[arg(long, value_parser = duration, value_name = "DURATION", group = "ttl")]
     sample_ttl: Option<Duration>,
-    /// Step pools: remove samples that no row reported for more steps than these
+    /// Pools that age by steps: remove samples whose last report is more steps ago than this
     #[arg(long, value_parser = count, value_name = "STEPS", group = "ttl")]
     sample_ttl_steps: Option<u64>,
     /// Samples live for ever
     #[arg(long, group = "ttl")]
     no_sample_ttl: bool,
-    /// A fresh background sample after this many reported rows
+    /// Begin a new background sample after this many reported rows
     #[arg(long, value_parser = count, value_name = "ROWS")]
     rotate_after_reports: Option<u64>,
     /// Keep one background sample for ever
@@ -115,25 +115,25 @@ pub(in crate::cli) struct LiveArgs {
     /// ema: weight of the new score [default: 0.5]
     #[arg(long, value_name = "X")]
     ema_weight: Option<f64>,
-    /// Each serve multiplies a weight by this [default: 1, off]
+    /// Each serve multiplies a sample's weight by this [default: 1, no penalty]
     #[arg(long, value_name = "X")]
     serve_penalty: Option<f64>,
-    /// Serves between two reports of a sample [default: no limit]
+    /// How many times a sample may be served between two of its reports [default: no limit]
     #[arg(long, value_name = "N")]
     max_serves: Option<u32>,
-    /// A served sample rests for this long, until it is reported again; 0s: not [default: 0s]
+    /// Do not serve a sample again for this long, or until it is reported again; 0s: no lease [default: 0s]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     lease: Option<Duration>,
-    /// Set samples aside whose score stays above this quantile [default: 0.99 with any flag of the quarantine]
+    /// Set samples aside whose score stays above this quantile [default: 0.99 when another quarantine flag is given]
     #[arg(long, value_name = "Q", help_heading = "Quarantine")]
     quarantine_quantile: Option<f64>,
-    /// In so many consecutive reports [default: 5]
+    /// Number of consecutive reports above the quantile that set a sample aside [default: 5]
     #[arg(long, value_name = "N", help_heading = "Quarantine")]
     quarantine_reports: Option<u32>,
-    /// Samples in quarantine at a time [default: 65,536]
+    /// Largest number of samples in quarantine [default: 65,536]
     #[arg(long, value_parser = count, value_name = "N", help_heading = "Quarantine")]
     quarantine_capacity: Option<u64>,
-    /// Set no more samples aside; those that are stay so until released
+    /// Set no more samples aside; samples in quarantine stay there until they are released
     #[arg(
         long,
         help_heading = "Quarantine",
@@ -147,7 +147,7 @@ pub(in crate::cli) struct LiveArgs {
 }
 
 impl LiveArgs {
-    /// Changes what was given and leaves the rest; the paths that changed.
+    /// Changes the fields of the given flags, and returns their paths.
     pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
         let mut paths = Vec::new();
         let half_life = if self.no_decay {

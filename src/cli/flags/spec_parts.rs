@@ -1,4 +1,4 @@
-//! Flags for the parts of a spec that are messages of their own: giving one of its flags turns the part on.
+//! Flags for the parts of a spec that are messages: any flag of a part switches the part on.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::client::pb;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Anchored pools")]
 pub(in crate::cli) struct AnchoredArgs {
-    /// Keep so many of the hardest negatives of each anchor, 1 to 1,024 (makes the pool an anchored one)
+    /// Create an anchored pool that keeps this many of the hardest negatives of each anchor, 1 to 1,024
     #[arg(long, value_name = "N")]
     anchored: Option<u32>,
-    /// Anchors [default: 1,048,576]
+    /// Largest number of anchors [default: 1,048,576]
     #[arg(long, value_parser = count, value_name = "N", requires = "anchored")]
     max_anchors: Option<u64>,
-    /// Known positives remembered of an anchor [default: 64]
+    /// Largest number of known positives of an anchor [default: 64]
     #[arg(long, value_name = "N", requires = "anchored")]
     max_positives_per_anchor: Option<u32>,
-    /// Vetoed negatives remembered of an anchor [default: 256]
+    /// Largest number of vetoed negatives of an anchor [default: 256]
     #[arg(long, value_name = "N", requires = "anchored")]
     max_vetoes_per_anchor: Option<u32>,
-    /// Known positives and vetoes of all anchors together [default: 16 for each of max-anchors]
+    /// Largest number of known positives and vetoes of all anchors together [default: 16 x max-anchors]
     #[arg(long, value_parser = count, value_name = "N", requires = "anchored")]
     max_pairs: Option<u64>,
-    /// Negatives are easier than the positive by this at least, where a request does not say
+    /// Default of requests: negatives must score at least this much below the anchor's positive
     #[arg(long, value_name = "X", requires = "anchored")]
     absolute_margin: Option<f32>,
-    /// Likewise, as a share of the positive's score
+    /// Default of requests: the same margin as a fraction of the positive's score
     #[arg(long, value_name = "X", requires = "anchored")]
     relative_margin: Option<f32>,
     /// Kind of the anchors [default: u64]
@@ -60,32 +60,32 @@ impl AnchoredArgs {
     }
 }
 
-/// How much is mined for each reported sample, and the arm to compare with.
+/// The rate limiter of a pool, and its control arm.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Flow and control")]
 pub(in crate::cli) struct FlowArgs {
-    /// Samples mined for each reported one; whoever runs ahead waits
+    /// Number of samples to mine for each sample reported; reports or mining requests that exceed it wait
     #[arg(long, value_name = "X", requires = "flow_buffer")]
     flow_ratio: Option<f64>,
-    /// How far the two may drift apart, in mined samples
+    /// Allowed deviation from --flow-ratio, in mined samples
     #[arg(long, value_name = "SAMPLES", requires = "flow_ratio")]
     flow_buffer: Option<f64>,
-    /// Mining begins once so many samples have been reported [default: 1]
+    /// Mining begins once this many samples were reported [default: 1]
     #[arg(long, value_parser = count, value_name = "N", requires = "flow_ratio")]
     flow_min_reported: Option<u64>,
-    /// How long one side waits for the other [default: 10s]
+    /// The longest wait of a report or mining request [default: 10s]
     #[arg(long, value_parser = duration, value_name = "DURATION", requires = "flow_ratio")]
     flow_max_wait: Option<Duration>,
-    /// Share of rounds that get a uniform batch, to compare with [default: 0]
+    /// Share of rounds with uniform batches, to compare mining with [default: 0]
     #[arg(long, value_name = "X")]
     control_fraction: Option<f64>,
-    /// Do not couple mining to reporting
+    /// Switch the rate limiter off
     #[arg(long, conflicts_with = "flow_ratio")]
     no_flow: bool,
 }
 
 impl FlowArgs {
-    /// Changes what was given and leaves the rest; the paths that changed.
+    /// Changes the fields of the given flags, and returns their paths.
     pub(in crate::cli) fn apply(&self, spec: &mut pb::PoolSpec) -> Vec<&'static str> {
         let mut paths = Vec::new();
         if let Some(fraction) = self.control_fraction {

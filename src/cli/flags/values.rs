@@ -54,7 +54,7 @@ impl<T: FromStr> FromStr for Range<T> {
     }
 }
 
-/// `STRATUM=LIMIT`: a whole number is samples, another one a share of the batch.
+/// `STRATUM=LIMIT`: a whole number is a number of samples, any other number a fraction of the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cli) struct StratumLimit(pub pb::StratumCap);
 
@@ -74,7 +74,7 @@ impl FromStr for StratumLimit {
     }
 }
 
-/// `FIELD=FROM..TO@BEGIN..END`, with `:sqrt` at the end fast at first.
+/// `FIELD=FROM..TO@BEGIN..END`, optionally followed by `:sqrt`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::cli) struct Scheduled {
     field: ScheduledField,
@@ -145,30 +145,30 @@ macro_rules! value_enum {
 value_enum! {
     /// How hard samples are chosen.
     Strategy for Strategy {
-        /// The hardest; deterministic
+        /// The hardest samples, in order
         Top,
-        /// Proportional to weight^alpha
+        /// Probability proportional to weight^alpha
         Proportional,
-        /// Proportional to rank^-alpha: robust to outliers
+        /// Probability proportional to rank^-alpha: robust to outliers
         Rank,
-        /// All alike
+        /// The same probability for all samples
         Uniform,
-        /// The longest unreported
+        /// The samples whose last report is oldest
         Stalest,
     }
 }
 value_enum! {
     /// How an anchor's negatives are chosen.
     NegativeStrategy for NegativeStrategy {
-        /// The hardest; deterministic
+        /// The hardest negatives, in order
         Top,
-        /// All that are eligible alike
+        /// The same probability for all eligible negatives
         Random,
-        /// Proportional to weight^alpha
+        /// Probability proportional to weight^alpha
         Proportional,
-        /// Just easier than the positive (FaceNet)
+        /// Uniform among negatives that are just easier than the positive (FaceNet)
         SemiHard,
-        /// By the inverse density of distances (Wu et al. 2017)
+        /// Probability proportional to the inverse density of distances (Wu et al. 2017)
         DistanceWeighted,
     }
 }
@@ -177,20 +177,20 @@ value_enum! {
     Normalization for Normalization {
         /// mean(w x f) estimates the mean of f
         None,
-        /// Divided by the batch's largest
+        /// Divided by the largest weight of the batch
         Max,
-        /// Divided by the batch's mean
+        /// Divided by the mean weight of the batch
         Mean,
     }
 }
 value_enum! {
-    /// What happens with too few hard samples.
+    /// What happens when there are too few hard samples.
     Shortfall for Shortfall {
-        /// A smaller batch
+        /// The batch is smaller
         Short,
-        /// The background fills the batch
+        /// Background samples fill the batch
         Fill,
-        /// An error
+        /// The call fails
         Error,
     }
 }
@@ -208,7 +208,7 @@ value_enum! {
     ScoreUpdate for ScoreUpdateRule {
         /// The new score replaces the old
         Last,
-        /// The harder of the two is kept
+        /// The harder of the two scores is kept
         Max,
         /// An exponential moving average
         Ema,
@@ -224,7 +224,7 @@ value_enum! {
     }
 }
 
-/// How columns travel.
+/// The encoding of columns in messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Encoding {
     /// Raw little-endian bytes
@@ -242,7 +242,7 @@ impl From<Encoding> for pb::ColumnEncoding {
     }
 }
 
-/// Ids as they are typed, of the kind that the pool has.
+/// Parses ids by the kind of ids that the pool has, which it asks the server for.
 pub(in crate::cli) async fn ids_of_pool(
     client: &Client,
     pool: &PoolArg,
@@ -252,13 +252,14 @@ pub(in crate::cli) async fn ids_of_pool(
     ids_of_kind(spec.id_kind(), words)
 }
 
-/// Ids of a pool of this kind: a key may look like a number.
+/// Parses ids of this kind. The kind must be known, since a string key may look like a number.
 pub(in crate::cli) fn ids_of_kind(kind: pb::IdKind, words: Vec<String>) -> anyhow::Result<Ids> {
     if kind == pb::IdKind::String {
         return Ok(Ids::Keys(words));
     }
-    let id =
-        |word: &String| word.parse().with_context(|| format!("`{word}` is no id: this pool has integers"));
+    let id = |word: &String| {
+        word.parse().with_context(|| format!("`{word}` is not an integer; this pool has integer ids"))
+    };
     Ok(Ids::U64(words.iter().map(id).collect::<anyhow::Result<_>>()?))
 }
 

@@ -1,4 +1,4 @@
-//! CSV with a header: `id` (or `key`), `score`, optionally `step`, and what else is wanted.
+//! Reads CSV with a header: `id` (or `key`), `score`, optionally `step`, and other requested columns.
 
 use std::io::Read;
 
@@ -16,7 +16,7 @@ pub(super) struct CsvReader<R> {
     step_column: Option<usize>,
     extra_columns: Vec<usize>,
     record: StringRecord,
-    /// `record` holds a row of the next chunk: the step changed before it.
+    /// Whether `record` holds the first row of the next chunk, because the step changed before it.
     pending: bool,
 }
 
@@ -73,7 +73,7 @@ impl<R: Read + Send> Reader for CsvReader<R> {
         let mut rows = RowsBuilder::new(&self.wanted);
         let mut chunk_step = None;
         while rows.len() < max_rows {
-            // The parser's own error names the line.
+            // Errors of the parser name the line already.
             if !self.pending && !self.reader.read_record(&mut self.record)? {
                 break;
             }
@@ -162,7 +162,7 @@ mod tests {
         let header = "id,score,strata,groups,anchors,positive_scores,reference_scores,labels,anchor_labels\n";
         assert_eq!(
             problem(&format!("{header}1,1,4294967296,0,q,1,1,0,0\n")),
-            "line 2: strata 4294967296 is over 2^32-1"
+            "line 2: strata 4294967296 is above 2^32-1"
         );
         assert_eq!(
             problem(&format!("{header}1,1,1,g,q,1,1,0,0\n")),

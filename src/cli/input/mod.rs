@@ -1,4 +1,4 @@
-//! Files of scores, read in chunks: memory does not grow with the file.
+//! Reads files of scores in chunks, so that the memory does not depend on the size of the file.
 
 mod csv;
 mod npy;
@@ -22,25 +22,25 @@ pub(super) use rows::{Extra, Extras, Wanted};
 /// Rows of one step.
 #[derive(Debug, PartialEq)]
 pub(super) struct Chunk {
-    /// Ids or keys.
+    /// The ids or string keys.
     pub ids: Ids,
-    /// A score each.
+    /// One score per row.
     pub scores: Vec<f32>,
-    /// The training step of all of them, where the file has the column.
+    /// The training step of all rows, if the file has a column `step`.
     pub step: Option<u64>,
-    /// What else was asked for.
+    /// The other requested columns.
     pub extras: Extras,
 }
 
 /// A file of scores.
 pub(super) trait Reader: Send {
-    /// The next rows, at least one and at most `max_rows`; `None` at the end. A chunk ends where the step changes.
+    /// Reads the next rows, at least one and at most `max_rows`; `None` at the end. A chunk ends where the step changes.
     ///
     /// # Errors
-    /// What cannot be read, naming the line or row.
+    /// If a row cannot be read; the error names the line or row.
     fn next_chunk(&mut self, max_rows: usize) -> anyhow::Result<Option<Chunk>>;
 
-    /// Rows in all, where the format says so.
+    /// Number of all rows; `None` if the format does not have it.
     fn total_rows(&self) -> Option<u64> {
         None
     }
@@ -90,7 +90,7 @@ fn guess(path: &Path) -> anyhow::Result<Format> {
         "npy" => Ok(Format::Npy),
         "parquet" | "pq" => Ok(Format::Parquet),
         _ => Err(anyhow::anyhow!("give --format csv, npy or parquet"))
-            .context("the file's name does not tell its format"),
+            .context("the format cannot be determined from the file's name"),
     }
 }
 
@@ -104,18 +104,18 @@ enum Scalar {
 }
 
 impl Scalar {
-    /// A number of 32 bits: a stratum or a label.
+    /// Converts it to an unsigned 32-bit number: a stratum or a label.
     fn into_u32(self, name: &str) -> Result<u32, String> {
         let value = self.into_u64(name)?;
-        u32::try_from(value).map_err(|_| format!("{name} {value} is over 2^32-1"))
+        u32::try_from(value).map_err(|_| format!("{name} {value} is above 2^32-1"))
     }
 
-    /// A 64-bit id, or another whole number that `name` stands for.
+    /// Converts it to an unsigned 64-bit number: an id or a step. `name` is for errors.
     fn into_u64(self, name: &str) -> Result<u64, String> {
         match self {
             Self::Unsigned(value) => Ok(value),
             Self::Signed(value) => u64::try_from(value).map_err(|_| format!("{name} {value} is negative")),
-            // Beyond 2^53 a double skips integers: two ids could have become one.
+            // Above 2^53 a double cannot represent all integers, so two ids could have become the same number.
             Self::Float(value)
                 if value.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&value) =>
             {
@@ -130,7 +130,7 @@ impl Scalar {
         }
     }
 
-    /// As a string key.
+    /// Converts it to a string key.
     fn into_key(self, name: &str) -> Result<String, String> {
         let key = match self {
             Self::Unsigned(value) => value.to_string(),
@@ -144,7 +144,7 @@ impl Scalar {
         Ok(key)
     }
 
-    /// As a score that may be missing: NaN.
+    /// Converts it to a score that may be missing; a missing one is NaN.
     fn into_optional_f32(self, name: &str) -> Result<f32, String> {
         match self {
             Self::Text(value) if value.is_empty() => Ok(f32::NAN),
@@ -152,7 +152,7 @@ impl Scalar {
         }
     }
 
-    /// As a score.
+    /// Converts it to a score.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -168,7 +168,7 @@ impl Scalar {
     }
 }
 
-/// All chunks of a reader, for tests.
+/// Reads all chunks, for tests.
 #[cfg(test)]
 fn read_all(reader: &mut dyn Reader, max_rows: usize) -> anyhow::Result<Vec<Chunk>> {
     let mut chunks = Vec::new();

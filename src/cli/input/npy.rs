@@ -1,4 +1,4 @@
-//! numpy's npy: a structured array with the fields id and score (and optionally step), or N x 2 numbers.
+//! Reads numpy's npy format: a structured array with the fields id and score (and optionally step), or an array of N x 2 numbers.
 
 use std::io::Read;
 
@@ -7,7 +7,7 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
 use super::{Chunk, Reader, RowsBuilder, Scalar, Wanted};
 
-/// Longest record: nothing that holds an id and a score needs more.
+/// The longest record in bytes; no record of an id, a score and other columns needs more.
 const MAX_ROW_BYTES: usize = 1 << 16;
 
 /// Reads npy, row by row of fixed width.
@@ -21,7 +21,7 @@ pub(super) struct NpyReader<R> {
     row_bytes: usize,
     rows: u64,
     done: u64,
-    /// The row that ended the last chunk by another step.
+    /// The first row of the next chunk, because the step changed before it.
     pending: Option<Vec<u8>>,
 }
 
@@ -89,7 +89,7 @@ impl<R: Read> NpyReader<R> {
         Ok(Some(row))
     }
 
-    /// Names the row that was read last, from 0 as numpy does.
+    /// Adds the number of the last row that was read to an error. Rows count from 0, as in numpy.
     fn at<T>(&self, value: Result<T, String>) -> anyhow::Result<T> {
         value.map_err(|problem| anyhow!("row {}: {problem}", self.done.saturating_sub(1)))
     }
@@ -126,7 +126,7 @@ impl<R: Read + Send> Reader for NpyReader<R> {
     }
 }
 
-/// The plain fields of a record by name, and its width.
+/// The scalar fields of a record by name, and the record's width in bytes.
 fn record_fields(fields: &[npyz::Field]) -> anyhow::Result<(Vec<(String, Field)>, usize)> {
     let mut offset = 0;
     let mut plain = Vec::new();
@@ -146,7 +146,7 @@ fn record_fields(fields: &[npyz::Field]) -> anyhow::Result<(Vec<(String, Field)>
 
 fn read(field: &Field, row: &[u8]) -> Result<Scalar, String> {
     let raw = row.get(field.offset..field.offset + field.bytes).ok_or("the row is too short")?;
-    // Little-endian from here on, 8 bytes for every integer.
+    // Extend every integer to 8 little-endian bytes.
     let mut word = [0_u8; 8];
     let is_number = matches!(field.kind.type_char(), TypeChar::Int | TypeChar::Uint | TypeChar::Float);
     if is_number {
@@ -162,7 +162,7 @@ fn read(field: &Field, row: &[u8]) -> Result<Scalar, String> {
     let unused = 64 - 8 * u32::try_from(raw.len().min(8)).unwrap_or(8);
     match (field.kind.type_char(), raw.len()) {
         (TypeChar::Uint, _) => Ok(Scalar::Unsigned(bits)),
-        // Up and down again: the sign spreads.
+        // Shift left and right, to extend the sign.
         (TypeChar::Int, _) => Ok(Scalar::Signed((bits << unused).cast_signed() >> unused)),
         (TypeChar::Float, 8) => Ok(Scalar::Float(f64::from_bits(bits))),
         (TypeChar::Float, 4) => {
@@ -180,7 +180,7 @@ fn read(field: &Field, row: &[u8]) -> Result<Scalar, String> {
     }
 }
 
-/// numpy's `U`: UTF-32, padded with zeros.
+/// Decodes numpy's type `U`: UTF-32, padded with zeros.
 fn unicode(raw: &[u8], endianness: Endianness) -> Result<Scalar, String> {
     let (points, _) = raw.as_chunks::<4>();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Parquet with the columns id (or key) and score, optionally step, and what else is wanted.
+//! Reads Parquet with the columns id (or key) and score, optionally step, and other requested columns.
 
 use std::fs::File;
 
@@ -13,7 +13,7 @@ use parquet::{
 
 use super::{Chunk, Reader, RowsBuilder, Scalar, Wanted};
 
-/// Reads one row group after the other, in chunks.
+/// Reads one row group after another, in chunks.
 pub(super) struct ParquetReader {
     file: SerializedFileReader<File>,
     wanted: Wanted,
@@ -23,9 +23,9 @@ pub(super) struct ParquetReader {
     extra_columns: Vec<usize>,
     next_group: usize,
     group: Option<Group>,
-    /// Rows handed out or buffered so far.
+    /// Number of rows returned or buffered so far.
     row: u64,
-    /// Rows whose chunk is yet to come: the step changed before them.
+    /// Rows of the next chunk, because the step changed before them.
     buffered: std::collections::VecDeque<Row>,
 }
 
@@ -74,7 +74,7 @@ impl ParquetReader {
         })
     }
 
-    /// The group that has rows left, or `None` at the end.
+    /// The current row group, which has rows left, or `None` at the end.
     fn group(&mut self) -> anyhow::Result<Option<&mut Group>> {
         while self.group.as_ref().is_none_or(|group| group.rows_left == 0) {
             if self.next_group == self.file.num_row_groups() {
@@ -165,7 +165,7 @@ impl Reader for ParquetReader {
 }
 
 impl Column {
-    /// Exactly `rows` values, none of them null.
+    /// Reads exactly `rows` values; it is an error if one is null.
     fn read(&mut self, rows: usize, first_row: u64) -> anyhow::Result<Vec<Scalar>> {
         let name = &self.name;
         let unsigned = self.unsigned;
@@ -210,7 +210,7 @@ impl Column {
     }
 }
 
-/// Up to `rows` values; nulls are left out, and missed by the caller.
+/// Reads up to `rows` values without nulls. The caller detects nulls by the smaller number of values.
 fn values<T: DataType>(reader: &mut ColumnReaderImpl<T>, rows: usize) -> anyhow::Result<Vec<T::T>> {
     let mut values = Vec::with_capacity(rows);
     let mut definitions = Vec::new();

@@ -1,4 +1,4 @@
-//! Rows on their way from a file into a chunk: what is wanted beside ids and scores, and of which type.
+//! Collects the rows of a file into a chunk, with the requested columns and their types.
 
 use super::{Chunk, Scalar};
 use crate::client::Ids;
@@ -18,15 +18,15 @@ pub(in crate::cli) enum Extra {
 /// What to read of a file.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Wanted {
-    /// Ids are kept as text.
+    /// Whether ids are string keys.
     pub string_keys: bool,
-    /// Anchors are kept as text.
+    /// Whether anchors are string keys.
     pub string_anchors: bool,
-    /// Further columns, by their name in the file.
+    /// Other columns to read, with their names in the file.
     pub extras: Vec<(Extra, String)>,
 }
 
-/// The further columns of a chunk; those not wanted are empty.
+/// The other columns of a chunk; those that were not requested are empty.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::cli) struct Extras {
     pub strata: Vec<u32>,
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Extras {
     pub reference_scores: Vec<f32>,
 }
 
-/// Rows of one chunk, being collected.
+/// The rows of one chunk that were collected so far.
 #[derive(Debug)]
 pub(super) struct RowsBuilder<'a> {
     wanted: &'a Wanted,
@@ -65,7 +65,7 @@ impl<'a> RowsBuilder<'a> {
         self.scores.len()
     }
 
-    /// A row; `extras` in the order in which they are wanted.
+    /// Adds a row; `extras` are in the order of [`Wanted::extras`].
     pub(super) fn push(
         &mut self,
         id: Scalar,
@@ -80,7 +80,7 @@ impl<'a> RowsBuilder<'a> {
                 Extra::Strata => self.extras.strata.push(value.into_u32(name)?),
                 Extra::Labels => self.extras.labels.push(value.into_u32(name)?),
                 Extra::AnchorLabels => self.extras.anchor_labels.push(value.into_u32(name)?),
-                // As ids, whichever the pool has: "7" and 7 are two groups. An empty string is none.
+                // Groups have the pool's kind of id, so "7" and 7 are different groups. An empty string means no group.
                 Extra::Groups => {
                     match self.groups.get_or_insert_with(|| IdsBuilder::new(self.wanted.string_keys)) {
                         IdsBuilder::Keys(keys) if value == Scalar::Text(String::new()) => {
@@ -94,7 +94,7 @@ impl<'a> RowsBuilder<'a> {
                     .get_or_insert_with(|| IdsBuilder::new(self.wanted.string_anchors))
                     .push(value, name)?,
                 Extra::PositiveScores => self.extras.positive_scores.push(value.into_optional_f32(name)?),
-                // None is a reference of 0; NaN drops the row, and is counted.
+                // A missing value is a reference of 0. The server drops and counts a row with NaN.
                 Extra::ReferenceScores => self.extras.reference_scores.push(match value {
                     Scalar::Text(text) if text.is_empty() => 0.0,
                     value => value.into_f32(name)?,
@@ -117,7 +117,7 @@ impl<'a> RowsBuilder<'a> {
     }
 }
 
-/// Ids of one kind, being collected.
+/// Ids of one kind that were collected so far.
 #[derive(Debug)]
 enum IdsBuilder {
     Integers(Vec<u64>),
@@ -147,12 +147,12 @@ impl IdsBuilder {
 
 #[cfg(test)]
 impl Wanted {
-    /// Text ids, and nothing else.
+    /// String keys, and no other columns.
     pub(super) fn keys() -> Self {
         Self { string_keys: true, ..Self::default() }
     }
 
-    /// Every further column, by the contract's name.
+    /// Every other column, with its name in the contract.
     pub(super) fn everything() -> Self {
         let extras = [
             (Extra::Strata, "strata"),

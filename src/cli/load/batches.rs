@@ -1,23 +1,23 @@
-//! Batches made before the measurement.
+//! The batches of the load, which are made before the measurement.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::client::{self, Error, ScoreBatch, pb};
 
-/// Batches of a stream that are used again in turn.
+/// Number of different batches of a stream, which are sent in turn.
 const BATCHES: usize = 128;
 
-/// Which ids a batch holds.
+/// How the ids of a batch are chosen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ids {
-    /// Each at random.
+    /// Uniformly at random.
     Random,
-    /// One after the other, the lanes interleaved batch by batch.
+    /// In sequence; batches of the lanes alternate.
     Sequential { lane: usize, lanes: usize },
 }
 
-/// The batches of one stream, over ids 0..ids.
+/// Makes the batches of one stream, with ids from 0..ids.
 pub(super) fn make(
     pool: &str,
     ids: u64,
@@ -37,13 +37,13 @@ pub(super) fn make(
                 }
             };
             let scores = scores(&mut random, rows);
-            // Steps never go back, and a pool that ages by time ignores them.
+            // All batches have step 1, so that steps never go back; a pool that ages by time ignores it.
             Ok(ScoreBatch::with_encoding(pool, client::Ids::U64(column), scores, encoding)?.step(1))
         })
         .collect()
 }
 
-/// Log-normal with median 1: many easy samples and a long tail of hard ones, as losses are.
+/// Log-normal scores with median 1: many easy samples and a long tail of hard ones, like losses.
 pub(super) fn scores(random: &mut Xoshiro256PlusPlus, rows: usize) -> Vec<f32> {
     (0..rows)
         .map(|_| {

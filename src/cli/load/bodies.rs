@@ -1,4 +1,4 @@
-//! Request bodies for other load generators, such as ghz: protobuf messages, each after its length.
+//! Request bodies for other load generators, such as ghz: protobuf messages, each preceded by its length.
 
 use std::{fs, io, path::Path};
 
@@ -7,17 +7,17 @@ use prost::Message;
 use super::{Args, batches, batches::Ids, mine_request};
 use crate::client::pb;
 
-/// Batches that a call of StreamScores sends.
+/// Number of batches in a call of StreamScores.
 const STREAM_BATCHES: usize = 16;
-/// Reports, sent in turn.
+/// Number of different reports, which are sent in turn.
 const REPORTS: usize = 64;
-/// What ghz takes for the begin of a template, even in binary data.
+/// The bytes with which a template of ghz begins; ghz looks for them in binary data too.
 const TEMPLATE: &[u8] = b"{{";
 
 /// Writes `report.bin`, `stream.bin` and `mine.bin` for a pool of integer ids.
 ///
 /// # Errors
-/// The file system's, or a pool's name that is none.
+/// Errors of the file system, and an invalid name of the pool.
 pub(super) fn write(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let mut reports: Vec<pb::ReportScoresRequest> = Vec::with_capacity(REPORTS);
     for seed in args.seed.. {

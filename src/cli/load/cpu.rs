@@ -1,16 +1,16 @@
-//! Processor time of this process and of the server's, from /proc.
+//! CPU time of this process and of the server's process, from /proc.
 
 use anyhow::Context as _;
 
-/// Linux has counted /proc's processor time in hundredths of a second for user space ever since.
+/// The unit of CPU time in /proc: Linux always reports hundredths of a second to user space.
 const TICK_NANOS: u64 = 10_000_000;
 
-/// Processor time spent during the measurement, in nanoseconds.
+/// CPU time used during the measurement, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cpu {
-    /// Of this process.
+    /// CPU time of this process.
     pub client: Option<u64>,
-    /// Of the server, when its pid was given.
+    /// CPU time of the server, when its pid was given.
     pub server: Option<u64>,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Meter {
 
 impl Meter {
     /// # Errors
-    /// A given pid whose time cannot be read.
+    /// If the time of a given pid cannot be read.
     pub(super) fn start(server_pid: Option<u32>) -> anyhow::Result<Self> {
         if let Some(pid) = server_pid {
             spent(&pid.to_string())
@@ -42,13 +42,13 @@ fn now(server_pid: Option<u32>) -> Cpu {
     Cpu { client: spent("self"), server: server_pid.and_then(|pid| spent(&pid.to_string())) }
 }
 
-/// User and system time of all threads, in nanoseconds.
+/// The user and system time of all threads of a process, in nanoseconds.
 fn spent(process: &str) -> Option<u64> {
     parse(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
 fn parse(stat: &str) -> Option<u64> {
-    // The name in parentheses may itself hold spaces and parentheses: fields count from the last one.
+    // The name in parentheses may contain spaces and parentheses, so count fields after the last parenthesis.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

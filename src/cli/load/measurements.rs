@@ -1,4 +1,4 @@
-//! What was measured, and how it prints.
+//! The measurements of a load, and their output.
 
 use std::{
     fmt::Write as _,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::client::{Error, pb};
 
-/// Longest latency that is told apart: a minute, in microseconds.
+/// The longest latency that the histogram distinguishes: a minute, in microseconds.
 const MAX_MICROS: u64 = 60_000_000;
 const SLICE: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Latencies of what was due earlier are not recorded.
+    /// Latencies of batches and calls that were due earlier are not recorded.
     pub(super) fn measure_from(&self, start: Instant) {
         let _ = self.measure_from.set(start);
     }
@@ -78,9 +78,9 @@ pub(super) fn record(histogram: &mut Histogram<u64>, latency: Duration) {
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     seconds: f64,
-    /// Scores, mines and mined samples over the whole time.
+    /// Numbers of scores, mining calls and mined samples over the whole time.
     totals: [u64; 3],
-    /// Scores and mines a second in each full second.
+    /// Scores and mining calls per second, in each full second.
     rates: [Vec<f64>; 2],
 }
 
@@ -114,11 +114,11 @@ pub(super) struct Figures {
     pub acks: Histogram<u64>,
     /// Latency of mining calls.
     pub mines: Histogram<u64>,
-    /// The pool's figures before and after.
+    /// The pool's statistics before and after the measurement.
     pub pool: Option<(pb::PoolStats, pb::PoolStats)>,
-    /// Failed mining calls and rejected batches.
+    /// Number of failed mining calls and rejected batches.
     pub errors: u64,
-    /// The first of them.
+    /// The text of the first of these errors.
     pub first_error: Option<String>,
 }
 
@@ -241,7 +241,7 @@ fn millis(micros: u64) -> String {
     format!("{:.2} ms", micros as f64 / 1e3)
 }
 
-/// The median; 0 of nothing.
+/// The median; 0 when there are no values.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

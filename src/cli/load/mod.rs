@@ -1,8 +1,8 @@
-//! `hardneg load`: puts load on a server and measures it.
+//! `hardneg load`: loads a server and measures it.
 //!
-//! Batches are made beforehand and used again, and raw columns are shared, so that the client costs little beside
-//! the server that it measures. With a target rate, latency counts from the moment a batch was due, so that a slow
-//! server is not spared by a client that waits for it.
+//! Batches are made before the measurement and sent repeatedly, and they share raw columns, so that the client needs little CPU compared
+//! with the server. With a target rate, latency is measured from the time at which a batch was due, not from when it was sent. Otherwise
+//! a slow server would delay the client, and its latency would look better than it is (coordinated omission).
 
 mod batches;
 mod bodies;
@@ -37,64 +37,64 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The pool; created when missing
+    /// The pool; created when it does not exist
     #[arg(long)]
     pool: String,
-    /// Capacity of a pool that is created [default: the server's]
+    /// Capacity of the pool if it is created [default: the server's default]
     #[arg(long, value_parser = count, value_name = "N")]
     capacity: Option<u64>,
-    /// Streams of scores; 0 only mines
+    /// Number of streams of scores; 0 reports nothing
     #[arg(long, default_value_t = 4, value_name = "N")]
     streams: usize,
-    /// Rows of a score batch, 1 to 65,536
+    /// Number of rows of a score batch, 1 to 65,536
     #[arg(long, default_value_t = 4_096, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
-    /// Unacknowledged batches of a stream
+    /// Largest number of unacknowledged batches of a stream
     #[arg(long, default_value_t = 8, value_name = "N")]
     window: usize,
-    /// Ids are 0 to N-1
+    /// Report ids from 0 to N-1
     #[arg(long, default_value = "1M", value_parser = count, value_name = "N")]
     ids: u64,
-    /// Ids one after the other instead of at random
+    /// Report ids in sequence instead of at random
     #[arg(long)]
     sequential: bool,
     /// How long to measure
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     duration: Duration,
-    /// Load before the measurement, left out of it
+    /// How long to load the server before the measurement begins
     #[arg(long, default_value = "1s", value_parser = duration, value_name = "DURATION")]
     warmup: Duration,
-    /// Scores per second over all streams [default: as fast as acks come]
+    /// Target rate in scores per second over all streams [default: as fast as the server acknowledges]
     #[arg(long, value_parser = count, value_name = "N")]
     rate: Option<u64>,
-    /// Mining calls at a time; 0 mines nothing
+    /// Number of concurrent mining calls; 0 mines nothing
     #[arg(long, default_value_t = 1, value_name = "N")]
     mine_concurrency: usize,
-    /// Samples of a mined batch
+    /// Number of samples of a mined batch
     #[arg(long, default_value_t = 256, value_name = "N")]
     mine_batch_size: u32,
-    /// How columns travel
+    /// The encoding of columns in messages
     #[arg(long, value_enum, default_value_t = Encoding::Bytes)]
     encoding: Encoding,
-    /// The training run that the reports name, in a pool that ages by steps [default: by torchrun's variables]
+    /// The training run of the reports, for a pool that ages by steps [default: made of torchrun's environment variables]
     #[arg(long, value_name = "TEXT")]
     run_id: Option<String>,
-    /// First report every id once
+    /// Report every id once before the measurement
     #[arg(long)]
     fill: bool,
-    /// Connections
+    /// Number of connections
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     connections: u16,
     /// Seed of ids and scores
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Measure the processor time of this process (Linux)
+    /// Also measure the CPU time of the server, which is the process with this id (Linux)
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Load nothing: write the bodies of requests for another load generator, such as ghz
+    /// Send nothing; write request bodies for another load generator, such as ghz, into this folder
     #[arg(long, value_name = "FOLDER")]
     write_bodies: Option<PathBuf>,
     #[command(flatten)]
@@ -147,7 +147,7 @@ fn check(args: &Args) -> Result<(), Usage> {
     Err(Usage(problem.into()))
 }
 
-/// The pool, created when it is missing.
+/// Gets the pool, and creates it when it does not exist.
 async fn prepare(client: &Client, args: &Args) -> anyhow::Result<()> {
     let pool = match client.get_pool(&args.pool).await {
         Err(error) if error.code() == tonic::Code::NotFound => {
@@ -223,7 +223,7 @@ async fn measure(client: &Client, args: &Args) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// What is mined.
+/// The mining request that is repeated.
 fn mine_request(args: &Args) -> MineRequest {
     let request = MineRequest::new(&args.pool, args.mine_batch_size).encoding(args.encoding.into());
     match args.policy.over(None) {
@@ -232,7 +232,7 @@ fn mine_request(args: &Args) -> MineRequest {
     }
 }
 
-/// The time between two batches of one stream, with a target rate.
+/// The time between two batches of one stream; `None` without a target rate.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn interval(args: &Args) -> Option<Duration> {
     let rate = args.rate? as f64 / args.streams.max(1) as f64;

@@ -1,4 +1,4 @@
-//! Who sends: one task a stream, one a mining call at a time.
+//! The tasks that send load: one for each stream, and one for each concurrent mining call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::client::{Client, Error, Ids, MineRequest, PendingAck, ScoreBatch, ScoreStreamOptions, pb};
 
-/// After a failed call, so that a refusing server is not hammered.
+/// The pause after a failed call, so that a server that refuses calls is not flooded.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// One stream of scores.
@@ -21,7 +21,7 @@ pub(super) struct ScoreWorker {
     pub client: Client,
     pub batches: Vec<ScoreBatch>,
     pub window: usize,
-    /// Time between two batches; `None`: as fast as the window allows.
+    /// Time between two batches; `None`: send as fast as the window allows.
     pub interval: Option<Duration>,
     pub end: Instant,
     pub shared: Arc<Shared>,
@@ -34,7 +34,7 @@ struct Sent {
 }
 
 impl ScoreWorker {
-    /// Sends until the end, and measures each ack.
+    /// Sends batches until the end, and measures the latency of each ack.
     pub(super) async fn run(self) -> anyhow::Result<Histogram<u64>> {
         let options = ScoreStreamOptions { window: self.window, ..ScoreStreamOptions::default() };
         let mut stream = self.client.score_stream(options);
@@ -82,7 +82,7 @@ async fn collect(mut acks: mpsc::Receiver<Sent>, shared: Arc<Shared>) -> Result<
     Ok(histogram)
 }
 
-/// Mines one batch after the other until `end`.
+/// Mines batches one after another until `end`.
 pub(super) async fn mine(
     client: Client,
     request: MineRequest,

@@ -27,7 +27,7 @@ pub(in crate::cli) fn counts(counts: &pb::ReportCounts) -> [(&'static str, u64);
     )
 }
 
-/// What an anchored pool holds, and what it had no room for.
+/// The counts of what an anchored pool stores, and of what it refused.
 pub(in crate::cli) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static str, u64); 6] {
     [
         ("anchors", stats.anchors),

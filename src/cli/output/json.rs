@@ -8,7 +8,7 @@ use crate::client::{Ids, pb};
 /// A floating-point number; JSON has no NaN.
 pub(in crate::cli) fn number(value: f32) -> Value {
     if value.is_finite() {
-        // Through its shortest decimal form: 0.1_f32 is 0.1, not 0.10000000149.
+        // Convert by the shortest decimal form, so that 0.1_f32 becomes 0.1 and not 0.10000000149.
         value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
     } else {
         Value::Null
@@ -37,7 +37,7 @@ pub(in crate::cli) fn counts_json(report: &pb::ReportCounts) -> Value {
         .into()
 }
 
-/// Candidates that each filter turned away, as JSON.
+/// The number of candidates that each filter rejected, as JSON.
 pub(in crate::cli) fn filtered_json(filtered: &pb::FilterCounts) -> Value {
     json!({
         "excluded": filtered.excluded,

@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::client::{Ids, pb};
 
-/// Writes to standard output; a closed pipe is an error that ends the program quietly.
+/// Writes to standard output. A closed pipe is an error, for which the program ends with exit code 0 and without a message.
 pub(super) fn print(text: &str) -> io::Result<()> {
     if cfg!(test) {
-        // The test harness captures the macro's output only.
+        // In tests use the macro, because the test harness captures its output only.
         print!("{text}");
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes a line to standard error, for people; unlike `eprintln!` without a panic when nobody listens.
+/// Writes a line to standard error, for people. Unlike `eprintln!` it does not panic when standard error is closed.
 pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -41,7 +41,7 @@ pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
     Ok(print(&text)?)
 }
 
-/// A table without lines; columns in `right` are aligned to the right.
+/// A table with aligned columns; those in `right` are aligned to the right.
 pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.iter().copied());
@@ -58,13 +58,13 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) ->
     text
 }
 
-/// Name and value a line.
+/// One line with name and value for each property.
 pub(super) fn properties(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// 1234567 as 1,234,567.
+/// A number with grouped digits, such as 1,234,567.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

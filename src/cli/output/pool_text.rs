@@ -46,7 +46,7 @@ pub(in crate::cli) fn pool_row(pool: &pb::Pool) -> Vec<String> {
     ]
 }
 
-/// A pool's spec and run, a line each.
+/// A pool's spec and run, one property per line.
 pub(in crate::cli) fn describe_pool(pool: &pb::Pool) -> String {
     let spec = pool.spec.clone().unwrap_or_default();
     let run = pool.run.as_ref().map_or("none".to_owned(), |run| {
@@ -124,7 +124,7 @@ fn anchored(spec: &pb::PoolSpec) -> String {
 
 fn flow(spec: &pb::PoolSpec) -> String {
     spec.flow.map_or("none".to_owned(), |flow| {
-        format!("{} mined for each reported, within {}", flow.mined_per_reported, flow.error_buffer)
+        format!("{} samples mined per sample reported, within {}", flow.mined_per_reported, flow.error_buffer)
     })
 }
 
@@ -139,12 +139,12 @@ fn quarantine(spec: &pb::PoolSpec) -> String {
     })
 }
 
-/// The run's name, in words where it has none.
+/// The run's name, or a text for a run without a name.
 fn run_text(run: &pb::Run) -> String {
     if run.run_id.is_empty() { "without a name".to_owned() } else { run.run_id.clone() }
 }
 
-/// A pool's figures, a line each.
+/// A pool's statistics, one property per line.
 pub(in crate::cli) fn describe_stats(stats: &pb::PoolStats) -> String {
     let sizes = stats.sizes.unwrap_or_default();
     let mut rows = vec![

@@ -1,4 +1,4 @@
-//! What the terminal shows, and how news and keys change it. Draws nothing, waits for nothing.
+//! The state of the terminal, and how news and keys change it. It neither draws nor waits.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::source::{Away, Listed, News, Picture};
 use crate::client::{pb, pool_id_of};
 
-/// Ticks of the past that are kept.
+/// The number of past ticks that are kept.
 pub(super) const TICKS_MAX: usize = 300;
 
 /// A screen of a pool.
@@ -39,7 +39,7 @@ impl Screen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PoolLine {
     pub(super) listed: Listed,
-    /// Since the look before; `None` at the first.
+    /// Average since the previous poll; `None` at the first one.
     pub(super) rows_per_second: Option<f64>,
     pub(super) mines_per_second: Option<f64>,
 }
@@ -49,7 +49,7 @@ impl PoolLine {
         pool_id_of(&self.listed.pool.name)
     }
 
-    /// `now` with its rates since `before`, `seconds` ago.
+    /// `now`, with its rates since `before`, which was `seconds` ago.
     fn since(now: Listed, before: Option<&Listed>, seconds: f64) -> Self {
         let rate = |of: fn(&pb::PoolStats) -> u64| {
             let passed = of(&now.stats).saturating_sub(of(&before?.stats));
@@ -60,7 +60,7 @@ impl PoolLine {
     }
 }
 
-/// The lines of a look, with the rates since the look before.
+/// The lines of the list, with rates since the previous poll.
 pub(super) fn lines(now: Vec<Listed>, before: &[PoolLine], seconds: f64) -> Vec<PoolLine> {
     let before: HashMap<u64, &Listed> =
         before.iter().map(|line| (line.listed.stats.uid, &line.listed)).collect();
@@ -72,26 +72,26 @@ pub(super) fn lines(now: Vec<Listed>, before: &[PoolLine], seconds: f64) -> Vec<
         .collect()
 }
 
-/// All that is shown.
+/// Everything that the terminal shows.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) server: String,
-    /// Whether colours are wanted.
+    /// Whether to use colours.
     pub(super) color: bool,
     pub(super) done: bool,
     pub(super) help: bool,
     pub(super) screen: Screen,
-    /// Lines scrolled down in a long table, or in the help.
+    /// Number of lines by which a long table or the help is scrolled down.
     pub(super) scroll: usize,
     pub(super) pools: Option<Vec<PoolLine>>,
     pub(super) selected: usize,
     /// The pool that is open.
     pub(super) open: Option<String>,
-    /// The last look at it, with all ticks.
+    /// The latest figures of that pool, with all ticks.
     pub(super) picture: Option<Picture>,
-    /// Since when there have been no figures, and why.
+    /// Since when no figures could be had, and the reason.
     pub(super) away: Option<(Instant, Away)>,
-    /// Said until a key is pressed.
+    /// A message that is shown until a key is pressed.
     pub(super) notice: Option<String>,
     listed_at: Option<Instant>,
 }
@@ -115,7 +115,7 @@ impl App {
         }
     }
 
-    /// Takes in what the source tells.
+    /// Applies news from the source.
     pub(super) fn hear(&mut self, news: News, now: Instant) {
         match news {
             News::Away(away) => {
@@ -127,7 +127,7 @@ impl App {
                 self.away = None;
                 self.close();
             }
-            // What was asked for before the last key.
+            // The answer to a request from before the last key press.
             News::Gone(_) => {}
             News::Pools(pools) => {
                 self.away = None;
@@ -149,7 +149,7 @@ impl App {
         self.listed_at = Some(now);
         let before = self.pools.take().unwrap_or_default();
         let lines = lines(pools, &before, seconds);
-        // The mark stays on its pool when others come and go.
+        // The selection stays on its pool when pools are added or removed.
         let marked = before.get(self.selected).map(PoolLine::id);
         self.selected = lines
             .iter()
@@ -159,7 +159,7 @@ impl App {
         self.pools = Some(lines);
     }
 
-    /// The first answer of a watch has all ticks, later ones those that are new.
+    /// Merges new ticks: the first response of a watch has all ticks, later responses only the new ones.
     fn merge(&mut self, mut picture: Picture) {
         let time = |tick: &pb::ActivityTick| tick.time.map(|t| (t.seconds, t.nanos));
         if let Some(old) = self.picture.take().filter(|old| old.stats.uid == picture.stats.uid) {
@@ -185,7 +185,7 @@ impl App {
         self.scroll = 0;
     }
 
-    /// Rows of the table that scrolls, but one.
+    /// The largest scroll position: the number of rows of the scrolling table, less one.
     fn scroll_max(&self) -> usize {
         let activity = self.picture.as_ref().map(|picture| &picture.activity);
         let rows = match self.screen {
@@ -197,7 +197,7 @@ impl App {
         rows.saturating_sub(1)
     }
 
-    /// Does what a key asks for.
+    /// Handles a key press.
     pub(super) fn press(&mut self, key: KeyEvent) {
         if key.kind == KeyEventKind::Release {
             return;

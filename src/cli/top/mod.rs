@@ -1,4 +1,4 @@
-//! `hardneg top`: what the pools are doing, live in a terminal. The same figures as the dashboard, over gRPC.
+//! `hardneg top`: shows live in a terminal what the pools are doing. It has the same figures as the dashboard, over gRPC.
 
 mod app;
 mod source;
@@ -34,7 +34,7 @@ Examples:
   hardneg top --pool faces
   hardneg top --pool faces --once    one look as text, for scripts";
 
-/// News that wait to be drawn: more would only make the screen late.
+/// The largest number of news that wait to be drawn. With a longer queue the screen would lag behind.
 const NEWS_MAX: usize = 4;
 
 #[derive(Debug, clap::Args)]
@@ -43,16 +43,16 @@ pub(super) struct Args {
     /// Open this pool
     #[arg(long)]
     pool: Option<String>,
-    /// Time between two looks, 500ms to 1m
+    /// Time between two updates, 500ms to 1m
     #[arg(long, default_value = "1s", value_parser = values::duration, value_name = "DURATION")]
     interval: Duration,
-    /// Print one look as text and stop; also where standard output is no terminal
+    /// Print the figures once as text and exit; the default when standard output is not a terminal
     #[arg(long)]
     once: bool,
 }
 
 pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<()> {
-    // The server's limits, said before it is asked.
+    // These are the server's limits; check them before connecting.
     if !(Duration::from_millis(500)..=Duration::from_secs(60)).contains(&args.interval) {
         return Err(Usage("--interval must be 500ms to 1m".into()).into());
     }
@@ -63,7 +63,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     if args.once || !std::io::stdout().is_terminal() {
         return Ok(print(&once(connection, &client, pool, args.interval).await?)?);
     }
-    // A wrong name is better said before the screen is taken.
+    // Report a wrong name before switching to the full screen.
     if let Some(pool) = pool {
         client.get_pool(pool).await?;
     }
@@ -71,7 +71,7 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     let (tell, news) = mpsc::channel(NEWS_MAX);
     let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let app = App::new(connection.server.clone(), args.pool, color);
-    // Restores the terminal on a panic too.
+    // `try_init` also restores the terminal after a panic.
     let mut terminal = ratatui::try_init().inspect_err(|_| ratatui::restore()).context("no terminal")?;
     let source = tokio::spawn(source::follow(client, args.interval, wants, tell));
     let outcome = live(&mut terminal, app, news, &wanted).await;
@@ -89,7 +89,7 @@ async fn once(
     if let Some(pool) = pool {
         return Ok(text::pool(&connection.server, &source::pool_once(client, pool).await?));
     }
-    // A rate is the difference of two looks.
+    // A rate needs two polls.
     let mut lines = app::lines(source::pools(client).await?, &[], 0.0);
     if !lines.is_empty() {
         let started = Instant::now();
@@ -100,7 +100,7 @@ async fn once(
     Ok(text::pools(&lines))
 }
 
-/// Draws when there is news, a key or another size, and only then.
+/// Draws when there is news, when a key is pressed, and when the terminal's size changes.
 async fn live(
     terminal: &mut DefaultTerminal,
     mut app: App,
@@ -109,7 +109,7 @@ async fn live(
 ) -> anyhow::Result<()> {
     let mut events = EventStream::new();
     let mut end = std::pin::pin!(terminated());
-    // For how long the server has been away.
+    // Updates the time for which the server has been away.
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     while !app.done {
         terminal.draw(|frame| view::draw(frame, &app))?;
@@ -121,7 +121,7 @@ async fn live(
             event = events.next() => match event {
                 Some(Ok(Event::Key(key))) => app.press(key),
                 Some(Ok(_)) => {}
-                // The terminal has gone.
+                // The terminal was closed.
                 Some(Err(_)) | None => break,
             },
             _ = seconds.tick(), if app.away.is_some() => {}
@@ -138,7 +138,7 @@ async fn live(
     Ok(())
 }
 
-/// A signal that would end the process with the terminal as it is.
+/// Resolves at a signal that would otherwise end the process without restoring the terminal.
 async fn terminated() {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! Where the figures come from: a watch of one pool, or a look at all of them; again and again when the server is away.
+//! The source of the figures: it watches one pool, or polls all of them, and retries while the server is away.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use tonic::{Code, Status};
 
 use crate::client::{Client, Error, pb};
 
-/// Pools looked at for the list: each is a call.
+/// The largest number of pools in the list; each needs a call.
 const POOLS_MAX: usize = 200;
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// A watch that says nothing for its interval and this much longer hangs.
+/// A watch without a response for its interval plus this time counts as broken.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What the terminal is told.
+/// A message to the terminal.
 #[derive(Debug)]
 pub(super) enum News {
     /// All pools, in order of name.
     Pools(Vec<Listed>),
     /// A pool's spec, figures and activity.
     Pool(Box<Picture>),
-    /// There is no such pool, or no more.
+    /// The pool of this name does not exist, or was deleted.
     Gone(String),
-    /// No figures for now.
+    /// There are no figures at the moment.
     Away(Away),
 }
 
 /// Why there are no figures.
 #[derive(Clone, Debug)]
 pub(super) struct Away {
-    /// Nobody answers; else the server refuses.
+    /// Whether the server does not answer; otherwise it refuses the call.
     pub(super) unavailable: bool,
     pub(super) why: String,
 }
@@ -54,13 +54,13 @@ pub(super) struct Picture {
     pub(super) activity: pb::PoolActivity,
 }
 
-/// The figures of all pools.
+/// Gets the figures of all pools.
 pub(super) async fn pools(client: &Client) -> Result<Vec<Listed>, Error> {
     let mut all = Vec::new();
     for pool in client.list_pools().await?.into_iter().take(POOLS_MAX) {
         match client.pool_stats(&pool.name).await {
             Ok(stats) => all.push(Listed { pool, stats }),
-            // Deleted meanwhile.
+            // The pool was deleted after it was listed.
             Err(error) if error.code() == Code::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -68,7 +68,7 @@ pub(super) async fn pools(client: &Client) -> Result<Vec<Listed>, Error> {
     Ok(all)
 }
 
-/// One look at a pool, with its past.
+/// Gets the figures of a pool once, with all ticks.
 pub(super) async fn pool_once(client: &Client, name: &str) -> Result<Picture, Error> {
     let pool = client.get_pool(name).await?;
     let patience = client.options().timeout;
@@ -95,7 +95,7 @@ fn ended() -> Error {
     Status::unavailable("the server ended the watch").into()
 }
 
-/// Tells of the wanted pool, or of all, until nobody listens.
+/// Sends news of the wanted pool, or of all pools, until the receiver is dropped.
 pub(super) async fn follow(
     client: Client,
     interval: Duration,
@@ -121,7 +121,7 @@ pub(super) async fn follow(
         if tell.send(news).await.is_err() {
             return;
         }
-        // A server that is back is found soon, one that stays away is not hammered.
+        // Retry quickly after a server was reachable, and less often the longer it stays away.
         pause = if told { RETRY } else { (pause * 2).min(RETRY_MAX) };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -133,7 +133,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Looks until something fails (an error) or nobody listens.
+/// Polls until a call fails (an error) or the receiver is dropped.
 async fn poll(
     client: &Client,
     interval: Duration,

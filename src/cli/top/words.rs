@@ -1,32 +1,32 @@
-//! The figures as words: what the screen and `--once` have in common. Absent and non-finite values are dashes.
+//! The figures as text, for the screen and for `--once`. Absent and non-finite values are dashes.
 
 use std::fmt::Display;
 
 use super::{app::PoolLine, source::Picture};
 use crate::{client::pb, units};
 
-/// Ticks that a rate is averaged over.
+/// Number of ticks over which a rate is averaged.
 const RATE_TICKS: usize = 5;
-/// A worker that has been silent for longer is worth a look.
+/// A worker without a report for longer than this is marked as silent.
 pub(super) const SILENT_SECONDS: f64 = 30.0;
-/// Numbers in a column of the overview.
+/// The number of figures in a column of the overview.
 pub(super) const NUMBERS: usize = 6;
-/// What to do where there is no pool.
+/// The hint that is shown when there are no pools.
 pub(super) const NO_POOL: &str = "No pool yet. Create one: hardneg pool create faces --capacity 1000000";
 const DASH: &str = "–";
 
-/// A table: its header, and its rows with whether they deserve attention. The first column is text.
+/// A table: its header, and its rows with a flag for rows to highlight. The first column is text.
 pub(super) struct Rows {
     pub(super) header: &'static [&'static str],
     pub(super) rows: Vec<(Vec<String>, bool)>,
 }
 
-/// Three digits and a prefix.
+/// A number with three digits and a metric prefix, such as `1.23M`.
 pub(super) fn number(value: u64) -> String {
     units::count(value as f64)
 }
 
-/// As [`number`], of what may be no number.
+/// As [`number`], for a value that may be NaN or infinite.
 pub(super) fn count(value: f64) -> String {
     if value.is_finite() { units::count(value) } else { DASH.to_owned() }
 }
@@ -40,14 +40,14 @@ fn finite(value: f32, digits: usize) -> String {
         return DASH.to_owned();
     }
     let text = format!("{value:.digits$}");
-    // A little below nothing is written as nothing.
+    // Write -0 as 0.
     match text.strip_prefix('-') {
         Some(zero) if zero.chars().all(|c| matches!(c, '0' | '.')) => zero.to_owned(),
         _ => text,
     }
 }
 
-/// A weight, as its logarithm gives it.
+/// A weight, from its log2.
 fn power_of_two(log2: f32) -> String {
     if log2.is_finite() { format!("2^{}", finite(log2, 2)) } else { DASH.to_owned() }
 }
@@ -57,21 +57,21 @@ fn last(ticks: &[pb::ActivityTick], seconds: f64) -> &[pb::ActivityTick] {
     let mut span = 0.0;
     let enough = |tick: &pb::ActivityTick| {
         span += tick.seconds;
-        // A tick is about a second: the last may reach a little further back.
+        // A tick is about a second long, so allow half a second more.
         span > seconds + 0.5
     };
     let from = ticks.iter().rposition(enough).map_or(0, |at| at + 1);
     &ticks[from..]
 }
 
-/// Of the last seconds, a second.
+/// The average over the last ticks, per second.
 pub(super) fn rate(ticks: &[pb::ActivityTick], of: fn(&pb::ActivityTick) -> u64) -> Option<f64> {
     let last = &ticks[ticks.len().saturating_sub(RATE_TICKS)..];
     let seconds: f64 = last.iter().map(|tick| tick.seconds).sum();
     (seconds > 0.0).then(|| last.iter().map(of).sum::<u64>() as f64 / seconds)
 }
 
-/// Percentiles of the latest second that had calls, in the last minute.
+/// Percentiles of the latest tick that had calls, within the last minute.
 fn latency(
     ticks: &[pb::ActivityTick],
     of: fn(&pb::ActivityTick) -> Option<pb::LatencyPercentiles>,
@@ -80,7 +80,7 @@ fn latency(
     [or_dash(percentiles.map(|p| units::latency(p.p50))), or_dash(percentiles.map(|p| units::latency(p.p99)))]
 }
 
-/// The share of the last minute's samples that came from the background.
+/// The share of the samples served in the last minute that came from the background.
 pub(super) fn random_share(ticks: &[pb::ActivityTick]) -> Option<f64> {
     let last = last(ticks, 60.0);
     let random: u64 = last.iter().map(|tick| tick.served_background).sum();
@@ -88,7 +88,7 @@ pub(super) fn random_share(ticks: &[pb::ActivityTick]) -> Option<f64> {
     (all > 0).then(|| random as f64 / all as f64)
 }
 
-/// What the pool is doing, in a word or two.
+/// What the pool is doing, in a few words.
 pub(super) fn state(picture: &Picture) -> &'static str {
     let ticks = &picture.activity.ticks;
     if ticks.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn state(picture: &Picture) -> &'static str {
     }
 }
 
-/// The training run that a pool follows, where it ages by steps.
+/// The current training run of a pool that ages by steps.
 pub(super) fn run(picture: &Picture) -> Option<String> {
     let run = picture.stats.run.as_ref()?;
     let step = units::count(run.step as f64);
@@ -113,7 +113,7 @@ pub(super) fn run(picture: &Picture) -> Option<String> {
     })
 }
 
-/// Names come from anyone: no control character reaches a terminal.
+/// Removes control characters from a name, since any client can choose names and they must not control the terminal.
 pub(super) fn clean(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -127,7 +127,7 @@ fn by_steps(pool: &pb::Pool) -> bool {
     matches!(decay.and_then(|decay| decay.half_life), Some(pb::decay::HalfLife::HalfLifeSteps(_)))
 }
 
-/// An age in the pool's clock.
+/// An age in seconds or steps, as the pool ages.
 pub(super) fn age(picture: &Picture, value: f64) -> String {
     if by_steps(&picture.pool) { count(value) } else { units::span(value) }
 }
@@ -138,7 +138,7 @@ fn fill(pool: &pb::Pool, stats: &pb::PoolStats) -> String {
     format!("{} / {}", number(stats.sizes.unwrap_or_default().hard), number(capacity))
 }
 
-/// Name and value of a pool's numbers, in three columns: traffic, latencies, the store.
+/// The names and values of a pool's figures, in three columns: traffic, latencies, the store.
 pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); NUMBERS]; 3] {
     let (stats, ticks) = (&picture.stats, &picture.activity.ticks);
     let sizes = stats.sizes.unwrap_or_default();
@@ -175,12 +175,12 @@ pub(super) fn numbers(picture: &Picture) -> [[(&'static str, String); NUMBERS]; 
     ]
 }
 
-/// Whether a worker has been silent for too long.
+/// Whether a worker has sent no report for longer than [`SILENT_SECONDS`].
 pub(super) fn is_silent(worker: &pb::WorkerActivity) -> bool {
     worker.silent_seconds > SILENT_SECONDS
 }
 
-/// The reporting workers.
+/// The table of workers.
 pub(super) fn workers(picture: &Picture) -> Rows {
     let row = |worker: &pb::WorkerActivity| {
         let name =
@@ -199,7 +199,7 @@ pub(super) fn workers(picture: &Picture) -> Rows {
     Rows { header: &["worker", "silent", "rows/s", "rows", "step", "version"], rows }
 }
 
-/// The hardest samples.
+/// The table of the hardest samples.
 pub(super) fn hardest(picture: &Picture) -> Rows {
     let row = |sample: &pb::HardSample| {
         let cells = vec![
@@ -216,7 +216,7 @@ pub(super) fn hardest(picture: &Picture) -> Rows {
     Rows { header: &["hardest sample", "score", "log2 weight", "age", "serves", "version"], rows }
 }
 
-/// The samples whose labels deserve a look.
+/// The table of noise suspects, whose labels should be checked.
 pub(super) fn suspects(picture: &Picture) -> Rows {
     let row = |suspect: &pb::NoiseSuspect| {
         let cells = vec![
@@ -231,7 +231,7 @@ pub(super) fn suspects(picture: &Picture) -> Rows {
     Rows { header: &["noise suspect", "score", "fresh scores", "looks"], rows }
 }
 
-/// The newest model versions.
+/// The table of the newest model versions.
 pub(super) fn versions(picture: &Picture) -> Rows {
     let versions = &picture.activity.versions;
     let stored: u64 = versions.iter().map(|version| version.stored).sum();
@@ -249,7 +249,7 @@ pub(super) fn versions(picture: &Picture) -> Rows {
     Rows { header: &["version", "stored", "served"], rows: versions.iter().map(row).collect() }
 }
 
-/// The list of pools.
+/// The table of pools.
 pub(super) fn pools(lines: &[PoolLine]) -> Rows {
     let row = |line: &PoolLine| {
         let cells = vec![

@@ -138,7 +138,7 @@ fn every_screen_shows_its_figures() {
         let workers = screen(&app, width, height);
         assert!(workers.contains("rank-0") && workers.contains("99 s"), "{workers}");
         press(&mut app, KeyCode::Char('?'));
-        assert!(screen(&app, width, height).contains("Healthy looks like this"));
+        assert!(screen(&app, width, height).contains("What a healthy state looks like"));
         press(&mut app, KeyCode::Char('x'));
         assert!(!app.help);
         assert_eq!(app.screen, Screen::Workers);

@@ -1,4 +1,4 @@
-//! Columns of eighths of a cell, and the past cut into columns.
+//! Column charts drawn with eighths of a cell, and the division of past ticks into columns.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
@@ -6,12 +6,12 @@ use crate::client::pb;
 
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
-/// The largest finite value; 0 without any.
+/// The largest finite value; 0 when there is none.
 pub(super) fn largest(values: &[Option<f64>]) -> f64 {
     values.iter().flatten().copied().filter(|value| value.is_finite()).fold(0.0, f64::max)
 }
 
-/// Draws each value as one column of cells; the highest value fills the height. What is no number stays empty.
+/// Draws each value as one column of cells; the highest value fills the height. Columns without a finite value stay empty.
 pub(super) fn columns(buffer: &mut Buffer, area: Rect, values: &[Option<f64>], style: Style) {
     let area = area.intersection(buffer.area);
     let largest = largest(values);
@@ -21,7 +21,7 @@ pub(super) fn columns(buffer: &mut Buffer, area: Rect, values: &[Option<f64>], s
     let full = f64::from(area.height) * 8.0;
     for (x, value) in (area.left()..area.right()).zip(values) {
         let Some(value) = value.filter(|value| *value > 0.0) else { continue };
-        // What is more than nothing shows.
+        // Any value above 0 shows at least one eighth.
         let mut eighths = (value / largest * full).round().max(1.0).min(full) as usize;
         for y in (area.top()..area.bottom()).rev() {
             let part = eighths.min(8);
@@ -33,7 +33,7 @@ pub(super) fn columns(buffer: &mut Buffer, area: Rect, values: &[Option<f64>], s
     }
 }
 
-/// The past, newest at the right: `width` columns of as many seconds each as it takes.
+/// The past ticks in `width` columns of equal time, the newest at the right.
 #[derive(Debug)]
 pub(super) struct Past<'a> {
     columns: Vec<Vec<&'a pb::ActivityTick>>,
@@ -51,7 +51,7 @@ impl<'a> Past<'a> {
         let span = last.saturating_sub(first).max(0);
         let each = span.saturating_add(1) / i64::from(width.max(1)) + 1;
         for tick in ticks {
-            // Cut at whole multiples, so that a column keeps its ticks as time passes.
+            // Divide at whole multiples of the column's time, so that a column keeps its ticks as time passes.
             let back = last.div_euclid(each) - second(tick).div_euclid(each);
             let column = usize::try_from(back).ok().and_then(|back| columns.len().checked_sub(back + 1));
             if let Some(column) = column {
@@ -61,7 +61,7 @@ impl<'a> Past<'a> {
         Self { columns, span: span as f64 }
     }
 
-    /// Of each column, a second.
+    /// The average of each column, per second.
     pub(super) fn rates(&self, of: fn(&pb::ActivityTick) -> u64) -> Vec<Option<f64>> {
         let rate = |ticks: &Vec<&pb::ActivityTick>| {
             let seconds: f64 = ticks.iter().map(|tick| tick.seconds).sum();
@@ -70,7 +70,7 @@ impl<'a> Past<'a> {
         self.columns.iter().map(rate).collect()
     }
 
-    /// The largest of each column.
+    /// The largest value of each column.
     pub(super) fn peaks(&self, of: fn(&pb::ActivityTick) -> Option<f64>) -> Vec<Option<f64>> {
         let peak = |ticks: &Vec<&pb::ActivityTick>| {
             ticks.iter().filter_map(|tick| of(tick)).filter(|value| value.is_finite()).reduce(f64::max)
@@ -79,7 +79,8 @@ impl<'a> Past<'a> {
     }
 }
 
-/// The bars of a histogram over `width` cells: wider where there is room, joined where there is none.
+/// The bars of a histogram over `width` cells: a bar takes several cells where there is room, and several bars are joined where there
+/// is not.
 pub(super) fn bars(counts: &[u64], width: u16) -> Vec<Option<f64>> {
     let width = usize::from(width);
     if counts.is_empty() || width == 0 {

@@ -1,4 +1,4 @@
-//! What each figure means, and what it looks like when all is well.
+//! The help: what each figure means, and what its healthy state looks like.
 
 use ratatui::{
     Frame,
@@ -14,32 +14,32 @@ const FIGURES: [(&str, &str); 20] = [
     ("mines/s", "Mined batches: steady, one per step and consumer."),
     ("evicted/s", "Pushed out by harder samples: falls as scores settle."),
     ("random", "Background share, last minute: near the random fraction."),
-    ("silent", "Workers unheard for over 30 s: 0, of as many as you run."),
+    ("silent", "Workers without a report for over 30 s, and all: 0 of all."),
     ("NaN/inf", "Scores that were not finite, dropped: 0."),
     ("reported/mined", "Scores and batches so far."),
     ("report p50/p99", "From arrival to ack: far below a training step."),
-    ("mine p50/p99", "One batch, waits left out: far below a training step."),
-    ("shortfalls", "Batches smaller than asked for: only at the start."),
+    ("mine p50/p99", "One batch, without waits: far below a training step."),
+    ("shortfalls", "Batches smaller than requested: only at the start."),
     ("hard", "Stored of capacity: grows until full and stays there."),
     ("distinct", "Ids ever reported: approaches the size of the data set."),
-    ("floor", "Weight that a new sample must reach: has room, or is steady."),
+    ("floor", "Weight that a new sample must exceed: steady, or has room."),
     ("memory", "Bytes of the store: no rising trend once the pool is full."),
     ("refused", "Batches refused as a whole: 0."),
-    ("by score", "Bars: served lies to the right of stored (alpha above 0)."),
-    ("by age", "Bars: mostly young; old ones mean that re-scoring stopped."),
+    ("by score", "Bars: served is to the right of stored (alpha above 0)."),
+    ("by age", "Bars: mostly recent; old ones mean that re-scoring stopped."),
     ("versions", "Models that scored: the newest leads soon after an update."),
-    ("hardest", "Changes as the model learns: the same for long is suspicious."),
-    ("noise suspects", "Hardest through 3 fresh scores or more: few; check labels."),
+    ("hardest", "Change as the model learns; if they do not, check their labels."),
+    ("noise suspects", "Still hardest after 3 fresh scores: few; check their labels."),
 ];
 
-/// Lines that the help may take.
+/// The largest number of lines by which the help can scroll.
 pub(in crate::cli::top) const LINES_MAX: usize = FIGURES.len() + 1;
 
 /// Draws the help from line `scroll` on.
 pub(super) fn draw(frame: &mut Frame<'_>, theme: Theme, scroll: usize, area: Rect) {
     let [_, title, body] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    frame.render_widget(Line::styled(" Healthy looks like this", theme.accent()), title);
+    frame.render_widget(Line::styled(" What a healthy state looks like", theme.accent()), title);
     let width = usize::from(area.width.saturating_sub(18)).max(20);
     let rows = FIGURES.iter().skip(scroll).map(|(name, sentence)| {
         let lines = wrapped(sentence, width);

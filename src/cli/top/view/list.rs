@@ -5,7 +5,7 @@ use ratatui::{Frame, layout::Rect};
 use super::{Theme, say, table};
 use crate::cli::top::{app::App, words};
 
-/// Draws the pools, or what to do without any.
+/// Draws the pools, or a hint when there are none.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     match &app.pools {
         None => say(frame, theme, "Waiting for the pools …", area),

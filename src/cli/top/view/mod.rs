@@ -1,4 +1,4 @@
-//! Draws the state; changes nothing. The terminal's own palette, or none.
+//! Draws the state and changes none of it. Uses the terminal's own palette, or no colours.
 
 mod charts;
 pub(super) mod help;
@@ -58,7 +58,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App) {
     }
 }
 
-/// A sentence in an empty screen.
+/// Draws a sentence in an otherwise empty area.
 fn say(frame: &mut Frame<'_>, theme: Theme, text: &str, area: Rect) {
     let area = area.inner(ratatui::layout::Margin::new(1, 1));
     frame.render_widget(Paragraph::new(text).style(theme.dim()).wrap(Wrap { trim: true }), area);
@@ -81,7 +81,7 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
         spans.push(Span::styled("pools", theme.accent()));
     }
     let server = Line::styled(format!("{} ", words::clean(&app.server)), theme.dim());
-    // A long address leaves room for the pool.
+    // Shorten a long address, so that there is room for the pool.
     let width = (server.width() as u16).min(area.width / 2);
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(width)]).areas(area);
     frame.render_widget(Line::from(spans), left);
@@ -92,7 +92,7 @@ fn draw_banner(frame: &mut Frame<'_>, app: &App, theme: Theme, area: Rect) {
     if let Some((since, away)) = &app.away {
         let what = if away.unavailable { "server away, retrying" } else { "no figures, retrying" };
         let why = away.why.strip_prefix("UNAVAILABLE: ").unwrap_or(&away.why);
-        // Whole seconds: a tenth that never moves looks broken.
+        // Show whole seconds, because the display is updated once a second.
         let time = match since.elapsed().as_secs() {
             seconds @ 0..120 => format!("{seconds} s"),
             seconds => units::span(seconds as f64),
@@ -132,7 +132,7 @@ fn draw_pool(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Theme, 
 
 fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Theme, area: Rect) {
     let suspects = words::suspects(picture);
-    // Beside each other where there is room.
+    // Place the two tables side by side where there is room.
     let [hardest_area, suspects_area] = if area.width >= 118 {
         Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(area)
     } else {
@@ -146,7 +146,7 @@ fn draw_samples(frame: &mut Frame<'_>, app: &App, picture: &Picture, theme: Them
         table::draw(frame, theme, &hardest, app.scroll, None, hardest_area);
     }
     if suspects.rows.is_empty() {
-        let text = " No noise suspects: nothing stays hardest through three fresh scores.";
+        let text = " No noise suspects: no sample stayed hardest through three fresh scores.";
         frame
             .render_widget(Paragraph::new(text).style(theme.dim()).wrap(Wrap { trim: false }), suspects_area);
     } else {

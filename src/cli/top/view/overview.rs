@@ -1,4 +1,4 @@
-//! A pool at a glance: numbers, the last minutes, stored beside served.
+//! The overview of a pool: numbers, charts of the last minutes, histograms of stored and served samples.
 
 use ratatui::{
     Frame,
@@ -18,18 +18,18 @@ use crate::{
     units,
 };
 
-/// The labels left of the charts.
+/// Width of the labels left of the charts.
 const LABELS: u16 = 22;
-/// The labels left of the bars.
+/// Width of the labels left of the bars.
 const SIDE: u16 = 7;
-/// From this height below the numbers on, bars stand below the charts.
+/// The histograms are drawn if the area below the numbers has at least this height.
 const BARS_FROM: u16 = 10;
-/// From this width on, ages stand beside scores.
+/// The histogram of ages is drawn beside that of scores if the area has at least this width.
 const WIDE: u16 = 100;
 
 /// Draws the overview.
 pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
-    // What is left below the numbers; bars of less than two rows each say nothing.
+    // The height below the numbers. Bars need at least two rows each to be readable.
     let left = area.height.saturating_sub(words::NUMBERS as u16 + 1);
     let (chart, bars) = if left < BARS_FROM { (left / 3, 0) } else { ((left / 6).clamp(1, 5), left) };
     let [numbers, _, past, _, lower] = Layout::vertical([
@@ -61,7 +61,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area:
 }
 
 fn draw_numbers(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect) {
-    // Where it is narrow, the columns are as wide as their content.
+    // In a narrow area the columns are as wide as their content.
     let roomy = area.width >= 78;
     let widths = if roomy {
         [Constraint::Fill(1); 3]
@@ -101,7 +101,7 @@ fn draw_past(frame: &mut Frame<'_>, picture: &Picture, theme: Theme, area: Rect)
             lines.push(Line::styled(span, theme.dim()));
         }
         frame.render_widget(Paragraph::new(lines), Rect { width: LABELS.min(row.width), ..row });
-        // A row of space between two charts, where they are high.
+        // Leave an empty row between two charts that have more than two rows.
         let height = if row.height > 2 { row.height - 1 } else { row.height };
         let chart = Rect { x: row.x + LABELS, width, height, ..row };
         charts::columns(frame.buffer_mut(), chart, &values, theme.curve());
@@ -112,7 +112,7 @@ fn number_of(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "–".to_owned() }
 }
 
-/// Stored above served, between the same bounds, each to its own largest bar.
+/// Draws the histogram of stored samples above that of served ones, with the same bounds, each scaled to its own largest bar.
 fn draw_bars(
     frame: &mut Frame<'_>,
     what: &str,
@@ -144,12 +144,12 @@ fn draw_bars(
     for (name, area, bars, style) in
         [("stored", stored, &stored_bars, theme.stored()), ("served", served, &served_bars, theme.served())]
     {
-        // On the line that the bars stand on.
+        // Put the label on the bottom line of the bars.
         let label = Rect { y: area.bottom().saturating_sub(1), height: area.height.min(1), ..area };
         frame.render_widget(Line::styled(name, style), label);
         charts::columns(frame.buffer_mut(), right(area), bars, style);
     }
-    // The axis ends where the bars do.
+    // The axis is as long as the bars are wide.
     let width = usize::from(width).min(stored_bars.len());
     let (from, to) = (words(*from), words(*to));
     let gap = width.saturating_sub(from.chars().count() + to.chars().count()).max(1);

@@ -1,4 +1,4 @@
-//! Tables that fit their content.
+//! Tables whose columns fit their content.
 
 use ratatui::{
     Frame,
@@ -10,7 +10,7 @@ use ratatui::{
 use super::Theme;
 use crate::cli::top::words::Rows;
 
-/// Between two columns.
+/// Number of cells between two columns.
 const GAP: u16 = 2;
 
 /// Draws the rows from `scroll` on, one of them selected.
@@ -28,7 +28,7 @@ pub(super) fn draw(
         u16::try_from(widest.max(header[column].chars().count())).unwrap_or(u16::MAX)
     };
     let mut widths: Vec<u16> = (0..header.len()).map(width).collect();
-    // A long name gives way to the numbers.
+    // Shorten long names, so that all numbers are visible.
     let numbers: u16 = widths[1..].iter().fold(0, |sum, width| sum.saturating_add(width.saturating_add(GAP)));
     widths[0] = widths[0].min(area.width.saturating_sub(numbers).saturating_sub(2).max(8));
     let cell = |column: usize, text: &str| {
@@ -39,7 +39,7 @@ pub(super) fn draw(
         Row::new(cells.iter().enumerate().map(|(column, text)| cell(column, text)).collect::<Vec<_>>())
     };
     let titles: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
-    // What cannot be seen anyway is not laid out.
+    // Lay out only the rows that are visible.
     let first = scroll.min(rows.len().saturating_sub(1));
     let table = Table::new(
         rows.iter().skip(first).map(|(cells, attention)| {
@@ -56,7 +56,7 @@ pub(super) fn draw(
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-/// `text` in `width` cells; what is cut off shows as an ellipsis.
+/// `text` in at most `width` cells; an ellipsis replaces the end of a longer text.
 fn cut(text: &str, width: u16) -> String {
     if Line::raw(text).width() <= usize::from(width) {
         return text.to_owned();

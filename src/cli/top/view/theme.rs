@@ -38,7 +38,7 @@ impl Theme {
         self.paint(Color::Red, Modifier::BOLD)
     }
 
-    /// A row or a banner that asks for attention.
+    /// The style of a row or banner to highlight.
     pub(super) fn warn(self) -> Style {
         self.paint(Color::Yellow, Modifier::BOLD)
     }

@@ -1,6 +1,6 @@
-//! Anchored pools in process: what anchors cost in memory, how long MineNegatives takes, and what each strategy adds.
-//! `make bench` prints it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part. With `--guard`, one
-//! `name value unit` line a figure of a smaller pool, for `make bench-guard`.
+//! Anchored pools inside one process: memory per anchor, and the time of MineNegatives with each strategy.
+//! `make bench` runs it. HARDNEG_BENCH_ANCHORS (default 10,000,000) is the number of anchors of the memory part. With `--guard` it prints
+//! figures of a smaller pool for `make bench-guard`, one line `name value unit` per figure.
 
 use hardneg::model::anchored_spec::AnchoredSpec;
 use hardneg::model::limits::Limits;
@@ -21,13 +21,13 @@ use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 
 const NEGATIVES: u32 = 10;
-/// Rows of a batch: the most that there may be.
+/// Number of rows of a batch: the contract's maximum.
 const ROWS: u64 = 65_536;
 const MINED_ANCHORS: u64 = 1_000_000;
 const ANCHORS: usize = 1_024;
 const WANTED: u32 = 8;
 const CALLS: usize = 2_000;
-/// Of the guard.
+/// Number of anchors with `--guard`.
 const GUARDED_ANCHORS: u64 = 200_000;
 const GUARDED_CALLS: usize = 400;
 
@@ -44,7 +44,7 @@ fn main() {
     memory(&runtime, anchors.unwrap_or(10_000_000));
 }
 
-/// What a row costs that is new or known, and the median call of each strategy.
+/// Prints the time per new and per known row, and the median time of a call with each strategy.
 fn guard(runtime: &Runtime) {
     let pool = empty(runtime, GUARDED_ANCHORS);
     for name in ["fill", "again"] {
@@ -59,7 +59,7 @@ fn guard(runtime: &Runtime) {
     }
 }
 
-/// A pool of `anchors` with as many negatives each as may be.
+/// A pool of `anchors` anchors, each with its maximum of negatives.
 fn filled(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
     let pool = empty(runtime, anchors);
     let start = Instant::now();
@@ -86,7 +86,7 @@ fn empty(runtime: &Runtime, anchors: u64) -> Arc<Pool> {
     runtime.block_on(registry.create("bench", spec)).expect("created").0
 }
 
-/// Reports as many negatives of each anchor as it may have; the rows.
+/// Reports the maximum of negatives of each anchor, and returns the number of rows.
 fn report_all(runtime: &Runtime, pool: &Arc<Pool>, anchors: u64) -> u64 {
     let mut rng = SmallRng::seed_from_u64(1);
     let total = anchors * u64::from(NEGATIVES);
@@ -131,7 +131,7 @@ fn policies() -> [(&'static str, NegativePolicy); 7] {
         ("TOP", of(NegativeStrategy::Top)),
         ("RANDOM", of(NegativeStrategy::Random)),
         ("SEMI_HARD", NegativePolicy { shortfall: Shortfall::Short, ..semi_hard.clone() }),
-        ("SEMI_HARD, the rest filled up", semi_hard),
+        ("SEMI_HARD with fill-up", semi_hard),
         (
             "DISTANCE_WEIGHTED",
             NegativePolicy { distance_weighting: Some(wu), ..of(NegativeStrategy::DistanceWeighted) },
@@ -150,7 +150,7 @@ fn latencies(runtime: &Runtime, pool: &Arc<Pool>) {
     }
 }
 
-/// p50 and p99 in milliseconds of `calls` for some of the pool's `of` anchors.
+/// p50 and p99 in milliseconds of `calls` calls, each for random anchors out of the pool's `of` anchors.
 fn timed(runtime: &Runtime, pool: &Arc<Pool>, policy: &NegativePolicy, of: u64, calls: usize) -> (f64, f64) {
     let mut rng = SmallRng::seed_from_u64(2);
     let mut millis: Vec<f64> = (0..calls)
@@ -172,7 +172,7 @@ fn timed(runtime: &Runtime, pool: &Arc<Pool>, policy: &NegativePolicy, of: u64, 
     (millis[calls / 2], millis[calls * 99 / 100])
 }
 
-/// Of this process (Linux; 0 elsewhere).
+/// Resident memory of this process in bytes (Linux; 0 elsewhere).
 fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = pages.split_whitespace().nth(1).and_then(|p| p.parse::<usize>().ok()).unwrap_or(0);

@@ -1,6 +1,6 @@
-//! Mining beside ingestion inside one process, one thread each: what the store's locks cost a draw, without the transport and
-//! without load and server competing for processors. `make bench` prints it; benches/service.rs has both.
-//! `--guard` prints the idle figures of a smaller pool for benches/guard.py, one `name value unit` a line.
+//! Mining and reporting inside one process, one thread each. It shows what the store's locks cost a draw, without the transport, and
+//! without load and server competing for processors (benches/service.rs measures with both). `make bench` runs it.
+//! `--guard` prints figures of a smaller, idle pool for benches/guard.py, one line `name value unit` per figure.
 
 #[path = "common/stopwatch.rs"]
 mod stopwatch;
@@ -71,8 +71,8 @@ fn main() {
     println!("in process, p99 loaded / idle: median {median:.2} ({low:.2} to {high:.2})");
 }
 
-/// Idle draws by the clock, and by the time of the thread. Of the latter the quickest of a few equal draws counts, each in
-/// a round of its own: what differs among them is what else the machine does.
+/// Measures idle draws by wall time and by the thread's CPU time. For CPU time each draw is repeated in several rounds, and the quickest
+/// counts, because the repetitions differ only by the other activity of the machine.
 fn guard(runtime: &Runtime, pool: &Arc<Pool>) {
     let mut quickest = vec![f64::INFINITY; GUARD_DRAWS];
     let mut by_clock = Vec::new();
@@ -107,7 +107,7 @@ fn single_threaded() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// Scores a second that two threads apply.
+/// Scores per second that two threads apply.
 fn peak(pool: &Arc<Pool>) -> f64 {
     let (stop, rows) = (AtomicBool::new(false), AtomicU64::new(0));
     let start = Instant::now();
@@ -122,7 +122,7 @@ fn peak(pool: &Arc<Pool>) -> f64 {
     rows.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Reports random ids, at a rate or as fast as it goes, until told to stop.
+/// Reports random ids, at a rate or as fast as possible, until `stop` is set.
 fn ingest(pool: &Arc<Pool>, seed: u64, rate: Option<f64>, stop: &AtomicBool, rows: &AtomicU64) {
     let runtime = single_threaded();
     let mut rng = SmallRng::seed_from_u64(seed);

@@ -1,5 +1,5 @@
-//! What each policy costs a request, in process, against plain PROPORTIONAL at the same batch size on the same pool. The pairs
-//! are interleaved; `make bench` prints the table.
+//! The time of a request with each policy, inside one process, compared with plain PROPORTIONAL at the same batch size on the same pool.
+//! Both are measured alternately. `make bench` prints the table.
 
 use hardneg::model::balance::{Balance, StratumLimit};
 use hardneg::model::batch::{MineRequest, Round};
@@ -22,10 +22,10 @@ use tokio::runtime::Runtime;
 const ENTRIES: u64 = 1_000_000;
 const ROWS: u64 = 4096;
 const BATCH: u32 = 256;
-/// Draws of a policy at a time, then as many of the plain one.
+/// Number of draws of a policy, followed by as many plain ones.
 const DRAWS: usize = 96;
 const PAIRS: usize = 9;
-/// Fewer draws where they take longer than this together.
+/// If the draws of a policy together take longer than this, fewer are made.
 const SLOW: Duration = Duration::from_millis(500);
 const RANKS: u32 = 8;
 
@@ -55,7 +55,7 @@ fn filled(runtime: &Runtime, registry: &Arc<Registry>, strata: u32) -> Arc<Pool>
     let spec = PoolSpec { capacity: ENTRIES, shards: 8, ..PoolSpec::defaults(&Limits::default()) };
     let (pool, _) = runtime.block_on(registry.create(&format!("strata-{strata}"), spec)).expect("created");
     let mut rng = SmallRng::seed_from_u64(1);
-    // Every stratum but the first is 1.1 (of 80) or 1.5 (of 8) times as rare as the one before.
+    // Each stratum is 1.1 (of 80) or 1.5 (of 8) times as rare as the one before it.
     let ratio: f64 = if strata > 8 { 1.0 / 1.1 } else { 1.0 / 1.5 };
     let of = |u: f64| ((1.0 - u * (1.0 - ratio.powi(strata as i32))).ln() / ratio.ln()) as u32;
     for start in (0..ENTRIES).step_by(ROWS as usize) {
@@ -132,7 +132,7 @@ fn policies(strata: u32) -> Vec<(&'static str, MineRequest)> {
     all
 }
 
-/// Median of a policy's means, microseconds; median of the ratios to plain; samples of its last batch.
+/// The median of a policy's mean times in microseconds, the median of the ratios to plain, and the size of its last batch.
 fn compare(runtime: &Runtime, pool: &Arc<Pool>, request: &MineRequest, asked: &mut u64) -> (f64, f64, usize) {
     let plain = MineRequest { batch_size: BATCH, ..MineRequest::default() };
     let (mut micros, mut ratios, mut samples) = (Vec::new(), Vec::new(), 0);
@@ -166,7 +166,7 @@ fn mean_of_draws(
     (start.elapsed().as_secs_f64() * 1e6 / f64::from(done), samples)
 }
 
-/// The request itself; of a round, the next rank's.
+/// The request; for a round, that of the next rank.
 fn numbered(request: &MineRequest, asked: &mut u64) -> MineRequest {
     let mut request = request.clone();
     if let Some(round) = request.round.as_mut() {

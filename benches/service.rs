@@ -1,10 +1,10 @@
-//! The service end to end, as `make bench` prints it: what a reported score costs the server over gRPC beside a server that
-//! only sums the columns and beside the bare store, and what mining costs while scores stream in.
+//! The service end to end, as `make bench` prints it: the server's CPU time per reported score over gRPC, compared with a server that
+//! only sums the columns and with the bare store; and the time of mining while scores are reported.
 //!
-//! Server and load run in processes of their own; the server's CPU time is read from the kernel (Linux). Everything is on
-//! one machine: with two cores, load and server share them, so CPU a score says more than scores a second.
+//! Server and load are separate processes; the server's CPU time comes from the kernel (Linux). Both run on one machine. With two cores
+//! they share them, so CPU time per score is more reliable than scores per second.
 //!
-//! `--guard` prints a few figures of hardneg alone for benches/guard.py, one `name value unit` a line.
+//! `--guard` prints a few figures of hardneg alone for benches/guard.py, one line `name value unit` per figure.
 
 #[path = "common/subject.rs"]
 #[expect(dead_code, reason = "the other benches use the rest of it")]
@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 const ROWS: usize = 4096;
 const STREAMS: usize = 2;
-/// Distinct batches a stream sends over and over.
+/// Number of different batches that a stream sends repeatedly.
 const BATCHES: usize = 512;
 const GUARD_DRAWS: u64 = 5_000;
 
@@ -87,7 +87,7 @@ async fn run(entries: u64, seconds: u64, pairs: usize, draws: u64) {
     mining(&server, &client, entries, random.per_second / 2.0, pairs, draws).await;
 }
 
-/// What a score costs is all that the server spent over all scores it acknowledged.
+/// Prints the server's CPU time per score: all of its CPU time divided by the number of acknowledged scores.
 async fn guard(entries: u64, seconds: u64) {
     let (server, client) = filled(entries).await;
     let before = server.cpu_seconds();
@@ -100,7 +100,7 @@ async fn guard(entries: u64, seconds: u64) {
     println!("service/idle/p99 {p99:.2} us");
 }
 
-/// A server whose pool is full.
+/// Starts a server and fills its pool.
 async fn filled(entries: u64) -> (Server, Client) {
     let server = Server::start_hardneg();
     let client = server.client().await;
@@ -110,7 +110,7 @@ async fn filled(entries: u64) -> (Server, Client) {
     (server, client)
 }
 
-/// Mining 256, idle and with scores streaming in at half the peak, in interleaved pairs, so that both see the same machine.
+/// Measures mining 256 samples, alternately idle and with reports at half of the peak rate, so that both are measured under the same conditions.
 async fn mining(server: &Server, client: &Client, entries: u64, rate: f64, pairs: usize, draws: u64) {
     println!("mining 256, {pairs} pairs of {draws} draws, idle and at {:.1} M scores/s:", rate / 1e6);
     let mut ratios = Vec::new();
@@ -169,7 +169,7 @@ impl std::fmt::Display for Ingest {
     }
 }
 
-/// Streams batches for `time`, or at a rate until told to stop.
+/// Streams batches for `time`, or at a rate until `stop` is set.
 async fn ingest(
     server: &Server,
     client: &Client,
@@ -211,7 +211,7 @@ async fn ingest(
         }));
     }
     let start = Instant::now();
-    // Let the streams get going before anything is counted.
+    // Let the streams start before the measurement begins.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     while start.elapsed() < time && !stop.load(Ordering::Relaxed) {
@@ -244,7 +244,7 @@ fn batches(seed: u64, entries: u64, sequential: bool) -> Vec<pb::StreamScoresReq
         .collect()
 }
 
-/// Log-normal, like losses: two octaves of standard deviation.
+/// A log-normal score, like a loss: its log2 has a standard deviation of two.
 fn score(rng: &mut SmallRng) -> f32 {
     let normal: f32 = (0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0;
     (normal * 3.46).exp2()
@@ -278,7 +278,7 @@ async fn fill(client: &Client, entries: u64) {
     }
 }
 
-/// Nanoseconds a score of the store alone, in batches, on this thread.
+/// Nanoseconds per score of the store alone, in batches, on this thread.
 fn bare_store(entries: u64, sequential: bool) -> f64 {
     let store = Memory::open(entries as usize, 8, Weight::Default);
     let mut rng = SmallRng::seed_from_u64(5);
@@ -313,7 +313,7 @@ fn apply(store: &Memory, ids: Vec<u64>, rng: &mut SmallRng) -> Duration {
     start.elapsed()
 }
 
-/// A server in a process of its own, stopped when dropped.
+/// A server in its own process, which is stopped on drop.
 struct Server {
     process: Child,
     address: SocketAddr,
@@ -361,7 +361,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -380,7 +380,7 @@ fn min(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Serves StreamScores, and only sums.
+/// A server of StreamScores that only sums the columns.
 struct Sink;
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -1,6 +1,6 @@
-//! The memory store beside an ordered tree with a hash map (what a sorted set is), in one run. `make bench` prints it.
+//! The memory store compared with an ordered tree plus a hash map (which is how a sorted set is built), in one run. `make bench` runs it.
 //!
-//! Times are of a batch of 4,096 rows where not said otherwise; `item/s` is rows a second. First a table: bytes per entry.
+//! Times are of a batch of 4,096 rows unless stated otherwise; `item/s` is rows per second. It first prints a table of bytes per entry.
 
 #[path = "common/laws.rs"]
 mod laws;
@@ -28,7 +28,7 @@ const SHARDS: usize = 8;
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|a| a == "--guard") {
-        // Cargo adds --bench at the end.
+        // Cargo appends --bench to the arguments.
         return store_guard::run(args.get(at + 1).map(String::as_str).filter(|part| *part != "--bench"));
     }
     if !args.iter().any(|a| a == "--test" || a == "--list") {
@@ -62,7 +62,7 @@ impl Subject for Memory {
     }
 }
 
-/// What a sorted set is: order by (key, id), and the key of each id.
+/// A sorted set: a tree ordered by (key, id), and a map with the key of each id.
 struct OrderedTree {
     capacity: usize,
     order: BTreeSet<(u32, u64)>,
@@ -101,7 +101,7 @@ impl Subject for OrderedTree {
 type Subjects = parking_lot::Mutex<HashMap<(TypeId, usize), Box<dyn Any + Send>>>;
 static FULL: LazyLock<Subjects> = LazyLock::new(Subjects::default);
 
-/// Calls `with` with a full subject of `size` entries, ids 0..size; made once.
+/// Calls `with` with a full subject of `size` entries, with ids 0..size, which is made once.
 fn with_full<S: Subject>(size: usize, with: impl FnOnce(&mut S)) {
     let mut subjects = FULL.lock();
     let subject = subjects.entry((TypeId::of::<S>(), size)).or_insert_with(|| {
@@ -117,7 +117,7 @@ fn with_full<S: Subject>(size: usize, with: impl FnOnce(&mut S)) {
     with(subject.downcast_mut().expect("the type of its key"));
 }
 
-/// Batches of rows made by `row`, measured one by one.
+/// Measures batches of rows that `row` makes, one by one.
 fn bench_rows<S: Subject>(
     bencher: Bencher<'_, '_>,
     size: usize,
@@ -155,7 +155,7 @@ fn drop_below_floor<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// New ids, each a little harder than the last, push the easiest out. Last, because it replaces what is stored.
+/// New ids, each a little harder than the last, evict the easiest. This runs last, because it replaces the stored samples.
 #[divan::bench(types = [Memory, OrderedTree], args = SIZES, sample_count = 200, sample_size = 1, max_time = 8)]
 fn z_insert_and_evict<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     let mut next = 1 << 41;
@@ -172,7 +172,7 @@ fn top_256<S: Subject>(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// A census and 256 members drawn by it: what one round of the sampler asks of the store. A tree has no counterpart.
+/// A census and 256 members drawn by it: the work of the store in one iteration of the sampler. A tree has no equivalent.
 #[divan::bench(args = SIZES, sample_count = 500, sample_size = 1, max_time = 4)]
 fn census_and_draw_256(bencher: Bencher<'_, '_>, size: usize) {
     let mut rng = SmallRng::seed_from_u64(3);
@@ -196,7 +196,7 @@ fn print_memory() {
     }
 }
 
-/// Of this process (Linux; 0 elsewhere).
+/// Resident memory of this process in bytes (Linux; 0 elsewhere).
 fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = pages.split_whitespace().nth(1).and_then(|p| p.parse::<usize>().ok()).unwrap_or(0);

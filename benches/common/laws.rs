@@ -1,27 +1,27 @@
-//! The laws that scores are drawn from.
+//! The distributions from which benches draw scores.
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 
-/// Where the scores of rows 0, 1, 2, … come from.
+/// The distribution of the scores of rows 0, 1, 2, ….
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Law {
-    /// Like losses: two octaves of standard deviation, and no further out than seven.
+    /// Like losses: log2 of the score has a standard deviation of two and is within ±7.
     LogNormal,
-    /// Like probabilities: sigmoid of N(mean, 1). At 8 nearly all are 1.
+    /// Like probabilities: sigmoid of N(mean, 1). With a mean of 8 nearly all are 1.
     Sigmoid { mean: f32 },
     /// Logits: N(0, 5).
     Logits,
-    /// All alike.
+    /// All scores are equal.
     Equal,
     /// 0 for the first rows, then uniform in 1..2.
     ZerosFirst { rows: u64 },
-    /// Each row a little harder than all before it, so that the floor creeps.
+    /// Each row is a little harder than all before it, so that the admission threshold rises slowly.
     Creeping,
 }
 
 impl Law {
-    /// As figures are named by it.
+    /// The name in figures.
     pub(crate) fn name(self) -> String {
         match self {
             Self::LogNormal => "lognormal".into(),

@@ -1,5 +1,5 @@
-//! The time that this thread has had a processor. What runs beside it on the machine, and takes the processor away in the
-//! middle of a call, is left out; what it does to caches is not.
+//! The CPU time of this thread. It does not include the time of other processes that run on the same processor, but it does include their
+//! effect on caches.
 
 use rustix::time::{ClockId, clock_gettime};
 

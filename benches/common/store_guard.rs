@@ -1,5 +1,5 @@
-//! `--guard [PART]` of benches/store.rs: the store's figures for benches/guard.py, one `name value unit` a line.
-//! Times are of the thread, so that a busy machine disturbs them less.
+//! `--guard [PART]` of benches/store.rs: the store's figures for benches/guard.py, one line `name value unit` per figure.
+//! Times are CPU times of the thread, which a busy machine affects less.
 
 use super::laws::Law;
 use super::stopwatch::Stopwatch;
@@ -18,7 +18,7 @@ const PARTS: [Part; 5] = [
 ];
 const LAWS: [Law; 3] = [Law::LogNormal, Law::Sigmoid { mean: 4.0 }, Law::Sigmoid { mean: 8.0 }];
 const MILLION: usize = 1_000_000;
-/// Calls that a median is of, at least.
+/// The least number of calls for a median.
 const CALLS: usize = 240;
 
 /// Prints the figures of one part, or of all.
@@ -42,7 +42,7 @@ fn upserts() {
     }
 }
 
-/// New ids come into a full pool, as many as it holds: of a law that stays the same, two in three find a place.
+/// As many new ids as a full pool holds are reported to it. If the distribution does not change, two in three are admitted.
 fn inserts() {
     for (size, shards) in [(MILLION, SHARDS), (65_536, 1)] {
         let zeros = Law::ZerosFirst { rows: size as u64 };
@@ -61,7 +61,7 @@ fn inserts() {
     }
 }
 
-/// Logits under exp(score / temperature): the colder, the more buckets.
+/// Logits under exp(score / temperature): the lower the temperature, the more buckets.
 fn exponentials() {
     for temperature in [1.0, 0.1, 0.05] {
         for shards in [8, 32] {
@@ -73,7 +73,7 @@ fn exponentials() {
     }
 }
 
-/// New ids below the floor, and the 256 hardest.
+/// New ids below the admission threshold, and the 256 hardest.
 fn drop_and_top() {
     let store = full(MILLION, SHARDS, Weight::Default, Law::LogNormal);
     let mut rng = SmallRng::seed_from_u64(7);
@@ -125,7 +125,7 @@ fn timed_apply(store: &Memory, ids: Vec<u64>, law: Law, rng: &mut SmallRng) -> f
     watch.nanos()
 }
 
-/// The median for each row, and the longest call.
+/// Prints the median time per row, and the time of the longest call.
 fn print_apply(what: &str, case: &str, nanos: &[f64]) {
     println!("{what}/{case} {:.2} ns/row", median(nanos) / ROWS as f64);
     println!("pause/{what}/{case} {:.0} ns", nanos.iter().copied().fold(0.0, f64::max));

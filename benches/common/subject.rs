@@ -1,4 +1,4 @@
-//! The local store as benches use it. Who changes the store's interface changes this file, and no other bench.
+//! The local store as benches use it. When the store's interface changes, only this file of the benches must change.
 
 use hardneg::store::key::{Hardness, HardnessFunction, Key};
 use hardneg::store::local::LocalStore;
@@ -9,13 +9,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// What batches pass for D(t) where a bench does not let time go on.
+/// D(t) of batches in benches in which no time passes.
 pub(crate) const DECAY_UNITS: u64 = 1 << 42;
 
 /// How a score becomes a weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Weight {
-    /// What a pool has by default.
+    /// The default of a pool.
     Default,
     /// exp(score / temperature).
     Exponential { temperature: f32 },
@@ -32,7 +32,7 @@ impl Weight {
     }
 }
 
-/// What an ordered tree has to sort by, to be comparable: the key of a score.
+/// The key of a score, by which the ordered tree sorts for a fair comparison.
 pub(crate) fn sort_key(score: f32) -> u32 {
     let Key(key) = Hardness::default().key(score, 1 << 31).0;
     key
@@ -60,12 +60,12 @@ impl Memory {
         run(self.0.apply(batch)).expect("applied");
     }
 
-    /// How many buckets are counted.
+    /// Counts the buckets.
     pub(crate) fn census(&self) -> usize {
         run(self.0.census()).expect("read").buckets.len()
     }
 
-    /// A census and `n` members drawn by it: what one round of the sampler asks of the store.
+    /// A census and `n` members drawn by it: the work of the store in one iteration of the sampler.
     pub(crate) fn census_and_draw(&self, n: usize, rng: &mut SmallRng) -> usize {
         let census = run(self.0.census()).expect("read");
         let address = |_| {
@@ -77,7 +77,7 @@ impl Memory {
         run(self.0.fetch(&addresses)).expect("read").len()
     }
 
-    /// How many of the `n` hardest there are.
+    /// Reads the `n` hardest, and returns their number.
     pub(crate) fn top(&self, n: usize) -> usize {
         run(self.0.top(n, ServePenalty::default(), usize::MAX)).expect("read").len()
     }
@@ -88,7 +88,7 @@ impl Memory {
     }
 }
 
-/// The store's futures wait for nothing here: polled until done.
+/// Polls a future of the store until it is ready; in benches it never waits.
 fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {

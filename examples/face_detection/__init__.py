@@ -1,1 +1,1 @@
-"""Dalal and Triggs' bootstrapping of a face detector, with hardneg as the place where hard negatives meet."""
+"""Dalal and Triggs' bootstrapping of a face detector, with hardneg as the store of hard negatives."""

@@ -33,8 +33,8 @@ class Arm:
 def arms(alpha: float, random_fraction: float) -> tuple[Arm, ...]:
     """All arms; the arguments are the mixture's.
 
-    Weights of about 1 / random_fraction on the random share leave few effective samples behind, so the weighted arm has
-    a softer mixture of its own: the best for it of what was tried with ``--validate`` (see README.md).
+    Weights of about 1 / random_fraction on the random share leave few effective samples, so the weighted arm has its
+    own, softer mixture: the best of those that were tried with ``--validate`` (see README.md).
     """
     mixture = {"strategy": "proportional", "alpha": alpha, "random_fraction": random_fraction}
     softer = {"strategy": "proportional", "alpha": 3.0, "random_fraction": 0.25}

@@ -43,7 +43,7 @@ class Paired:
     """How one arm differs from another on the same splits.
 
     Attributes:
-        mean: Of the differences.
+        mean: The mean difference, in the direction of the measure.
         error: Standard error of that mean.
         wins: Seeds on which the arm is better.
         losses: Seeds on which it is worse.

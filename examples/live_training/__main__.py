@@ -1,4 +1,4 @@
-"""`python -m live_training worker|trainer`: one process of a training that runs until it is told to stop.
+"""`python -m live_training worker|trainer`: one process of a training that runs until SIGTERM or Ctrl-C.
 
 Environment: SERVER (127.0.0.1:50051), POOL (digits), MODEL (model.npz: a path that all processes share), WORKER (the
 host's name), SCORES_PER_SECOND (20000, of a worker), STEPS_PER_SECOND (5), ROUNDS (3000: then the model starts over).

@@ -1,4 +1,4 @@
-//! The HTTP side, and what a watch tells.
+//! The HTTP endpoints, and the responses of WatchPoolStats.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::common::TestServer;
 use super::common::http::{self, Events};
 use super::*;
 
-/// A pool that has been used in every way.
+/// A pool for which every kind of figure has values.
 async fn used(server: &TestServer) -> Client {
     let client = server.client().await;
     let spec = pb::PoolSpec { capacity: 1_000, shards: 1, ..Default::default() };
@@ -41,7 +41,7 @@ async fn used(server: &TestServer) -> Client {
     client
 }
 
-/// (name, labels, value) of each line that is no comment.
+/// The name, labels and value of each line that is not a comment.
 fn samples(text: &str) -> Vec<(&str, &str, f64)> {
     text.lines()
         .filter(|line| !line.starts_with('#'))
@@ -181,7 +181,7 @@ async fn probes_tell_why_a_server_is_not_ready() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(http::get(at, path).await.status, 200, "{path}");
     }
-    // A call that holds the drain up.
+    // This call delays the end of the drain.
     let mine = MineRequest::new("faces", 1).wait(1_000, Duration::from_secs(3));
     client.remove("faces", &(2_000..3_000).collect::<Vec<u64>>()).await.unwrap();
     let held = tokio::spawn(async move { client.mine(mine).await });
@@ -227,7 +227,7 @@ async fn the_page_is_whole_without_scripts_and_says_what_is_missing() {
     assert_eq!(odd.status, 404);
     assert!(!odd.body.contains("<script>alert"), "escaped");
 
-    // What clients name is text, not markup.
+    // Names that clients choose are escaped: they are text, not markup.
     let spec = pb::PoolSpec { id_kind: pb::IdKind::String.into(), ..plain(10) };
     client.create_pool("named", spec).await.unwrap();
     let hostile = pb::Strings { values: vec!["<img src=x onerror=alert(1)>".to_owned()] };
@@ -250,7 +250,7 @@ async fn the_page_is_whole_without_scripts_and_says_what_is_missing() {
         assert_eq!(http::get(at, path).await.status, 200);
     }
     assert_eq!(http::get(at, "/absent").await.status, 404);
-    // A process that keeps its own log, as this one, has none to change.
+    // A process with its own log, like this test, has no filter to change.
     assert_eq!(http::request(at, "PUT", "/log", "info").await.status, 404);
 }
 

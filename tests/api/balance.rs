@@ -78,7 +78,7 @@ async fn strata_and_groups_come_back_and_are_kept() {
     };
     let first = seen().await;
     assert!((0..8).all(|id| first[&id] == ((id % 4) as u32, id / 3 + 1)), "{first:?}");
-    // A report that does not speak of them keeps them; one that speaks of one changes that one.
+    // A report without these columns leaves both unchanged; a report with one of them changes that one only.
     report(&client, pb::ScoreBatch { ids: u64s(&[1, 2]), scores: scores(2), ..Default::default() }).await;
     assert_eq!(seen().await, first);
     report(
@@ -87,7 +87,7 @@ async fn strata_and_groups_come_back_and_are_kept() {
     )
     .await;
     assert_eq!(seen().await[&1], (9, 1));
-    // Groups by name, and none.
+    // Groups given as strings, and the empty string for no group.
     let names = columns::encode_keys(vec!["clip-1".into(), "clip-1".into(), String::new()]);
     let batch = pb::ScoreBatch {
         ids: u64s(&[1, 2, 3]),
@@ -220,7 +220,7 @@ async fn the_shortfall_policy_knows_of_caps() {
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "SHORTFALL"));
 }
 
-/// Unreported ids of a dense space are all of stratum 0, which a cap closes soon: the rest of 10^9 is not asked one by one.
+/// Unreported ids of a dense id space are all of stratum 0, whose cap is reached soon: the draw must not try the other 10^9 ids one by one.
 #[tokio::test]
 async fn a_cap_over_an_unreported_id_space_ends() {
     let server = TestServer::start().await;
@@ -235,7 +235,7 @@ async fn a_cap_over_an_unreported_id_space_ends() {
     assert!(proposals < 6 * 65_536 + 65_536, "{proposals}");
 }
 
-/// Equal shares leave none for ids whose stratum is not known.
+/// Equal shares give no share to ids whose stratum is unknown.
 #[tokio::test]
 async fn equal_shares_of_a_dense_space_are_of_what_was_reported() {
     let server = TestServer::start().await;
@@ -252,7 +252,7 @@ async fn equal_shares_of_a_dense_space_are_of_what_was_reported() {
     assert_eq!((batch.len(), batch.estimand), (50, pb::Estimand::Eligible));
 }
 
-/// Ten strata want a sample each, and the flow lets five pass: five come, at the deadline.
+/// Each of ten strata has a minimum of one sample, but the flow admits only five: at the deadline five are returned.
 #[tokio::test]
 async fn a_flow_that_lets_less_than_a_sample_a_stratum_pass_gives_a_partial_batch() {
     let server = TestServer::start().await;

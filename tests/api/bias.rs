@@ -33,7 +33,7 @@ async fn bias_in_numbers() {
     }
     assert!(now.served_age_quantiles.len() == 3 && now.served_age_quantiles.iter().all(|age| *age < 60.0));
 
-    // Equal weights of a uniform draw, then those of a skewed one; a dry run is none.
+    // A uniform draw has equal weights, a skewed one has not; a dry run does not count.
     let mine = async |strategy, alpha: f64| {
         let request = MineRequest::new("p", 500).strategy(strategy).alpha(alpha).random_fraction(0.0);
         let dry = request.clone().dry_run(true);
@@ -95,7 +95,7 @@ async fn strata_served_beside_strata_reported() {
     close(bias.strata_kl, 0.2 * 0.25f64.ln() + 0.8 * 4f64.ln(), 1e-9);
 }
 
-/// More samples than are looked at one by one: a uniform sample has to hold those that rest, which are those that were served.
+/// With more samples than are read one by one, figures come from a uniform sample. It must include leased samples, since these were served.
 #[tokio::test]
 async fn samples_that_rest_count_among_the_served() {
     let server = TestServer::start().await;
@@ -105,6 +105,6 @@ async fn samples_that_rest_count_among_the_served() {
     client.report("p", &ids, &vec![1.0; 10_000]).await.unwrap();
     let request = MineRequest::new("p", 5_000).strategy(pb::Strategy::Uniform).random_fraction(0.0);
     client.mine(request.lease(Duration::from_secs(3600))).await.unwrap();
-    // Half were served once: Gini 1/2; of 4,096 looked at, to within 6 standard errors of 0.008.
+    // Half were served once, so the Gini coefficient is 1/2; from 4,096 samples, to within 6 standard errors of 0.008.
     close(figures(&client, "p").await.bias.expect("bias").serves_gini, 0.5, 0.05);
 }

@@ -100,7 +100,7 @@ async fn the_step_is_the_requests_else_the_pools_else_an_error() {
     client.report_batch(batch).await.unwrap();
     let alpha = async |step| mined(&client, steps(step)).await.unwrap().policy.unwrap().alpha.unwrap();
     assert_eq!((alpha(None).await, alpha(Some(70)).await), (0.4, 0.7));
-    // A pool's own curriculum; a constant of the request goes before it, an empty curriculum ends it.
+    // The curriculum of a pool: a constant in a request overrides it, and an empty curriculum switches it off.
     let default_policy = of(curriculum);
     let spec = pb::PoolSpec { default_policy: default_policy.clone(), ..by_steps(1000) };
     let created = client.create_pool("own", spec.clone()).await.unwrap();
@@ -223,10 +223,10 @@ async fn the_control_arm_is_uniform_fixed_and_live() {
         arm.push(batches[0].control);
     }
     let controls = arm.iter().filter(|control| **control).count();
-    // A hash of fixed names: the same in every run.
+    // The choice is a hash of fixed names, so it is the same in every run of the test.
     assert!((15..45).contains(&controls), "{controls}");
     assert_eq!(figures(&client, "p").await.control_batches, controls as u64);
-    // The same rounds after the pool was created again under its name, whoever asks.
+    // The same rounds are chosen after the pool was created again under its name, for every rank.
     client.delete_pool("p", false).await.unwrap();
     filled(&client, "p", pb::PoolSpec { control_fraction: 0.3, ..plain(1000) }).await;
     for (number, control) in arm.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Samples that no row reported for too long (`sample_ttl`), in a pool that ages by steps: nobody has to wait.
+//! The time to live of samples (`sample_ttl`), in a pool that ages by steps, so that the tests need not wait.
 
 use super::*;
 use common::TestServer;
@@ -22,7 +22,7 @@ async fn report(client: &Client, step: u64, ids: std::ops::Range<u64>) -> Result
     client.report_batch(ScoreBatch::new("p", &ids, &scores)?.step(step)).await
 }
 
-/// Samples in the hard store, the number of ids (which is counted while the background has room for all), and those that expired.
+/// The number of samples in the hard store, of distinct ids (exact while the background holds all), and of expired samples.
 async fn living(client: &Client) -> (u64, f64, u64) {
     let stats = figures(client, "p").await;
     let sizes = stats.sizes.unwrap();
@@ -41,7 +41,7 @@ async fn samples_that_are_not_reported_are_in_no_draw_and_no_count() {
     client.create_pool("p", by_steps(200, Some(SampleTtl::SampleTtlSteps(5)))).await.unwrap();
     report(&client, 1, 0..30).await.unwrap();
     report(&client, 4, 20..50).await.unwrap();
-    // What is served is not reported.
+    // Being served does not count as a report.
     let all = MineRequest::new("p", 50).random_fraction(0.5);
     assert_eq!(client.mine(all.clone()).await.unwrap().ids.as_u64().unwrap().len(), 50);
     // Six steps after the first report only ids below 20 have not been reported for more than five.
@@ -55,12 +55,12 @@ async fn samples_that_are_not_reported_are_in_no_draw_and_no_count() {
     let mut ids = integers(&mined.ids).to_vec();
     ids.sort_unstable();
     assert_eq!(ids, (20..50).chain([60]).collect::<Vec<u64>>(), "all that lives, and nothing else");
-    // A report from before all that lives is stale as a whole.
+    // All rows of a report that is older than the time to live are stale.
     let error = report(&client, 1, 0..3).await.expect_err("over half of the rows are stale");
     assert!(error.to_string().contains("STALE") || error.to_string().contains("older"), "{error}");
     let stats = figures(&client, "p").await;
     assert_eq!((stats.counts.unwrap().stale, places(&client, &[0]).await[0]), (3, Nowhere));
-    // The next report brings one back.
+    // The next report adds an expired sample again.
     report(&client, 7, 0..1).await.unwrap();
     assert_eq!(living(&client).await, (32, 32.0, 20));
 }
@@ -82,7 +82,7 @@ async fn the_time_to_live_changes_in_a_live_pool() {
     assert_eq!(changed.spec.unwrap().sample_ttl, Some(SampleTtl::SampleTtlSteps(9)));
     let (hard, _, expired) = living(&client).await;
     assert_eq!((hard, expired), (100, 100));
-    // A longer one brings nobody back, a shorter one counts at once.
+    // A longer time to live brings no sample back; a shorter one applies at once.
     update(Some(SampleTtl::SampleTtlSteps(15))).await.unwrap();
     assert_eq!(living(&client).await.0, 100);
     update(Some(SampleTtl::SampleTtlSteps(4))).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_time_to_live_is_refused_where_it_means_nothing() {
     assert_eq!(code, Code::AlreadyExists, "the specs differ in it");
 }
 
-/// What was set aside stays until somebody releases it, as old as it was.
+/// A sample in quarantine does not expire; a release restores it with its age.
 #[tokio::test]
 async fn what_is_set_aside_outlives_its_time() {
     let server = TestServer::start().await;
@@ -123,7 +123,7 @@ async fn what_is_set_aside_outlives_its_time() {
     report(&client, 20, 50..51).await.unwrap();
     assert_eq!(living(&client).await, (1, 1.0, 8));
     assert_eq!(places(&client, &[2, 3]).await, [Nowhere, Quarantine]);
-    // Reports of it keep its record young.
+    // Reports of the sample update the age of its record.
     report(&client, 21, 3..4).await.unwrap();
     client.release_quarantined("p", Some(Ids::U64(vec![3, 4])), false).await.unwrap();
     let after = places(&client, &[3, 4]).await;

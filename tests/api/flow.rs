@@ -26,7 +26,7 @@ async fn flow_of(client: &Client, pool: &str) -> pb::FlowStats {
     figures(client, pool).await.flow.expect("a flow")
 }
 
-/// A client that takes a refusal for an answer.
+/// A client that does not retry a refused call.
 async fn impatient(server: &TestServer) -> Client {
     server.client_with(hardneg::client::ClientOptions { retries: 0, ..Default::default() }).await
 }
@@ -55,7 +55,7 @@ async fn the_ratio_holds_with_many_on_both_sides_and_nobody_hangs() {
         }));
         miners.push(tokio::spawn(async move {
             let mut mined = 0;
-            // Some large, some small.
+            // Some reports are large, some are small.
             for i in 0.. {
                 let size = if i % 10 == side { 480 } else { 16 };
                 let request = MineRequest::new("p", size).wait(0, Duration::from_secs(3));
@@ -132,7 +132,7 @@ async fn a_report_that_waits_too_long_is_refused_and_may_be_sent_again() {
         (Code::ResourceExhausted, "LIMIT_REACHED".into(), String::new())
     );
     assert_eq!(sizes(&client, "p").await, before, "nothing was applied");
-    // What was applied is not made to wait: a resend of it is told so at once.
+    // A resend of an applied batch does not wait: it gets the status DUPLICATE at once.
     assert_eq!(sent(batch(1, 0, 101)).await.unwrap().status(), pb::AckStatus::Duplicate);
     assert_eq!(client.mine(MineRequest::new("p", 60)).await.unwrap().len(), 60);
     assert_eq!(
@@ -144,7 +144,7 @@ async fn a_report_that_waits_too_long_is_refused_and_may_be_sent_again() {
     assert_eq!((flow.balance, flow.report_waits, flow.report_timeouts), (90.0, 1, 1));
     assert_eq!(figures(&client, "p").await.rejected_batches, 1);
 
-    // In a stream such a batch fails alone.
+    // In a stream only this batch fails, and the stream goes on.
     let messages = [(3, 900, 50), (4, 950, 5)]
         .map(|(sequence, first, rows)| pb::StreamScoresRequest { batch: batch(sequence, first, rows).batch });
     let mut acks =
@@ -163,7 +163,7 @@ async fn a_mine_that_waits_too_long_gets_what_the_balance_allows() {
     let early = client.mine(request()).await.unwrap();
     assert!(early.info.timed_out && early.is_empty(), "mining has not begun");
     report(&client, "p", 0, 51).await.unwrap();
-    // 50 + 100 may be mined; a part of what is asked for is served after the wait. At random_fraction 0, 51 there are.
+    // 50 + 100 may be mined; after the wait the request gets a part of its samples. With random_fraction 0 there are 51.
     assert_eq!(client.mine(MineRequest::new("p", 40)).await.unwrap().len(), 40);
     report(&client, "p", 1000, 60).await.unwrap();
     let begun = Instant::now();
@@ -211,7 +211,7 @@ async fn a_round_counts_as_a_whole() {
     assert_eq!(flow_of(&client, "p").await.balance, 10.0);
     report(&client, "p", 500, 31).await.unwrap();
     mined(1, 0).await;
-    // 51 may be mined: 17 a rank, and all ranks of the round are told the same.
+    // 51 may be mined: 17 per rank, and all ranks of the round get the same response.
     for rank in 0..3 {
         let part = mined(2, rank).await;
         assert_eq!((part.shortfall_count, part.timed_out), (13, true), "{part:?}");
@@ -327,7 +327,7 @@ async fn a_large_mine_is_not_starved_by_small_ones() {
     report(&client, "p", 0, 1).await.unwrap();
     assert_eq!(client.mine(MineRequest::new("p", 100).random_fraction(0.0)).await.unwrap().len(), 1);
     report(&client, "p", 1000, 101).await.unwrap();
-    // 200 may be mined. The large one wants 200, once 5 have been taken.
+    // 200 may be mined. After 5 were mined, the large request for 200 has to wait.
     assert_eq!(client.mine(MineRequest::new("p", 5)).await.unwrap().len(), 5);
     let large = {
         let client = client.clone();
@@ -366,7 +366,7 @@ async fn those_who_wait_hold_places() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = told(client.mine(MineRequest::new("p", 5)).await);
     assert_eq!(refused, (Code::ResourceExhausted, "LIMIT_REACHED".into(), String::new()));
-    // Who goes away leaves its place.
+    // A cancelled request leaves the queue.
     first.abort();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let batch = ScoreBatch::new("p", &[1, 2], &[1.0, 2.0]).unwrap();
@@ -394,7 +394,7 @@ async fn samples_that_are_gone_do_not_hold_reports_up_for_ever() {
     while flow_of(&client, "p").await.report_waits == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    // Nothing is there to mine; that much is the report let in for.
+    // The pool has no samples to mine; the difference lets the report pass.
     let batch = client.mine(MineRequest::new("p", 32)).await.unwrap();
     assert!(batch.is_empty() && !waiting.is_finished(), "{batch:?}");
     assert_eq!(flow_of(&client, "p").await.balance, 68.0);

@@ -20,7 +20,7 @@ pub(super) async fn mined(client: &Client, request: pb::MineBatchRequest) -> Res
     Ok(Batch::try_from(answer.batch.unwrap()).unwrap())
 }
 
-/// A request for the hardest, which rest for `lease`.
+/// A request for the hardest samples, which are leased for `lease`.
 fn top(batch_size: u32, lease: Option<Lease>) -> pb::MineBatchRequest {
     let policy = pb::MiningPolicy {
         strategy: pb::Strategy::Top.into(),
@@ -53,7 +53,7 @@ async fn a_served_sample_rests_until_it_is_reported_or_released() {
     assert_eq!(integers(&second.ids), [6, 5, 4]);
     assert_eq!(figures(&client, "p").await.leased, 6);
 
-    // A look leaves no lease, and sees none of what rests.
+    // A dry run leases no samples, and does not return leased ones.
     let look = pb::MineBatchRequest { dry_run: true, ..top(3, Some(HOUR)) };
     assert_eq!(integers(&mined(&client, look).await.unwrap().ids), [3, 2, 1]);
     assert_eq!(figures(&client, "p").await.leased, 6);
@@ -62,11 +62,11 @@ async fn a_served_sample_rests_until_it_is_reported_or_released() {
     assert_eq!(release(&client, u64s(&[5, 6, 3, 77])).await.unwrap(), 2);
     assert_eq!(figures(&client, "p").await.leased, 3);
     assert_eq!(integers(&mined(&client, top(10, None)).await.unwrap().ids), [8, 6, 5, 3, 2, 1, 0]);
-    // Removed and reported again: as if it had never rested.
+    // A sample that is removed and reported again has no lease.
     client.remove("p", &[9]).await.unwrap();
     client.report("p", &[9], &[200.0]).await.unwrap();
     assert_eq!(integers(&mined(&client, top(1, None)).await.unwrap().ids), [9]);
-    // The others still rest, for either source.
+    // The others are still leased, for both sources.
     let all = MineRequest::new("p", 100).random_fraction(0.5);
     let batch = client.mine(all).await.unwrap();
     assert_eq!((batch.len(), batch.estimand), (8, pb::Estimand::Eligible));
@@ -94,7 +94,7 @@ async fn a_lease_ends_with_its_time_and_the_pool_has_a_default() {
     }
     assert!(ended.unwrap() >= Duration::from_millis(300), "{ended:?}");
     assert_eq!(figures(&client, "p").await.leased, 0);
-    // A request may ask for none.
+    // A request may switch the pool's lease off.
     let none = Some(Lease::default());
     assert_eq!(mined(&client, top(10, none)).await.unwrap().len(), 10);
     assert_eq!(mined(&client, top(10, none)).await.unwrap().len(), 10);
@@ -141,7 +141,8 @@ async fn concurrent_miners_never_share_a_leased_sample() {
             served += 1;
         }
     }
-    // TOP may lose a sample between its look and its mark; the others go on until they are full.
+    // A concurrent request may lease a sample after TOP has read it and before TOP marks it as served; other strategies draw further samples
+    // until the batch is full.
     assert!(served > 2500, "{served}");
     assert_eq!(figures(&client, "p").await.leased, served);
 }
@@ -165,8 +166,8 @@ async fn a_wrong_lease_names_its_field() {
     assert_eq!(figures(&client, "p").await.leased, 0);
 }
 
-/// Of 200 ids 32 are in the background. Once some of them have been served as often as they may be nobody knows how many, and so for how many ids
-/// each of the others stands.
+/// Of 200 ids 32 are in the background. Once some of them have reached max_serves, the number of ids that each of the others represents is
+/// unknown, so the weights are approximate.
 #[tokio::test]
 async fn weights_say_that_a_worn_background_makes_them_a_guess() {
     let server = TestServer::start().await;
@@ -180,12 +181,12 @@ async fn weights_say_that_a_worn_background_makes_them_a_guess() {
     let uniform = |n| MineRequest::new("p", n).random_fraction(1.0).shortfall(pb::Shortfall::Short);
     let first = client.mine(uniform(22)).await.unwrap();
     assert_eq!((first.estimand, first.len()), (pb::Estimand::Eligible, 22));
-    // It meets none of the 22 with a chance of 45 in 10 million; then there would be nothing to guess.
+    // The probability that the draw meets none of the 22 is 45 in 10 million; then the weights would be exact.
     let second = client.mine(uniform(8)).await.unwrap();
     assert_eq!((second.estimand, second.len()), (pb::Estimand::Approximate, 8));
     let why: Vec<_> = second.info.approximations().collect();
     assert_eq!(why, [pb::Approximation::ServedBefore]);
-    // Where the background is all there is nothing to guess.
+    // Where the background holds all ids the weights are exact.
     let everything = pb::PoolSpec { serve_limits: Some(limits), ..plain(20) };
     client.create_pool("whole", everything).await.unwrap();
     client.report("whole", &ids, &vec![1.0; 200]).await.unwrap();

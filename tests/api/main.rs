@@ -26,7 +26,7 @@ use hardneg::client::{Client, Error, Ids};
 use hardneg::proto::v1 as pb;
 use tonic::Code;
 
-/// The error's code, its ErrorInfo's reason, and the first field that BadRequest names.
+/// The code of an error, the reason of its ErrorInfo, and the first field in its BadRequest.
 fn told<T: std::fmt::Debug>(result: Result<T, Error>) -> (Code, String, String) {
     let error = result.expect_err("an error");
     let field = error.field_violations().first().map(|(field, _)| field.clone());
@@ -43,7 +43,7 @@ fn integers(ids: &Ids) -> &[u64] {
     ids.as_u64().expect("an integer pool")
 }
 
-/// A pool that does not age, with 2 shards.
+/// A pool without decay, with 2 partitions.
 fn plain(capacity: u64) -> pb::PoolSpec {
     pb::PoolSpec {
         capacity,
@@ -53,12 +53,12 @@ fn plain(capacity: u64) -> pb::PoolSpec {
     }
 }
 
-/// All that a pool shows to the outside.
+/// Everything that a client can read of a pool.
 async fn figures(client: &Client, pool: &str) -> pb::PoolStats {
     client.pool_stats(pool).await.unwrap()
 }
 
-/// Sizes only: refusals may be counted, but nothing may be stored.
+/// The sizes of a pool. A refused call may change counters, but not these.
 async fn sizes(client: &Client, pool: &str) -> (pb::PoolSizes, u64) {
     let stats = figures(client, pool).await;
     (stats.sizes.unwrap(), stats.reported_rows)

@@ -103,7 +103,7 @@ async fn windows_hold_at_their_bounds() {
         assert_eq!(mined(request().age_window(3600.0, None)).await, Vec::<u64>::new());
         assert_eq!(mined(request().exclude(&(1..100).collect::<Vec<_>>())).await, [0]);
     }
-    // The background is not narrowed.
+    // Windows do not restrict the background.
     let mixed = MineRequest::new("p", 20).random_fraction(0.5).rank_window(0, Some(1));
     let batch = client.mine(mixed).await.unwrap();
     assert_eq!(batch.len(), 20);
@@ -227,7 +227,7 @@ async fn serves_are_counted_and_limited() {
     client.report("p", &[2], &[2.0]).await.unwrap();
     assert_eq!(integers(&client.mine(all()).await.unwrap().ids), [2], "a report lets it serve again");
 
-    // Many at once: never more than the limit.
+    // Of many concurrent calls never more than the limit run.
     client.report("p", &[1, 2, 3], &[1.0; 3]).await.unwrap();
     let miners: Vec<_> = (0..16)
         .map(|_| {
@@ -353,7 +353,7 @@ async fn weights_and_mixture_hold_while_the_background_changes_under_the_draw() 
     client.create_pool("p", spec).await.unwrap();
     let reporter = client.clone();
     let reports = tokio::spawn(async move {
-        // All of 20,000 ids again and again, in an order that differs each time.
+        // Report all 20,000 ids repeatedly, each time in another order.
         for batch in 0.. {
             let ids: Vec<u64> = (0..2048u64).map(|i| (batch * 2048 + i) * 7919 % 20_011 % 20_000).collect();
             let scores: Vec<f32> = ids.iter().map(|id| 1.0 + (id % 97) as f32).collect();
@@ -382,7 +382,7 @@ async fn weights_and_mixture_hold_while_the_background_changes_under_the_draw() 
         );
     }
     reports.abort();
-    // 64,000 draws or more: 0.5 within 0.02 is ten standard errors; what is left is what the draws beside a change lose.
+    // With 64,000 draws or more 0.02 is ten standard errors, which leaves room for draws that run during a change of generation.
     let share = random as f64 / of as f64;
     assert!((share - 0.5).abs() < 0.02, "{share}");
 }

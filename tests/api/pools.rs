@@ -19,7 +19,7 @@ async fn a_pool_is_created_once_listed_changed_and_deleted() {
     let half_life = spec.decay.unwrap().half_life.unwrap();
     assert_eq!(half_life, HalfLife::HalfLifeTime(prost_types::Duration { seconds: 3600, nanos: 0 }));
 
-    // The same again, and what it answered: both are the same spec.
+    // Create it again with the same spec, and with the spec of the response: both are the same.
     for again in [pb::PoolSpec::default(), spec.clone()] {
         let (same, created) = client.create_pool("faces", again).await.unwrap();
         assert!(!created);

@@ -28,7 +28,7 @@ async fn send(client: &Client, batch: pb::ScoreBatch) -> Result<pb::ScoreAck, Er
     Ok(client.mining_service().report_scores(request).await?.into_inner().ack.unwrap())
 }
 
-/// The batch that the cases below spoil.
+/// A valid batch, which the cases below make invalid.
 fn good() -> pb::ScoreBatch {
     pb::ScoreBatch {
         pool: "pools/p".into(),
@@ -115,7 +115,7 @@ async fn a_bad_batch_names_its_column_and_changes_nothing() {
     }
     assert_eq!(sizes(&client, "p").await, before);
     assert!(figures(&client, "p").await.rejected_batches >= 12);
-    // Over the longest message: refused by the transport, and the connection lives on.
+    // Above the largest message size the transport refuses the call, and the connection stays open.
     let huge = pb::ScoreBatch { ids: u64s(vec![1; 3 << 20]), ..good() };
     let mut wide = client.mining_service().max_encoding_message_size(usize::MAX);
     let refused = wide.report_scores(pb::ReportScoresRequest { batch: Some(huge) }).await;
@@ -143,7 +143,7 @@ async fn what_becomes_of_each_row_is_counted() {
     assert_eq!(counts.updated, 1);
     let floor = ack.floor_log2.expect("full");
     assert!((floor - 4.001_f32.log2()).abs() < 1e-4, "4 is the easiest left: {floor}");
-    // A row has one fate, and all fates sum to the rows.
+    // Each row has one outcome, and the outcomes sum to the number of rows.
     let stats = figures(&client, "p").await;
     let c = stats.counts.unwrap();
     let sum = c.inserted + c.updated + c.background_only + c.dropped + c.non_finite + c.coalesced + c.stale;
@@ -183,14 +183,14 @@ async fn a_resend_is_counted_once() {
     assert_eq!(status(numbered("v", 1, 1)).await, pb::AckStatus::Applied, "another worker");
     assert_eq!(status(numbered("w", 1, 0)).await, pb::AckStatus::Applied, "0 is never a resend");
     assert_eq!(status(numbered("w", 1, 0)).await, pb::AckStatus::Applied);
-    // A refused batch is none: its resend, mended, counts.
+    // A refused batch is not recorded: when it is corrected and sent again with the same sequence, it is applied.
     let bad = pb::ScoreBatch { scores: floats(vec![1.0]), ..numbered("w", 1, 2) };
     assert_invalid(send(&client, bad).await, "batch.scores");
     assert_eq!(status(numbered("w", 1, 2)).await, pb::AckStatus::Applied);
     let stats = figures(&client, "p").await;
     assert_eq!((stats.reported_batches, stats.duplicate_batches), (6, 1));
     assert_eq!((stats.reported_rows, stats.counts.unwrap().duplicate), (12, 2), "each row once");
-    // A batch of which nothing could be stored is told as well, and its rows count once.
+    // A resend is also detected for a batch of which no row could be stored, and its rows count once.
     for expected in [pb::AckStatus::Applied, pb::AckStatus::Duplicate] {
         let batch = pb::ScoreBatch { scores: floats(vec![f32::NAN; 2]), ..numbered("w", 1, 3) };
         let ack = send(&client, batch).await.unwrap();
@@ -208,7 +208,7 @@ async fn rows_of_one_sample_apply_in_order_under_every_rule() {
     let rules = [
         (pb::ScoreUpdateRule::Last, 0.0, 4.0),
         (pb::ScoreUpdateRule::Max, 0.0, 8.0),
-        // 8, then the mean with 2, then that with 4.
+        // The score is 8, then the mean of 8 and 2, then the mean of that and 4.
         (pb::ScoreUpdateRule::Ema, 0.5, 4.5),
     ];
     for (rule, ema_weight, expected) in rules {
@@ -297,8 +297,8 @@ async fn removed_samples_are_gone_from_both_sources() {
     assert!(batch.scores[0].is_nan(), "never reported");
 }
 
-/// Scores that weigh alike are counted in the ack, in the figures and in the metrics; a resend and rows that never reached the store are
-/// not among them.
+/// Scores with equal weights (clamped, floored) are counted in the ack, in the statistics and in the metrics, but not those of a resend or of
+/// rows that did not reach the store.
 #[tokio::test]
 async fn scores_whose_weights_do_not_tell_them_apart_are_told() {
     let server = TestServer::start().await;

@@ -5,7 +5,7 @@ use prost::Message as _;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-/// A small generator with a fixed seed: the order of events differs between runs, the requests do not.
+/// A small generator with a fixed seed. The order of events differs between runs of the test, but the requests are the same.
 fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
@@ -73,13 +73,13 @@ async fn ranks_get_disjoint_equal_shares_whoever_asks_and_however_often() {
     let mut shares: HashMap<(u64, u32), Vec<u8>> = HashMap::new();
     let mut answers = 0;
     for window in 0..ROUNDS / 10 {
-        // Ten rounds at a time, their calls in any order.
+        // Ten rounds at a time, with their calls in random order.
         let mut calls: Vec<(u64, u32, bool)> = Vec::new();
         for number in window * 10..(window + 1) * 10 {
             for rank in 0..RANKS {
                 calls.extend((0..2 + draw(2)).map(|_| (number, rank, false)));
             }
-            // Some callers go away, often before anybody else has asked.
+            // Some callers cancel, often before any other rank has sent its request.
             calls.extend((0..draw(3)).map(|i| (number, i as u32, true)));
         }
         for i in (1..calls.len()).rev() {
@@ -198,7 +198,7 @@ async fn a_request_that_differs_from_the_first_is_told_where() {
         assert!(error.to_string().contains(&format!("another {field}")), "{error}");
         assert_eq!(told(Err::<(), _>(error)).1, "ROUND_MISMATCH");
     }
-    // Rank, wait, encoding and fields are each caller's own.
+    // Rank, wait, encoding and fields may differ between ranks.
     let free = pb::MineBatchRequest {
         wait: Some(pb::Wait { min_size: 10_000, timeout: None }),
         encoding: pb::ColumnEncoding::LittleEndian.into(),
@@ -231,7 +231,7 @@ async fn a_wrong_round_names_its_field() {
     }
     assert_eq!(told(mined(&client, share("none", 1, round(0, 0, 1))).await).0, Code::NotFound);
     assert_eq!(figures(&client, "p").await, before);
-    // The largest there may be, of a pool that has ten.
+    // The largest allowed round, in a pool of ten samples.
     let batch = mined(&client, share("p", 16, round(0, 0, 65_536))).await.unwrap();
     assert_eq!((ids(&batch).len(), batch.shortfall_count), (0, 16));
 }
@@ -284,7 +284,7 @@ async fn weights_are_scaled_over_the_whole_round() {
         let mut weights = Vec::new();
         let mut largest = Vec::new();
         for rank in 0..4 {
-            // Without the background, whose samples share one weight, no two weights are alike.
+            // Background samples have equal weights; without them all weights differ.
             let policy = pb::MiningPolicy {
                 normalization: normalization.into(),
                 random_fraction: Some(0.0),
@@ -334,7 +334,7 @@ async fn a_round_that_is_over_is_not_drawn_again() {
     }
     let again = pb::Round { run_id: "again".into(), ..round(0, 0, 2) };
     assert_eq!(ids(&mined(&client, share("p", 4, again)).await.unwrap()).len(), 4);
-    // A pool that was deleted and created again knows nothing of them.
+    // A pool that was deleted and created again has no rounds.
     client.delete_pool("p", false).await.unwrap();
     ramp(&client, "p", 200).await;
     mined(&client, share("p", 4, round(0, 1, 2))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Training runs of pools that age by steps: the second run of a script, resumes, two runs at once.
+//! Training runs of pools that age by steps: a second run of a script, resumes, two runs at the same time.
 
 use super::*;
 use common::TestServer;
@@ -13,7 +13,7 @@ fn by_steps(capacity: u64) -> pb::PoolSpec {
     pb::PoolSpec { decay: Some(pb::Decay { half_life, max_step_jump: 10_000 }), ..plain(capacity) }
 }
 
-/// A new process of a training: a client of its own, in this run.
+/// A new process of a training: a separate client, in this run.
 async fn process(server: &TestServer, run_id: &str) -> Client {
     server.client_with(ClientOptions { run_id: Some(run_id.to_owned()), ..ClientOptions::default() }).await
 }
@@ -39,7 +39,7 @@ fn run(run_id: &str, first_step: u64, step: u64, tick: u64) -> pb::Run {
     pb::Run { run_id: run_id.into(), first_step, step, tick }
 }
 
-/// FAILED_PRECONDITION with this reason; its metadata.
+/// Asserts FAILED_PRECONDITION with this reason, and returns its metadata.
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>, reason: &str) -> Vec<(String, String)> {
     let error = result.expect_err("a refusal");
@@ -58,7 +58,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Ids and ages of all that is stored, the longest unreported first.
+/// Ids and ages of all stored samples, the oldest report first.
 async fn stalest(client: &Client, n: u32) -> Vec<(u64, f32)> {
     let fields = pb::BatchFields { ages: true, ..Default::default() };
     let request =
@@ -77,14 +77,14 @@ async fn the_same_training_twice_is_mined_twice() {
         told.push((created, pool.run));
         let mut stream = client.score_stream(ScoreStreamOptions::default());
         for step in 1..=100 {
-            // Half of the ids are of both runs.
+            // Half of the ids are reported in both runs.
             let ids: Vec<u64> = (0..32).map(|i| (500 * turn as u64 + 32 * step + i) % 4_000).collect();
             let batch = ScoreBatch::new("p", &ids, &[1.0 + turn as f32; 32]).unwrap();
             stream.send(batch.step(step)).await.unwrap();
         }
         let summary = stream.finish().await.unwrap();
         assert_eq!((summary.rejected, summary.stale, summary.counts.stale), (0, 0, 0), "{summary:?}");
-        // What is hardest is of this run, and no older than this run is long.
+        // The hardest samples were reported in this run, so they are not older than the run.
         let fields = pb::BatchFields { ages: true, scores: true, ..Default::default() };
         let top = MineRequest::new("p", 256).strategy(pb::Strategy::Top).random_fraction(0.0).fields(fields);
         let batch = client.mine(top).await.unwrap();
@@ -105,13 +105,13 @@ async fn a_resume_from_an_older_step_needs_a_run_id_and_ages_nothing() {
         report(&client, step, [step]).await.unwrap();
     }
     let before = client.get_samples("p", Ids::U64(vec![2_000, 3_000, 4_000])).await.unwrap();
-    // Without a new run_id: more than a half-life behind.
+    // Without a new run_id, and with a step more than a half-life behind, the report is refused.
     let resumed = process(&server, "").await;
     let behind = report(&resumed, 3_499, [1]).await;
     assert!(behind.as_ref().unwrap_err().to_string().contains("needs a new run_id"));
     let both = pairs(&[("current_run_id", ""), ("highest_step", "4000"), ("step", "3499")]);
     assert_eq!(refused(behind, "STEP_BEHIND"), both);
-    // Less: row by row, and an ack that says so. Half of the rows are not yet most of them.
+    // With a step that is less behind, rows are stale one by one, and the ack counts them. Half of the rows is not more than half.
     let Err(Error::Stale { ack }) = report(&resumed, 3_500, [4_000, 3_000, 4_000]).await else {
         panic!("two of three rows are older than what is stored")
     };
@@ -120,7 +120,7 @@ async fn a_resume_from_an_older_step_needs_a_run_id_and_ages_nothing() {
     let half = report(&resumed, 3_400, [4_000, 1]).await.unwrap();
     assert_eq!((half.status(), half.counts.unwrap().stale), (pb::AckStatus::Applied, 1));
     assert_eq!(run_of(&client).await, run("", 2_000, 4_000, 2_000));
-    // With one it goes on, and nothing ages over the change.
+    // With a new run_id the training goes on, and no sample ages because of the change.
     let resumed = process(&server, "resumed").await;
     let ack = report(&resumed, 2_500, [2_000]).await.unwrap();
     assert_eq!((ack.status(), ack.counts.unwrap().updated), (pb::AckStatus::Applied, 1));
@@ -149,7 +149,7 @@ async fn of_two_runs_at_once_the_first_is_told_that_it_has_ended() {
     let text = ended.as_ref().unwrap_err().to_string();
     assert!(text.contains("run `old` has ended") && text.contains("is `new`"), "{text}");
     assert_eq!(refused(ended, "RUN_ENDED"), both);
-    // A stream goes on, and each batch is told; another process of the run too.
+    // A stream goes on, and each of its batches is refused; so is another process of the ended run.
     let mut stream = process(&server, "old").await.score_stream(ScoreStreamOptions::default());
     for step in [12, 13] {
         let sent = stream.send(ScoreBatch::new("p", &[1], &[1.0]).unwrap().step(step)).await.unwrap();
@@ -157,13 +157,13 @@ async fn of_two_runs_at_once_the_first_is_told_that_it_has_ended() {
     }
     let summary = stream.finish().await.unwrap();
     assert_eq!((summary.rejected, summary.reconnects), (2, 0), "it is not tried again");
-    // Who names none is told the current one.
+    // The error for a report without run_id names the current run.
     let unnamed = report(&process(&server, "").await, 1, [3]).await;
     assert_eq!(refused(unnamed, "RUN_MISSING"), pairs(&[("current_run_id", "new")]));
     assert_eq!(run_of(&new).await, run("new", 1, 1, 0));
     let stats = figures(&new, "p").await;
     assert_eq!((stats.sizes.unwrap().hard, stats.rejected_batches), (2, 4));
-    // Nor does an ended run get its share of a round.
+    // An ended run gets no share of a round either.
     let round = |run_id: &str| pb::Round { number: 1, rank: 0, world_size: 1, run_id: run_id.into() };
     let share = async |run_id| new.mine(MineRequest::new("p", 1).round(round(run_id))).await;
     assert_eq!(refused(share("old").await.map(|_| ()), "RUN_ENDED"), both);

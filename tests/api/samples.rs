@@ -43,12 +43,12 @@ async fn a_sample_tells_where_it_is_and_what_is_stored() {
     assert_eq!((set_aside.weight_log2, set_aside.in_background), (None, false));
     assert_eq!(samples[2], pb::Sample { place: Nowhere.into(), ..Default::default() });
 
-    // Two half-lives later 2 weighs a quarter.
+    // Two half-lives later the weight of sample 2 is a quarter.
     let old = &samples[4];
     if old.place() == Hard {
         assert!((old.weight_log2.unwrap() - (0.501f32.log2() - 2.0)).abs() < 0.002, "{old:?}");
     }
-    // Every id: as many in each place as the pool says.
+    // Look up all ids: the number in each place must match the pool's sizes.
     let all: Vec<u64> = (1..=3).chain(100..2_100).collect();
     let samples = client.get_samples("p", Ids::U64(all)).await.unwrap();
     let sizes = figures(&client, "p").await.sizes.unwrap();

@@ -73,7 +73,7 @@ async fn a_client_that_goes_away_leaves_whole_batches() {
     let client = server.client().await;
     client.create_pool("p", plain(1 << 20)).await.unwrap();
     for round in 0..8u64 {
-        // A connection of its own, torn down with batches on their way.
+        // A separate connection, which is closed while batches are in transit.
         let doomed = server.client_with(ClientOptions::default()).await;
         let (send, receive) = mpsc::channel(64);
         for i in 0..40u64 {
@@ -90,7 +90,7 @@ async fn a_client_that_goes_away_leaves_whole_batches() {
         }
         drop((acks, send, doomed));
     }
-    // What had begun is finished: wait until nothing moves any more.
+    // Batches that had begun are completed: wait until the counters no longer change.
     let mut last = figures(&client, "p").await;
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -116,7 +116,7 @@ async fn a_stream_whose_acks_nobody_reads_is_slowed_and_nobody_else() {
     let acks = slow.mining_service().stream_scores(ReceiverStream::new(receive)).await.unwrap();
     let ids: Vec<u64> = (0..16_384).collect();
     let mut sent = 0u64;
-    // 200 KB a message, and nobody reads: HTTP/2's windows fill, then the sender waits.
+    // With 200 KB per message and a client that does not read, the HTTP/2 windows fill up and the sender waits.
     for _ in 0..2000 {
         let batch = message(0, &ids);
         if tokio::time::timeout(Duration::from_secs(2), send.send(batch)).await.is_err() {
@@ -124,7 +124,7 @@ async fn a_stream_whose_acks_nobody_reads_is_slowed_and_nobody_else() {
         }
         sent += 1;
     }
-    // Acks are small: thousands fit their window. If all were taken, all must be applied, and memory stayed bounded by it.
+    // Acks are small, so thousands fit into the window. All batches that the server has read must be applied; unread ones wait at the client.
     let ids: Vec<u64> = (0..100).collect();
     for _ in 0..20 {
         client.report("p", &ids, &[1.0; 100]).await.unwrap();

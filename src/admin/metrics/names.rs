@@ -34,7 +34,7 @@ macro_rules! metrics {
             pub static $constant: Metric =
                 Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
         )*
-        /// All of them.
+        /// All metrics, in the order of the page.
         pub static METRICS: &[&Metric] = &[$(&$constant),*];
     };
 }
@@ -128,14 +128,14 @@ metrics! {
     PROCESS_START_TIME Gauge "process_start_time_seconds" [] "Start time of the process, in seconds since 1970";
 }
 
-/// The page of documentation.
+/// The text of docs/metrics.md.
 #[must_use]
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# Metrics\n\nWhat `/metrics` of the HTTP side tells, in the OpenMetrics text format. Units are in the names. A label's \
+        "# Metrics\n\nThe metrics that `/metrics` exposes, in the OpenMetrics text format. The names contain the units. A label's \
          values are bounded by the server's own limits: `pool` by `max_pools` (the series of a deleted pool end), `method` and \
-         `code` by the contract. The `process_*` metrics exist on Linux only.\n\nThis page is made from \
-         `src/admin/metrics/names.rs`; a test keeps it so.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n",
+         `code` by the contract. The `process_*` metrics exist on Linux only.\n\nThe code writes this page from \
+         `src/admin/metrics/names.rs`; a test checks that it is current.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n",
     );
     for metric in METRICS {
         let kind = format!("{:?}", metric.kind).to_lowercase();

@@ -234,7 +234,7 @@ async fn each_shortfall_policy_does_what_it_says() {
     let server = TestServer::start().await;
     let client = server.client().await;
     client.create_pool("p", spec(4)).await.unwrap();
-    // Anchor 1 has 2 of its own; 40 ids are known in all.
+    // Anchor 1 has 2 negatives; 40 distinct ids were reported in all.
     let mut all: Vec<_> = (100..140).map(|i| (1_000 + i, i, 0.5)).collect();
     all.extend([(1, 100, 0.9), (1, 101, 0.8)]);
     report(&client, rows(&all)).await.unwrap();
@@ -256,7 +256,7 @@ async fn each_shortfall_policy_does_what_it_says() {
         let own: BTreeSet<u64> = by_anchor(&filled)[0][..2].iter().copied().collect();
         assert_eq!(own, BTreeSet::from([100, 101]));
         let shorter = mine(&client, request([1], 10, policy(pb::Shortfall::Short, 0.5))).await.unwrap();
-        // TOP has whole negatives: of 5 it leaves 3 to the background.
+        // With TOP the numbers are rounded: 3 of 5 negatives come from the background.
         let most = if strategy == Strategy::Top { 5 } else { 4 };
         let got = (shorter.offsets[1], shorter.shortfall_count);
         assert_eq!(got, (most, 10 - most), "the mixture that was asked for");
@@ -270,7 +270,7 @@ async fn each_shortfall_policy_does_what_it_says() {
         assert_eq!(error.reason().as_deref(), Some("SHORTFALL"));
         assert!(error.to_string().contains("anchors[0] (1) has 40 negatives, 64 were wanted"), "{error}");
     }
-    // With all of the background taken there is no more.
+    // When all of the background was used there are no more negatives.
     let all = mine(&client, request([1], 64, Default::default())).await.unwrap();
     assert_eq!((all.offsets[1], all.shortfall_count), (40, 24));
 }
@@ -285,7 +285,7 @@ async fn the_same_seed_gives_the_same_negatives_and_anchors_are_drawn_for_apart(
     let policy = pb::NegativePolicy { random_fraction: Some(0.25), ..short(Strategy::Proportional) };
     let asked = |seed| pb::MineNegativesRequest {
         seed: Some(seed),
-        // Bytes, so that NaN equals NaN.
+        // Compare bytes, so that NaN equals NaN.
         encoding: pb::ColumnEncoding::LittleEndian.into(),
         ..request([0, 1, 0, 0], 8, policy)
     };
@@ -307,10 +307,10 @@ async fn a_dropped_rows_positive_score_is_not_dropped() {
         hardness: Some(pb::Hardness { lower_is_harder, ..Default::default() }),
         ..spec(4)
     };
-    // The score that was told last stays the last, whether its row is dropped or not.
+    // The last positive score stays the last, whether its row is dropped or not.
     for (pool, lower_is_harder, expected) in [("p", false, [0.9, 0.6]), ("distances", true, [0.9, 0.6])] {
         client.create_pool(pool, dense(lower_is_harder)).await.unwrap();
-        // Anchor 1 loses a NaN, anchor 2 an id out of range, anchor 3 all it has.
+        // A row of anchor 1 is dropped for its NaN, a row of anchor 2 for its id, and all rows of anchor 3.
         let rows = rows(&[
             (1, 1, f32::NAN),
             (1, 2, 0.1),

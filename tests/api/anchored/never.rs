@@ -1,8 +1,8 @@
-//! What is known to be no negative is never served.
+//! Known positives and vetoes are never served.
 
 use super::*;
 
-/// A million draws: none of what is known to be no negative, whatever the shortfall policy.
+/// A million draws contain no known positive or veto, with every shortfall policy.
 #[tokio::test]
 async fn what_is_no_negative_is_never_served() {
     let server = TestServer::start().await;
@@ -10,7 +10,7 @@ async fn what_is_no_negative_is_never_served() {
     client.create_pool("p", spec(16)).await.unwrap();
     let all: Vec<_> = (0..4_000).map(|i| (i % 200, i / 20, 0.1 + (i % 97) as f32 / 100.0)).collect();
     report(&client, rows(&all)).await.unwrap();
-    // Of each anchor some of its own and some of others.
+    // For each anchor, some of its own negatives and some of other anchors.
     let known: Vec<_> =
         (0..200).flat_map(|a| [(a, a % 200), (a, (a + 7) % 200), (a, (a * 3) % 200)]).collect();
     let vetoed: Vec<_> = (0..200).flat_map(|a| [(a, (a + 1) % 200), (a, (a * 5) % 200)]).collect();
@@ -48,7 +48,7 @@ async fn what_is_no_negative_is_never_served() {
     assert!(draws >= 1_000_000, "{draws}");
 }
 
-/// Once AddPositives has answered, no later request serves it, whatever else goes on.
+/// No request that begins after the response to AddPositives serves the positive, with concurrent reports and draws.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
     let server = TestServer::start().await;
@@ -91,7 +91,7 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
     }
 }
 
-/// The same of vetoes, under every shortfall policy and with strategies that look at scores.
+/// The same for vetoes, with every shortfall policy and with strategies that use scores.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
     let server = TestServer::start().await;

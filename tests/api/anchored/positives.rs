@@ -1,4 +1,4 @@
-//! Positive scores: the last of each positive counts.
+//! Positive scores: the last score of each positive counts.
 
 use super::*;
 
@@ -17,14 +17,14 @@ async fn a_positive_that_is_scored_anew_moves_the_margin_both_ways() {
     assert_eq!(margin().await.1, [10, 11, 12], "no positive is known");
     add_positives(&client, &[(1, 500), (1, 501)], &[0.5, 0.7]).await.unwrap();
     assert_eq!(margin().await, (0.5, vec![12]));
-    // The model has learned: its positive is scored higher, and the margin follows.
+    // A better model scores the positive higher, and the margin moves with it.
     add_positives(&client, &[(1, 500)], &[0.8]).await.unwrap();
     assert_eq!(margin().await, (0.7, vec![11, 12]));
     add_positives(&client, &[(1, 501)], &[f32::NAN]).await.unwrap();
     assert_eq!(margin().await.0, 0.7, "what is not told stays");
     add_positives(&client, &[(1, 501)], &[0.95]).await.unwrap();
     assert_eq!(margin().await, (0.8, vec![11, 12]));
-    // What reports tell without a name is one more score, the last of them.
+    // The last positive score of a report, which is not attributed to a positive, is one more score.
     for (told, expected) in [(0.3, 0.3), (0.99, 0.8)] {
         let batch = pb::ScoreBatch { positive_scores: floats([told]), ..rows(&[(1, 12, 0.4)]) };
         report(&client, batch).await.unwrap();

@@ -1,4 +1,4 @@
-//! Every bad input, and limits.
+//! Every kind of invalid input, and the limits.
 
 use super::*;
 
@@ -161,7 +161,7 @@ async fn a_spec_says_what_it_is_and_nothing_beside() {
         client.update_pool("p", change, &["spec.serve_limits"], None).await,
         "pool.spec.serve_limits",
     );
-    // Each call says which pool it is for.
+    // The error names the kind of pool that the call is for.
     assert_eq!(told(client.mine(MineRequest::new("p", 1)).await).1, "POOL_ANCHORED");
     client.create_pool("flat", plain(10)).await.unwrap();
     let flat = |r| pb::MineNegativesRequest { pool: "pools/flat".into(), ..r };
@@ -188,7 +188,7 @@ async fn limits_are_named_and_nothing_is_half_done() {
     let counts =
         report(&client, rows(&[(1, 1, 0.5), (2, 1, 0.5), (3, 1, 0.5), (3, 2, f32::NAN)])).await.unwrap();
     assert_eq!((counts.inserted, counts.anchor_limit, counts.non_finite), (2, 1, 1));
-    // Few anchors are in one part, which remembers all pairs of a call or none.
+    // A small pool has one partition, which stores all pairs of a call or none.
     let named = |refused: Option<pb::RefusedPairs>| {
         let refused = refused.expect("refused");
         let limits: Vec<_> = refused.limits.into_iter().map(|l| (l.row, l.limit, l.max)).collect();
@@ -208,7 +208,7 @@ async fn limits_are_named_and_nothing_is_half_done() {
     assert_eq!((anchored.anchors_refused, anchored.pairs_refused), (1, 9));
     let answer = add_positives(&client, &[(1, 7), (1, 8), (2, 9)], &[]).await.unwrap();
     assert_eq!((answer.added_count, answer.refused), (3, None), "up to the limit there is room");
-    // An answer that no message could hold.
+    // The response would exceed the largest message size.
     let limits = Limits { max_message_bytes: 1 << 20, ..Limits::default() };
     let small = TestServer::start_with(Config { limits, ..Config::default() }).await;
     let client = small.client().await;
@@ -219,7 +219,7 @@ async fn limits_are_named_and_nothing_is_half_done() {
     assert_eq!(told(refused).0, Code::ResourceExhausted);
 }
 
-/// A window within the margin that nothing may enter: whether the margin is the request's or the pool's.
+/// A semi-hard window that lies within the margin, so that no negative can pass, is refused, whether the margin is the request's or the pool's.
 #[tokio::test]
 async fn a_semi_hard_window_inside_the_margin_is_refused() {
     let server = TestServer::start().await;

@@ -1,8 +1,8 @@
-//! Reports that come again, and rows that repeat a pair.
+//! Resent reports, and rows that repeat a pair.
 
 use super::*;
 
-/// EMA as witness: what is applied twice is another score.
+/// With EMA a batch that is applied twice gives another score, so the test would detect it.
 #[tokio::test]
 async fn a_resend_changes_nothing_and_says_so() {
     let server = TestServer::start().await;
@@ -24,7 +24,7 @@ async fn a_resend_changes_nothing_and_says_so() {
     assert_eq!(figures(&client, "p").await.duplicate_batches, 1);
 }
 
-/// Rows apply one by one: as if each had come in a batch of its own.
+/// Rows are applied one by one: the result is as if each had come in its own batch.
 #[tokio::test]
 async fn rows_of_one_pair_apply_one_after_the_other() {
     let server = TestServer::start().await;
@@ -37,7 +37,7 @@ async fn rows_of_one_pair_apply_one_after_the_other() {
     assert_eq!(decode_floats(answer.scores).unwrap(), [0.5, 0.5]);
 }
 
-/// Rows that cannot be stored count once, though their batch is sent again: alone in it, and beside others.
+/// Rows that cannot be stored count once when their batch is resent, in a batch of such rows only and in a mixed one.
 #[tokio::test]
 async fn what_cannot_be_stored_counts_once() {
     let server = TestServer::start().await;
@@ -64,7 +64,7 @@ async fn what_cannot_be_stored_counts_once() {
     assert_eq!((counts.non_finite, counts.inserted, counts.duplicate), (3, 2, 5));
 }
 
-/// What reports told goes; what is known to be no negative stays, and so does the memory of batches.
+/// ClearPool removes everything that came from reports; known positives and vetoes stay, and so does the record of applied batches.
 #[tokio::test]
 async fn a_pool_of_anchors_is_cleared_in_place() {
     let server = TestServer::start().await;

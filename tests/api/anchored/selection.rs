@@ -1,4 +1,4 @@
-//! Which negatives may come: filters, windows, groups, and parity with sentence-transformers.
+//! Which negatives are admitted: filters, windows, groups, and agreement with sentence-transformers.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn filters_count_in_their_order() {
     };
     let asked = pb::MineNegativesRequest { exclude_ids: u64s([4]), ..request([1], 8, policy) };
     let answer = mine(&client, asked).await.unwrap();
-    // 1 is of an old model, 4 excluded, 8 too low, 2 within the pool's margin; of 3, 5, 6, 7 the range leaves 5 and 6.
+    // 1 is of an old model, 4 is excluded, 8 scores too low, 2 is within the pool's margin; of 3, 5, 6, 7 the range admits 5 and 6.
     assert_eq!(by_anchor(&answer), [vec![5, 6]]);
     let counted = answer.filtered.unwrap();
     let expected = pb::FilterCounts {
@@ -39,7 +39,7 @@ async fn filters_count_in_their_order() {
     assert_eq!(counted, expected);
     assert_eq!(answer.policy.unwrap().absolute_margin, Some(0.1), "the pool's, where the request has none");
     assert_eq!(figures(&client, "p").await.filtered.unwrap(), expected);
-    // What the anchor has itself is judged by its own score, whichever source it would come from; who knows no score passes.
+    // A stored negative of the anchor is filtered by its score, whichever source it would come from; a sample without a score passes.
     report(&client, rows(&[(2, 50, 0.9)])).await.unwrap();
     let policy = pb::NegativePolicy { max_score: Some(0.35), ..Default::default() };
     let answer = mine(&client, request([1], 8, policy)).await.unwrap();
@@ -80,9 +80,9 @@ async fn a_group_has_no_more_than_its_share_of_either_source() {
     }
 }
 
-/// What sentence-transformers 6.2's mine_hard_negatives leaves of an anchor's (id, score)s, by its documentation and source: the
-/// range_max + positives nearest first; then positives, margins, max_score, min_score; then the nearest range_max of those, without
-/// the first range_min.
+/// The result of mine_hard_negatives of sentence-transformers 6.2 for the (id, score) pairs of an anchor, by its documentation and source: it
+/// takes the nearest range_max + positives first; then it applies positives, margins, max_score, min_score; of the remaining ones it takes the
+/// nearest range_max, without the first range_min.
 fn sentence_transformers(
     corpus: &[(u64, f32)],
     positives: &[(u64, f32)],
@@ -109,7 +109,7 @@ async fn windows_and_margins_are_those_of_sentence_transformers() {
     let server = TestServer::start().await;
     let client = server.client().await;
     client.create_pool("p", spec(64)).await.unwrap();
-    // Sixteenths, so that no rounding blurs a bound; below zero too. POWER would tie what is below zero.
+    // Scores are multiples of 1/16, so that bounds are not affected by rounding, and some are below zero. POWER would give those equal weights.
     client
         .create_pool(
             "cosine",
@@ -176,7 +176,7 @@ async fn windows_and_margins_are_those_of_sentence_transformers() {
             all.sort_unstable();
             assert_eq!(ids, all, "random chooses among the same");
         }
-        // Where hardneg differs: a range_max counts what the filters left, there what they are to look at.
+        // Here hardneg differs: range_max counts candidates after the filters, there before them.
         let both = pb::NegativePolicy { range_max: Some(4), max_score: Some(0.5), ..none() };
         let asked = pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], 40, both) };
         let mined = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
@@ -207,14 +207,14 @@ async fn the_semi_hard_window_is_strict_in_both_forms() {
         let mut ids = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
         ids.sort_unstable();
         assert_eq!(ids, inside, "{pool}");
-        // Without a positive score there is no window.
+        // Without a positive score the semi-hard window is empty.
         report(&client, pb::ScoreBatch { pool: pool.clone(), ..rows(&[(2, 9, 0.7)]) }).await.unwrap();
         let asked = pb::MineNegativesRequest { pool, ..request([2], 16, policy) };
         assert_eq!(by_anchor(&mine(&client, asked).await.unwrap())[0], Vec::<u64>::new());
     }
 }
 
-/// Scores a thousandth of an octave apart, or all beyond where weights are clamped, have one key; ids are in the wrong order.
+/// Scores that differ by a thousandth of an octave, or whose weights are all clamped, have equal keys. The order of ids is not that of the scores.
 #[tokio::test]
 async fn the_hardest_of_one_key_come_first() {
     let server = TestServer::start().await;

@@ -1,4 +1,4 @@
-//! Citations: what code and documents cite of the methods page exists there, and nothing cites a document that is not in the repository.
+//! Citations: sections of the methods page that code and documents cite exist, and no document is cited that is not in the repository.
 //!
 //! A citation is the path of the page and the numbers of sections, as in `docs/methods.md 6.3 and 7.1`, or a link with a heading's anchor.
 
@@ -7,16 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "docs/methods.md";
-/// Files that may cite.
+/// Endings of the files whose citations are checked.
 const EXTENSIONS: &[&str] = &["rs", "py", "pyi", "proto", "md", "toml", "yaml", "yml", "sh"];
-/// Working papers that were never part of the repository, by which the page's content was cited once.
+/// Working papers that were never part of the repository, and that code once cited instead of the page.
 const OUTSIDE: &[&str] = &["METHODS", "DECISIONS", "ESTIMATORS", "PARTITIONS", "DESIGN", "PEERS"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Everything below `folder` that may cite, build output and hidden folders left out.
+/// All files below `folder` that may have citations, without build output and hidden folders.
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("readable").flatten() {
         let path = entry.path();
@@ -32,7 +32,7 @@ fn files(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// What of a line is for people: comments of code, and all of any other file.
+/// The part of a line that is prose: the comment of a line of code, the whole line of any other file.
 fn prose<'a>(path: &Path, line: &'a str) -> &'a str {
     let is_code = path.extension().is_some_and(|e| e == "rs" || e == "proto");
     if is_code { line.split_once("//").map_or("", |(_, comment)| comment) } else { line }
@@ -74,7 +74,7 @@ fn number(text: &str) -> Option<(&str, &str)> {
     Some((&text[..end], &text[end..]))
 }
 
-/// The section numbers of a citation, of which `text` is what follows the page's path.
+/// The section numbers of a citation; `text` is the text after the page's path.
 fn cited(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut next = text.strip_prefix(' ').and_then(number);
@@ -156,7 +156,7 @@ fn the_sections_are_numbered_in_order() {
     assert!(section >= 10, "{section} sections: are headings recognised?");
 }
 
-/// The sections that the page names of itself: `(6.3)`, `section 7`.
+/// The references of the page to its own sections: `(6.3)`, `section 7`.
 fn inner(page: &str) -> Vec<&str> {
     let bracketed =
         page.split('(').skip(1).filter_map(|after| number(after).filter(|(_, rest)| rest.starts_with(')')));
@@ -190,7 +190,7 @@ fn sources(text: &str) -> BTreeSet<&str> {
 fn every_source_is_listed_and_every_listed_one_is_used() {
     let page = fs::read_to_string(root().join(PAGE)).expect("readable");
     let (text, references) = page.split_once("\n## References\n").expect("a list of references");
-    // That of the form of a citation, at the top, is one of them.
+    // The example of a citation at the top of the page is one of them.
     assert_eq!(sources(text), sources(references));
     assert!(sources(text).len() > 20);
 }

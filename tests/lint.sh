@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Links, spelling, the contract, formatting, clippy with warnings denied, licences and sources of every dependency.
+# Checks links, spelling, the contract, formatting, clippy with warnings denied, and licences and sources of all dependencies.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Links are checked where git can list the pages.
+# Check links if git can list the pages.
 if git rev-parse --git-dir >/dev/null 2>&1; then
     python3 tests/lint/links.py
 fi
 
-# typos and buf are wheels: a virtual environment of their own, which is made again where requirements.txt differs.
+# typos and buf are Python wheels. They have their own virtual environment, which is updated when requirements.txt changes.
 tools=${CARGO_TARGET_DIR:-target}/lint
 install_tools() {
     cmp -s tests/lint/requirements.txt "$tools/.installed" && return
@@ -29,7 +29,7 @@ fi
 cargo fmt --all --check
 rustfmt --edition 2024 --check crates/partition/fuzz/load.rs
 cargo clippy --locked --workspace --all-targets -- -D warnings
-# The thin client must build alone, with few dependencies; the server without what only the command line needs, and the other way round.
+# The client must build alone, with few dependencies; the server must build without the command line, and the command line without the server.
 cargo clippy --locked --no-default-features --features client -- -D warnings
 for features in server cli; do
     cargo check --locked --no-default-features --features "$features"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test, from a clean checkout: installs what is missing, then lint, Rust, Python client, demo end to end, what is deployed.
-# HARDNEG_SKIP_LINT=1 leaves out the lint.
+# Runs all tests from a clean checkout: installs missing tools, then runs lint, Rust, the Python client, the demo end to end, and deploy/.
+# HARDNEG_SKIP_LINT=1 skips the lint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -34,7 +34,7 @@ python=$target/venv/bin/python
 "$python" -m ruff check clients/python examples tests deploy benches
 "$python" -m ruff format --check clients/python examples tests deploy benches
 
-# What needs more than Rust and Python is left out, aloud, where it cannot be had; never in CI.
+# Tests that need more than Rust and Python are skipped with a message when the tools are not available; in CI they must be.
 wants() { # wants WHAT COMMAND: is the command there, or can apt bring it?
     if command -v "$2" >/dev/null || { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ "$2" != go ]; }; then return; fi
     [ -z "${CI:-}" ] || { echo "$2 is missing" >&2; exit 1; }

@@ -1,4 +1,4 @@
-//! The server as a process: its exit codes, and its end under signals.
+//! The server as a process: its exit codes, and its behaviour at signals.
 #![cfg(all(unix, feature = "server", feature = "cli"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
@@ -13,7 +13,7 @@ use std::{
 use common::process::{HARDNEG, Server, hardneg};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-/// A stream that never ends by itself.
+/// A stream that does not end by itself.
 async fn watch(address: &str) -> tonic::Streaming<tonic_health::pb::HealthCheckResponse> {
     let client = hardneg::client::Client::connect(address).await.unwrap();
     let mut client = HealthClient::new(client.channel());
@@ -47,7 +47,7 @@ async fn a_stream_that_stays_open_does_not_outlive_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
-/// A trainer's idle stream is ended at once, not at the deadline, and its client learns that it may go on elsewhere.
+/// The drain ends an idle stream of scores at once, not at the deadline, with an error after which the client may retry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_idle_score_stream_does_not_hold_up_the_drain() {
     let mut server = Server::start(&["--drain-deadline", "1h"]);
@@ -62,7 +62,7 @@ async fn an_idle_score_stream_does_not_hold_up_the_drain() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
-/// A stream of batches that waits for a pool to fill is ended as well, with credits left.
+/// The drain also ends a stream of batches that waits for a pool to fill and still has credits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_waiting_batch_stream_does_not_hold_up_the_drain() {
     use hardneg::client::{BatchStreamOptions, MineRequest};
@@ -140,7 +140,7 @@ fn the_environment_speaks_and_a_closed_pipe_is_no_failure() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// A file in, a batch out, figures and load, all through the command line and a real server.
+/// Reports a file, mines a batch, shows statistics and measures load, all with the command line and a real server.
 #[test]
 fn the_command_line_does_the_whole_job() {
     let mut server = Server::start(&[]);

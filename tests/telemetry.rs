@@ -31,7 +31,7 @@ const MINE: &str = "hardneg.v1.MiningService/MineBatch";
 const REPORT: &str = "hardneg.v1.MiningService/ReportScores";
 const STREAM: &str = "hardneg.v1.MiningService/StreamScores";
 
-/// What a collector was sent.
+/// The spans that a collector received.
 #[derive(Clone, Default)]
 struct Received {
     spans: Arc<Mutex<Vec<Span>>>,
@@ -56,7 +56,7 @@ impl TraceService for Received {
 }
 
 impl Received {
-    /// A collector on a free port; its URL.
+    /// Starts a collector on a free port, and returns its URL.
     async fn start() -> (Self, String) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +68,7 @@ impl Received {
         (received, url)
     }
 
-    /// All spans, once there is one of this name.
+    /// Waits for a span of this name, and returns all spans.
     async fn until(&self, name: &str) -> Vec<Span> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -90,7 +90,7 @@ impl Server {
         client
     }
 
-    /// The first log line that fits, once it is written.
+    /// Waits for a log line that matches, and returns the first one.
     async fn logged(&self, fits: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -102,7 +102,7 @@ impl Server {
         }
     }
 
-    /// SIGTERM; the exit code, and how long it took.
+    /// Sends SIGTERM, and returns the exit code and the time until the process ended.
     fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
         self.signal("-TERM");
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// A message with these headers.
+/// A request with this message and these headers.
 fn with<M>(headers: &[(&'static str, &str)], message: M) -> Request<M> {
     let mut request = Request::new(message);
     request.set_timeout(PATIENCE);
@@ -166,7 +166,7 @@ fn attribute(span: &Span, key: &str) -> String {
     }
 }
 
-/// Each is the parent of the next.
+/// Asserts that each span is the parent of the next.
 fn assert_nested(spans: &[Span], names: &[&str]) {
     for pair in names.windows(2) {
         let (parent, child) = (only(spans, pair[0]), only(spans, pair[1]));
@@ -210,7 +210,7 @@ async fn a_sampled_parent_gets_the_spans_of_its_request_whatever_ratio_and_log()
     let draw = only(&spans, "draw");
     assert_eq!(attribute(draw, "rows"), "2");
     assert!(attribute(draw, "proposals").parse::<u64>().unwrap() >= 2);
-    // Neither a client's refusal nor, at ratio 0, a request without a word of its client's is sent.
+    // With ratio 0 no span is sent for a request whose client decided against sampling, or did not decide.
     assert_eq!(spans.len(), 3, "{spans:#?}");
 
     let resource = received.resource.lock().clone();
@@ -222,7 +222,7 @@ async fn a_sampled_parent_gets_the_spans_of_its_request_whatever_ratio_and_log()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_parent_the_ratio_decides() {
     let (received, url) = Received::start().await;
-    // What the log leaves out is in the traces all the same.
+    // The log filter does not affect the traces.
     let quiet = "error,hardneg::cli=info";
     let mut server =
         Server::start(&["--otlp-endpoint", &url, "--otlp-sample-ratio", "1", "--log-filter", quiet]);
@@ -230,7 +230,7 @@ async fn without_a_parent_the_ratio_decides() {
     report(&client, &[]).await;
     let failing = pb::MineBatchRequest { pool: "pools/none".to_owned(), ..mining() };
     client.mining_service().mine_batch(with(&[], failing)).await.unwrap_err();
-    // Its last spans are sent before it ends.
+    // The process sends its last spans before it ends.
     let (code, _) = server.terminate();
     assert_eq!(code, Some(0));
     let spans = received.spans.lock().clone();
@@ -329,14 +329,14 @@ async fn a_request_has_an_id_in_its_answer_and_in_the_log() {
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         server.logged(|line| line["span"]["request_id"] == id).await;
     }
-    // A failure has it as well.
+    // A failed call has a request id too.
     let failing = with(&[("x-request-id", "lost")], pb::MineBatchRequest::default());
     let status = client.mining_service().mine_batch(failing).await.unwrap_err();
     assert_eq!(answered(status.metadata()), "lost");
     let line = server.logged(|line| line["span"]["request_id"] == "lost").await;
     assert_eq!(line["status"], "InvalidArgument", "{line}");
 
-    // One that is not waited for is told apart.
+    // A call that its client cancels is logged with the status Cancelled.
     let wait = Some(pb::Wait { min_size: 9, timeout: None });
     let mut hasty = with(&[("x-request-id", "hasty")], pb::MineBatchRequest { wait, ..mining() });
     hasty.set_timeout(Duration::from_millis(50));
@@ -385,7 +385,7 @@ async fn by_default_the_log_has_no_line_for_a_call() {
     assert!(log[0]["span"]["request_id"].is_string(), "{}", log[0]);
 }
 
-/// Neither a closed port nor one that never answers is felt by a caller, and the log says it once.
+/// An unreachable collector (a closed port, or one that never answers) does not affect callers, and the log has one warning.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_harms_nobody() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

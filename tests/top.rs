@@ -1,4 +1,4 @@
-//! `hardneg top` as a process: one look as text, and its exit codes.
+//! `hardneg top` as a process: its text output with `--once`, and its exit codes.
 #![cfg(all(unix, feature = "server", feature = "top"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! A browser's least: one request, one answer.
+//! A minimal HTTP client: one request and its response, or a stream of server-sent events.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Nothing here takes longer.
+/// The timeout of each request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The answer to a request.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Lines of `name: value`, names in lower case.
+    /// The headers as lines of `name: value`, with names in lower case.
     pub headers: Vec<String>,
     pub body: String,
 }
@@ -25,12 +25,12 @@ impl Answer {
     }
 }
 
-/// GET, the whole answer.
+/// Sends a GET, and returns the whole response.
 pub async fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "").await
 }
 
-/// Any method, with a body.
+/// Sends a request with any method and a body, and returns the whole response.
 pub async fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
     let (mut stream, status, headers) = open(address, method, path, body).await;
     let mut text = String::new();
@@ -68,7 +68,7 @@ async fn open(
 pub struct Events(BufReader<TcpStream>);
 
 impl Events {
-    /// Opens it; the answer when it is no stream.
+    /// Opens a stream; returns the response when it is not a stream.
     pub async fn open(address: SocketAddr, path: &str) -> Result<Self, Answer> {
         let (mut stream, status, headers) = open(address, "GET", path, "").await;
         if status == 200 {
@@ -79,7 +79,7 @@ impl Events {
         Err(Answer { status, headers, body })
     }
 
-    /// The next event's name and data; `None` at the end.
+    /// The name and data of the next event; `None` at the end.
     pub async fn next(&mut self) -> Option<(String, serde_json::Value)> {
         let mut name = String::new();
         let mut line = String::new();

@@ -1,4 +1,4 @@
-//! A server of its own for each test, on a free port of this machine, in this process.
+//! A separate server for each test, in this process, on a free port of this machine.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses its part")]
 
 pub mod http;
@@ -14,22 +14,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Stops when dropped.
+/// A running server, which stops on drop.
 pub struct TestServer {
     pub address: SocketAddr,
-    /// Of the HTTP side.
+    /// The address of the HTTP endpoints.
     pub http_address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<anyhow::Result<()>>,
 }
 
 impl TestServer {
-    /// With the default configuration.
+    /// Starts a server with the default configuration.
     pub async fn start() -> Self {
         Self::start_with(Config::default()).await
     }
 
-    /// With this configuration, but a free port.
+    /// Starts a server with this configuration, but on a free port.
     pub async fn start_with(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -38,7 +38,7 @@ impl TestServer {
         let http_address = http.local_addr().expect("bound");
         let listeners = Listeners { grpc: listener, http: Some(http) };
         let served = tokio::spawn(hardneg::server::run(config, listeners, async {
-            // Dropping the sender stops the server as well.
+            // Dropping the sender also stops the server.
             let _ = stopped.await;
         }));
         Self { address, http_address, stop: Some(stop), served }

@@ -11,21 +11,21 @@ use std::{
 use parking_lot::Mutex;
 
 pub const HARDNEG: &str = env!("CARGO_BIN_EXE_hardneg");
-/// Patience with everything that should happen.
+/// The timeout of everything that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server that is killed when a test fails.
 pub struct Server {
     process: Child,
     pub address: String,
-    /// Of the HTTP side.
+    /// The address of the HTTP endpoints.
     pub http_address: SocketAddr,
-    /// Its log lines after `listening`.
+    /// The log lines after `listening`.
     pub log: Arc<Mutex<Vec<serde_json::Value>>>,
 }
 
 impl Server {
-    /// With these arguments more.
+    /// Starts a server with these additional arguments.
     pub fn start(arguments: &[&str]) -> Self {
         let mut process = Command::new(HARDNEG)
             .args([
@@ -52,7 +52,7 @@ impl Server {
         let http_address = pages.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = log.clone();
-        // Read on, so that the server never writes into a closed pipe.
+        // Go on reading, so that the server never writes into a closed pipe.
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 written.lock().push(serde_json::from_str(&line).unwrap());
@@ -61,7 +61,7 @@ impl Server {
         Self { process, address: listening["address"].as_str().unwrap().to_owned(), http_address, log }
     }
 
-    /// Sends a signal: `-TERM`.
+    /// Sends a signal, such as `-TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         let status = Command::new("kill").args([name, &pid]).status().unwrap();
@@ -72,7 +72,7 @@ impl Server {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// The exit code, once it has ended; `None`: by a signal.
+    /// Waits for the end of the process, and returns its exit code; `None` when a signal ended it.
     pub fn exit_code(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         while self.is_running() {
@@ -90,7 +90,7 @@ impl Drop for Server {
     }
 }
 
-/// The program's exit code, standard output and standard error.
+/// Runs the program, and returns its exit code, standard output and standard error.
 pub fn hardneg(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(HARDNEG).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The contract in proto/: buf's lint, and what breaks clients.
-#     tests/lint/contract.sh BUF      BASE=COMMIT: compare with that commit, and fail
+# Checks the contract in proto/ with buf: its lint, and changes that break clients.
+#     tests/lint/contract.sh BUF      with BASE=COMMIT it compares with that commit, and fails on breaking changes
 #
-# A release is a tag v*. Once there is one, the contract is compared with the last of them, and what would break a client of
-# it fails. Before the first release nothing is promised: a message that is wrong is mended. Then the contract is compared
-# with HEAD~1 (HEAD while files of proto/ differ from it), and what breaks is printed, so that nobody breaks it unawares.
+# A release is a tag v*. Once there is one, the contract is compared with the latest release, and a breaking change fails.
+# Before the first release compatibility is not promised. Then the contract is compared with HEAD~1 (HEAD while files of
+# proto/ differ from it), and breaking changes are only printed, so that nobody makes one without noticing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 buf=${1:?usage: tests/lint/contract.sh BUF}

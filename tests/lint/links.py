@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every relative link of a Markdown page leads to a file that is here, and to a heading that it has.
+"""Checks that every relative link of a Markdown page leads to an existing file, and to an existing heading.
 
     tests/lint/links.py      pages that git knows, or would add
 
@@ -42,7 +42,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """What is wrong with the links of a page."""
+    """The broken links of a page, one message for each."""
     wrong = []
     for link in LINK.findall(prose(page)):
         if re.match(r"[a-z]+:", link):
@@ -57,7 +57,7 @@ def broken(page: Path) -> list[str]:
 
 
 def main() -> int:
-    """Prints what is wrong; 1 if anything is."""
+    """Prints the broken links of all pages; returns 1 if there are any."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     pages = [ROOT / name for name in names if (ROOT / name).exists()]

@@ -1,14 +1,14 @@
 //! Statistical claims about anchored pools, tested over the real gRPC API (docs/methods.md 10.3 and 10.4).
 //!
-//! Pools draw their own salts, so these tests see fresh randomness: a right formula fails one run in a million for each limit
-//! (z of 5, chi-square at 1e-6), and the formulas that could be mistaken have a wrong one that must fail. An anchor named many times
-//! is drawn for many times: one call is thousands of draws.
+//! Pools draw their own salts, so each run has new random numbers. A correct formula fails one run in a million for each limit
+//! (z of 5, chi-square at 1e-6); where a formula could be mistaken, a wrong one must fail. An anchor that is given many times
+//! is drawn for as many times, so one call is thousands of draws.
 
 use super::*;
 use hardneg::proto::columns::{decode_floats, decode_u64s};
 use pb::NegativeStrategy as Strategy;
 
-/// Of a draw's negatives and their probabilities.
+/// A function of the negatives of a draw and their probabilities.
 type Estimate<'a> = dyn Fn(&[(u64, f64)]) -> f64 + 'a;
 
 const DRAWS: usize = 65_536;
@@ -53,7 +53,7 @@ async fn report(client: &Client, anchors: Vec<u64>, ids: Vec<u64>, scores: Vec<f
     client.mining_service().report_scores(request).await.expect("reported");
 }
 
-/// Negatives of anchor 1 as often as `draws`: id and inclusion probability of each, draw by draw.
+/// Draws negatives of anchor 1 `draws` times: ids and inclusion probabilities, draw by draw.
 async fn mine(client: &Client, k: u32, draws: usize, policy: pb::NegativePolicy) -> Vec<Vec<(u64, f64)>> {
     let request = pb::MineNegativesRequest {
         pool: "pools/p".into(),
@@ -98,7 +98,7 @@ async fn first_draws_follow_their_strategy() {
         assert!(chi2(&counts, &masses(alpha)) < limit, "alpha {alpha}: {}", chi2(&counts, &masses(alpha)));
         assert!(chi2(&counts, &masses(alpha + 0.3)) > limit, "another exponent must fail");
     }
-    // Of those in 0.75 - 0.25 .. 0.75, alike.
+    // Those in 0.75 - 0.25 .. 0.75 are drawn with the same probability.
     let policy = pb::NegativePolicy { semi_hard_margin: Some(0.25), ..of(Strategy::SemiHard) };
     let counts = firsts(&mine(&client, 4, DRAWS, policy).await, n);
     let inside: Vec<usize> = (0..n).filter(|i| scores[*i] > 0.5 && scores[*i] < 0.75).collect();
@@ -134,7 +134,7 @@ async fn distance_weighted_draws_by_the_inverse_density() {
     assert!(chi2(&counts, &masses(f64::from(dimension) - 2.0, 0.3)) > limit, "so must another cutoff");
 }
 
-/// The sum of f/pi over a draw estimates the sum of f over all that could come; n/k in the place of 1/pi does not.
+/// The sum of f/pi over a draw estimates the sum of f over all candidates; with n/k in place of 1/pi it does not.
 #[tokio::test]
 async fn inclusion_probabilities_are_unbiased() {
     let server = TestServer::start().await;
@@ -144,7 +144,7 @@ async fn inclusion_probabilities_are_unbiased() {
     pool(&client, false, &scores, others).await;
     let n = scores.len() as u64;
     let f = |id: u64| 1.0 + (id % 7) as f64 + if id < n { f64::from(scores[id as usize]) * 5.0 } else { 0.0 };
-    // At random_fraction 0 the own negatives can come, else all.
+    // With random_fraction 0 the candidates are the anchor's negatives, otherwise all ids.
     let cases = [
         (of(Strategy::Random), 0.0, 6, n),
         (of(Strategy::Proportional), 0.0, 6, n),

@@ -101,8 +101,8 @@ async fn weights_are_unbiased_under_caps_and_shares() {
     assert!(unweighted.z(truth).abs() > 2.0 * Z_LIMIT, "no weights pass with z {}", unweighted.z(truth));
 }
 
-/// docs/methods.md 8, where everything is stored and nothing comes from the background: r_i is the weight, so that the wrong pi, of tau
-/// in the place of tau_A, can be computed from the samples of the strata that have no cap. It must fail.
+/// docs/methods.md 8, where all samples are stored and none comes from the background. r_i is the weight, so the wrong pi, with tau
+/// in place of tau_A, can be computed from the samples of strata without a cap. It must fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_weights_of_a_capped_stratum_need_its_own_tau() {
     let server = TestServer::start().await;
@@ -140,15 +140,16 @@ async fn the_weights_of_a_capped_stratum_need_its_own_tau() {
     assert!(wrong.z(truth).abs() > 2.0 * Z_LIMIT, "weights without tau_A pass with z {}", wrong.z(truth));
 }
 
-/// docs/methods.md 7.4: with leases on, mean(w f) estimates the sum over what does not rest, divided by all ids; mean(w) its share. With p
-/// for what is outside the hard store, though the background's rest, the first mean is 16 standard errors off.
+/// docs/methods.md 7.4: with leases, mean(w f) estimates the sum over samples that are not leased, divided by the number of all ids; mean(w)
+/// estimates their share. With the uncorrected p outside the hard store, where members of the background are leased, the first mean is 16
+/// standard errors off.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_unbiased_over_what_does_not_rest() {
     check_leased(250, 0.25, 64).await;
 }
 
-/// The same where nothing is hard (warm-up, control arm): all is in the hard store, and drawn as members of R. With p as it
-/// stands mean(w) is a half of what it should be.
+/// The same where H is empty (warm-up, control arm): all samples are in the hard store, and drawn as members of R. With the uncorrected p
+/// mean(w) is half of the correct value.
 #[tokio::test(flavor = "multi_thread")]
 async fn uniform_weights_are_unbiased_over_what_does_not_rest() {
     check_leased(N, 1.0, 24).await;

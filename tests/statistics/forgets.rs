@@ -1,4 +1,4 @@
-//! A pool never forgets ids that are no longer reported: who is mined is reported again and nobody else is, for thousands of
+//! Estimates include ids that are no longer reported: only mined samples are reported again, for thousands of
 //! batches, and the estimates stay those of all ids (docs/methods.md 4.2).
 
 use hardneg::client::{Client, ScoreBatch};
@@ -10,7 +10,7 @@ use super::{ids, mine, spec, uniforms};
 const IDS: u64 = 20_000;
 const BACKGROUND: u64 = 2_000;
 const BATCHES: u64 = 3_000;
-/// Standard errors. Of one pool each figure passes them by chance about twice in a million.
+/// The limit in standard errors. A correct figure of one pool exceeds it about twice in a million.
 const LIMIT: f64 = 5.0;
 
 /// Ids of the upper half are harder.
@@ -18,10 +18,10 @@ fn score(id: u64) -> f32 {
     if id < IDS / 2 { 0.5 } else { 2.0 + (id % 100) as f32 / 100.0 }
 }
 
-/// Batches of a pool that may say CLOSED_LOOP by chance.
+/// Number of batches of a pool that may be labelled CLOSED_LOOP by chance.
 const BY_CHANCE_MAX: u64 = 200;
 
-/// Mines 256 and reports them, with `organic` ids at random beside them, again and again.
+/// Repeatedly mines 256 samples and reports them, together with `organic` random ids.
 ///
 /// A look at a background is four standard errors off by its salt alone once in 16,000 times, and a background is looked at by every batch
 /// for as long as it serves, which may be all of them. So where too many batches of a pool say CLOSED_LOOP another pool is tried, whose salt

@@ -17,7 +17,7 @@ use hardneg::client::{Batch, Client, Ids, MineRequest, ScoreBatch};
 use hardneg::proto::v1 as pb;
 use std::collections::{HashMap, HashSet};
 
-/// Standard errors that a mean may be off.
+/// The number of standard errors by which a mean may differ.
 const Z_LIMIT: f64 = 5.0;
 
 /// Upper 1e-6 quantile of chi-square (Wilson and Hilferty).
@@ -48,7 +48,7 @@ fn heavy_tailed(n: usize) -> Vec<f32> {
     (0..n).map(|_| (((0..12).map(|_| uniform()).sum::<f64>() - 6.0) * 1.2).exp() as f32).collect()
 }
 
-/// What is averaged: depends on the score and on the id, so that neither may be sampled with a bias.
+/// The function f that is averaged. It depends on the score and on the id, so a bias in either is detected.
 fn f(id: u64, score: f32) -> f64 {
     f64::from(score).sqrt() + (id % 7) as f64 / 7.0
 }
@@ -116,7 +116,7 @@ fn mine(pool: &str, size: u32, strategy: pb::Strategy, alpha: f64, epsilon: f64,
         .dry_run(true)
 }
 
-/// Reports every id once; with decay in four batches, half a half-life apart.
+/// Reports every id once; in a pool with decay in four batches, half a half-life apart.
 async fn fill(client: &Client, pool: &str, scores: &[f32], steps: bool) {
     let all: Vec<u64> = (0..scores.len() as u64).collect();
     let part = if steps { scores.len().div_ceil(4) } else { scores.len() };
@@ -204,7 +204,7 @@ async fn weights_are_unbiased_over_all_ids_on_sixteen_shards() {
     unbiased_over_pools(16, "sixteen").await;
 }
 
-/// What is set aside has left R and N: the weights estimate the mean over the rest, error between pools as above.
+/// Samples in quarantine are not in R and N: the weights estimate the mean over all others, with the error between pools as above.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
     let server = TestServer::start().await;
@@ -223,7 +223,7 @@ async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
         let pool = format!("quarantine-{i}");
         let quarantine = Some(pb::Quarantine { quantile: 0.9, reports: 2, capacity: 1000 });
         client.create_pool(&pool, pb::PoolSpec { quarantine, ..spec(250, 160, 4) }).await.expect("created");
-        // The first pass makes the quantile known, the other two are a streak.
+        // The first pass fills the quantile, the other two make a streak.
         for _ in 0..3 {
             fill(&client, &pool, &scores, false).await;
         }
@@ -258,7 +258,7 @@ async fn weights_are_unbiased_over_what_is_not_in_quarantine() {
 async fn one_pool_estimates_its_conditional_value() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    // Scores within a factor of 4: no mass falls below c/N, so nothing is truncated and H is what the window leaves.
+    // Scores are within a factor of 4, so no mass is below c/N, nothing is truncated, and H is the samples that the window admits.
     let scores: Vec<f32> = {
         let mut uniform = uniforms(7);
         (0..2000).map(|_| 1.0 + 3.0 * uniform() as f32).collect()

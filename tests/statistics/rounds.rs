@@ -1,7 +1,7 @@
 //! Statistical claims about rounds, over the real gRPC API (docs/methods.md 7.2, 7.3 and 11.2).
 //!
-//! A limit is passed by right code but for about one run in a million (z of 5), times the number of means compared, which is told
-//! at each test. Each has a wrong way that must fail.
+//! Correct code exceeds a limit in about one run in a million (z of 5), times the number of means compared, which each test states.
+//! Each test also has a wrong method that must fail.
 
 use super::*;
 
@@ -51,7 +51,7 @@ async fn share(
     (ids, weights)
 }
 
-/// docs/methods.md 7.2 for rounds: what data-parallel ranks average is unbiased over pools of different salts. Four means, and those of
+/// docs/methods.md 7.2 for rounds: the average over data-parallel ranks is unbiased over pools of different salts. Four means, and those of
 /// one rank alone, are compared: about five false alarms in a million runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mean_over_ranks_is_unbiased_over_pools() {
@@ -80,7 +80,7 @@ async fn the_mean_over_ranks_is_unbiased_over_pools() {
             averages[number].add(of_ranks.iter().sum::<f64>() / f64::from(RANKS));
             one_rank[number].add(of_ranks[1]);
             if number == 1 {
-                // What rank 1 would see if it got the second quarter in order of hardness.
+                // The samples that rank 1 would get if shares were contiguous: the second quarter in order of hardness.
                 rows.sort_by(|a, b| scores[b.0 as usize].total_cmp(&scores[a.0 as usize]));
                 let block = &rows[16..32];
                 let weighted = block.iter().map(|&(id, w)| f64::from(w) * f(id, scores[id as usize]));
@@ -107,8 +107,8 @@ async fn the_mean_over_ranks_is_unbiased_over_pools() {
     );
 }
 
-/// No rank has it harder: each rank's mean log-hardness less the round's, over 400 rounds. Eight means are compared, which are
-/// not independent: about four false alarms in a million runs.
+/// No rank gets harder samples than another: compares each rank's mean log-hardness with the round's, over 400 rounds. Eight means are
+/// compared, which are not independent: about four false alarms in a million runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rank_has_it_equally_hard() {
     const RANKS: usize = 8;
@@ -132,7 +132,7 @@ async fn every_rank_has_it_equally_hard() {
         let of_round = mean(&all);
         for rank in 0..RANKS {
             dealt[rank].add(mean(&hardness[rank]) - of_round);
-            // The same samples dealt wrongly: in contiguous blocks, and always in the same order of ranks.
+            // Deal the same samples in wrong ways: in contiguous blocks, and always in the same order of ranks.
             blocks[rank].add(mean(&all[rank * SIZE..(rank + 1) * SIZE]) - of_round);
             let turns: Vec<f64> = all.iter().skip(rank).step_by(RANKS).copied().collect();
             in_turn[rank].add(mean(&turns) - of_round);
@@ -146,7 +146,7 @@ async fn every_rank_has_it_equally_hard() {
         "dealing without permutations passes with z {}",
         worst(&in_turn)
     );
-    // Stripes: within a round the shares differ far less than shares drawn without them would.
+    // Because of the stripes, the shares of a round differ far less than random shares would.
     let spread = dealt.iter().map(|mean| mean.squares / mean.n).sum::<f64>() / RANKS as f64;
     let unstriped = blocks.iter().map(|mean| mean.squares / mean.n).sum::<f64>() / RANKS as f64;
     assert!(spread < unstriped / 20.0, "{spread} against {unstriped}");

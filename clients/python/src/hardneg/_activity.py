@@ -38,7 +38,7 @@ class ActivityTick:
         hard: Samples in the hard store at its end.
         floor_log2: Lowest priority in a full hard store at its end.
         report: Latencies of reported batches; None without any.
-        mine: Latencies of mined batches, waits left out; None without any.
+        mine: Latencies of mined batches, without waits; None when none was mined.
     """
 
     time: datetime.datetime

@@ -14,7 +14,7 @@ from ._proto import policy_pb2
 class Balance:
     """Limits on strata (classes, sources) and groups (near-duplicates). They hold exactly, over a whole batch or round.
 
-    A share is that of the batch size asked for, rounded down, but at least one sample.
+    A share is a fraction of the requested batch size, rounded down, but at least one sample.
 
     Attributes:
         max_stratum_fraction: Greatest share of any stratum, over 0 to 1; None is no limit.

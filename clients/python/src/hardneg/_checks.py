@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def check_positive(**arguments: float | None) -> None:
-    """Refuses 0, which on the wire means the default: whoever writes 0 would get something else.
+    """Refuses 0, which in a message means the default: a caller that passes 0 would get another value.
 
     Raises:
         ValueError: A value is neither None nor positive; the text names the argument.
@@ -15,7 +15,7 @@ def check_positive(**arguments: float | None) -> None:
 
 
 def check_uint(bits: int, **arguments: int | None) -> None:
-    """Refuses integers that an unsigned field of so many bits cannot hold.
+    """Refuses integers that an unsigned field of this many bits cannot hold.
 
     Raises:
         ValueError: A value is neither None nor from 0 to 2^bits-1; the text names the argument.

@@ -56,9 +56,9 @@ class Normalization(Choice):
 
 
 class Shortfall(Choice):
-    """What happens when there are fewer hard samples than asked for."""
+    """What happens when there are fewer hard samples than the batch needs."""
 
-    #: A smaller batch with the mixture that was asked for.
+    #: The batch is smaller, and keeps the requested mixture.
     SHORT = "short"
     #: The background fills the batch.
     FILL = "fill"

@@ -137,11 +137,11 @@ class PermissionDenied(HardnegError):
 
 
 class Unimplemented(HardnegError):
-    """This version of the server cannot do it; `field` says what was asked for."""
+    """This version of the server does not support the request; `field` names what is not supported."""
 
 
 class StaleScores(HardnegError):
-    """Over half of the rows of a batch were stale: what is stored is of later steps. The rest of it was applied.
+    """Over half of the rows of a batch were stale: the pool has reports of later steps. The others were applied.
 
     The worker is behind the others, or has started again without a new ``run_id``. A worker that is meant to lag may
     catch this and go on.
@@ -164,7 +164,7 @@ class QueueFull(HardnegError):
     """A score stream holds `max_pending` rows that the service has not taken.
 
     Attributes:
-        accepted_rows: How many of the report's first rows were queued; the rest was not.
+        accepted_rows: How many rows, from the first on, were queued; the others were not.
     """
 
     def __init__(self, message: str, accepted_rows: int) -> None:

@@ -39,7 +39,7 @@ class MinedBatch:
         hard_count: Rows from the hard store.
         background_count: Rows from the background.
         realized_random_fraction: The background's share of the rows.
-        shortfall_count: Rows that are missing to the batch size asked for.
+        shortfall_count: The requested batch size less the number of rows.
         timed_out: Whether the wait ended before the pool was large enough.
         sizes: The pool's sizes when it was mined; None in a degraded batch.
         pool_uid: The uid of the pool.
@@ -52,7 +52,7 @@ class MinedBatch:
         control: Whether it is a uniform batch of the control arm. Leave those out when you judge mining, or compare.
         warmup: Whether it is a uniform batch because the step is before the curriculum's `warmup_steps`.
         approximations: Why the weights are approximate; empty where they are not.
-        filtered: Candidates that each filter turned away.
+        filtered: How many candidates each filter rejected.
     """
 
     ids: Ids

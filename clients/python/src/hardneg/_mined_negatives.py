@@ -61,13 +61,13 @@ class MinedNegatives:
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
         labels: uint32 (rows,), 0 where the negative has none; None if not asked for (``fields=["labels"]``).
         anchor_labels: uint32 (n,), 0 where the anchor has none; None if `labels` were not asked for.
-        num_negatives: Negatives asked for, for each anchor.
+        num_negatives: Requested number of negatives for each anchor.
         policy: The policy as applied, with every default filled in.
         seed: The seed as applied.
-        shortfall_count: Rows that are missing to the number asked for, over all anchors.
+        shortfall_count: The requested number of rows less the number of rows, over all anchors.
         unknown_anchor_count: Anchors that the pool does not know.
         background_count: Rows from the background.
-        filtered: Candidates that each filter turned away.
+        filtered: How many candidates each filter rejected.
         pool_uid: The uid of the pool.
     """
 
@@ -139,7 +139,7 @@ class MinedNegatives:
         *,
         fill: Any = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """Makes a column rectangular: pads it where an anchor has fewer negatives than were asked for.
+        """Makes a column rectangular: pads it where an anchor has fewer negatives than requested.
 
         Args:
             column: The name of the column.

@@ -106,7 +106,7 @@ class Pool(PoolAdmin, PoolSamples, PoolNegatives):
             NotFound: There is no such pool.
             InvalidArgument: The pool refuses a value, which `field` names. Nothing of the batch is applied.
             RunEnded, RunMissing, StepBehind: The batch is not of the pool's current run. Nothing of it is applied.
-            StaleScores: Over half of the rows of a batch were older than what is stored; the rest was applied.
+            StaleScores: Over half of the rows of a batch were older than the stored reports; the others were applied.
 
         Example:
             >>> ack = pool.report(window_ids, losses, step=step)

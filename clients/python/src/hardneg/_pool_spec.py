@@ -59,7 +59,7 @@ class PoolInfo:
         rotate_background: Whether the background sample is replaced by a fresh one from time to time.
         anchored: What it keeps of each anchor; None for a flat pool.
         quarantine: When it sets samples aside; None where it does not.
-        flow: How much is mined for each reported sample; None where the two are not coupled.
+        flow: The rate limiter: how much is mined for each reported sample; None where there is none.
         control_fraction: Share of rounds that get a uniform batch.
         sample_ttl: How long a sample lives that is not reported; None where it lives for ever.
         lease: How long a served sample is not served again; None where there are no leases.

@@ -12,7 +12,7 @@ from ._runs import Run
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """Candidates that filters turned away. Filters apply in this order; a candidate counts at the first that fits.
+    """How many candidates each filter rejected, in the order in which filters apply; a candidate counts once.
 
     Attributes:
         excluded: By `exclude_ids`.

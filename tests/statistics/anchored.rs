@@ -236,8 +236,7 @@ async fn the_random_fraction_is_honoured() {
             };
             let answer = client.mining_service().mine_negatives(request).await.expect("mined").into_inner();
             let got = f64::from(answer.background_count) / 160_000.0;
-            // TOP has whole negatives: 0.1 of 8 is 1. The rest is met to a hundredth (docs/methods.md 6.3), sampling errors being a tenth of
-            // that.
+            // TOP rounds: 0.1 of 8 is 1. The other strategies meet the share to 0.01 (docs/methods.md 6.3); sampling errors are a tenth of that.
             let asked = if strategy == Strategy::Top { (share * 8.0).round() / 8.0 } else { share };
             assert!((got - asked).abs() < 0.012, "{strategy:?} {alpha} {share}: {got}");
         }

@@ -1,5 +1,5 @@
-//! What the bias of mining looks like, in numbers (docs/methods.md 13), from what was served last, a uniform sample of the hard store and
-//! one of the background. Computed when somebody asks; nothing of it is on the way of a batch but a ring.
+//! Figures of the bias of mining (docs/methods.md 13), computed from the samples served last, a uniform sample of the hard store and one of
+//! the background. They are computed when somebody asks; a batch only writes to a ring.
 
 use std::collections::BTreeMap;
 
@@ -8,50 +8,52 @@ use crate::store::Row;
 use super::histograms::Sample;
 use super::served::Lately;
 
-/// Quantiles told of ages.
+/// The quantiles of ages that are reported.
 const AGE_QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
-/// Quantiles told of scores.
+/// The quantiles of scores that are reported.
 const SCORE_QUANTILES: [f64; 5] = [0.01, 0.1, 0.5, 0.9, 0.99];
 
-/// Strata told, those with the largest share of what is reported.
+/// Maximum number of strata listed: those with the largest shares of the reported samples.
 const STRATA_MAX: usize = 64;
 
 /// The shares of one stratum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StratumShare {
-    /// The stratum.
+    /// Number of the stratum.
     pub stratum: u32,
-    /// Of the distinct samples reported, as the background tells it (dense ids: of the hard store).
+    /// Its share of the distinct reported samples, 0 to 1, estimated from the background (with a dense id space, its share of the hard
+    /// store).
     pub reported: f64,
-    /// Of what was served.
+    /// Its share of the samples served last, 0 to 1.
     pub served: f64,
 }
 
-/// Bias in numbers; 0 or empty where there is nothing to tell it from.
+/// Figures of the bias of mining. A figure is 0 or empty if there are no samples to compute it from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BiasFigures {
-    /// The largest strata; empty where nothing was served or there is one stratum only.
+    /// The largest strata; empty if nothing was served, or there is only one stratum.
     pub strata: Vec<StratumShare>,
     /// Half the sum of |served - reported| over all strata, 0 to 1.
     pub strata_total_variation: f64,
-    /// KL(served || reported) over all strata, nats.
+    /// KL(served || reported) over all strata, in nats.
     pub strata_kl: f64,
     /// Gini coefficient of serves over the hard store.
     pub serves_gini: f64,
-    /// (sum w)^2 / (n sum w^2), its mean over the batches with weights mined last.
+    /// The mean of (sum w)^2 / (n sum w^2) over the last mined batches with weights.
     pub effective_sample_share: f64,
     /// (mean score served - mean score of the background) / standard deviation of the background's scores.
     pub lift: f64,
-    /// Of the ages of what was served, at 0.5, 0.9 and 0.99: seconds or steps.
+    /// Quantiles of the ages of served samples at 0.5, 0.9 and 0.99, in seconds or steps.
     pub served_age_quantiles: Vec<f64>,
-    /// Of the scores served, at 0.01, 0.1, 0.5, 0.9 and 0.99.
+    /// Quantiles of the raw scores of served samples at 0.01, 0.1, 0.5, 0.9 and 0.99.
     pub served_score_quantiles: Vec<f64>,
-    /// Of the scores in the background, likewise.
+    /// The same quantiles of the raw scores in the background.
     pub background_score_quantiles: Vec<f64>,
 }
 
 impl BiasFigures {
-    /// The figures of samples of the hard store, of the background's scores, and of what was served lately.
+    /// Computes the figures from a sample of the hard store, scores of the background, the number of reported samples by stratum, and what
+    /// was served lately.
     pub(crate) fn of(stored: &[Row], background: &[f32], reported: &[(u32, u64)], lately: &Lately) -> Self {
         let finite = |values: &mut dyn Iterator<Item = f32>| -> Vec<f64> {
             let mut values: Vec<f64> = values.filter(|v| v.is_finite()).map(f64::from).collect();
@@ -80,7 +82,7 @@ impl BiasFigures {
     }
 }
 
-/// Shares of all strata, the largest of what is reported first.
+/// The shares of all strata, in descending order of their reported shares.
 fn strata(reported: &[(u32, u64)], served: &[Sample]) -> Vec<StratumShare> {
     let mut counts: BTreeMap<u32, [f64; 2]> =
         reported.iter().map(|(stratum, n)| (*stratum, [*n as f64, 0.0])).collect();
@@ -103,14 +105,14 @@ fn strata(reported: &[(u32, u64)], served: &[Sample]) -> Vec<StratumShare> {
     shares
 }
 
-/// sum p ln(p / q), p served, q reported. A stratum that was served and is in no background counts as if it had the smallest share
-/// that a float can tell from 0 in single precision, so that the figure stays finite.
+/// sum p ln(p / q) with p = served and q = reported. For a stratum that was served and is not in the background, q is taken as the machine
+/// epsilon of f32, so that the sum stays finite.
 fn divergence(strata: &[StratumShare]) -> f64 {
     let of = |s: &StratumShare| s.served * (s.served / s.reported.max(f64::from(f32::EPSILON))).ln();
     strata.iter().filter(|s| s.served > 0.0).map(of).sum::<f64>().max(0.0)
 }
 
-/// The effective sample share of weights: (sum w)^2 / (n sum w^2) (Kish 1965); `None` without any.
+/// The effective sample share of weights: (sum w)^2 / (n sum w^2) (Kish 1965); `None` if there are no weights above 0.
 pub(crate) fn effective_share(weights: &[f32]) -> Option<f64> {
     let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), &w| {
         let w = f64::from(w);
@@ -119,7 +121,7 @@ pub(crate) fn effective_share(weights: &[f32]) -> Option<f64> {
     (squares > 0.0).then(|| sum * sum / (weights.len() as f64 * squares))
 }
 
-/// Gini coefficient: sum of (2i - n - 1) x_i over n sum x_i, x ascending, i from 1. 0 when all are 0.
+/// The Gini coefficient: the sum of (2i - n - 1) x_i over n sum x_i, with x ascending and i from 1; 0 if all values are 0.
 fn gini(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let (n, sum) = (values.len() as f64, values.iter().sum::<f64>());
@@ -143,7 +145,7 @@ fn lift(served: &[f64], background: &[f64]) -> f64 {
     if deviation > 0.0 { (served - typical) / deviation } else { 0.0 }
 }
 
-/// Quantiles of ascending values, between two values by distance.
+/// Quantiles of ascending values, with linear interpolation between neighbours.
 fn quantiles(ascending: &[f64], at: &[f64]) -> Vec<f64> {
     let Some(last) = ascending.len().checked_sub(1) else {
         return Vec::new();
@@ -171,7 +173,7 @@ mod tests {
         close(gini(vec![0.0; 5]), 0.0);
         close(gini(vec![3.0; 5]), 0.0);
         close(gini(vec![0.0, 0.0, 0.0, 1.0]), 0.75);
-        // 1 to n: (n - 1) / 3n.
+        // For the values 1 to n it is (n - 1) / 3n.
         close(gini((1..=100).rev().map(f64::from).collect()), 99.0 / 300.0);
     }
 
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn strata_served_beside_strata_reported() {
+    fn served_shares_of_strata_are_compared_with_reported_shares() {
         let served = |stratum, n| {
             let sample = Sample { score: 1.0, age: 1.0, model_version: 0, serves: 1, stratum };
             std::iter::repeat_n(sample, n)
@@ -195,7 +197,7 @@ mod tests {
         assert_eq!(bias.strata, [share(2, 0.5, 0.25), share(1, 0.25, 0.75), share(3, 0.25, 0.0)]);
         close(bias.strata_total_variation, 0.5);
         close(bias.strata_kl, 0.75 * 3f64.ln() + 0.25 * 0.5f64.ln());
-        // Alike: nothing to tell; unknown to the background: finite.
+        // If the shares are equal, both figures are 0. If a stratum is not in the background, they are finite.
         let alike = BiasFigures::of(&[], &[], &[(1, 3), (2, 1)], &lately);
         close(alike.strata_total_variation, 0.0);
         close(alike.strata_kl, 0.0);
@@ -210,14 +212,14 @@ mod tests {
             (0..2_000).map(|i| shift + normal.inverse_cdf((f64::from(i) + 0.5) / 2_000.0)).collect()
         };
         let lifted = lift(&grid(3.0), &grid(0.0));
-        // The grid lacks the outermost tails: its deviation is 0.1 % short.
+        // The grid lacks the outermost tails, so its deviation is 0.1 % too small.
         assert!((lifted - 1.5).abs() < 0.005, "{lifted}");
         close(lift(&[], &grid(0.0)), 0.0);
         close(lift(&grid(0.0), &[1.0, 1.0]), 0.0);
     }
 
     #[test]
-    fn quantiles_of_a_ramp() {
+    fn quantiles_of_evenly_spaced_values() {
         let ramp: Vec<f64> = (0..=100).map(f64::from).collect();
         assert_eq!(quantiles(&ramp, &SCORE_QUANTILES), [1.0, 10.0, 50.0, 90.0, 99.0]);
         assert_eq!(quantiles(&[7.0], &AGE_QUANTILES), [7.0; 3]);
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_reported_is_left_out() {
+    fn samples_that_were_never_reported_are_left_out() {
         let row = |serves| Row { serves, ..Row::unreported(1) };
         let sample = |score, age| Sample { score, age, model_version: 0, serves: 1, stratum: 0 };
         let lately = Lately {
@@ -238,7 +240,7 @@ mod tests {
         close(bias.lift, 2.0 / 2f64.sqrt());
         assert_eq!((bias.served_age_quantiles[0], bias.served_score_quantiles[2]), (15.0, 4.0));
         assert_eq!(bias.background_score_quantiles[2], 2.0);
-        assert!(bias.strata.is_empty() && bias.strata_kl == 0.0, "one stratum says nothing");
+        assert!(bias.strata.is_empty() && bias.strata_kl == 0.0, "one stratum has no shares to compare");
         let nothing = BiasFigures::of(&[], &[], &[], &Lately::default());
         assert_eq!(nothing, BiasFigures::default());
     }

@@ -1,10 +1,10 @@
-//! What filters have turned away since a pool was created.
+//! Counts of the candidates that filters have refused since a pool was created.
 
 use parking_lot::Mutex;
 
 use crate::model::filter_counts::FilterCounts;
 
-/// Candidates that filters have turned away since a pool was created.
+/// The counts of one pool. Calls add to them under a lock.
 #[derive(Debug, Default)]
 pub(crate) struct FilterTotals(Mutex<FilterCounts>);
 
@@ -16,7 +16,7 @@ impl FilterTotals {
         }
     }
 
-    /// Reads them all.
+    /// The counts so far.
     #[must_use]
     pub(crate) fn values(&self) -> FilterCounts {
         *self.0.lock()

@@ -1,74 +1,75 @@
-//! Histograms of samples: stored beside served, on the same bounds so that they can be compared.
+//! Histograms of stored and served samples, with the same bounds so that they can be compared.
 
 use std::collections::BTreeMap;
 
-/// Bars of a histogram of scores.
+/// Number of bars of the histogram of scores.
 const SCORE_BARS: usize = 32;
-/// Bars of a histogram of ages: doubling from 1, the last open.
+/// Number of bars of the histogram of ages. Their bounds double from 1 on, and the last bar has no upper bound.
 const AGE_BARS: usize = 20;
-/// Serves told apart: 0 to 7, then more.
+/// Number of bars of the histogram of serves: 0 to 7 serves, and more.
 const SERVES_BARS: usize = 9;
-/// Model versions told apart, the newest.
+/// Maximum number of model versions listed, the newest ones.
 const VERSIONS_MAX: usize = 8;
-/// Share of the scores that the bars leave out at each end, so that one outlier does not squeeze the rest.
+/// Share of the scores at each end that does not determine the range of the bars, so that one outlier does not squeeze all others into one
+/// bar.
 const TRIM: f64 = 0.001;
 
-/// What the figures need of a sample.
+/// The figures of one stored or served sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// Raw score; NaN if never reported.
     pub score: f32,
     /// Seconds or steps since the report; NaN if never reported.
     pub age: f32,
-    /// Of the report.
+    /// Version of the model of the last report.
     pub model_version: u32,
-    /// Since the report.
+    /// Number of serves since the last report.
     pub serves: u16,
-    /// Its stratum.
+    /// Stratum of the sample.
     pub stratum: u32,
 }
 
-/// Counts of samples, stored and served, between the same bounds.
+/// A histogram of stored samples and one of served samples, with the same bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Bounds of the bars: one more than there are bars. The first bar also holds what is below, the last what is above.
+    /// Bounds of the bars: one more than there are bars. The first bar also counts samples below it, the last one samples above it.
     pub bounds: Vec<f64>,
-    /// Samples of the hard store in each bar.
+    /// Number of samples of the hard store in each bar.
     pub stored: Vec<u64>,
-    /// Samples served lately in each bar.
+    /// Number of samples served lately in each bar.
     pub served: Vec<u64>,
 }
 
-/// Samples of one model version.
+/// Number of samples of one model version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VersionCount {
     /// The model version.
     pub version: u32,
-    /// Samples of the hard store.
+    /// Number of samples of the hard store.
     pub stored: u64,
-    /// Samples served lately.
+    /// Number of samples served lately.
     pub served: u64,
 }
 
-/// What is stored beside what is served, from a sample of each.
+/// Histograms of stored and served samples, from a sample of each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Samples of the hard store looked at: all, or a few thousand drawn uniformly.
+    /// Number of samples of the hard store that were read: all of them, or a few thousand drawn uniformly.
     pub stored_samples: u64,
-    /// Samples served last looked at, at most 4,096.
+    /// Number of served samples that were read: the last ones, at most 4,096.
     pub served_samples: u64,
-    /// By raw score.
+    /// Histograms by raw score.
     pub scores: Histogram,
-    /// By seconds or steps since the report: bars double.
+    /// Histograms by age: seconds or steps since the last report. The bounds double.
     pub ages: Histogram,
-    /// By serves since the report: 0 to 7, then more. A served sample counts the serve it was in.
+    /// Histograms by number of serves since the last report: 0 to 7, and more. A served sample includes the serve itself.
     pub serves: Histogram,
-    /// By the version of the model that scored them; the newest, newest first.
+    /// Counts by version of the model of the last report: the newest versions, the newest first.
     pub versions: Vec<VersionCount>,
 }
 
 impl Figures {
-    /// The figures of `stored` beside `served`.
+    /// The histograms of `stored` and `served` samples.
     #[must_use]
     pub fn of(stored: &[Sample], served: &[Sample]) -> Self {
         let ages: Vec<f64> = std::iter::once(0.0).chain((0..AGE_BARS as i32).map(|n| 2f64.powi(n))).collect();
@@ -89,7 +90,7 @@ impl Figures {
     }
 }
 
-/// Even bars over the range of both, less its extremes.
+/// Bounds of bars of equal width over the range of both, without the extremes.
 fn score_bounds(stored: &[Sample], served: &[Sample]) -> Vec<f64> {
     let mut scores: Vec<f32> =
         stored.iter().chain(served).map(|s| s.score).filter(|score| score.is_finite()).collect();
@@ -99,12 +100,12 @@ fn score_bounds(stored: &[Sample], served: &[Sample]) -> Vec<f64> {
     scores.sort_unstable_by(f32::total_cmp);
     let trim = (scores.len() as f64 * TRIM) as usize;
     let (low, high) = (f64::from(scores[trim]), f64::from(scores[scores.len() - 1 - trim]));
-    // All alike: one bar around the value.
+    // If all scores are equal, the range is 1 wide around the score.
     let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
     (0..=SCORE_BARS).map(|i| low + (high - low) * i as f64 / SCORE_BARS as f64).collect()
 }
 
-/// Values in each bar; NaN in none.
+/// The number of values in each bar. NaN is in no bar.
 fn count(bounds: &[f64], values: impl Iterator<Item = f64>) -> Vec<u64> {
     let bars = bounds.len().saturating_sub(1);
     let mut counts = vec![0; bars];
@@ -116,7 +117,7 @@ fn count(bounds: &[f64], values: impl Iterator<Item = f64>) -> Vec<u64> {
     counts
 }
 
-/// Without the empty bars at the end.
+/// The histograms without the bars at the end that are empty in both.
 fn trimmed(mut histogram: Histogram) -> Histogram {
     let used = |counts: &[u64]| counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
     let bars = used(&histogram.stored).max(used(&histogram.served)).max(1);
@@ -164,10 +165,14 @@ mod tests {
             assert_eq!(histogram.bounds.len(), histogram.stored.len() + 1);
             assert_eq!(histogram.served.len(), histogram.stored.len());
         }
-        assert_eq!(figures.scores.served.iter().sum::<u64>(), 1, "what was never reported has no score");
+        assert_eq!(
+            figures.scores.served.iter().sum::<u64>(),
+            1,
+            "a sample that was never reported has no score"
+        );
         assert!(figures.scores.bounds.last().unwrap() < &1.0);
         assert_eq!(figures.ages.bounds[..4], [0.0, 1.0, 2.0, 4.0]);
-        assert_eq!(figures.ages.stored[..4], [2, 1, 2, 4], "0 (twice), 1, 2..4, 4..8");
+        assert_eq!(figures.ages.stored[..4], [2, 1, 2, 4], "bars 0 (two samples), 1, 2..4, 4..8");
         assert_eq!(figures.ages.bounds.last(), Some(&2048.0), "no empty bars at the end");
         assert_eq!(figures.serves.stored.len(), 9);
         assert_eq!(figures.serves.stored[8], 1200, "8 and more");
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_all_alike() {
+    fn empty_input_and_equal_scores_have_valid_histograms() {
         let empty = Figures::of(&[], &[]);
         assert!(empty.scores.bounds.is_empty() && empty.scores.stored.is_empty());
         assert_eq!(empty.ages.stored, [0]);

@@ -1,4 +1,4 @@
-//! The last five minutes, second by second.
+//! The history of a pool: the ticks of the last five minutes, about one per second.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -6,17 +6,17 @@ use std::time::SystemTime;
 use super::latency::Percentiles;
 use crate::activity::stats::CounterValues;
 
-/// Ticks kept.
+/// Maximum number of ticks kept.
 pub(crate) const TICKS_MAX: usize = 300;
 
-/// What happened between two looks at a pool.
+/// What happened in a pool during one tick, and its state at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tick {
     /// When the tick ended.
     pub time: SystemTime,
-    /// Seconds that it spans.
+    /// Length of the tick, in seconds.
     pub seconds: f64,
-    /// Rows of accepted batches.
+    /// Reported rows.
     pub reported_rows: u64,
     /// Accepted batches.
     pub reported_batches: u64,
@@ -26,15 +26,15 @@ pub struct Tick {
     pub served_hard: u64,
     /// Samples served from the background.
     pub served_background: u64,
-    /// Samples pushed out of the hard store.
+    /// Samples evicted from the hard store.
     pub evicted: u64,
-    /// |S| at its end.
+    /// |S| at the end of the tick.
     pub hard: u64,
-    /// log2 of the lowest weight in a full hard store, at its end.
+    /// log2 of the lowest weight in the hard store at the end of the tick; `None` while the hard store has room.
     pub floor_log2: Option<f32>,
-    /// Latencies of reports; `None`: there were none.
+    /// Latencies of reports during the tick; `None` if there were none.
     pub report: Option<Percentiles>,
-    /// Latencies of mined batches, waits left out; `None`: there were none.
+    /// Latencies of mines during the tick, without their waits; `None` if there were none.
     pub mine: Option<Percentiles>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct History {
     counted: CounterValues,
 }
 
-/// What a pool is at a tick's end.
+/// The state of a pool at the end of a tick.
 pub(crate) struct Now {
     pub(crate) time: SystemTime,
     pub(crate) seconds: f64,

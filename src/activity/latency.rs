@@ -1,47 +1,47 @@
-//! How long calls take: percentiles of the last second, and counts by bound since the pool was made.
+//! Latencies of calls: percentiles of the last tick, and a histogram since the pool was created.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-/// Upper bounds of the counted buckets, seconds: from an idle pool's draw to a caller's deadline.
+/// Upper bounds of the buckets of the histogram, in seconds: from the draw of an idle pool to a typical deadline.
 pub(crate) const BOUNDS_SECONDS: [f64; 17] = [
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
 
-/// Longest latency told apart.
+/// Longest latency that percentiles distinguish, in microseconds.
 const MICROS_MAX: u64 = 60_000_000;
 
-/// Latencies of one kind of call. About 12 KB; a record is a short lock once a batch.
+/// Latencies of one kind of call. It takes about 12 KB. Recording takes a short lock, once per batch.
 #[derive(Debug)]
 pub(crate) struct Latency(Mutex<Latencies>);
 
 #[derive(Debug)]
 struct Latencies {
-    /// Since the last tick, microseconds, to 1 %.
+    /// Latencies since the last tick in microseconds, with a precision of 1 %.
     recent: Histogram<u32>,
     counts: LatencyCounts,
 }
 
-/// Calls by latency since the pool was made.
+/// A histogram of the latencies of calls since the pool was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyCounts {
     /// Calls in each bucket of [`BOUNDS_SECONDS`], not cumulative.
     pub buckets: [u64; BOUNDS_SECONDS.len()],
-    /// All calls, those over the last bound included.
+    /// Number of all calls, including those above the last bound.
     pub count: u64,
-    /// Their latencies together, seconds.
+    /// Sum of the latencies of all calls, in seconds.
     pub sum_seconds: f64,
 }
 
-/// Percentiles of the calls between two ticks, seconds.
+/// Percentiles of the latencies of the calls in one tick, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Percentiles {
-    /// Half of the calls were faster.
+    /// The median: half of the calls were faster.
     pub p50: f64,
-    /// 99 in 100 were.
+    /// 99 of 100 calls were faster.
     pub p99: f64,
 }
 
@@ -66,7 +66,7 @@ impl Latency {
         }
     }
 
-    /// The percentiles since the last call of this; `None` without calls.
+    /// The percentiles of the calls recorded since this was called last; `None` if there were none.
     pub(crate) fn take_recent(&self) -> Option<Percentiles> {
         let mut state = self.0.lock();
         if state.recent.is_empty() {
@@ -78,7 +78,7 @@ impl Latency {
         Some(percentiles)
     }
 
-    /// Calls so far.
+    /// The histogram of all calls so far.
     #[must_use]
     pub(crate) fn counts(&self) -> LatencyCounts {
         self.0.lock().counts
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_of_the_last_second_and_counts_of_all_time() {
+    fn percentiles_are_of_the_last_tick_and_the_histogram_is_of_all_time() {
         let latency = Latency::default();
         assert_eq!(latency.take_recent(), None);
         for micros in 1..=1000 {
@@ -104,8 +104,11 @@ mod tests {
         let counts = latency.counts();
         assert_eq!(counts.count, 1001);
         assert_eq!(counts.buckets[..5], [50, 50, 150, 250, 500]);
-        assert_eq!(counts.buckets[5..].iter().sum::<u64>(), 0, "over the last bound: in no bucket");
+        assert_eq!(counts.buckets[5..].iter().sum::<u64>(), 0, "a call above the last bound is in no bucket");
         assert!((counts.sum_seconds - 100.5005).abs() < 1e-6);
-        assert!((latency.take_recent().unwrap().p99 - 60.0).abs() < 1.0, "cut to the longest");
+        assert!(
+            (latency.take_recent().unwrap().p99 - 60.0).abs() < 1.0,
+            "a longer latency counts as the longest"
+        );
     }
 }

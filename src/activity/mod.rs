@@ -1,7 +1,7 @@
-//! What a pool is doing, for those who watch it: the dashboard, `hardneg top`, monitoring.
+//! The activity of a pool, for the dashboard, `hardneg top`, WatchPoolStats and metrics.
 //!
-//! Recording costs a few locks a batch and nothing a sample: what is stored is looked at by drawing some thousand
-//! samples when somebody asks, what was served is a ring of the last few thousand.
+//! Recording costs a few locks per batch and nothing per sample. What is stored is estimated from a few thousand samples that are drawn
+//! when somebody asks; what was served is kept in a ring of the last few thousand samples.
 
 mod background;
 mod bias;
@@ -39,70 +39,71 @@ use served::Served;
 use stats::{CounterValues, PoolStats};
 use suspects::Suspects;
 
-/// Hardest samples shown.
+/// Number of hardest samples shown.
 const HARDEST_MAX: usize = 32;
-/// Hardest samples watched for suspects; of a small pool one in so many, since most of it is not extreme.
+/// Number of hardest samples watched for suspects: one in `WATCHED_SHARE` samples of the hard store, because most samples of a small pool
+/// are not extreme, but at most `WATCHED_MAX`.
 const WATCHED_MAX: u64 = 64;
 const WATCHED_SHARE: u64 = 256;
-/// Rows that finding the hardest may read.
+/// Maximum number of rows read to find the hardest samples.
 const TOP_SCAN_ROWS: usize = 1 << 16;
-/// Workers silent for longer are gone.
+/// A worker that was silent for longer than this is no longer listed.
 pub(crate) const WORKER_GONE_SECONDS: f64 = 300.0;
-/// Workers shown.
+/// Maximum number of workers shown.
 const WORKERS_MAX: usize = 64;
-/// An answer this young serves the next who asks.
+/// An activity younger than this is returned to the next caller as it is.
 const FRESH: Duration = Duration::from_millis(400);
 
-/// A sample as people see it.
+/// One of the hardest samples, with the figures shown to people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HardSample {
-    /// Its id, or the hash of its name.
+    /// The id of the sample, or the hash of its string key.
     pub id: u64,
-    /// Its string key, in a pool of names.
+    /// The string key of the sample, in a pool with string keys.
     pub name: Option<Arc<str>>,
-    /// Raw score.
+    /// The raw score.
     pub score: f32,
-    /// log2 of its weight now.
+    /// log2 of the present weight.
     pub weight_log2: f32,
-    /// Seconds or steps since its report.
+    /// Seconds or steps since the last report.
     pub age: f64,
-    /// Serves since its report.
+    /// Number of serves since the last report.
     pub serves: u16,
-    /// Version of the model that scored it.
+    /// Version of the model of the last report.
     pub model_version: u32,
 }
 
-/// What a pool is doing.
+/// The activity of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolActivity {
-    /// Its figures now.
+    /// The present figures of the pool.
     pub stats: PoolStats,
-    /// The last five minutes, oldest first, about a second each.
+    /// The ticks of the last five minutes, of about a second each, the oldest first.
     pub ticks: Vec<Tick>,
-    /// What is stored beside what is served.
+    /// Histograms of stored and served samples.
     pub figures: Figures,
-    /// What the bias of mining looks like.
+    /// Figures of the bias of mining.
     pub bias: BiasFigures,
-    /// Workers heard in the last five minutes, in order of name, at most 64.
+    /// Workers that reported in the last five minutes, in order of name, at most 64.
     pub workers: Vec<WorkerActivity>,
-    /// All workers heard in the last five minutes.
+    /// Number of all workers that reported in the last five minutes.
     pub worker_count: usize,
     /// The hardest samples, the hardest first.
     pub hardest: Vec<HardSample>,
-    /// Samples that stay among the hardest through fresh scores, with their names where the pool has them.
+    /// Samples that stay among the hardest through fresh scores, with their string keys if the pool has them.
     pub suspects: Vec<(Suspect, Option<Arc<str>>)>,
 }
 
-/// What a pool keeps for those who watch it. About 100 KB once it has served.
+/// Records the activity of a pool. It takes about 100 KB after the first served batch.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    /// From a batch's arrival at the pool to its ack.
+    /// Latencies of reports, from the arrival of a batch at the pool to its ack.
     pub(crate) reports: Latency,
-    /// From the end of a wait to the batch.
+    /// Latencies of mines, from the end of the wait to the batch.
     pub(crate) mines: Latency,
     served: Served,
     state: Mutex<Ticked>,
-    /// One looks, the others wait for its answer.
+    /// The last activity, and when it was measured. One caller measures while the others wait for the lock.
     latest: tokio::sync::Mutex<Option<(Instant, Arc<PoolActivity>)>>,
 }
 
@@ -114,28 +115,28 @@ struct Ticked {
     ticked_millis: u64,
 }
 
-/// What a pool shows of itself to those who watch it.
+/// What a pool gives its recorder to measure an activity.
 pub(crate) struct View<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) stats: PoolStats,
     pub(crate) now: Moment,
-    /// Stamps are steps.
+    /// Whether stamps are steps rather than wall time.
     pub(crate) by_steps: bool,
-    /// Samples have string keys.
+    /// Whether samples have string keys.
     pub(crate) named: bool,
-    /// Those heard lately, in order of name.
+    /// The workers that reported lately, in order of name.
     pub(crate) workers: Vec<WorkerActivity>,
-    /// Of an anchored pool: some negatives of some anchors.
+    /// A sample of the negatives of an anchored pool; `None` for a flat pool.
     pub(crate) negatives: Option<Vec<Negative>>,
 }
 
-/// What a pool is at the end of a second.
+/// The state of a pool at the end of a tick.
 pub(crate) struct Second<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) counters: CounterValues,
     pub(crate) hard: u64,
     pub(crate) floor_log2: Option<f32>,
-    /// Of the pool's time source.
+    /// The present time by the pool's time source, milliseconds.
     pub(crate) now_millis: u64,
 }
 
@@ -144,7 +145,7 @@ impl Recorder {
         self.served.record(batch);
     }
 
-    /// Closes a second.
+    /// Ends a tick: appends it to the history and updates the suspects.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -152,7 +153,7 @@ impl Recorder {
         let Second { store, counters, hard, floor_log2, now_millis } = second;
         let moved = self.state.lock().history.moved(&counters);
         let watched = (hard / WATCHED_SHARE).clamp(1, WATCHED_MAX) as usize;
-        // Nothing reported, nothing scored again.
+        // If nothing was counted since the last tick, no sample has a fresh score.
         let hardest = match moved {
             true => Some(store.top(watched, ServePenalty::default(), TOP_SCAN_ROWS).await?),
             false => None,
@@ -175,10 +176,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// What the pool is doing, at most half a second old: concurrent callers share one measurement. `view` is asked for where one is due.
+    /// The activity of the pool, at most half a second old: concurrent callers share one measurement. `view` is awaited only if a
+    /// measurement is due.
     ///
     /// # Errors
-    /// Those of `view`; `Unavailable`.
+    /// The errors of `view`; `Unavailable`.
     pub(crate) async fn activity<'a>(
         &self,
         view: impl Future<Output = Result<View<'a>, PoolError>>,
@@ -251,7 +253,7 @@ impl Recorder {
         })
     }
 
-    /// What the bias of mining looks like now.
+    /// The present figures of the bias of mining.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -260,7 +262,7 @@ impl Recorder {
         self.bias_beside(store, &stored).await
     }
 
-    /// The same, with a sample of the hard store that was drawn already.
+    /// As [`Self::bias`], with a sample of the hard store that was drawn before.
     async fn bias_beside(&self, store: &dyn Store, stored: &[Row]) -> Result<BiasFigures, PoolError> {
         let background = background::scores(store).await?;
         let strata = store.strata().await?;
@@ -271,7 +273,7 @@ impl Recorder {
     }
 }
 
-/// The string keys of samples; a look that counts no serve.
+/// The string keys of samples, read without counting a serve.
 async fn names(store: &dyn Store, named: bool, ids: Vec<u64>) -> Result<Vec<Option<Arc<str>>>, PoolError> {
     if !named {
         return Ok(vec![None; ids.len()]);

@@ -1,4 +1,4 @@
-//! The samples served last and the weights of the batches mined last, for figures of what trainers see.
+//! The samples served last, and the effective sample shares of the batches mined last, for figures of what trainers get.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -7,12 +7,12 @@ use super::bias::effective_share;
 use super::histograms::Sample;
 use crate::model::batch::MinedBatch;
 
-/// Served samples kept.
+/// Maximum number of served samples kept.
 const ROWS_MAX: usize = 4096;
-/// Batches with weights whose effective sample share is kept.
+/// Maximum number of batches whose effective sample share is kept.
 const BATCHES_MAX: usize = 256;
 
-/// A ring of the samples served last. 20 bytes each, allocated with the first batch.
+/// A ring of the samples served last. It takes 20 bytes per sample and is allocated with the first batch.
 #[derive(Debug, Default)]
 pub(crate) struct Served(Mutex<Ring>);
 
@@ -23,18 +23,18 @@ struct Ring {
     effective_shares: VecDeque<f64>,
 }
 
-/// What was served lately; in no order.
+/// The samples and batches served lately, in no order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lately {
     /// The samples served last.
     pub(crate) rows: Vec<Sample>,
-    /// (sum w)^2 / (n sum w^2) of the batches with weights mined last.
+    /// (sum w)^2 / (n sum w^2) of each of the last mined batches with weights.
     pub(crate) effective_shares: Vec<f64>,
 }
 
 impl Served {
-    /// Remembers a batch; of a batch beyond the ring, every stride-th row. A batch that would have to wait for
-    /// another is left out: these are figures, not accounts.
+    /// Records a batch; of a batch larger than the ring, every stride-th row. If another thread holds the lock the batch is skipped rather
+    /// than delayed, because the figures are only estimates.
     pub(crate) fn record(&self, batch: &MinedBatch) {
         let Some(mut ring) = self.0.try_lock() else {
             return;

@@ -1,4 +1,4 @@
-//! A pool's counters and figures.
+//! The counters and figures of a pool.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ macro_rules! counters {
         /// Counters since the pool was created.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
-            /// Rows by what became of them, as far as partitions do not count it.
+            /// Rows by outcome, for the outcomes that partitions do not count.
             rows: Mutex<ReportCounts>,
             $($(#[$doc])* pub $name: AtomicU64,)*
         }
@@ -24,13 +24,13 @@ macro_rules! counters {
         /// The counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct CounterValues {
-            /// Rows by what became of them; resends are in it.
+            /// Rows by outcome, including rows of resends.
             pub rows: ReportCounts,
             $($(#[$doc])* pub $name: u64,)*
         }
 
         impl Counters {
-            /// Reads them all.
+            /// Reads all counters.
             #[must_use]
             pub(crate) fn values(&self) -> CounterValues {
                 CounterValues { rows: *self.rows.lock(), $($name: self.$name.load(Ordering::Relaxed),)* }
@@ -39,56 +39,56 @@ macro_rules! counters {
     };
 }
 
-// Rows and samples are counted in a pool's partitions (`CounterValues::with_totals`), and here only what depends on how rows were
-// divided into batches, and calls.
+// The partitions of a pool count rows and samples (`CounterValues::with_totals`). These counters count only calls, batches, and what
+// depends on how rows were divided into batches.
 counters! {
-    /// Rows reported, each once: those of resends count as duplicate.
+    /// Rows reported, without those of resends, which count as `duplicate` only.
     reported_rows,
-    /// Accepted batches.
+    /// Batches that were applied.
     reported_batches,
     /// Batches refused as a whole.
     rejected_batches,
-    /// Resends.
+    /// Resends of batches that had been applied.
     duplicate_batches,
-    /// Samples set aside.
+    /// Samples set aside by the quarantine.
     quarantine_set_aside,
     /// Samples released from quarantine.
     quarantine_released,
-    /// Known positives and vetoes that were not remembered, because a limit was reached.
+    /// Positives and vetoes that were refused because a limit was reached.
     pairs_refused,
-    /// Pushed out by harder ones.
+    /// Samples evicted from the hard store by harder ones.
     evicted,
-    /// log2 weights clamped.
+    /// Scores whose log2 weight was clamped.
     clamped,
-    /// Scores below the one from which on they differ in weight.
+    /// Scores below 0 in a pool of power hardness, which all have the same weight.
     floored,
-    /// Removed on request.
+    /// Samples removed by a request.
     removed,
-    /// Removed because no report came for longer than they live.
+    /// Samples removed because no row reported them within the time to live.
     expired,
     /// Mined batches.
     mined_batches,
-    /// Served from the hard store.
+    /// Samples served that were drawn from the hard store.
     served_hard,
-    /// Served from the background.
+    /// Samples served that were drawn from the background.
     served_background,
-    /// Batches smaller than asked for.
+    /// Mined batches with fewer samples than were asked for.
     shortfalls,
-    /// Proposals of the sampler.
+    /// Proposals that the sampler made.
     proposals,
     /// Rounds drawn.
     rounds,
-    /// Answers from a round that another request had begun.
+    /// Mines answered from a round that another request had drawn.
     round_replays,
     /// Rounds of the control arm.
     control_batches,
-    /// Reports that waited for miners.
+    /// Reports that the flow made wait for mines.
     flow_report_waits,
-    /// Reports refused at the end of their wait.
+    /// Reports refused because that wait timed out.
     flow_report_timeouts,
-    /// Mines that waited for reports.
+    /// Mines that the flow made wait for reports.
     flow_mine_waits,
-    /// Mines whose wait ended first.
+    /// Mines whose wait for reports timed out.
     flow_mine_timeouts,
 }
 
@@ -100,8 +100,8 @@ impl Counters {
         }
     }
 
-    /// Counts a batch that was applied, as far as its pool's partitions do not. Rows of a resend are among them where only some partitions
-    /// had applied it.
+    /// Counts an applied batch, for the outcomes that partitions do not count. Some of its rows are `duplicate` if some partitions had
+    /// applied them before.
     pub(crate) fn count_batch(&self, counts: &ReportCounts) {
         Self::add(&self.reported_batches, 1);
         let ReportCounts { inserted, updated, background_only, dropped, coalesced, duplicate, .. } = *counts;
@@ -122,11 +122,11 @@ impl Counters {
         self.rows.lock().duplicate += rows;
     }
 
-    /// Counts a mined batch; a dry run serves nobody.
+    /// Counts a mined batch. A dry run serves no samples.
     pub(crate) fn count_mine(&self, batch: &MinedBatch, dry_run: bool) {
         Self::add(&self.mined_batches, 1);
         if !dry_run {
-            // By where they were drawn from. What partitions count is what each serve was owed to.
+            // This counts by the source that a sample was drawn from. Partitions count by the source that its serve is owed to.
             let hard = batch.columns.count_from(Source::Hard) as u64;
             Self::add(&self.served_hard, hard);
             Self::add(&self.served_background, batch.columns.ids.len() as u64 - hard);
@@ -138,7 +138,7 @@ impl Counters {
 }
 
 impl CounterValues {
-    /// The same, with what the partitions of a flat pool count.
+    /// These counters, with the counts of the partitions of a flat pool.
     #[must_use]
     pub(crate) fn with_totals(self, totals: &Totals) -> Self {
         Self {
@@ -162,7 +162,7 @@ impl CounterValues {
         }
     }
 
-    /// The same, with what the partitions of anchors of an anchored pool count.
+    /// These counters, with the counts of the anchor partitions of an anchored pool.
     #[must_use]
     pub(crate) fn with_anchor_totals(self, totals: &AnchorTotals) -> Self {
         Self {
@@ -183,32 +183,32 @@ impl CounterValues {
     }
 }
 
-/// What an anchored pool holds, and what its filters did.
+/// Figures of an anchored pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnchoredFigures {
-    /// Sizes.
+    /// Sizes, memory and counters of the anchor store.
     pub store: AnchorStoreStats,
-    /// Candidates that each filter turned away so far.
+    /// Candidates that each filter has refused so far.
     pub filtered: FilterCounts,
 }
 
-/// A pool's figures now.
+/// The present figures of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolStats {
-    /// Sizes.
+    /// Sizes of the pool.
     pub sizes: PoolSizes,
-    /// Counters.
+    /// Counters since the pool was created.
     pub counters: CounterValues,
-    /// Candidates that filters turned away.
+    /// Candidates that each filter has refused so far.
     pub filtered: FilterCounts,
-    /// The store's own figures.
+    /// Sizes, memory and counters of the store of samples.
     pub store: StoreStats,
-    /// The quantile that raw scores are held against by the quarantine; `None` without the rule, or before enough rows.
+    /// The quantile with which the quarantine compares raw scores; `None` without a quarantine rule, or before there were enough rows.
     pub quarantine_threshold: Option<f32>,
-    /// Of a pool that ages by steps: its current run.
+    /// The current run; `None` before the first report, and in a pool that does not age by steps.
     pub run: Option<RunState>,
-    /// With a flow: its balance, samples.
+    /// The balance of the flow, in mined samples; `None` without a flow.
     pub flow_balance: Option<f64>,
-    /// Of an anchored pool.
+    /// Figures of the anchors; `None` for a flat pool.
     pub anchored: Option<AnchoredFigures>,
 }

@@ -1,11 +1,11 @@
-//! Some thousand samples of the hard store, drawn uniformly.
+//! A sample of the rows of the hard store: all of a small store, or a few thousand drawn uniformly.
 
 use rand::RngExt as _;
 
 use crate::model::error::PoolError;
 use crate::store::{Address, Census, Cursor, Row, Store};
 
-/// Samples looked at; a store that holds no more is read whole.
+/// Number of rows drawn. A store with at most this number is read completely.
 pub(crate) const ROWS_MAX: usize = 4096;
 
 /// All rows of a small store, or [`ROWS_MAX`] drawn uniformly with replacement.
@@ -17,9 +17,9 @@ pub(crate) async fn rows(store: &dyn Store) -> Result<Vec<Row>, PoolError> {
     Ok(store.fetch(&addresses).await?.into_iter().flatten().collect())
 }
 
-/// Places of members drawn uniformly; none of an empty store.
+/// The addresses of [`ROWS_MAX`] members drawn uniformly with replacement; none if the store is empty.
 fn draw(census: &Census) -> Vec<Address> {
-    // Members before each bucket.
+    // The number of members before each bucket.
     let mut before = Vec::with_capacity(census.buckets.len());
     let mut members = 0;
     for bucket in &census.buckets {

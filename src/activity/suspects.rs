@@ -1,25 +1,26 @@
-//! Which samples stay among the hardest however often they are scored again: the first that a person should look at
-//! for a wrong label (the sign that docs/methods.md 12 quarantines by; here it is only shown).
+//! Suspects: samples that stay among the hardest although they are scored again and again, so a person should check their labels. The
+//! quarantine (docs/methods.md 12) acts on such a sign; here it is only shown.
 
 use std::collections::HashMap;
 
 use crate::store::Row;
 
-/// Fresh scores through which a sample must have stayed among the hardest.
+/// Number of fresh scores through which a suspect must have stayed among the hardest.
 const REPORTS_MIN: u32 = 3;
-/// Suspects told of.
+/// Maximum number of suspects listed.
 const SUSPECTS_MAX: usize = 16;
 
 /// A sample that is still among the hardest after several fresh scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Suspect {
-    /// The sample.
+    /// The id of the sample.
     pub id: u64,
-    /// Its raw score now.
+    /// Its present raw score.
     pub score: f32,
-    /// Fresh scores seen while it stayed among the hardest: at least so many, since two within a second look like one.
+    /// Number of fresh scores seen while it stayed among the hardest. It is a lower bound, because two reports within one tick are seen as
+    /// one.
     pub reports: u32,
-    /// For how many looks, about a second each, it has been among them.
+    /// Number of consecutive ticks, of about a second each, at which it was among the hardest.
     pub looks: u32,
 }
 
@@ -29,12 +30,12 @@ struct Seen {
     suspect: Suspect,
 }
 
-/// The hardest samples at the last look. Bounded by how many are looked at.
+/// The hardest samples at the last tick, by id; at most as many as [`Self::observe`] is given.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects(HashMap<u64, Seen>);
 
 impl Suspects {
-    /// Compares the hardest samples with those of the look before; who has left is forgotten.
+    /// Compares the hardest samples with those of the last tick, and forgets the ones that are no longer among them.
     pub(crate) fn observe(&mut self, hardest: &[Row]) {
         self.0 = hardest
             .iter()
@@ -56,7 +57,7 @@ impl Suspects {
             .collect();
     }
 
-    /// Those with several fresh scores, the most first.
+    /// The suspects: those with at least [`REPORTS_MIN`] fresh scores, those with the most first.
     pub(crate) fn list(&self) -> Vec<Suspect> {
         let mut suspects: Vec<Suspect> =
             self.0.values().map(|seen| seen.suspect).filter(|s| s.reports >= REPORTS_MIN).collect();
@@ -77,10 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn only_who_stays_through_fresh_scores_is_suspected() {
+    fn only_samples_that_stay_through_fresh_scores_are_suspects() {
         let mut suspects = Suspects::default();
         for look in 0..6 {
-            // 1 is scored again each time, 2 never; 3 leaves once.
+            // Id 1 is scored again each time, id 2 never, and id 3 leaves once.
             let mut hardest = vec![row(1, look), row(2, 0)];
             if look != 3 {
                 hardest.push(row(3, look));

@@ -1,4 +1,5 @@
-//! Who reports: when each worker was heard last, and how much it sends. A view: which batches were applied the partitions know.
+//! The workers of a pool: when each reported last, and how much it sends. It is for display only; the partitions keep which batches were
+//! applied.
 
 use moka::policy::EvictionPolicy;
 use parking_lot::Mutex;
@@ -7,29 +8,30 @@ use std::sync::Arc;
 
 use crate::model::report::Sender;
 
-/// Over how many seconds a worker's rate is averaged.
+/// Time constant of the exponential average of a worker's rate, in seconds.
 const RATE_SECONDS: f64 = 10.0;
 
-/// Processes of workers, by (worker_id, worker_epoch), and what each sends. Bounded; the least recently heard is forgotten first.
+/// The worker processes by (worker_id, worker_epoch), with figures of what each sends. The number is bounded; the process that reported
+/// least recently is forgotten first.
 #[derive(Debug)]
 pub(crate) struct Workers {
     workers: moka::sync::Cache<(String, u64), Arc<Mutex<Heard>>>,
 }
 
-/// What is known of the applied batches of a process.
+/// Figures of the applied batches of one process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
-    /// Milliseconds of the pool's time source.
+    /// Time of the last applied batch, milliseconds of the pool's time source.
     at_millis: u64,
     rows: u64,
     batches: u64,
-    /// Rows a second, exponentially averaged, as of `at_millis`.
+    /// Rows per second, exponentially averaged, as of `at_millis`.
     rate: f64,
     step: u64,
     model_version: u32,
 }
 
-/// A batch that was applied.
+/// The facts about an applied batch that are recorded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     pub(crate) now_millis: u64,
@@ -38,18 +40,18 @@ pub(crate) struct Delivery {
     pub(crate) model_version: u32,
 }
 
-/// A reporting worker, as seen by its pool.
+/// The activity of a reporting worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerActivity {
-    /// As it calls itself; may be empty.
+    /// The name that its reports give; may be empty.
     pub worker_id: String,
     /// Seconds since its last applied batch.
     pub silent_seconds: f64,
-    /// Rows a second over the last ten or so.
+    /// Rows per second, averaged over about the last ten seconds.
     pub rows_per_second: f64,
-    /// Rows of its applied batches, by this process of the worker.
+    /// Rows of the applied batches of the worker's latest process.
     pub rows: u64,
-    /// Its applied batches.
+    /// Applied batches of that process.
     pub batches: u64,
     /// The step of its last batch.
     pub step: u64,
@@ -58,7 +60,7 @@ pub struct WorkerActivity {
 }
 
 impl Workers {
-    /// Remembers at most `workers_max` processes.
+    /// No workers yet; at most `workers_max` processes will be remembered.
     #[must_use]
     pub(crate) fn new(workers_max: usize) -> Self {
         Self {
@@ -69,7 +71,7 @@ impl Workers {
         }
     }
 
-    /// A batch was applied.
+    /// Records a batch that was applied.
     pub(crate) fn hear(&self, sender: &Sender, delivery: Delivery) {
         let key = (sender.worker_id.clone(), sender.epoch);
         let worker = self.workers.get_with(key, Arc::default);
@@ -84,7 +86,7 @@ impl Workers {
         };
     }
 
-    /// The workers heard within the last `silent_max_seconds`, the latest process of each, in order of name.
+    /// The workers that reported within the last `silent_max_seconds`, each by its latest process, in order of name.
     pub(crate) fn list(&self, now_millis: u64, silent_max_seconds: f64) -> Vec<WorkerActivity> {
         let mut latest: HashMap<String, WorkerActivity> = HashMap::new();
         for (key, worker) in &self.workers {
@@ -135,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_known_by_its_latest_process_and_its_rate() {
+    fn a_worker_is_listed_by_its_latest_process_with_an_averaged_rate() {
         let known = Workers::new(10);
-        // 1,000 rows a second for a minute, then silence.
+        // 1,000 rows per second for a minute, then silence.
         for tenth in 0..600 {
             known.hear(&sender(0), delivery(tenth * 100));
         }
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(
             (workers[0].rows, workers[0].batches, workers[0].step),
             (100, 1, 60_000),
-            "epoch 8 is later"
+            "the process with epoch 8 reported last"
         );
         assert!((workers[0].silent_seconds - 1.0).abs() < 1e-9);
         let steady = *known.workers.get(&("w".to_owned(), 7)).unwrap().lock();

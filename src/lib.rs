@@ -1,8 +1,8 @@
 //! hardneg serves hard negatives to distributed trainers over gRPC.
 //!
-//! Features, all on by default: `client`, the generated stubs and a thin client; `server`, the service; `dashboard`, its page for
-//! people; `cli`, the command line, with `top` and `parquet` for the commands that need more.
-//! ARCHITECTURE.md shows the layers and the way of the data.
+//! Features, all on by default: `client`, the generated stubs and a thin client; `server`, the service; `dashboard`, its page for people;
+//! `cli`, the command line, with `top` and `parquet` for the commands that need more. ARCHITECTURE.md shows the rooms of the crate and how
+//! a call passes through them.
 
 #[cfg(feature = "server")]
 mod activity;

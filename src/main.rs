@@ -1,4 +1,4 @@
-//! Parse, configure, run, and say by the exit code how it went.
+//! The program `hardneg`: runs the command line and exits with its exit code.
 
 use std::process::ExitCode;
 

@@ -1,13 +1,13 @@
-//! A bounded number of permits for something, and how many of them are taken.
+//! A bounded number of permits to do something, and the number of permits that are taken.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A permit, until it is dropped.
+/// A permit. Dropping it returns it.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
-/// So many permits, shared by all clones.
+/// A bounded number of permits, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct Permits {
     free: Arc<Semaphore>,
@@ -21,31 +21,31 @@ impl Permits {
         Self { free: Arc::new(Semaphore::new(max)), max }
     }
 
-    /// A permit, if there is one now.
+    /// Takes a permit if one is free; `None` if not.
     #[must_use]
     pub fn try_take(&self) -> Option<Permit> {
         self.free.clone().try_acquire_owned().ok()
     }
 
-    /// A permit, when there is one; those who wait are served in order.
+    /// Takes a permit, and waits until one is free. Callers that wait get permits in order.
     pub async fn take(&self) -> Option<Permit> {
-        // Never closed, so there will be one.
+        // The semaphore is never closed, so there is always a permit in the end.
         self.free.clone().acquire_owned().await.ok()
     }
 
-    /// For what polls.
+    /// The semaphore itself, for callers that poll it.
     #[must_use]
     pub fn semaphore(&self) -> Arc<Semaphore> {
         self.free.clone()
     }
 
-    /// Permits in all.
+    /// Maximum number of permits.
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// Permits taken now.
+    /// Number of permits that are taken now.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.max.saturating_sub(self.free.available_permits())

@@ -1,4 +1,4 @@
-//! The generated contract, package `hardneg.v1`, and the codecs of its columns.
+//! The generated code of the contract `hardneg.v1`, and the codec of its columns.
 
 pub mod columns;
 

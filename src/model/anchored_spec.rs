@@ -1,4 +1,4 @@
-//! What an anchored pool keeps of each anchor, with every default and range.
+//! The spec of the anchors of a pool, with all defaults and ranges.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,46 +9,46 @@ use crate::model::policy::PolicyOverrides;
 use crate::model::spec::{IdKind, PoolSpec, ServeLimits};
 use hardneg_partition::anchors::Margins;
 
-/// Hardest negatives kept of an anchor by default, and at most.
+/// Default of [`AnchoredSpec::negatives_per_anchor`].
 pub const DEFAULT_NEGATIVES_PER_ANCHOR: u32 = 16;
-/// Most negatives that an anchor may keep.
+/// Maximum of [`AnchoredSpec::negatives_per_anchor`].
 pub const NEGATIVES_PER_ANCHOR_MAX: u32 = 1_024;
-/// Anchors by default.
+/// Default of [`AnchoredSpec::max_anchors`], on a server that allows it.
 pub const DEFAULT_MAX_ANCHORS: u64 = 1 << 20;
-/// Known positives of an anchor by default.
+/// Default of [`AnchoredSpec::max_positives_per_anchor`].
 pub const DEFAULT_MAX_POSITIVES: u32 = 64;
-/// Vetoes of an anchor by default.
+/// Default of [`AnchoredSpec::max_vetoes_per_anchor`].
 pub const DEFAULT_MAX_VETOES: u32 = 256;
-/// Most known positives, or vetoes, that an anchor may have.
+/// Maximum of [`AnchoredSpec::max_positives_per_anchor`] and of [`AnchoredSpec::max_vetoes_per_anchor`].
 pub const NOT_NEGATIVE_MAX: u32 = 4_096;
-/// Known positives and vetoes of all anchors by default: so many an anchor on average, and at least so many.
+/// The default of [`AnchoredSpec::max_pairs`] is this number times `max_anchors`, and at least [`DEFAULT_PAIRS_MIN`].
 pub const DEFAULT_PAIRS_PER_ANCHOR: u64 = 16;
-/// See [`DEFAULT_PAIRS_PER_ANCHOR`].
+/// Minimum of the default of [`AnchoredSpec::max_pairs`].
 pub const DEFAULT_PAIRS_MIN: u64 = 1 << 16;
-/// Most known positives and vetoes of all anchors.
+/// Maximum of [`AnchoredSpec::max_pairs`].
 pub const PAIRS_MAX: u64 = 1 << 32;
-/// What an anchored pool keeps of each anchor.
+/// How much an anchored pool keeps of each anchor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnchoredSpec {
-    /// n.
+    /// Number of hardest negatives kept of each anchor.
     pub negatives_per_anchor: u32,
-    /// Rows of further anchors are dropped.
+    /// Maximum number of anchors. Rows of further anchors are dropped and counted.
     pub max_anchors: u64,
-    /// Known positives remembered of an anchor.
+    /// Maximum number of positives of an anchor.
     pub max_positives_per_anchor: u32,
-    /// Vetoes remembered of an anchor.
+    /// Maximum number of vetoes of an anchor.
     pub max_vetoes_per_anchor: u32,
-    /// Known positives and vetoes remembered of all anchors together.
+    /// Maximum number of positives and vetoes of all anchors together.
     pub max_pairs: u64,
-    /// Of requests that give none, and of what goes first when an anchor has too many.
+    /// Margins of requests that give none. An anchor with too many negatives evicts those first that fail them.
     #[serde(with = "MarginsDef")]
     pub margins: Margins,
-    /// Integer or string anchors.
+    /// Whether anchors are integers or strings.
     pub anchor_id_kind: IdKind,
 }
 
 impl AnchoredSpec {
-    /// The default on a server with these limits.
+    /// The default spec on a server with these limits.
     #[must_use]
     pub fn defaults(limits: &Limits) -> Self {
         let max_anchors = DEFAULT_MAX_ANCHORS.min(limits.max_pool_capacity);
@@ -63,19 +63,19 @@ impl AnchoredSpec {
         }
     }
 
-    /// Known positives and vetoes that a pool of so many anchors remembers by default.
+    /// The default of `max_pairs` for this number of anchors.
     #[must_use]
     pub fn default_pairs(max_anchors: u64) -> u64 {
         max_anchors.saturating_mul(DEFAULT_PAIRS_PER_ANCHOR).clamp(DEFAULT_PAIRS_MIN, PAIRS_MAX)
     }
 
-    /// Negatives that the pool may hold.
+    /// Maximum number of negatives of all anchors.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.max_anchors.saturating_mul(self.negatives_per_anchor.into())
     }
 
-    /// Checks every range, and that `spec` has nothing that an anchored pool has no use for.
+    /// Checks every range, and that `spec` sets no field that does not apply to an anchored pool.
     pub(crate) fn violations(&self, spec: &PoolSpec, limits: &Limits) -> Vec<Violation> {
         let mut bad = Vec::new();
         let mut ranged = |value: u64, field: &str, max: u64, whose: &str| {
@@ -111,10 +111,10 @@ impl AnchoredSpec {
     }
 }
 
-/// Said of a field that an anchored pool has no use for.
+/// The error for a field that does not apply to an anchored pool.
 pub const NO_USE: &str = "does not apply to an anchored pool: leave it out";
 
-/// Checks the ranges of margins, named below `prefix`.
+/// Checks the ranges of margins. Errors name the fields below `prefix`.
 pub(crate) fn margin_violations(prefix: &str, margins: Margins) -> Vec<Violation> {
     [(margins.absolute, "absolute_margin"), (margins.relative, "relative_margin")]
         .into_iter()

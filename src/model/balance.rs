@@ -1,58 +1,58 @@
-//! Limits on what of a batch may be of one stratum or group (docs/methods.md 8).
+//! Limits on the samples of one stratum or group in a batch (docs/methods.md 8).
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 use crate::model::error::{Checks, Violation};
 
-/// Most limits of single strata in one policy.
+/// Maximum number of limits of single strata in one policy.
 pub const STRATUM_CAPS_MAX: usize = 1024;
 
 /// The limit of one stratum.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StratumLimit {
-    /// A share of the batch asked for, 0 ..= 1; rounded down, but at least 1 unless it is 0.
+    /// A share of the batch asked for, 0 ..= 1. The number of samples is rounded down, and is at least 1 unless the share is 0.
     Fraction(f64),
-    /// Samples.
+    /// A number of samples.
     Count(u32),
 }
 
 impl StratumLimit {
-    /// Samples of a batch of `size`.
+    /// The limit in samples, for a batch of `size`.
     #[must_use]
     pub fn samples(self, size: usize) -> u32 {
         match self {
             Self::Fraction(0.0) => 0,
-            // Tolerates the rounding of 0.29 x 100.
+            // The small constant absorbs rounding, such as that of 0.29 x 100.
             Self::Fraction(fraction) => ((fraction * size as f64 + 1e-6) as u32).max(1),
             Self::Count(count) => count,
         }
     }
 }
 
-/// Limits on strata and groups, over both sources; the default limits nothing.
+/// Limits on strata and groups, over both sources together. The default has no limits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Balance {
-    /// The most of any stratum, a share over 0 and at most 1; 0: no limit.
+    /// Maximum share of any stratum, above 0 and at most 1; 0: no limit.
     pub max_stratum_fraction: f64,
-    /// Limits of single strata, which go before it.
+    /// Limits of single strata, which replace `max_stratum_fraction` for these.
     pub stratum_caps: Vec<(u32, StratumLimit)>,
-    /// The same share for every stratum.
+    /// Whether every stratum gets the same share.
     pub equal_shares: bool,
-    /// At least so many of each stratum, as far as it has them.
+    /// Minimum number of samples of each stratum, as far as it has them; 0: no minimum.
     pub min_per_stratum: u32,
-    /// The most of one group; 0: no limit.
+    /// Maximum number of samples of one group; 0: no limit.
     pub max_per_group: u32,
 }
 
 impl Balance {
-    /// Whether it limits anything.
+    /// Whether there are any limits.
     #[must_use]
     pub fn is_active(&self) -> bool {
         *self != Self::default()
     }
 
-    /// Whether strata matter.
+    /// Whether there are limits on strata.
     #[must_use]
     pub fn is_by_stratum(&self) -> bool {
         self.equal_shares
@@ -61,7 +61,7 @@ impl Balance {
             || !self.stratum_caps.is_empty()
     }
 
-    /// The most of a stratum in a batch of `size`, equal shares left out.
+    /// The cap of a stratum without a limit of its own, in samples of a batch of `size`, not considering equal shares.
     #[must_use]
     pub fn default_cap(&self, size: usize) -> u32 {
         if self.max_stratum_fraction > 0.0 {
@@ -71,7 +71,7 @@ impl Balance {
         }
     }
 
-    /// Checks every range; fields are named below `prefix`.
+    /// Checks every range. Errors name the fields below `prefix`.
     #[must_use]
     pub fn violations(&self, prefix: &str) -> Vec<Violation> {
         let mut bad = Checks::below(prefix);
@@ -90,7 +90,7 @@ impl Balance {
             bad.check(
                 seen.insert(*stratum),
                 &format!("stratum_caps[{i}].stratum"),
-                format!("{stratum} has a cap before this one"),
+                format!("stratum {stratum} has another cap above"),
             );
             if let StratumLimit::Fraction(fraction) = limit {
                 bad.check(
@@ -104,12 +104,12 @@ impl Balance {
         bad.check(
             !(self.equal_shares && capped),
             "equal_shares",
-            "cannot be together with max_stratum_fraction or stratum_caps".into(),
+            "cannot be combined with max_stratum_fraction or stratum_caps".into(),
         );
         bad.check(
             !(self.equal_shares && self.min_per_stratum > 0),
             "min_per_stratum",
-            "cannot be together with equal_shares, which gives every stratum its share".into(),
+            "cannot be combined with equal_shares, which gives every stratum the same share".into(),
         );
         bad.found
     }

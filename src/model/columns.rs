@@ -1,14 +1,15 @@
-//! Columns as remembered batches write them: numbers as they lie in memory, so that they cost a copy each.
+//! Serde modules for the columns of remembered batches. Columns of numbers are written as their bytes in memory, so that each costs one
+//! copy.
 
-/// Columns of plain numbers as their bytes, little-endian.
+/// A column of numbers as little-endian bytes.
 pub(crate) mod column {
     use bytemuck::Pod;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    /// Without a byte order of its own, what is written here could not be read elsewhere.
+    /// Bytes in memory order can be read on every machine only if all are little-endian.
     #[cfg(target_endian = "big")]
-    compile_error!("columns are written as they lie in memory, which is little-endian");
+    compile_error!("columns are written in the byte order of the machine, which must be little-endian");
 
     pub(crate) fn serialize<T: Pod, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytemuck::cast_slice(values))
@@ -19,13 +20,15 @@ pub(crate) mod column {
     ) -> Result<Vec<T>, D::Error> {
         let bytes = <&[u8]>::deserialize(deserializer)?;
         if bytes.len() % size_of::<T>() != 0 {
-            return Err(D::Error::custom("a column with a part of a number"));
+            return Err(D::Error::custom(
+                "the length of a column is not a multiple of the size of its numbers",
+            ));
         }
         Ok(bytemuck::pod_collect_to_vec(bytes))
     }
 }
 
-/// The same of a column that may be absent.
+/// As [`column`], for a column that may be absent.
 pub(crate) mod optional_column {
     use bytemuck::Pod;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -56,7 +59,7 @@ pub(crate) mod optional_column {
     }
 }
 
-/// Where each sample was drawn from, a byte each.
+/// A column of sources, one byte each.
 pub(crate) mod sources {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -72,7 +75,7 @@ pub(crate) mod sources {
     }
 }
 
-/// Shared strings, one.
+/// A shared string.
 pub(crate) mod text {
     use serde::{Deserialize as _, Deserializer, Serializer};
     use std::sync::Arc;
@@ -86,7 +89,7 @@ pub(crate) mod text {
     }
 }
 
-/// Shared strings, a column.
+/// A column of shared strings.
 pub(crate) mod texts {
     use serde::{Deserialize as _, Deserializer, Serializer};
     use std::sync::Arc;
@@ -100,7 +103,7 @@ pub(crate) mod texts {
     }
 }
 
-/// The same of a column that may be absent.
+/// As [`texts`], for a column that may be absent.
 pub(crate) mod optional_texts {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
     use std::sync::Arc;
@@ -121,7 +124,7 @@ pub(crate) mod optional_texts {
     }
 }
 
-/// Byte strings, a column.
+/// A column of byte strings.
 pub(crate) mod byte_strings {
     use bytes::Bytes;
     use serde::{Deserialize as _, Deserializer, Serialize, Serializer};

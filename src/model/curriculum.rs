@@ -1,11 +1,11 @@
-//! Policies that change with the training step: schedules and the warm-up (Platanios et al. 2019).
+//! Curricula: policies that change with the training step by schedules, and the warm-up (Platanios et al. 2019).
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::Violation;
 use crate::model::policy::{ALPHA_MAX, Policy, PolicyOverrides, Window};
 
-/// The shape of a [`Schedule`]; x is the share of the way.
+/// The shape of a [`Schedule`]; x goes from 0 at `begin_step` to 1 at `end_step`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// from + (to - from) x.
@@ -17,20 +17,20 @@ pub enum Shape {
 /// A value over steps: `from` until `begin_step`, `to` from `end_step` on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// How it gets from one to the other.
+    /// The shape of the change from the first value to the last.
     pub shape: Shape,
     /// The first value.
     pub from: f64,
     /// The last value.
     pub to: f64,
-    /// It begins to change here.
+    /// The last step with the value `from`.
     pub begin_step: u64,
-    /// It has changed here; over `begin_step`.
+    /// The first step with the value `to`; above `begin_step`.
     pub end_step: u64,
 }
 
 impl Schedule {
-    /// A constant, for what has no schedule.
+    /// A constant, for a bound that has no schedule.
     fn constant(value: f64) -> Self {
         Self { shape: Shape::Linear, from: value, to: value, begin_step: 0, end_step: 1 }
     }
@@ -62,37 +62,37 @@ impl Schedule {
         if self.end_step <= self.begin_step {
             bad.push(Violation::new(
                 format!("{field}.end_step"),
-                format!("{} is not over begin_step {}", self.end_step, self.begin_step),
+                format!("{} is not above begin_step {}", self.end_step, self.begin_step),
             ));
         }
     }
 }
 
-/// Fields of a policy that change with the step.
+/// Fields of a policy that change with the training step.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Curriculum {
-    /// Before this step batches are uniform.
+    /// Batches before this step are uniform.
     pub warmup_steps: u64,
-    /// Of alpha.
+    /// Schedule of alpha; `None`: alpha is constant.
     pub alpha: Option<Schedule>,
-    /// Of the random fraction.
+    /// Schedule of the random fraction; `None`: it is constant.
     pub random_fraction: Option<Schedule>,
-    /// Of beta.
+    /// Schedule of beta; `None`: beta is constant.
     pub beta: Option<Schedule>,
-    /// Of the lower bound of a quantile window.
+    /// Schedule of the lower bound of a quantile window; `None`: 0.
     pub quantile_min: Option<Schedule>,
-    /// Of its upper bound.
+    /// Schedule of the upper bound of that window; `None`: 1. There is no window if both are `None`.
     pub quantile_max: Option<Schedule>,
 }
 
 impl Curriculum {
-    /// Whether it needs a step.
+    /// Whether the policy depends on the step, so that a request must give one.
     #[must_use]
     pub fn depends_on_step(&self) -> bool {
         *self != Self::default()
     }
 
-    /// Sets what has a schedule, but for the window.
+    /// Sets the fields that have a schedule, except the window.
     fn set(&self, step: u64, policy: &mut Policy) {
         for (schedule, value) in [
             (self.alpha, &mut policy.alpha),
@@ -115,7 +115,8 @@ impl Curriculum {
         })
     }
 
-    /// Checks every range; fields are named below `prefix`, which is that of the policy.
+    /// Checks every range. Errors name the fields below `prefix`, which is that of the policy. `constants` is the policy that has the
+    /// curriculum.
     #[must_use]
     pub fn violations(&self, constants: &PolicyOverrides, prefix: &str) -> Vec<Violation> {
         let mut bad = Vec::new();
@@ -147,7 +148,7 @@ impl Curriculum {
                 bad.push(Violation::new(
                     format!("{prefix}.curriculum.{name}"),
                     format!(
-                        "at step {step} the maximum {} is not over the minimum {}",
+                        "at step {step} the maximum {} is not above the minimum {}",
                         at(max, 1.0),
                         at(min, 0.0)
                     ),
@@ -158,14 +159,14 @@ impl Curriculum {
     }
 }
 
-/// Two bounds nearer than this are the same: how far rounding may be off.
+/// Two bounds that differ by less than this count as equal, because of rounding.
 const QUANTILE_GAP_MIN: f64 = 1e-9;
 
-/// A step at which `max` is not over `min`, if there is one.
+/// A step at which `max` is not above `min`, if there is one.
 ///
-/// Between two neighbouring begin and end steps each is constant, linear or the root of something linear. Where `max` is
-/// a root or `min` is linear, max - min (or max^2 - min^2) has its least value at an end. Where `max` is linear and `min` a
-/// root it is convex: its least value may lie where the slopes are equal.
+/// Between two neighbouring begin or end steps each schedule is constant, linear, or the square root of a linear function. If `max` is a
+/// root or `min` is linear, then max - min (or max^2 - min^2) has its minimum at one of these steps. If `max` is linear and `min` is a
+/// root, max - min is convex, and its minimum may lie between them, where the slopes are equal.
 fn crossing(min: &Schedule, max: &Schedule) -> Option<u64> {
     let mut steps = vec![min.begin_step, min.end_step, max.begin_step, max.end_step];
     if let (Shape::Sqrt, Shape::Linear) = (min.shape, max.shape) {
@@ -179,19 +180,19 @@ fn crossing(min: &Schedule, max: &Schedule) -> Option<u64> {
             steps.extend([step.saturating_sub(1), step, step.saturating_add(1)]);
         }
     }
-    // Both have been checked: there is no NaN.
+    // Both schedules have been checked, so there is no NaN.
     steps.into_iter().find(|&step| max.at(step) - min.at(step) < QUANTILE_GAP_MIN)
 }
 
-/// A policy as it is applied to one draw.
+/// The policy of one draw.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Applied {
     pub(crate) policy: Policy,
-    /// The warm-up goes on.
+    /// Whether the draw is in the warm-up.
     pub(crate) warmup: bool,
 }
 
-/// The curriculum that counts: the request's, else the pool's.
+/// The curriculum that applies: that of the request, or else that of the pool; `None` if it does not depend on the step.
 pub(crate) fn in_force<'a>(
     request: &'a PolicyOverrides,
     pool: &'a PolicyOverrides,
@@ -199,8 +200,8 @@ pub(crate) fn in_force<'a>(
     request.curriculum.as_ref().or(pool.curriculum.as_ref()).filter(|curriculum| curriculum.depends_on_step())
 }
 
-/// The policy at `step`. A constant of the request goes before the pool's schedule of the same field; the window of a
-/// schedule stands beside the others. `None`: a step is needed and there is none.
+/// The policy at `step`. A constant of the request overrides the pool's schedule of the same field. The scheduled window is added to the
+/// other windows. `None`: the policy needs a step, and `step` is `None`.
 pub(crate) fn apply(request: &PolicyOverrides, pool: &PolicyOverrides, step: Option<u64>) -> Option<Applied> {
     let mut base = pool.over(&Policy::default());
     let Some(curriculum) = in_force(request, pool) else {

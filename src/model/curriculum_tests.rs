@@ -23,14 +23,14 @@ fn shapes_follow_their_formulas() {
 }
 
 #[test]
-fn a_crossing_between_the_ends_is_found() {
-    // The line runs below the root's bulge and is over it at both ends.
+fn a_crossing_between_begin_and_end_is_found() {
+    // The linear maximum is above the root at both ends, and below it between them.
     let max = schedule(Shape::Linear, 0.1, 1.0, 0, 1000);
     let min = schedule(Shape::Sqrt, 0.0, 0.9, 0, 1000);
     let curriculum = Curriculum { quantile_min: Some(min), quantile_max: Some(max), ..Curriculum::default() };
     let bad = curriculum.violations(&PolicyOverrides::default(), "policy");
     assert_eq!(bad[0].field, "policy.curriculum.quantile_max", "{bad:?}");
-    // The other way round they never meet.
+    // With the shapes exchanged they never meet.
     let curriculum = Curriculum {
         quantile_min: Some(schedule(Shape::Linear, 0.0, 0.9, 0, 1000)),
         quantile_max: Some(schedule(Shape::Sqrt, 0.1, 1.0, 0, 1000)),
@@ -40,7 +40,7 @@ fn a_crossing_between_the_ends_is_found() {
 }
 
 fn any_schedule() -> impl Strategy<Value = Schedule> {
-    // Integers only: a range of floats would depend on how they are drawn.
+    // The values are made from integers, so that they are exact multiples of 1/20.
     (0..2u8, 0..=20u32, 0..=20u32, 0..30u64, 1..30u64).prop_map(|(shape, from, to, begin_step, steps)| {
         Schedule {
             shape: if shape == 0 { Shape::Linear } else { Shape::Sqrt },
@@ -70,7 +70,7 @@ proptest! {
 }
 
 #[test]
-fn who_goes_before_whom() {
+fn constants_of_the_request_override_schedules_of_the_pool() {
     let scheduled = Curriculum {
         warmup_steps: 10,
         alpha: Some(schedule(Shape::Linear, 0.0, 4.0, 0, 100)),
@@ -79,7 +79,7 @@ fn who_goes_before_whom() {
     };
     let pool = PolicyOverrides { beta: Some(0.5), curriculum: Some(scheduled), ..PolicyOverrides::default() };
     let plain = PolicyOverrides::default();
-    assert_eq!(apply(&plain, &pool, None), None, "needs a step");
+    assert_eq!(apply(&plain, &pool, None), None, "a curriculum needs a step");
     let at = |request: &PolicyOverrides, step| apply(request, &pool, Some(step)).unwrap();
     let applied = at(&plain, 50);
     assert_eq!((applied.policy.alpha, applied.policy.beta, applied.warmup), (2.0, 0.5, false));
@@ -87,12 +87,12 @@ fn who_goes_before_whom() {
     let warm = at(&plain, 9);
     assert_eq!((warm.policy.strategy, warm.policy.random_fraction), (Mining::Uniform, 1.0));
     assert!(warm.warmup && warm.policy.windows.is_empty() && !at(&plain, 10).warmup);
-    // A constant of the request goes before the pool's schedule; its own windows do not end the scheduled one.
+    // A constant of the request overrides the pool's schedule. The windows of the request do not replace the scheduled one.
     let window = Window::Rank { min: 5, max: 9 };
     let constant = PolicyOverrides { alpha: Some(7.0), windows: vec![window], ..PolicyOverrides::default() };
     let applied = at(&constant, 50).policy;
     assert_eq!((applied.alpha, applied.windows.len()), (7.0, 2));
-    // The request's curriculum replaces the pool's as a whole; an empty one ends it, and needs no step.
+    // The curriculum of the request replaces that of the pool completely. An empty one disables it, and needs no step.
     let own = Curriculum { beta: Some(schedule(Shape::Linear, 0.0, 1.0, 0, 100)), ..Curriculum::default() };
     let own = PolicyOverrides { curriculum: Some(own), ..PolicyOverrides::default() };
     let applied = at(&own, 5);

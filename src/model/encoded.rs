@@ -1,11 +1,11 @@
-//! Types of the partition crate as a record writes them: a partition knows no format but its own.
+//! Serde definitions for types of the partition crate, which are part of records but do not implement serde themselves.
 
 use hardneg_partition::anchors::Margins;
 use hardneg_partition::key::{Hardness, HardnessFunction};
 use hardneg_partition::{BackgroundSpec, ScoreUpdate};
 use serde::{Deserialize, Serialize};
 
-/// [`Hardness`] as it is written.
+/// How [`Hardness`] is serialised.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Hardness")]
 pub(crate) struct HardnessDef {
@@ -21,7 +21,7 @@ enum HardnessFunctionDef {
     Exponential { temperature: f32 },
 }
 
-/// [`BackgroundSpec`] as it is written.
+/// How [`BackgroundSpec`] is serialised.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "BackgroundSpec")]
 pub(crate) enum BackgroundSpecDef {
@@ -29,7 +29,7 @@ pub(crate) enum BackgroundSpecDef {
     Dense { ids: u64 },
 }
 
-/// [`ScoreUpdate`] as it is written.
+/// How [`ScoreUpdate`] is serialised.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ScoreUpdate")]
 pub(crate) enum ScoreUpdateDef {
@@ -38,7 +38,7 @@ pub(crate) enum ScoreUpdateDef {
     Ema { weight: f32 },
 }
 
-/// [`Margins`] as they are written.
+/// How [`Margins`] are serialised.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Margins")]
 pub(crate) struct MarginsDef {

@@ -1,10 +1,10 @@
-//! What can go wrong with a pool, in the pool's own words; the gRPC layer maps each to a status.
+//! Errors of requests to a pool. The gRPC layer maps each to a status.
 
 use std::time::Duration;
 
 use crate::model::run::RunError;
 
-/// A request field at fault.
+/// A field of a request that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Path of the field in the contract, such as `pool.spec.capacity`.
@@ -20,23 +20,23 @@ impl Violation {
     }
 }
 
-/// Checks of the fields of one message.
+/// Collects the violations of the fields of one message.
 #[derive(Debug)]
 pub struct Checks<'a> {
     /// Path of the message in the contract, such as `pool.spec`.
     prefix: &'a str,
-    /// What is wrong with its fields.
+    /// The violations found so far.
     pub found: Vec<Violation>,
 }
 
 impl<'a> Checks<'a> {
-    /// Of the fields below `prefix`.
+    /// No violations yet; fields are named below `prefix`.
     #[must_use]
     pub fn below(prefix: &'a str) -> Self {
         Self { prefix, found: Vec::new() }
     }
 
-    /// Notes a violation of `field` unless `ok`.
+    /// Adds a violation of `field` unless `ok`.
     pub fn check(&mut self, ok: bool, field: &str, description: String) {
         if !ok {
             self.found.push(Violation::new(format!("{}.{field}", self.prefix), description));
@@ -47,60 +47,60 @@ impl<'a> Checks<'a> {
 /// Why a pool refused a request. Nothing of the request was applied.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PoolError {
-    /// There is no such pool.
+    /// No pool has this name.
     #[error("pool `{0}` does not exist")]
     NotFound(String),
-    /// The pool exists with another spec.
+    /// A pool of this name exists with another spec.
     #[error("pool `{pool}` exists with another spec: {differs} differs")]
     AlreadyExists {
-        /// Pool id.
+        /// Name of the pool.
         pool: String,
         /// The first field that differs.
         differs: String,
     },
-    /// Fields of the request are wrong.
+    /// Fields of the request are wrong: all violations that were found.
     #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
-    /// A limit of the server is reached.
+    /// A limit of the server has been reached.
     #[error("{what}")]
     Exhausted {
-        /// What ran out, with its limit.
+        /// What is exhausted, with its limit.
         what: String,
-        /// The limit's name.
+        /// Name of the limit.
         limit: &'static str,
-        /// When to try again, if that may help.
+        /// When to try again; `None` if a retry cannot help.
         retry_after: Option<Duration>,
     },
     /// The pool is not in a state that allows the request.
     #[error("{message}")]
     FailedPrecondition {
-        /// Machine-readable, UPPER_SNAKE_CASE.
+        /// A reason for programs, in UPPER_SNAKE_CASE.
         reason: &'static str,
-        /// For people.
+        /// The explanation for people.
         message: String,
     },
-    /// The pool's current run does not take the report.
+    /// The current run of the pool does not accept the report.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The pool changed since the caller read it.
     #[error("{0}")]
     Aborted(String),
-    /// The contract has it, this version does not.
+    /// The contract has this, but this version of the server does not.
     #[error("{0}: not available in this version")]
     Unimplemented(String),
     /// The store behind the pool failed.
     #[error("{0}")]
     Unavailable(String),
-    /// The server is stopping: another one, or this one after its restart, will do it.
+    /// The server is stopping. The client may retry with another server, or with this one after its restart.
     #[error("the server is stopping")]
     Stopping,
-    /// A defect of the server: the work that it names panicked.
+    /// A defect of the server: the named task panicked.
     #[error("internal error: {0} failed")]
     Internal(&'static str),
 }
 
 impl PoolError {
-    /// The same error of a request that stands below `prefix` in another message.
+    /// The same error, for a request that is a field of another message: fields are named below `prefix`.
     #[must_use]
     pub fn below(self, prefix: &str) -> Self {
         match self {
@@ -114,14 +114,14 @@ impl PoolError {
         }
     }
 
-    /// One wrong field.
+    /// The error for one wrong field.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, description)])
     }
 }
 
 impl PoolError {
-    /// The pool of this name is not the one that was asked for.
+    /// The error for a pool of this name that has another uid than the caller means.
     pub(crate) fn recreated(pool: &str, wanted: u64, present: u64) -> Self {
         Self::FailedPrecondition {
             reason: "POOL_RECREATED",
@@ -131,8 +131,8 @@ impl PoolError {
         }
     }
 
-    /// The pool's etag is another than the one that was asked for.
+    /// The error for a pool whose etag differs from the one that the caller gave.
     pub(crate) fn changed(pool: &str) -> Self {
-        Self::Aborted(format!("pool `{pool}` changed: its etag is another"))
+        Self::Aborted(format!("pool `{pool}` has changed since it was read: its etag differs"))
     }
 }

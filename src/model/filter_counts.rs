@@ -1,36 +1,37 @@
-//! How many candidates each filter turned away (docs/methods.md 5.3 has their order).
+//! Numbers of candidates that each filter refused. docs/methods.md 5.3 has the order of the filters.
 
 use serde::{Deserialize, Serialize};
 
 macro_rules! filters {
     ($($(#[$doc:meta])* $reason:ident $field:ident),* $(,)?) => {
-        /// A filter, in the order in which they are applied.
+        /// The filters, in the order in which they are applied.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Reason { $($(#[$doc])* $reason,)* }
 
-        /// Candidates turned away, by the first filter that did.
+        /// Numbers of refused candidates, each counted at the first filter that refused it.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         pub struct FilterCounts {
             $($(#[$doc])* pub $field: u64,)*
-            /// Background negatives that a score filter passed, having no score for the anchor: turned away by none.
+            /// Negatives from the background that passed filters on scores because they have no score for the anchor. No filter refused
+            /// them.
             pub unscored_passed: u64,
         }
 
         impl FilterCounts {
-            /// Counts a candidate that a filter turned away.
+            /// Counts a candidate that a filter refused.
             pub fn count(&mut self, reason: Reason) {
                 match reason {
                     $(Reason::$reason => self.$field += 1,)*
                 }
             }
 
-            /// Adds the counts of another look.
+            /// Adds other counts.
             pub fn add(&mut self, more: &Self) {
                 $(self.$field += more.$field;)*
                 self.unscored_passed += more.unscored_passed;
             }
 
-            /// The counts by name, those of filters only.
+            /// The counts of the filters, each with its name.
             pub fn by_filter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($field), self.$field)),*].into_iter()
             }
@@ -39,28 +40,28 @@ macro_rules! filters {
 }
 
 filters! {
-    /// exclude_ids of the request.
+    /// The request excludes the id.
     Excluded excluded,
-    /// Known positives of the anchor.
+    /// The sample is a positive of the anchor.
     KnownPositive known_positives,
-    /// Vetoed for the anchor.
+    /// The sample is vetoed for the anchor.
     Vetoed vetoed,
-    /// Under a lease.
+    /// The sample is under a lease.
     Leased leased,
-    /// Served max_serves times.
+    /// The sample was served max_serves times since its last report.
     MaxServes max_serves,
-    /// Model version window.
+    /// The model version is outside a window.
     ModelVersion model_version,
-    /// Age window.
+    /// The age is outside a window.
     Age age,
-    /// Score window.
+    /// The score is outside a window.
     Score score,
-    /// Margins below the positive, and the window of SEMI_HARD.
+    /// The score is within a margin of the positive score, or the strategy does not admit it.
     PositiveAware positive_aware,
-    /// Rank and quantile windows.
+    /// The rank is outside a rank or quantile window, or outside the range of a negative policy.
     Rank rank,
-    /// A stratum was full.
+    /// The stratum of the sample was full.
     Stratum stratum,
-    /// A group was full.
+    /// The group of the sample was full.
     Group group,
 }

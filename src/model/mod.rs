@@ -1,4 +1,5 @@
-//! Plain words and ranges of what the server is asked and what it answers. No state, no store, nothing of the wire.
+//! The data of requests and answers, with their defaults and ranges. This room has no state, and it does not know the store or the wire
+//! format.
 
 pub mod anchored_spec;
 pub mod balance;

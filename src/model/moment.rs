@@ -1,16 +1,16 @@
-//! A moment in a pool's clock, and ages by it.
+//! Moments by the clock of a pool, and ages.
 
 use hardneg_partition::key::{Key, UNITS_PER_OCTAVE};
 
-/// Stamps a second in pools that keep report times in wall time. 2^31 of them are 4.2 years.
+/// Stamps per second in pools that keep report times in wall time. 2^31 stamps are 4.2 years.
 pub const STAMPS_PER_SECOND: f64 = 16.0;
 
-/// A moment in a pool's clock.
+/// A moment by the clock of a pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
-    /// D in key units.
+    /// D(t) in key units (docs/methods.md 2.2).
     pub decay_units: u64,
-    /// Report time, mod 2^32: sixteenths of a second, or ticks.
+    /// The time in 16ths of a second, or in ticks, modulo 2^32.
     pub stamp: u32,
 }
 
@@ -22,7 +22,7 @@ impl Moment {
     }
 }
 
-/// How long ago `stamp` was at `now`: seconds or ticks.
+/// The age of `stamp` at `now`, in seconds or ticks; 0 if `stamp` is later.
 #[must_use]
 pub fn age(now: u32, stamp: u32, by_steps: bool) -> f64 {
     let elapsed = f64::from((now.wrapping_sub(stamp) as i32).max(0));

@@ -1,75 +1,75 @@
-//! How the negatives of an anchor are chosen: the policy and its ranges.
+//! The policy by which the negatives of an anchor are chosen, with its ranges.
 
 use crate::model::anchored_spec::margin_violations;
 use crate::model::error::{Checks, Violation};
 use crate::model::policy::{ALPHA_MAX, Shortfall};
 use hardneg_partition::anchors::Margins;
 
-/// How an anchor's negatives are chosen (docs/methods.md 10.3).
+/// The strategy by which the negatives of an anchor are chosen (docs/methods.md 10.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NegativeStrategy {
-    /// The hardest.
+    /// The hardest negatives.
     #[default]
     Top,
-    /// Every eligible one alike.
+    /// All eligible negatives with equal probability.
     Random,
     /// P(i) proportional to 2^(alpha (k_i - now)).
     Proportional,
-    /// Alike among those just easier than the positive (Schroff et al. 2015).
+    /// Negatives slightly easier than the positive, with equal probability (Schroff et al. 2015).
     SemiHard,
-    /// By the inverse density of distances on a sphere (Wu et al. 2017).
+    /// P(i) proportional to the inverse density of distances on a sphere (Wu et al. 2017).
     DistanceWeighted,
 }
 
 /// The parameters of DISTANCE_WEIGHTED (Wu et al. 2017).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DistanceWeighting {
-    /// n, the dimension of the embedding.
+    /// n, the dimension of the embedding; at least 3.
     pub dimension: u32,
-    /// Smaller distances count as this one.
+    /// Smaller distances count as this one; above 0 and below 2.
     pub cutoff: f64,
-    /// Larger distances are left out.
+    /// Negatives at larger distances are not eligible; above `cutoff` and at most 2.
     pub max_distance: f64,
 }
 
 impl DistanceWeighting {
-    /// With the cutoff and the largest distance of Wu et al. 2017: 1.4 = sqrt(2 - 2 x 0.02).
+    /// The parameters for this dimension, with the cutoff and the largest distance of Wu et al. 2017: 1.4 = sqrt(2 - 2 x 0.02).
     #[must_use]
     pub const fn of_dimension(dimension: u32) -> Self {
         Self { dimension, cutoff: 0.5, max_distance: 1.4 }
     }
 }
 
-/// How an anchor's negatives are chosen. Bounds are inclusive, but `range_max`.
+/// How the negatives of an anchor are chosen. Bounds are inclusive, except `range_max`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NegativePolicy {
-    /// How.
+    /// The strategy.
     pub strategy: NegativeStrategy,
     /// The exponent of PROPORTIONAL, 0 ..= 16.
     pub alpha: f64,
-    /// Share of the background, 0 ..= 1.
+    /// Expected share of negatives from the background, 0 ..= 1.
     pub random_fraction: f64,
-    /// Skip so many of the hardest that the filters left.
+    /// Number of the hardest negatives that are skipped, of those that the other filters admit.
     pub range_min: u32,
-    /// Consider only the hardest so many that the filters left.
+    /// Number of the hardest negatives that are considered, of those that the other filters admit; `None`: all.
     pub range_max: Option<u32>,
-    /// By raw score.
+    /// Minimum raw score; `None`: no limit.
     pub min_score: Option<f32>,
-    /// By raw score.
+    /// Maximum raw score; `None`: no limit.
     pub max_score: Option<f32>,
-    /// Below the positive's score; what is absent is the pool's.
+    /// Margins below the positive score. Those that are `None` are taken from the pool.
     pub margins: Margins,
-    /// SEMI_HARD: how far from the positive.
+    /// SEMI_HARD: the margin from the positive score; above 0, and required by it.
     pub semi_hard_margin: Option<f32>,
-    /// DISTANCE_WEIGHTED.
+    /// DISTANCE_WEIGHTED: its parameters, required by it.
     pub distance_weighting: Option<DistanceWeighting>,
-    /// The most of one group; 0: no limit.
+    /// Maximum number of negatives of one group; 0: no limit.
     pub max_per_group: u32,
-    /// By age of the report, seconds or steps: lower and upper bound.
+    /// Minimum and maximum age of the report, in seconds or steps; `None`: no limit.
     pub age: Option<(f64, f64)>,
-    /// By model version of the report: lower and upper bound.
+    /// Minimum and maximum model version of the report; `None`: no limit.
     pub model_version: Option<(u32, u32)>,
-    /// What happens with too few.
+    /// What happens if there are too few negatives.
     pub shortfall: Shortfall,
 }
 
@@ -95,7 +95,7 @@ impl Default for NegativePolicy {
 }
 
 impl NegativePolicy {
-    /// This, with the pool's margins where it has none.
+    /// This policy, with the margins of the pool in place of those that it lacks.
     #[must_use]
     pub fn over(mut self, pool: Margins) -> Self {
         self.margins.absolute = self.margins.absolute.or(pool.absolute);
@@ -103,7 +103,7 @@ impl NegativePolicy {
         self
     }
 
-    /// Whether a negative's score for its anchor decides whether it may be served.
+    /// Whether the score of a negative decides if it is eligible.
     #[must_use]
     pub fn looks_at_scores(&self) -> bool {
         self.min_score.is_some()
@@ -112,7 +112,7 @@ impl NegativePolicy {
             || matches!(self.strategy, NegativeStrategy::SemiHard | NegativeStrategy::DistanceWeighted)
     }
 
-    /// Checks every range of a policy with the pool's margins; fields are named below `policy`.
+    /// Checks every range of a policy that has the margins of the pool. Errors name the fields below `policy`.
     #[must_use]
     pub fn violations(&self, negatives_per_anchor: u32) -> Vec<Violation> {
         let mut bad = Checks::below("policy");
@@ -150,7 +150,11 @@ impl NegativePolicy {
             );
         }
         if let Some((min, max)) = self.age {
-            bad.check(min >= 0.0 && min <= max, "age", format!("{min}..={max} is no window of ages"));
+            bad.check(
+                min >= 0.0 && min <= max,
+                "age",
+                format!("{min}..={max} is not a range of ages: 0 <= min <= max must hold"),
+            );
         }
         if let Some((min, max)) = self.model_version {
             bad.check(min <= max, "model_version", format!("min {min} is not at most max {max}"));
@@ -162,7 +166,7 @@ impl NegativePolicy {
 }
 
 impl NegativePolicy {
-    /// What is wrong with the parameters of its strategy.
+    /// Checks the parameters of the strategy.
     fn strategy_violations(&self) -> Vec<Violation> {
         match self.strategy {
             NegativeStrategy::Top | NegativeStrategy::Random | NegativeStrategy::Proportional => Vec::new(),
@@ -178,7 +182,7 @@ fn semi_hard_violations(policy: &NegativePolicy) -> Vec<Violation> {
         Some(margin) if !(margin.is_finite() && margin > 0.0) => {
             format!("{margin} is not a finite number above 0")
         }
-        // Nothing is both within one and beyond the other.
+        // No negative is both within the one margin and beyond the other.
         Some(margin) => match policy.margins.absolute {
             Some(absolute) if absolute >= margin => {
                 format!("{margin} is not above absolute_margin {absolute}: nothing would be eligible")

@@ -1,4 +1,4 @@
-//! A request for negatives of anchors, and the negatives.
+//! A request for negatives of anchors, and its answer.
 
 use std::sync::Arc;
 
@@ -7,76 +7,76 @@ use crate::model::filter_counts::FilterCounts;
 use crate::model::negative_policy::NegativePolicy;
 use crate::model::report::Ids;
 
-/// Most anchors of one request.
+/// Maximum number of anchors of one request.
 pub const ANCHORS_MAX: usize = 65_536;
-/// Most negatives of one anchor.
+/// Maximum number of negatives per anchor.
 pub const NUM_NEGATIVES_MAX: u32 = 1_024;
-/// Most negatives of one request.
+/// Maximum number of negatives of one request, over all anchors.
 pub const ROWS_MAX: usize = 1 << 20;
-/// Most excluded ids.
+/// Maximum number of excluded ids.
 pub const EXCLUDE_MAX: usize = 65_536;
 
 /// A request for negatives of anchors.
 #[derive(Clone, Debug, Default)]
 pub struct NegativesRequest {
-    /// 1 ..= 65,536, in any order.
+    /// The anchors, 1 ..= 65,536, in any order.
     pub anchors: Ids,
-    /// Of each anchor, 1 ..= 1,024; anchors x num_negatives at most 2^20.
+    /// Negatives wanted of each anchor, 1 ..= 1,024; anchors x num_negatives is at most 2^20.
     pub num_negatives: u32,
-    /// How they are chosen.
+    /// How the negatives are chosen.
     pub policy: NegativePolicy,
-    /// Never these.
+    /// Ids that must not be served.
     pub exclude: Ids,
-    /// `None`: one is drawn.
+    /// Seed of the draws; `None`: the server draws one.
     pub seed: Option<u64>,
-    /// Whether to tell labels.
+    /// Whether the answer has labels.
     pub labels: bool,
 }
 
-/// Negatives anchor by anchor (compressed sparse rows): columns of `offsets[anchors]` rows.
+/// Negatives, anchor by anchor in the order of the request, as compressed sparse rows: columns of `offsets[anchors]` rows.
 #[derive(Clone, Debug)]
 pub struct MinedNegatives {
-    /// anchors + 1 numbers: rows offsets[i]..offsets[i + 1] are anchor i's.
+    /// anchors + 1 numbers: rows `offsets[i]..offsets[i + 1]` belong to anchor i.
     pub offsets: Vec<u32>,
     /// The negatives (integer ids, or hashes where `names` is set).
     pub ids: Vec<u64>,
-    /// String keys of a named pool.
+    /// String keys; `None` in a pool of integer ids.
     pub names: Option<Vec<Arc<str>>>,
-    /// Raw scores; NaN where the anchor has none for a background negative.
+    /// Raw scores for the anchor; NaN for a background negative that has none.
     pub scores: Vec<f32>,
-    /// pi of each for its anchor; `None` for TOP.
+    /// Inclusion probabilities pi in the draw of the anchor; `None` for TOP.
     pub inclusion_probabilities: Option<Vec<f32>>,
-    /// Which source each came from.
+    /// The source that brought each negative.
     pub sources: Vec<Source>,
-    /// Seconds or steps since the report; NaN where the anchor has none.
+    /// Seconds or steps since the report of the pair; NaN if there is none.
     pub ages: Vec<f32>,
-    /// One an anchor; NaN: none.
+    /// Positive scores, one per anchor; NaN: the anchor has none.
     pub positive_scores: Vec<f32>,
-    /// Where they were asked for.
+    /// Labels; `None` if the request did not ask for them.
     pub labels: Option<Labels>,
-    /// As applied.
+    /// The policy as applied, with all defaults filled in.
     pub policy: NegativePolicy,
-    /// As applied.
+    /// The seed that was used.
     pub seed: u64,
-    /// Rows fewer than asked for, over all anchors.
+    /// Number of rows missing to the number asked for, over all anchors.
     pub shortfall_count: u32,
-    /// Anchors that the pool does not know.
+    /// Number of anchors that the pool does not know.
     pub unknown_anchor_count: u32,
-    /// What each filter turned away.
+    /// Candidates that each filter refused.
     pub filtered: FilterCounts,
 }
 
-/// Labels of negatives and of their anchors; 0: none.
+/// Labels of negatives and of their anchors; 0: no label.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
-    /// One a row.
+    /// Labels of the negatives, one per row.
     pub negatives: Vec<u32>,
-    /// One an anchor.
+    /// Labels of the anchors, one per anchor.
     pub anchors: Vec<u32>,
 }
 
 impl MinedNegatives {
-    /// Rows from `source`.
+    /// Number of rows from `source`.
     #[must_use]
     pub fn count_from(&self, source: Source) -> usize {
         self.sources.iter().filter(|s| **s == source).count()

@@ -1,4 +1,4 @@
-//! How a batch is chosen: the policy, what a request overrides of it, and its ranges.
+//! The policy by which a batch is chosen, its overrides, and its ranges.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,22 +6,22 @@ use crate::model::balance::Balance;
 use crate::model::curriculum::Curriculum;
 use crate::model::error::Violation;
 
-/// Largest exponent of PROPORTIONAL and RANK (docs/methods.md 5.1).
+/// Maximum exponent of PROPORTIONAL and RANK (docs/methods.md 5.1).
 pub const ALPHA_MAX: f64 = 16.0;
-/// Most windows in one policy.
+/// Maximum number of windows in one policy.
 pub const WINDOWS_MAX: usize = 16;
 
 /// How hard samples are chosen (docs/methods.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Strategy {
-    /// The largest keys.
+    /// The samples with the highest keys.
     Top,
     /// P(i) proportional to 2^(alpha (k_i - now)).
     #[default]
     Proportional,
-    /// P(i) proportional to rank^-alpha; ties share their ranks' mean mass.
+    /// P(i) proportional to rank^-alpha; samples of one tier share the mean mass of their ranks.
     Rank,
-    /// Every hard sample alike.
+    /// All hard samples with equal probability.
     Uniform,
     /// The oldest of 16 x B uniform draws (docs/methods.md 5.4).
     Stalest,
@@ -30,28 +30,28 @@ pub enum Strategy {
 /// How importance weights are scaled (docs/methods.md 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Normalization {
-    /// mean(w f) is the estimate.
+    /// Weights are not scaled: mean(w f) is the estimate.
     #[default]
     None,
-    /// Divided by the largest.
+    /// Weights are divided by the largest of the batch.
     Max,
-    /// Divided by the mean.
+    /// Weights are divided by their mean in the batch.
     Mean,
 }
 
-/// What happens with too few hard samples (docs/methods.md 6.4).
+/// What happens if there are too few hard samples (docs/methods.md 6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Shortfall {
-    /// A smaller batch with the mixture asked for.
+    /// The batch is smaller, with the mixture of the policy.
     Short,
     /// The background fills the batch.
     #[default]
     Fill,
-    /// FAILED_PRECONDITION.
+    /// The request fails with FAILED_PRECONDITION.
     Error,
 }
 
-/// A condition on hard samples. Bounds are inclusive, but a rank's `max`.
+/// A condition on hard samples. Bounds are inclusive, except the `max` of a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Window {
     /// By raw score.
@@ -91,22 +91,22 @@ pub enum Window {
     },
 }
 
-/// A policy, complete.
+/// A policy with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// How hard samples are chosen.
     pub strategy: Strategy,
-    /// 0 ..= 16.
+    /// Exponent of PROPORTIONAL and RANK, 0 ..= 16.
     pub alpha: f64,
-    /// Share of the background, 0 ..= 1.
+    /// Expected share of samples from the background, 0 ..= 1.
     pub random_fraction: f64,
-    /// Weights are raised to this, 0 ..= 1.
+    /// Importance weights are raised to this power, 0 ..= 1.
     pub beta: f64,
-    /// How weights are scaled.
+    /// How importance weights are scaled.
     pub normalization: Normalization,
     /// Conditions on hard samples; all must hold.
     pub windows: Vec<Window>,
-    /// What happens with too few hard samples.
+    /// What happens if there are too few hard samples.
     pub shortfall: Shortfall,
     /// Limits on strata and groups.
     pub balance: Balance,
@@ -127,21 +127,21 @@ impl Default for Policy {
     }
 }
 
-/// Shares are fractions in binary: (1 - 0.7) x 10 is 3, not a little more.
+/// Tolerance for the rounding of shares in binary, with which (1 - 0.7) x 10 is 3 and not a little more.
 pub(crate) const ROUNDING: f64 = 1e-9;
 
-/// Hard samples that a batch of `size` wants at least: (1 - epsilon) size, rounded up.
+/// Minimum number of hard samples of a batch of `size`: (1 - epsilon) size, rounded up.
 pub(crate) fn hard_wanted(random_fraction: f64, size: usize) -> usize {
     ((1.0 - random_fraction) * size as f64 - ROUNDING).ceil() as usize
 }
 
-/// The largest batch for which `hard` samples are enough, at a random fraction below 1.
+/// Size of the largest batch for which `hard` samples are enough, at a random fraction below 1.
 pub(crate) fn size_for(random_fraction: f64, hard: u64) -> usize {
     (hard as f64 / (1.0 - random_fraction) + ROUNDING) as usize
 }
 
 impl Policy {
-    /// A uniform batch, weighted like any other: for a warm-up and a control arm.
+    /// The policy of a uniform batch, for the warm-up and the control arm. It is weighted like any other.
     #[must_use]
     pub fn uniform(self) -> Self {
         Self {
@@ -154,7 +154,8 @@ impl Policy {
     }
 }
 
-/// What a pool or a request says of its policy; what it leaves open comes from below.
+/// The fields of a policy that a request or a pool sets. Fields that a request leaves open come from the pool, and those that the pool
+/// leaves open from the defaults.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct PolicyOverrides {
     /// See [`Policy`].
@@ -167,18 +168,18 @@ pub struct PolicyOverrides {
     pub beta: Option<f64>,
     /// See [`Policy`].
     pub normalization: Option<Normalization>,
-    /// Empty: from below.
+    /// See [`Policy`]; empty: not set.
     pub windows: Vec<Window>,
     /// See [`Policy`].
     pub shortfall: Option<Shortfall>,
-    /// See [`Policy`]; as a whole.
+    /// See [`Policy`]; it is set as a whole.
     pub balance: Option<Balance>,
-    /// What changes with the step, in place of the constants above.
+    /// Schedules of fields that change with the step, in place of the constants above.
     pub curriculum: Option<Curriculum>,
 }
 
 impl PolicyOverrides {
-    /// This over `base`.
+    /// These fields over those of `base`.
     #[must_use]
     pub fn over(&self, base: &Policy) -> Policy {
         Policy {
@@ -193,7 +194,7 @@ impl PolicyOverrides {
         }
     }
 
-    /// Checks every range; fields are named below `prefix`.
+    /// Checks every range. Errors name the fields below `prefix`.
     #[must_use]
     pub fn violations(&self, prefix: &str) -> Vec<Violation> {
         let mut bad = Vec::new();
@@ -233,7 +234,7 @@ impl PolicyOverrides {
 }
 
 impl Window {
-    /// Whether no sample can satisfy both: windows of one kind that do not meet.
+    /// Whether no sample can satisfy both windows: they are of one kind and do not overlap.
     fn contradicts(&self, other: &Self) -> bool {
         match (*self, *other) {
             (Self::Rank { min: a, max: b }, Self::Rank { min: c, max: d }) => a.max(c) >= b.min(d),
@@ -249,7 +250,7 @@ impl Window {
 
     fn fault(&self) -> Option<String> {
         fn ordered<T: PartialOrd + Copy + std::fmt::Display>(min: T, max: T) -> Option<String> {
-            // Written so that a NaN bound is a fault as well.
+            // With this comparison a NaN bound is an error as well.
             (!matches!(min.partial_cmp(&max), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)))
                 .then(|| format!("min {min} is not at most max {max}"))
         }

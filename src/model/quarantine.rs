@@ -1,16 +1,17 @@
-//! When a pool sets samples aside, with every default and range.
+//! The rule by which a pool sets samples aside, with all defaults and ranges.
 
-/// Largest `capacity`.
+/// Maximum of [`QuarantineRule::capacity`].
 pub const CAPACITY_MAX: u64 = 1 << 20;
 
-/// When a sample is set aside.
+/// A sample is set aside after `reports` consecutive rows above the quantile `quantile` of the raw scores of the pool.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct QuarantineRule {
-    /// Above this quantile of the raw scores (below 1 - it where lower is harder). [0.5, 1).
+    /// The quantile of the raw scores, in [0.5, 1). If lower is harder, rows below the quantile 1 - `quantile` count.
     pub quantile: f64,
-    /// In so many rows in a row. 2 ..= 65,535.
+    /// The number of consecutive rows, 2 ..= 65,535.
     pub reports: u32,
-    /// Samples set aside at a time, over all partitions; each has room for its share s and 6 sqrt(s) more. 1 ..= [`CAPACITY_MAX`].
+    /// Maximum number of samples that are set aside at a time, over all partitions, 1 ..= [`CAPACITY_MAX`]. Each partition has room for its
+    /// share s plus 6 sqrt(s).
     pub capacity: u64,
 }
 
@@ -21,7 +22,7 @@ impl Default for QuarantineRule {
 }
 
 impl QuarantineRule {
-    /// The ranges: whether each holds, the field below `quarantine`, and what is wrong otherwise.
+    /// The checks of the ranges: whether each holds, the name of the field, and the error if not.
     pub(crate) fn checks(&self) -> [(bool, &'static str, String); 3] {
         [
             (
@@ -42,7 +43,7 @@ impl QuarantineRule {
         ]
     }
 
-    /// The quantile of raw scores that is the threshold.
+    /// The quantile of the raw scores that is the threshold.
     pub(crate) fn of_scores(&self, lower_is_harder: bool) -> f64 {
         if lower_is_harder { 1.0 - self.quantile } else { self.quantile }
     }

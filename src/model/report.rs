@@ -1,4 +1,4 @@
-//! A batch of reported scores, and what became of it.
+//! A batch of reported scores, and its ack.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::model::columns::{column, texts};
 
 use crate::model::run::Entry;
 
-/// Longest string key, bytes.
+/// Maximum length of a string key, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Sample ids of either kind.
@@ -22,7 +22,7 @@ pub enum Ids {
 }
 
 impl Ids {
-    /// Rows.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -31,7 +31,7 @@ impl Ids {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -44,14 +44,14 @@ impl Default for Ids {
     }
 }
 
-/// Who sent a batch, so that a resend can be told (docs/methods.md 14.2).
+/// The sender of a batch, by which resends are recognised (docs/methods.md 14.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sender {
     /// The worker's name; may be empty.
     pub worker_id: String,
     /// Drawn at random by each client process.
     pub epoch: u64,
-    /// From 1; 0: never taken for a resend.
+    /// Sequence number of the batch, from 1; 0: the batch is never taken for a resend.
     pub sequence: u64,
 }
 
@@ -62,41 +62,41 @@ impl From<&Sender> for hardneg_partition::Sender {
     }
 }
 
-/// A batch of reported scores: columns of equal length, already checked to be so.
+/// A batch of reported scores as columns of equal length. The lengths have been checked.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The samples.
     pub ids: Ids,
     /// Raw scores; non-finite ones are dropped and counted.
     pub scores: Vec<f32>,
-    /// Scores of a reference model, one a row, 0 where there is none; or empty.
+    /// Scores of a reference model, one per row, 0 if there is none; or empty.
     pub reference_scores: Vec<f32>,
-    /// One a row, or empty.
+    /// Payloads, one per row, or empty.
     pub payloads: Vec<Bytes>,
     /// Anchored pools: the anchors that the rows are negatives of.
     pub anchors: Option<Ids>,
-    /// Anchored pools: the anchors' positive scores, one a row or empty; NaN: none.
+    /// Anchored pools: positive scores of the anchors, one per row or empty; NaN: none.
     pub positive_scores: Vec<f32>,
-    /// Anchored pools: labels of the samples, one a row, or empty; 0: none.
+    /// Anchored pools: labels of the samples, one per row, or empty; 0: no label.
     pub labels: Vec<u32>,
-    /// Anchored pools: labels of the anchors, one a row, or empty; 0: none.
+    /// Anchored pools: labels of the anchors, one per row, or empty; 0: no label.
     pub anchor_labels: Vec<u32>,
-    /// Strata, one a row, or empty.
+    /// Strata, one per row, or empty.
     pub strata: Vec<u32>,
-    /// Groups, one a row, or empty; 0 and the empty name: none.
+    /// Groups, one per row, or empty; 0 or the empty name: no group.
     pub groups: Ids,
-    /// The training run; empty: none. Used where the pool ages by steps, as the step is.
+    /// The training run; empty: none. Like the step, it matters only if the pool ages by steps.
     pub run_id: String,
-    /// Training step of the run.
+    /// The training step of the run.
     pub step: u64,
-    /// Version of the model.
+    /// Version of the model that computed the scores.
     pub model_version: u32,
-    /// Who sent it.
+    /// The sender of the batch.
     pub sender: Sender,
 }
 
 impl Report {
-    /// What the pool's runs are told of it.
+    /// The fields of the batch that the runs of the pool need.
     #[must_use]
     pub fn entry(&self) -> Entry<'_> {
         Entry { run_id: &self.run_id, step: self.step, sender: &self.sender }
@@ -105,7 +105,7 @@ impl Report {
 
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What became of the rows; sums to the batch's rows.
+        /// Numbers of rows by outcome. They sum to the rows of the batch.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct ReportCounts { $($(#[$doc])* pub $name: u64,)* }
 
@@ -125,36 +125,36 @@ macro_rules! outcomes {
 }
 
 outcomes! {
-    /// New in the hard store.
+    /// The sample is new in the hard store.
     inserted,
-    /// Known and updated.
+    /// The sample was stored and has been updated.
     updated,
-    /// Kept in the background only.
+    /// The sample is kept in the background only.
     background_only,
-    /// Too easy, and not in the background's sample.
+    /// The sample is too easy for the hard store, and not in the background.
     dropped,
-    /// NaN or infinite.
+    /// The score is NaN or infinite.
     non_finite,
-    /// Their id (anchored pools: anchor and id) stands in an earlier row of the batch; they are applied as all others.
+    /// The id (in an anchored pool: anchor and id) stands in an earlier row of the batch; the row is applied like all others.
     coalesced,
-    /// Applied before: the batch is a resend.
+    /// The row was applied before: the batch is a resend.
     duplicate,
-    /// Older than what is stored.
+    /// The row is older than the stored sample, and was ignored.
     stale,
-    /// Outside the dense id space.
+    /// The id is outside the dense id space.
     out_of_range,
-    /// Of samples in quarantine, or that the row set aside.
+    /// The sample is in quarantine, or the row has set it aside.
     quarantined,
-    /// Of blocked samples.
+    /// The sample is blocked.
     blocked,
-    /// Of anchors beyond max_anchors.
+    /// The anchor is new, and there is no room for more anchors.
     anchor_limit,
-    /// Known positives or vetoed negatives of their anchor.
+    /// The sample is a positive of the anchor, or vetoed.
     not_negative,
 }
 
 impl ReportCounts {
-    /// Of a batch of `rows` that was applied: whether over half of the rows that could be stored at all were stale.
+    /// The status of an applied batch of `rows` rows: `Stale` if over half of the rows that could be stored at all were stale.
     #[must_use]
     pub fn applied_status(&self, rows: u64) -> AckStatus {
         let others = self.non_finite + self.out_of_range + self.blocked + self.duplicate;
@@ -166,25 +166,25 @@ impl ReportCounts {
 /// Whether a batch was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckStatus {
-    /// Applied.
+    /// The batch was applied.
     Applied,
-    /// Applied, but over half of the rows were older than what is stored, and changed nothing.
+    /// The batch was applied, but over half of its rows were older than what is stored and changed nothing.
     Stale,
-    /// A resend of an applied batch: nothing done.
+    /// The batch is a resend of an applied batch, and changed nothing.
     Duplicate,
 }
 
 /// The answer to a [`Report`].
 #[derive(Clone, Debug)]
 pub struct Ack {
-    /// Whether it was applied.
+    /// Whether the batch was applied.
     pub status: AckStatus,
-    /// What became of the rows.
+    /// Numbers of rows by outcome.
     pub counts: ReportCounts,
-    /// Rows whose log2 weight was clamped.
+    /// Number of rows whose log2 weight was clamped to +-4,096.
     pub clamped: u64,
-    /// Rows whose score is below the one from which on scores differ in weight.
+    /// Number of rows with scores below 0 in a pool of power hardness, which all have the same weight.
     pub floored: u64,
-    /// log2 of the lowest weight in a full hard store, now.
+    /// log2 of the lowest present weight in the hard store; `None` while the hard store has room.
     pub floor_log2: Option<f32>,
 }

@@ -1,4 +1,4 @@
-//! A training run of a pool that ages by steps: what is told of it, kept of it, and wrong with a report of it.
+//! Training runs of a pool that ages by steps: their state, what is saved of them, and errors of reports.
 
 use std::sync::Arc;
 
@@ -7,51 +7,53 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::model::error::Violation;
 use crate::model::report::Sender;
 
-/// Longest run_id, bytes.
+/// Maximum length of a run_id, in bytes.
 pub const RUN_ID_BYTES_MAX: usize = 128;
 
-/// What is kept of the runs of a pool when it is saved: nothing of reports that are under way.
+/// The state of the runs of a pool that its record saves. Reports in progress are not part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunLandmarks {
     /// The current run; `None` before the first report.
     pub current: Option<RunLandmark>,
-    /// Ids of the runs that have ended, the first ended first; at most 1,024.
+    /// Ids of the runs that have ended, in the order in which they ended; at most 1,024.
     pub ended: Vec<String>,
 }
 
-/// The current run, as it is saved. The processes that it has heard are not kept: each is new to a restored run.
+/// The saved state of the current run. The processes that have reported in it are not saved: each is new to a restored run.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunLandmark {
-    /// As its reports name it; empty: they name none.
+    /// The run_id of its reports; empty: they have none.
     pub run_id: String,
     /// s0, its first step.
     pub first_step: u64,
-    /// t0, the tick of that step.
+    /// t0, the tick of the pool at that step.
     pub first_tick: i64,
     /// Its highest step.
     pub step: u64,
 }
 
-/// Why the current run of a pool does not take a report. Nothing of the report was applied.
+/// Why the current run of a pool does not accept a report. Nothing of the report was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// Another run began after it.
+    /// Another run has begun since.
     #[error(
         "run `{run_id}` has ended: the pool's current run is `{current}`. A run that starts again or resumes needs a new run_id"
     )]
     Ended {
-        /// The run that was named.
+        /// The run of the report.
         run_id: Arc<str>,
-        /// The current one.
+        /// The current run.
         current: Arc<str>,
     },
-    /// The current run has a name, and none was given.
-    #[error("the report has no run_id, and the pool's current run is `{current}`: name it, or a new one")]
+    /// The current run has a run_id, and the report has none.
+    #[error(
+        "the report has no run_id, and the pool's current run is `{current}`: give that run_id, or a new one"
+    )]
     Missing {
-        /// The current one.
+        /// The current run.
         current: Arc<str>,
     },
-    /// The first step of a process is more than a half-life behind.
+    /// The first step of a process is more than a half-life behind the highest step of the current run.
     #[error(
         "the first step of this process is {step}, more than a half-life behind the current run's highest step {highest}: a run \
          that starts again or resumes from an older step needs a new run_id"
@@ -59,14 +61,14 @@ pub enum RunError {
     StepBehind {
         /// The step of the report.
         step: u64,
-        /// The run's highest.
+        /// The highest step of the current run.
         highest: u64,
-        /// The current run; empty where it has no name.
+        /// The current run; empty if it has no run_id.
         current: Arc<str>,
     },
 }
 
-/// Whether this may be a run's id; `field` names it.
+/// What is wrong with a run_id, if anything; `field` is its name in the request.
 #[must_use]
 pub fn run_id_violation(field: &str, run_id: &str) -> Option<Violation> {
     let problem = if run_id.len() > RUN_ID_BYTES_MAX {
@@ -82,29 +84,29 @@ pub fn run_id_violation(field: &str, run_id: &str) -> Option<Violation> {
 /// The current run of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunState {
-    /// As its reports name it; empty: they name none.
+    /// The run_id of its reports; empty: they have none.
     pub run_id: Arc<str>,
-    /// Its first step.
+    /// The first step of the run.
     pub first_step: u64,
-    /// Its highest step.
+    /// The highest step of the run.
     pub step: u64,
-    /// The pool's highest tick.
+    /// The highest tick of the pool.
     pub tick: u64,
 }
 
-/// What the runs are told of a report.
+/// The fields of a report that the runs of a pool need.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// Empty: none.
+    /// The run_id; empty: none.
     pub run_id: &'a str,
-    /// Its step in the run.
+    /// The training step in that run.
     pub step: u64,
-    /// Who sent it.
+    /// The sender of the report.
     pub sender: &'a Sender,
 }
 
 impl Entry<'_> {
-    /// The process that sent it, as a hash.
+    /// A hash of the worker process that sent the report.
     pub(crate) fn process(&self) -> u64 {
         xxh3_64_with_seed(self.sender.worker_id.as_bytes(), self.sender.epoch)
     }

@@ -1,4 +1,4 @@
-//! What a pool is: its spec, with every default and range.
+//! The spec of a pool, with all defaults and ranges.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::model::quarantine::QuarantineRule;
 use hardneg_partition::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
 use hardneg_partition::{BackgroundSpec, ScoreUpdate};
 
-/// Samples in the hard store by default.
+/// Default of [`PoolSpec::capacity`], on a server that allows it.
 pub const DEFAULT_CAPACITY: u64 = 1 << 20;
-/// Ids in the background by default.
+/// Default number of ids in the background.
 pub const DEFAULT_BACKGROUND_SIZE: u64 = 1 << 16;
-/// Half-life by default.
+/// Default half-life.
 pub const DEFAULT_HALF_LIFE: Duration = Duration::from_secs(3600);
-/// A step further ahead than this is refused by default (docs/methods.md 2.4).
+/// Default of `max_step_jump`: a report whose step is further ahead is refused (docs/methods.md 2.4).
 pub const DEFAULT_MAX_STEP_JUMP: u64 = 1_000_000;
-/// Most serves that `max_serves` can count to.
+/// Maximum of [`ServeLimits::max_serves`].
 pub const MAX_SERVES_LIMIT: u16 = u16::MAX - 1;
-/// Longest lease.
+/// Maximum of [`ServeLimits::lease`].
 pub const LEASE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-/// Samples and members of the background that a partition has at least, where a pool is divided for speed; samples that it has at
-/// most; partitions that are made at most.
+/// For the default number of partitions: minimum of samples, and of members of the background, in each partition of a pool that is divided
+/// for speed; maximum of samples in each; maximum number of partitions.
 const PARTITION_SAMPLES_MIN: u64 = 65_536;
 const PARTITION_MEMBERS_MIN: u64 = 256;
 const PARTITION_SAMPLES_MAX: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub enum IdKind {
     Name,
 }
 
-/// How long a sample lives after its last report; then it is removed.
+/// The time to live of samples: how long after its last report a sample is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SampleTtl {
     /// Wall time, in pools that do not age by steps. Rounded up to a sixteenth of a second.
@@ -53,13 +53,13 @@ pub enum SampleTtl {
     Steps(u64),
 }
 
-/// Shortest and longest life of a sample: half of the time, and of the steps, whose order stamps of 32 bits tell is more.
+/// Range of the time to live. The maxima are below 2^31 stamps, within which serial arithmetic orders stamps of 32 bits.
 const SAMPLE_TTL_MIN: Duration = Duration::from_secs(1);
 const SAMPLE_TTL_MAX: Duration = Duration::from_secs(366 * 86_400);
 const SAMPLE_TTL_STEPS_MAX: u64 = 1 << 30;
 
 impl SampleTtl {
-    /// Stamps that a sample lives for, in the units of the pool's clock.
+    /// The time to live in stamps of the pool's clock.
     pub(crate) fn stamps(self) -> u32 {
         let stamps = match self {
             Self::Time(time) => (time.as_secs_f64() * STAMPS_PER_SECOND).ceil() as u64,
@@ -68,9 +68,9 @@ impl SampleTtl {
         stamps.min(SAMPLE_TTL_STEPS_MAX) as u32
     }
 
-    /// What is wrong with it, with the name of the field.
+    /// What is wrong with it, if anything: the name of the field and the error.
     fn fault(self, decay: &Decay, background: &BackgroundSpec) -> Option<(&'static str, String)> {
-        let dense = "does not apply to dense_ids: every id of the space is there, reported or not";
+        let dense = "does not apply to dense_ids: every id of the space exists, reported or not";
         let is_dense = matches!(background, BackgroundSpec::Dense { .. });
         match self {
             Self::Time(_) if is_dense => Some(("sample_ttl_time", dense.into())),
@@ -92,7 +92,7 @@ impl SampleTtl {
     }
 }
 
-/// How priorities age (docs/methods.md 2.2).
+/// How weights decay (docs/methods.md 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Decay {
     /// By wall time.
@@ -102,12 +102,12 @@ pub enum Decay {
     },
     /// By training steps.
     Steps {
-        /// The weight halves in so many steps; > 0.
+        /// The weight halves in this number of steps; above 0.
         half_life: f64,
-        /// A step further ahead than this of the highest seen is refused.
+        /// A report is refused if its step is further than this ahead of the highest step so far.
         max_step_jump: u64,
     },
-    /// Not at all; report ages are still kept, by wall time.
+    /// No decay. The times of reports are kept all the same, by wall time.
     Disabled,
 }
 
@@ -118,7 +118,7 @@ impl Decay {
         matches!(self, Self::Steps { .. })
     }
 
-    /// Key units that a weight loses in a second, or in a step.
+    /// Key units that a weight loses per second, or per step.
     #[must_use]
     pub(crate) fn units_per_age(&self) -> f64 {
         match self {
@@ -129,21 +129,21 @@ impl Decay {
     }
 }
 
-/// When a new background generation replaces the serving one (docs/methods.md 4.2).
+/// When a new generation of the background begins (docs/methods.md 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BackgroundRotation {
-    /// Rows after which a new one starts to fill; `None`: never.
+    /// Number of reported rows after which a new generation starts to fill; `None`: never.
     pub after_reports: Option<u64>,
 }
 
 /// Limits on serving a sample again before it is reported again (docs/methods.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServeLimits {
-    /// Each serve multiplies the weight by this, down to 2^-8 in all; (0, 1].
+    /// Each serve multiplies the weight by this, in (0, 1], down to a total of 2^-8.
     pub serve_penalty: f64,
-    /// Serves between two reports; 0: no limit.
+    /// Maximum number of serves between two reports; 0: no limit.
     pub max_serves: u16,
-    /// The lease of requests that give none; 0: none.
+    /// Default lease of requests; 0: none.
     pub lease: Duration,
 }
 
@@ -153,48 +153,48 @@ impl Default for ServeLimits {
     }
 }
 
-/// What a pool stores and how it ages, with every default filled in.
+/// The spec of a pool, with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolSpec {
-    /// Samples in the hard store.
+    /// Number of samples in the hard store.
     pub capacity: u64,
-    /// Where the background comes from.
+    /// Whether the background is a sample of the reported ids or a dense id space, and its size.
     #[serde(with = "BackgroundSpecDef")]
     pub background: BackgroundSpec,
-    /// When it is renewed.
+    /// When a new generation of the background begins.
     pub rotation: BackgroundRotation,
-    /// Partitions, each with a lock of its own.
+    /// Number of partitions, 1 ..= 256, each with its own lock.
     pub shards: u32,
-    /// Integer or string ids.
+    /// Whether ids are integers or strings.
     pub id_kind: IdKind,
-    /// Score to weight.
+    /// How a score becomes a weight.
     #[serde(with = "HardnessDef")]
     pub hardness: Hardness,
-    /// Ageing.
+    /// How weights decay.
     pub decay: Decay,
-    /// What a re-report does.
+    /// How the new score of a stored sample is combined with the stored score.
     #[serde(with = "ScoreUpdateDef")]
     pub score_update: ScoreUpdate,
-    /// Policy of requests that give none.
+    /// The policy of requests, for the fields that they leave open.
     pub default_policy: PolicyOverrides,
-    /// Limits on repeats.
+    /// Limits on serving a sample again before it is reported again.
     pub serve_limits: ServeLimits,
-    /// Longest payload, bytes; 0: none.
+    /// Maximum length of payloads, in bytes; 0: the pool keeps no payloads.
     pub max_payload_bytes: u32,
-    /// Share of rounds that get a uniform batch.
+    /// Share of rounds that get a uniform batch, 0 ..= 1.
     pub control_fraction: f64,
-    /// How long a sample lives after its last report; `None`: for ever.
+    /// The time to live of samples; `None`: samples never expire.
     pub sample_ttl: Option<SampleTtl>,
-    /// How mining is coupled to reporting; `None`: not at all.
+    /// The coupling of mining to reporting; `None`: there is none.
     pub flow: Option<Flow>,
-    /// When samples are set aside; `None`: never.
+    /// The rule by which samples are set aside; `None`: never.
     pub quarantine: Option<QuarantineRule>,
-    /// `None`: the pool is flat. Otherwise `capacity` follows from it.
+    /// The spec of the anchors; `None`: the pool is flat. In an anchored pool `capacity` follows from it.
     pub anchored: Option<AnchoredSpec>,
 }
 
 impl PoolSpec {
-    /// The default pool on a server with these limits.
+    /// The default spec on a server with these limits.
     #[must_use]
     pub fn defaults(limits: &Limits) -> Self {
         Self {
@@ -220,9 +220,9 @@ impl PoolSpec {
         }
     }
 
-    /// The default number of partitions of a pool: the smallest power of two that leaves at most 2^20 samples to each, and that keeps
-    /// all processors busy as long as this leaves at least 65,536 samples, and 256 members of the background, to each; at most 64.
-    /// A small pool has one: it holds exactly its hardest.
+    /// The default number of partitions of a pool, a power of two up to 64. It is the smallest one with at most 2^20 samples per partition,
+    /// or more so that all processors are busy, as long as each partition has at least 65,536 samples and 256 members of the background. A
+    /// small pool has one partition, and then holds exactly its hardest samples.
     #[must_use]
     pub fn default_shards(capacity: u64, background: BackgroundSpec) -> u32 {
         let members = match background {
@@ -248,7 +248,7 @@ impl PoolSpec {
         BackgroundRotation { after_reports: Some(size.saturating_mul(16).max(1 << 20)) }
     }
 
-    /// Checks every range; an empty list means valid. Fields are named below `pool.spec`.
+    /// Checks every range; an empty list means that the spec is valid. Errors name the fields below `pool.spec`.
     #[must_use]
     pub fn violations(&self, limits: &Limits) -> Vec<Violation> {
         let mut bad = Checks::below("pool.spec");
@@ -350,7 +350,7 @@ impl PoolSpec {
         );
     }
 
-    /// Of what changes the pool by itself: time to live, quarantine, flow.
+    /// Checks the rules by which the pool changes without requests: time to live, quarantine, flow.
     fn check_rules(&self, bad: &mut Checks<'_>) {
         if self.anchored.is_none()
             && let Some((field, description)) =
@@ -369,14 +369,14 @@ impl PoolSpec {
             bad.found.push(Violation::new(
                 "pool.spec.flow.mined_per_reported",
                 format!(
-                    "{} is over serve_limits.max_serves {}: a reported sample is never mined so often",
+                    "{} is over serve_limits.max_serves {}: a sample is not served so often between two reports",
                     flow.mined_per_reported, self.serve_limits.max_serves
                 ),
             ));
         }
     }
 
-    /// The first field in which two specs differ.
+    /// The name of the first field in which two specs differ.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         let differs = [

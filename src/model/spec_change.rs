@@ -1,4 +1,4 @@
-//! What may change of a pool while it lives.
+//! The fields of a spec that may change in a live pool.
 
 use hardneg_partition::ScoreUpdate;
 
@@ -7,25 +7,25 @@ use crate::model::policy::PolicyOverrides;
 use crate::model::quarantine::QuarantineRule;
 use crate::model::spec::{BackgroundRotation, Decay, SampleTtl, ServeLimits};
 
-/// What may change in a live pool; `None` keeps what there is.
+/// A change of the spec of a live pool; `None` keeps the present value of a field.
 #[derive(Clone, Debug, Default)]
 pub struct SpecChange {
-    /// Only its half-life: the kind of clock is fixed.
+    /// The decay. Only the half-life may change: the kind of clock is fixed.
     pub decay: Option<Decay>,
-    /// The default policy.
+    /// The default policy, as a whole.
     pub default_policy: Option<PolicyOverrides>,
-    /// Limits on repeats.
+    /// Limits on serving a sample again.
     pub serve_limits: Option<ServeLimits>,
-    /// Background rotation.
+    /// When a new background generation begins.
     pub rotation: Option<BackgroundRotation>,
-    /// Re-report rule.
+    /// How the new score of a stored sample is combined with the stored score.
     pub score_update: Option<ScoreUpdate>,
-    /// The control arm.
+    /// Share of rounds that get a uniform batch, 0 ..= 1.
     pub control_fraction: Option<f64>,
-    /// How long samples live; `Some(None)`: for ever.
+    /// The time to live of samples; `Some(None)`: samples never expire.
     pub sample_ttl: Option<Option<SampleTtl>>,
-    /// The flow, or that there is to be none.
+    /// The flow; `Some(None)` removes it.
     pub flow: Option<Option<Flow>>,
-    /// Quarantine rule; `Some(None)` switches it off.
+    /// The quarantine rule; `Some(None)` switches it off.
     pub quarantine: Option<Option<QuarantineRule>>,
 }

@@ -1,6 +1,6 @@
-//! Columns to and from plain vectors: the one place that knows both encodings, for the client and the server.
+//! Converts columns to and from vectors, for the client and the server. Only this file knows both encodings.
 //!
-//! Decoding copies, always: a byte column is a slice of the receive buffer and would pin all of it.
+//! Decoding always copies: a byte column is a slice of the receive buffer, and would keep the whole buffer alive.
 
 use std::borrow::Cow;
 
@@ -20,25 +20,25 @@ pub enum ColumnError {
     /// A byte column does not hold a whole number of values.
     #[error("is {bytes} bytes long, not a multiple of {width}")]
     Ragged {
-        /// Bytes received.
+        /// Length of the column in bytes.
         bytes: usize,
-        /// Bytes a value takes.
+        /// Bytes per value.
         width: usize,
     },
     /// The `present` bitmap is too short or too long for the rows.
     #[error("has a `present` bitmap of {bytes} bytes where {rows} rows need {expected}")]
     Present {
-        /// Bytes received.
+        /// Length of the bitmap in bytes.
         bytes: usize,
-        /// Bytes needed: one bit a row, rounded up.
+        /// Bytes that the rows need: one bit per row, rounded up.
         expected: usize,
-        /// Rows of the column.
+        /// Number of rows of the column.
         rows: usize,
     },
-    /// String keys where integer ids were expected.
+    /// The column has string keys where integer ids are expected.
     #[error("holds string keys where integer ids are expected")]
     UnexpectedKeys,
-    /// Integer ids where string keys were expected.
+    /// The column has integer ids where string keys are expected.
     #[error("holds integer ids where string keys are expected")]
     UnexpectedIntegers,
 }
@@ -53,7 +53,7 @@ pub enum Ids {
 }
 
 impl Ids {
-    /// Rows.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -68,7 +68,7 @@ impl Ids {
         self.len() == 0
     }
 
-    /// The integers, or `None` for string keys.
+    /// The integer ids; `None` for string keys.
     #[must_use]
     pub fn as_u64(&self) -> Option<&[u64]> {
         match self {
@@ -77,7 +77,7 @@ impl Ids {
         }
     }
 
-    /// The string keys, or `None` for integers.
+    /// The string keys; `None` for integer ids.
     #[must_use]
     pub fn as_keys(&self) -> Option<&[String]> {
         match self {
@@ -86,7 +86,7 @@ impl Ids {
         }
     }
 
-    /// The column, in the encoding asked for (string keys have one only).
+    /// The ids as a column in this encoding. String keys have one encoding only, which ignores the argument.
     #[must_use]
     pub fn into_column(self, encoding: ColumnEncoding) -> IdColumn {
         match self {
@@ -96,7 +96,7 @@ impl Ids {
     }
 }
 
-/// Rows of an id column, without decoding it; for limits that come before any work.
+/// Number of rows of an id column, without decoding it, so that limits can be checked before any work.
 ///
 /// # Errors
 /// [`ColumnError::Missing`] and [`ColumnError::Ragged`].
@@ -109,7 +109,7 @@ pub fn id_rows(column: Option<&IdColumn>) -> Result<usize, ColumnError> {
     }
 }
 
-/// Rows of a float column, without decoding it.
+/// Number of rows of a float column, without decoding it.
 ///
 /// # Errors
 /// [`ColumnError::Missing`] and [`ColumnError::Ragged`].
@@ -121,7 +121,7 @@ pub fn float_rows(column: Option<&FloatColumn>) -> Result<usize, ColumnError> {
     }
 }
 
-/// Integers or string keys, whichever the sender chose.
+/// Decodes an id column: integer ids or string keys, as the sender chose.
 ///
 /// # Errors
 /// [`ColumnError::Missing`] and [`ColumnError::Ragged`].
@@ -138,7 +138,7 @@ pub fn decode_ids(column: Option<IdColumn>) -> Result<Ids, ColumnError> {
     }
 }
 
-/// Integer ids only.
+/// Decodes an id column that must have integer ids.
 ///
 /// # Errors
 /// As [`decode_ids`], and [`ColumnError::UnexpectedKeys`].
@@ -149,7 +149,7 @@ pub fn decode_u64s(column: Option<IdColumn>) -> Result<Vec<u64>, ColumnError> {
     }
 }
 
-/// String keys only.
+/// Decodes an id column that must have string keys.
 ///
 /// # Errors
 /// As [`decode_ids`], and [`ColumnError::UnexpectedIntegers`].
@@ -160,7 +160,7 @@ pub fn decode_keys(column: Option<IdColumn>) -> Result<Vec<String>, ColumnError>
     }
 }
 
-/// Floats; a row that the `present` bitmap leaves out becomes NaN, whatever the sender put there.
+/// Decodes a float column. A row that the `present` bitmap marks as absent becomes NaN, whatever its value is.
 ///
 /// # Errors
 /// [`ColumnError::Missing`], [`ColumnError::Ragged`] and [`ColumnError::Present`].
@@ -190,7 +190,8 @@ pub fn decode_floats(column: Option<FloatColumn>) -> Result<Vec<f32>, ColumnErro
     Ok(values)
 }
 
-/// Integer ids, packed unless little-endian bytes are asked for. Packed values move: nothing is copied.
+/// Encodes integer ids: as little-endian bytes if asked for, otherwise packed. An owned vector is moved into a packed column without a
+/// copy.
 #[must_use]
 pub fn encode_ids<'a>(ids: impl Into<Cow<'a, [u64]>>, encoding: ColumnEncoding) -> IdColumn {
     let ids = ids.into();
@@ -204,13 +205,13 @@ pub fn encode_ids<'a>(ids: impl Into<Cow<'a, [u64]>>, encoding: ColumnEncoding) 
     }
 }
 
-/// String keys, which have one encoding.
+/// Encodes string keys, which have one encoding only.
 #[must_use]
 pub fn encode_keys(keys: Vec<String>) -> IdColumn {
     IdColumn { encoding: Some(id_column::Encoding::Strings(Strings { values: keys })) }
 }
 
-/// Floats, all of them present (NaN included).
+/// Encodes floats, all of them as present, NaN included.
 #[must_use]
 pub fn encode_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: ColumnEncoding) -> FloatColumn {
     let values = values.into();
@@ -225,7 +226,7 @@ pub fn encode_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: ColumnEnco
     }
 }
 
-/// Floats of which NaN ones are marked absent. Without any NaN the bitmap stays empty.
+/// Encodes floats, and marks NaN as absent. If there is no NaN, the bitmap is empty.
 #[must_use]
 pub fn encode_sparse_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: ColumnEncoding) -> FloatColumn {
     let values = values.into();
@@ -241,7 +242,7 @@ pub fn encode_sparse_floats<'a>(values: impl Into<Cow<'a, [f32]>>, encoding: Col
     FloatColumn { present, ..encode_floats(values, encoding) }
 }
 
-/// Ids as the bytes of a column.
+/// Ids as little-endian bytes.
 #[must_use]
 pub fn u64s_le(ids: &[u64]) -> Bytes {
     let mut raw = vec![0; ids.len() * ID_BYTES];
@@ -251,7 +252,7 @@ pub fn u64s_le(ids: &[u64]) -> Bytes {
     Bytes::from(raw)
 }
 
-/// Floats as the bytes of a column.
+/// Floats as little-endian bytes.
 #[must_use]
 pub fn f32s_le(values: &[f32]) -> Bytes {
     let mut raw = vec![0; values.len() * FLOAT_BYTES];
@@ -315,7 +316,7 @@ mod tests {
         }
 
         #[test]
-        fn a_byte_column_of_another_length_is_named(len in 0_usize..100) {
+        fn a_byte_column_whose_length_is_no_multiple_is_refused(len in 0_usize..100) {
             let raw = Bytes::from(vec![1_u8; len]);
             let ids = IdColumn { encoding: Some(id_column::Encoding::U64Le(raw.clone())) };
             let floats = FloatColumn { encoding: Some(float_column::Encoding::F32Le(raw)), present: Bytes::new() };
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_problem_is_named() {
+    fn errors_name_the_problem() {
         assert_eq!(decode_ids(None), Err(ColumnError::Missing));
         assert_eq!(decode_floats(Some(FloatColumn::default())), Err(ColumnError::Missing));
         let keys = encode_keys(vec!["a".into()]);

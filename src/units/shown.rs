@@ -1,10 +1,10 @@
 //! Numbers as people read them.
 
-/// `1.25M`: three digits and a metric prefix.
+/// A number with three digits and a metric prefix, such as `1.25M`.
 #[must_use]
 pub(crate) fn count(value: f64) -> String {
     const PREFIXES: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    // What rounds up to 1000 of a prefix is written with the next.
+    // A number that would round up to 1000 of a prefix is written with the next prefix.
     match PREFIXES.iter().find(|(factor, _)| value.abs() >= factor * 0.9995) {
         Some((factor, prefix)) => format!("{}{prefix}", digits(value / factor)),
         None if value.fract() == 0.0 => format!("{value:.0}"),
@@ -12,7 +12,7 @@ pub(crate) fn count(value: f64) -> String {
     }
 }
 
-/// `35.0 MB`.
+/// A number of bytes with three digits and a metric unit, such as `35.0 MB`.
 #[must_use]
 pub(crate) fn bytes(value: u64) -> String {
     match count(value as f64) {
@@ -24,7 +24,7 @@ pub(crate) fn bytes(value: u64) -> String {
     }
 }
 
-/// A latency in seconds: `430 µs`, `1.20 ms`, `2.5 s`.
+/// A latency given in seconds, such as `430 µs`, `1.20 ms` or `2.50 s`.
 #[must_use]
 pub(crate) fn latency(seconds: f64) -> String {
     match seconds {
@@ -35,7 +35,7 @@ pub(crate) fn latency(seconds: f64) -> String {
     }
 }
 
-/// A time span in seconds: `12 s`, `3 min`, `5.2 h`, `2.0 d`.
+/// A time span given in seconds, such as `12 s`, `3 min`, `5.2 h` or `2.0 d`.
 #[must_use]
 pub(crate) fn span(seconds: f64) -> String {
     match seconds {
@@ -48,7 +48,7 @@ pub(crate) fn span(seconds: f64) -> String {
     }
 }
 
-/// Three significant digits, for a value from 0.01 to 1,000.
+/// A number from 0.01 to 1,000 with three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         v if v >= 99.95 => format!("{value:.0}"),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_and_a_unit() {
+    fn numbers_are_shown_with_three_digits_and_a_unit() {
         for (value, text) in
             [(0.0, "0"), (7.0, "7"), (999.0, "999"), (999.9, "1.00k"), (1_250_000.0, "1.25M"), (0.25, "0.25")]
         {

@@ -12,7 +12,7 @@ const UNITS: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
-/// `16 MiB`, `64KiB`, `1000`; digits may be grouped by underscores.
+/// Parses a number of bytes such as `16 MiB`, `64KiB` or `1000`. Digits may be grouped by underscores.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let (digits, unit) = UNITS
@@ -25,18 +25,18 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected bytes, for example 16 MiB".to_owned())
 }
 
-/// A whole number; digits may be grouped by underscores.
+/// Parses a whole number. Digits may be grouped by underscores.
 pub(crate) fn parse_integer(text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| "expected a whole number".to_owned())
 }
 
-/// `10s`, `5m`, `1h 30m`.
+/// Parses a duration such as `10s`, `5m` or `1h 30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| "expected a duration, for example 500ms, 10s or 5m".to_owned())
 }
 
-/// The largest binary unit that is exact.
+/// Writes a number of bytes in the largest binary unit in which it is whole.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     UNITS[..3]
         .iter()
@@ -44,7 +44,7 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
         .map_or_else(|| bytes.to_string(), |(name, factor)| format!("{} {name}", bytes / factor))
 }
 
-/// serde: a duration as a string.
+/// Serde: a duration as a string.
 pub(crate) mod duration {
     use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(crate) mod duration {
     }
 }
 
-/// serde: bytes as a number, or a string with a unit.
+/// Serde: a number of bytes as a number, or as a string with a unit.
 pub(crate) mod byte_count {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_have_units() {
+    fn bytes_are_parsed_and_shown_with_units() {
         for (text, bytes) in
             [("16 MiB", 16 << 20), ("1GiB", 1 << 30), ("10 kB", 10_000), ("1_000", 1_000), ("7 B", 7)]
         {

@@ -42,7 +42,7 @@ pub(super) async fn stores(anchors: AnchorStoreSpec) -> Stores {
     stores
 }
 
-/// Rows of anchor, id and score.
+/// A batch of rows of anchor, id and score.
 pub(super) fn report(rows: &[(u64, u64, f32)]) -> AnchorBatch {
     AnchorBatch {
         anchors: rows.iter().map(|row| row.0).collect(),

@@ -34,14 +34,15 @@ pub(super) async fn contents(store: &dyn Store) -> BTreeMap<u64, Row> {
     all
 }
 
-/// Scores over 0, up to `most`. Of integers: proptest's own ranges of floats fail an assertion of theirs now and then.
+/// Scores above 0, below `most`. They are made from integers, because proptest's ranges of floats sometimes fail an assertion of their own.
 pub(super) fn score(most: u32) -> impl Strategy<Value = f32> {
     (1..most * 1000).prop_map(|thousandths| thousandths as f32 / 1000.0)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// Over capacity every one of the hardest stays, by the whole order, and hardly more than capacity.
+    /// When there are more samples than `capacity`, the store keeps all of the hardest ones in the full order of keys, scores, hashes and
+    /// ids, and not many more.
     #[test]
     fn keeps_every_one_of_the_hardest(
         batches in proptest::collection::vec(proptest::collection::vec((0u64..100_000, score(10_000)), 1..300), 1..8),

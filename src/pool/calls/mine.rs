@@ -22,7 +22,7 @@ use crate::pool::executor;
 use crate::pool::rate_limiter::{FlowPermit, Told};
 use crate::pool::rounds;
 use crate::pool::spans;
-use crate::sampler::flat::{self, MineContext, Ranks};
+use crate::sampler::flat::{self, DrawClock, MineContext, PoolTraits, Ranks, Serving};
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{ServeMark, ServePenalty};
 
@@ -232,23 +232,29 @@ impl Pool {
             batch_size: size,
             requested: asked as usize,
             excluded,
-            now: Key(now.decay_units as u32),
-            stamp_now: now.stamp,
-            by_steps: spec.decay.by_steps(),
-            lower_is_harder: spec.hardness.lower_is_harder,
-            penalty: serve_penalty(spec.serve_limits),
-            mark: ServeMark {
-                count: !request.dry_run,
-                max_serves: match spec.serve_limits.max_serves {
-                    0 => u16::MAX,
-                    n => n,
-                },
-                lease_until: (!request.dry_run && !lease.is_zero()).then(|| self.clock.end_millis(lease)),
-            },
             seed: request.seed.unwrap_or_else(rand::random),
+            clock: DrawClock {
+                now: Key(now.decay_units as u32),
+                stamp: now.stamp,
+                by_steps: spec.decay.by_steps(),
+            },
+            pool: PoolTraits {
+                lower_is_harder: spec.hardness.lower_is_harder,
+                named: spec.id_kind == IdKind::Name,
+                payloads: spec.max_payload_bytes > 0,
+            },
+            serving: Serving {
+                penalty: serve_penalty(spec.serve_limits),
+                mark: ServeMark {
+                    count: !request.dry_run,
+                    max_serves: match spec.serve_limits.max_serves {
+                        0 => u16::MAX,
+                        n => n,
+                    },
+                    lease_until: (!request.dry_run && !lease.is_zero()).then(|| self.clock.end_millis(lease)),
+                },
+            },
             scan_limit: self.limits.max_scan_rows,
-            named: spec.id_kind == IdKind::Name,
-            payloads: spec.max_payload_bytes > 0,
             ranks,
         })
     }

@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
+use super::context::{DrawClock, MineContext};
 use crate::model::error::PoolError;
 use crate::model::filter_counts::Reason;
-use crate::model::moment;
 use crate::model::policy::Window;
 use crate::store::place::Place;
 use crate::store::{Census, Row, Store};
@@ -18,8 +18,7 @@ pub(super) struct Filter<'a> {
     pub(super) max_serves: u16,
     /// The windows, which apply to hard samples only.
     windows: &'a [Window],
-    stamp_now: u32,
-    by_steps: bool,
+    clock: DrawClock,
     lower_is_harder: bool,
     /// Whether any sample is under a lease.
     any_leased: bool,
@@ -32,17 +31,10 @@ pub(super) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn new(
-        excluded: &'a HashSet<u64>,
-        max_serves: u16,
-        windows: &'a [Window],
-        stamp_now: u32,
-        (by_steps, lower_is_harder): (bool, bool),
-        census: &Census,
-    ) -> Self {
+    pub(super) fn of(context: &'a MineContext<'_>, census: &Census) -> Self {
         let hard = census.hard;
         let mut ranks = (0, hard);
-        for window in windows {
+        for window in &context.policy.windows {
             let (min, max) = match *window {
                 Window::Rank { min, max } => (min, max),
                 Window::Quantile { min, max } => quantile_ranks(min, max, hard),
@@ -53,12 +45,11 @@ impl<'a> Filter<'a> {
         ranks.0 = ranks.0.min(ranks.1);
         let any_leased = census.leased > 0;
         Self {
-            excluded,
-            max_serves,
-            windows,
-            stamp_now,
-            by_steps,
-            lower_is_harder,
+            excluded: &context.excluded,
+            max_serves: context.serving.mark.max_serves,
+            windows: &context.policy.windows,
+            clock: context.clock,
+            lower_is_harder: context.pool.lower_is_harder,
             any_leased,
             first: None,
             end: None,
@@ -66,8 +57,8 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Turns the rank window into a range of places. Ranks count all samples of the hard store, before any other filter (docs/methods.md
-    /// 5.3).
+    /// Turns the rank window into a range of places. Ranks count all samples of the hard store, before any other filter
+    /// (docs/methods.md 5.3).
     pub(super) async fn locate_ranks(&mut self, store: &dyn Store, hard: u64) -> Result<(), PoolError> {
         let (first, end) = self.ranks;
         if first >= end {
@@ -149,7 +140,7 @@ impl<'a> Filter<'a> {
         let (passes, reason) = match *window {
             Window::Score { min, max } => ((min..=max).contains(&row.score), Reason::Score),
             Window::Age { min, max } => {
-                let age = row.stamp.map(|stamp| moment::age(self.stamp_now, stamp, self.by_steps));
+                let age = row.stamp.map(|stamp| self.clock.age(stamp));
                 (age.is_some_and(|age| (min..=max).contains(&age)), Reason::Age)
             }
             Window::ModelVersion { min, max } => {

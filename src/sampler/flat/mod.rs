@@ -4,6 +4,7 @@
 //! as served → weights → batch.
 
 pub(crate) mod background;
+mod context;
 mod filter;
 mod mass;
 mod output;
@@ -21,63 +22,16 @@ use hashbrown::HashMap;
 
 use crate::model::batch::{MinedBatch, Source};
 use crate::model::error::PoolError;
-use crate::model::policy::{self, Policy, Shortfall, Strategy};
+use crate::model::policy::{self, Shortfall, Strategy};
 pub(crate) use crate::sampler::rng::Draws;
-use crate::store::key::{Hardness, Key};
-use crate::store::{Cursor, Drawn, Row, ServeMark, ServePenalty, Served, Store};
+use crate::store::{Cursor, Drawn, Row, Served};
 use background::Background;
+pub(crate) use context::{DrawClock, MineContext, PoolTraits, Ranks, Serving};
 use filter::Filter;
 use output::Chosen;
 use quota::{Quota, Sizes};
 use race::{Field, Race};
 use tiers::Tiers;
-
-/// Everything that a draw depends on.
-pub(crate) struct MineContext<'a> {
-    pub(crate) store: &'a dyn Store,
-    /// The policy, with all defaults filled in.
-    pub(crate) policy: Policy,
-    pub(crate) batch_size: usize,
-    /// The size of the request, before the flow reduced it to `batch_size`.
-    pub(crate) requested: usize,
-    /// Ids that must not be served.
-    pub(crate) excluded: HashSet<u64>,
-    /// The decay clock D(t), as a key.
-    pub(crate) now: Key,
-    /// The present stamp by the pool's clock.
-    pub(crate) stamp_now: u32,
-    /// Whether stamps are steps rather than milliseconds.
-    pub(crate) by_steps: bool,
-    /// Whether the lower of two scores is the harder one.
-    pub(crate) lower_is_harder: bool,
-    pub(crate) penalty: ServePenalty,
-    pub(crate) mark: ServeMark,
-    pub(crate) seed: u64,
-    /// Maximum number of rows that a pass over the store may read.
-    pub(crate) scan_limit: usize,
-    /// Whether the pool has string keys.
-    pub(crate) named: bool,
-    /// Whether the batch gets the payloads of its samples.
-    pub(crate) payloads: bool,
-    /// What the round of the batch needs; `None`: the batch is not of a round.
-    pub(crate) ranks: Option<Ranks>,
-}
-
-/// What a round needs of its draw: a size that is a multiple of the number of ranks, and rows in order of hardness.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ranks {
-    pub(crate) count: usize,
-    pub(crate) hardness: Hardness,
-    /// Key units that a weight loses per second, or per step.
-    pub(crate) units_per_age: f64,
-}
-
-impl MineContext<'_> {
-    /// The largest size up to `size` that the ranks can share equally.
-    fn shareable(&self, size: usize) -> usize {
-        size - size % self.ranks.map_or(1, |ranks| ranks.count.max(1))
-    }
-}
 
 /// Maximum number of attempts: a draw whose background was replaced during the draw begins again.
 const ATTEMPTS_MAX: usize = 3;
@@ -106,14 +60,7 @@ async fn attempt(
     let census = context.store.census().await?;
     let background = Background::of(&census);
     let tiers = Tiers::of(&census);
-    let mut filter = Filter::new(
-        &context.excluded,
-        context.mark.max_serves,
-        &context.policy.windows,
-        context.stamp_now,
-        (context.by_steps, context.lower_is_harder),
-        &census,
-    );
+    let mut filter = Filter::of(context, &census);
     filter.locate_ranks(context.store, census.hard).await?;
     let by_stratum = context.policy.balance.is_by_stratum();
     let strata = if by_stratum { context.store.strata().await? } else { Vec::new() };
@@ -123,7 +70,7 @@ async fn attempt(
         tiers: &tiers,
         background: &background,
         filter: &filter,
-        penalty: context.penalty,
+        penalty: context.serving.penalty,
         scan_limit: context.scan_limit,
         strata: &strata,
     };
@@ -226,7 +173,7 @@ async fn serve_first(
         if drawn.is_empty() {
             return Ok(first.iter().filter_map(|a| served.remove(&a.row.id)).collect());
         }
-        let answers = context.store.serve(&drawn, context.mark).await?;
+        let answers = context.store.serve(&drawn, context.serving.mark).await?;
         let mut refused = HashSet::new();
         for (Drawn { id, .. }, answer) in drawn.into_iter().zip(answers) {
             match answer {
@@ -253,7 +200,7 @@ async fn serve_rows(
 ) -> Result<Vec<(Row, Served)>, PoolError> {
     let source = |row: &Row| if is_own(row) { Source::Hard } else { Source::Background };
     let drawn: Vec<Drawn> = rows.iter().map(|row| Drawn { id: row.id, source: source(row) }).collect();
-    let answers = context.store.serve(&drawn, context.mark).await?;
+    let answers = context.store.serve(&drawn, context.serving.mark).await?;
     Ok(rows.into_iter().zip(answers).filter_map(|(row, answer)| Some((row, answer?))).collect())
 }
 

@@ -17,6 +17,7 @@ use crate::model::batch::{Approximation, Estimand};
 use crate::store::key::Hardness;
 use crate::store::recorded::local;
 use crate::store::{Address, BackgroundCount, BackgroundSpec, Drawn, ReportBatch, Source, StoreSpec};
+use crate::store::{ServeMark, Store};
 
 const IDS: u64 = 20_000;
 const MEMBERS: usize = 2_000;
@@ -138,7 +139,7 @@ async fn looped(told: Loop, salt_seed: u64) -> (Means, f64) {
             policy(Strategy::Proportional, 1.0, 0.25),
             salt_seed << 20 | batch,
         );
-        context.mark.count = true;
+        context.serving.mark.count = true;
         let mined = mine(context).await.unwrap();
         assert_eq!(mined.columns.ids.len(), BATCH);
         if batch > told.batches / 2 {

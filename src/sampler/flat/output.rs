@@ -6,7 +6,7 @@ use super::background::Background;
 use super::{MineContext, Ranks};
 use crate::model::batch::{Approximation, BatchColumns, DrawInfo, Estimand, MinedBatch, PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
-use crate::model::moment::{self, Moment};
+use crate::model::moment::Moment;
 use crate::sampler::weights;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::place::Rank;
@@ -46,7 +46,7 @@ pub(super) fn batch(
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
     let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
-    let age = |stamp| moment::age(context.stamp_now, stamp, context.by_steps) as f32;
+    let age = |stamp| context.clock.age(stamp) as f32;
     let mut columns = BatchColumns {
         ids: chosen.iter().map(|c| c.row.id).collect(),
         names: None,
@@ -81,11 +81,11 @@ pub(super) fn batch(
         control: false,
         warmup: false,
     };
-    if context.named {
+    if context.pool.named {
         let name = |c: &mut Chosen| c.served.name.take().unwrap_or_else(|| "".into());
         columns.names = Some(chosen.iter_mut().map(name).collect());
     }
-    if context.payloads {
+    if context.pool.payloads {
         columns.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
     }
     MinedBatch { columns, draw }
@@ -93,7 +93,7 @@ pub(super) fn batch(
 
 /// The sizes of the pool when the draw began.
 fn pool_sizes(context: &MineContext<'_>, census: &Census, background: &Background<'_>) -> PoolSizes {
-    let now = Moment { decay_units: u64::from(context.now.0), stamp: context.stamp_now };
+    let now = Moment { decay_units: u64::from(context.clock.now.0), stamp: context.clock.stamp };
     PoolSizes {
         hard: census.hard,
         background: background.size as u64,
@@ -106,18 +106,18 @@ fn pool_sizes(context: &MineContext<'_>, census: &Census, background: &Backgroun
 
 /// Sorts a batch by hardness, in the order of the hard store: which rank gets which sample must not depend on how the draw went.
 fn sort_by_hardness(context: &MineContext<'_>, ranks: &Ranks, chosen: &mut [Chosen]) {
-    let rank = |row: &Row| Rank::of(row.score, row.id, context.lower_is_harder);
+    let rank = |row: &Row| Rank::of(row.score, row.id, context.pool.lower_is_harder);
     chosen.sort_by_cached_key(|c| Reverse((units_above(context, ranks, &c.row), rank(&c.row))));
 }
 
 /// How hard a sample is now, in key units. A sample that only the background holds has no key: it is computed from score and age.
 fn units_above(context: &MineContext<'_>, ranks: &Ranks, row: &Row) -> i64 {
     if let Some(key) = row.hard_key {
-        return key.since(context.now);
+        return key.since(context.clock.now);
     }
     match row.stamp {
         Some(stamp) if row.score.is_finite() => {
-            let age = moment::age(context.stamp_now, stamp, context.by_steps);
+            let age = context.clock.age(stamp);
             ranks.hardness.key(row.score, 0).0.since(Key(0)) - (age * ranks.units_per_age) as i64
         }
         _ => i64::MIN / UNITS_PER_OCTAVE,

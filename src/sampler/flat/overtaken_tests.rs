@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::tests::{context_of, policy, pool, scores};
 use super::*;
 use crate::model::policy::Window;
+use crate::store::Store;
 use crate::store::naive::NaiveStore;
 use crate::store::place::Place;
 use crate::store::wrapped::Wrapped;

@@ -7,6 +7,7 @@ use crate::model::batch::Estimand;
 use crate::store::key::Hardness;
 use crate::store::naive::NaiveStore;
 use crate::store::{Address, BackgroundCount, BackgroundSpec, ReportBatch, StoreSpec};
+use crate::store::{ServePenalty, Store};
 
 const IDS: u64 = 1200;
 

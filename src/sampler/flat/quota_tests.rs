@@ -7,9 +7,11 @@ use super::tests::{context_of, policy, scores};
 use super::*;
 use crate::model::balance::{Balance, StratumLimit};
 use crate::model::batch::{Approximation, Estimand};
+use crate::model::policy::Policy;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};
+use crate::store::{ServeMark, Store};
 
 const N: u64 = 600;
 const SAMPLED: BackgroundSpec = BackgroundSpec::Sampled { size: 200 };
@@ -229,7 +231,8 @@ async fn weights_are_unbiased_over_samples_without_a_lease() {
                 let mut resting = HashSet::new();
                 for seed in 0..3 {
                     let mut context = context_of(&store, 40, Policy::default(), salt * 7 + seed);
-                    context.mark = ServeMark { count: true, lease_until: Some(1 << 40), ..context.mark };
+                    context.serving.mark =
+                        ServeMark { count: true, lease_until: Some(1 << 40), ..context.serving.mark };
                     resting.extend(mine(context).await.unwrap().columns.ids);
                 }
                 assert_eq!(resting.len(), 120);

@@ -12,7 +12,6 @@ use super::{MineContext, quota, serve_first, serve_rows, shortened, unweighed};
 use crate::model::batch::{Approximation, Estimand, Source};
 use crate::model::error::PoolError;
 use crate::model::filter_counts::{FilterCounts, Reason};
-use crate::model::moment;
 use crate::sampler::mixture::{Point, solve_tau};
 use crate::sampler::rng::Draws;
 use crate::sampler::weights;
@@ -88,8 +87,7 @@ pub(super) async fn stalest(
     race.run_to(drawn).await?;
     let (proposals, mut filtered) = (race.proposals, race.filtered);
     let mut rows: Vec<Row> = race.arrivals.into_iter().map(|a| a.row).collect();
-    let age =
-        |row: &Row| row.stamp.map_or(f64::INFINITY, |s| moment::age(context.stamp_now, s, context.by_steps));
+    let age = |row: &Row| row.stamp.map_or(f64::INFINITY, |stamp| context.clock.age(stamp));
     // The draw came in random order, so equal ages are broken at random.
     rows.sort_by(|a, b| age(b).total_cmp(&age(a)));
     let mut quota = quota(context, field, context.batch_size)?;

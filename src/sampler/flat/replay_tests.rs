@@ -4,7 +4,9 @@
 use super::tests::context_of;
 use super::*;
 use crate::model::balance::Balance;
+use crate::model::policy::Policy;
 use crate::model::policy::{Normalization, Window};
+use crate::store::Store;
 use crate::store::recorded::store_and_copies;
 
 fn policies() -> Vec<Policy> {

@@ -2,10 +2,13 @@
 //! rates in comments are those of a right formula under a fresh seed.
 
 use super::*;
+use crate::model::policy::Policy;
 use crate::model::policy::{Normalization, Window};
+use crate::store::key::Key;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
 use crate::store::{BackgroundSpec, ReportBatch, StoreSpec};
+use crate::store::{ServeMark, ServePenalty, Store};
 
 pub(super) struct Pool {
     pub(super) store: NaiveStore,
@@ -52,16 +55,14 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
         batch_size,
         requested: batch_size,
         excluded: HashSet::new(),
-        now: Key(0),
-        stamp_now: 1000,
-        by_steps: false,
-        lower_is_harder: false,
-        penalty: ServePenalty::default(),
-        mark: ServeMark { count: false, max_serves: u16::MAX, lease_until: None },
         seed,
+        clock: DrawClock { now: Key(0), stamp: 1000, by_steps: false },
+        pool: PoolTraits::default(),
+        serving: Serving {
+            penalty: ServePenalty::default(),
+            mark: ServeMark { count: false, max_serves: u16::MAX, lease_until: None },
+        },
         scan_limit: 1 << 20,
-        named: false,
-        payloads: false,
         ranks: None,
     }
 }
@@ -97,8 +98,8 @@ fn estimate(batch: &MinedBatch, scores: &[f32]) -> f64 {
     sum / batch.columns.ids.len() as f64
 }
 
-/// The true mean, and the mean and standard error of the estimates, one from each of `pools` pools with different salts (docs/methods.md
-/// 7.2).
+/// The true mean, and the mean and standard error of the estimates, one from each of `pools` pools with different salts
+/// (docs/methods.md 7.2).
 async fn over_pools(pools: u64, background: BackgroundSpec, policy: &Policy) -> (f64, f64, f64) {
     let scores = scores(600);
     let truth = (0..600).map(|i| f(i, scores[i as usize])).sum::<f64>() / 600.0;

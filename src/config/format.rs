@@ -1,9 +1,9 @@
-//! Values as the configuration file writes them.
+//! Values in the format of the configuration file.
 
 use super::{Kind, Setting};
 use crate::units::show_bytes;
 
-/// A setting's value as it is written in the file.
+/// The value of a setting as the file writes it.
 pub(super) fn show(setting: &Setting, value: &toml::Value) -> String {
     match (setting.kind, value.as_integer()) {
         (Kind::Bytes { .. }, Some(bytes)) => {
@@ -14,7 +14,7 @@ pub(super) fn show(setting: &Setting, value: &toml::Value) -> String {
     }
 }
 
-/// serde: an address, or `off`.
+/// Serde: an address, or `off`.
 pub(super) mod address_or_off {
     use std::net::SocketAddr;
 

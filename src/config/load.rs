@@ -1,4 +1,4 @@
-//! One merge of all sources, and the checks.
+//! Merges all sources of the configuration, and checks the result.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,9 @@ use crate::units::{parse_bytes, parse_duration, parse_integer, show_bytes};
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The default.
+    /// It is the default.
     Default,
-    /// The TOML file.
+    /// This TOML file.
     File(PathBuf),
     /// This environment variable.
     Environment(&'static str),
@@ -36,7 +36,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Why the configuration cannot be used: one line, naming setting, source and limit.
+/// Why the configuration cannot be used. The text is one line that names the setting, the source and the limit.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -44,7 +44,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not TOML.
@@ -52,9 +52,9 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// The parser's words.
+        /// The message of the parser.
         message: String,
     },
     /// The file has a setting that does not exist.
@@ -62,26 +62,26 @@ pub enum ConfigError {
     UnknownKey {
         /// The file.
         path: PathBuf,
-        /// Its dotted path.
+        /// Dotted path of the key.
         setting: String,
-        /// What may have been meant, or nothing.
+        /// A suggestion of a similar setting; may be empty.
         hint: String,
     },
-    /// A value is not of its type, or out of bounds.
+    /// A value has the wrong type, or is out of range.
     #[error("{setting} = {value} (from {origin}): {problem}")]
     Value {
-        /// Dotted path.
+        /// Dotted path of the setting.
         setting: &'static str,
-        /// As written.
+        /// The value as written.
         value: String,
-        /// Where it came from.
+        /// The source of the value.
         origin: Source,
         /// What is wrong, with the limit.
         problem: String,
     },
 }
 
-/// A valid configuration and where each value came from.
+/// A valid configuration, with the source of each value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
@@ -91,7 +91,7 @@ pub struct Loaded {
     values: BTreeMap<&'static str, Value>,
 }
 
-/// Merges the sources.
+/// Loads the configuration: merges the sources and checks the result.
 #[derive(Debug, Default)]
 pub struct Loader;
 
@@ -126,7 +126,7 @@ impl Loader {
 }
 
 impl Loaded {
-    /// The effective configuration as TOML that [`Loader`] reads back; each value with its source.
+    /// The effective configuration as TOML that [`Loader`] can read again, with the source of each value as a comment.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
@@ -141,7 +141,7 @@ impl Loaded {
             };
             let origin = self.sources.get(setting.path).unwrap_or(&Source::Default);
             let shown = show(setting, value);
-            // A path with a line break must not end the comment.
+            // A line break in a path must not end the comment.
             let origin = origin.to_string().replace(['\n', '\r'], " ");
             let _ = writeln!(text, "# {} ({origin})", setting.help);
             let _ = writeln!(text, "{} = {shown}", setting.name());
@@ -150,7 +150,7 @@ impl Loaded {
     }
 }
 
-/// Every setting with its default.
+/// The default of each setting, by its dotted path.
 pub(super) fn flatten_defaults() -> BTreeMap<&'static str, Value> {
     let table = Table::try_from(Config::default()).unwrap_or_default();
     SETTINGS
@@ -210,7 +210,7 @@ fn read_file(path: &Path, values: &mut Values) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The same name in another section, or the first similar one.
+/// A suggestion for an unknown key: the setting with this name in another section, or the first with a similar name.
 fn hint(dotted: &str) -> String {
     let name = dotted.rsplit('.').next().unwrap_or(dotted);
     let similar = |setting: &&Setting| setting.name().starts_with(name) || name.starts_with(setting.name());
@@ -246,7 +246,7 @@ fn parse_text(setting: &'static Setting, text: &str, origin: &Source) -> Result<
     })
 }
 
-/// Type and bounds; the value in its canonical form.
+/// Checks type and range of a value, and returns it in its canonical form.
 fn check(setting: &'static Setting, value: &Value, origin: &Source) -> Result<Value, ConfigError> {
     canonical(setting.kind, value).map_err(|problem| ConfigError::Value {
         setting: setting.path,
@@ -279,7 +279,7 @@ fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
             Err("expected an IP address and a port, for example 127.0.0.1:50052, or off".to_owned())
         }
         (Kind::Ratio, Value::Float(number)) if (0.0..=1.0).contains(number) => Ok(value.clone()),
-        // In a file, 1 is as good as 1.0.
+        // A file may write 1 for 1.0.
         (Kind::Ratio, Value::Integer(number @ (0 | 1))) => Ok(Value::Float(*number as f64)),
         (Kind::Ratio, _) => Err(RATIO.to_owned()),
         (Kind::Choice(names), Value::String(text)) if names.contains(&text.as_str()) => Ok(value.clone()),
@@ -320,7 +320,7 @@ fn build(values: &Values) -> Result<Config, ConfigError> {
             place.insert(setting.name().to_owned(), value.clone());
         }
     }
-    // Cannot fail after the checks, unless the table of keys and the struct disagree.
+    // This cannot fail after the checks, unless the table of settings and the struct disagree.
     Config::deserialize_checked(table)
 }
 
@@ -335,12 +335,12 @@ impl Config {
     }
 }
 
-/// With a scheme that the exporter speaks, and a host.
+/// Whether a text is a URL that the exporter can use: with the scheme http, and a host.
 fn is_http_url(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some())
 }
 
-/// What concerns two keys, or more than a bound.
+/// Checks conditions on several settings, and conditions that are not ranges.
 fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
     let fail = |setting: &'static str, problem: String| {
         let (value, origin) =
@@ -368,7 +368,7 @@ fn cross_check(config: &Config, values: &Values) -> Result<(), ConfigError> {
         );
     }
     if config.http.listen == Some(config.listen) && config.listen.port() != 0 {
-        return fail("http.listen", "is the address of gRPC: each needs its own".to_owned());
+        return fail("http.listen", "is also the address of gRPC: each needs its own".to_owned());
     }
     if !config.otlp.endpoint.is_empty() && !is_http_url(&config.otlp.endpoint) {
         return fail("otlp.endpoint", "expected a URL, for example http://localhost:4317".to_owned());

@@ -1,7 +1,7 @@
-//! The server's configuration: every limit, its default, and why it is what it is.
+//! The configuration of the server: all settings, their defaults, and the reasons for these.
 //!
-//! Sources, the strongest first: flags, environment (`HARDNEG_*`), a TOML file, defaults. [`Loader`] merges and
-//! validates them completely before a port is bound.
+//! The sources are, in order of precedence, flags, environment variables (`HARDNEG_*`), a TOML file and the defaults. [`Loader`] merges and
+//! checks them completely before the server binds a port.
 
 mod format;
 mod load;
@@ -35,13 +35,13 @@ const MIB: usize = 1 << 20;
 pub struct Config {
     /// Address to listen on. Default 127.0.0.1:50051: without authentication, only this machine may call.
     pub listen: SocketAddr,
-    /// Serve beyond loopback without authentication. Default false: this version has no authentication, so an
-    /// open port is a decision.
+    /// Whether to serve beyond loopback without authentication. Default false: this version has no authentication, so an open port must be
+    /// chosen explicitly.
     pub insecure: bool,
-    /// Where samples live. Default memory.
+    /// Where samples are stored. Default memory.
     pub store: StoreKind,
-    /// Threads of the runtime. Default max(4, 2 x cores): a batch is applied on the thread that decoded it, and
-    /// spare threads keep health checks answered meanwhile.
+    /// Number of threads of the runtime. Default max(4, 2 x cores): a batch is applied on the thread that decoded it, and other threads
+    /// answer health checks meanwhile.
     pub worker_threads: usize,
     /// How long running calls may take to end after SIGTERM. Default 10 s: within the 30 s that orchestrators grant.
     #[serde(with = "units::duration")]
@@ -50,19 +50,19 @@ pub struct Config {
     pub log: LogConfig,
     /// Limits on what clients may ask for.
     pub limits: Limits,
-    /// The transport.
+    /// The HTTP/2 transport of gRPC.
     pub http2: Http2Config,
-    /// The pages for people and monitoring.
+    /// The HTTP side: probes, metrics and dashboard.
     pub http: HttpConfig,
     /// Traces sent to a collector.
     pub otlp: OtlpConfig,
 }
 
-/// Where samples live.
+/// Where samples are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// In this process.
+    /// In the memory of this process.
     #[default]
     Memory,
 }
@@ -71,66 +71,68 @@ pub enum StoreKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// Text for people, JSON for machines. Default text.
+    /// Text for people, or JSON for programs. Default text.
     pub format: LogFormat,
-    /// Which events, in the syntax of tracing's `EnvFilter`. Default `info`: start, stop and trouble, nothing per call.
+    /// Which events are logged, in the syntax of tracing's `EnvFilter`. Default `info`: start, stop and problems, nothing per call.
     pub filter: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// One readable line an event.
+    /// One line of text per event.
     #[default]
     Text,
-    /// One JSON object an event.
+    /// One JSON object per event.
     Json,
 }
 
-/// HTTP/2.
+/// The HTTP/2 transport of gRPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http2Config {
-    /// Largest frame accepted, in bytes. Default 128 KiB: a batch of 8,192 scores in one frame instead of seven.
+    /// Maximum size of a received frame, in bytes. Default 128 KiB: a batch of 8,192 scores takes one frame instead of seven.
     #[serde(with = "units::byte_count")]
     pub max_frame_bytes: usize,
-    /// Bytes that a stream may send unread. Default 4 MiB: a quarter of the longest message, so that reading
-    /// sets the pace and not round trips.
+    /// Bytes that a stream may send before the server has read them. Default 4 MiB, a quarter of the longest message, so that reading
+    /// limits the rate and not round trips.
     #[serde(with = "units::byte_count")]
     pub stream_window_bytes: usize,
-    /// Bytes that a connection may send unread, over its streams. Default 16 MiB.
+    /// Bytes that all streams of a connection may send before the server has read them. Default 16 MiB.
     #[serde(with = "units::byte_count")]
     pub connection_window_bytes: usize,
-    /// A ping after this long without traffic. Default 30 s: finds dead peers and keeps middleboxes open.
+    /// The server sends a ping after this time without traffic. Default 30 s: this finds dead peers, and keeps connections through
+    /// middleboxes open.
     #[serde(with = "units::duration")]
     pub keepalive_interval: Duration,
-    /// A ping unanswered for this long ends the connection. Default 20 s.
+    /// The server closes a connection if a ping is not answered in this time. Default 20 s.
     #[serde(with = "units::duration")]
     pub keepalive_timeout: Duration,
 }
 
-/// The HTTP side: probes, metrics, dashboard.
+/// The HTTP side: probes, metrics and dashboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// Address to listen on, or `off`. Default 127.0.0.1:50052.
     #[serde(with = "format::address_or_off")]
     pub listen: Option<SocketAddr>,
-    /// Open connections; further ones wait in the listener's backlog. Default 256: a browser opens six, a scraper one.
+    /// Maximum number of open connections; further ones wait in the backlog of the listener. Default 256: a browser opens six, a scraper
+    /// one.
     pub max_connections: usize,
-    /// Live dashboards at a time; one more is told to come back. Default 64: pages of a pool share their drawings,
-    /// so each costs a connection and some tens of kB a second.
+    /// Maximum number of live dashboards at a time; further ones are refused with a retry delay. Default 64: the pages of a pool share
+    /// their rendering, so each costs a connection and some tens of kB per second.
     pub max_live_pages: usize,
 }
 
-/// Traces in the OpenTelemetry protocol.
+/// Traces by the OpenTelemetry protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpConfig {
-    /// The collector's gRPC address, for example `http://localhost:4317`. Default empty: no traces.
+    /// The gRPC address of the collector, for example `http://localhost:4317`. Default empty: no traces are sent.
     pub endpoint: String,
-    /// Share of the traces begun here that are sent; those that a client began follow its decision. Default 0.01.
+    /// Share of the traces begun in this process that are sent. For traces that a client has begun, its decision is followed. Default 0.01.
     pub sample_ratio: f64,
 }
 
@@ -186,13 +188,14 @@ impl Default for OtlpConfig {
     }
 }
 
-/// Flags and environment of `hardneg serve`: an argument for each setting of the table in `keys.rs`, read by the command line.
+/// Flags and environment variables of `hardneg serve`, as the command line has read them. There is one of each for every setting of the
+/// table in `settings.rs`.
 #[derive(Clone, Debug, Default)]
 pub struct ServeArgs {
     /// The TOML file.
     pub file: Option<PathBuf>,
-    /// Print the effective configuration and stop.
+    /// Whether to print the effective configuration and exit.
     pub print_config: bool,
-    /// (setting, value as written, where) in order of rising strength.
+    /// Settings with their values as written and their sources. Later entries override earlier ones.
     pub(crate) overrides: Vec<(&'static Setting, String, Source)>,
 }

@@ -1,4 +1,4 @@
-//! All sources together.
+//! Tests of the configuration from all its sources.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -33,7 +33,7 @@ fn problem(args: &ServeArgs) -> String {
 }
 
 #[test]
-fn every_field_has_a_key_and_every_key_a_default() {
+fn every_field_has_a_setting_and_every_setting_a_default() {
     let defaults = flatten_defaults();
     assert_eq!(defaults.len(), SETTINGS.len());
     let table = Table::try_from(Config::default()).unwrap();
@@ -43,7 +43,7 @@ fn every_field_has_a_key_and_every_key_a_default() {
 }
 
 #[test]
-fn flags_beat_environment_beats_file_beats_defaults() {
+fn flags_override_environment_override_file_override_defaults() {
     let file = file(
         "worker_threads = 3\n[limits]\nmax_pools = 7\nmax_message_bytes = \"1 MiB\"\nmax_wait = \"1m\"\n",
     );
@@ -83,12 +83,12 @@ fn the_printed_configuration_reads_back() {
         .unwrap_or_else(|error| panic!("{error}\n{printed}"));
     assert_eq!(again.config, first.config);
     assert!(printed.contains("(--max-wait)"), "{printed}");
-    // The plain deserialisation agrees with the loader.
+    // Plain deserialisation gives the same configuration as the loader.
     assert_eq!(toml::from_str::<Config>(&printed).unwrap(), first.config);
 }
 
 #[test]
-fn a_problem_names_key_source_and_limit() {
+fn an_error_names_setting_source_and_limit() {
     assert_eq!(
         problem(&args(&["--max-pools=0"])),
         "limits.max_pools = 0 (from --max-pools): must be 1 to 1048576"
@@ -119,7 +119,7 @@ fn a_problem_names_key_source_and_limit() {
 }
 
 #[test]
-fn a_problem_in_the_file_names_the_place() {
+fn an_error_in_the_file_names_its_place() {
     let from = |text: &str| {
         let file = file(text);
         problem(&ServeArgs { file: Some(file.path().to_owned()), ..Default::default() })

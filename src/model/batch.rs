@@ -1,4 +1,4 @@
-//! A request for a mined batch, and the batch.
+//! A request for a mined batch, and its answer.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,56 +10,56 @@ use crate::model::filter_counts::FilterCounts;
 use crate::model::policy::{Policy, PolicyOverrides};
 use crate::model::report::Ids;
 
-/// Largest batch (docs/methods.md 6.2).
+/// Maximum size of a batch (docs/methods.md 6.2).
 pub const BATCH_SIZE_MAX: u32 = 65_536;
 
 /// A request for one batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MineRequest {
-    /// Samples wanted, 1 ..= 65,536.
+    /// Number of samples wanted, 1 ..= 65,536.
     pub batch_size: u32,
-    /// Over the pool's default policy.
+    /// Fields of the policy that replace those of the pool's default policy.
     pub policy: PolicyOverrides,
-    /// Never these.
+    /// Ids that must not be served.
     pub exclude: Ids,
-    /// `None`: one is drawn.
+    /// Seed of the draw; `None`: the server draws one.
     pub seed: Option<u64>,
-    /// Wait for the pool to fill.
+    /// Waits for the pool to fill; `None`: the call does not wait.
     pub wait: Option<Wait>,
-    /// A retry within the configured time gets the same batch; empty: no such promise.
+    /// A retry with the same id within `request_id_ttl` gets the same batch; empty: retries draw anew.
     pub request_id: String,
-    /// Count no serve.
+    /// Whether the batch is a dry run, which marks no sample as served.
     pub dry_run: bool,
-    /// How long what is served rests; `None`: the pool's default.
+    /// The lease of the served samples; `None`: the default of the pool.
     pub lease: Option<Duration>,
-    /// One rank's share of a round; `batch_size` is then each rank's.
+    /// The round of which the batch is the share of one rank; `batch_size` is then the size of each share.
     pub round: Option<Round>,
-    /// The training step, for a curriculum.
+    /// The training step, which a curriculum needs.
     pub step: Option<u64>,
 }
 
 /// A training step in which every rank gets its own share (docs/methods.md 11.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
-    /// The round.
+    /// Number of the round.
     pub number: u64,
-    /// This rank, below `world_size`.
+    /// The rank that asks, below `world_size`.
     pub rank: u32,
-    /// Ranks.
+    /// Number of ranks.
     pub world_size: u32,
-    /// The training run.
+    /// The run_id of the training run.
     #[serde(with = "text")]
     pub run_id: Arc<str>,
 }
 
 impl MineRequest {
-    /// Samples that one draw for it has: in a round those of all ranks.
+    /// Number of samples of the draw: in a round those of all ranks.
     #[must_use]
     pub fn draw_size(&self) -> u64 {
         u64::from(self.batch_size) * self.round.as_ref().map_or(1, |round| u64::from(round.world_size))
     }
 
-    /// Bytes this holds, about.
+    /// About how many bytes of memory this takes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let exclude = match &self.exclude {
@@ -70,12 +70,12 @@ impl MineRequest {
     }
 }
 
-/// Waiting for a pool to fill.
+/// A wait for the pool to fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
-    /// Hard samples needed.
+    /// Number of hard samples that end the wait.
     pub min_size: u64,
-    /// How long to wait.
+    /// Maximum wait.
     pub timeout: Duration,
 }
 
@@ -90,120 +90,120 @@ pub enum Estimand {
     HardStore,
     /// The sum over eligible ids divided by the number of all ids.
     Eligible,
-    /// Nothing; no weights.
+    /// Nothing: the batch has no weights.
     None,
-    /// As All, approximately.
+    /// The same as `All`, but only approximately.
     Approximate,
 }
 
-/// Why weights are approximate.
+/// A reason why weights are only approximate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Approximation {
-    /// The race was cut short at a limit of the server.
+    /// The draw ended early at a limit of the server.
     ScanLimit,
-    /// Places were kept for strata.
+    /// Slots of the batch were reserved for strata.
     MinPerStratum,
-    /// Members of the background were left out because they were served before, who knows how many.
+    /// Members of the background were left out because they had been served before, and their share of all ids is not known.
     ServedBefore,
-    /// Who is in the hard store depends on who is in the background, by more than chance.
+    /// Which samples are in the hard store depends on which are in the background, by more than chance.
     ClosedLoop,
 }
 
 /// Sizes of a pool at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolSizes {
-    /// |S|.
+    /// |S|: samples in the hard store.
     pub hard: u64,
-    /// |R|.
+    /// |R|: members of the background.
     pub background: u64,
-    /// N, or its estimate |R|/p.
+    /// N: the number of distinct ids, or the estimate of it.
     pub distinct: f64,
-    /// p.
+    /// |R|/N: the mean probability p that an id is in the background.
     pub background_probability: f64,
-    /// (|H| + |R outside H|/p)/N, H the hard store: 1 but for chance where H does not depend on R (docs/methods.md 4.3).
+    /// (|H| + |R outside H|/p)/N, with H the hard store. It is 1 but for chance if H does not depend on R (docs/methods.md 4.3).
     pub closed_loop_ratio: f64,
-    /// log2 of the lowest weight in a full hard store.
+    /// log2 of the lowest weight in the hard store; `None` while it has room.
     pub floor_log2: Option<f32>,
 }
 
-/// A mined batch: its rows, and how they were drawn.
+/// A mined batch: its rows, and the facts about the draw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MinedBatch {
-    /// The rows.
+    /// The rows, as columns.
     pub columns: BatchColumns,
-    /// How they were drawn.
+    /// The facts about the draw.
     pub draw: DrawInfo,
 }
 
-/// Columns of n rows, no id twice.
+/// Columns of n rows. No id is in two rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BatchColumns {
-    /// The samples (integer ids, or hashes where `names` is set).
+    /// The samples: integer ids, or hashes if `names` is set.
     #[serde(with = "column")]
     pub ids: Vec<u64>,
-    /// String keys of a named pool.
+    /// String keys; `None` in a pool of integer ids.
     #[serde(with = "optional_texts")]
     pub names: Option<Vec<Arc<str>>>,
-    /// Raw scores; NaN for a dense id never reported.
+    /// Raw scores; NaN for an id of a dense space that was never reported.
     #[serde(with = "column")]
     pub scores: Vec<f32>,
-    /// After beta and normalization; `None` where the estimand is None.
+    /// Importance weights after beta and normalization; `None` if the estimand is `None`.
     #[serde(with = "optional_column")]
     pub importance_weights: Option<Vec<f32>>,
-    /// pi_i; `None` where the estimand is None.
+    /// Inclusion probabilities pi_i; `None` if the estimand is `None`.
     #[serde(with = "optional_column")]
     pub inclusion_probabilities: Option<Vec<f32>>,
-    /// Which source each came from.
+    /// The source that brought each sample.
     #[serde(with = "sources")]
     pub sources: Vec<Source>,
-    /// Seconds or steps since the report; NaN if never reported.
+    /// Ages: seconds or steps since the last report; NaN if never reported.
     #[serde(with = "column")]
     pub ages: Vec<f32>,
-    /// Versions of the reports' models.
+    /// Model versions of the last reports.
     #[serde(with = "column")]
     pub model_versions: Vec<u32>,
-    /// Serves since the report, this one included.
+    /// Numbers of serves since the last report, this one included.
     #[serde(with = "column")]
     pub serves: Vec<u32>,
-    /// Strata.
+    /// Strata; 0 if none was reported.
     #[serde(with = "column")]
     pub strata: Vec<u32>,
-    /// Groups; 0: none.
+    /// Groups; 0: no group.
     #[serde(with = "column")]
     pub groups: Vec<u64>,
-    /// One a row, or empty when the pool keeps none.
+    /// Payloads, one per row; empty if the pool keeps none.
     #[serde(with = "byte_strings")]
     pub payloads: Vec<Bytes>,
 }
 
-/// What concerns a draw as a whole.
+/// The facts about a draw as a whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DrawInfo {
     /// What the weights estimate.
     pub estimand: Estimand,
-    /// Why they do so approximately.
+    /// The reasons why the weights are approximate; empty if they are exact.
     pub approximations: Vec<Approximation>,
-    /// As applied.
+    /// The policy as applied, with all defaults filled in.
     pub policy: Policy,
-    /// As applied.
+    /// The seed that was used.
     pub seed: u64,
-    /// The background's share as it came out.
+    /// Share of the rows that the background brought.
     pub realized_random_fraction: f64,
-    /// Rows fewer than asked for.
+    /// Number of rows missing to the number asked for.
     pub shortfall_count: u32,
-    /// The wait ended first.
+    /// Whether the wait ended before the pool had filled.
     pub timed_out: bool,
-    /// The pool when it was mined.
+    /// Sizes of the pool at the time of the draw.
     pub sizes: PoolSizes,
-    /// Proposals drawn.
+    /// Number of proposals that the sampler made.
     pub proposals: u64,
-    /// What each filter turned away.
+    /// Candidates that each filter refused.
     pub filtered: FilterCounts,
-    /// The round that it is a share of.
+    /// The round of which the batch is a share; `None`: it is not of a round.
     pub round: Option<Round>,
-    /// A uniform batch of the control arm.
+    /// Whether the batch is a uniform one of the control arm.
     pub control: bool,
-    /// A uniform batch, because the curriculum's warm-up goes on.
+    /// Whether the batch is uniform because the step is in the warm-up of the curriculum.
     pub warmup: bool,
 }
 
@@ -212,7 +212,7 @@ impl BatchColumns {
     #[must_use]
     pub fn rows(&self, indices: &[u32]) -> Self {
         fn pick<T: Clone>(column: &[T], indices: &[u32]) -> Vec<T> {
-            // An optional column that is absent stays so.
+            // A column that is absent has no values, and stays absent.
             indices.iter().filter_map(|&index| column.get(index as usize).cloned()).collect()
         }
         Self {
@@ -237,13 +237,13 @@ impl BatchColumns {
         self.ids.len()
     }
 
-    /// No rows.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Rows from `source`.
+    /// Number of rows from `source`.
     #[must_use]
     pub fn count_from(&self, source: Source) -> usize {
         self.sources.iter().filter(|s| **s == source).count()
@@ -264,7 +264,7 @@ impl MinedBatch {
         Self { columns, draw }
     }
 
-    /// Bytes this holds, about.
+    /// About how many bytes of memory this takes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let rows = self.columns.ids.len() * 76;

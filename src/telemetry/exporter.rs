@@ -1,4 +1,4 @@
-//! The exporter under watch: what fails is said once, not with every batch.
+//! Wraps the exporter of traces, so that a failure is logged once and not with every batch.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-/// An exporter that logs when the collector goes away and when it is back.
+/// An exporter that logs when the collector stops answering, and when it answers again.
 #[derive(Debug)]
 pub(super) struct Watched<E> {
     inner: E,

@@ -1,27 +1,27 @@
-//! The log: events as text or JSON on standard error, through a filter that can be changed while it runs.
+//! The log: events as text or JSON on standard error, through a filter that can be changed at run time.
 
 use parking_lot::Mutex;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Longest filter: it arrives over HTTP as well.
+/// Maximum length of a filter in bytes. It is bounded because filters arrive over HTTP too.
 const FILTER_BYTES_MAX: usize = 4_096;
-/// What an error shows of a filter.
+/// Maximum number of characters of a filter that an error shows.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Why a log filter cannot be used; one line.
+/// Why a log filter cannot be used. The text is one line.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FilterError {
-    /// It does not parse.
+    /// The text cannot be parsed.
     #[error("log filter {text}: {problem}")]
     Invalid {
-        /// Quoted, and shortened if it is long.
+        /// The text in quotes, shortened if it is long.
         text: String,
-        /// The parser's words.
+        /// The message of the parser.
         problem: String,
     },
-    /// This process has no log of its own.
+    /// This process has not installed the log.
     #[error("the log is not installed in this process")]
     NotInstalled,
 }
@@ -29,12 +29,12 @@ pub enum FilterError {
 /// The handle of an installed log.
 pub(super) struct LogControl {
     handle: reload::Handle<EnvFilter, Registry>,
-    /// As it was written: an `EnvFilter` prints itself in another order. Locked over a change, so that changes are
-    /// logged in their order.
+    /// The filter as it was written, because an `EnvFilter` prints its directives in another order. The lock is held during a change, so
+    /// that changes are logged in their order.
     text: Mutex<String>,
 }
 
-/// The log as a layer with a filter of its own, and the handle to change that.
+/// The log as a layer with its own filter, and the control that changes the filter.
 ///
 /// # Errors
 /// An invalid filter.
@@ -55,21 +55,21 @@ pub(super) fn layer(
 }
 
 impl LogControl {
-    /// As it was written.
+    /// The present filter, as it was written.
     pub(super) fn filter(&self) -> String {
         self.text.lock().clone()
     }
 
-    /// Takes another filter, or keeps the present one.
+    /// Replaces the filter; on an error the present one stays.
     ///
     /// # Errors
-    /// What does not parse.
+    /// A text that cannot be parsed.
     pub(super) fn set(&self, text: &str) -> Result<(), FilterError> {
         let text = text.trim();
         let filter = parse(text)?;
         let mut current = self.text.lock();
         let announce = |old: &str| tracing::warn!(old, new = text, "the log filter changes");
-        // Said under whichever of the two lets it through.
+        // The change is logged under the old filter if that admits warnings, otherwise under the new one.
         let said = tracing::enabled!(tracing::Level::WARN);
         if said {
             announce(&current);
@@ -83,7 +83,7 @@ impl LogControl {
     }
 }
 
-/// Strict: a directive that does not parse is an error, not ignored.
+/// Parses a filter strictly: a directive that cannot be parsed is an error, and is not ignored.
 fn parse(text: &str) -> Result<EnvFilter, FilterError> {
     let invalid = |problem: String| {
         let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    /// Runs `work` under a log with this filter; what it wrote.
+    /// Runs `work` under a log with this filter, and returns what the log wrote.
     fn logged(filter: &str, work: impl FnOnce(&LogControl)) -> String {
         let written = Written::default();
         let writer = written.clone();
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn leaving_silence_is_logged_too() {
+    fn a_change_from_off_is_logged() {
         let text = logged("off", |control| control.set("info").unwrap());
         assert!(text.contains(r#"old="off" new="info""#), "{text}");
     }
 
     #[test]
-    fn what_is_no_filter_changes_nothing_and_says_so_in_one_line() {
+    fn an_invalid_filter_changes_nothing_and_the_error_is_one_line() {
         let text = logged("info", |control| {
             for bad in ["", "  ", "hardneg=loud", "a=b=c", "x\n=loud", &"a,".repeat(4_000)] {
                 let error = control.set(bad).unwrap_err().to_string();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_log_there_is_nothing_to_change() {
+    fn changing_the_filter_fails_without_an_installed_log() {
         assert_eq!(crate::telemetry::log_filter(), None);
         assert_eq!(crate::telemetry::set_log_filter("info"), Err(FilterError::NotInstalled));
     }

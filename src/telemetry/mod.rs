@@ -1,7 +1,7 @@
-//! What the process tells of itself: the log on standard error, and traces to a collector.
+//! Telemetry of the process: the log on standard error, and traces to a collector.
 //!
-//! The two have filters of their own, so that a quiet log does not thin out traces. The spans of the
-//! data path are at `debug`: with the default log filter and no collector they cost nothing.
+//! Log and traces have separate filters, so that a quiet log does not remove spans from traces. The spans of the data path are at `debug`:
+//! with the default log filter and no collector they cost nothing.
 
 #[cfg(feature = "console")]
 mod console;
@@ -19,16 +19,16 @@ pub use log::FilterError;
 use log::LogControl;
 use traces::Traces;
 
-/// The log of this process, once it is installed.
+/// The control of the log of this process; empty until the log is installed.
 static LOG: OnceLock<LogControl> = OnceLock::new();
 
-/// What must end before the process does.
+/// The handle that must be shut down before the process ends.
 #[must_use = "the last spans are sent by `shutdown`"]
 pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Installs log and traces for the whole process; once. Call it inside a Tokio runtime, which the exporter lives on.
+/// Installs log and traces for the whole process. It must be called once only, inside the Tokio runtime on which the exporter runs.
 ///
 /// # Errors
 /// An invalid filter or endpoint, or a second call.
@@ -42,13 +42,14 @@ pub fn init(config: &Config) -> anyhow::Result<Telemetry> {
     if let Some(traces) = &traces {
         traces.install();
     }
-    // Set with the subscriber, of which there is one.
+    // This cannot fail: a process has one subscriber, and installing it succeeded.
     let _ = LOG.set(control);
     Ok(Telemetry { traces })
 }
 
 impl Telemetry {
-    /// Sends the last spans, within a few seconds. Blocks: not for a thread of the runtime, which must still run.
+    /// Sends the last spans, and blocks for a few seconds at most. Do not call it on a thread of the runtime, which must go on running
+    /// meanwhile.
     pub fn shutdown(self) {
         if let Some(traces) = self.traces {
             traces.shutdown();
@@ -56,16 +57,16 @@ impl Telemetry {
     }
 }
 
-/// The log's filter now; `None` where telemetry was not initialised.
+/// The present filter of the log; `None` if telemetry was not initialised.
 #[must_use]
 pub fn log_filter() -> Option<String> {
     LOG.get().map(LogControl::filter)
 }
 
-/// Changes the log's filter; traces are not concerned. The change itself is logged.
+/// Changes the filter of the log, and logs the change. Traces are not affected.
 ///
 /// # Errors
-/// What is no filter, and nothing changes then.
+/// A text that is not a filter; then nothing changes.
 pub fn set_log_filter(text: &str) -> Result<(), FilterError> {
     LOG.get().ok_or(FilterError::NotInstalled)?.set(text)
 }

@@ -1,7 +1,7 @@
-//! Traces: spans to a collector, by OTLP over gRPC.
+//! Traces: sends spans to a collector by OTLP over gRPC.
 //!
-//! Whether a trace is sent is decided when its first span begins here: as the client decided, if it did, otherwise by
-//! chance. Inside a request that is not sent no span is made at all, see [`TraceFilter`].
+//! Whether a trace is sent is decided when its first span begins in this process: as the client has decided, if it has, otherwise at
+//! random. No spans are created inside a request that is not sent, see [`TraceFilter`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,30 +28,30 @@ use tracing_subscriber::{
 use super::exporter::Watched;
 use crate::config::OtlpConfig;
 
-/// Spans that wait to be sent; further ones are dropped, never waited for. About a kilobyte each.
+/// Maximum number of spans that wait to be sent, at about a kilobyte each. Further ones are dropped, and nothing waits for them.
 const QUEUE_SPANS: usize = 8_192;
-/// Spans of one message.
+/// Maximum number of spans in one message.
 const BATCH_SPANS: usize = 512;
-/// How long a span waits for company.
+/// How long spans are collected before they are sent.
 const SEND_EVERY: Duration = Duration::from_secs(1);
-/// How long the collector may take to answer.
+/// Timeout of a message to the collector.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last spans.
+/// Maximum time that the shutdown waits for the last spans.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
-/// Spans are wanted; without, the work for them is not done.
+/// Whether traces are sent somewhere. If not, no work is done for them.
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// The way of spans to the collector.
+/// The provider that sends spans to the collector.
 pub(super) struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// `None` without an endpoint. Connects with the first spans.
+    /// `None` if there is no endpoint. The connection is made when the first spans are sent.
     ///
     /// # Errors
-    /// An endpoint that is no URL.
+    /// An endpoint that is not a URL.
     pub(super) fn new(config: &OtlpConfig) -> anyhow::Result<Option<Self>> {
         if config.endpoint.is_empty() {
             return Ok(None);
@@ -60,10 +60,10 @@ impl Traces {
             .with_tonic()
             .with_endpoint(&config.endpoint)
             .with_timeout(ANSWER_WITHIN)
-            // A batch that fails is lost: trying again would hold up the next, and the connection is tried anew anyway.
+            // A batch that fails is lost: a retry would delay the next batch, and that one reconnects anyway.
             .with_retry_policy(opentelemetry_otlp::RetryPolicy::disabled())
             .build()?;
-        // OTEL_BSP_* in the environment set what is not set here.
+        // OTEL_BSP_* environment variables set the options that are not set here.
         let batches = BatchConfigBuilder::default()
             .with_max_queue_size(QUEUE_SPANS)
             .with_max_export_batch_size(BATCH_SPANS)
@@ -72,7 +72,7 @@ impl Traces {
         let processor = BatchSpanProcessor::builder(Watched::new(exporter, &config.endpoint))
             .with_batch_config(batches)
             .build();
-        // With what OTEL_RESOURCE_ATTRIBUTES says.
+        // The resource also has the attributes of OTEL_RESOURCE_ATTRIBUTES.
         let resource = Resource::builder()
             .with_service_name("hardneg")
             .with_attributes([
@@ -89,14 +89,14 @@ impl Traces {
         Ok(Some(Self { provider }))
     }
 
-    /// Spans of this crate, whatever the log shows.
+    /// The layer that passes on spans of this crate, whatever the filter of the log is.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("hardneg"))
-            // All that costs something in every span, and says nothing of a request.
+            // These attributes cost time in every span, and say nothing about a request.
             .with_location(false)
             .with_threads(false)
             .with_target(false)
@@ -105,7 +105,7 @@ impl Traces {
             .with_filter(TraceFilter)
     }
 
-    /// From now on requests look for their parents.
+    /// Switches traces on: from now on requests look for a parent span in their headers.
     pub(super) fn install(&self) {
         global::set_text_map_propagator(TraceContextPropagator::new());
         ON.store(true, Ordering::Relaxed);
@@ -119,13 +119,13 @@ impl Traces {
     }
 }
 
-/// Traces are sent somewhere.
+/// Whether traces are sent somewhere.
 pub(crate) fn on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Begins the part of a trace that happens here: `span`, just made for a call of `path`, is the child of what the headers
-/// name, if they do. What only a collector wants to know is not among the span's fields, which the log would write out.
+/// Begins the part of a trace in this process: makes `span`, which was just created for a call of `path`, the child of the span that the
+/// headers name, if they name one. Attributes for the collector only are not fields of the span, because the log would write them.
 pub(crate) fn begin(span: &Span, path: &str, headers: &HeaderMap) {
     if !on() || span.is_disabled() {
         return;
@@ -136,7 +136,7 @@ pub(crate) fn begin(span: &Span, path: &str, headers: &HeaderMap) {
     if parent.span().span_context().is_valid() {
         let _ = span.set_parent(parent);
     }
-    // Starts it: from here on its parent, and whether it is sent, stand fast.
+    // This starts the span: from here on its parent, and whether it is sent, do not change.
     let context = span.context();
     if context.span().span_context().is_sampled() {
         context.span().update_name(path.trim_start_matches('/').to_owned());
@@ -150,13 +150,13 @@ pub(crate) fn begin(span: &Span, path: &str, headers: &HeaderMap) {
     });
 }
 
-/// Tells how the call of `span` ended.
+/// Records how the call of `span` ended.
 pub(crate) fn end(span: &Span, code: Code) {
     if !on() {
         return;
     }
     span.set_attribute("rpc.grpc.status_code", i64::from(code as i32));
-    // What OpenTelemetry counts as the server's own failures.
+    // These are the codes that OpenTelemetry counts as failures of the server.
     if matches!(
         code,
         Code::Unknown
@@ -170,7 +170,7 @@ pub(crate) fn end(span: &Span, code: Code) {
     }
 }
 
-/// Where W3C trace context is read from.
+/// The headers from which the W3C trace context is read.
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
@@ -186,8 +186,8 @@ impl Extractor for Headers<'_> {
 /// Marks a request whose trace is not sent.
 struct NotSent;
 
-/// What is a span of a trace: this crate's down to `debug`, and its warnings as events. What happens inside a request that is
-/// not sent is left out from the start: the sampler would refuse it only after it was made.
+/// Admits to traces the spans of this crate down to `debug`, and its warnings as events. Spans inside a request that is not sent are not
+/// created at all: the sampler would refuse them only after they were made.
 struct TraceFilter;
 
 impl TraceFilter {
@@ -197,7 +197,8 @@ impl TraceFilter {
         *metadata.level() <= least && crate_name == Some("hardneg")
     }
 
-    /// Whether it is sent is not yet known, or not its own affair.
+    /// Whether the filter admits this without looking at the current span: an event belongs to the span it is in, and for the span of a
+    /// request it is not decided yet whether it is sent.
     fn stands_alone(metadata: &Metadata<'_>) -> bool {
         metadata.is_event() || metadata.name() == "request"
     }

@@ -120,7 +120,7 @@ def reading(runs: list[Run]) -> str:
     if busy < 0.8 * last.concurrency:
         text += (
             f"Of {last.concurrency} calls only {busy:.1f} were under way (rate x mean latency, Little's law): "
-            "the rest of the time ghz itself was at work, so its processor is the limit, not the server. "
+            "during the remaining time ghz itself was working, so its CPU is the limit, not the server. "
         )
     if any(r.failed for r in runs):
         text += f"{sum(r.failed for r in runs)} calls failed: look at the JSON. "

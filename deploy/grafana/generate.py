@@ -408,7 +408,7 @@ POLICIES = [
         "Calls that waited for the rate limiter, and timeouts. Healthy: waits on the faster side, no timeouts.",
         "cps",
         (f"sum by (pool, side) ({rate('hardneg_pool_flow_waits_total')})", "{{side}} {{pool}}"),
-        (f"sum by (pool, side) ({rate('hardneg_pool_flow_timeouts_total')}) > 0", "in vain: {{side}} {{pool}}"),
+        (f"sum by (pool, side) ({rate('hardneg_pool_flow_timeouts_total')}) > 0", "timed out: {{side}} {{pool}}"),
     ),
 ]
 

@@ -62,7 +62,7 @@ impl TryFrom<pb::MinedBatch> for Batch {
         let groups = match batch.groups.take() {
             None => Ids::U64(Vec::new()),
             groups => match decode_ids(groups) {
-                // Not asked for.
+                // The column was not requested.
                 Err(ColumnError::Missing) => Ids::U64(Vec::new()),
                 groups => groups.map_err(|source| Error::Column { column: "groups", source })?,
             },

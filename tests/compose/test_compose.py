@@ -299,7 +299,7 @@ def test_grafana_shows_the_dashboard(project: Project) -> None:
 
 
 def test_the_training_goes_on_when_the_server_comes_back(project: Project) -> None:
-    """A killed server is started again by its restart policy, empty; workers and trainer make the pool anew."""
+    """A killed server is started again by its restart policy, empty; workers and trainer create the pool again."""
     container = project.compose("ps", "-q", "hardneg").stdout.strip()
     pid = inspect(container, "{{.State.Pid}}")
     with hardneg.Client(f"127.0.0.1:{project.port}") as client:

@@ -101,7 +101,7 @@ fn rates_of_the_list_are_between_two_looks() {
     assert_eq!(app.pools.as_ref().unwrap()[0].rows_per_second, None);
     app.hear(News::Pools(vec![listed("faces", 1, 1_500)]), start + Duration::from_secs(2));
     assert_eq!(app.pools.as_ref().unwrap()[0].rows_per_second, Some(500.0));
-    // A pool made anew under the same name has no past.
+    // A pool that was created again under the same name has no past ticks.
     app.hear(News::Pools(vec![listed("faces", 2, 10)]), start + Duration::from_secs(4));
     assert_eq!(app.pools.as_ref().unwrap()[0].rows_per_second, None);
 }

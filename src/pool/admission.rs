@@ -1,4 +1,4 @@
-//! How many mining calls are at work, or waiting for a pool to fill, over all pools of a server.
+//! Limits the number of mining calls that run, or wait for a pool to fill, over all pools of a server.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use crate::model::error::PoolError;
 use crate::model::limits::Limits;
 use crate::permits::{Permit, Permits};
 
-/// When a refused call may try again: mining takes about a millisecond, a queue of them some tens.
+/// The retry delay of a refused call. A mine takes about a millisecond, and a queue of mines some tens of milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// What happens to a mining call while the server mines all that it may at once.
+/// What happens to a mining call when all permits to mine are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
-    /// Refused with a retry delay: a unary call must not queue where its caller cannot see it.
+    /// It is refused with a retry delay, because a unary call must not wait in a queue that its caller cannot see.
     Refuse,
-    /// It waits: a stream is slowed, not broken.
+    /// It waits, so that a stream is slowed down and does not break.
     Queue,
 }
 
-/// The permits there are.
+/// The permits to mine and to wait.
 #[derive(Debug)]
 pub(super) struct Admission {
     mining: Permits,
     waiting: Permits,
 }
 
-/// Permits taken at one moment.
+/// Numbers of permits taken at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Mining calls at work.
+    /// Mining calls that run.
     pub mining: usize,
-    /// Calls that wait for a pool to fill.
+    /// Mining calls that wait.
     pub waiting: usize,
 }
 
@@ -46,10 +46,10 @@ impl Admission {
         Occupancy { mining: self.mining.taken(), waiting: self.waiting.taken() }
     }
 
-    /// A permit to mine in, until it is dropped.
+    /// A permit to mine. Dropping it returns it.
     ///
     /// # Errors
-    /// `Exhausted` where the caller has no patience.
+    /// `Exhausted` if no permit is free and the caller does not wait.
     pub(super) async fn mine(&self, patience: Patience) -> Result<Permit, PoolError> {
         let permit = match patience {
             Patience::Refuse => self.mining.try_take(),
@@ -58,7 +58,7 @@ impl Admission {
         permit.ok_or_else(|| exhausted("max_inflight_mines", self.mining.max()))
     }
 
-    /// A permit to wait in for a pool to fill.
+    /// A permit to wait.
     ///
     /// # Errors
     /// `Exhausted`.

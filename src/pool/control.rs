@@ -1,16 +1,16 @@
-//! The control arm: rounds that get a uniform batch, to compare mining with.
+//! The control arm: rounds that get a uniform batch, with which mining is compared (docs/methods.md 11.3).
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::batch::Round;
 
-/// Whether a round of the pool named `pool` is of the control arm. By a hash of run, number and name: the same on every
-/// rank, in every retry and after a restart; with a larger fraction the same rounds and more.
+/// Whether a round of the pool named `pool` is in the control arm. This is decided by a hash of run, number and name, so it is the same on
+/// every rank, in every retry and after a restart. With a larger fraction the control arm has the same rounds and more.
 #[must_use]
 pub(super) fn is_control(fraction: f64, pool: &str, round: &Round) -> bool {
     let mut bytes = Vec::with_capacity(16 + round.run_id.len() + pool.len());
     bytes.extend(round.number.to_le_bytes());
-    // The length first: no two pairs of names run together alike.
+    // The length of the first name comes first, so that no two pairs of names give the same bytes.
     bytes.extend((round.run_id.len() as u64).to_le_bytes());
     bytes.extend(round.run_id.as_bytes());
     bytes.extend(pool.as_bytes());
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_as_asked_and_differs_between_runs_and_pools() {
+    fn the_control_arm_has_the_wanted_share_and_differs_between_runs_and_pools() {
         let arm = |fraction: f64, pool: &str, run: &str| -> Vec<bool> {
             (0..10_000)
                 .map(|number| {
@@ -34,7 +34,7 @@ mod tests {
         };
         let count = |arm: &[bool]| arm.iter().filter(|control| **control).count();
         let tenth = arm(0.1, "faces", "a");
-        // A fixed hash: no chance is involved. Five standard deviations of a binomial are 150.
+        // The hash is fixed, so the test passes always or never. Five standard deviations of a binomial are 150.
         assert!(count(&tenth).abs_diff(1_000) < 150, "{}", count(&tenth));
         assert_eq!((count(&arm(0.0, "faces", "a")), count(&arm(1.0, "faces", "a"))), (0, 10_000));
         let fifth = arm(0.2, "faces", "a");

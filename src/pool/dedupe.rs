@@ -1,5 +1,5 @@
-//! Batches that are being applied, by who sent them: a resend of one gets its answer, or its error, once that is known. So a resend is
-//! never told that the batch has been applied while it may still fail.
+//! The batches that are being applied, by sender. A resend of one waits for the outcome of the first copy, and gets the same answer or
+//! error. So no resend is answered as a duplicate while the first copy may still fail.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -10,17 +10,17 @@ use crate::model::report::{Ack, Sender};
 
 type Outcome = Result<Ack, PoolError>;
 
-/// The batches under way of one pool: as many as there are callers.
+/// The batches in progress in one pool; at most as many as there are callers.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
     batches: Mutex<HashMap<Sender, watch::Receiver<Option<Outcome>>>>,
 }
 
-/// What a batch is.
+/// Whether a batch is the first copy or a resend.
 pub(super) enum Turn<'a> {
-    /// The first of its sender and sequence: it is to be applied, and its outcome told.
+    /// The first copy with this sender and sequence. The caller applies it and reports the outcome to the ticket.
     First(Ticket<'a>),
-    /// A copy of one that is being applied.
+    /// A copy of a batch that is being applied.
     Resend(First),
 }
 
@@ -30,7 +30,7 @@ impl UnderWay {
         self.batches.lock().contains_key(sender)
     }
 
-    /// Enters a batch, until its ticket goes.
+    /// Enters a batch. It leaves when its ticket is dropped.
     pub(super) fn enter(&self, sender: &Sender) -> Turn<'_> {
         let mut batches = self.batches.lock();
         if let Some(first) = batches.get(sender) {
@@ -42,7 +42,7 @@ impl UnderWay {
     }
 }
 
-/// Of a batch that is being applied. Dropped without an outcome, it tells the resends that nothing will come of it.
+/// The ticket of a batch that is being applied. If it is dropped without an outcome, the resends learn that there will be none.
 pub(super) struct Ticket<'a> {
     under_way: &'a UnderWay,
     sender: Sender,
@@ -50,7 +50,7 @@ pub(super) struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
-    /// Tells the resends.
+    /// Reports the outcome to the resends.
     pub(super) fn finish(self, outcome: &Outcome) {
         self.outcome.send_replace(Some(outcome.clone()));
     }
@@ -62,11 +62,11 @@ impl Drop for Ticket<'_> {
     }
 }
 
-/// The first copy of a batch, seen from a resend.
+/// The handle by which a resend waits for the first copy.
 pub(super) struct First(watch::Receiver<Option<Outcome>>);
 
 impl First {
-    /// Its outcome; `None` where whoever applied it went away before there was one.
+    /// Waits for the outcome; `None` if the first copy was dropped without one.
     pub(super) async fn outcome(mut self) -> Option<Outcome> {
         self.0.wait_for(Option::is_some).await.ok()?.clone()
     }

@@ -1,11 +1,11 @@
-//! What has begun is finished and counted, though its caller went away: kept here, once, for all that changes a pool.
+//! Runs every operation that changes a pool to its end, even if the caller goes away, so that what has begun is finished and counted.
 //!
-//! A caller of a pool is a future, and a future may be dropped where it waits: a client hangs up, a deadline passes. Whatever changes a
-//! pool therefore goes on in a task of its own when its caller goes away. Checks and waits come before that: who goes away while nothing
-//! has begun leaves nothing behind.
+//! A call of a pool is a future, and a future may be dropped while it waits: a client hangs up, or a deadline passes. So an operation that
+//! changes a pool continues in its own task when its caller drops it. Checks and waits come before the operation: a call that is dropped
+//! before it has begun leaves no trace.
 //!
-//! While the caller is there its own task does the work. A task for each call was measured to cost an idle draw 100 us of 500: with one
-//! more task in the chain from connection to answer, tokio hands the chain from thread to thread.
+//! As long as the caller waits, its own task does the work. A separate task for each call was measured to cost an idle draw 100 us of 500,
+//! because with one more task between connection and answer tokio moves the call from thread to thread.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +17,10 @@ use tracing::Instrument as _;
 
 use crate::model::error::PoolError;
 
-/// Runs `work` to its end, under the span of the caller. Dropping what this returns stops nothing once it was polled.
+/// Runs `work` to its end, under the span of the caller. Once the returned future was polled, dropping it does not stop the work.
 ///
 /// # Errors
-/// Those of `work`; `Internal` naming `what` where it panicked.
+/// The errors of `work`; `Internal` naming `what` if it panicked.
 pub(super) async fn finish<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = Result<T, PoolError>> + Send + 'static,
@@ -29,9 +29,9 @@ pub(super) async fn finish<T: Send + 'static>(
     Detaching { work: Some(work) }.await.unwrap_or(Err(PoolError::Internal(what)))
 }
 
-/// A future that goes on in a task of its own when it is dropped before its end. `None`: it panicked.
+/// A future that continues in its own task if it is dropped before its end. It yields `None` if the work panicked.
 struct Detaching<F: Future<Output: Send> + Send + 'static> {
-    /// `None` once it has ended.
+    /// The work; `None` after its end.
     work: Option<Pin<Box<F>>>,
 }
 
@@ -40,7 +40,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = &mut self.work else { return Poll::Ready(None) };
-        // Nothing of it is used after a panic: it is dropped.
+        // After a panic the work is dropped, so its broken state is never used.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
         let outcome = match polled {
             Ok(polled) => Some(ready!(polled)),
@@ -53,7 +53,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
 
 impl<F: Future<Output: Send> + Send + 'static> Drop for Detaching<F> {
     fn drop(&mut self) {
-        // Without a runtime nothing is left that could run it: the process ends.
+        // Without a runtime nothing can run the work any more, because the process ends.
         if let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -62,7 +62,7 @@ impl<F: Future<Output: Send> + Send + 'static> Drop for Detaching<F> {
     }
 }
 
-/// Begins work that tells its outcome in a way of its own.
+/// Starts work that reports its outcome by itself.
 pub(super) fn begin(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work.in_current_span());
 }
@@ -87,7 +87,7 @@ mod tests {
     use std::time::Duration;
     use tokio::sync::{Notify, Semaphore};
 
-    /// Serves wait for a permit when they have begun.
+    /// A store whose serves wait for a permit after they have begun.
     struct Parked {
         inner: Arc<dyn Store>,
         begun: Arc<Notify>,

@@ -1,4 +1,4 @@
-//! One pool: its spec, its clock and its store; reports in, batches out.
+//! A pool: its spec, its clock and its stores. It takes reports and returns batches.
 
 pub mod admission;
 pub(crate) mod anchored;
@@ -62,14 +62,14 @@ pub struct Pool {
     id: String,
     uid: u64,
     create_time: SystemTime,
-    /// With the revision that the etag shows.
+    /// The present spec, with its revision, which the etag contains.
     spec: RwLock<(Arc<PoolSpec>, u64)>,
-    /// Serialises changes of the spec.
+    /// Held while the spec is changed, so that changes are made one after another.
     updating: tokio::sync::Mutex<()>,
     clock: Clock,
-    /// Of an anchored pool: its background.
+    /// The store of samples. Of an anchored pool it holds the background.
     store: Arc<dyn Store>,
-    /// Of an anchored pool.
+    /// The anchors; `None` for a flat pool.
     anchored: Option<Anchored>,
     workers: Workers,
     under_way: UnderWay,
@@ -78,19 +78,19 @@ pub struct Pool {
     filtered: FilterTotals,
     weight_warnings: WeightWarnings,
     recorder: Recorder,
-    /// The balance of reports and mines.
+    /// The rate limiter of reports and mines, which holds the balance of the flow.
     rate_limiter: Arc<RateLimiter>,
-    /// Of the raw scores that it is told, while it has a quarantine.
+    /// The running quantile of the reported raw scores, while the pool has a quarantine rule.
     score_quantile: RunningQuantile,
     limits: Limits,
-    /// Told of every batch, for those who wait for the pool to fill.
+    /// Notified by every applied batch; calls that wait for the pool to fill listen to it.
     grown: Notify,
     /// Cancelled when the pool is deleted.
     closed: CancellationToken,
 }
 
 impl Pool {
-    /// The pool of a handle: `spec` and `create_time` are those of its record, and `clock` goes by it.
+    /// The pool of a handle. `spec` and `create_time` are those of its record, and `clock` was restored from it.
     fn new(
         handle: PoolHandle,
         spec: PoolSpec,
@@ -123,36 +123,36 @@ impl Pool {
         })
     }
 
-    /// The last part of its name.
+    /// The id of the pool: the last part of its name.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Differs between pools of one name.
+    /// The uid, which differs between pools that have had the same name.
     #[must_use]
     pub fn uid(&self) -> u64 {
         self.uid
     }
 
-    /// When it was created.
+    /// The time of creation.
     #[must_use]
     pub fn create_time(&self) -> SystemTime {
         self.create_time
     }
 
-    /// Its spec now.
+    /// The present spec.
     #[must_use]
     pub fn spec(&self) -> Arc<PoolSpec> {
         self.spec.read().0.clone()
     }
 
-    /// Counts its updates.
+    /// The present revision, which each update increments.
     fn revision(&self) -> u64 {
         self.spec.read().1
     }
 
-    /// Changes with every update.
+    /// The etag, which every update changes.
     #[must_use]
     pub fn etag(&self) -> String {
         self.etag_of(self.spec.read().1)
@@ -163,13 +163,13 @@ impl Pool {
         self.closed.cancelled().await;
     }
 
-    /// Its current run, where it ages by steps; `None` before the first report.
+    /// The current run; `None` before the first report, and in a pool that does not age by steps.
     #[must_use]
     pub fn run(&self) -> Option<RunState> {
         self.clock.run()
     }
 
-    /// Counted since it was created.
+    /// Counters since the pool was created.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -181,24 +181,25 @@ impl Pool {
         })
     }
 
-    /// What the flow's balance is made of, where there is a flow; `None` also where it cannot be had: the next who asks tells it.
+    /// The sums from which the balance of the flow is computed. `None` without a flow, and if the store fails; then the next call that ends
+    /// reports the sums.
     async fn sums_of_flow(&self) -> Option<Sums> {
         self.spec().flow?;
         self.sums().await.ok()
     }
 
-    /// Rows reported and samples mined so far.
+    /// Numbers of rows reported and samples mined so far.
     async fn sums(&self) -> Result<Sums, PoolError> {
         let level = self.store.level().await?;
         Ok(Sums { reported: level.reported, mined: level.served })
     }
 
-    /// Counts a batch that a layer above refused before it got here.
+    /// Counts a batch that a layer above has refused.
     pub fn count_rejected(&self) {
         Counters::add(&self.counters.rejected_batches, 1);
     }
 
-    /// Checks that an etag, unless empty, is the pool's; its revision.
+    /// Checks that an etag is empty or the present one; returns the present revision.
     fn check_etag(&self, etag: &str) -> Result<u64, PoolError> {
         let revision = self.spec.read().1;
         self.check_revision(etag, revision).map(|()| revision)
@@ -215,10 +216,10 @@ impl Pool {
         format!("{:016x}-{revision}", self.uid)
     }
 
-    /// The spec with a change, and the revision that it is a change of. Nothing is changed yet.
+    /// The spec with a change applied, and the revision that it was computed from. The pool is not changed.
     ///
     /// # Errors
-    /// `Aborted` when `etag` is given and is not the pool's; `Invalid`.
+    /// `Aborted` if `etag` is given and is not the present one; `Invalid`.
     fn change(&self, etag: &str, change: SpecChange) -> Result<(PoolSpec, u64), PoolError> {
         let (spec, revision) = self.spec.read().clone();
         self.check_revision(etag, revision)?;
@@ -263,14 +264,14 @@ impl Pool {
         Ok((spec, revision))
     }
 
-    /// The record of the pool with this spec, from now on.
+    /// The record of the pool if it has this spec from now on.
     fn record(&self, spec: PoolSpec) -> Record {
         let clock = self.clock.landmarks_under(spec.decay);
         Record { spec, create_time: self.create_time, clock }
     }
 
-    /// Goes by a spec from now on. `changed_by`: the clock of the server that changed it, where another did.
-    /// The engine has it already, so that nothing may fail here: where the sums cannot be had, the flow goes on from those it was told last.
+    /// Applies a spec that the engine has already recorded. `changed_by` is the clock of the server that made the change, if it was another
+    /// one. This must not fail: if the store cannot give the sums of the flow, the flow continues from the last known ones.
     async fn set_spec(&self, spec: PoolSpec, revision: u64, changed_by: Option<&Landmarks>) {
         let sums = self.sums().await.unwrap_or_default();
         let mut guard = self.spec.write();
@@ -285,14 +286,14 @@ impl Pool {
         *guard = (Arc::new(spec), revision);
     }
 
-    /// Wakes whoever waits for a pool that was deleted.
+    /// Wakes all calls that wait, because the pool was deleted.
     fn close(&self) {
         self.closed.cancel();
         self.server.rounds.close(self.uid);
         self.grown.notify_waiters();
     }
 
-    /// Integer ids, or the hashes of names together with the names.
+    /// Resolves ids to integers: integer ids as they are, or the hashes of string keys together with the keys.
     fn resolve(
         &self,
         spec: &PoolSpec,
@@ -302,7 +303,7 @@ impl Pool {
         self.resolve_kind(spec.id_kind, ids, field)
     }
 
-    /// As [`Self::resolve`], of ids of this kind.
+    /// As [`Self::resolve`], for ids that must be of this kind.
     fn resolve_kind(
         &self,
         kind: IdKind,
@@ -319,7 +320,7 @@ impl Pool {
         })
     }
 
-    /// Integer ids as they are, or the hashes of string keys.
+    /// Resolves ids to integers: integer ids as they are, or the hashes of string keys.
     ///
     /// # Errors
     /// `Invalid` naming `field`: ids of the other kind, or a key that is empty or too long.
@@ -346,7 +347,7 @@ impl Pool {
         }
     }
 
-    /// Removes samples; how many were stored.
+    /// Removes samples; returns how many were stored.
     ///
     /// # Errors
     /// `Invalid` naming `ids`.
@@ -368,7 +369,7 @@ impl Pool {
         Ok(removed)
     }
 
-    /// Ends leases before their time; how many samples rested.
+    /// Ends leases early; returns how many there were.
     ///
     /// # Errors
     /// `Invalid` naming `ids`.
@@ -382,13 +383,13 @@ impl Pool {
         executor::finish("release of leases", releasing).await
     }
 
-    /// Before anything reads samples: ends the leases that are over, and removes the samples whose time to live is.
+    /// Ends the leases that are over, and removes the samples whose time to live is over. Every call that reads samples does this first.
     async fn expire(&self) -> Result<(), PoolError> {
         let oldest_stamp = self.spec().sample_ttl.map(|ttl| self.clock.oldest_stamp(ttl, None));
         Ok(self.store.expire(self.clock.now_millis(), oldest_stamp).await?)
     }
 
-    /// The pool's figures now.
+    /// The present figures of the pool.
     ///
     /// # Errors
     /// `Unavailable`.

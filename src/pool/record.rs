@@ -1,6 +1,6 @@
-//! A pool's record as bytes: what an engine remembers of a pool for this layer, so that a pool is found again by who did not create it.
+//! The record of a pool as bytes, which the engine stores for this layer, so that servers that did not create a pool can attach it.
 //!
-//! The first byte is the version of the format; the rest is postcard's.
+//! The first byte is the version of the format; the other bytes are in the format of postcard.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,21 +10,21 @@ use super::clock::Landmarks;
 use crate::model::error::PoolError;
 use crate::model::spec::PoolSpec;
 
-/// Of the format.
+/// Version of the format.
 const VERSION: u8 = 1;
 
-/// What is kept of a pool beside its stores.
+/// What is stored of a pool besides its stores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) spec: PoolSpec,
     pub(super) create_time: SystemTime,
-    /// The clock when the pool was created or its spec changed last: servers that share a pool have one D(t). What its runs have counted
-    /// since is not in here.
+    /// The clock when the pool was created or its spec last changed, from which servers that share a pool derive the same D(t). It does not
+    /// contain what the runs have counted since.
     pub(super) clock: Landmarks,
 }
 
 impl Record {
-    /// Its bytes. The same record always has the same bytes.
+    /// The record as bytes. Equal records have equal bytes.
     ///
     /// # Errors
     /// `Internal` for a time before 1970.
@@ -34,10 +34,10 @@ impl Record {
             .map_err(|_| PoolError::Internal("encoding a pool's record"))
     }
 
-    /// What [`Self::encode`] wrote.
+    /// Decodes what [`Self::encode`] has written.
     ///
     /// # Errors
-    /// `Internal` for bytes that it did not write, or that another version did.
+    /// `Internal` for other bytes, also for those of another version of the format.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, PoolError> {
         let record = match bytes.split_first() {
             Some((&VERSION, record)) => postcard::take_from_bytes(record).ok(),

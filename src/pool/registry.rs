@@ -1,8 +1,8 @@
 //! The pools of a server, by name.
 //!
-//! The engine decides which pools there are: who creates, changes or deletes one does so there first, and here only if the engine agreed.
-//! So servers that share an engine agree. A pool that another server created is found by CreatePool, UpdatePool and DeletePool, and by a
-//! server that starts.
+//! The engine decides which pools there are: a pool is created, changed or deleted in the engine first, and here only if the engine has
+//! done it. So servers that share an engine agree. CreatePool, UpdatePool and DeletePool find pools that another server has created, and so
+//! does a server when it starts.
 
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use crate::pool::store_specs::{anchor_store, flat_store};
 use crate::store::engine::{Engine, EngineError, PoolHandle};
 use crate::store::record::{NewPool, PoolRecord, StoreSpecs};
 
-/// Longest pool id, bytes.
+/// Maximum length of a pool id, in bytes.
 pub const POOL_ID_MAX: usize = 63;
-/// Records read of the engine at a time.
+/// Records that one call reads from the engine.
 const RECORDS_PER_PAGE: usize = 256;
-/// How often a change is tried again that others came before.
+/// How often a change is retried after another server changed the pool first.
 const ATTEMPTS: usize = 16;
 
-/// The pools of a server. Looked up once a request, never a score.
+/// The pools of a server. They are looked up once per request, not per score.
 pub struct Registry {
     pools: DashMap<String, Arc<Pool>>,
-    /// Serialises creation and deletion, so that what is here is what this server did with the engine last.
+    /// Held during creation and deletion, so that the pools here agree with the last outcome of the engine.
     changing: tokio::sync::Mutex<()>,
     engine: Arc<dyn Engine>,
     limits: Limits,
@@ -41,7 +41,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// No pools yet: [`Self::attach_all`] brings those that the engine has.
+    /// No pools yet: [`Self::attach_all`] attaches those that the engine has.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, time: TimeSource) -> Arc<Self> {
         let server = Arc::new(ServerState::new(&limits, &*engine));
@@ -55,17 +55,17 @@ impl Registry {
         })
     }
 
-    /// Attaches every pool that the engine has; how many there are. Called once, before the first request.
+    /// Attaches every pool that the engine has; returns their number. It is called once, before the first request.
     ///
     /// # Errors
-    /// `Unavailable`; `Internal` where a record cannot be read, which another version has written.
+    /// `Unavailable`; `Internal` if a record cannot be read because another version has written it.
     pub async fn attach_all(&self) -> Result<usize, PoolError> {
         let _one_at_a_time = self.changing.lock().await;
         let mut after: Option<String> = None;
         loop {
             let page = self.engine.list(after.as_deref(), RECORDS_PER_PAGE).await?;
             for record in &page.records {
-                // One that was deleted since it was listed is none.
+                // A pool that was deleted since it was listed is skipped.
                 if let Some(handle) = self.engine.attach(&record.name, None).await? {
                     self.adopt(handle)?;
                 }
@@ -77,16 +77,16 @@ impl Registry {
         }
     }
 
-    /// The limits that pools are held to.
+    /// The limits of all pools.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Creates a pool, or returns the existing one of the same spec; true when it is new.
+    /// Creates a pool, or returns the existing one if it has the same spec; true if it is new.
     ///
     /// # Errors
-    /// `Invalid`, `AlreadyExists` with another spec, `Exhausted` over `max_pools` or without memory.
+    /// `Invalid`; `AlreadyExists` if it has another spec; `Exhausted` at `max_pools` or if there is no memory.
     pub async fn create(self: &Arc<Self>, id: &str, spec: PoolSpec) -> Result<(Arc<Pool>, bool), PoolError> {
         check_pool_id("pool_id", id)?;
         let violations = spec.violations(&self.limits);
@@ -121,7 +121,7 @@ impl Registry {
                     tracing::info!(pool = id, uid = pool.uid(), "pool created");
                     return Ok((pool, true));
                 }
-                // Another server came first: it is looked up again, unless that has gone, too.
+                // Another server has created the pool first, so it is looked up again, unless it has been deleted since.
                 Err(EngineError::Exists(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -138,7 +138,7 @@ impl Registry {
         Ok(NewPool { name: id.to_owned(), uid, specs, bytes: record.encode()? })
     }
 
-    /// The pool of this id; with a `uid` other than 0 it must be that one.
+    /// The pool of this id. If `uid` is not 0, the pool must have it.
     ///
     /// # Errors
     /// `NotFound`; `FailedPrecondition` when the pool was recreated.
@@ -148,7 +148,7 @@ impl Registry {
         Ok(pool)
     }
 
-    /// Up to `page_size` pools after the id `after`, in order, and whether more follow.
+    /// Up to `page_size` pools after the id `after`, in order of id, and whether there are more.
     #[must_use]
     pub fn list(&self, page_size: usize, after: Option<&str>) -> (Vec<Arc<Pool>>, bool) {
         let mut pools: Vec<_> = self
@@ -169,13 +169,13 @@ impl Registry {
         self.list(usize::MAX, None).0
     }
 
-    /// How many places are taken, over all pools.
+    /// Numbers of permits that are taken, over all pools.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         self.server.admission.occupancy()
     }
 
-    /// Changes a live pool, all of it or nothing; with a `uid` other than 0 it must be that one.
+    /// Changes the spec of a live pool, completely or not at all. If `uid` is not 0, the pool must have it.
     ///
     /// # Errors
     /// Those of [`Self::get`], `Aborted` when `etag` is given and is not the pool's, `Invalid`.
@@ -209,7 +209,7 @@ impl Registry {
                     drop(updating);
                     return Ok(pool);
                 }
-                // Another server changed it: the change is made of what there is now, unless the caller has an etag.
+                // Another server has changed the pool: the change is applied to the present spec, unless the caller gave an etag.
                 Err(EngineError::RevisionDiffers { .. }) => drop(updating),
                 Err(error) => return Err(self.gone(&pool, error)),
             }
@@ -220,7 +220,7 @@ impl Registry {
         Err(PoolError::changed(id))
     }
 
-    /// Deletes a pool; with a `uid` other than 0 it must be that one.
+    /// Deletes a pool. If `uid` is not 0, the pool must have it.
     ///
     /// # Errors
     /// `NotFound` unless `allow_missing`; `FailedPrecondition` when the pool was recreated; `Aborted` when `etag` is given and is not
@@ -260,7 +260,7 @@ impl Registry {
         self.pools.get(id).map(|entry| entry.value().clone())
     }
 
-    /// As [`Self::get`], also of a pool that another server created.
+    /// As [`Self::get`], and attaches the pool if another server has created it.
     async fn find(&self, id: &str, uid: u64) -> Result<Arc<Pool>, PoolError> {
         if self.lookup(id).is_some() {
             return self.get(id, uid);
@@ -275,7 +275,7 @@ impl Registry {
         }
     }
 
-    /// The pool of this id that the engine has now, as it is there now.
+    /// The pool of this id with the present record of the engine.
     async fn lookup_now(&self, id: &str) -> Result<Option<Arc<Pool>>, PoolError> {
         if let Some(pool) = self.lookup(id)
             && self.refresh(&pool).await?
@@ -288,7 +288,7 @@ impl Registry {
         }
     }
 
-    /// Takes over what other servers changed of a pool; false where it is deleted.
+    /// Applies the changes that other servers made to a pool; false if it was deleted.
     async fn refresh(&self, pool: &Arc<Pool>) -> Result<bool, PoolError> {
         let _one_at_a_time = pool.updating.lock().await;
         match self.engine.attach(pool.id(), Some(pool.uid())).await {
@@ -307,26 +307,26 @@ impl Registry {
         }
     }
 
-    /// The pool of a handle, which this server has from now on.
+    /// Adds the pool of a handle to those of this server.
     fn adopt(&self, handle: PoolHandle) -> Result<Arc<Pool>, PoolError> {
         let Record { spec, create_time, clock } = Record::decode(&handle.record.bytes)?;
         let workers = self.limits.max_workers_per_pool;
         let clock = Clock::restore(spec.decay, self.time.clone(), workers, &clock)
             .ok_or(PoolError::Internal("restoring a pool's clock"))?;
         let pool = Pool::new(handle, spec, create_time, clock, &self.limits, self.server.clone());
-        // Two that find it at once have one pool.
+        // Two calls that attach it at the same time get the same pool.
         let adopted = self.pools.entry(pool.id().to_owned()).or_insert(pool).value().clone();
         tracing::info!(pool = adopted.id(), uid = adopted.uid(), "pool attached");
         Ok(adopted)
     }
 
-    /// Forgets a pool that the engine does not have any more.
+    /// Removes a pool that the engine does not have any more.
     fn retire(&self, pool: &Arc<Pool>) {
         self.pools.remove_if(pool.id(), |_, other| other.uid() == pool.uid());
         pool.close();
     }
 
-    /// What an engine's refusal means for a pool that this server has.
+    /// Handles a refusal of the engine for a pool that this server has.
     fn gone(&self, pool: &Arc<Pool>, error: EngineError) -> PoolError {
         if matches!(error, EngineError::NotFound { .. } | EngineError::UidDiffers { .. }) {
             self.retire(pool);
@@ -335,7 +335,7 @@ impl Registry {
     }
 }
 
-/// Checks that the pool is the one that was asked for, unless any will do (0).
+/// Checks that the pool has the uid that was asked for; 0 accepts any.
 fn check_uid(pool: &Pool, uid: u64) -> Result<(), PoolError> {
     if uid == 0 || uid == pool.uid() {
         return Ok(());
@@ -343,7 +343,7 @@ fn check_uid(pool: &Pool, uid: u64) -> Result<(), PoolError> {
     Err(PoolError::recreated(pool.id(), uid, pool.uid()))
 }
 
-/// Checks a pool id: 1 to 63 of [a-z0-9_-], first a letter or digit.
+/// Checks a pool id: 1 to 63 characters of [a-z0-9_-], of which the first is a letter or a digit.
 ///
 /// # Errors
 /// `Invalid` naming `field`.
@@ -355,7 +355,7 @@ pub fn check_pool_id(field: &str, id: &str) -> Result<(), PoolError> {
     if ok {
         return Ok(());
     }
-    // The name itself may be megabytes of anything.
+    // The error does not quote the id, which may be megabytes of anything.
     let shown: String = id.chars().take(80).collect();
     Err(PoolError::invalid(
         field,

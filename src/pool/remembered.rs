@@ -1,7 +1,7 @@
-//! A mined batch as bytes, with the request that it answers: what is remembered for retries and for the ranks of a round.
+//! A mined batch with its request as bytes, which are remembered for retries and for the ranks of a round.
 //!
-//! The first byte is the version of the format; the rest is postcard's. Columns of numbers are written as they lie in memory, so that
-//! they cost a copy each.
+//! The first byte is the version of the format; the other bytes are in the format of postcard. Columns of numbers are written as their
+//! bytes in memory, so that each costs one copy.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::model::batch::{MineRequest, MinedBatch};
 use crate::model::error::PoolError;
 
-/// Of the format. What another version wrote is not read: a server that is upgraded forgets replies and rounds.
+/// Version of the format. Other versions are not read, so a server that is upgraded forgets replies and rounds.
 const VERSION: u8 = 1;
 
-/// A batch and the request that it answers.
+/// A mined batch and its request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Remembered {
     pub(super) request: MineRequest,
@@ -20,10 +20,10 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// The bytes of a batch and its request. The same two always have the same bytes.
+    /// A batch and its request as bytes. Equal values have equal bytes.
     ///
     /// # Errors
-    /// `Internal`: none is known.
+    /// `Internal` if postcard fails, which is not known to happen.
     pub(super) fn encode(request: &MineRequest, batch: &MinedBatch) -> Result<Bytes, PoolError> {
         #[derive(Serialize)]
         struct Parts<'a> {
@@ -35,10 +35,10 @@ impl Remembered {
         postcard::to_allocvec(&parts).map(Bytes::from).map_err(|_| PoolError::Internal("encoding a batch"))
     }
 
-    /// What [`Self::encode`] wrote.
+    /// Decodes what [`Self::encode`] has written.
     ///
     /// # Errors
-    /// `Internal` for bytes that it did not write, or that another version did.
+    /// `Internal` for other bytes, also for those of another version of the format.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, PoolError> {
         match bytes.split_first() {
             Some((&VERSION, parts)) => postcard::from_bytes(parts).ok(),

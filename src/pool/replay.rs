@@ -14,30 +14,30 @@ use crate::model::error::PoolError;
 use crate::model::limits::Limits;
 use crate::store::put_once::{PutOnce, Space, Term};
 
-/// A request and its batch.
+/// A request with its batch.
 type Known = (Arc<MineRequest>, Arc<MinedBatch>);
-/// Both, once there is one.
+/// A request with its batch; `None` until it is drawn.
 type Reply = tokio::sync::Mutex<Option<Known>>;
 
-/// Replies of all pools of a server. The bytes are remembered by the engine; here those wait that ask for what is being mined, so that
-/// concurrent requests of one id mine once.
+/// The replies of all pools of a server. The engine remembers their bytes. Concurrent requests with the same request_id wait here for the
+/// first of them, so that they mine once.
 #[derive(Debug)]
 pub(super) struct Replay {
-    /// Requests under way, by pool uid and request_id.
+    /// Requests in progress, by pool uid and request_id.
     under_way: Mutex<HashMap<Arc<[u8]>, UnderWay>>,
     once: Arc<dyn PutOnce>,
     ttl: Duration,
 }
 
-/// A request_id that is asked for.
+/// The entry of a request_id.
 #[derive(Debug, Default)]
 struct UnderWay {
     reply: Arc<Reply>,
-    /// How many ask for it.
+    /// Number of calls that use the entry.
     callers: usize,
 }
 
-/// One that asks: the last takes the entry with it.
+/// A call that uses an entry. The last one removes the entry on drop.
 struct Entered {
     replay: Arc<Replay>,
     name: Arc<[u8]>,
@@ -57,7 +57,7 @@ impl Drop for Entered {
 }
 
 impl Replay {
-    /// Nothing is under way.
+    /// No requests in progress.
     pub(super) fn new(limits: &Limits, once: Arc<dyn PutOnce>) -> Self {
         Self { under_way: Mutex::default(), once, ttl: limits.request_id_ttl }
     }
@@ -70,12 +70,12 @@ impl Replay {
         Entered { replay: self.clone(), name, reply: entry.reply.clone() }
     }
 
-    /// The batch remembered under the request's id, else the one that `draw` makes of what `prepare` waited for. While it prepares the
-    /// caller may go away; a draw that has begun is finished and remembered, so that a retry gets its batch. `now_millis` reads the
-    /// pool's clock.
+    /// The batch remembered under the request_id, or else the one that `draw` makes of the result of `prepare`. The caller may drop the
+    /// call while `prepare` waits; a draw that has begun is finished and remembered, so that a retry gets its batch. `now_millis` reads the
+    /// clock of the pool.
     ///
     /// # Errors
-    /// `Invalid` when the id was used for another request; what `prepare` and `draw` return, which is not remembered.
+    /// `Invalid` if the id was used for another request; the errors of `prepare` and `draw`, which are not remembered.
     pub(super) async fn get_or_mine<P, D>(
         self: &Arc<Self>,
         pool_uid: u64,
@@ -88,7 +88,7 @@ impl Replay {
         D: Future<Output = Result<MinedBatch, PoolError>> + Send + 'static,
     {
         let entered = self.enter(pool_uid, &request.request_id);
-        // Waits for who mines. Should they go away before they have begun to draw, this one mines.
+        // Waits for the call that mines. If that one is dropped before its draw begins, this call mines.
         let mut reply = entered.reply.clone().lock_owned().await;
         if reply.is_none()
             && let Some(bytes) = self.once.get(Space::Replies, &entered.name, now_millis()).await?
@@ -115,7 +115,7 @@ impl Replay {
         }
     }
 
-    /// Remembers a batch; the request and the batch that are remembered under its id now.
+    /// Remembers a batch; returns the request and the batch that are remembered under the id then.
     async fn remember(
         &self,
         name: &[u8],
@@ -126,7 +126,7 @@ impl Replay {
         let bytes = Remembered::encode(&request, &batch)?;
         let term = Term { now_millis: now_millis(), ttl: self.ttl };
         let first = self.once.put_once(Space::Replies, name, bytes.clone(), term).await?;
-        // Where another server was first, both answer with its batch.
+        // If another server was first, both answer with its batch.
         if first == bytes { Ok((request, Arc::new(batch))) } else { decode(&first) }
     }
 }

@@ -1,4 +1,4 @@
-//! What the pools of a server share: places to mine in, the batches remembered for retries, and rounds.
+//! The state that all pools of a server share: permits to mine, batches remembered for retries, and rounds.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(super) struct ServerState {
     pub(super) admission: Admission,
     pub(super) replay: Arc<Replay>,
     pub(super) rounds: Rounds,
-    /// Where replies and rounds are remembered.
+    /// The put-once store of the engine, which remembers replies and rounds.
     pub(super) once: Arc<dyn PutOnce>,
 }
 

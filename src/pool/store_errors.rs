@@ -1,4 +1,4 @@
-//! What an engine or a store says is wrong, in the pool's words.
+//! Converts errors of engines and stores to errors of pools.
 
 use crate::model::error::PoolError;
 use crate::store::StoreError;
@@ -18,7 +18,7 @@ impl From<EngineError> for PoolError {
                 limit: "max_pools",
                 retry_after: None,
             },
-            // Names are shorter here, and a spec has bounds.
+            // This is a defect of the server: pools check names and specs against tighter limits first.
             EngineError::Invalid(_) => Self::Internal("keeping a pool's record"),
             EngineError::Store(error) => error.into(),
         }

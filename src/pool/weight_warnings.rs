@@ -1,10 +1,11 @@
-//! Scores whose weights do not tell them apart: said once in the log, and counted.
+//! Warnings about scores that differ but get the same weight, because they were clamped or floored. Each is logged once per pool; counters
+//! count all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::store::key::LOG2_WEIGHT_MAX;
 
-/// What of it was said already, of one pool.
+/// Which of the warnings have been logged for a pool.
 #[derive(Debug, Default)]
 pub(super) struct WeightWarnings {
     clamped: AtomicBool,
@@ -12,7 +13,7 @@ pub(super) struct WeightWarnings {
 }
 
 impl WeightWarnings {
-    /// Looks at what became of `rows` rows of the pool of this id.
+    /// Logs a warning if `rows` applied rows of the pool with this id were clamped or floored for the first time.
     pub(super) fn warn(&self, pool: &str, rows: u64, clamped: u64, floored: u64) {
         if floored > 0 && !self.floored.swap(true, Ordering::Relaxed) {
             tracing::warn!(

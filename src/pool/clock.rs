@@ -1,7 +1,7 @@
-//! The decay clock (docs/methods.md 2.2): D, half-lives elapsed, and the stamps that report ages are read from. It goes by wall time, or by
-//! the ticks that the pool's runs count.
+//! The decay clock (docs/methods.md 2.2): D, the number of half-lives elapsed, and the stamps from which the ages of reports follow. It
+//! runs by wall time, or by the ticks that the runs of the pool count.
 //!
-//! Changing the half-life changes D's slope from now on and nothing else, so the order of keys never changes.
+//! A change of the half-life only changes the slope of D from now on, so the order of keys never changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,32 +16,32 @@ use crate::model::run::{Entry, RunError, RunLandmarks, RunState};
 use crate::model::spec::{Decay, SampleTtl};
 use crate::store::key::{self, UNITS_PER_OCTAVE};
 
-/// Where D starts, so that what is reported for steps before a run's first stays above 0.
+/// The first value of D, so that D stays above 0 for reports of steps before the first step of a run.
 const ORIGIN_UNITS: f64 = (1u64 << 42) as f64;
 
-/// Unix milliseconds that never go back.
+/// A source of Unix milliseconds that never decrease.
 #[derive(Clone, Debug)]
 pub enum TimeSource {
-    /// The monotonic clock of the machine, set by its wall clock when the source was made.
+    /// The monotonic clock of the machine, set to its wall clock when the source was made.
     Monotonic {
         /// When the source was made.
         start: Instant,
-        /// What the wall clock showed then.
+        /// The wall clock at that moment.
         unix_millis: u64,
     },
-    /// Set by hand, in milliseconds: for tests of long times.
+    /// Milliseconds set by a test.
     Manual(Arc<AtomicU64>),
 }
 
 impl TimeSource {
-    /// The machine's clock, from now.
+    /// The clock of the machine, from now on.
     #[must_use]
     pub fn monotonic() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::Monotonic { start: Instant::now(), unix_millis: unix.as_millis() as u64 }
     }
 
-    /// The same source, that is at `unix_millis` at least.
+    /// The same source, which is at `unix_millis` at least.
     #[must_use]
     pub fn not_before(self, unix_millis: u64) -> Self {
         match self {
@@ -66,8 +66,8 @@ impl TimeSource {
         }
     }
 
-    /// The first reading of [`Self::now_millis`] by which all of `duration` has gone by from now on. Readings are rounded down: one
-    /// reading and the duration added up would be over too soon.
+    /// The first reading of [`Self::now_millis`] at which `duration` has elapsed from now on. Readings are rounded down, so adding the
+    /// duration to a reading would end too early.
     #[must_use]
     pub fn end_millis(&self, duration: Duration) -> u64 {
         let whole = |duration: Duration| duration.as_nanos().div_ceil(1_000_000) as u64;
@@ -78,11 +78,11 @@ impl TimeSource {
     }
 }
 
-/// D advances by at most this between two reports: 2^14 half-lives. What is that old has no weight left, and the keys of a pool
-/// that lay idle must not come near the wrap of their serial order (docs/methods.md 2.2).
+/// The maximum by which D advances between two reports: 2^14 half-lives. Samples that old have no weight left, and the keys of a pool that
+/// was idle for long must not come near the wrap of their serial order (docs/methods.md 2.2).
 pub(super) const ADVANCE_MAX_UNITS: f64 = key::ADVANCE_MAX_UNITS as f64;
 
-/// No clock comes so far: 2^63 is beyond what a key's serial order could ever have gone through.
+/// An upper bound of D that no clock reaches.
 const UNITS_MAX: f64 = (1u64 << 63) as f64;
 
 /// The clock of one pool.
@@ -101,7 +101,7 @@ struct ClockState {
     anchor: f64,
     /// The highest D of a report.
     units_reported: f64,
-    /// Those of a pool that ages by steps.
+    /// The runs of a pool that ages by steps; `None` otherwise.
     runs: Runs,
 }
 
@@ -113,7 +113,7 @@ impl ClockState {
             Decay::Disabled => return self.units_at_anchor,
         };
         let units = self.units_at_anchor + (now - self.anchor) / half_life * UNITS_PER_OCTAVE as f64;
-        // Keys compare rightly only while they are near each other, so neither may an old step be too far behind.
+        // Keys compare correctly only while they are near each other, so an old step must not be too far behind either.
         units.clamp(self.units_reported - ADVANCE_MAX_UNITS, self.units_reported + ADVANCE_MAX_UNITS)
     }
 
@@ -121,7 +121,7 @@ impl ClockState {
     fn advance(&mut self, now: f64) -> f64 {
         let units = self.units(now);
         if units >= self.units_reported + ADVANCE_MAX_UNITS {
-            // The clock goes on from here.
+            // The clock continues from here.
             self.units_at_anchor = units;
             self.anchor = now;
         }
@@ -142,25 +142,25 @@ impl ClockState {
     }
 }
 
-/// What is kept of a pool's clock when the pool is saved. A clock that is restored from it goes on where this one was.
+/// The saved state of the clock of a pool. A clock that is restored from it continues where this one was.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Landmarks {
-    /// When it was saved, Unix milliseconds.
+    /// When the clock was saved, Unix milliseconds.
     pub unix_millis: u64,
-    /// D then, in key units.
+    /// D at that moment, in key units.
     #[serde(with = "bits")]
     pub decay_units: f64,
-    /// The slope: key units a second, or a tick; 0 where scores do not age.
+    /// The slope of D: key units per second, or per tick; 0 without decay.
     #[serde(with = "bits")]
     pub units_per_age: f64,
     /// The highest D of a report, in key units.
     #[serde(with = "bits")]
     pub units_reported: f64,
-    /// Of a pool that ages by steps: its runs, and with them the ticks.
+    /// The runs of a pool that ages by steps, which count the ticks; `None` otherwise.
     pub runs: RunLandmarks,
 }
 
-/// Numbers by their bits, so that they are saved exactly in formats that round decimals, too.
+/// Serde: floats as their bits, so that they are exact even in formats that round decimals.
 mod bits {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -173,10 +173,10 @@ mod bits {
     }
 }
 
-/// A report that the clock admitted. Dropped without having been applied, it leaves no trace.
+/// A report that the clock has admitted. If it is dropped without being applied, it leaves no trace.
 #[derive(Debug)]
 pub struct Admission<'a> {
-    /// When the report is.
+    /// The moment of the report.
     pub moment: Moment,
     clock: &'a Clock,
     /// Of a pool that ages by steps.
@@ -184,7 +184,7 @@ pub struct Admission<'a> {
 }
 
 impl Admission<'_> {
-    /// The report was applied: its step counts, and its run has begun.
+    /// The report was applied: from now on its step counts, and its run has begun.
     pub fn applied(mut self) {
         if let Some(ticket) = self.ticket.take() {
             let mut state = self.clock.state.lock();
@@ -203,7 +203,7 @@ impl Drop for Admission<'_> {
 }
 
 impl Clock {
-    /// A clock that starts now, at tick 0. Of a run it remembers at most `processes_max` processes.
+    /// A clock that starts now, at tick 0. It remembers at most `processes_max` processes of a run.
     #[must_use]
     pub fn new(decay: Decay, time: TimeSource, processes_max: usize) -> Self {
         let anchor = if decay.by_steps() { 0.0 } else { seconds(&time) };
@@ -219,7 +219,7 @@ impl Clock {
         }
     }
 
-    /// What is settled of the clock, to be saved. Reports that are under way are no part of it.
+    /// The state of the clock to be saved, without reports in progress.
     #[must_use]
     pub fn landmarks(&self) -> Landmarks {
         let state = self.state.lock();
@@ -239,15 +239,14 @@ impl Clock {
         }
     }
 
-    /// As [`Self::landmarks`], of a clock that ages like `decay` from now on.
+    /// As [`Self::landmarks`], for a clock with the slope of `decay` from now on.
     #[must_use]
     pub fn landmarks_under(&self, decay: Decay) -> Landmarks {
         Landmarks { units_per_age: decay.units_per_age(), ..self.landmarks() }
     }
 
-    /// A clock that goes on from landmarks. The time that has gone by since they were saved counts, and if the wall clock has been
-    /// set back meanwhile the clock stands where it was: nothing is younger than it was. `None`: they cannot have been saved of a
-    /// pool that ages like this.
+    /// A clock that continues from saved landmarks. The time since they were saved counts. If the wall clock was set back meanwhile, the
+    /// clock stays where it was, so that no sample becomes younger. `None`: the landmarks are not those of a pool with this decay.
     #[must_use]
     pub fn restore(
         decay: Decay,
@@ -274,19 +273,19 @@ impl Clock {
         Some(Self { time: time.not_before(unix_millis), state: Mutex::new(state) })
     }
 
-    /// Milliseconds of the underlying time source.
+    /// The present time of the underlying source, in milliseconds.
     #[must_use]
     pub fn now_millis(&self) -> u64 {
         self.time.now_millis()
     }
 
-    /// The first reading of it by which all of `duration` has gone by from now on.
+    /// The first reading of that source at which `duration` has elapsed from now on.
     #[must_use]
     pub fn end_millis(&self, duration: Duration) -> u64 {
         self.time.end_millis(duration)
     }
 
-    /// Now: wall time, or the highest tick.
+    /// The present moment: by wall time, or the highest tick.
     #[must_use]
     pub fn now(&self) -> Moment {
         let state = self.state.lock();
@@ -298,7 +297,7 @@ impl Clock {
         }
     }
 
-    /// The oldest stamp that lives now, or when a report that was admitted as `reported` is applied.
+    /// The oldest stamp that has not expired now, or at the moment of the admitted report `reported`.
     #[must_use]
     pub fn oldest_stamp(&self, ttl: SampleTtl, reported: Option<Moment>) -> u32 {
         let now = self.now().stamp;
@@ -307,7 +306,7 @@ impl Clock {
         latest.wrapping_sub(ttl.stamps())
     }
 
-    /// Admits a report; in a pool that ages by steps its run begins if that is an unseen one.
+    /// Admits a report. In a pool that ages by steps, an unseen run begins with it.
     ///
     /// # Errors
     /// `Run`, and `Invalid` naming `batch.step`, in a pool that ages by steps: see [`RunError`]; where the step is over
@@ -324,10 +323,10 @@ impl Clock {
         Ok(Admission { moment: state.moment_of_tick(ticket.tick), clock: self, ticket: Some(ticket) })
     }
 
-    /// Whether a report would be admitted now.
+    /// Checks that a report would be admitted now.
     ///
     /// # Errors
-    /// As of [`Self::admit`].
+    /// As [`Self::admit`].
     pub fn check(&self, entry: Entry<'_>) -> Result<(), PoolError> {
         let state = self.state.lock();
         match state.rules() {
@@ -350,7 +349,7 @@ impl Clock {
         self.state.lock().runs.current()
     }
 
-    /// Changes the slope of D from now on.
+    /// Changes the slope of D to that of `decay` from now on.
     pub fn set_decay(&self, decay: Decay) {
         let mut state = self.state.lock();
         let by_steps = state.decay.by_steps();
@@ -360,7 +359,8 @@ impl Clock {
         state.decay = decay;
     }
 
-    /// Takes the slope over from who changed it, as it saved its clock then: D by wall time is the same for both from now on.
+    /// Takes over the slope from the server that changed it, by the clock that it saved then. From now on D by wall time is the same on
+    /// both servers.
     pub fn follow(&self, decay: Decay, landmarks: &Landmarks) {
         if decay.by_steps() {
             return self.set_decay(decay);

@@ -1,12 +1,12 @@
 //! Training runs of a pool that ages by steps, and the ticks that the pool counts (docs/methods.md 2.4).
 //!
-//! A run counts its steps anew, or goes on from those of a checkpoint; the ages of what is stored must not. So the pool counts
-//! ticks: a step of the current run is the tick t0 + step - s0, with t0 the pool's highest tick when the run began and s0 the
-//! run's first step. Nothing that an earlier run reported is later than a run's first step, and nothing ages while none is running.
+//! A run counts its steps from 0, or from those of a checkpoint, but the ages of stored samples must not jump. So the pool counts ticks: a
+//! step of the current run is the tick t0 + step - s0, where t0 is the highest tick of the pool when the run began, and s0 is the first
+//! step of the run. No report of an earlier run is later than the first step of a run, and nothing ages while no run reports.
 //!
-//! A pool has one current run. A report that names an unseen one begins it and ends the run before, whose later reports are refused.
-//! A report is admitted before it is applied, and what it changed here is undone where it fails: a run that no report of was
-//! applied has never begun.
+//! A pool has one current run. A report that names an unseen run begins it and ends the previous one, whose later reports are refused. A
+//! report is admitted before it is applied, and if it fails, its changes here are undone: a run of which no report was applied has never
+//! begun.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,38 +14,38 @@ use std::sync::Arc;
 use crate::model::error::PoolError;
 use crate::model::run::{Entry, RunError, RunLandmark, RunLandmarks, RunState, run_id_violation};
 
-/// Ended runs whose ids are remembered; the one that ended first is forgotten first.
+/// Maximum number of ended runs whose ids are remembered; the one that ended first is forgotten first.
 const ENDED_MAX: usize = 1024;
-/// A tick further than this behind the highest is refused: stamps, which are ticks mod 2^32, would take it for a later one.
+/// A tick further than this behind the highest is refused, because stamps, which are ticks modulo 2^32, would compare it as later.
 const TICK_LAG_MAX: i64 = 1 << 31;
 
-/// What the pool's spec says of steps.
+/// The settings of steps in the spec of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    /// Steps; > 0.
+    /// Half-life in steps; above 0.
     pub(super) half_life: f64,
-    /// A step further ahead of the run's highest is refused.
+    /// A report is refused if its step is further than this ahead of the highest step of the run.
     pub(super) max_step_jump: u64,
 }
 
-/// A report that was admitted: it is under way until it is settled.
+/// An admitted report. It is in progress until it is settled.
 #[derive(Debug)]
 pub(super) struct Ticket {
     run_id: Arc<str>,
     step: u64,
     process: u64,
-    /// When it is, for the pool.
+    /// The tick of the report.
     pub(super) tick: i64,
 }
 
-/// The runs of one pool. Bounded: ids of ended runs, processes of the current one, and reports that are under way.
+/// The runs of one pool. The ids of ended runs and the processes of the current run are bounded, and so are reports in progress.
 #[derive(Debug)]
 pub(super) struct Runs {
-    /// The last is the current one. Those below it come back if no report of it is applied.
+    /// The current run is the last one. Those below it become current again if no report of it is applied.
     runs: Vec<Run>,
-    /// Ids of runs that have ended for good, the first ended first.
+    /// Ids of runs that have ended for good, in the order in which they ended.
     ended: VecDeque<Arc<str>>,
-    /// Processes of a run that are remembered.
+    /// Maximum number of processes of a run that are remembered.
     processes_max: usize,
 }
 
@@ -56,22 +56,22 @@ struct Run {
     first_step: u64,
     /// t0.
     first_tick: i64,
-    /// The highest step of the reports that were applied.
+    /// The highest step of the applied reports.
     applied: Option<u64>,
-    /// How many reports of each step are under way.
+    /// Number of reports in progress, by step.
     under_way: BTreeMap<u64, u32>,
     processes: Processes,
 }
 
 impl Runs {
-    /// No run yet. Remembers at most `processes_max` processes of a run.
+    /// No run yet. At most `processes_max` processes of a run will be remembered.
     pub(super) fn new(processes_max: usize) -> Self {
         Self { runs: Vec::new(), ended: VecDeque::new(), processes_max }
     }
 
-    /// What is settled of the runs, to be saved.
+    /// The state of the runs to be saved, without reports in progress.
     pub(super) fn landmarks(&self) -> RunLandmarks {
-        // A run above it, of which nothing was applied, may turn out never to have begun.
+        // A run above it has no applied report, and may turn out never to have begun.
         let settled = self.runs.iter().rev().find_map(|run| run.applied.map(|step| (run, step)));
         RunLandmarks {
             current: settled.map(|(run, step)| RunLandmark {
@@ -84,7 +84,7 @@ impl Runs {
         }
     }
 
-    /// The runs as they were saved; `None` where they cannot have been.
+    /// The runs from their saved state; `None` if the state is not valid.
     pub(super) fn restore(landmarks: &RunLandmarks, processes_max: usize) -> Option<Self> {
         let RunLandmarks { current, ended } = landmarks;
         let is_id = |id: &str| run_id_violation("", id).is_none();
@@ -106,7 +106,7 @@ impl Runs {
         })
     }
 
-    /// The pool's highest tick; `None` before the first report.
+    /// The highest tick of the pool; `None` before the first report.
     pub(super) fn tick(&self) -> Option<i64> {
         self.runs.last().map(Run::highest_tick)
     }
@@ -137,10 +137,10 @@ impl Runs {
         }
     }
 
-    /// The tick of a report that the current run takes, or that would begin a run; `None`: it would begin one.
+    /// The tick of a report in the current run; `None`: the report would begin a run.
     ///
     /// # Errors
-    /// As of [`Self::admit`].
+    /// As [`Self::admit`].
     pub(super) fn check(&self, entry: Entry<'_>, rules: Rules) -> Result<Option<i64>, PoolError> {
         let Entry { run_id, step, .. } = entry;
         let Some(run) = self.runs.last() else { return Ok(None) };
@@ -173,7 +173,7 @@ impl Runs {
         Ok(Some(tick))
     }
 
-    /// Takes a report in, which begins its run if that is an unseen one. It is to be settled.
+    /// Admits a report, which begins its run if that is unseen. The caller must settle it.
     ///
     /// # Errors
     /// `Run`; `Invalid` naming `batch.step` where it jumps, is 0 though training has begun (in a run without a name), or is 2^31
@@ -192,9 +192,9 @@ impl Runs {
         Ok(Ticket { run_id: run.id.clone(), step: entry.step, process: entry.process(), tick })
     }
 
-    /// Settles a report. If it was applied, its run has begun for good, and its step counts; if not, it leaves no trace.
+    /// Settles a report. If it was applied, its run has begun for good, and its step counts. If not, it leaves no trace.
     pub(super) fn settle(&mut self, ticket: &Ticket, is_applied: bool) {
-        // A run that has ended for good meanwhile is not there: nothing of it counts any more.
+        // A run that has ended for good meanwhile is not in the list, and its reports do not count any more.
         let Some(place) = self.runs.iter().position(|run| run.id == ticket.run_id) else { return };
         let run = &mut self.runs[place];
         if let Some(reports) = run.under_way.get_mut(&ticket.step) {
@@ -240,7 +240,7 @@ impl Run {
         }
     }
 
-    /// The highest step that was applied or is under way.
+    /// The highest step that was applied or is in progress.
     fn highest(&self) -> u64 {
         let under_way = self.under_way.last_key_value().map(|(step, _)| *step);
         under_way.max(self.applied).unwrap_or(self.first_step)
@@ -250,13 +250,13 @@ impl Run {
         tick_of(self.first_tick, self.first_step, step)
     }
 
-    /// That of the highest step, and no less than when the run began.
+    /// The tick of the highest step, which is at least the tick at which the run began.
     fn highest_tick(&self) -> i64 {
         self.tick_of(self.highest()).max(self.first_tick)
     }
 }
 
-/// Processes that a run has heard, as hashes; the one that was heard first is forgotten first.
+/// The processes that have reported in a run, as hashes. The one that reported first is forgotten first.
 #[derive(Debug, Default)]
 struct Processes {
     known: HashSet<u64>,

@@ -1,15 +1,16 @@
-//! Flow: how much is mined is coupled to how much is reported (Cassirer et al. 2021, Reverb's SampleToInsertRatio). The words are Reverb's:
-//! a rate limiter gives permits to report and to mine, and holds the balance of the two within an error buffer.
+//! The rate limiter of a pool with a flow, which couples mining to reporting (Cassirer et al. 2021, SampleToInsertRatio of Reverb). It
+//! gives permits to report and to mine, and holds the balance of the two within an error buffer.
 //!
-//! What was reported and mined is a sum of the counters of the pool's partitions: each row is in it once, however often it was sent, and
-//! whatever became of the call that brought it. Whoever ends a call tells the sums.
+//! The numbers of reported and mined samples are sums over the counters of the pool's partitions. So each row counts once, however often it
+//! was sent, and whether or not its call succeeded. Every call that ends passes the current sums to the limiter.
 //!
-//! balance = reported x mined_per_reported - mined is kept within +-error_buffer. Whoever would leave that waits for the
-//! other side, each side in the order of arrival, so that many small calls do not starve a large one. What is under way
-//! counts against its own side only: whatever becomes of it, the balance stays within its bounds.
+//! The limiter keeps balance = reported x mined_per_reported - mined within +-error_buffer. A call that would leave these bounds waits for
+//! the other side. Each side waits in order of arrival, so that many small calls do not starve a large one. Calls in progress count against
+//! their own side only, so the balance stays within its bounds whether they succeed or fail.
 //!
-//! What a mine was let through for and the pool did not have (it rests, was served enough, was removed) counts as mined as
-//! far as the first report in the queue needs it: else both sides would wait for samples that are not there.
+//! A mine may get fewer samples than its permit allows, because the pool has no more (they are under a lease, at their serve limit, or
+//! removed). The missing samples count as mined as far as the first report in the queue needs it. Otherwise both sides would wait for
+//! samples that do not exist.
 
 mod book;
 #[cfg(test)]
@@ -32,14 +33,14 @@ use crate::permits::Permit;
 use book::Book;
 pub(super) use book::Sums;
 
-/// When a refused report may be sent again: miners have to catch up.
+/// The retry delay of a refused report, in which miners may catch up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Waiter {
     id: u64,
     samples: u64,
-    /// True: it passes. False: it never can.
+    /// True: the call may go on. False: it can never pass, because the flow was changed.
     answer: oneshot::Sender<bool>,
 }
 
@@ -50,7 +51,7 @@ struct LimiterState {
     reports: VecDeque<Waiter>,
     mines: VecDeque<Waiter>,
     next_id: u64,
-    /// Of the flow: how often it was changed.
+    /// Number of changes of the flow so far.
     changes: u64,
 }
 
@@ -66,12 +67,12 @@ impl LimiterState {
         self.flow.is_none_or(|flow| self.book.admits(&flow, side, samples))
     }
 
-    /// Lets those pass who can, in order.
+    /// Grants permits to the waiters that may pass, in order.
     fn pump(&mut self) {
         for side in [Side::Report, Side::Mine] {
             while let Some(samples) = self.queue(side).front().map(|waiter| waiter.samples) {
                 if self.flow.is_some_and(|flow| flow.misfit(side, samples).is_some()) {
-                    // The flow was narrowed meanwhile: nobody behind it need wait for its time to be over.
+                    // The flow was changed and this call can never pass, so it is refused at once and does not block those behind it.
                     let waiter = self.queue(side).pop_front();
                     waiter.into_iter().for_each(|waiter| _ = waiter.answer.send(false));
                     continue;
@@ -88,36 +89,37 @@ impl LimiterState {
     }
 }
 
-/// Leave to go on; what it was not used for is given back when it is dropped.
+/// A permit to report or to mine. What was not used of it is refunded on drop.
 #[derive(Debug)]
 pub(crate) struct FlowPermit {
     limiter: Arc<RateLimiter>,
     side: Side,
-    /// Under way; `None`: nothing was reserved.
+    /// Samples reserved for the call; `None`: nothing was reserved.
     reserved: Option<u64>,
     done: u64,
-    /// Samples that the pool did not have.
+    /// Reserved samples that the pool did not have.
     missing: u64,
-    /// When it ended.
+    /// The sums when the call ended.
     sums: Sums,
-    /// LimiterState::changes when it was given.
+    /// `LimiterState::changes` when the permit was given.
     given_at: u64,
 }
 
 impl FlowPermit {
-    /// So many rows were reported, or samples mined; the sums have them. `None`: they cannot be had, and the next who ends tells them.
+    /// The call has reported or mined `done` samples, which are in the sums. `None`: the store could not give the sums; the next call that
+    /// ends passes them.
     pub(super) fn settle(mut self, done: u64, sums: Option<Sums>) {
         self.done = done;
         self.missing = self.reserved.unwrap_or(done).saturating_sub(done);
         self.sums = sums.unwrap_or_default();
     }
 
-    /// It failed: what it did all the same is in the sums.
+    /// The call failed. If it changed anything all the same, that is in the sums.
     pub(super) fn fail(mut self, sums: Option<Sums>) {
         self.sums = sums.unwrap_or_default();
     }
 
-    /// Samples that may pass.
+    /// Number of samples that the permit allows.
     pub(super) fn samples(&self) -> u64 {
         self.reserved.unwrap_or(u64::MAX)
     }
@@ -131,7 +133,7 @@ impl Drop for FlowPermit {
         match (self.side, self.reserved) {
             (side, None) => {
                 *state.book.free(side) -= 1;
-                // What was under way when the flow was changed counts from then on as all else does, within the bounds.
+                // A call that was in progress when the flow was changed counts by the sums, like all others, within the bounds.
                 if side == Side::Report && state.changes == self.given_at {
                     state.book.count_free(flow.as_ref(), self.done);
                 }
@@ -152,7 +154,7 @@ impl Drop for FlowPermit {
     }
 }
 
-/// A call's place in a queue, left when it is dropped; what was granted and not taken is given back.
+/// The place of a call in a queue. On drop it leaves the queue, and refunds a grant that was not taken.
 struct Waiting<'a> {
     limiter: &'a RateLimiter,
     side: Side,
@@ -163,7 +165,7 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Leaves the queue; true when it had been let through before.
+    /// Leaves the queue; true if the call had been granted its permit before.
     fn leave(&mut self, state: &mut LimiterState) -> bool {
         self.left = true;
         state.queue(self.side).retain(|waiter| waiter.id != self.id);
@@ -190,7 +192,7 @@ pub(super) struct Told<'a> {
     pub(super) timeouts: &'a AtomicU64,
 }
 
-/// The balance of one pool, and who waits for it.
+/// The rate limiter of one pool: its balance, and the calls that wait.
 #[derive(Debug, Default)]
 pub(super) struct RateLimiter {
     state: Mutex<LimiterState>,
@@ -209,7 +211,7 @@ impl RateLimiter {
         Arc::new(limiter)
     }
 
-    /// Changes the flow of a live pool. The balance goes on from where it is, within the new bounds; a flow that is new starts at 0.
+    /// Changes the flow of a live pool. The balance continues from its present value, clamped to the new bounds; a new flow starts at 0.
     pub(super) fn set(&self, flow: Option<Flow>, sums: Sums) {
         let mut state = self.state.lock();
         if state.flow == flow {
@@ -219,7 +221,7 @@ impl RateLimiter {
         state.book.meet(old.as_ref(), sums);
         let balance = old.map_or(0.0, |old| state.book.balance(&old));
         state.book.begun &= state.flow.is_some();
-        // Whole, where all else is: a part of a sample could never be mined.
+        // The balance is rounded, because a fraction of a sample could never be mined.
         state.book.carried =
             flow.map_or(0.0, |new| balance.round().clamp(-new.error_buffer, new.error_buffer));
         (state.book.from, state.book.made_up) = (state.book.sums, 0);
@@ -240,7 +242,7 @@ impl RateLimiter {
         flow.map(|flow| state.book.balance(&flow))
     }
 
-    /// Leave for a call of a pool without a flow; it is known, in case the pool gets one meanwhile. `None`: it has got one.
+    /// A permit in a pool without a flow. The limiter counts it, in case the pool gets a flow meanwhile. `None`: the pool has a flow.
     pub(super) fn free(self: &Arc<Self>, side: Side) -> Option<FlowPermit> {
         let mut state = self.state.lock();
         if state.flow.is_some() {
@@ -250,10 +252,10 @@ impl RateLimiter {
         Some(self.permit(side, None, &state))
     }
 
-    /// Leave to apply a report of so many rows.
+    /// Waits for a permit to apply a report of `rows` rows.
     ///
     /// # Errors
-    /// `Exhausted` with a retry delay when `deadline` passes, or without a permit to wait; `Closed` of the pool.
+    /// `Exhausted` with a retry delay if `deadline` passes, or if there is no permit to wait; `NotFound` if the pool is deleted meanwhile.
     pub(super) async fn report(
         self: &Arc<Self>,
         rows: u64,
@@ -283,10 +285,10 @@ impl RateLimiter {
         }
     }
 
-    /// Leave to mine `samples`, or fewer once `deadline` has passed; true when it has.
+    /// Waits for a permit to mine `samples`, or fewer once `deadline` has passed; the flag is true if it has.
     ///
     /// # Errors
-    /// `Exhausted` without a permit to wait; `NotFound` when the pool is deleted meanwhile.
+    /// `Exhausted` if there is no permit to wait; `NotFound` if the pool is deleted meanwhile.
     pub(super) async fn mine(
         self: &Arc<Self>,
         samples: u64,
@@ -303,7 +305,7 @@ impl RateLimiter {
                 if waiting.leave(&mut state) {
                     return Ok((self.permit(Side::Mine, Some(samples), &state), false));
                 }
-                // Those before it have waited longer: what there is is theirs.
+                // Calls that are ahead in the queue have waited longer, so the remaining credit is theirs.
                 let credit = state.flow.filter(|_| first).map_or(0.0, |flow| state.book.credit(&flow));
                 let part = samples.min((credit + ROUNDING).max(0.0) as u64);
                 state.book.mines_under_way += part;
@@ -346,7 +348,7 @@ impl RateLimiter {
             }
             if let Some(take) = wait_permit.take() {
                 drop(state);
-                // Looked at again: it may have changed.
+                // The state is checked again, because it may have changed.
                 _permit = Some(take()?);
                 continue;
             }

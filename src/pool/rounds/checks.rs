@@ -1,4 +1,4 @@
-//! What a round asks of a request, and what ranks of one round must agree on.
+//! Checks of requests with a round: their fields, and that the ranks of one round agree.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -7,7 +7,7 @@ use crate::model::batch::{MineRequest, Round};
 use crate::model::error::{PoolError, Violation};
 use crate::model::run::{RUN_ID_BYTES_MAX, run_id_violation};
 
-/// Checks what a round adds to a request.
+/// Checks the fields of a round in a request.
 pub(in crate::pool) fn violations(request: &MineRequest, round: &Round) -> Vec<Violation> {
     let mut bad = Vec::new();
     let Round { rank, world_size, ref run_id, .. } = *round;
@@ -39,9 +39,9 @@ pub(in crate::pool) fn violations(request: &MineRequest, round: &Round) -> Vec<V
     bad
 }
 
-/// Whether a request may have a share of the round that `first` began.
+/// Whether a request may have a share of the round that the request `first` has begun.
 pub(super) fn check_same(first: &MineRequest, request: &MineRequest, round: &Round) -> Result<(), PoolError> {
-    // Without `..`: a field that is added has to be thought of here.
+    // There is no `..`, so that a new field must be considered here.
     let MineRequest {
         batch_size,
         policy,
@@ -89,7 +89,7 @@ pub(super) fn expired(round: &Round, forgotten: u64) -> PoolError {
     }
 }
 
-/// Of the permutations of a round.
+/// Seed of the permutations of a round.
 pub(super) fn seed(pool_uid: u64, round: &Round) -> u64 {
     let mut bytes = Vec::with_capacity(16 + RUN_ID_BYTES_MAX);
     bytes.extend(pool_uid.to_le_bytes());

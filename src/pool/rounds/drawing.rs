@@ -1,4 +1,4 @@
-//! A round is drawn in a task of its own, by whichever rank asks first, and shared with the others.
+//! Draws a round in its own task for the rank that asks first, and shares it with the others.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::pool::remembered::Remembered;
 use crate::pool::{Pool, executor};
 use crate::store::put_once::{Space, Term};
 
-/// Takes the round back when it was not drawn to its end, should the drawing panic.
+/// Removes the round on drop if it was not drawn to its end, for example because the draw panicked.
 struct Drawing {
     pool: Arc<Pool>,
     key: RoundKey,
@@ -32,7 +32,7 @@ impl Drawing {
                 Ok(Arc::new(Dealt::new(round_batch, round.world_size, seed(self.pool.uid, &round))))
             }
             Err(error) => {
-                // Before anybody hears of it, so that who tries again begins anew.
+                // The round is removed before the error is reported, so that a retry begins a new draw.
                 self.give_up();
                 Err(error)
             }
@@ -41,7 +41,7 @@ impl Drawing {
         let _ = self.pool.tell_of_forgotten_rounds().await;
     }
 
-    /// The round's batch, and the size of what is remembered of it.
+    /// The batch of the round, and the number of bytes remembered of it.
     async fn remembered_or_drawn(
         &self,
         request: Arc<MineRequest>,
@@ -61,7 +61,7 @@ impl Drawing {
                 if first == bytes {
                     return Ok((Remembered { request: Arc::unwrap_or_clone(request), batch }, bytes.len()));
                 }
-                // Another server was quicker: all ranks have its batch.
+                // Another server was faster, so all ranks get its batch.
                 first
             }
         };
@@ -83,7 +83,7 @@ impl Drop for Drawing {
 }
 
 impl Pool {
-    /// Forgets rounds that are too old; to be called now and then.
+    /// Forgets rounds that are too old. It must be called from time to time.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -94,13 +94,13 @@ impl Pool {
         self.tell_of_forgotten_rounds().await
     }
 
-    /// Tells the engine which rounds were forgotten here.
+    /// Makes the engine forget the rounds that were forgotten here.
     async fn tell_of_forgotten_rounds(&self) -> Result<(), PoolError> {
         let forgotten = self.server.rounds.take_forgotten();
         Ok(self.server.once.forget(Space::Rounds, &forgotten).await?)
     }
 
-    /// A round that is kept, dealt again; `None`: it has gone.
+    /// Reads a kept round from the engine and divides it again; `None`: the engine has forgotten it.
     async fn kept_round(&self, key: &RoundKey, round: &Round) -> Result<Option<Dealt>, PoolError> {
         let name = key.name(self.uid);
         let Some(bytes) = self.server.once.get(Space::Rounds, &name, self.clock.now_millis()).await? else {
@@ -110,7 +110,7 @@ impl Pool {
         Ok(Some(Dealt::new(Remembered::decode(&bytes)?, round.world_size, seed(self.uid, round))))
     }
 
-    /// One rank's share of its round.
+    /// The share of one rank of its round.
     ///
     /// # Errors
     /// As of [`Pool::mine`]; `FailedPrecondition`: `ROUND_MISMATCH` where the request differs from the round's first,
@@ -126,7 +126,7 @@ impl Pool {
         loop {
             let (mut outcome, begun, _place) = match rounds.find(self, request, round)? {
                 Found::Kept => {
-                    // What has gone is over, which the next look tells.
+                    // The round has gone from the engine, so it is over; the next iteration returns that error.
                     let Some(dealt) = self.kept_round(&key, round).await? else { continue };
                     Counters::add(&self.counters.round_replays, 1);
                     return dealt.share_of(request, round);
@@ -151,7 +151,7 @@ impl Pool {
                     }
                     return dealt.share_of(request, round);
                 }
-                // Whoever began it had no patience; a stream has.
+                // The request that began the round could not wait for a permit, but a stream can.
                 Some(Err(PoolError::Exhausted { .. })) if !begun && patience == Patience::Queue => {}
                 Some(Err(error)) => return Err(error),
                 None => return Err(PoolError::Internal("round")),

@@ -1,10 +1,9 @@
-//! Rounds: one draw for all ranks of a training step, dealt so that their shares are disjoint, equal in size and equally
-//! hard (docs/methods.md 11.2).
+//! Rounds: one draw for all ranks of a training step, divided into shares that are disjoint, equal in size and equally hard
+//! (docs/methods.md 11.2).
 //!
-//! A round is drawn once, by whichever rank asks first, in a task of its own: a caller that goes away stops nothing. Those who
-//! ask meanwhile wait here and share the draw; who asks later reads its bytes, which the engine remembers, and makes its answer from
-//! its places in them. What has been forgotten is never drawn again: of each run the highest forgotten round is remembered, and all up
-//! to it are over.
+//! The first request of any rank draws the round, in its own task, so that the draw continues if the caller goes away. Ranks that ask
+//! meanwhile wait here and share the draw. Ranks that ask later read its bytes, which the engine remembers, and take their rows from them.
+//! A forgotten round is never drawn again: the highest forgotten round of each run is remembered, and all rounds up to it are over.
 
 mod checks;
 mod drawing;
@@ -25,11 +24,11 @@ use crate::model::limits::Limits;
 use crate::pool::Pool;
 use crate::sampler::flat::Draws;
 
-/// Most ranks of a round.
+/// Maximum number of ranks of a round.
 pub(crate) const WORLD_SIZE_MAX: u32 = 65_536;
-/// Most samples of a round, over all ranks.
+/// Maximum number of samples of a round, over all ranks.
 pub(crate) const ROUND_SIZE_MAX: u64 = 1 << 20;
-/// Runs of a pool whose forgotten rounds are remembered; the one unused for longest is forgotten first.
+/// Maximum number of runs of a pool whose highest forgotten round is remembered; the one unused for the longest time is forgotten first.
 const RUNS_PER_POOL_MAX: usize = 1024;
 
 type Outcome = Result<Arc<Dealt>, PoolError>;
@@ -46,8 +45,8 @@ pub(super) struct Dealt {
 }
 
 impl Dealt {
-    /// Deals a batch, which is in order of hardness: each stripe of `world_size` rows goes to the ranks by a permutation of
-    /// its own.
+    /// Divides a batch, which is in order of hardness, among the ranks: each stripe of `world_size` rows goes to the ranks by its own
+    /// random permutation.
     fn new(Remembered { request, batch }: Remembered, world_size: u32, seed: u64) -> Self {
         let world = world_size as usize;
         let share = batch.columns.ids.len() / world;
@@ -115,7 +114,7 @@ struct Run {
     forgotten: Option<u64>,
     /// Rounds under way or kept.
     rounds: usize,
-    /// Grows with each use.
+    /// Number of the last use, to find the run that was unused for the longest time.
     used: u64,
 }
 

@@ -23,11 +23,13 @@ class Law:
         name: What the table calls it.
         draw: Draws scores of shape (n,) with a generator of random numbers.
         options: `hardness` and the like, as `hardneg.Client.create_pool` takes them.
+        heavy: Whether a few scores are most of the sum of all.
     """
 
     name: str
     draw: Callable[[np.random.Generator, int], Floats]
     options: Mapping[str, Any] = field(default_factory=dict)
+    heavy: bool = False
 
     @property
     def lower_is_harder(self) -> bool:
@@ -51,8 +53,8 @@ def _bimodal(rng: np.random.Generator, n: int) -> Floats:
 _COSINES = {"hardness": "exponential", "temperature": 0.02}
 
 _ALL = (
-    Law("lognormal σ=3", lambda rng, n: rng.lognormal(0.0, 3.0, n)),
-    Law("Pareto 1.2", lambda rng, n: 1.0 + rng.pareto(1.2, n)),
+    Law("lognormal σ=3", lambda rng, n: rng.lognormal(0.0, 3.0, n), heavy=True),
+    Law("Pareto 1.2", lambda rng, n: 1.0 + rng.pareto(1.2, n), heavy=True),
     Law("cosines N(.3,.1) T=.02", lambda rng, n: np.clip(rng.normal(0.3, 0.1, n), -1.0, 1.0), _COSINES),
     Law("clustered U(.92,1)", lambda rng, n: rng.uniform(0.92, 1.0, n)),
     Law("sigmoid(N(4,1))", lambda rng, n: 1.0 / (1.0 + np.exp(-rng.normal(4.0, 1.0, n)))),

@@ -30,5 +30,5 @@ class Plan:
         return [LAWS[name] for name in names]
 
 
-FULL = Plan(full=True, draws=1000, pools=100)
+FULL = Plan(full=True, draws=600, pools=60)
 QUICK = Plan(full=False, draws=400, pools=40)

@@ -30,7 +30,7 @@ class Population:
         self.ids = np.arange(1, n + 1, dtype=np.uint64)
         self.scores: Floats = law.draw(rng, n).astype(np.float32).astype(np.float64)
         rare = np.zeros(n)
-        rare[rng.choice(n, max(n // 50, 1), replace=False)] = 1.0
+        rare[rng.choice(n, max(n // 20, 1), replace=False)] = 1.0
         shifted = self.scores - min(self.scores.min(), 0.0)
         values = np.stack([np.ones(n), shifted, rng.uniform(0.5, 1.5, n), rare])
         self.functions: Floats = values / values.mean(axis=1, keepdims=True)

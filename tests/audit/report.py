@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from .check import FALSE_ALARM, Check, threshold
+from .known import Known
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,14 @@ class Verdict:
         return not self.unexpected and not self.mended
 
 
-def judge(checks: list[Check], known: Mapping[str, str]) -> Verdict:
-    """Compares what failed with what is known to."""
+def judge(checks: list[Check], known: Sequence[Known], full: bool) -> Verdict:
+    """Compares what failed with what is known to.
+
+    Args:
+        checks: All checks of the run.
+        known: The known failures.
+        full: Whether it was the whole audit, whose draws show every known failure.
+    """
     limit = threshold(checks)
     failed: dict[str, list[Check]] = {}
     for check in checks:
@@ -42,12 +49,13 @@ def judge(checks: list[Check], known: Mapping[str, str]) -> Verdict:
     for each in failed.values():
         each.sort(key=lambda check: -abs(check.z))
     keys = dict.fromkeys(check.key for check in checks)
-    unexpected = [key for key in failed if not any(fnmatchcase(key, pattern) for pattern in known)]
+    unexpected = [key for key in failed if not any(fnmatchcase(key, each.pattern) for each in known)]
     mended = [
-        f"{key} (listed as {pattern!r})"
-        for pattern in known
+        f"{key} (listed as {each.pattern!r})"
+        for each in known
+        if full or each.short
         for key in keys
-        if fnmatchcase(key, pattern) and key not in failed
+        if fnmatchcase(key, each.pattern) and key not in failed
     ]
     return Verdict(limit, failed, unexpected, mended)
 
@@ -83,7 +91,7 @@ def table(checks: list[Check], limit: float) -> str:
     return "\n".join([HEADER, *(row(check, limit) for check in checks)])
 
 
-def summary(checks: list[Check], known: Mapping[str, str], verdict: Verdict) -> str:
+def summary(checks: list[Check], verdict: Verdict) -> str:
     """The worst check of each claim that failed, what is new, and the error of the whole."""
     tests = [check for check in checks if check.error > 0]
     passed = [abs(check.z) for check in tests if check.passes(verdict.limit)]

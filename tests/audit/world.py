@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import hardneg
 import numpy as np
@@ -13,6 +15,8 @@ from hardneg import MinedBatch, Pool
 from real_server import RealServer
 
 from .population import Population
+
+_T = TypeVar("_T")
 
 #: The columns that the audit reads.
 FIELDS: Final = ("scores", "importance_weights", "inclusion_probabilities", "sources")
@@ -23,9 +27,9 @@ class World:
 
     def __init__(self) -> None:
         self._server = RealServer()
-        self._pools = 0
-        #: Batches drawn so far.
-        self.draws = 0
+        self._pools = itertools.count(1)
+        # Of their own for draws and for pools: a thread that fills a pool waits for its draws.
+        self._drawers, self._fillers = ThreadPoolExecutor(8), ThreadPoolExecutor(8)
 
     def __enter__(self) -> World:
         self._server.start()
@@ -35,6 +39,8 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for threads in (self._fillers, self._drawers):
+            threads.shutdown(cancel_futures=True)
         self.client.close()
         self._server.stop()
 
@@ -49,18 +55,27 @@ class World:
             columns: Further columns of the report, such as strata.
             **spec: As `hardneg.Client.create_pool`; by default one partition, and a background that stays.
         """
-        self._pools += 1
         defaults: dict[str, Any] = {"half_life": hardneg.NEVER, "shards": 1, "rotate_background": False}
-        made = self.client.create_pool(f"audit-{self._pools}", **{**defaults, **population.law.options, **spec})
+        made = self.client.create_pool(f"audit-{next(self._pools)}", **{**defaults, **population.law.options, **spec})
         if report:
             made.report(population.ids, population.scores, **(columns or {}))
         return made
 
+    def anchored(self, **spec: Any) -> Pool:
+        """A new, empty pool of the given spec, which does not age."""
+        return self.client.create_pool(f"audit-{next(self._pools)}", **{"half_life": hardneg.NEVER, **spec})
+
     def draw(self, pool: Pool, size: int, count: int, seed: int, **policy: Any) -> Iterator[MinedBatch]:
         """Independent draws from one state of a pool: `count` batches that serve and lease nothing."""
-        for number in range(count):
-            self.draws += 1
-            yield pool.mine(size, dry_run=True, seed=seed + number, fields=FIELDS, **policy)
+
+        def mine(number: int) -> MinedBatch:
+            return pool.mine(size, dry_run=True, seed=seed + number, fields=FIELDS, **policy)
+
+        return self._drawers.map(mine, range(count))
+
+    def each(self, count: int, work: Callable[[int], _T]) -> Iterator[_T]:
+        """What `work` returns for 0 to count - 1, in order; several are at work at a time."""
+        return self._fillers.map(work, range(count))
 
 
 def places(pool: Pool, population: Population) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from ..check import Check
 from ..plan import Plan
 from ..world import World
-from . import at_rest, never_short, ranks
+from . import anchored, at_rest, balanced, labels, never_short, noise, ranks, rotation, rounds, sampled, served
 
 Claim = Callable[[World, Plan], Iterator[Check]]
 
@@ -14,4 +14,12 @@ CLAIMS: dict[str, Claim] = {
     "at_rest": at_rest.checks,
     "never_short": never_short.checks,
     "ranks": ranks.checks,
+    "sampled": sampled.checks,
+    "served": served.checks,
+    "balanced": balanced.checks,
+    "labels": labels.checks,
+    "noise": noise.checks,
+    "anchored": anchored.checks,
+    "rounds": rounds.checks,
+    "rotation": rotation.checks,
 }

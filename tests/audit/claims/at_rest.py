@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import hardneg
 import numpy as np
 
 from ..check import Check, of_mean
+from ..judge import LEAST_DRAWS, functions_of, loose, means
 from ..measure import Draws, measure
 from ..plan import Plan
 from ..policies import AT_REST, SHORT, Policy
@@ -15,10 +17,6 @@ from ..population import FUNCTIONS, Population
 from ..world import World, places
 
 N, CAPACITY = 4_000, 500
-#: The least draws of one label from which a mean is judged.
-LEAST = 150
-#: How far a batch that says APPROXIMATE may be off, as a share of the truth.
-APPROXIMATE = 0.02
 
 
 def checks(world: World, plan: Plan) -> Iterator[Check]:
@@ -35,18 +33,15 @@ def checks(world: World, plan: Plan) -> Iterator[Check]:
 
 def _judge(population: Population, policy: Policy, hard: np.ndarray, draws: Draws) -> Iterator[Check]:
     name, law = policy.name, population.law.name
-    for label, group in draws.groups(LEAST):
-        if not group.weighted:
-            continue
-        truths = _truths(population, policy, hard, label)
-        loose = APPROXIMATE if label.startswith("approximate") else 0.0
-        for number, function in enumerate(FUNCTIONS):
-            figure = f"mean(w·f), f={function}, {label}"
-            truth = truths[number]
-            yield of_mean("mean at rest, p=1", name, law, figure, group.means[:, number], truth, loose * truth)
-        if "windows" not in policy.options:
-            candidates = float(hard.sum() if policy.random_fraction == 0 else population.n)
-            yield of_mean("Σ1/π at rest, p=1", name, law, label, group.counted, candidates, loose * candidates)
+    functions = functions_of(population.law, policy.options)
+    truths = functools.partial(_truths, population, policy, hard)
+    yield from means("mean at rest, p=1", name, law, draws, truths, functions)
+    if "windows" not in policy.options:
+        candidates = float(hard.sum() if policy.random_fraction == 0 else population.n)
+        for label, group in draws.groups(LEAST_DRAWS):
+            if group.weighted:
+                allowed = loose(label) * candidates
+                yield of_mean("Σ1/π at rest, p=1", name, law, label, group.counted, candidates, allowed)
     asked = policy.random_fraction
     yield of_mean("share of background", name, law, "rows from background", draws.background, asked, 0.03 * asked)
 

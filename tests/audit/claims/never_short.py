@@ -29,7 +29,11 @@ def checks(world: World, plan: Plan) -> Iterator[Check]:
             for strategy in STRATEGIES:
                 yield from _at_rest(world, plan, pool, strategy, population, hard, sampled)
             pool.delete()
-        for strategy in STRATEGIES if plan.full else ("proportional", "top"):
+        for strategy in STRATEGIES if plan.full else ():
+            yield from _leased(world, plan, strategy, population)
+    if not plan.full:
+        population = Population(LAWS["clustered U(.92,1)"], 40_000, plan.seed)
+        for strategy in ("proportional", "top"):
             yield from _leased(world, plan, strategy, population)
 
 
@@ -43,8 +47,7 @@ def _at_rest(
                 reachable = hard if fraction == 0 else hard | sampled
                 kept = hard.sum() >= (1 - fraction) * size and 0.8 * sampled.sum() >= fraction * size
                 full = kept or (shortfall == "fill" and reachable.sum() >= size)
-                for number in range(3):
-                    world.draws += 1
+                for number in range(1 if plan.full else 3):
                     total += 1
                     rows = _rows(pool, size, plan.seed + number, strategy, fraction, shortfall)
                     refused += full and rows is None
@@ -93,7 +96,6 @@ def _leased(world: World, plan: Plan, strategy: str, population: Population) -> 
             free = hard | sampled
             short = 0
             for number in range(30):
-                world.draws += 1
                 batch = pool.mine(
                     512,
                     lease=3_600,

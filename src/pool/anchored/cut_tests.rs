@@ -1,4 +1,4 @@
-//! Draws whose background comes in vain: what they cost, and what their probabilities are.
+//! Tests of draws that reject most members of the background: their cost and their probabilities.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! Anchored pools: negatives of anchors (queries, classes). Reports with anchors in, negatives of many anchors out.
+//! Anchored pools: they take reports with anchors (queries, classes), and return negatives of many anchors.
 //!
 //! The way of a request: anchors → what is stored of them → filters ([`filter`]) → mass of each negative ([`strategy`]) → the race
 //! with the background ([`draw`]) → inclusion probabilities → columns.
@@ -16,10 +16,10 @@ use crate::model::error::PoolError;
 use crate::pool::Pool;
 use crate::store::anchored::AnchorStore;
 
-/// What an anchored pool has beside its flat store, which holds the background.
+/// What an anchored pool has besides its store of samples, which holds the background.
 pub(super) struct Anchored {
     pub(super) store: Arc<dyn AnchorStore>,
-    /// What filters turned away so far.
+    /// Candidates that filters have refused so far.
     pub(super) filtered: FilterTotals,
 }
 
@@ -30,10 +30,10 @@ impl Anchored {
 }
 
 impl Pool {
-    /// What makes it an anchored pool.
+    /// The anchors of the pool.
     ///
     /// # Errors
-    /// `FailedPrecondition` of a flat one, for which `call` has no meaning.
+    /// `FailedPrecondition` for a flat pool, to which `call` does not apply.
     pub(super) fn as_anchored(&self, call: &str) -> Result<&Anchored, PoolError> {
         self.anchored.as_ref().ok_or_else(|| PoolError::FailedPrecondition {
             reason: "POOL_NOT_ANCHORED",
@@ -41,10 +41,10 @@ impl Pool {
         })
     }
 
-    /// Refuses a call that only a flat pool can answer, saying which to use instead.
+    /// Refuses a call that only a flat pool can answer. The error names the call to use instead.
     ///
     /// # Errors
-    /// `FailedPrecondition` of an anchored pool.
+    /// `FailedPrecondition` for an anchored pool.
     pub(super) fn check_flat(&self, call: &str, instead: &str) -> Result<(), PoolError> {
         if self.anchored.is_none() {
             return Ok(());

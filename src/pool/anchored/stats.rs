@@ -1,4 +1,4 @@
-//! What an anchored pool holds, for its statistics and for those who watch it.
+//! Figures of an anchored pool for its statistics and its activity.
 
 use crate::activity::stats::{AnchoredFigures, PoolStats};
 use crate::model::error::PoolError;
@@ -7,17 +7,17 @@ use crate::store::Level;
 use crate::store::anchored::Negative;
 
 impl Pool {
-    /// What the anchors hold takes the place of the hard store, which of an anchored pool is only the top of its background.
+    /// Replaces the figures of the hard store, which in an anchored pool is only the top of the background, by those of the anchors.
     pub(in crate::pool) async fn with_anchors(&self, mut stats: PoolStats) -> Result<PoolStats, PoolError> {
         let Some(anchored) = &self.anchored else {
             return Ok(stats);
         };
         let store = anchored.store.stats().await?;
-        // Those of the partitions of samples are of the background alone.
+        // The counters of the partitions of samples are those of the background only.
         stats.counters = self.counters.values().with_anchor_totals(&store.totals);
         stats.sizes.hard = store.negatives;
         stats.sizes.floor_log2 = None;
-        // Of the background's own top, which nothing is drawn from as hard.
+        // These are figures of the top of the background, from which nothing is drawn as hard.
         stats.sizes.closed_loop_ratio = 1.0;
         stats.store.hard = store.negatives;
         stats.store.floor = None;
@@ -26,7 +26,7 @@ impl Pool {
         Ok(stats)
     }
 
-    /// How full the pool is: of an anchored one the negatives of all anchors.
+    /// Number of hard samples of the pool; in an anchored pool the number of negatives of all anchors.
     pub(in crate::pool) async fn level(&self) -> Result<Level, PoolError> {
         match &self.anchored {
             None => Ok(self.store.level().await?),
@@ -34,7 +34,7 @@ impl Pool {
         }
     }
 
-    /// Some negatives of some anchors; `None` of a flat pool.
+    /// A sample of the negatives of the anchors; `None` for a flat pool.
     pub(in crate::pool) async fn sampled_negatives(
         &self,
         n: usize,

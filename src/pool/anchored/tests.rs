@@ -1,4 +1,4 @@
-//! The draws of anchored pools, in process.
+//! Tests of the draws of anchored pools, without a server.
 
 use crate::model::anchored_spec::AnchoredSpec;
 use crate::model::error::PoolError;

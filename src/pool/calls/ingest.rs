@@ -1,4 +1,4 @@
-//! What happens to the columns of a report before they reach the store.
+//! Prepares the columns of a report for the store: checks, rows that cannot be stored, reference scores.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::model::spec::PoolSpec;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::{ApplyCounts, BackgroundSpec, ReportBatch};
 
-/// Checks that a report to a flat pool has only what such a pool keeps.
+/// Checks that a report to a flat pool has no column of anchored pools.
 ///
 /// # Errors
 /// `Invalid` naming the column.
@@ -30,7 +30,7 @@ pub(in crate::pool) fn check_flat_columns(report: &Report) -> Result<(), PoolErr
     Ok(())
 }
 
-/// Checks payloads against the pool's limit.
+/// Checks the lengths of payloads against the limit of the pool.
 ///
 /// # Errors
 /// `Invalid` naming the row.
@@ -45,7 +45,7 @@ pub(in crate::pool) fn check_payloads(spec: &PoolSpec, report: &Report) -> Resul
     }
 }
 
-/// What became of the rows of an applied batch.
+/// The numbers of rows of an applied batch, by outcome.
 pub(in crate::pool) fn counts_of(applied: &ApplyCounts) -> ReportCounts {
     ReportCounts {
         inserted: applied.inserted,
@@ -63,7 +63,7 @@ pub(in crate::pool) fn counts_of(applied: &ApplyCounts) -> ReportCounts {
     }
 }
 
-/// Takes out rows that can never be stored; the batch says how many for each reason.
+/// Removes rows that can never be stored, and sets their numbers by reason in the batch.
 pub(in crate::pool) fn drop_unusable(batch: &mut ReportBatch, background: BackgroundSpec) {
     let ids_end = match background {
         BackgroundSpec::Dense { ids } => ids,
@@ -71,7 +71,7 @@ pub(in crate::pool) fn drop_unusable(batch: &mut ReportBatch, background: Backgr
     };
     let dense = matches!(background, BackgroundSpec::Dense { .. });
     let in_range = |id: u64| !dense || id < ids_end;
-    // The usual batch has nothing to drop: two passes that vectorise.
+    // Usually there is nothing to remove, which two vectorised passes find out.
     let all_finite = batch.scores.iter().fold(true, |ok, s| ok & s.is_finite());
     if all_finite && (!dense || batch.ids.iter().all(|&id| in_range(id))) {
         return;
@@ -84,7 +84,7 @@ pub(in crate::pool) fn drop_unusable(batch: &mut ReportBatch, background: Backgr
     retain_rows(batch, &keep);
 }
 
-/// Leaves the rows of a batch that are to be kept.
+/// Removes all rows of a batch but those to be kept.
 fn retain_rows(batch: &mut ReportBatch, keep: &[bool]) {
     retain(&mut batch.ids, keep);
     retain(&mut batch.scores, keep);
@@ -95,11 +95,11 @@ fn retain_rows(batch: &mut ReportBatch, keep: &[bool]) {
     retain(&mut batch.groups, keep);
 }
 
-/// Turns the scores into what is stored, score - reference (Mindermann et al. 2022, RHO-LOSS), and returns them as they were
-/// reported; empty without references, when the two are the same.
+/// Replaces the scores by what is stored, score - reference (Mindermann et al. 2022, RHO-LOSS), and returns the scores as reported; empty
+/// if there are no references, because both are the same then.
 ///
 /// # Errors
-/// `Invalid` naming `batch.reference_scores` where the pool cannot order differences.
+/// `Invalid` naming `batch.reference_scores` if the pool cannot order differences.
 pub(in crate::pool) fn subtract_references(
     hardness: &Hardness,
     scores: &mut [f32],
@@ -124,6 +124,6 @@ pub(in crate::pool) fn subtract_references(
 
 pub(in crate::pool) fn retain<T>(column: &mut Vec<T>, keep: &[bool]) {
     let mut keep = keep.iter();
-    // An optional column that is absent stays so.
+    // A column that is absent has no values, and stays absent.
     column.retain(|_| keep.next().copied().unwrap_or(true));
 }

@@ -1,4 +1,4 @@
-//! Mining a batch: checks, waits, the draw, its counts.
+//! Mines a batch: checks, waits, the draw and its counts.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -26,11 +26,11 @@ use crate::sampler::flat::{self, DrawClock, MineContext, PoolTraits, Ranks, Serv
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::{ServeMark, ServePenalty};
 
-/// Octaves that the serve penalty takes at most (docs/methods.md 9.1).
+/// Maximum of the serve penalty, in octaves (docs/methods.md 9.1).
 const SERVE_PENALTY_OCTAVES_MAX: i64 = 8;
-/// How often a waiting request looks at the pool at most.
+/// Minimum time between two checks of the pool by a waiting request.
 const WAIT_POLL: std::time::Duration = std::time::Duration::from_millis(5);
-/// Longest request_id, bytes.
+/// Maximum length of a request_id, in bytes.
 pub(in crate::pool) const REQUEST_ID_BYTES_MAX: usize = 64;
 
 impl Pool {
@@ -68,7 +68,7 @@ impl Pool {
     fn check_mine(&self, spec: &PoolSpec, request: &MineRequest) -> Result<(), PoolError> {
         let mut bad = request.policy.violations("policy");
         let curriculum = curriculum::in_force(&request.policy, &spec.default_policy);
-        // A step clock may get its first step while the request waits.
+        // The first step of a pool that ages by steps may be reported while the request waits.
         if curriculum.is_some() && request.step.is_none() && !spec.decay.by_steps() {
             bad.push(step_missing());
         }
@@ -120,7 +120,7 @@ impl Pool {
         if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
     }
 
-    /// One draw; in a round, that of all ranks.
+    /// Mines by one draw; in a round, by that of all ranks.
     pub(in crate::pool) async fn mine_once(
         self: &Arc<Self>,
         spec: &PoolSpec,
@@ -131,7 +131,7 @@ impl Pool {
         executor::finish("mining", self.draw(request.clone(), prepared)).await
     }
 
-    /// Waits for all that a draw needs. Nothing has begun, and who goes away leaves nothing behind.
+    /// Waits for everything that a draw needs. Nothing has begun yet, so a call that is dropped leaves no trace.
     async fn prepare(
         self: &Arc<Self>,
         spec: &PoolSpec,
@@ -155,7 +155,7 @@ impl Pool {
         Ok(Prepared { excluded, flow_permit, timed_out, _mining_permit: mining_permit })
     }
 
-    /// Draws a batch and counts it, in a future that owns all it needs.
+    /// Draws a batch and counts it, in a future that owns everything it needs.
     fn draw(
         self: &Arc<Self>,
         request: Arc<MineRequest>,
@@ -167,7 +167,7 @@ impl Pool {
 
     async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
         let Prepared { excluded, flow_permit, timed_out, _mining_permit } = prepared;
-        // The pool may have been changed while the request waited.
+        // The spec of the pool may have changed while the request waited.
         let spec = &*self.spec();
         let begun = Instant::now();
         let now = self.clock.now();
@@ -199,7 +199,7 @@ impl Pool {
     /// What the sampler needs for a draw of at most `permitted` samples.
     ///
     /// # Errors
-    /// `FailedPrecondition` (`FLOW`) where none are permitted and the policy takes no fewer than were asked for.
+    /// `FailedPrecondition` (`FLOW`) if no samples are permitted and the policy does not accept a smaller batch.
     fn mine_context(
         &self,
         spec: &PoolSpec,
@@ -259,12 +259,12 @@ impl Pool {
         })
     }
 
-    /// Tells the rate limiter how many samples a draw took.
+    /// Reports to the rate limiter how many samples a draw has taken.
     async fn settle_mine(&self, permit: FlowPermit, drawn: &Result<MinedBatch, PoolError>) {
         let sums = self.sums_of_flow().await;
         match drawn {
             Ok(batch) => permit.settle(batch.columns.ids.len() as u64, sums),
-            // The pool had too few: that is all there is to mine.
+            // The pool had too few samples, so there are no more to mine.
             Err(PoolError::FailedPrecondition { .. }) => permit.settle(0, sums),
             Err(_) => permit.fail(sums),
         }
@@ -279,7 +279,7 @@ impl Pool {
         }
     }
 
-    /// Waits while the draw would bring the flow's balance under its buffer; true when the time ran out first.
+    /// Waits while the draw would bring the balance of the flow below its bound; the flag is true if the time ran out first.
     async fn wait_for_reports(
         &self,
         spec: &PoolSpec,
@@ -303,7 +303,7 @@ impl Pool {
             .map(Some)
     }
 
-    /// Waits until the hard store holds `min_size`; true when the time ran out first.
+    /// Waits until the hard store has `min_size` samples; true if the time ran out first.
     async fn wait_for(&self, wait: Wait) -> Result<bool, PoolError> {
         self.expire().await?;
         if self.store.level().await?.hard >= wait.min_size {
@@ -323,21 +323,21 @@ impl Pool {
             if tokio::time::timeout_at(deadline, grown).await.is_err() {
                 return Ok(true);
             }
-            // Many batches a second need not mean as many looks.
+            // Many reports per second need not cause as many checks.
             tokio::time::sleep(WAIT_POLL).await;
         }
     }
 }
 
-/// What a draw needs.
+/// What a draw needs, after all waits.
 struct Prepared {
-    /// The samples of the request's exclude list.
+    /// The samples that the request excludes.
     excluded: HashSet<u64>,
-    /// What the pool's flow lets it take; `None`: the pool has no flow, or the request is a dry run.
+    /// The permit of the flow; `None`: the request is a dry run.
     flow_permit: Option<FlowPermit>,
-    /// A wait ended before what it waited for.
+    /// Whether a wait timed out.
     timed_out: bool,
-    /// Held while it draws.
+    /// The permit to mine, held during the draw.
     _mining_permit: Permit,
 }
 

@@ -1,4 +1,4 @@
-//! Negatives out: checks, a place, the draws of all anchors, columns.
+//! Mines negatives: checks, a permit, the draws of all anchors, and their columns.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -33,18 +33,17 @@ use crate::store::anchored::AnchorRows;
 use crate::store::hash::{background_hash, placement_hash};
 use crate::store::key::Key;
 
-/// Anchors drawn for at a time, at most, and stored negatives read for them, about: a millisecond's work before others get
-/// their turn.
+/// Maximum number of anchors, and about the number of stored negatives, in one chunk: about a millisecond of work before the task yields.
 const ANCHORS_PER_PIECE: usize = 1_024;
 const NEGATIVES_PER_PIECE: usize = 16_384;
-/// Samples of the background whose labels are read at a time.
+/// Samples of the background whose labels one call reads.
 const IDS_PER_READ: usize = 16_384;
-/// Arrivals looked at before others get their turn, about.
+/// About the number of arrivals that are examined before the task yields.
 const STEPS_PER_YIELD: u64 = 32_768;
-/// A draw whose background was replaced meanwhile is begun again, so many times in all.
+/// Maximum number of attempts: a draw whose background was replaced during the draw begins again.
 const ATTEMPTS_MAX: usize = 3;
 
-/// All that the draws of one request depend on.
+/// Everything that the draws of one request depend on.
 struct Request<'a> {
     anchored: &'a Anchored,
     /// Holds the background.
@@ -80,7 +79,7 @@ impl Pool {
         let Some(of_anchors) = &spec.anchored else {
             return Err(PoolError::Internal("spec"));
         };
-        // What is refused depends on the pool's margins too.
+        // The checks depend on the margins of the pool too.
         let policy = request.policy.over(of_anchors.margins);
         let request = NegativesRequest { policy, ..request };
         check(of_anchors, &request)?;
@@ -129,7 +128,7 @@ impl Pool {
     }
 }
 
-/// Checks sizes and the ranges of the policy, which is over the pool's margins.
+/// Checks sizes, and the ranges of the policy with the margins of the pool.
 fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
     let mut bad = request.policy.violations(spec.negatives_per_anchor);
     let (anchors, wanted) = (request.anchors.len(), request.num_negatives);
@@ -151,7 +150,7 @@ fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolErro
 }
 
 impl Request<'_> {
-    /// `vain`: members of the background that may come to no use, over all draws.
+    /// `vain`: number of members of the background that all draws together may reject.
     async fn mine(&self, vain: u64) -> Result<MinedNegatives, PoolError> {
         let mut tally = Tally::new(vain);
         let mut attempts = 0;
@@ -163,7 +162,7 @@ impl Request<'_> {
         }
     }
 
-    /// The draws; `None`: the background that was counted has been replaced, and it is not the last attempt.
+    /// One attempt at all draws; `None`: the background was replaced since the census, and this is not the last attempt.
     async fn attempt(&self, last: bool, tally: &mut Tally) -> Result<Option<MinedNegatives>, PoolError> {
         tally.filtered = FilterCounts::default();
         let census = self.store.census().await?;
@@ -196,7 +195,7 @@ impl Request<'_> {
         Ok(Some(mined))
     }
 
-    /// Draws for the anchors of `rows`, which are number `first` on.
+    /// Draws for the anchors of `rows`, whose numbers in the request begin at `first`.
     async fn draw(
         &self,
         rows: &AnchorRows,
@@ -213,8 +212,8 @@ impl Request<'_> {
             .map(|(i, row)| {
                 let scene =
                     Scene { positive: row.positive, lower_is_harder: self.lower_is_harder, now: self.now };
-                // Of its place in the request: an anchor named twice is drawn for twice.
-                // Hashed, for generators of seeds that are steps apart have words in common.
+                // The seed depends on the position in the request, so an anchor that is named twice gets two independent draws. It is
+                // hashed, because generators with neighbouring seeds share some of their state.
                 let seed = background_hash((first + i) as u64, placement_hash(self.seed));
                 let view = View::of(rows, row);
                 Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
@@ -244,7 +243,7 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// ERROR: every anchor has as many as were asked for.
+    /// ERROR: checks that every anchor has as many negatives as were asked for.
     fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
         let asked = hard_wanted(self.policy, self.wanted);
         if self.policy.shortfall != Shortfall::Error {
@@ -272,9 +271,9 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// The error of an anchor that `has` too few.
+    /// The error for an anchor that has too few negatives.
     fn shortfall(&self, number: usize, has: std::fmt::Arguments<'_>) -> PoolError {
-        // Of a name there is only the hash left.
+        // Of a string anchor only the hash is known here.
         let anchor = if self.named_anchors { String::new() } else { format!(" ({})", self.anchors[number]) };
         PoolError::FailedPrecondition {
             reason: "SHORTFALL",
@@ -309,7 +308,7 @@ impl Request<'_> {
         mined.unknown_anchor_count += u32::from(!draw.view.row.known);
     }
 
-    /// Names what came from the background. What has left it meanwhile has none any more, and is left out.
+    /// Adds the names of negatives from the background. Those that have left it meanwhile have no name any more, and are removed.
     async fn name_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
         let Some(names) = &mut mined.names else {
             return Ok(());
@@ -335,12 +334,12 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// Labels what came from the background, where labels are told. What has left it meanwhile has none.
+    /// Adds the labels of negatives from the background, if labels were asked for. Those that have left it meanwhile have none.
     async fn label_background(&self, mined: &mut MinedNegatives) -> Result<(), PoolError> {
         let Some(labels) = &mut mined.labels else {
             return Ok(());
         };
-        // A negative of the anchor's own is one by its score.
+        // A negative of the anchor itself has a score, and its label already.
         let unlabelled: Vec<usize> = (0..mined.ids.len()).filter(|i| mined.scores[*i].is_nan()).collect();
         for rows in unlabelled.chunks(IDS_PER_READ) {
             let ids: Vec<u64> = rows.iter().map(|i| mined.ids[*i]).collect();
@@ -373,7 +372,7 @@ impl Request<'_> {
 }
 
 impl MinedNegatives {
-    /// Leaves the rows that are to be kept.
+    /// Removes all rows but those to be kept.
     fn retain(&mut self, kept: &[bool]) {
         fn column<T>(values: &mut Vec<T>, kept: &[bool]) {
             let mut kept = kept.iter();
@@ -396,7 +395,7 @@ impl MinedNegatives {
 }
 
 impl Pool {
-    /// Integer anchors, or the hashes of their names.
+    /// Resolves anchors to integers: integer anchors as they are, or the hashes of their names.
     pub(in crate::pool) fn resolve_anchors(
         &self,
         spec: &AnchoredSpec,

@@ -1,4 +1,4 @@
-//! What a pool is asked for: one file a call, or a few that belong together.
+//! The calls of a pool: one file per call, or for a few calls that belong together.
 
 mod ingest;
 mod mine;

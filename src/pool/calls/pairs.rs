@@ -1,4 +1,4 @@
-//! What is known to be no negative of an anchor (positives, vetoes), and samples that are to be forgotten altogether.
+//! Adds positives and vetoes of anchors, and removes samples from all anchors.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,30 +13,30 @@ use crate::pool::executor;
 use crate::store::BackgroundSpec;
 use crate::store::anchored::{NotNegative, PairLimit, Pairs, Refusal};
 
-/// Scores of positives, and who computed them.
+/// Scores of positives, and the version of the model that computed them.
 #[derive(Default)]
 struct Scores {
     scores: Vec<f32>,
     model_version: u32,
 }
 
-/// What became of pairs.
+/// The outcome of adding pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MarkCounts {
-    /// Pairs that were not known before.
+    /// Number of pairs that were new.
     pub added: u64,
-    /// Stored negatives that went.
+    /// Number of stored negatives that were removed because they are no negatives.
     pub removed: u64,
-    /// Rows of which nothing was remembered, in order.
+    /// Rows that were refused, in order. Nothing of them is stored.
     pub refused: Vec<u32>,
-    /// Why, in order of their rows: at least one for each part of the pool that refused its rows.
+    /// The reasons, in order of their rows: at least one for each partition that refused its rows.
     pub limits: Vec<ReachedLimit>,
 }
 
-/// A limit of the pool that pairs would have gone over.
+/// A limit of the pool that pairs would have exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReachedLimit {
-    /// The first row of the anchor that would have had too many, or the first one for which there was no place.
+    /// The first row of the anchor that would have too many pairs, or the first row for which there was no room.
     pub row: u32,
     /// The limit's name.
     pub limit: &'static str,
@@ -65,20 +65,20 @@ pub struct Positives {
     pub anchors: Ids,
     /// The positive of each row.
     pub positives: Ids,
-    /// Its score for the anchor, one a row or empty; NaN: not told, and what was told before stays.
+    /// Scores of the positives for their anchors, one per row or empty; NaN: none, and a score that was reported before stays.
     pub scores: Vec<f32>,
     /// Version of the model that computed the scores.
     pub model_version: u32,
 }
 
 impl Pool {
-    /// Remembers known positives of anchors, with their scores: of each the score told last counts.
+    /// Adds positives of anchors, with their scores. Of each the latest score counts.
     ///
-    /// The pool is in parts, by the anchor's hash. A part remembers all of its pairs, or none where one of its anchors would have too
-    /// many; the answer names what was refused.
+    /// The pool is divided into partitions by the hash of the anchor. Each takes all of its pairs, or none if an anchor would have too
+    /// many; the answer names the refused rows.
     ///
     /// # Errors
-    /// `Invalid` naming the field, `FailedPrecondition` of a flat pool; nothing is remembered then.
+    /// `Invalid` naming the field, `FailedPrecondition` for a flat pool; nothing is stored then.
     pub async fn add_positives(self: &Arc<Self>, request: Positives) -> Result<MarkCounts, PoolError> {
         self.as_anchored("AddPositives")?;
         let Positives { anchors, positives, mut scores, model_version } = request;
@@ -92,10 +92,10 @@ impl Pool {
         self.mark(anchors, positives, "positives", of_scores, NotNegative::Positive).await
     }
 
-    /// Remembers vetoed negatives of anchors.
+    /// Adds vetoes of anchors.
     ///
     /// # Errors
-    /// As of [`Pool::add_positives`].
+    /// As [`Pool::add_positives`].
     pub async fn reject_negatives(
         self: &Arc<Self>,
         anchors: Ids,
@@ -146,7 +146,7 @@ impl Pool {
         })
     }
 
-    /// Removes samples from every anchor and from the background; how many were stored.
+    /// Removes samples from every anchor and from the background; returns how many were stored.
     pub(in crate::pool) async fn remove_negatives(
         &self,
         anchored: &Anchored,
@@ -157,7 +157,7 @@ impl Pool {
         let (of_background, _) = self.store.remove(ids).await?;
         let (of_anchors, _) = anchored.store.remove(ids).await?;
         let removed = match self.spec().background {
-            // Every id of the space could be drawn.
+            // In a dense id space every id could be drawn, so each that was not removed counts.
             BackgroundSpec::Dense { .. } => of_background,
             BackgroundSpec::Sampled { .. } => {
                 of_anchors.into_iter().chain(background).collect::<HashSet<_>>().len() as u64

@@ -1,4 +1,4 @@
-//! What is asked of the quarantine by hand: who is in it, who goes in and out, who is blocked; and a pool that is cleared.
+//! Calls of the quarantine: list it, set samples aside and release them, block ids and unblock them; and clear the pool.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::store::quarantine::{
     TRUSTED_MAX,
 };
 
-/// Samples released at a time where all are.
+/// Samples that are released at a time when all are released.
 const RELEASED_AT_A_TIME: usize = 65_536;
 
 /// A page of the quarantine.
 #[derive(Clone, Debug, Default)]
 pub struct QuarantinePage {
-    /// In order of id.
+    /// The samples, in order of id.
     pub samples: Vec<Quarantined>,
     /// More follow.
     pub more: bool,
@@ -38,17 +38,17 @@ pub struct BlockedPage {
     pub total: u64,
 }
 
-/// Whether ids are blocked or no more.
+/// Whether ids are blocked or unblocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocking {
-    /// They are removed, and their rows are not taken.
+    /// The ids are removed, and their rows are refused.
     Block,
-    /// Their rows are taken again.
+    /// Rows of the ids are accepted again.
     Unblock,
 }
 
 impl Pool {
-    /// Up to `limit` samples in quarantine with ids over `after`, in order of id.
+    /// Up to `limit` samples in quarantine with ids above `after`, in order of id.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -57,7 +57,7 @@ impl Pool {
         after: Option<u64>,
         limit: usize,
     ) -> Result<QuarantinePage, PoolError> {
-        // One more tells whether more follow.
+        // One more is read to see whether more follow.
         let mut samples = self.store.quarantined(after, limit.saturating_add(1)).await?;
         let more = samples.len() > limit;
         samples.truncate(limit);
@@ -65,7 +65,8 @@ impl Pool {
         Ok(QuarantinePage { samples, more, total })
     }
 
-    /// Sets samples aside by hand, with or without a rule; what became of them. Those that are in quarantine are in none of the counts.
+    /// Sets samples aside by hand, even if the pool has no rule; returns counts by outcome. Samples that are in quarantine already are in
+    /// none of the counts.
     ///
     /// # Errors
     /// `Invalid` naming `ids`; `FailedPrecondition` in an anchored pool; `Unavailable`.
@@ -84,11 +85,11 @@ impl Pool {
         executor::finish("setting aside", setting_aside).await
     }
 
-    /// Puts samples back (`None`: all of them) with the score, time and version of their last report, and with `trust` never sets
-    /// them aside again. Some thousand at a time where all are.
+    /// Puts samples back (`None`: all of them) with the score, time and version of their last report. With `trust` they are never set aside
+    /// again. All samples are released a few thousand at a time.
     ///
     /// # Errors
-    /// `Invalid` naming `ids`; `Exhausted` when there would be more than [`TRUSTED_MAX`] trusted samples; `Unavailable`.
+    /// `Invalid` naming `ids`; `Exhausted` if there would be more than [`TRUSTED_MAX`] trusted samples; `Unavailable`.
     pub async fn release_quarantined(
         self: &Arc<Self>,
         ids: Option<Ids>,
@@ -138,7 +139,7 @@ impl Pool {
         Ok(sum)
     }
 
-    /// Blocks ids or takes them again; what became of them. Those that were so before are in none of the counts.
+    /// Blocks or unblocks ids; returns counts by outcome. Ids that were so before are in none of the counts.
     ///
     /// # Errors
     /// `Invalid` naming `ids`; `FailedPrecondition` in an anchored pool; `Exhausted` when there would be more than [`BLOCKED_MAX`];
@@ -160,7 +161,7 @@ impl Pool {
         executor::finish("blocking", blocking).await
     }
 
-    /// How many of these ids, each once, are where `is` says.
+    /// Number of these ids, each counted once, whose place satisfies `is`.
     async fn count(&self, ids: &[u64], is: impl Fn(&Found) -> bool) -> Result<u64, PoolError> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
@@ -168,7 +169,7 @@ impl Pool {
         Ok(self.store.find(&ids).await?.iter().filter(|found| is(found)).count() as u64)
     }
 
-    /// Up to `limit` blocked ids over `after`, in order of id.
+    /// Up to `limit` blocked ids above `after`, in order of id.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -180,9 +181,9 @@ impl Pool {
         Ok(BlockedPage { ids, more, total })
     }
 
-    /// Removes all samples, in place; how many there were, in quarantine or not, of an anchored pool how many negatives of all anchors.
-    /// What is no sample stays: spec, clock and runs, which batches were applied, who is trusted or blocked, the counters; known positives
-    /// and vetoes of anchors.
+    /// Removes all samples of a live pool; returns how many there were, in quarantine or not, or in an anchored pool the number of
+    /// negatives. Everything else stays: the spec, clock and runs, which batches were applied, which ids are trusted or blocked, the
+    /// counters, and the positives and vetoes of anchors.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -201,7 +202,7 @@ impl Pool {
     }
 }
 
-/// Checks that `more` ids fit beside those that a list holds.
+/// Checks that a list has room for `more` ids.
 fn check_room(
     adjective: &str,
     limit: &'static str,

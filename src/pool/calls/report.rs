@@ -1,4 +1,4 @@
-//! Reports in: checks, the decay clock, resends, the store, the ack.
+//! Applies reports: checks, the decay clock, resends, the store and the ack.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,25 +28,26 @@ impl Pool {
     /// Applies a batch of scores.
     ///
     /// # Errors
-    /// `Invalid` naming the column, `Run`, `Exhausted` (a flow's wait that ended too), `Unavailable`; nothing is applied then.
+    /// `Invalid` naming the column, `Run`, `Exhausted` (also if a wait for the flow timed out), `Unavailable`; nothing is applied then.
     pub async fn report(self: &Arc<Self>, report: Report) -> Result<Ack, PoolError> {
         let permit = self.ready_for(&report).await?;
         self.report_ready(report, permit).await
     }
 
-    /// The first half of [`report`](Self::report): waits until the flow lets the batch in. Nothing has begun, and who goes away
-    /// stops waiting.
+    /// The first half of [`report`](Self::report): waits until the flow permits the batch. Nothing has begun yet, and dropping the call
+    /// ends the wait.
     ///
     /// # Errors
-    /// As of [`report`](Self::report).
+    /// As [`report`](Self::report).
     pub(crate) async fn ready_for(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
         pin!(self.wait_for_miners(report)).await.inspect_err(|_| self.count_rejected())
     }
 
-    /// The second half: applies the batch, and counts it. A resend of a batch that is being applied gets its answer, or its error.
+    /// The second half: applies the batch and counts it. A resend of a batch that is being applied waits for the outcome of the first copy,
+    /// and gets the same answer or error.
     ///
     /// # Errors
-    /// As of [`report`](Self::report).
+    /// As [`report`](Self::report).
     pub(crate) async fn report_ready(
         self: &Arc<Self>,
         report: Report,
@@ -56,7 +57,7 @@ impl Pool {
         executor::finish("report", async move { pin!(pool.apply_or_follow(report, permit)).await }).await
     }
 
-    /// Applies a batch that is the first of its sender and sequence, or waits for the first to be applied.
+    /// Applies a batch if it is the first copy with its sender and sequence; otherwise waits for the first copy.
     async fn apply_or_follow(
         &self,
         report: Report,
@@ -73,7 +74,7 @@ impl Pool {
                     return outcome;
                 }
                 Turn::Resend(first) => {
-                    // What it reserved may be what another copy waits for.
+                    // The permit is dropped, because the first copy may be waiting for what it has reserved.
                     permit = None;
                     if let Some(outcome) = first.outcome().await {
                         match outcome {
@@ -87,8 +88,8 @@ impl Pool {
         }
     }
 
-    /// Applies a batch, with a permit of its own if it came without one. A resend may, because its first copy was on the way; then that
-    /// copy failed.
+    /// Applies a batch, and takes a permit if it has none. A resend has none if its first copy was in progress; if that copy failed, the
+    /// resend is applied.
     async fn apply_admitted(&self, report: Report, permit: Option<FlowPermit>) -> Result<Ack, PoolError> {
         let permit = match permit {
             Some(permit) => Some(permit),
@@ -111,7 +112,7 @@ impl Pool {
             Ok(ack) => {
                 self.recorder.reports.record(begun.elapsed());
                 if let Some(permit) = permit {
-                    // What a partition had applied before was counted then.
+                    // Rows that a partition had applied before were counted at that time.
                     permit.settle((rows as u64).saturating_sub(ack.counts.duplicate), sums);
                 }
             }
@@ -125,14 +126,14 @@ impl Pool {
         result
     }
 
-    /// Waits while the report would bring the flow's balance over its buffer. Before anything is entered or counted, so
-    /// that a report that is refused may be sent again.
+    /// Waits while the report would bring the balance of the flow above its bound. This comes before anything is entered or counted, so
+    /// that a refused report can be sent again.
     async fn wait_for_miners(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
-        // A resend of what is being applied gets that copy's answer.
+        // A resend of a batch that is being applied gets the answer of the first copy.
         if self.under_way.has(&report.sender) { Ok(None) } else { self.admit(report).await }
     }
 
-    /// The permit of a report in a pool with a flow; none for a resend, which changes nothing.
+    /// Waits for the permit of a report; a resend gets none, because it changes nothing.
     async fn admit(&self, report: &Report) -> Result<Option<FlowPermit>, PoolError> {
         let spec = self.spec();
         let Some(flow) = spec.flow else { return Ok(self.rate_limiter.free(Side::Report)) };
@@ -140,7 +141,7 @@ impl Pool {
             return Ok(None);
         }
         check_payloads(&spec, report)?;
-        // Before the wait: who is of a run that has ended need not wait to be told.
+        // This is checked before the wait, so that a report of a run that has ended is refused at once.
         if let Err(error) = self.clock.check(report.entry()) {
             return self.unless_applied(&report.sender, error).await.map(|()| None);
         }
@@ -212,11 +213,11 @@ impl Pool {
         Ok(Ack { clamped, floored, ..ack })
     }
 
-    /// Takes a report into its run; `None` where the run does not take it because the batch is a resend: it has been applied, and
-    /// its sender is to learn that.
+    /// Admits a report to its run. `None`: the run does not admit it, but the batch is a resend that has been applied, which is what its
+    /// sender must learn.
     ///
     /// # Errors
-    /// As of [`Clock::admit`](crate::pool::clock::Clock::admit).
+    /// As [`Clock::admit`](crate::pool::clock::Clock::admit).
     pub(in crate::pool) async fn enter_run(
         &self,
         entry: Entry<'_>,
@@ -227,12 +228,12 @@ impl Pool {
         }
     }
 
-    /// The error, unless the batch is a resend of one that was applied.
+    /// Returns the error, unless the batch is a resend of an applied batch.
     async fn unless_applied(&self, sender: &Sender, error: PoolError) -> Result<(), PoolError> {
         if self.has_applied(sender).await? { Ok(()) } else { Err(error) }
     }
 
-    /// Whether some partition has applied a batch. One of sequence 0 never was.
+    /// Whether any partition has applied a batch. A batch with sequence 0 never counts as applied.
     async fn has_applied(&self, sender: &Sender) -> Result<bool, PoolError> {
         if sender.sequence == 0 {
             return Ok(false);
@@ -256,7 +257,7 @@ impl Pool {
     }
 }
 
-/// Groups by number: names by their hash.
+/// Groups as numbers: names become their hashes.
 pub(in crate::pool) fn group_numbers(groups: Ids) -> Vec<u64> {
     match groups {
         Ids::U64(groups) => groups,

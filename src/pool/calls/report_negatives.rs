@@ -1,4 +1,4 @@
-//! Reports into an anchored pool: checks, the decay clock, resends, the anchors' store, the background, the ack.
+//! Applies reports to an anchored pool: checks, the decay clock, resends, the anchor store, the background and the ack.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Pool {
         Ok(Ack { clamped, floored, ..ack(counts.applied_status(rows), counts) })
     }
 
-    /// Reads the columns and takes out the rows that can never be stored; the batch says how many for each reason.
+    /// Reads the columns, removes the rows that can never be stored, and sets their numbers by reason in the batch.
     fn columns(&self, spec: &PoolSpec, report: Report) -> Result<AnchorBatch, PoolError> {
         let of_anchors = spec.anchored.as_ref().ok_or(PoolError::Internal("spec"))?;
         let Some(anchors) = report.anchors else {
@@ -84,7 +84,7 @@ impl Pool {
             sender: Some(&report.sender).filter(|sender| sender.sequence != 0).map(store::Sender::from),
             ..AnchorBatch::default()
         };
-        // Infinite is no better than absent.
+        // An infinite score counts as absent.
         batch.positive_scores.iter_mut().filter(|s| s.is_infinite()).for_each(|s| *s = f32::NAN);
         let in_space = |id: u64| match spec.background {
             BackgroundSpec::Dense { ids } => id < ids,
@@ -109,7 +109,7 @@ impl Pool {
         Ok(batch)
     }
 
-    /// Anchors first, then the background, which is fed what turned out to be a negative.
+    /// Applies the batch to the anchors first, then reports to the background the rows that are negatives.
     async fn apply_columns(
         &self,
         anchored: &Anchored,
@@ -121,7 +121,7 @@ impl Pool {
         batch.stamp = moment.stamp;
         batch.refuse_stale = spec.decay.by_steps();
         batch.update = spec.score_update;
-        // The background is fed after the anchors, from the same columns.
+        // The columns are kept, because the background gets its rows from them after the anchors.
         let flat = self.flat_columns(spec, &batch, moment);
         let applied = anchored.store.apply(batch).await?;
         let too_easy: Vec<u64> = applied.too_easy.iter().map(|row| flat.ids[*row as usize]).collect();
@@ -152,7 +152,7 @@ impl Pool {
             ids: batch.ids.clone(),
             scores: batch.scores.clone(),
             names: batch.names.clone(),
-            // A sample of the background has its label where a sample of a flat pool has its stratum.
+            // The background stores labels as strata.
             strata: batch.labels.clone(),
             groups: batch.groups.clone(),
             decay_units: moment.decay_units,
@@ -167,8 +167,8 @@ impl Pool {
     }
 }
 
-/// Hands the positive scores of rows that are dropped to rows of the same anchors that are kept, so that the one told last stays the
-/// last: to the next of them, unless that tells one itself, else to the last one.
+/// Moves the positive scores of dropped rows to kept rows of the same anchors, so that the latest score stays the latest: to the next kept
+/// row, unless that has a score itself, or else to the last one.
 fn hand_over_positives(batch: &mut AnchorBatch, keep: &[bool]) {
     if batch.positive_scores.is_empty() {
         return;
@@ -192,7 +192,7 @@ fn hand_over_positives(batch: &mut AnchorBatch, keep: &[bool]) {
     }
 }
 
-/// The rows of a batch that are negatives.
+/// The batch of the rows that are negatives.
 fn pick(mut flat: ReportBatch, applied: &AnchorApplied) -> ReportBatch {
     if applied.negatives.len() == flat.ids.len() {
         return flat;
@@ -207,7 +207,7 @@ fn pick(mut flat: ReportBatch, applied: &AnchorApplied) -> ReportBatch {
     flat
 }
 
-/// No floor is told: each anchor has its own.
+/// The ack has no floor, because each anchor has its own.
 fn ack(status: AckStatus, counts: ReportCounts) -> Ack {
     Ack { status, counts, clamped: 0, floored: 0, floor_log2: None }
 }
@@ -216,7 +216,7 @@ fn ack(status: AckStatus, counts: ReportCounts) -> Ack {
 mod tests {
     use super::*;
 
-    /// Whatever is dropped, an anchor with a row that is kept ends with the score that was told last of it.
+    /// Whichever rows are dropped, an anchor with a kept row ends with its latest reported score.
     #[test]
     fn the_positive_score_told_last_survives_the_rows_that_are_dropped() {
         const NONE: f32 = f32::NAN;

@@ -1,4 +1,4 @@
-//! Single samples looked up by id: what is stored of each, and why it is or is not served.
+//! Looks samples up by id: what is stored of each, and why it is served or not.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum SamplePlace {
     Background,
     /// Set aside.
     Quarantine,
-    /// Nowhere, and its rows are not taken.
+    /// Not stored, because the id is blocked: its rows are refused.
     Blocked,
     /// Not stored.
     #[default]
@@ -30,9 +30,9 @@ pub enum SamplePlace {
 pub struct Sample {
     /// Where it is.
     pub place: SamplePlace,
-    /// As stored (in quarantine: as reported); `None` where nothing was.
+    /// The score as stored (in quarantine: as reported); `None` if there is none.
     pub score: Option<f32>,
-    /// log2 of its weight now, serve penalty left out; in the hard store only.
+    /// log2 of its present weight without serve penalty; `None` if it is not in the hard store.
     pub weight_log2: Option<f32>,
     /// Seconds or steps since its report.
     pub age: Option<f64>,
@@ -44,9 +44,9 @@ pub struct Sample {
     pub stratum: u32,
     /// Its group; 0: none.
     pub group: u64,
-    /// Its lease goes on for this long; `None`: it does not rest.
+    /// Remaining time of its lease; `None`: it has no lease.
     pub lease_left: Option<Duration>,
-    /// Whether the serving background has it.
+    /// Whether it is a member of the serving background.
     pub in_background: bool,
 }
 

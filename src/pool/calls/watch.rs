@@ -1,4 +1,4 @@
-//! What a pool tells those who watch it.
+//! Figures of a pool for the dashboard, `hardneg top`, WatchPoolStats and metrics.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::model::spec::IdKind;
 use crate::pool::Pool;
 
 impl Pool {
-    /// Closes a second: to be called about once a second.
+    /// Ends a tick of the activity. It must be called about once per second.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn tick(&self) -> Result<(), PoolError> {
         self.forget_old_rounds().await?;
-        // Also where nobody reports or reads: memory of the dead is given back.
+        // Samples expire here too, so that their memory is freed even if nobody reports or reads.
         self.expire().await?;
         let (counters, level) = (self.counters().await?, self.level().await?);
         let now = self.clock.now();
@@ -39,19 +39,19 @@ impl Pool {
         Ok(self.level().await?.hard)
     }
 
-    /// Latencies of reports and of mined batches since the pool was made.
+    /// Latencies of reports and of mines since the pool was created.
     #[must_use]
     pub fn latencies(&self) -> (LatencyCounts, LatencyCounts) {
         (self.recorder.reports.counts(), self.recorder.mines.counts())
     }
 
-    /// The workers heard in the last [`WORKER_GONE_SECONDS`], in order of name.
+    /// The workers that reported within the last [`WORKER_GONE_SECONDS`], in order of name.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerActivity> {
         self.workers.list(self.clock.now_millis(), WORKER_GONE_SECONDS)
     }
 
-    /// What the pool is doing, at most half a second old: concurrent callers share one measurement.
+    /// The activity of the pool, at most half a second old: concurrent callers share one measurement.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -72,7 +72,7 @@ impl Pool {
         })
     }
 
-    /// What the bias of mining looks like now.
+    /// The present figures of the bias of mining.
     ///
     /// # Errors
     /// `Unavailable`.

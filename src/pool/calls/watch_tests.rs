@@ -1,4 +1,4 @@
-//! A pool that is used, watched.
+//! Tests of the activity of a pool that is in use.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

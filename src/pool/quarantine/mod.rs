@@ -1,8 +1,8 @@
-//! Noise quarantine (docs/methods.md 12): a sample whose raw score stays above the pool's running quantile in so many rows in a
-//! row is set aside, never served, and listed until it is released.
+//! The quarantine (docs/methods.md 12): a sample whose raw score is above the running quantile of the pool in a number of consecutive rows
+//! is set aside: it is not served, and it is listed until it is released.
 //!
-//! Who is set aside, trusted or blocked is in the partitions of the store, which apply the rule to each row. What is here is what a
-//! pool knows as a whole: the rule, and the quantile that comes with each batch as its threshold.
+//! The partitions of the store apply the rule to each row, and keep which samples are set aside, trusted or blocked. Here are the parts
+//! that belong to the pool as a whole: the rule, and the quantile, which each batch carries as its threshold.
 
 mod quantile;
 #[cfg(test)]
@@ -16,13 +16,13 @@ use crate::store::ReportBatch;
 use crate::store::quarantine::QuarantineTerms;
 
 impl Pool {
-    /// The threshold that rows are held against now; `None` without the rule, or before [`ROWS_MIN`] rows.
+    /// The present threshold for rows; `None` without a rule, or before [`ROWS_MIN`] rows.
     pub(super) fn quarantine_threshold(&self, spec: &PoolSpec) -> Option<f32> {
         let rule = spec.quarantine?;
         self.score_quantile.at(rule.of_scores(spec.hardness.lower_is_harder))
     }
 
-    /// Tells a batch the rule, and takes from it what the quantile is to learn once the batch is applied.
+    /// Puts the rule into a batch, and returns the sample of its scores from which the quantile learns once the batch is applied.
     pub(super) fn under_quarantine(&self, spec: &PoolSpec, batch: &mut ReportBatch) -> Option<Sampled> {
         let rule = spec.quarantine?;
         batch.quarantine = Some(QuarantineTerms {

@@ -1,35 +1,35 @@
-//! The running quantile of the raw scores that a pool is told (docs/methods.md 12): a t-digest (Dunning & Ertl 2019) over a sample of
-//! each batch, in which older rows count less.
+//! The running quantile of the reported raw scores (docs/methods.md 12): a t-digest (Dunning & Ertl 2019) over a sample of each batch, in
+//! which older rows count less.
 
 use parking_lot::Mutex;
 use tdigest::{Centroid, TDigest};
 
 use crate::store::hash::background_hash;
 
-/// Rows of a batch that are looked at, at most.
+/// Maximum number of rows sampled of a batch.
 const SAMPLED_MAX: usize = 256;
-/// Rows that must have been reported before the quantile counts.
+/// Number of rows that must have been reported before the quantile is used.
 pub(crate) const ROWS_MIN: f64 = 1_000.0;
-/// After so many further rows a row counts half. With batches of 8,192 some 12,000 sampled rows carry the weight, which puts a
-/// quantile of 0.99 within 0.001.
+/// The half-life of a row's weight, in further rows. With batches of 8,192 about 12,000 sampled rows carry the weight, with which a
+/// quantile of 0.99 is accurate to 0.001.
 const HALF_LIFE_ROWS: f64 = (1 << 18) as f64;
-/// Sampled rows that wait to be merged, at most.
+/// Maximum number of sampled rows that wait to be merged.
 const PENDING_MAX: usize = 1_024;
-/// They are merged earlier once they stand for this share of what has been.
+/// They are merged earlier when they stand for this share of all rows so far.
 const PENDING_SHARE: f64 = 1.0 / 64.0;
-/// Centroids kept.
+/// Maximum number of centroids.
 const CENTROIDS_MAX: usize = 200;
 
-/// The rows of a batch that the quantile learns from.
+/// The sampled scores of a batch, from which the quantile learns.
 #[derive(Debug, Default)]
 pub(in crate::pool) struct Sampled {
     scores: Vec<f32>,
-    /// Rows that each stands for, so that a row of a small batch counts as much as one of a large batch.
+    /// Number of rows that each sampled score stands for, so that a row of a small batch counts as much as one of a large batch.
     weight: f64,
 }
 
 impl Sampled {
-    /// The same of a batch of which so many rows had been applied, and learnt, before.
+    /// The same sample for a batch of which a number of rows had been applied before, from which the quantile has learnt already.
     pub(in crate::pool) fn less(self, duplicate: u64) -> Self {
         let rows = self.scores.len() as f64 * self.weight;
         let left = if rows > 0.0 { 1.0 - duplicate as f64 / rows } else { 0.0 };
@@ -37,8 +37,8 @@ impl Sampled {
     }
 }
 
-/// Quantiles of the scores reported lately. About 16 KB once used; learning costs one short lock a batch, and some ten
-/// microseconds when what waited is merged.
+/// Quantiles of the scores reported lately. It takes about 16 KB once it is used. Learning costs a short lock per batch, and about ten
+/// microseconds when sampled rows are merged.
 #[derive(Debug, Default)]
 pub(in crate::pool) struct RunningQuantile(Mutex<QuantileSketch>);
 
@@ -50,12 +50,12 @@ struct QuantileSketch {
     /// All rows so far.
     rows: f64,
     batches: u64,
-    /// The quantile last asked for and its value, until a merge changes it.
+    /// The quantile that was asked for last, and its value; empty after a merge.
     known: Option<(f64, f32)>,
 }
 
 impl RunningQuantile {
-    /// Every stride-th of these finite scores, from a start that differs between batches.
+    /// Samples every stride-th of these finite scores, from a start that differs between batches.
     pub(in crate::pool) fn sample(&self, scores: &[f32]) -> Sampled {
         let stride = scores.len().div_ceil(SAMPLED_MAX).max(1);
         let batch = {
@@ -95,14 +95,13 @@ impl RunningQuantile {
         if state.digest.is_none() {
             state.merge();
         }
-        // In single precision, as the scores are: a mean of equal scores that is off in its last bits would otherwise put all of
-        // them above it.
+        // The value is rounded to f32 like the scores. Otherwise a mean of equal scores with rounding errors could be below all of them.
         let value = state.digest.as_ref()?.estimate_quantile(q)? as f32;
         state.known = Some((q, value));
         Some(value)
     }
 
-    /// Forgets all.
+    /// Forgets everything.
     pub(in crate::pool) fn clear(&self) {
         *self.0.lock() = QuantileSketch::default();
     }
@@ -115,7 +114,7 @@ impl RunningQuantile {
 }
 
 impl QuantileSketch {
-    /// Older rows fade by what has come since, then the new ones join them.
+    /// Reduces the weights of older rows by the number of rows since, then merges the new ones.
     fn merge(&mut self) {
         let fresh: Vec<Centroid> = self
             .pending
@@ -133,7 +132,7 @@ impl QuantileSketch {
     }
 }
 
-/// A digest of weighted centroids; its extremes are those of the means, so that an outlier of long ago is forgotten.
+/// A digest of weighted centroids. Its extremes are those of the means, so that an old outlier is forgotten.
 fn digest(mut centroids: Vec<Centroid>) -> Option<TDigest> {
     centroids.sort();
     let (min, max) = (centroids.first()?.mean(), centroids.last()?.mean());

@@ -1,4 +1,4 @@
-//! The quarantine of a pool against a plain reference.
+//! Tests of the quarantine of a pool against a simple reference implementation.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -31,7 +31,7 @@ fn one_half_life_is_one_octave_and_a_new_slope_keeps_the_past() {
 }
 
 #[test]
-fn a_duration_is_never_over_too_soon() {
+fn a_duration_never_ends_too_early() {
     let time = TimeSource::monotonic();
     for round in 0..40 {
         // So that it begins anywhere within a millisecond.
@@ -74,7 +74,7 @@ fn steps_never_go_back_and_never_jump() {
 }
 
 #[test]
-fn an_old_step_is_old_however_short_the_half_life() {
+fn an_old_step_stays_old_at_any_half_life() {
     let (_, time) = manual();
     let clock = Clock::new(Decay::Steps { half_life: 1e-3, max_step_jump: u64::MAX }, time, 1);
     let new = report(&clock, "", 1 << 40).unwrap().decay_units;
@@ -84,7 +84,7 @@ fn an_old_step_is_old_however_short_the_half_life() {
 }
 
 #[test]
-fn nothing_ages_over_a_resume() {
+fn samples_do_not_age_while_a_run_resumes() {
     let (_, time) = manual();
     let clock = Clock::new(Decay::Steps { half_life: 10.0, max_step_jump: 1_000 }, time, 1);
     report(&clock, "a", 1_000).unwrap();
@@ -96,7 +96,7 @@ fn nothing_ages_over_a_resume() {
 }
 
 #[test]
-fn what_is_not_applied_does_not_move_the_clock() {
+fn a_report_that_is_not_applied_does_not_move_the_clock() {
     let (_, time) = manual();
     let clock = Clock::new(Decay::Steps { half_life: 1e-6, max_step_jump: u64::MAX }, time, 1);
     let first = report(&clock, "", 1).unwrap();
@@ -116,7 +116,7 @@ fn saved(clock: &Clock) -> Landmarks {
 }
 
 #[test]
-fn a_clock_goes_on_from_its_landmarks() {
+fn a_clock_continues_from_its_landmarks() {
     let decay = Decay::Steps { half_life: 10.0, max_step_jump: 100 };
     let clock = Clock::new(decay, manual().1, 1);
     let restored = |clock: &Clock| Clock::restore(decay, manual().1, 1, &saved(clock)).unwrap();

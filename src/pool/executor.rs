@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_is_counted_that_was_being_served_when_its_caller_went_away() {
+    async fn a_batch_is_counted_if_its_caller_is_dropped_while_it_is_served() {
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
         let parked = (begun.clone(), go_on.clone());
         let engine = Arc::new(WrappingEngine::new(move |inner| -> Arc<dyn Store> {

@@ -74,7 +74,7 @@ fn specs() -> [PoolSpec; 4] {
 }
 
 #[test]
-fn a_record_is_bytes_and_back() {
+fn a_record_is_decoded_as_it_was_encoded() {
     for spec in specs() {
         let record = record(spec);
         let bytes = record.encode().unwrap();
@@ -86,7 +86,7 @@ fn a_record_is_bytes_and_back() {
 }
 
 #[test]
-fn what_cannot_have_been_written_is_refused() {
+fn bytes_that_are_no_record_are_refused() {
     for spec in specs() {
         let bytes = record(spec).encode().unwrap().to_vec();
         for end in 0..bytes.len() {

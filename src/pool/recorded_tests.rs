@@ -29,7 +29,7 @@ fn spec() -> PoolSpec {
         capacity: 3_000,
         shards: 4,
         background: BackgroundSpec::Sampled { size: 600 },
-        // Longer than the workers are apart, so that none of them is told that its step is behind.
+        // The half-life is longer than the distance between workers, so that no report is refused because its step is behind.
         decay: Decay::Steps { half_life: 200.0, max_step_jump: 1_000 },
         rotation: BackgroundRotation { after_reports: Some(20_000) },
         score_update: ScoreUpdate::Ema { weight: 0.5 },

@@ -47,7 +47,7 @@ async fn ids(pool: &Arc<Pool>) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_server_that_starts_finds_the_pools_of_before() {
+async fn a_server_that_starts_finds_the_existing_pools() {
     let servers = Servers::new();
     let first = servers.start();
     for i in 0..RECORDS_PER_PAGE + 3 {
@@ -99,7 +99,7 @@ async fn a_pool_that_another_server_created_is_attached_if_its_spec_is_the_same(
 }
 
 #[tokio::test]
-async fn of_servers_that_create_one_pool_at_once_one_does_and_all_have_it() {
+async fn of_servers_that_create_a_pool_at_once_one_wins_and_all_attach_it() {
     let servers = Servers::new();
     let tasks: Vec<_> = (0..16)
         .map(|_| {
@@ -117,7 +117,7 @@ async fn of_servers_that_create_one_pool_at_once_one_does_and_all_have_it() {
 }
 
 #[tokio::test]
-async fn an_update_is_of_what_another_server_made_of_the_pool() {
+async fn an_update_applies_to_the_spec_that_another_server_has_set() {
     let servers = Servers::new();
     let (first, second) = (servers.start(), servers.start());
     let (of_first, _) = first.create("p", servers.spec()).await.unwrap();
@@ -171,7 +171,7 @@ async fn the_engine_refuses_a_deletion_by_an_old_uid() {
 }
 
 #[tokio::test]
-async fn a_deletion_by_an_etag_that_another_server_moved_on_is_refused() {
+async fn a_deletion_by_an_etag_that_another_server_has_changed_is_refused() {
     let servers = Servers::new();
     let (first, second) = (servers.start(), servers.start());
     let (pool, _) = first.create("p", servers.spec()).await.unwrap();

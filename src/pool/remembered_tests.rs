@@ -100,7 +100,7 @@ fn batch() -> MinedBatch {
 }
 
 #[test]
-fn every_field_comes_back_to_the_bit() {
+fn every_field_is_decoded_exactly() {
     let (request, batch) = (request(), batch());
     let bytes = Remembered::encode(&request, &batch).unwrap();
     let read = Remembered::decode(&bytes).unwrap();
@@ -135,7 +135,7 @@ fn columns_are_as_large_as_their_numbers() {
 }
 
 #[test]
-fn what_it_did_not_write_is_an_error() {
+fn bytes_that_encode_did_not_write_are_an_error() {
     let bytes = Remembered::encode(&request(), &batch()).unwrap();
     assert!(Remembered::decode(&[]).is_err());
     for end in 0..bytes.len() {

@@ -67,7 +67,7 @@ async fn a_retry_gets_the_same_batch_within_its_time() {
 }
 
 #[tokio::test]
-async fn of_two_servers_the_first_writer_wins() {
+async fn the_first_writer_of_two_servers_wins() {
     let (_, pool) = pool().await;
     let once = NaiveEngine::default().open_put_once(LIMITS);
     let [one, other] = [(); 2].map(|()| Arc::new(Replay::new(&Limits::default(), once.clone())));
@@ -93,7 +93,7 @@ async fn of_two_servers_the_first_writer_wins() {
 async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits_leaves_it_to_the_next() {
     let (_, pool) = pool().await;
     let batch = batch_of(&pool).await;
-    // Remembers nothing: the waiters are told by who mined.
+    // Nothing is remembered, so the waiting calls get the batch from the call that mined.
     let forgetful = PutOnceLimits { reply_bytes: 0, ..LIMITS };
     let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine::default().open_put_once(forgetful)));
     let mined = Arc::new(AtomicUsize::new(0));
@@ -135,9 +135,9 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits
     assert!(replay.under_way.lock().is_empty(), "a failure is not remembered");
 }
 
-/// The draw of a caller that goes away is remembered: its retry, and whoever waits for it, get that batch.
+/// The draw of a call that is dropped is remembered: its retry, and calls that wait for it, get that batch.
 #[tokio::test]
-async fn a_draw_whose_caller_goes_away_is_what_the_retry_gets() {
+async fn a_retry_gets_the_draw_of_the_dropped_call() {
     let (_, pool) = pool().await;
     let (first, second) = (batch_of(&pool).await, batch_of(&pool).await);
     let replay = Arc::new(Replay::new(&Limits::default(), NaiveEngine::default().open_put_once(LIMITS)));

@@ -108,7 +108,7 @@ async fn a_resend_gets_the_error_of_the_copy_that_it_waited_for() {
         assert!(error.to_string().contains("the disk is full"), "{error}");
     }
     assert_eq!(score(&pool).await, None);
-    // The third copy applies, once, and the fourth is told so.
+    // The third copy is applied once, and the fourth gets its answer.
     go_on.add_permits(3);
     assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Applied);
     assert_eq!(pool.report(batch(1, 8.0)).await.unwrap().status, AckStatus::Duplicate);
@@ -136,7 +136,7 @@ async fn a_resend_gets_the_answer_of_the_copy_that_it_waited_for() {
 }
 
 #[tokio::test]
-async fn a_resend_takes_over_from_a_copy_whose_caller_went_away() {
+async fn a_resend_takes_over_from_a_copy_that_was_dropped() {
     let (pool, go_on) = parked(0, false).await;
     let (first, resend) = (send(&pool, batch(1, 8.0)).await, send(&pool, batch(1, 8.0)).await);
     first.abort();
@@ -147,7 +147,7 @@ async fn a_resend_takes_over_from_a_copy_whose_caller_went_away() {
     assert_eq!(score(&pool).await, Some(8.0));
 }
 
-/// The partitions know what they have applied, though whoever sent it was told otherwise.
+/// The partitions know what they have applied, even if the sender got an error.
 #[tokio::test]
 async fn a_batch_whose_answer_was_lost_is_not_applied_again() {
     let (pool, go_on) = parked(1, true).await;
@@ -163,7 +163,7 @@ async fn a_batch_whose_answer_was_lost_is_not_applied_again() {
 
 /// A batch that only one partition had: the others apply their rows now, and each row counts once.
 #[tokio::test]
-async fn a_resend_that_only_some_partitions_know_is_applied_where_it_was_not() {
+async fn a_resend_is_applied_in_the_partitions_that_have_not_applied_it() {
     const ROWS: u64 = 100;
     let limits = Limits::default();
     let registry = Registry::new(recorded::engine(), limits.clone(), TimeSource::Manual(Arc::default()));
@@ -207,7 +207,7 @@ async fn a_resend_that_only_some_partitions_know_is_applied_where_it_was_not() {
 }
 
 #[tokio::test]
-async fn a_resend_of_what_is_being_applied_does_not_wait_for_miners() {
+async fn a_resend_of_a_batch_in_progress_does_not_wait_for_mines() {
     let max_wait = Duration::from_millis(50);
     let flow = Flow { mined_per_reported: 1.0, error_buffer: 1.0, min_reported: 1, max_wait };
     let (pool, go_on) = parked_with(0, false, Some(flow)).await;

@@ -32,7 +32,7 @@ fn current(runs: &Runs) -> (String, u64, u64, u64) {
 }
 
 #[test]
-fn a_new_run_goes_on_where_the_pool_was() {
+fn a_new_run_continues_at_the_tick_of_the_pool() {
     let mut runs = Runs::new(PROCESSES_MAX);
     assert_eq!((runs.tick(), runs.current()), (None, None));
     assert_eq!(report(&mut runs, "a", 1_000, 1).unwrap(), 0);
@@ -47,7 +47,7 @@ fn a_new_run_goes_on_where_the_pool_was() {
 }
 
 #[test]
-fn who_is_not_of_the_current_run_is_told_both() {
+fn a_report_of_another_run_gets_an_error_with_both_run_ids() {
     let mut runs = Runs::new(PROCESSES_MAX);
     report(&mut runs, "", 5, 1).unwrap();
     report(&mut runs, "a", 5, 1).unwrap();
@@ -92,7 +92,7 @@ fn steps_keep_within_bounds() {
 }
 
 #[test]
-fn a_run_that_nothing_of_was_applied_has_never_begun() {
+fn a_run_without_an_applied_report_has_never_begun() {
     let mut runs = Runs::new(PROCESSES_MAX);
     let admit = |runs: &mut Runs, run_id, step| {
         runs.admit(Entry { run_id, step, sender: &sender(1) }, RULES).expect("admitted")

@@ -54,7 +54,7 @@ fn grouped() -> NegativePolicy {
 
 /// 16 wanted of 8 groups, one of each: no walk through the whole background finds more than 8.
 #[tokio::test]
-async fn a_draw_gives_up_after_so_many_members_in_vain() {
+async fn a_draw_cuts_the_background_off_after_too_many_rejected_members() {
     let (pool, handle) = pool(&[], 20_000, 8, 1 << 24).await;
     let mined = mine(&pool, vec![5], 16, grouped(), Vec::new()).await.unwrap();
     assert_eq!((mined.ids.len(), mined.shortfall_count), (8, 8));
@@ -71,14 +71,15 @@ async fn a_draw_gives_up_after_so_many_members_in_vain() {
     assert_eq!(reason, "SHORTFALL");
 }
 
-/// A thousand such draws share the request's budget: once it is spent, each gives up at its first member in vain.
+/// A thousand such draws share the budget of the request: once it is used up, each draw cuts the background off at its first rejected
+/// member.
 #[tokio::test]
-async fn the_draws_of_a_request_give_up_together() {
+async fn the_draws_of_a_request_share_one_budget() {
     let (pool, _) = pool(&[], 4_000, 8, 10_000).await;
     let mined = mine(&pool, (5_000..6_000).collect(), 16, grouped(), Vec::new()).await.unwrap();
     assert!(mined.filtered.group <= 10_000 + 1_000, "{}", mined.filtered.group);
     assert_eq!(mined.offsets.len(), 1_001);
-    // Own negatives come whatever the background has cost.
+    // The negatives of the anchor arrive whatever the background has cost.
     let (pool, _) = self::pool(&[0.9, 0.8, 0.7], 4_000, 0, 1).await;
     let policy = NegativePolicy {
         strategy: NegativeStrategy::Proportional,
@@ -93,9 +94,9 @@ async fn the_draws_of_a_request_give_up_together() {
     }
 }
 
-/// Members of a dense space that are gone are found out one by one.
+/// Removed ids of a dense space are found to be gone one by one.
 #[tokio::test]
-async fn what_is_removed_comes_in_vain() {
+async fn removed_ids_of_a_dense_space_count_as_rejected() {
     let limits = Limits::default();
     let handle = Arc::new(Handle::default());
     let registry = Registry::new(fake::engine(&handle), limits.clone(), TimeSource::monotonic());

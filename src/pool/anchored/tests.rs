@@ -125,7 +125,7 @@ async fn masses_beyond_a_floats_reach_are_told_apart() {
 /// One eligible negative, one wanted: the background still has about its share. Fixed seed; a right formula fails under one in
 /// 10,000 by z of 5 for 33 ids and a sampling error of 0.003 in 0.03.
 #[tokio::test]
-async fn one_of_one_can_come_from_either_source() {
+async fn a_single_wanted_negative_can_come_from_either_source() {
     let pool = pool_of(|_| (), report_of(&[0.9], 32, 0)).await;
     for strategy in [NegativeStrategy::Proportional, NegativeStrategy::Random] {
         let policy = NegativePolicy { strategy, random_fraction: 0.25, ..NegativePolicy::default() };
@@ -161,7 +161,7 @@ async fn group_caps_and_the_background_together_leave_probabilities_unbiased() {
 
 /// A name that the background lost between the draw and the answer is a row fewer, or the error that ERROR stands for.
 #[tokio::test]
-async fn a_lost_name_is_a_shortfall() {
+async fn a_negative_that_lost_its_name_counts_as_shortfall() {
     let handle = Arc::new(Handle::default());
     let pool = pool_in(
         fake::engine(&handle),
@@ -200,7 +200,7 @@ async fn a_lost_name_is_a_shortfall() {
 /// What an anchor gets, and what is counted of it, is the same whatever other anchors it is asked with: a draw that has ended
 /// does not go on while others read the background.
 #[tokio::test]
-async fn an_anchors_draw_ends_when_it_has_ended() {
+async fn the_draw_of_an_anchor_does_not_depend_on_other_anchors() {
     let pool = pool(32).await;
     let excluded: Vec<u64> = (0..256).collect();
     for random_fraction in [0.0, 0.5] {

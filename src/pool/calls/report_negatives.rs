@@ -218,7 +218,7 @@ mod tests {
 
     /// Whichever rows are dropped, an anchor with a kept row ends with its latest reported score.
     #[test]
-    fn the_positive_score_told_last_survives_the_rows_that_are_dropped() {
+    fn the_latest_positive_score_survives_dropped_rows() {
         const NONE: f32 = f32::NAN;
         for (rows, expected) in [
             (vec![(1, 0.5, false), (1, NONE, true)], vec![0.5]),

@@ -61,7 +61,7 @@ async fn a_tick_counts_what_happened_in_it() {
 }
 
 #[tokio::test]
-async fn what_is_stored_stands_beside_what_is_served() {
+async fn histograms_show_stored_and_served_samples() {
     let (millis, pool) = pool(PoolSpec { capacity: 10_000, ..spec() }).await;
     pool.report(report("a", 0..8_000, 1.0)).await.unwrap();
     millis.store(5_000, Ordering::Relaxed);

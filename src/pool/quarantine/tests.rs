@@ -303,7 +303,7 @@ async fn nothing_is_set_aside_before_the_quantile_is_known_nor_without_a_rule() 
 }
 
 #[tokio::test]
-async fn a_release_weighs_what_it_would_have_weighed() {
+async fn a_released_sample_has_the_weight_that_it_would_have_had() {
     let pool = pool(spec(false)).await;
     pool.report(crowd(100)).await.unwrap();
     for step in 101..=103 {
@@ -334,7 +334,7 @@ async fn a_release_weighs_what_it_would_have_weighed() {
 }
 
 #[tokio::test]
-async fn the_raw_score_is_held_against_the_quantile_and_the_difference_is_stored() {
+async fn the_raw_score_is_compared_with_the_quantile_and_the_difference_is_stored() {
     let pool = pool(spec(false)).await;
     pool.report(crowd(100)).await.unwrap();
     for step in 101..=103 {

@@ -171,7 +171,7 @@ proptest! {
 }
 
 #[test]
-fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bounds() {
+fn reports_before_min_reported_are_free_and_a_large_first_report_stays_in_bounds() {
     let flow = Flow { min_reported: 100, ..flow() };
     let mut book = Book { uncounted: flow.min_reported, ..Book::default() };
     assert!(book.admits(&flow, Side::Report, 1 << 40) && !book.admits(&flow, Side::Mine, 1));
@@ -188,7 +188,7 @@ fn what_comes_before_the_beginning_is_free_and_a_large_first_report_stays_in_bou
 
 /// What the partitions count may be ahead of the calls that brought it: the balance keeps its bounds all the same.
 #[test]
-fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() {
+fn calls_in_progress_keep_the_balance_within_its_bounds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
@@ -233,9 +233,9 @@ fn what_has_been_counted_of_calls_that_have_not_ended_stays_within_the_bounds() 
     assert_eq!((state.book.free_reports, state.book.free_mines), (0, 0));
 }
 
-/// A mine that failed after it had served somebody is in the sums, though nothing was told of it.
+/// A mine that failed after it had served samples is in the sums, although the call did not report it.
 #[test]
-fn what_a_failed_call_did_counts() {
+fn the_effect_of_a_failed_call_counts() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
@@ -289,7 +289,7 @@ fn begun(flow: Flow, rows: u64) -> Arc<RateLimiter> {
 }
 
 #[test]
-fn what_the_pool_does_not_have_makes_room_for_the_report_that_waits() {
+fn samples_that_the_pool_lacks_make_room_for_the_waiting_report() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));
@@ -330,7 +330,7 @@ fn whole_samples_cannot_fill_a_fractional_width() {
 }
 
 #[test]
-fn a_narrower_flow_turns_away_who_can_never_pass_and_holds_who_is_under_way() {
+fn a_narrower_flow_refuses_calls_that_can_never_pass_and_keeps_calls_in_progress_within_bounds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _inside = runtime.enter();
     let (closed, counter, permits) = (CancellationToken::new(), AtomicU64::new(0), Permits::new(10));

@@ -133,7 +133,7 @@ struct KeptRounds {
     kept: BTreeMap<u64, u64>,
     bytes: usize,
     serial: u64,
-    /// Names of rounds that were forgotten here, which the engine is still to be told of.
+    /// Names of rounds that were forgotten here and that the engine has still to forget.
     forgotten: Vec<Vec<u8>>,
 }
 
@@ -198,12 +198,12 @@ impl Rounds {
         Ok(Found::Begun(done))
     }
 
-    /// Keeps a round that has been drawn, of so many bytes, and forgets what has no room beside it.
+    /// Keeps a drawn round of this number of bytes, and forgets the oldest rounds that exceed the limits with it.
     fn keep(&self, pool: u64, key: &RoundKey, bytes: usize, now_millis: u64) {
         let mut state = self.state.lock();
         state.serial += 1;
         let serial = state.serial;
-        // A pool that was deleted meanwhile has no entry left.
+        // A pool that was deleted during the draw has no entry any more.
         let Some(rounds) = state.pools.get_mut(&pool) else { return };
         let Some(entry) = rounds.rounds.get_mut(key) else { return };
         entry.stage = Stage::Kept { bytes, since_millis: now_millis };
@@ -220,7 +220,7 @@ impl Rounds {
         }
     }
 
-    /// Takes back a round that could not be drawn: the next request may try again.
+    /// Removes a round that could not be drawn, so that the next request can try again.
     fn give_up(&self, pool: u64, key: &RoundKey) {
         let mut state = self.state.lock();
         let Some(rounds) = state.pools.get_mut(&pool) else { return };
@@ -247,12 +247,12 @@ impl Rounds {
         std::mem::take(&mut self.state.lock().forgotten)
     }
 
-    /// Forgets what is too old; to be called now and then, so that idle pools hold nothing.
+    /// Forgets rounds that are too old. It must be called from time to time, so that idle pools keep nothing.
     pub(super) fn expire(&self, now_millis: u64) {
         self.state.lock().expire(now_millis, self.ttl_millis);
     }
 
-    /// Forgets all of a deleted pool.
+    /// Forgets everything about a deleted pool.
     pub(super) fn close(&self, pool: u64) {
         let mut state = self.state.lock();
         let Some(rounds) = state.pools.remove(&pool) else { return };

@@ -44,7 +44,7 @@ async fn mine(pool: &Arc<Pool>, run_id: &str, number: u64, rank: u32) -> Result<
 }
 
 #[tokio::test]
-async fn a_round_lives_for_its_time_and_then_stays_over() {
+async fn a_round_is_kept_for_its_ttl_and_then_stays_over() {
     let limits = Limits { round_ttl: Duration::from_secs(10), ..Limits::default() };
     let (millis, registry) = registry(limits);
     let pool = pool(&registry, "p", 500).await;

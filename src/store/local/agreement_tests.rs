@@ -84,7 +84,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Two stores with the same spec, which are told the same.
+/// Two stores with the same spec, which get the same calls.
 struct Both {
     local: LocalStore,
     naive: NaiveStore,

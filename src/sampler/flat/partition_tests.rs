@@ -113,8 +113,7 @@ async fn each_partition_weighs_by_its_own_p() {
         }
         let mean: f64 = sum / draws;
         let error = ((squares / draws - mean * mean) / draws).sqrt();
-        // The limit is 4 standard errors: a right formula fails one of 4,000 configurations. 0.2 % are added because pi is conditional on
-        // the last arrival.
+        // 4 standard errors: a right formula fails one of 4,000 configurations. 0.2 % more, as pi is conditional on the last arrival.
         let slack = 4.0 * error + 0.002 * right;
         assert!(
             (mean - right).abs() < slack,

@@ -145,14 +145,6 @@ const FOLDERS: &[&str] = &["src", "crates", "tests", "benches"];
 const FILE_LINES: usize = 500;
 /// Lines of a function, at most.
 const FUNCTION_LINES: usize = 70;
-/// Functions that are longer still. One that is no longer has to leave the list.
-const LONG_FUNCTIONS: &[&str] = &[
-    "tests/api/admin.rs every_metric_is_documented_and_every_documented_metric_is_told",
-    "tests/api/anchored/never.rs what_is_vetoed_while_others_report_and_mine_is_not_served_later",
-    "tests/api/anchored/refused.rs a_wrong_request_names_its_field",
-    "tests/api/anchored/selection.rs windows_and_margins_are_those_of_sentence_transformers",
-    "tests/api/pools.rs a_wrong_spec_names_its_field",
-];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -361,7 +353,6 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 #[test]
 fn no_file_and_no_function_is_too_long() {
     let mut wrong = Vec::new();
-    let mut long = BTreeSet::new();
     let (mut longest_file, mut longest_function) = ((0, String::new()), (0, String::new()));
     for (file, text) in sources() {
         let lines = text.lines().count();
@@ -373,16 +364,11 @@ fn no_file_and_no_function_is_too_long() {
             let function = format!("{file} {name}");
             longest_function = longest_function.max((lines, function.clone()));
             if lines > FUNCTION_LINES {
-                long.insert(function);
+                wrong.push(format!("{function} has {lines} lines"));
             }
         }
     }
     println!("the longest file and function: {longest_file:?}, {longest_function:?}");
-    let listed: BTreeSet<String> = LONG_FUNCTIONS.iter().map(|name| (*name).to_owned()).collect();
-    wrong.extend(long.difference(&listed).map(|name| format!("{name} has over {FUNCTION_LINES} lines")));
-    wrong.extend(
-        listed.difference(&long).map(|name| format!("{name} is short, and in the list of long ones")),
-    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

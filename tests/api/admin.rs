@@ -98,6 +98,14 @@ async fn every_metric_is_documented_and_every_documented_metric_is_told() {
     for metric in METRICS {
         assert!(told.contains(metric.name), "{} is not told", metric.name);
     }
+    assert_eq!(value(&text, "hardneg_pool_step", "pool=\"steps\""), 7.0);
+}
+
+#[tokio::test]
+async fn metrics_of_a_pool_count_what_was_done_and_end_with_it() {
+    let server = TestServer::start().await;
+    let client = used(&server).await;
+    let text = http::get(server.http_address, "/metrics").await.body;
     let faces = "pool=\"faces\"";
     for (name, expected) in [
         ("hardneg_pool_hard_samples", 1_000.0),
@@ -115,7 +123,6 @@ async fn every_metric_is_documented_and_every_documented_metric_is_told() {
     let served =
         |source| value(&text, "hardneg_pool_served_samples_total", &format!("{faces},source=\"{source}\""));
     assert_eq!(served("hard") + served("background"), 100.0);
-    assert_eq!(value(&text, "hardneg_pool_step", "pool=\"steps\""), 7.0);
     let calls = |method: &str, code: &str| {
         value(
             &text,

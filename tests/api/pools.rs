@@ -85,19 +85,10 @@ async fn pages_hold_every_pool_once() {
     assert_eq!(client.pool_service().list_pools(negative).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
-#[tokio::test]
-async fn a_wrong_spec_names_its_field() {
-    let server = TestServer::start().await;
-    let client = server.client().await;
-    let decay = |half_life| Some(pb::Decay { half_life: Some(half_life), max_step_jump: 0 });
-    let hardness = |function: pb::HardnessFunction, offset, temperature| {
-        Some(pb::Hardness { function: function.into(), offset, temperature, ..Default::default() })
-    };
-    let policy = |policy| Some(pb::MiningPolicy { ..policy });
-    let limits =
-        |serve_penalty, max_serves| Some(pb::ServeLimits { serve_penalty, max_serves, ..Default::default() });
+/// Specs with a size that is out of range, each with the field that the error names.
+fn specs_of_wrong_sizes() -> Vec<(&'static str, pb::PoolSpec)> {
     let none = pb::PoolSpec::default;
-    let cases = [
+    vec![
         ("capacity", pb::PoolSpec { capacity: 1 << 40, ..none() }),
         ("background_size", pb::PoolSpec { background: Some(Background::BackgroundSize(3)), ..none() }),
         (
@@ -115,6 +106,20 @@ async fn a_wrong_spec_names_its_field() {
         ),
         ("shards", pb::PoolSpec { shards: 257, ..none() }),
         ("id_kind", pb::PoolSpec { id_kind: 77, ..none() }),
+        ("max_payload_bytes", pb::PoolSpec { max_payload_bytes: 4097, ..none() }),
+    ]
+}
+
+/// Specs with a number out of range in a rule of the pool, each with the field that the error names.
+fn specs_of_wrong_rules() -> Vec<(&'static str, pb::PoolSpec)> {
+    let decay = |half_life| Some(pb::Decay { half_life: Some(half_life), max_step_jump: 0 });
+    let hardness = |function: pb::HardnessFunction, offset, temperature| {
+        Some(pb::Hardness { function: function.into(), offset, temperature, ..Default::default() })
+    };
+    let limits =
+        |serve_penalty, max_serves| Some(pb::ServeLimits { serve_penalty, max_serves, ..Default::default() });
+    let none = pb::PoolSpec::default;
+    vec![
         (
             "decay.half_life_time",
             pb::PoolSpec { decay: decay(HalfLife::HalfLifeTime(seconds(-5))), ..none() },
@@ -146,7 +151,6 @@ async fn a_wrong_spec_names_its_field() {
         ("serve_limits.serve_penalty", pb::PoolSpec { serve_limits: limits(2.0, 0), ..none() }),
         ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, 65_535), ..none() }),
         ("serve_limits.max_serves", pb::PoolSpec { serve_limits: limits(0.0, u32::MAX), ..none() }),
-        ("max_payload_bytes", pb::PoolSpec { max_payload_bytes: 4097, ..none() }),
         (
             "sample_ttl_time",
             pb::PoolSpec { sample_ttl: Some(SampleTtl::SampleTtlTime(seconds(0))), ..none() },
@@ -163,20 +167,31 @@ async fn a_wrong_spec_names_its_field() {
         (
             "default_policy.alpha",
             pb::PoolSpec {
-                default_policy: policy(pb::MiningPolicy { alpha: Some(-0.5), ..Default::default() }),
+                default_policy: Some(pb::MiningPolicy { alpha: Some(-0.5), ..Default::default() }),
                 ..none()
             },
         ),
-    ];
-    for (field, spec) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn a_wrong_spec_names_its_field() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    for (field, spec) in specs_of_wrong_sizes().into_iter().chain(specs_of_wrong_rules()) {
         assert_invalid(client.create_pool("bad", spec).await, &format!("pool.spec.{field}"));
     }
-    let later = [pb::PoolSpec { durability: pb::Durability::Sync.into(), ..none() }];
-    for spec in later {
-        let (code, _, field) = told(client.create_pool("bad", spec).await);
-        assert_eq!(code, Code::Unimplemented);
-        assert!(field.starts_with("pool.spec."), "{field}");
-    }
+    let durable = pb::PoolSpec { durability: pb::Durability::Sync.into(), ..pb::PoolSpec::default() };
+    let (code, _, field) = told(client.create_pool("bad", durable).await);
+    assert_eq!(code, Code::Unimplemented);
+    assert!(field.starts_with("pool.spec."), "{field}");
+    assert!(client.list_pools().await.unwrap().is_empty(), "nothing was created");
+}
+
+#[tokio::test]
+async fn a_wrong_name_of_a_pool_is_refused() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
     for name in ["", "a/b", "pools/a", "A", "-a", "a b", "..", &"x".repeat(64), &"y".repeat(100_000)] {
         let request = pb::CreatePoolRequest { pool_id: name.into(), pool: None };
         let status = client.pool_service().create_pool(Request::new(request)).await.unwrap_err();

@@ -91,18 +91,9 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
     }
 }
 
-/// The same for vetoes, with every shortfall policy and with strategies that use scores.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
-    let server = TestServer::start().await;
-    let client = server.client().await;
-    client.create_pool("p", spec(256)).await.unwrap();
-    let batch = |round: u64| {
-        let list: Vec<_> =
-            (0..400).map(|i| (i % 20, (i * 7 + round) % 200, ((i + round) % 89) as f32 / 100.0)).collect();
-        pb::ScoreBatch { positive_scores: floats(list.iter().map(|_| 0.7)), ..rows(&list) }
-    };
-    let policies: Vec<pb::NegativePolicy> = [
+/// Strategies that use scores, with every shortfall policy.
+fn policies_by_score() -> Vec<pb::NegativePolicy> {
+    [
         (Strategy::SemiHard, pb::Shortfall::Fill, 0.0),
         (Strategy::SemiHard, pb::Shortfall::Short, 0.25),
         (Strategy::DistanceWeighted, pb::Shortfall::Error, 0.5),
@@ -120,23 +111,38 @@ async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
             .then_some(pb::DistanceWeighting { dimension: 16, ..Default::default() }),
         ..short(strategy)
     })
-    .collect();
-    report(&client, batch(0)).await.unwrap();
+    .collect()
+}
+
+/// Scores for 20 anchors, of other samples in each round.
+fn batch_of(round: u64) -> pb::ScoreBatch {
+    let list: Vec<_> =
+        (0..400).map(|i| (i % 20, (i * 7 + round) % 200, ((i + round) % 89) as f32 / 100.0)).collect();
+    pb::ScoreBatch { positive_scores: floats(list.iter().map(|_| 0.7)), ..rows(&list) }
+}
+
+/// Reports and mines in every second round after `round`, until it is told to stop.
+async fn report_and_mine(client: Client, mut round: u64, stop: Arc<AtomicBool>) {
+    let policies = policies_by_score();
+    while !stop.load(Ordering::Relaxed) {
+        round += 2;
+        report(&client, batch_of(round)).await.unwrap();
+        let policy = policies[round as usize % policies.len()];
+        let _short = mine(&client, request(0..20, 4, policy)).await;
+    }
+}
+
+/// The same for vetoes, with every shortfall policy and with strategies that use scores.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_vetoed_while_others_report_and_mine_is_not_served_later() {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", spec(256)).await.unwrap();
+    let policies = policies_by_score();
+    report(&client, batch_of(0)).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    let others: Vec<_> = (0..2u64)
-        .map(|worker| {
-            let (client, stop, policies) = (client.clone(), stop.clone(), policies.clone());
-            tokio::spawn(async move {
-                let mut round = worker;
-                while !stop.load(Ordering::Relaxed) {
-                    round += 2;
-                    report(&client, batch(round)).await.unwrap();
-                    let policy = policies[round as usize % policies.len()];
-                    let _short = mine(&client, request(0..20, 4, policy)).await;
-                }
-            })
-        })
-        .collect();
+    let others: Vec<_> =
+        (0..2).map(|worker| tokio::spawn(report_and_mine(client.clone(), worker, stop.clone()))).collect();
     let mut forbidden: BTreeSet<(u64, u64)> = BTreeSet::new();
     let (mut served, mut refused) = (vec![0; policies.len()], 0);
     for round in 0..56u64 {

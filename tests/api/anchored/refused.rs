@@ -2,13 +2,8 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_wrong_request_names_its_field() {
-    let server = TestServer::start().await;
-    let client = server.client().await;
-    client.create_pool("p", spec(16)).await.unwrap();
-    report(&client, rows(&[(1, 1, 0.5)])).await.unwrap();
-    let policy = |policy: pb::NegativePolicy| request([1], 1, policy);
+/// Policies that are refused, each with the field that the error names.
+fn wrong_policies() -> Vec<(&'static str, pb::NegativePolicy)> {
     let none = pb::NegativePolicy::default;
     let weighting = |dimension, cutoff, max_distance| pb::NegativePolicy {
         strategy: Strategy::DistanceWeighted.into(),
@@ -20,6 +15,48 @@ async fn a_wrong_request_names_its_field() {
         semi_hard_margin: margin,
         ..none()
     };
+    vec![
+        ("strategy", pb::NegativePolicy { strategy: 99, ..none() }),
+        ("shortfall", pb::NegativePolicy { shortfall: 99, ..none() }),
+        ("alpha", pb::NegativePolicy { alpha: Some(16.5), ..none() }),
+        ("alpha", pb::NegativePolicy { alpha: Some(f64::NAN), ..none() }),
+        ("random_fraction", pb::NegativePolicy { random_fraction: Some(1.1), ..none() }),
+        ("range_max", pb::NegativePolicy { range_max: Some(17), ..none() }),
+        ("range_min", pb::NegativePolicy { range_min: 5, range_max: Some(5), ..none() }),
+        ("range_min", pb::NegativePolicy { range_max: Some(0), ..none() }),
+        ("range_min", pb::NegativePolicy { range_min: 16, ..none() }),
+        ("min_score", pb::NegativePolicy { min_score: Some(0.5), max_score: Some(0.4), ..none() }),
+        ("max_score", pb::NegativePolicy { max_score: Some(f32::NAN), ..none() }),
+        ("absolute_margin", pb::NegativePolicy { absolute_margin: Some(-0.1), ..none() }),
+        ("relative_margin", pb::NegativePolicy { relative_margin: Some(f32::NAN), ..none() }),
+        ("semi_hard_margin", semi(None)),
+        ("semi_hard_margin", semi(Some(0.0))),
+        ("semi_hard_margin", pb::NegativePolicy { absolute_margin: Some(0.25), ..semi(Some(0.25)) }),
+        ("distance_weighting", pb::NegativePolicy { distance_weighting: None, ..weighting(3, 0.0, 0.0) }),
+        ("distance_weighting.dimension", weighting(2, 0.0, 0.0)),
+        ("distance_weighting.cutoff", weighting(3, 2.0, 0.0)),
+        ("distance_weighting.max_distance", weighting(3, 0.5, 0.5)),
+        ("age", pb::NegativePolicy { age: Some(pb::AgeWindow { min: -1.0, max: None }), ..none() }),
+        (
+            "model_version",
+            pb::NegativePolicy { model_version: Some(pb::VersionWindow { min: 2, max: Some(1) }), ..none() },
+        ),
+    ]
+}
+
+/// A server whose pool `p` has one anchor with one negative.
+async fn one_negative() -> (TestServer, Client) {
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    client.create_pool("p", spec(16)).await.unwrap();
+    report(&client, rows(&[(1, 1, 0.5)])).await.unwrap();
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_wrong_request_names_its_field() {
+    let (_server, client) = one_negative().await;
+    let none = pb::NegativePolicy::default;
     let cases = [
         ("anchors", request([], 1, none())),
         ("anchors", pb::MineNegativesRequest { anchors: None, ..request([1], 1, none()) }),
@@ -31,50 +68,18 @@ async fn a_wrong_request_names_its_field() {
         ("exclude_ids", pb::MineNegativesRequest { exclude_ids: u64s(0..65_537), ..request([1], 1, none()) }),
         ("pool", pb::MineNegativesRequest { pool: "p".into(), ..request([1], 1, none()) }),
         ("encoding", pb::MineNegativesRequest { encoding: 9, ..request([1], 1, none()) }),
-        ("policy.strategy", policy(pb::NegativePolicy { strategy: 99, ..none() })),
-        ("policy.shortfall", policy(pb::NegativePolicy { shortfall: 99, ..none() })),
-        ("policy.alpha", policy(pb::NegativePolicy { alpha: Some(16.5), ..none() })),
-        ("policy.alpha", policy(pb::NegativePolicy { alpha: Some(f64::NAN), ..none() })),
-        ("policy.random_fraction", policy(pb::NegativePolicy { random_fraction: Some(1.1), ..none() })),
-        ("policy.range_max", policy(pb::NegativePolicy { range_max: Some(17), ..none() })),
-        ("policy.range_min", policy(pb::NegativePolicy { range_min: 5, range_max: Some(5), ..none() })),
-        ("policy.range_min", policy(pb::NegativePolicy { range_max: Some(0), ..none() })),
-        ("policy.range_min", policy(pb::NegativePolicy { range_min: 16, ..none() })),
-        (
-            "policy.min_score",
-            policy(pb::NegativePolicy { min_score: Some(0.5), max_score: Some(0.4), ..none() }),
-        ),
-        ("policy.max_score", policy(pb::NegativePolicy { max_score: Some(f32::NAN), ..none() })),
-        ("policy.absolute_margin", policy(pb::NegativePolicy { absolute_margin: Some(-0.1), ..none() })),
-        ("policy.relative_margin", policy(pb::NegativePolicy { relative_margin: Some(f32::NAN), ..none() })),
-        ("policy.semi_hard_margin", policy(semi(None))),
-        ("policy.semi_hard_margin", policy(semi(Some(0.0)))),
-        (
-            "policy.semi_hard_margin",
-            policy(pb::NegativePolicy { absolute_margin: Some(0.25), ..semi(Some(0.25)) }),
-        ),
-        (
-            "policy.distance_weighting",
-            policy(pb::NegativePolicy { distance_weighting: None, ..weighting(3, 0.0, 0.0) }),
-        ),
-        ("policy.distance_weighting.dimension", policy(weighting(2, 0.0, 0.0))),
-        ("policy.distance_weighting.cutoff", policy(weighting(3, 2.0, 0.0))),
-        ("policy.distance_weighting.max_distance", policy(weighting(3, 0.5, 0.5))),
-        (
-            "policy.age",
-            policy(pb::NegativePolicy { age: Some(pb::AgeWindow { min: -1.0, max: None }), ..none() }),
-        ),
-        (
-            "policy.model_version",
-            policy(pb::NegativePolicy {
-                model_version: Some(pb::VersionWindow { min: 2, max: Some(1) }),
-                ..none()
-            }),
-        ),
     ];
     for (field, request) in cases {
         assert_invalid(mine(&client, request).await, field);
     }
+    for (field, policy) in wrong_policies() {
+        assert_invalid(mine(&client, request([1], 1, policy)).await, &format!("policy.{field}"));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_report_of_anchors_names_its_field() {
+    let (_server, client) = one_negative().await;
     let good = || rows(&[(1, 1, 0.5), (1, 2, 0.5)]);
     let cases = [
         ("batch.anchors", pb::ScoreBatch { anchors: None, ..good() }),
@@ -91,6 +96,13 @@ async fn a_wrong_request_names_its_field() {
     for (field, batch) in cases {
         assert_invalid(report(&client, batch).await, field);
     }
+    let anchored = figures(&client, "p").await.anchored.unwrap();
+    assert_eq!((anchored.anchors, anchored.negatives), (1, 1), "nothing was stored");
+}
+
+#[tokio::test]
+async fn wrong_positives_name_their_field() {
+    let (_server, client) = one_negative().await;
     let pairs = |anchors, positives, scores| pb::AddPositivesRequest {
         pool: "pools/p".into(),
         anchors,
@@ -110,7 +122,7 @@ async fn a_wrong_request_names_its_field() {
         assert_invalid(result, field);
     }
     let anchored = figures(&client, "p").await.anchored.unwrap();
-    assert_eq!((anchored.anchors, anchored.negatives, anchored.positives), (1, 1, 0));
+    assert_eq!((anchored.anchors, anchored.positives), (1, 0), "nothing was stored");
 }
 
 #[tokio::test]

@@ -104,83 +104,83 @@ fn sentence_transformers(
     nearest.into_iter().skip(policy.range_min as usize).map(|n| n.0).collect()
 }
 
+/// Creates the pool `cosine`. POWER would give scores below zero equal weights.
+async fn create_cosine_pool(client: &Client) {
+    let function = pb::HardnessFunction::Exponential.into();
+    let hardness = Some(pb::Hardness { function, temperature: 0.1, ..Default::default() });
+    client.create_pool("cosine", pb::PoolSpec { hardness, ..spec(64) }).await.unwrap();
+}
+
+/// Tells the pool `cosine` an anchor with its negatives and its positives: ids and scores.
+async fn add_anchor(client: &Client, anchor: u64, negatives: &[(u64, f32)], positives: &[(u64, f32)]) {
+    let list: Vec<_> = negatives.iter().map(|(id, score)| (anchor, *id, *score)).collect();
+    report(client, pb::ScoreBatch { pool: "pools/cosine".into(), ..rows(&list) }).await.unwrap();
+    let request = pb::AddPositivesRequest {
+        pool: "pools/cosine".into(),
+        anchors: u64s(positives.iter().map(|_| anchor)),
+        positives: u64s(positives.iter().map(|p| p.0)),
+        scores: floats(positives.iter().map(|p| p.1)),
+        ..Default::default()
+    };
+    client.mining_service().add_positives(request).await.unwrap();
+}
+
+/// The ids that the pool `cosine` serves to an anchor.
+async fn mined_ids(client: &Client, anchor: u64, k: u32, policy: pb::NegativePolicy) -> Vec<u64> {
+    let request = pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], k, policy) };
+    by_anchor(&mine(client, request).await.unwrap()).remove(0)
+}
+
+/// Windows and margins of every kind, alone and together.
+fn policies_with_windows() -> Vec<pb::NegativePolicy> {
+    let none = || short(Strategy::Top);
+    vec![
+        none(),
+        pb::NegativePolicy { range_min: 3, ..none() },
+        pb::NegativePolicy { range_min: 2, range_max: Some(9), ..none() },
+        pb::NegativePolicy { max_score: Some(0.5), ..none() },
+        pb::NegativePolicy { min_score: Some(-0.5), ..none() },
+        pb::NegativePolicy { min_score: Some(0.0), max_score: Some(0.5), range_min: 1, ..none() },
+        pb::NegativePolicy { absolute_margin: Some(0.0), ..none() },
+        pb::NegativePolicy { absolute_margin: Some(0.125), ..none() },
+        pb::NegativePolicy { relative_margin: Some(0.5), ..none() },
+        pb::NegativePolicy {
+            absolute_margin: Some(0.25),
+            relative_margin: Some(0.25),
+            range_min: 2,
+            ..none()
+        },
+    ]
+}
+
 #[tokio::test]
 async fn windows_and_margins_are_those_of_sentence_transformers() {
     let server = TestServer::start().await;
     let client = server.client().await;
-    client.create_pool("p", spec(64)).await.unwrap();
-    // Scores are multiples of 1/16, so that bounds are not affected by rounding, and some are below zero. POWER would give those equal weights.
-    client
-        .create_pool(
-            "cosine",
-            pb::PoolSpec {
-                hardness: Some(pb::Hardness {
-                    function: pb::HardnessFunction::Exponential.into(),
-                    temperature: 0.1,
-                    ..Default::default()
-                }),
-                ..spec(64)
-            },
-        )
-        .await
-        .unwrap();
+    create_cosine_pool(&client).await;
+    // Scores are multiples of 1/16, so that bounds are not affected by rounding, and some are below zero.
     let corpus: Vec<(u64, f32)> = (0..32).map(|i| (i, 1.0 - i as f32 / 16.0)).collect();
     for (anchor, positives) in [
         (1u64, vec![(3u64, 13.0 / 16.0)]),
         (2, vec![(3, 13.0 / 16.0), (6, 10.0 / 16.0)]),
         (3, vec![(20, -0.25)]),
     ] {
-        let list: Vec<_> = corpus.iter().map(|(id, score)| (anchor, *id, *score)).collect();
-        let pool = |batch| pb::ScoreBatch { pool: "pools/cosine".into(), ..batch };
-        report(&client, pool(rows(&list))).await.unwrap();
-        let request_positives = pb::AddPositivesRequest {
-            pool: "pools/cosine".into(),
-            anchors: u64s(positives.iter().map(|_| anchor)),
-            positives: u64s(positives.iter().map(|p| p.0)),
-            scores: floats(positives.iter().map(|p| p.1)),
-            ..Default::default()
-        };
-        client.mining_service().add_positives(request_positives).await.unwrap();
-        let none = || short(Strategy::Top);
-        let cases = [
-            none(),
-            pb::NegativePolicy { range_min: 3, ..none() },
-            pb::NegativePolicy { range_min: 2, range_max: Some(9), ..none() },
-            pb::NegativePolicy { max_score: Some(0.5), ..none() },
-            pb::NegativePolicy { min_score: Some(-0.5), ..none() },
-            pb::NegativePolicy { min_score: Some(0.0), max_score: Some(0.5), range_min: 1, ..none() },
-            pb::NegativePolicy { absolute_margin: Some(0.0), ..none() },
-            pb::NegativePolicy { absolute_margin: Some(0.125), ..none() },
-            pb::NegativePolicy { relative_margin: Some(0.5), ..none() },
-            pb::NegativePolicy {
-                absolute_margin: Some(0.25),
-                relative_margin: Some(0.25),
-                range_min: 2,
-                ..none()
-            },
-        ];
-        for policy in cases {
+        add_anchor(&client, anchor, &corpus, &positives).await;
+        for policy in policies_with_windows() {
             let expected = sentence_transformers(&corpus, &positives, &policy);
-            let asked = |policy: &pb::NegativePolicy, k: u32| pb::MineNegativesRequest {
-                pool: "pools/cosine".into(),
-                ..request([anchor], k, *policy)
-            };
-            let mined = mine(&client, asked(&policy, 40)).await.unwrap();
-            assert_eq!(by_anchor(&mined)[0], expected, "anchor {anchor} {policy:?}");
-            let five = mine(&client, asked(&policy, 5)).await.unwrap();
-            assert_eq!(by_anchor(&five)[0], expected[..expected.len().min(5)], "num_negatives");
+            let mined = mined_ids(&client, anchor, 40, policy).await;
+            assert_eq!(mined, expected, "anchor {anchor} {policy:?}");
+            let five = mined_ids(&client, anchor, 5, policy).await;
+            assert_eq!(five, expected[..expected.len().min(5)], "num_negatives");
             let random = pb::NegativePolicy { strategy: Strategy::Random.into(), ..policy };
-            let mined = mine(&client, asked(&random, 40)).await.unwrap();
-            let (mut ids, mut all) = (by_anchor(&mined)[0].clone(), expected.clone());
+            let (mut ids, mut all) = (mined_ids(&client, anchor, 40, random).await, expected);
             ids.sort_unstable();
             all.sort_unstable();
             assert_eq!(ids, all, "random chooses among the same");
         }
         // Here hardneg differs: range_max counts candidates after the filters, there before them.
-        let both = pb::NegativePolicy { range_max: Some(4), max_score: Some(0.5), ..none() };
-        let asked = pb::MineNegativesRequest { pool: "pools/cosine".into(), ..request([anchor], 40, both) };
-        let mined = by_anchor(&mine(&client, asked).await.unwrap())[0].clone();
-        assert_eq!(mined.len(), 4);
+        let both = pb::NegativePolicy { range_max: Some(4), max_score: Some(0.5), ..short(Strategy::Top) };
+        assert_eq!(mined_ids(&client, anchor, 40, both).await.len(), 4);
         assert!(sentence_transformers(&corpus, &positives, &both).is_empty());
     }
 }

@@ -38,6 +38,72 @@ pub(crate) fn background_rate(
     -background * (-share).ln_1p() / tau
 }
 
+/// The largest share of a source that a plan counts on. What is left keeps the rates finite, and makes room for chance.
+const SOURCE_SHARE_MAX: f64 = 0.9;
+/// The largest share of the hard draws that the cut may take out of the race.
+const CUT_SHARE_MAX: f64 = 0.25;
+
+/// What a plan is made for.
+pub(crate) struct Wanted {
+    /// B.
+    pub(crate) batch_size: f64,
+    /// epsilon.
+    pub(crate) random_fraction: f64,
+    /// |R|.
+    pub(crate) members: f64,
+    /// The members of R that may be drawn now: those without a lease.
+    pub(crate) awake: f64,
+    /// N.
+    pub(crate) distinct: f64,
+}
+
+/// How a batch is mixed (docs/methods.md 6.3). All of it is decided before the first draw, so it leaves the weights unbiased.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// c.
+    pub(crate) background_rate: f64,
+    /// Masses below this count as 0.
+    pub(crate) cut: f64,
+}
+
+impl Plan {
+    /// The plan for hard samples of these masses. The background gets its share as far as it has the members, and what the hard samples
+    /// cannot fill. The cut takes out the masses below those with which a member of R arrives, but at most a quarter of the hard draws:
+    /// where the background is small beside the batch that rate is high, and without the limit nothing hard would be left.
+    pub(crate) fn of(points: &[Point], wanted: &Wanted) -> Self {
+        let hard: f64 = points.iter().filter(|p| p.mass > 0.0).map(|p| p.weight).sum();
+        let most = SOURCE_SHARE_MAX * wanted.awake;
+        let share = (wanted.random_fraction * wanted.batch_size).min(most);
+        let left = (wanted.batch_size - SOURCE_SHARE_MAX * hard).min(most);
+        let background = share.max(left);
+        if hard <= 0.0 || background >= wanted.batch_size {
+            return Self { background_rate: 1.0, cut: 0.0 };
+        }
+        let reachable = |hard: f64| (hard - 0.5).max(hard / 2.0);
+        let target = (wanted.batch_size - background).min(reachable(hard));
+        let tau = solve_tau(points, target);
+        let cut = (background / (wanted.distinct * tau)).min(highest_cut(points, tau, target));
+        let kept: Vec<Point> = points.iter().filter(|p| p.mass >= cut).copied().collect();
+        let hard: f64 = kept.iter().map(|p| p.weight).sum();
+        let tau = solve_tau(&kept, target.min(reachable(hard)));
+        Self { background_rate: -wanted.members * (-background / wanted.awake).ln_1p() / tau, cut }
+    }
+}
+
+/// The highest mass below which at most [`CUT_SHARE_MAX`] of the `target` hard draws until `tau` are expected.
+fn highest_cut(points: &[Point], tau: f64, target: f64) -> f64 {
+    let mut sorted: Vec<&Point> = points.iter().filter(|p| p.mass > 0.0 && p.weight > 0.0).collect();
+    sorted.sort_unstable_by(|a, b| a.mass.total_cmp(&b.mass));
+    let mut below = 0.0;
+    for point in &sorted {
+        below += point.weight * -(-point.mass * tau).exp_m1();
+        if below > CUT_SHARE_MAX * target {
+            return point.mass;
+        }
+    }
+    sorted.last().map_or(0.0, |point| point.mass)
+}
+
 /// The hard samples and the background of one stratum, with the cap on its samples in a batch.
 pub(crate) struct Part {
     pub(crate) points: Vec<Point>,
@@ -177,6 +243,73 @@ mod tests {
         let tau = solve_tau(&points, 75.0);
         let expected = 500.0 * (1.0 - (-c * tau / 500.0).exp());
         assert!((expected - 25.0).abs() < 0.01, "{expected}");
+    }
+
+    /// How many hard samples and members of R a plan expects in a batch, if the race ends when `batch_size` have arrived.
+    fn expected(points: &[Point], wanted: &Wanted, plan: Plan) -> (f64, f64) {
+        let kept: Vec<Point> = points.iter().filter(|p| p.mass >= plan.cut).copied().collect();
+        let rate = plan.background_rate / wanted.members;
+        let all: Vec<Point> =
+            kept.iter().copied().chain([Point { weight: wanted.awake, mass: rate }]).collect();
+        let tau = solve_tau(&all, wanted.batch_size);
+        let arrived = |p: &Point| p.weight * -(-p.mass * tau).exp_m1();
+        (kept.iter().map(arrived).sum(), arrived(&all[kept.len()]))
+    }
+
+    #[test]
+    fn a_plan_fills_the_batch_from_whatever_source_has_the_samples() {
+        let skewed = |n: usize, alpha: f64| -> Vec<Point> {
+            (0..n)
+                .map(|b| Point { weight: 1.0, mass: (-alpha * b as f64 / n as f64 * 20.0).exp2() })
+                .collect()
+        };
+        let cases = [
+            // (hard samples, alpha, B, epsilon, |R|, awake): the background is plenty, small, nearly all leased, and the hard store is small.
+            (20_000, 1.0, 256.0, 0.25, 4_096.0, 4_096.0),
+            (20_000, 1.0, 1_024.0, 0.5, 256.0, 256.0),
+            (20_000, 0.0, 256.0, 0.5, 256.0, 256.0),
+            (20_000, 0.0, 1_024.0, 0.25, 256.0, 3.0),
+            (20_000, 1.0, 1_024.0, 0.01, 256.0, 1.0),
+            (300, 1.0, 1_024.0, 0.25, 4_096.0, 4_096.0),
+            (1, 0.0, 32.0, 0.05, 256.0, 200.0),
+        ];
+        for (hard, alpha, batch_size, random_fraction, members, awake) in cases {
+            let points = skewed(hard, alpha);
+            let wanted = Wanted { batch_size, random_fraction, members, awake, distinct: 600_000.0 };
+            let plan = Plan::of(&points, &wanted);
+            let (from_hard, from_background) = expected(&points, &wanted, plan);
+            let total = from_hard + from_background;
+            assert!(
+                (total - batch_size).abs() < 0.01 * batch_size,
+                "{hard} {awake}: {from_hard} + {from_background}"
+            );
+            let share = (random_fraction * batch_size)
+                .min(0.9 * awake)
+                .max((batch_size - 0.9 * hard as f64).min(0.9 * awake));
+            assert!(
+                (from_background - share).abs() < 0.05 * share + 1.0,
+                "{hard} {awake}: {from_background}, not {share}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_takes_out_at_most_a_quarter_of_the_hard_draws() {
+        let points: Vec<Point> =
+            (0..400).map(|b| Point { weight: 50.0, mass: (-f64::from(b) / 16.0).exp2() }).collect();
+        for (random_fraction, awake) in [(0.01, 4_096.0), (0.5, 256.0), (0.9, 64.0)] {
+            let wanted =
+                Wanted { batch_size: 256.0, random_fraction, members: 4_096.0, awake, distinct: 8_192.0 };
+            let plan = Plan::of(&points, &wanted);
+            let target = 256.0 - (random_fraction * 256.0).min(0.9 * awake);
+            let tau = solve_tau(&points, target);
+            let below: f64 = points
+                .iter()
+                .filter(|p| p.mass < plan.cut)
+                .map(|p| p.weight * -(-p.mass * tau).exp_m1())
+                .sum();
+            assert!(below <= 0.25 * target, "{random_fraction}: {below} of {target}");
+        }
     }
 
     #[test]

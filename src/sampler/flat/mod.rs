@@ -130,6 +130,26 @@ fn shortened(context: &MineContext<'_>, eligible: u64, hard_wanted: u64) -> Resu
     }
 }
 
+/// Checks that the `found` samples of both sources are enough. Called before anything is marked as served.
+///
+/// # Errors
+/// `FailedPrecondition` (`SHORTFALL`) where they are fewer than asked for and the policy asks for an error, or too few for one each rank.
+fn check_found(context: &MineContext<'_>, found: usize) -> Result<(), PoolError> {
+    let message = match context.ranks {
+        Some(ranks) if found > 0 && found < ranks.count => {
+            format!(
+                "{found} samples are eligible in both sources, fewer than the {} ranks of the round",
+                ranks.count
+            )
+        }
+        _ if context.policy.shortfall == Shortfall::Error && found < context.batch_size => {
+            format!("{found} samples are eligible in both sources, {} were asked for", context.batch_size)
+        }
+        _ => return Ok(()),
+    };
+    Err(PoolError::FailedPrecondition { reason: "SHORTFALL", message })
+}
+
 /// The number of eligible hard samples, counted up to `stop_at`.
 async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64) -> Result<u64, PoolError> {
     let (first, end) = field.filter.ranks;
@@ -219,5 +239,7 @@ mod partition_tests;
 mod quota_tests;
 #[cfg(test)]
 mod replay_tests;
+#[cfg(test)]
+mod reserve_tests;
 #[cfg(test)]
 mod tests;

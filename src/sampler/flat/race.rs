@@ -10,6 +10,7 @@
 
 mod pass;
 mod rates;
+mod reserve;
 
 use std::collections::VecDeque;
 
@@ -115,6 +116,30 @@ struct Proposal {
     coin: f64,
 }
 
+/// A lane for each bucket of the hard store that the rank windows and the cut leave.
+fn hard_lanes(field: &Field<'_>, mass: &Mass, cut: f64) -> Vec<Lane> {
+    let mut lanes = Vec::with_capacity(field.census.buckets.len() + 16);
+    for (bucket, &tier) in field.census.buckets.iter().zip(&field.tiers.of_bucket) {
+        let tier = tier as usize;
+        let high = field.tiers.offset(bucket.high);
+        let bound = mass.bound(high, tier);
+        let first = field.tiers.list[tier].rank;
+        let outside =
+            first >= field.filter.ranks.1 || first + field.tiers.list[tier].count <= field.filter.ranks.0;
+        if bound > 0.0 && bound >= cut && !outside {
+            lanes.push(Lane {
+                partition: bucket.partition,
+                bucket: Some(bucket.bucket),
+                tier,
+                remaining: u64::from(bucket.count),
+                bound,
+                moved: HashMap::new(),
+            });
+        }
+    }
+    lanes
+}
+
 /// A race in progress.
 pub(super) struct Race<'a> {
     field: &'a Field<'a>,
@@ -155,6 +180,10 @@ pub(super) struct Race<'a> {
     pub(super) wears_out: bool,
     /// Whether nothing was left to arrive.
     exhausted: bool,
+    /// Whether hard samples below the cut may fill the batch.
+    has_reserve: bool,
+    /// When they began to: all that was in the race had arrived.
+    reserve_from: Option<f64>,
     pub(super) filtered: FilterCounts,
 }
 
@@ -168,27 +197,7 @@ impl<'a> Race<'a> {
         wanted: usize,
         draws: &'a mut Draws,
     ) -> Self {
-        let mut lanes = Vec::with_capacity(field.census.buckets.len() + 16);
-        if let Some(mass) = mass {
-            for (bucket, &tier) in field.census.buckets.iter().zip(&field.tiers.of_bucket) {
-                let tier = tier as usize;
-                let high = field.tiers.offset(bucket.high);
-                let bound = mass.bound(high, tier);
-                let first = field.tiers.list[tier].rank;
-                let outside = first >= field.filter.ranks.1
-                    || first + field.tiers.list[tier].count <= field.filter.ranks.0;
-                if bound > 0.0 && bound >= cut && !outside {
-                    lanes.push(Lane {
-                        partition: bucket.partition,
-                        bucket: Some(bucket.bucket),
-                        tier,
-                        remaining: u64::from(bucket.count),
-                        bound,
-                        moved: HashMap::new(),
-                    });
-                }
-            }
-        }
+        let mut lanes = mass.map_or_else(Vec::new, |mass| hard_lanes(field, mass, cut));
         let background_rate = if field.background.size > 0.0 { c } else { 0.0 };
         if background_rate > 0.0 {
             for lane in field.background.lanes() {
@@ -226,6 +235,8 @@ impl<'a> Race<'a> {
             turned_away: 0,
             wears_out: false,
             exhausted: false,
+            has_reserve: false,
+            reserve_from: None,
             filtered: FilterCounts::default(),
         }
     }
@@ -233,6 +244,12 @@ impl<'a> Race<'a> {
     /// The same race, which admits only the arrivals that the quota allows.
     pub(super) fn within(mut self, quota: Option<Quota>) -> Self {
         self.quota = quota;
+        self
+    }
+
+    /// The same race, which draws hard samples below the cut where all others have arrived and the batch is not full.
+    pub(super) fn with_reserve(mut self) -> Self {
+        self.has_reserve = true;
         self
     }
 
@@ -251,7 +268,11 @@ impl<'a> Race<'a> {
             let total = self.total_rate();
             if total > 0.0 {
                 self.round(total, target).await?;
-            } else if !self.arrive_scheduled(f64::INFINITY, target) && !self.schedule_cut && !self.relax() {
+            } else if !self.arrive_scheduled(f64::INFINITY, target)
+                && !self.schedule_cut
+                && !self.open_reserve()
+                && !self.relax()
+            {
                 self.exhausted = true;
                 return Ok(());
             }

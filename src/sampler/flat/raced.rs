@@ -5,10 +5,10 @@ use super::output::{Account, Chosen};
 use super::quota::Quota;
 use super::race::{Field, Race};
 use super::weighing::{Weighing, approximations};
-use super::{MineContext, allowed_size, pilot, quota, serve_first};
+use super::{MineContext, allowed_size, check_found, pilot, quota, serve_first};
 use crate::model::batch::{Approximation, Estimand, Source};
 use crate::model::error::PoolError;
-use crate::sampler::mixture::{self, Point};
+use crate::sampler::mixture::{self, Plan, Point, Wanted};
 use crate::sampler::rng::Draws;
 use crate::sampler::weights;
 use crate::store::Served;
@@ -24,13 +24,15 @@ pub(super) async fn draw(
     let size = allowed_size(context, field).await?;
     let quota = quota(context, field, size)?;
     let mixture = Mixture::plan(context, field, size, quota.as_ref(), draws).await?;
-    let c = mixture.background_rate;
-    let mut race = Race::new(field, mixture.mass.as_ref(), c, mixture.cut(), size, draws).within(quota);
+    let Plan { background_rate, cut } = mixture.plan;
+    let race = Race::new(field, mixture.mass.as_ref(), background_rate, cut, size, draws);
+    let mut race = race.within(quota).with_reserve();
     race.schedule_rare().await?;
     race.run_to(size + 1).await?;
     if race.is_overtaken() && !last {
         return Ok(None);
     }
+    check_found(context, size.min(race.arrivals.len()))?;
     // Before anything is marked: what the ranks could not share equally is not drawn.
     let size = context.shareable(size.min(race.arrivals.len()));
     let mut served = serve_first(context, &mut race, size).await?;
@@ -57,18 +59,17 @@ pub(super) async fn draw(
 
 /// The mixture of hard store and background that a race draws from (docs/methods.md 6.1 and 6.3).
 struct Mixture {
-    /// epsilon; 0 where there is no background.
-    random_fraction: f64,
+    /// Whether the background takes part.
+    is_mixed: bool,
     /// What the strategy gives to a hard sample; `None` at random_fraction 1, where H is empty.
     mass: Option<Mass>,
-    /// c.
-    background_rate: f64,
+    plan: Plan,
     /// N; |S| where nothing is drawn from the background.
     population: f64,
 }
 
 impl Mixture {
-    /// Solves c for a batch of `size`, all of it before the first draw.
+    /// Plans a batch of `size`, all of it before the first draw.
     async fn plan(
         context: &MineContext<'_>,
         field: &Field<'_>,
@@ -77,50 +78,59 @@ impl Mixture {
         draws: &mut Draws,
     ) -> Result<Self, PoolError> {
         let background = field.background;
-        let random_fraction = if background.size > 0.0 { context.policy.random_fraction } else { 0.0 };
+        let random_fraction = context.policy.random_fraction;
         let mass = (random_fraction < 1.0).then(|| Mass::new(&context.policy, field.tiers));
-        let background_rate = match &mass {
-            _ if random_fraction == 0.0 => 0.0,
-            None => 1.0,
+        let plan = match &mass {
+            _ if background.size <= 0.0 || random_fraction == 0.0 => Plan { background_rate: 0.0, cut: 0.0 },
+            None => Plan { background_rate: 1.0, cut: 0.0 },
             Some(mass) => {
                 let points = pilot::points(field, mass, size, random_fraction, draws).await?;
-                background_rate(field, quota, &points, size as f64, random_fraction)
+                mixed(field, quota, &points, size as f64, random_fraction)
             }
         };
-        let population = if random_fraction > 0.0 { background.distinct() } else { field.census.hard as f64 };
-        Ok(Self { random_fraction, mass, background_rate, population })
-    }
-
-    /// The cut: masses below it count as 0.
-    fn cut(&self) -> f64 {
-        if self.random_fraction > 0.0 { self.background_rate / self.population } else { 0.0 }
+        let is_mixed = plan.background_rate > 0.0;
+        let population = if is_mixed { background.distinct() } else { field.census.hard as f64 };
+        Ok(Self { is_mixed, mass, plan, population })
     }
 
     /// Whether H depends on R, and the batch is drawn from both; where it is drawn from one source H plays no part.
     fn is_in_a_closed_loop(&self, field: &Field<'_>) -> bool {
-        self.random_fraction > 0.0 && self.mass.is_some() && field.census.background.loop_ratio().is_off()
+        self.is_mixed && self.mass.is_some() && field.census.background.loop_ratio().is_off()
     }
 }
 
-/// c of docs/methods.md 6.3 under the caps of strata, for a background some of whose members rest.
-fn background_rate(
+/// The plan of a batch from both sources, under the caps of strata.
+fn mixed(
     field: &Field<'_>,
     quota: Option<&Quota>,
     points: &[(u32, Point)],
-    size: f64,
+    batch_size: f64,
     random_fraction: f64,
-) -> f64 {
+) -> Plan {
     let background = field.background;
     let plain: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
-    let awake = background.awake();
-    let c = mixture::background_rate(&plain, size, random_fraction, awake) * background.size / awake;
+    let wanted = Wanted {
+        batch_size,
+        random_fraction,
+        members: background.size,
+        awake: background.awake(),
+        distinct: background.distinct(),
+    };
+    let plan = Plan::of(&plain, &wanted);
     match quota {
-        // Of a dense id space nobody knows the strata.
+        // The strata of a dense id space are not known, so caps are left out of account there.
         Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
             let parts = pilot::parts(field, quota, points);
-            mixture::capped_background_rate(&parts, size, random_fraction, background.size, c)
+            let background_rate = mixture::capped_background_rate(
+                &parts,
+                batch_size,
+                random_fraction,
+                background.size,
+                plan.background_rate,
+            );
+            Plan { background_rate, cut: plan.cut.min(background_rate / background.distinct()) }
         }
-        _ => c,
+        _ => plan,
     }
 }
 
@@ -132,7 +142,7 @@ fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &mut Weighin
         .zip(served)
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
-            let inclusion = weights::inclusion_probability(rate, race.deadline(&arrival.row, n));
+            let inclusion = weights::inclusion_probability(rate, race.exposure(arrival, n));
             Chosen {
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },
@@ -155,7 +165,7 @@ fn estimand(
         Estimand::Approximate
     } else if field.filter.removes_items() || race.quota.as_ref().is_some_and(shuts_out) {
         Estimand::Eligible
-    } else if mixture.random_fraction == 0.0 {
+    } else if !mixture.is_mixed {
         Estimand::HardStore
     } else {
         Estimand::All

@@ -32,8 +32,12 @@ impl Race<'_> {
         }
     }
 
-    /// Whether an arrival stands for itself. If nothing is drawn from R, every sample of the hard store does.
+    /// Whether an arrival stands for itself. If nothing is drawn from R, or the reserve is, every sample of the hard store does.
     pub(in crate::sampler::flat) fn stands(&self, arrival: &Arrival) -> bool {
+        if self.met_the_reserve(&arrival.row) {
+            let hard_mass = self.hard_mass(&arrival.row);
+            return hard_mass > 0.0 && self.own_mass(&arrival.row, hard_mass) > 0.0;
+        }
         arrival.hard_mass > 0.0 && (arrival.own_mass > 0.0 || self.background_rate == 0.0)
     }
 

@@ -1,0 +1,47 @@
+//! The reserve: hard samples below the cut, which fill a batch that all others could not (docs/methods.md 6.4).
+//!
+//! That H and R run dry is a fact of the state, not of the draw. All that was in the race then has pi = 1. The reserve goes on as a race with
+//! equal rates, and every hard sample stands for itself in the weights of this batch. Where a stratum or a group was full before, its samples
+//! had no part in the reserve, and members of R go on to stand for those of them that are below the cut.
+
+use super::{Arrival, Race, hard_lanes};
+use crate::sampler::flat::mass::Mass;
+use crate::store::Row;
+
+/// What every sample of the reserve weighs.
+static RESERVE: Mass = Mass::Uniform;
+
+impl<'a> Race<'a> {
+    /// Lets the reserve into the race. Returns whether it had to: once, and only where the cut took anything out.
+    pub(super) fn open_reserve(&mut self) -> bool {
+        if !self.has_reserve || self.reserve_from.is_some() || (self.mass.is_some() && self.cut <= 0.0) {
+            return false;
+        }
+        self.reserve_from = Some(self.time);
+        self.mass = Some(&RESERVE);
+        self.cut = 0.0;
+        self.lanes = hard_lanes(self.field, &RESERVE, 0.0);
+        self.rare.clear();
+        (self.passed, self.scheduled, self.schedule_cut) = (false, None, false);
+        true
+    }
+
+    /// Whether a sample could be drawn from the reserve: it was opened, and no limit shut the sample out before.
+    pub(super) fn met_the_reserve(&self, row: &Row) -> bool {
+        self.reserve_from.is_some_and(|from| {
+            let closed = self.quota.as_ref().and_then(|quota| quota.deadline(row, None));
+            closed.is_none_or(|closed| closed >= from)
+        })
+    }
+
+    /// How long a sample was in the race until the first `size` had arrived; `None`: until nothing was left, so that its pi is 1.
+    pub(in crate::sampler::flat) fn exposure(&self, arrival: &Arrival, size: usize) -> Option<f64> {
+        let deadline = self.deadline(&arrival.row, size);
+        match self.reserve_from {
+            None => deadline,
+            // All of the first race had arrived, but for what limits on strata and groups rejected.
+            Some(from) if arrival.time <= from => deadline.filter(|deadline| *deadline < from),
+            Some(from) => deadline.map(|deadline| deadline - from),
+        }
+    }
+}

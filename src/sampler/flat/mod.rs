@@ -6,6 +6,7 @@
 pub(crate) mod background;
 mod context;
 mod filter;
+mod lone_place;
 mod mass;
 mod output;
 mod pilot;

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use super::background::Background;
+use super::lone_place::LonePlace;
 use super::mass::Mass;
 use super::output::{Account, Chosen};
 use super::quota::Quota;
 use super::race::{Arrival, Field, Race};
 use super::weighing::{Weighing, approximations};
-use super::{MineContext, quota, serve_first, serve_rows, shortened, unweighed};
+use super::{MineContext, check_found, quota, serve_first, serve_rows, shortened, unweighed};
 use crate::model::batch::{Approximation, Estimand, Source};
 use crate::model::error::PoolError;
 use crate::model::filter_counts::{FilterCounts, Reason};
@@ -23,18 +24,23 @@ use crate::store::{Row, Served};
 /// STALEST draws this number times the wanted samples uniformly, and takes the oldest.
 const STALEST_DRAWS: usize = 16;
 
-/// Takes the B - round(epsilon B) hardest, and draws the others uniformly from what else is in the background.
+/// Takes the B - round(epsilon B) hardest, and draws the others uniformly from what else is in the background. Where epsilon B < 1, one place
+/// goes to the background with probability epsilon B, and to the next hardest sample otherwise.
 pub(super) async fn top(
     context: &MineContext<'_>,
     field: &Field<'_>,
     draws: &mut Draws,
 ) -> Result<(Vec<Chosen>, Account), PoolError> {
-    let wanted = hard_places(context);
-    let (hardest, scan_cut) = hardest(context, field, wanted).await?;
-    let (found, limited) = (hardest.rows.len(), hardest.quota.is_some());
+    let random_places = context.policy.random_fraction * context.batch_size as f64;
+    let wanted = if random_places < 1.0 { context.batch_size } else { hard_places(context) };
+    let (mut hardest, scan_cut) = hardest(context, field, wanted).await?;
+    let limited = hardest.quota.is_some();
+    let size = shortened(context, hardest.rows.len() as u64, wanted as u64)?;
     let lowest = lowest_key(field, &hardest.rows);
     let in_h = |row: &Row| lowest.is_none_or(|lowest| stands(field, row, lowest));
-    let size = shortened(context, found as u64, wanted as u64)?;
+    let share = if random_places < 1.0 { context.policy.random_fraction * size as f64 } else { 1.0 };
+    let lone = LonePlace::deal(share, size, &mut hardest.rows, field.background, draws);
+    let found = hardest.rows.len();
     let (served, random) = with_background(context, field, hardest, in_h, size, draws).await?;
     // Of what the ranks could not share equally only the background can be left out without a bias.
     let left_out = context.ranks.is_some() && served.len() < found;
@@ -47,7 +53,10 @@ pub(super) async fn top(
     };
     // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
     let estimates = context.policy.random_fraction > 0.0;
-    let chosen = joined(served, random.chosen, in_h, estimates.then_some(&mut weighing));
+    // With the reserve every sample of the hard store stands for itself.
+    let stands_for_itself = |row: &Row| if random.is_in_reserve { row.own_key.is_some() } else { in_h(row) };
+    let weighing_if = estimates.then_some(&mut weighing);
+    let chosen = joined(served, random.chosen, stands_for_itself, lone.as_ref(), weighing_if);
     let mut approximations = random.approximations;
     if scan_cut && !approximations.contains(&Approximation::ScanLimit) {
         approximations.push(Approximation::ScanLimit);
@@ -102,7 +111,7 @@ pub(super) async fn stalest(
         proposals: proposals + random.proposals,
         filtered: random.filtered,
     };
-    Ok((joined(served, random.chosen, |_| true, None), account))
+    Ok((joined(served, random.chosen, |_| true, None, None), account))
 }
 
 /// The places of a batch that are for hard samples: B - round(epsilon B).
@@ -114,24 +123,28 @@ fn hard_places(context: &MineContext<'_>) -> usize {
 /// Hard samples and those of the background as one batch. Without `weighing` none has a weight.
 fn joined(
     hard: Vec<(Row, Served)>,
-    random: Vec<(Chosen, f64)>,
+    random: Vec<Random>,
     in_h: impl Fn(&Row) -> bool,
+    lone: Option<&LonePlace>,
     mut weighing: Option<&mut Weighing<'_>>,
 ) -> Vec<Chosen> {
     let mut weigh = |row: &Row, in_h: bool, inclusion: f64| {
         weighing.as_mut().map(|weighing| weighing.weigh(row, in_h, inclusion))
     };
-    let mut chosen: Vec<Chosen> = hard
-        .into_iter()
-        .map(|(row, served)| Chosen {
-            weighed: weigh(&row, in_h(&row), 1.0),
-            ..unweighed(row, served, Source::Hard)
-        })
-        .collect();
-    chosen.extend(random.into_iter().map(|(mut chosen, inclusion)| {
-        chosen.weighed = weigh(&chosen.row, false, inclusion);
-        chosen
-    }));
+    let mut chosen = Vec::with_capacity(hard.len() + random.len());
+    for (row, served) in hard {
+        let inclusion = lone.map_or(1.0, |lone| lone.inclusion_of_hard(row.id));
+        let weighed = weigh(&row, in_h(&row), inclusion);
+        chosen.push(Chosen { weighed, ..unweighed(row, served, Source::Hard) });
+    }
+    for random in random {
+        let row = random.chosen.row;
+        let is_next = lone.is_some_and(|lone| lone.is_next(row.id));
+        let inclusion =
+            lone.map_or(random.inclusion, |lone| lone.inclusion_of_member(row.id, random.inclusion));
+        let weighed = weigh(&row, random.stands || (is_next && in_h(&row)), inclusion);
+        chosen.push(Chosen { weighed, ..random.chosen });
+    }
     chosen
 }
 
@@ -257,11 +270,12 @@ async fn with_background(
     let Ordered { mut rows, quota, filtered } = ordered;
     let wanted = random_share(context, size, rows.len());
     let taken: HashSet<u64> = rows.iter().map(|row| row.id).collect();
-    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota);
+    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota).with_reserve();
     race.forbid(taken.iter().copied());
     if wanted > 0 {
         race.run_to(wanted + 1).await?;
     }
+    check_found(context, rows.len() + race.arrivals.len())?;
     let total = context.shareable(rows.len() + wanted.min(race.arrivals.len()));
     rows.truncate(total);
     // Counted before the mark: a row whose last serve another request takes meanwhile is missing, and not made up for.
@@ -272,15 +286,25 @@ async fn with_background(
     Ok((served, uniform))
 }
 
-/// Samples drawn uniformly from the background.
+/// A sample that was drawn uniformly.
+struct Random {
+    chosen: Chosen,
+    /// pi, among those that the order did not take.
+    inclusion: f64,
+    /// Whether it stands for itself: the reserve was opened (docs/methods.md 6.4), and the hard store has it.
+    stands: bool,
+}
+
+/// Samples drawn uniformly: from the background, and from the hard store where the background has too few.
 struct Uniform {
-    /// With pi of each, among those that the order did not take.
-    chosen: Vec<(Chosen, f64)>,
+    chosen: Vec<Random>,
     proposals: u64,
     filtered: FilterCounts,
     approximations: Vec<Approximation>,
     /// Whether members of the background were refused because they had been served `max_serves` times.
     wears_out: bool,
+    /// Whether the hard store filled what the background could not.
+    is_in_reserve: bool,
 }
 
 async fn uniform_background(
@@ -296,18 +320,24 @@ async fn uniform_background(
     // the race. Otherwise tau is computed from the counts.
     let tau = (!field.filter.removes_items() && race.quota.is_none())
         .then(|| planned_tau(field.background, taken, n));
-    let inclusion = |row: &Row| {
+    let inclusion = |arrival: &Arrival| {
+        let rate = race.rate(&arrival.row, arrival.hard_mass);
         let deadline = match tau {
-            Some(tau) => tau,
-            None => race.deadline(row, n),
+            Some(tau) if !race.is_in_reserve() => tau,
+            _ => race.exposure(arrival, n),
         };
-        weights::inclusion_probability(field.background.share_of(row.id), deadline)
+        weights::inclusion_probability(rate, deadline)
     };
     let chosen = race.arrivals[..n]
         .iter()
         .zip(served)
         .map(|(arrival, served)| {
-            (unweighed(arrival.row, served, Source::Background), inclusion(&arrival.row))
+            let source = if arrival.from_background { Source::Background } else { Source::Hard };
+            Random {
+                chosen: unweighed(arrival.row, served, source),
+                inclusion: inclusion(arrival),
+                stands: race.is_in_reserve() && race.stands(arrival),
+            }
         })
         .collect();
     Ok(Uniform {
@@ -316,12 +346,13 @@ async fn uniform_background(
         filtered: race.filtered,
         approximations: approximations(&race, false, false),
         wears_out: race.wears_out,
+        is_in_reserve: race.is_in_reserve(),
     })
 }
 
 /// The tau at which `n` members of the background without `taken` are expected to have arrived; `None` if all are drawn. If all partitions
 /// have the same p, pi is that of a simple random sample of n.
-fn planned_tau(background: &Background<'_>, taken: &HashSet<u64>, n: usize) -> Option<f64> {
+pub(super) fn planned_tau(background: &Background<'_>, taken: &HashSet<u64>, n: usize) -> Option<f64> {
     let mut points: Vec<Point> = background
         .lanes()
         .into_iter()

@@ -11,7 +11,9 @@ fn value(id: u64) -> f64 {
     1.0 + (id % 5) as f64
 }
 
-const RACED: [(Strategy, f64); 4] = [
+const STRATEGIES: [(Strategy, f64); 6] = [
+    (Strategy::Top, 1.0),
+    (Strategy::Stalest, 1.0),
     (Strategy::Proportional, 1.0),
     (Strategy::Proportional, 4.0),
     (Strategy::Rank, 1.0),
@@ -28,7 +30,7 @@ async fn a_batch_is_short_only_where_all_is_exhausted() {
             mine(everything).await.unwrap().columns.len()
         };
         assert!(all >= 2_000, "{all}");
-        for (strategy, alpha) in RACED {
+        for (strategy, alpha) in STRATEGIES {
             for epsilon in [0.01, 0.05, 0.25, 0.5, 0.9, 1.0] {
                 for size in [32, 256, 1_024, 1_990, 2_500] {
                     let wanted = Policy { shortfall: Shortfall::Fill, ..policy(strategy, alpha, epsilon) };
@@ -53,7 +55,7 @@ async fn a_batch_is_short_only_where_all_is_exhausted() {
 /// Lease after lease takes the background out, and the hard store fills the batches.
 #[tokio::test]
 async fn leased_batches_stay_full_until_all_is_leased() {
-    for (strategy, alpha) in RACED {
+    for (strategy, alpha) in STRATEGIES {
         for epsilon in [0.05, 0.5, 0.9] {
             let pool = pool(scores(3_000), 2_000, BackgroundSpec::Sampled { size: 64 }, 6).await;
             let mut served = 0;
@@ -83,6 +85,8 @@ async fn weights_are_unbiased_with_a_reserve() {
         (Strategy::Proportional, 4.0, 0.9, 190),
         (Strategy::Rank, 2.0, 0.5, 200),
         (Strategy::Uniform, 1.0, 1.0, 100),
+        (Strategy::Top, 1.0, 0.5, 190),
+        (Strategy::Top, 1.0, 0.9, 100),
     ] {
         let (mut sum, mut squares, pools) = (0.0, 0.0, 800);
         for salt in 0..pools {

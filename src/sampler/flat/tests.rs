@@ -132,6 +132,8 @@ async fn weights_are_unbiased_over_all_ids() {
         cases.push((background, policy(Strategy::Rank, 1.0, 0.25)));
         cases.push((background, policy(Strategy::Uniform, 1.0, 0.25)));
         cases.push((background, policy(Strategy::Top, 1.0, 0.25)));
+        // epsilon B is 0.4: the background has a place only sometimes.
+        cases.push((background, policy(Strategy::Top, 1.0, 0.01)));
         let mut windowed = policy(Strategy::Proportional, 1.0, 0.25);
         windowed.windows = vec![Window::Rank { min: 10, max: 80 }, Window::Score { min: 0.0, max: 8.0 }];
         cases.push((background, windowed));

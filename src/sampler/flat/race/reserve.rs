@@ -26,6 +26,11 @@ impl<'a> Race<'a> {
         true
     }
 
+    /// Whether the reserve was opened.
+    pub(in crate::sampler::flat) fn is_in_reserve(&self) -> bool {
+        self.reserve_from.is_some()
+    }
+
     /// Whether a sample could be drawn from the reserve: it was opened, and no limit shut the sample out before.
     pub(super) fn met_the_reserve(&self, row: &Row) -> bool {
         self.reserve_from.is_some_and(|from| {

@@ -23,23 +23,6 @@ class Known:
 #: Every known failure.
 KNOWN = (
     Known(
-        "never short / * fill",
-        "The hard store does not give what the background cannot: of 63 batches of 32 to 1,024, with ε from 0 to 1 and "
-        "|R| = 256 beside 20,000 hard samples, 6 (PROPORTIONAL, RANK) or 12 (UNIFORM, TOP) are short.",
-    ),
-    Known("ERROR is no silence / *", "The same batches are short under ERROR, without an error."),
-    Known(
-        "never short, leased / *",
-        "Once the background is leased a batch takes no more than the hard share, or finds few that are not leased: of "
-        "30 leased batches of 512, with 20,000 hard samples, 29 are short for |R| = 256 and ε = .25, all at ε = .9.",
-    ),
-    Known(
-        "mean * / top ε=0.01 B=32",
-        "With ε·B < 1/2 no row is from the background, and the label is ALL: mean(w) is .008 of 1.",
-    ),
-    Known("Σ1/π at rest, p=1 / top ε=0.01 B=32", "The same: Σ1/π counts the 32 rows, not the 4,000 ids."),
-    Known("share of background / top ε=0.01 B=32", "The same: the share is 0, not .01."),
-    Known(
         "share of background / proportional α=6 ε=0.05 B=64",
         "Where scores tie, the background gets .066 for .05 (all equal), and .045 for .05 (clustered).",
         short=False,
@@ -92,9 +75,5 @@ KNOWN = (
         "mean(w) is .945 of 1 (ε = .25) and .91 of 1 (ε = 0) for min_per_stratum 4, and a rare stratum counts 1.5 "
         "times for min_per_stratum 1.",
         short=False,
-    ),
-    Known(
-        "a round is not empty in silence / *",
-        "A round of 16 ranks over 10 samples gives every rank 0 rows, without an error.",
     ),
 )

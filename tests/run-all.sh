@@ -47,6 +47,7 @@ say "The demo, two seeds, end to end"
 examples/face_detection/demo.sh "$HARDNEG_BIN" "$python" --quick --out "$target/demo-quick"
 
 say "The audit of the statistics, its short form"
+"$python" -m pytest -q tests/audit
 tests/audit/run "$HARDNEG_BIN" "$python" --quick --failures
 
 if wants "the ghz suite" go; then

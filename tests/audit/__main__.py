@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .check import Check
 from .claims import CLAIMS
+from .digest import digest, write
 from .known import KNOWN
 from .plan import FULL, QUICK
 from .report import judge, summary, table
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the short form: fewer laws, policies and draws")
     parser.add_argument("--only", nargs="+", choices=CLAIMS, default=list(CLAIMS), metavar="CLAIM", help="these claims")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
+    parser.add_argument("--docs", type=Path, help="also write a digest into this page, between its marks")
     parser.add_argument("--failures", action="store_true", help="print only the checks that fail")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
@@ -40,6 +42,8 @@ def main() -> int:
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(text + "\n", encoding="utf-8")
+    if arguments.docs:
+        write(arguments.docs, digest(checks, KNOWN, verdict))
     return 0 if verdict.ok else 1
 
 

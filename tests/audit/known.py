@@ -24,7 +24,8 @@ class Known:
 KNOWN = (
     Known(
         "share of background / proportional α=6 ε=0.05 B=64",
-        "Where scores tie, the background gets .066 for .05 (all equal), and .045 for .05 (clustered).",
+        "The background gets .066 for .05 where all scores are equal, .042 for sigmoid(N(4, 1)), and .045 for "
+        "clustered scores.",
         short=False,
     ),
     Known(
@@ -45,7 +46,7 @@ KNOWN = (
     Known("anchored Σ1/π, p=1/8 / * fill", "The same for negatives that fill up: .134 of them.", short=False),
     Known(
         "noise of planned weights / *",
-        "Weights carry the noise of the realised τ: for B = 32, f = score, the standard deviation of mean(w·f) is .176 "
+        "Weights carry the noise of the realised τ: for B = 32, f = score, the standard deviation of mean(w·f) is .170 "
         "of the mean (clustered scores); with weights fixed before the draw .0001.",
     ),
     Known(
@@ -72,7 +73,7 @@ KNOWN = (
     Known("one state, one label, p=1/8 / top, 20 leased", "The same for TOP after 20 leased samples.", short=False),
     Known(
         "mean * / *min_per_stratum*",
-        "mean(w) is .945 of 1 (ε = .25) and .91 of 1 (ε = 0) for min_per_stratum 4, and a rare stratum counts 1.5 "
+        "mean(w) is .945 of 1 (ε = .25) and .91 of 1 (ε = 0) for min_per_stratum 4, and a rare stratum counts 1.2 "
         "times for min_per_stratum 1.",
         short=False,
     ),

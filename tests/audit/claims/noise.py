@@ -35,8 +35,10 @@ def _deviations(population: Population, size: int, found: Floats, seed: int) -> 
     masses = population.masses(1.0)
     tau = _planned(masses, size)
     probabilities = -np.expm1(-masses * tau)
-    # With few light samples in a batch weights fixed before the draw are not right: see docs/statistics.md.
-    if probabilities[probabilities < 0.5].sum() < 4:
+    # Where a few heavy samples fill the batch, weights fixed before the draw are biased: by 1.8 % where 4 light samples
+    # are expected, by more with fewer. There nothing is claimed.
+    rates = masses * tau
+    if rates[rates < 0.5].sum() < 5:
         return
     rng = np.random.default_rng([seed, size])
     arrivals = rng.exponential(size=(4_000, population.n)) / masses

@@ -60,12 +60,6 @@ KNOWN = (
     ),
     Known("mean under max_serves=2, p=1/8 / *", "The same for two serves: .12 of .89.", short=False),
     Known(
-        "mean under leases, p=1/8 / uniform ε=0.9 B=256",
-        "Once both sources are leased the batch is empty and says ELIGIBLE: mean(w) is 0 of .87, the share of the ids "
-        "that are left. Before, APPROXIMATE, it is .88 of .94.",
-        short=False,
-    ),
-    Known(
         "one state, one label, p=1/8 / *worn*",
         "Of draws from one state after 20 worn samples some are ELIGIBLE, others APPROXIMATE: the label tells of the "
         "outcome.",

@@ -4,7 +4,7 @@ use super::tests::{context_of, policy, pool, scores};
 use super::*;
 use crate::model::batch::Estimand;
 use crate::model::policy::Policy;
-use crate::store::{BackgroundSpec, ServeMark, Store};
+use crate::store::{BackgroundSpec, ServeMark};
 
 /// A value of a sample that is independent of its score.
 fn value(id: u64) -> f64 {

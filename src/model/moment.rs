@@ -10,7 +10,7 @@ pub const STAMPS_PER_SECOND: f64 = 16.0;
 pub struct Moment {
     /// D(t) in key units (docs/methods.md 2.2).
     pub decay_units: u64,
-    /// The time in 16ths of a second, or in ticks, modulo 2^32.
+    /// The time in units of 1/16 s, or in ticks, modulo 2^32.
     pub stamp: u32,
 }
 

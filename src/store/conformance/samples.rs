@@ -82,7 +82,7 @@ async fn positions_grow_and_a_resend_changes_nothing() {
 #[tokio::test]
 async fn serves_are_counted_up_to_their_limit_and_leases_end() {
     for (name, store) in stores(100, 2).await {
-        // Leases end at whole 64ths of a second; these times are such.
+        // Leases end at multiples of 1/64 s, as these times do.
         store.apply(report(vec![1, 2], vec![1.0, 2.0])).await.unwrap();
         let served = async |mark| {
             let served = store.serve(&hard(&[1, 1, 1, 9]), mark).await.unwrap();

@@ -7,9 +7,10 @@ use crate::store::engine::EngineError;
 impl From<EngineError> for PoolError {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Exists(record) => {
-                Self::Aborted(format!("pool `{}` was created by somebody else meanwhile", record.name))
-            }
+            EngineError::Exists(record) => Self::Aborted(format!(
+                "pool `{}` was created by another caller at the same time",
+                record.name
+            )),
             EngineError::NotFound { name } => Self::NotFound(name),
             EngineError::UidDiffers { name, wanted, present } => Self::recreated(&name, wanted, present),
             EngineError::RevisionDiffers { name, .. } => Self::changed(&name),

@@ -22,7 +22,7 @@ use crate::pool::admission::Patience;
 use crate::pool::anchored::Anchored;
 use crate::pool::spans;
 use crate::sampler::anchored::draw::{Draw, Progress};
-use crate::sampler::anchored::draw_budget::Tally;
+use crate::sampler::anchored::draw_budget::DrawBudget;
 use crate::sampler::anchored::filter::{Filter, View};
 use crate::sampler::anchored::members::Members;
 use crate::sampler::anchored::split_counts::hard_wanted;
@@ -150,21 +150,25 @@ fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolErro
 }
 
 impl Request<'_> {
-    /// `vain`: number of members of the background that all draws together may reject.
-    async fn mine(&self, vain: u64) -> Result<MinedNegatives, PoolError> {
-        let mut tally = Tally::new(vain);
+    /// `rejections`: number of members of the background that all draws together may reject.
+    async fn mine(&self, rejections: u64) -> Result<MinedNegatives, PoolError> {
+        let mut budget = DrawBudget::new(rejections);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX, &mut tally).await? {
+            if let Some(mined) = self.attempt(attempts == ATTEMPTS_MAX, &mut budget).await? {
                 return Ok(mined);
             }
         }
     }
 
     /// One attempt at all draws; `None`: the background was replaced since the census, and this is not the last attempt.
-    async fn attempt(&self, last: bool, tally: &mut Tally) -> Result<Option<MinedNegatives>, PoolError> {
-        tally.filtered = FilterCounts::default();
+    async fn attempt(
+        &self,
+        last: bool,
+        budget: &mut DrawBudget,
+    ) -> Result<Option<MinedNegatives>, PoolError> {
+        budget.filtered = FilterCounts::default();
         let census = self.store.census().await?;
         let background = Background::of(&census);
         let mut members = Members::new(self.store, &background);
@@ -182,14 +186,14 @@ impl Request<'_> {
         for (number, anchors) in self.anchors.chunks(piece).enumerate() {
             let rows = self.anchored.store.fetch(anchors).await?;
             let first = number * piece;
-            self.draw(&rows, first, &filter, &mut members, tally, &mut mined).await?;
+            self.draw(&rows, first, &filter, &mut members, budget, &mut mined).await?;
             if members.is_overtaken() && !last {
                 return Ok(None);
             }
             members.forget_many();
             tokio::task::yield_now().await;
         }
-        mined.filtered = tally.filtered;
+        mined.filtered = budget.filtered;
         self.name_background(&mut mined).await?;
         self.label_background(&mut mined).await?;
         Ok(Some(mined))
@@ -202,7 +206,7 @@ impl Request<'_> {
         first: usize,
         filter: &Filter<'_>,
         members: &mut Members<'_>,
-        tally: &mut Tally,
+        budget: &mut DrawBudget,
         mined: &mut MinedNegatives,
     ) -> Result<(), PoolError> {
         let mut draws: Vec<Draw<'_>> = rows
@@ -216,18 +220,18 @@ impl Request<'_> {
                 // hashed, because generators with neighbouring seeds share some of their state.
                 let seed = background_hash((first + i) as u64, placement_hash(self.seed));
                 let view = View::of(rows, row);
-                Draw::new(view, &scene, filter, members, self.wanted, seed, tally)
+                Draw::new(view, &scene, filter, members, self.wanted, seed, budget)
             })
             .collect();
-        let mut pause = tally.steps + STEPS_PER_YIELD;
+        let mut pause = budget.steps + STEPS_PER_YIELD;
         loop {
             let mut needed = Vec::new();
             for draw in &mut draws {
-                if let Progress::Needs(numbers) = draw.run(filter, members, tally) {
+                if let Progress::Needs(numbers) = draw.run(filter, members, budget) {
                     needed.extend(numbers);
                 }
-                if tally.steps >= pause {
-                    pause = tally.steps + STEPS_PER_YIELD;
+                if budget.steps >= pause {
+                    pause = budget.steps + STEPS_PER_YIELD;
                     tokio::task::yield_now().await;
                 }
             }

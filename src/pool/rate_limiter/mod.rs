@@ -276,7 +276,7 @@ impl RateLimiter {
                 let balance = state.flow.map_or(0.0, |flow| state.book.balance(&flow));
                 Err(PoolError::Exhausted {
                     what: format!(
-                        "{rows} rows would bring the flow's balance, {balance}, over its error_buffer, and nobody mined in time"
+                        "{rows} rows would bring the flow's balance, {balance}, over its error_buffer: no samples were mined in time"
                     ),
                     limit: "flow.error_buffer",
                     retry_after: Some(RETRY_AFTER),
@@ -368,7 +368,7 @@ impl RateLimiter {
                     return Ok(Ended::Permitted(self.permit(side, Some(samples), &state)));
                 }
                 let why = state.flow.and_then(|flow| flow.misfit(side, samples)).unwrap_or_default();
-                let message = format!("the pool's flow was changed meanwhile: {why}");
+                let message = format!("the pool's flow was changed during the wait: {why}");
                 Err(PoolError::FailedPrecondition { reason: "FLOW", message })
             }
             () = closed.cancelled() => Err(PoolError::NotFound(pool.to_owned())),

@@ -247,7 +247,7 @@ fn the_effect_of_a_failed_call_counts() {
     now(&mut mine).unwrap().unwrap().0.fail(Some(Sums { reported: 0, mined: 10 }));
     let mut next = Box::pin(limiter.mine(1, later, (&closed, "p"), permit, told()));
     assert!(now(&mut next).is_none(), "the credit is spent");
-    // Whoever looks at the balance lets those pass who now can.
+    // Reading the balance also lets waiting calls through that now fit.
     limiter.balance(Sums { reported: 1, mined: 10 });
     assert!(now(&mut next).is_some());
 }

@@ -13,7 +13,7 @@ use crate::model::batch::Source;
 use crate::model::negative_policy::NegativeStrategy;
 use crate::model::policy::Shortfall;
 use crate::sampler::anchored::arrivals::{Arrival, Arrivals};
-use crate::sampler::anchored::draw_budget::{Tally, vain_of_draw};
+use crate::sampler::anchored::draw_budget::{DrawBudget, rejections_of_draw};
 use crate::sampler::anchored::filter::{Filter, View};
 use crate::sampler::anchored::members::{Member, Members};
 use crate::sampler::anchored::split_counts::{random_of_top, wanted_of_short};
@@ -25,7 +25,7 @@ use crate::sampler::weights::inclusion_probability;
 /// ln of the smallest mass used when solving for the rate of the background.
 const LN_MASS_MIN: f64 = -690.0;
 /// After v rejected members, a read asks for at least v divided by this.
-const VAIN_PER_LOOK: usize = 4;
+const REJECTIONS_PER_READ: usize = 4;
 
 /// A chosen negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,9 +115,9 @@ pub(crate) struct Draw<'a> {
     groups: Vec<Group>,
     background: Option<Arrivals>,
     /// Members of the background that the draw has rejected.
-    vain: u64,
+    rejections: u64,
     /// Members that it may still reject.
-    vain_left: u64,
+    rejections_left: u64,
     /// Whether the background was cut off, because too many of its members were rejected.
     pub(crate) is_cut: bool,
     is_filling: bool,
@@ -133,9 +133,9 @@ impl<'a> Draw<'a> {
         members: &Members<'_>,
         wanted: usize,
         seed: u64,
-        tally: &mut Tally,
+        budget: &mut DrawBudget,
     ) -> Self {
-        let eligible = filter.eligible(&view, scene, &mut tally.filtered);
+        let eligible = filter.eligible(&view, scene, &mut budget.filtered);
         let mut draw = Self {
             view,
             draws: Draws::new(seed),
@@ -147,8 +147,8 @@ impl<'a> Draw<'a> {
             phase: 0,
             groups: Vec::new(),
             background: None,
-            vain: 0,
-            vain_left: vain_of_draw(wanted),
+            rejections: 0,
+            rejections_left: rejections_of_draw(wanted),
             is_cut: false,
             is_filling: false,
             is_done: false,
@@ -159,7 +159,7 @@ impl<'a> Draw<'a> {
             draw.wanted = wanted_of_short(filter.policy, wanted, draw.eligible);
         }
         if filter.policy.strategy == NegativeStrategy::Top {
-            draw.take_hardest(&eligible, share, filter, members, tally);
+            draw.take_hardest(&eligible, share, filter, members, budget);
         } else {
             draw.start_race(&eligible, share, scene, filter, members);
         }
@@ -186,7 +186,7 @@ impl<'a> Draw<'a> {
         share: f64,
         filter: &Filter<'_>,
         members: &Members<'_>,
-        tally: &mut Tally,
+        budget: &mut DrawBudget,
     ) {
         let random = random_of_top(share, self.wanted);
         let hard = self.wanted - random;
@@ -194,7 +194,7 @@ impl<'a> Draw<'a> {
             let group = self.group_of(Some(at), 0, filter);
             let is_wanted = self.picks.len() < hard;
             let is_full = self.is_full(group, filter.policy.max_per_group);
-            tally.filtered.group += u64::from(is_wanted && is_full);
+            budget.filtered.group += u64::from(is_wanted && is_full);
             let arrived = is_wanted && !is_full;
             if arrived {
                 self.pick(self.view.negatives[at].id, Some(at), Source::Hard, Rate::NONE, group);
@@ -243,10 +243,15 @@ impl<'a> Draw<'a> {
     }
 
     /// Continues until the draw ends or needs members that have not been read.
-    pub(crate) fn run(&mut self, filter: &Filter<'_>, members: &Members<'_>, tally: &mut Tally) -> Progress {
+    pub(crate) fn run(
+        &mut self,
+        filter: &Filter<'_>,
+        members: &Members<'_>,
+        budget: &mut DrawBudget,
+    ) -> Progress {
         // A draw that has ended may be called again while the draws of other anchors continue.
         while !self.is_done && self.wanted > 0 {
-            match self.race(filter, members, tally) {
+            match self.race(filter, members, budget) {
                 Ok(ln_tau) => self.end_phase(ln_tau),
                 Err(needed) => return Progress::Needs(needed),
             }
@@ -275,7 +280,7 @@ impl<'a> Draw<'a> {
         &mut self,
         filter: &Filter<'_>,
         members: &Members<'_>,
-        tally: &mut Tally,
+        budget: &mut DrawBudget,
     ) -> Result<f64, Vec<u64>> {
         loop {
             while self.candidates.get(self.next).is_some_and(|c| c.arrived || c.ln_time == f64::INFINITY) {
@@ -287,7 +292,7 @@ impl<'a> Draw<'a> {
                 (Some(ln_time), random) if random.is_none_or(|next| ln_time <= next.ln_time) => {
                     let own = self.next;
                     self.next += 1;
-                    tally.steps += 1;
+                    budget.steps += 1;
                     (ln_time, self.view.negatives[self.candidates[own].at].id, Some(own), Source::Hard, 0)
                 }
                 (_, Some(Arrival { ln_time, number, .. })) => {
@@ -297,14 +302,14 @@ impl<'a> Draw<'a> {
                     if let Some(background) = &mut self.background {
                         background.pop();
                     }
-                    tally.steps += 1;
-                    match self.judge(member, filter, tally) {
+                    budget.steps += 1;
+                    match self.judge(member, filter, budget) {
                         Judged::Comes(member, own) => {
                             (ln_time, member.id, own, Source::Background, member.group)
                         }
                         Judged::CameBefore => continue,
                         Judged::TurnedAway => {
-                            self.comes_in_vain(tally);
+                            self.reject(budget);
                             continue;
                         }
                     }
@@ -317,29 +322,29 @@ impl<'a> Draw<'a> {
             let at = own.map(|own| self.candidates[own].at);
             let group = self.group_of(at, stranger_group, filter);
             if self.is_full(group, filter.policy.max_per_group) {
-                tally.filtered.group += 1;
+                budget.filtered.group += 1;
                 self.turn_away(group, ln_time);
                 if source == Source::Background {
-                    self.comes_in_vain(tally);
+                    self.reject(budget);
                 }
                 continue;
             }
             if self.picks.len() >= self.wanted {
                 return Ok(ln_time);
             }
-            tally.filtered.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
+            budget.filtered.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
             let rate = self.rate(id, own, members);
             self.pick(id, at, source, rate, group);
         }
     }
 
     /// Judges a member of the background that arrives; `None`: it is gone.
-    fn judge(&self, member: Option<Member>, filter: &Filter<'_>, tally: &mut Tally) -> Judged {
+    fn judge(&self, member: Option<Member>, filter: &Filter<'_>, budget: &mut DrawBudget) -> Judged {
         let Some(member) = member else {
             return Judged::TurnedAway;
         };
         let Some(at) = self.view.negatives.iter().position(|n| n.id == member.id) else {
-            return match filter.admits(&self.view, member.id, &mut tally.filtered) {
+            return match filter.admits(&self.view, member.id, &mut budget.filtered) {
                 true => Judged::Comes(member, None),
                 false => Judged::TurnedAway,
             };
@@ -353,12 +358,12 @@ impl<'a> Draw<'a> {
     }
 
     /// Counts a rejected member of the background, and cuts the background off once there are too many.
-    fn comes_in_vain(&mut self, tally: &mut Tally) {
-        self.vain += 1;
-        self.vain_left -= 1;
-        tally.vain_left = tally.vain_left.saturating_sub(1);
+    fn reject(&mut self, budget: &mut DrawBudget) {
+        self.rejections += 1;
+        self.rejections_left -= 1;
+        budget.rejections_left = budget.rejections_left.saturating_sub(1);
         if let Some(background) = &mut self.background
-            && (self.vain_left == 0 || tally.vain_left == 0)
+            && (self.rejections_left == 0 || budget.rejections_left == 0)
         {
             background.cut_off();
             self.is_cut = true;
@@ -369,7 +374,7 @@ impl<'a> Draw<'a> {
     fn members_ahead(&mut self) -> Vec<u64> {
         let missing = self.wanted + 1 - self.picks.len().min(self.wanted);
         // If most members are rejected, each read takes more of them.
-        let ahead = missing.max(self.vain as usize / VAIN_PER_LOOK);
+        let ahead = missing.max(self.rejections as usize / REJECTIONS_PER_READ);
         let left = self.candidates.iter().skip(self.next).filter(|c| !c.arrived && c.ln_time < f64::INFINITY);
         let own = left.map(|c| c.ln_time.exp());
         let draws = &mut self.draws;

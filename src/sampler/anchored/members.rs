@@ -32,9 +32,9 @@ pub(crate) struct Members<'a> {
     read: HashMap<u64, Option<Member>>,
     /// The ids that have been read.
     seen: HashSet<u64>,
-    /// Numbers of rows that were read and are in the background that the census counted (`met`), and that are not (`strangers`).
+    /// Numbers of rows that were read and are in the background that the census counted (`met`), and that are not (`non_members`).
     met: usize,
-    strangers: usize,
+    non_members: usize,
 }
 
 impl<'a> Members<'a> {
@@ -59,13 +59,13 @@ impl<'a> Members<'a> {
             read: HashMap::new(),
             seen: HashSet::new(),
             met: 0,
-            strangers: 0,
+            non_members: 0,
         }
     }
 
     /// Whether another background has replaced the one that the census counted.
     pub(crate) fn is_overtaken(&self) -> bool {
-        background::is_overtaken(self.strangers, self.met)
+        background::is_overtaken(self.non_members, self.met)
     }
 
     /// The member of this number: `None` before it is read, `Some(None)` when it is gone.
@@ -101,7 +101,7 @@ impl<'a> Members<'a> {
                 // A row that is not in the background that the census counted came with another one.
                 let counted = row.filter(|row| self.background.contains(row.id));
                 self.met += usize::from(counted.is_some());
-                self.strangers += usize::from(counted.is_none() && row.is_some());
+                self.non_members += usize::from(counted.is_none() && row.is_some());
                 // Numbers move when a member leaves. A member that is read under two numbers counts under the first only, or it could come
                 // twice to an anchor.
                 let member = counted

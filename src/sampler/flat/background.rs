@@ -175,12 +175,12 @@ impl<'a> Background<'a> {
 }
 
 /// Non-members seen before we assume that the generation rotated.
-const STRANGERS_MIN: usize = 4;
+const NON_MEMBERS_MIN: usize = 4;
 
-/// Whether another generation serves than the one that was counted: of the rows that were read, more are non-members (`strangers`) than
+/// Whether another generation serves than the one that was counted: of the rows that were read, more are non-members (`non_members`) than
 /// members of the counted R. A few non-members are normal, because reports add ids to R while others leave it.
-pub(crate) fn is_overtaken(strangers: usize, members: usize) -> bool {
-    strangers >= STRANGERS_MIN && strangers > members
+pub(crate) fn is_overtaken(non_members: usize, members: usize) -> bool {
+    non_members >= NON_MEMBERS_MIN && non_members > members
 }
 
 /// The factor by which ids without a lease are less often in R than p. An id that can be drawn only as a member of R can have a lease only

@@ -156,7 +156,7 @@ pub(super) struct Race<'a> {
     taken: HashSet<u64>,
     pub(super) proposals: u64,
     /// Number of background rows, by partition, that are not members of the R of the census.
-    strangers: HashMap<u16, usize>,
+    non_members: HashMap<u16, usize>,
     wanted: u64,
     /// Strata whose hard arrivals were all decided before the race began.
     rare: HashSet<u32>,
@@ -222,7 +222,7 @@ impl<'a> Race<'a> {
             arrivals: Vec::with_capacity(wanted + 1),
             taken: HashSet::with_capacity(wanted + 1),
             proposals: 0,
-            strangers: HashMap::new(),
+            non_members: HashMap::new(),
             wanted: wanted as u64,
             rare: HashSet::new(),
             patience: 0,
@@ -343,7 +343,9 @@ impl<'a> Race<'a> {
                 .filter(|arrival| self.field.background.partition_number(arrival.row.id) == partition)
                 .count()
         };
-        self.strangers.iter().any(|(partition, strangers)| is_overtaken(*strangers, members(*partition)))
+        self.non_members
+            .iter()
+            .any(|(partition, non_members)| is_overtaken(*non_members, members(*partition)))
     }
 
     fn schedule_is_spent(&self) -> bool {
@@ -454,7 +456,7 @@ impl<'a> Race<'a> {
         if from_background {
             // R has shrunk since the census, or another generation serves. A row that is not in the R of the census has no weight.
             if !self.field.background.contains(row.id) {
-                *self.strangers.entry(lane.partition).or_insert(0) += 1;
+                *self.non_members.entry(lane.partition).or_insert(0) += 1;
                 return true;
             }
             if let Some(reason) = self.field.filter.refuses(row) {

@@ -238,7 +238,7 @@ fn estimates_are_of_the_living() {
             if serving > 0 && took_over.is_none() {
                 took_over = Some(round);
             }
-            // Whoever was missing at the takeover was reported since, or does not live any more.
+            // An id that was missing at the takeover has been reported since, or its time to live is over.
             if took_over.is_some_and(|took_over| round == took_over + Turnover::LIFETIME + 1) {
                 note(2);
                 break;
@@ -255,8 +255,8 @@ fn estimates_are_of_the_living() {
     }
 }
 
-/// Where serving is all that keeps ids reported the witness dies, and whoever follows it knows only of what is served: no generation that
-/// saw no more than that takes over.
+/// If only serves keep ids reported, the witness expires, and the next one has seen only what is served: a generation that has seen no more
+/// than that must not take over.
 #[test]
 fn what_only_serves_keep_alive_does_not_take_over() {
     let mut told = Told::new(spec(1 << 13, BackgroundSpec::Sampled { size: 256 }), 5);

@@ -131,7 +131,7 @@ fn the_environment_speaks_and_a_closed_pipe_is_no_failure() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("# Pools (HARDNEG_MAX_POOLS)\nmax_pools = 5\n"), "{text}");
+    assert!(text.contains("# Maximum number of pools (HARDNEG_MAX_POOLS)\nmax_pools = 5\n"), "{text}");
     assert!(text.contains("max_wait = \"5m\""), "{text}");
 
     let mut child =

@@ -266,7 +266,9 @@ async fn one_pool_estimates_its_conditional_value() {
     client.create_pool("one", spec(400, 200, 1)).await.expect("created");
     fill(&client, "one", &scores, false).await;
     let everyone = |size, strategy, epsilon| mine("one", size, strategy, 1.0, epsilon, 3);
-    let background = client.mine(everyone(400, pb::Strategy::Uniform, 1.0)).await.expect("mined");
+    // With SHORT nothing but R fills the batch.
+    let all_of_r = everyone(400, pb::Strategy::Uniform, 1.0).shortfall(pb::Shortfall::Short);
+    let background = client.mine(all_of_r).await.expect("mined");
     let sizes = background.info.sizes.expect("sizes");
     let in_background: HashSet<u64> = ids(&background).iter().copied().collect();
     assert_eq!(in_background.len() as u64, sizes.background, "epsilon 1 can draw all of R");
@@ -386,8 +388,9 @@ async fn the_background_is_uniform_over_distinct_ids() {
             let scores: Vec<f32> = part.iter().map(|id| 1.0 + (id % 10) as f32).collect();
             client.report(&pool, part, &scores).await.expect("reported");
         }
+        // With SHORT nothing but R fills the batch.
         let request = mine(&pool, 400, pb::Strategy::Uniform, 1.0, 1.0, i as u64);
-        let batch = client.mine(request).await.expect("mined");
+        let batch = client.mine(request.shortfall(pb::Shortfall::Short)).await.expect("mined");
         for id in ids(&batch) {
             counts[*id as usize] += 1.0;
         }

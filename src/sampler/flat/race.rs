@@ -8,6 +8,7 @@
 //! twice is a repeat, which only advances the clock. A round ends early after a few repeats, so that one sample with nearly all the mass
 //! costs only a few proposals. The ends of rounds are stopping times of the process, so they do not change its law.
 
+mod lanes;
 mod pass;
 mod rates;
 mod reserve;
@@ -26,6 +27,7 @@ use crate::model::error::PoolError;
 use crate::model::filter_counts::{FilterCounts, Reason};
 use crate::sampler::rng::Draws;
 use crate::store::{Address, Census, Row, ServePenalty, Source, Store, StratumCount};
+use lanes::{Lane, hard_lanes};
 
 /// Minimum and maximum number of proposals in a round.
 const ROUND_MIN: usize = 16;
@@ -72,72 +74,12 @@ pub(super) struct Arrival {
     pub(super) owed_to: Source,
 }
 
-/// A set of members that share a bound: those of a bucket, or the background of a partition.
-struct Lane {
-    partition: u16,
-    /// The bucket; `None`: the background of the partition.
-    bucket: Option<u32>,
-    tier: usize,
-    remaining: u64,
-    /// Upper bound of the rate of each member.
-    bound: f64,
-    /// A sparse Fisher-Yates shuffle: the ordinal at each index where it is not the index itself.
-    moved: HashMap<u64, u64>,
-}
-
-impl Lane {
-    fn ordinal(&self, index: u64) -> u64 {
-        self.moved.get(&index).copied().unwrap_or(index)
-    }
-
-    fn address(&self, index: u64) -> Address {
-        let ordinal = self.ordinal(index);
-        match self.bucket {
-            Some(bucket) => Address::Hard { partition: self.partition, bucket, ordinal: ordinal as u32 },
-            None => Background::address(self.partition, ordinal),
-        }
-    }
-
-    fn remove(&mut self, index: u64) {
-        self.remaining -= 1;
-        let last = self.ordinal(self.remaining);
-        self.moved.remove(&self.remaining);
-        if index != self.remaining {
-            self.moved.insert(index, last);
-        }
-    }
-}
-
 struct Proposal {
     time: f64,
     lane: u32,
     /// Index into the addresses of the round.
     place: u32,
     coin: f64,
-}
-
-/// A lane for each bucket of the hard store that the rank windows and the cut leave.
-fn hard_lanes(field: &Field<'_>, mass: &Mass, cut: f64) -> Vec<Lane> {
-    let mut lanes = Vec::with_capacity(field.census.buckets.len() + 16);
-    for (bucket, &tier) in field.census.buckets.iter().zip(&field.tiers.of_bucket) {
-        let tier = tier as usize;
-        let high = field.tiers.offset(bucket.high);
-        let bound = mass.bound(high, tier);
-        let first = field.tiers.list[tier].rank;
-        let outside =
-            first >= field.filter.ranks.1 || first + field.tiers.list[tier].count <= field.filter.ranks.0;
-        if bound > 0.0 && bound >= cut && !outside {
-            lanes.push(Lane {
-                partition: bucket.partition,
-                bucket: Some(bucket.bucket),
-                tier,
-                remaining: u64::from(bucket.count),
-                bound,
-                moved: HashMap::new(),
-            });
-        }
-    }
-    lanes
 }
 
 /// A race in progress.
@@ -244,12 +186,6 @@ impl<'a> Race<'a> {
     /// The same race, which admits only the arrivals that the quota allows.
     pub(super) fn within(mut self, quota: Option<Quota>) -> Self {
         self.quota = quota;
-        self
-    }
-
-    /// The same race, which draws hard samples below the cut where all others have arrived and the batch is not full.
-    pub(super) fn with_reserve(mut self) -> Self {
-        self.has_reserve = true;
         self
     }
 

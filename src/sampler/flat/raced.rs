@@ -26,7 +26,7 @@ pub(super) async fn draw(
     let mixture = Mixture::plan(context, field, size, quota.as_ref(), draws).await?;
     let Plan { background_rate, cut } = mixture.plan;
     let race = Race::new(field, mixture.mass.as_ref(), background_rate, cut, size, draws);
-    let mut race = race.within(quota).with_reserve();
+    let mut race = race.within(quota).with_reserve(context);
     race.schedule_rare().await?;
     race.run_to(size + 1).await?;
     if race.is_overtaken() && !last {

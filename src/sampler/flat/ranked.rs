@@ -270,7 +270,7 @@ async fn with_background(
     let Ordered { mut rows, quota, filtered } = ordered;
     let wanted = random_share(context, size, rows.len());
     let taken: HashSet<u64> = rows.iter().map(|row| row.id).collect();
-    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota).with_reserve();
+    let mut race = Race::new(field, None, 1.0, 0.0, wanted, draws).within(quota).with_reserve(context);
     race.forbid(taken.iter().copied());
     if wanted > 0 {
         race.run_to(wanted + 1).await?;

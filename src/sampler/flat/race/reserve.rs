@@ -4,7 +4,10 @@
 //! equal rates, and every hard sample stands for itself in the weights of this batch. Where a stratum or a group was full before, its samples
 //! had no part in the reserve, and members of R go on to stand for those of them that are below the cut.
 
-use super::{Arrival, Race, hard_lanes};
+use super::lanes::hard_lanes;
+use super::{Arrival, Race};
+use crate::model::policy::Shortfall;
+use crate::sampler::flat::MineContext;
 use crate::sampler::flat::mass::Mass;
 use crate::store::Row;
 
@@ -12,6 +15,13 @@ use crate::store::Row;
 static RESERVE: Mass = Mass::Uniform;
 
 impl<'a> Race<'a> {
+    /// The same race, which draws from the reserve where all others have arrived and the batch is not full. With SHORT it is smaller instead,
+    /// which keeps the requested mixture.
+    pub(in crate::sampler::flat) fn with_reserve(mut self, context: &MineContext<'_>) -> Self {
+        self.has_reserve = context.policy.shortfall != Shortfall::Short;
+        self
+    }
+
     /// Lets the reserve into the race. Returns whether it had to: once, and only where the cut took anything out.
     pub(super) fn open_reserve(&mut self) -> bool {
         if !self.has_reserve || self.reserve_from.is_some() || (self.mass.is_some() && self.cut <= 0.0) {

@@ -78,7 +78,8 @@ def test_cut_again_and_again_each_row_counts_once(real: hardneg.Client, proxy: P
     assert stats.acked_rows == 20_000
     figures = pool.stats()
     assert (figures.reported_rows, figures.counts.inserted, figures.counts.updated) == (20_000, 20_000, 0)
-    assert figures.duplicate_batches == stats.duplicate_batches
+    # The server counts a resend also where a later cut loses its ack: the client resends that batch once more.
+    assert stats.duplicate_batches <= figures.duplicate_batches <= stats.resent_batches
 
 
 def test_a_unary_report_whose_answer_was_lost_counts_once(real: hardneg.Client, proxy: Proxy, name: str) -> None:

@@ -137,6 +137,7 @@ fn mixed(
 /// The first arrivals, as many as were served, with their weights.
 fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &mut Weighing<'_>) -> Vec<Chosen> {
     let n = served.len();
+    let in_reserve = race.is_in_reserve(n);
     race.arrivals[..n]
         .iter()
         .zip(served)
@@ -147,7 +148,7 @@ fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &mut Weighin
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },
                 served,
-                weighed: Some(weighing.weigh(&arrival.row, race.stands(arrival), inclusion)),
+                weighed: Some(weighing.weigh(&arrival.row, race.stands(arrival, in_reserve), inclusion)),
             }
         })
         .collect()

@@ -316,6 +316,7 @@ async fn uniform_background(
 ) -> Result<Uniform, PoolError> {
     let served = if wanted == 0 { Vec::new() } else { serve_first(context, &mut race, wanted).await? };
     let n = served.len();
+    let in_reserve = race.is_in_reserve(n);
     // If filters or the quota turn members away, the number of eligible members is not known, and tau is the time of the next arrival of
     // the race. Otherwise tau is computed from the counts.
     let tau = (!field.filter.removes_items() && race.quota.is_none())
@@ -323,7 +324,7 @@ async fn uniform_background(
     let inclusion = |arrival: &Arrival| {
         let rate = race.rate(&arrival.row, arrival.hard_mass);
         let deadline = match tau {
-            Some(tau) if !race.is_in_reserve() => tau,
+            Some(tau) if !in_reserve => tau,
             _ => race.exposure(arrival, n),
         };
         weights::inclusion_probability(rate, deadline)
@@ -336,7 +337,7 @@ async fn uniform_background(
             Random {
                 chosen: unweighed(arrival.row, served, source),
                 inclusion: inclusion(arrival),
-                stands: race.is_in_reserve() && race.stands(arrival),
+                stands: in_reserve && race.stands(arrival, in_reserve),
             }
         })
         .collect();
@@ -346,7 +347,7 @@ async fn uniform_background(
         filtered: race.filtered,
         approximations: approximations(&race, false, false),
         wears_out: race.wears_out,
-        is_in_reserve: race.is_in_reserve(),
+        is_in_reserve: in_reserve,
     })
 }
 

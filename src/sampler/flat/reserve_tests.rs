@@ -85,6 +85,8 @@ async fn weights_are_unbiased_with_a_reserve() {
         (Strategy::Proportional, 4.0, 0.9, 190),
         (Strategy::Rank, 2.0, 0.5, 200),
         (Strategy::Uniform, 1.0, 1.0, 100),
+        // Just the members of R: nothing is drawn from the reserve, and R stands for its samples.
+        (Strategy::Uniform, 1.0, 1.0, 48),
         (Strategy::Top, 1.0, 0.5, 190),
         (Strategy::Top, 1.0, 0.9, 100),
     ] {

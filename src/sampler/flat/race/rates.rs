@@ -32,9 +32,10 @@ impl Race<'_> {
         }
     }
 
-    /// Whether an arrival stands for itself. If nothing is drawn from R, or the reserve is, every sample of the hard store does.
-    pub(in crate::sampler::flat) fn stands(&self, arrival: &Arrival) -> bool {
-        if self.met_the_reserve(&arrival.row) {
+    /// Whether an arrival of a batch stands for itself. If nothing is drawn from R, or something from the reserve (`in_reserve`), every sample
+    /// of the hard store does.
+    pub(in crate::sampler::flat) fn stands(&self, arrival: &Arrival, in_reserve: bool) -> bool {
+        if in_reserve && self.met_the_reserve(&arrival.row) {
             let hard_mass = self.hard_mass(&arrival.row);
             return hard_mass > 0.0 && self.own_mass(&arrival.row, hard_mass) > 0.0;
         }

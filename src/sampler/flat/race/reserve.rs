@@ -36,9 +36,10 @@ impl<'a> Race<'a> {
         true
     }
 
-    /// Whether the reserve was opened.
-    pub(in crate::sampler::flat) fn is_in_reserve(&self) -> bool {
-        self.reserve_from.is_some()
+    /// Whether some of the first `size` arrivals are from the reserve. Where H and R have just `size` samples it is opened only to find that
+    /// they have no more: nothing is drawn from it, and members of R go on to stand for what is in it.
+    pub(in crate::sampler::flat) fn is_in_reserve(&self, size: usize) -> bool {
+        self.reserve_from.is_some_and(|from| self.arrivals[..size].iter().any(|arrival| arrival.time > from))
     }
 
     /// Whether a sample could be drawn from the reserve: it was opened, and no limit shut the sample out before.

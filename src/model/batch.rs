@@ -86,9 +86,9 @@ pub use hardneg_partition::Source;
 pub enum Estimand {
     /// The mean over all ids.
     All,
-    /// The sum over eligible hard samples divided by |S|.
+    /// The mean over the samples of S in the rank window.
     HardStore,
-    /// The sum over eligible ids divided by the number of all ids.
+    /// The sum over eligible ids divided by the number of all ids, or of all samples of S in the rank window.
     Eligible,
     /// Nothing: the batch has no weights.
     None,
@@ -101,10 +101,6 @@ pub enum Estimand {
 pub enum Approximation {
     /// The draw ended early at a limit of the server.
     ScanLimit,
-    /// Slots of the batch were reserved for strata.
-    MinPerStratum,
-    /// Members of the background were left out because they had been served before, and their share of all ids is not known.
-    ServedBefore,
     /// Which samples are in the hard store depends on which are in the background, by more than chance.
     ClosedLoop,
 }
@@ -189,6 +185,9 @@ pub struct DrawInfo {
     pub seed: u64,
     /// Share of the rows that the background brought.
     pub realized_random_fraction: f64,
+    /// The share of the ids that were eligible, which is an estimate unless it is 1; `None`: the batch has no weights. mean(w f) divided by
+    /// it is the mean of f over the eligible ids.
+    pub eligible_fraction: Option<f64>,
     /// Number of rows missing to the number asked for.
     pub shortfall_count: u32,
     /// Whether the wait ended before the pool had filled.

@@ -76,10 +76,11 @@ fn batch() -> MinedBatch {
         },
         draw: DrawInfo {
             estimand: Estimand::Approximate,
-            approximations: vec![Approximation::ScanLimit, Approximation::ServedBefore],
+            approximations: vec![Approximation::ScanLimit, Approximation::ClosedLoop],
             policy: Policy { windows: windows(), balance: balance(), ..Policy::default() },
             seed: 11,
             realized_random_fraction: 0.1 + 0.2,
+            eligible_fraction: Some(0.1 + 0.7),
             shortfall_count: 4,
             timed_out: true,
             sizes: PoolSizes {

@@ -64,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) background_rate: f64,
     /// Masses below this count as 0.
     pub(crate) cut: f64,
+    /// beta: how many samples the background is expected to give.
+    pub(crate) background: f64,
 }
 
 impl Plan {
@@ -77,7 +79,7 @@ impl Plan {
         let left = (wanted.batch_size - SOURCE_SHARE_MAX * hard).min(most);
         let background = share.max(left);
         if hard <= 0.0 || background >= wanted.batch_size {
-            return Self { background_rate: 1.0, cut: 0.0 };
+            return Self { background_rate: 1.0, cut: 0.0, background: wanted.batch_size };
         }
         let reachable = |hard: f64| (hard - 0.5).max(hard / 2.0);
         let target = (wanted.batch_size - background).min(reachable(hard));
@@ -86,7 +88,8 @@ impl Plan {
         let kept: Vec<Point> = points.iter().filter(|p| p.mass >= cut).copied().collect();
         let hard: f64 = kept.iter().map(|p| p.weight).sum();
         let tau = solve_tau(&kept, target.min(reachable(hard)));
-        Self { background_rate: -wanted.members * (-background / wanted.awake).ln_1p() / tau, cut }
+        let background_rate = -wanted.members * (-background / wanted.awake).ln_1p() / tau;
+        Self { background_rate, cut, background }
     }
 }
 

@@ -7,10 +7,9 @@ pub(crate) fn inclusion_probability(rate: f64, tau: Option<f64>) -> f64 {
     tau.map_or(1.0, |tau| -(-rate * tau).exp_m1())
 }
 
-/// w_i = n / (N p pi_i), with which mean(w f) estimates the mean of f. `probability` is p for a sample that stands for ids outside the
-/// background, and 1 for one that stands for itself.
-pub(crate) fn weight(returned: usize, population: f64, probability: f64, inclusion: f64) -> f64 {
-    returned as f64 / (population * probability * inclusion)
+/// w_i = n / (N pi_i), with which mean(w f) estimates the mean of f. `marginal` is the marginal pi_i.
+pub(crate) fn weight(returned: usize, population: f64, marginal: f64) -> f64 {
+    returned as f64 / (population * marginal)
 }
 
 /// w^beta (Schaul et al. 2016), scaled by the normalization of the policy.

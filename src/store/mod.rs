@@ -42,8 +42,8 @@ use std::sync::Arc;
 
 pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
-    ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, Totals, hash,
-    id_map, key, place,
+    ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, Totals,
+    WORN_UNTIL, hash, id_map, key, place,
 };
 
 pub use engine::Engine;
@@ -186,17 +186,17 @@ pub struct PartitionBackground {
     pub threshold: Option<u64>,
     /// Members; ordinals 0..members address them.
     pub members: u64,
-    /// Members under a lease.
-    pub leased_members: u64,
+    /// Members that rest: under a lease, or served `max_serves` times.
+    pub resting_members: u64,
     /// Samples in the hard store of the partition.
     pub hard: u64,
-    /// Samples of the partition under a lease.
+    /// Samples of the partition that rest.
     pub leased: u64,
-    /// The part of `leased` that did not stand for themselves when their lease started: they were outside the hard store, or would have
-    /// been by their own keys.
-    pub leased_outside: u64,
-    /// The part of `leased_outside` that are still members.
-    pub leased_outside_members: u64,
+    /// The part of `leased` that did not stand for themselves when they began to rest: they were outside the hard store, or would have been
+    /// by their own keys.
+    pub resting_outside: u64,
+    /// The part of `resting_outside` that are still members.
+    pub resting_outside_members: u64,
     /// Members that are in the hard store.
     pub in_hard: u64,
     /// The part of `in_hard` that stand for themselves: they have an own key ([`Row::own_key`]).
@@ -293,7 +293,7 @@ pub struct Census {
     pub buckets: Vec<BucketCount>,
     /// |S|: samples in the hard store, resting ones included.
     pub hard: u64,
-    /// Samples under a lease, in the hard store or not.
+    /// Samples that rest, in the hard store or not: those under a lease, and those served `max_serves` times.
     pub leased: u64,
     /// Counts of the background.
     pub background: BackgroundCount,
@@ -368,6 +368,8 @@ pub struct StoreStats {
     pub loop_ratio: LoopRatio,
     /// Samples under a lease.
     pub leased: u64,
+    /// Samples that were served `max_serves` times, and rest until they are reported.
+    pub worn: u64,
     /// Bytes held.
     pub memory_bytes: u64,
     /// Background generations so far, in the partition that has had the most.
@@ -423,8 +425,7 @@ pub trait Store: Quarantine + Send + Sync + 'static {
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError>;
     /// Reads a page of about `limit` rows of the hard store. A scan may miss or repeat rows that move between its pages.
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError>;
-    /// Marks samples as served, and returns their serve counts, names and payloads. `None`: `max_serves` or a lease forbids the serve, or
-    /// the sample is not stored any more.
+    /// Marks samples as served, and returns their serve counts, names and payloads. `None`: the sample rests, or is not stored any more.
     async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError>;
     /// Serve counts, names and payloads of samples, without marking them; `None`: the sample is not stored.
     async fn attachments(&self, ids: &[u64]) -> Result<Vec<Option<Served>>, StoreError> {

@@ -152,8 +152,8 @@ async fn limits_hold_under_concurrent_reports_and_miners() {
                         }
                         _ => {
                             assert!((0..4).all(|s| strata[&s] >= 10), "{strata:?}");
-                            assert_eq!(batch.estimand(), pb::Estimand::Approximate);
-                            assert_eq!(batch.approximations, [pb::Approximation::MinPerStratum as i32]);
+                            assert_eq!(batch.estimand(), pb::Estimand::None);
+                            assert!(batch.importance_weights.is_none());
                         }
                     }
                 }

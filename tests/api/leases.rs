@@ -166,10 +166,10 @@ async fn a_wrong_lease_names_its_field() {
     assert_eq!(figures(&client, "p").await.leased, 0);
 }
 
-/// Of 200 ids 32 are in the background. Once some of them have reached max_serves, the number of ids that each of the others represents is
-/// unknown, so the weights are approximate.
+/// Of 200 ids 32 are in the background. Those that have reached max_serves are counted, so it is known how many ids each of the others
+/// represents.
 #[tokio::test]
-async fn weights_say_that_a_worn_background_makes_them_a_guess() {
+async fn the_others_of_a_worn_background_represent_the_ids_that_are_not_worn() {
     let server = TestServer::start().await;
     let client = server.client().await;
     let limits = pb::ServeLimits { max_serves: 1, ..Default::default() };
@@ -181,11 +181,19 @@ async fn weights_say_that_a_worn_background_makes_them_a_guess() {
     let uniform = |n| MineRequest::new("p", n).random_fraction(1.0).shortfall(pb::Shortfall::Short);
     let first = client.mine(uniform(22)).await.unwrap();
     assert_eq!((first.estimand, first.len()), (pb::Estimand::Eligible, 22));
-    // The probability that the draw meets none of the 22 is 45 in 10 million; then the weights would be exact.
+    let stats = figures(&client, "p").await;
+    assert_eq!((stats.worn, stats.leased), (22, 0));
     let second = client.mine(uniform(8)).await.unwrap();
-    assert_eq!((second.estimand, second.len()), (pb::Estimand::Approximate, 8));
-    let why: Vec<_> = second.info.approximations().collect();
-    assert_eq!(why, [pb::Approximation::ServedBefore]);
+    assert_eq!((second.estimand, second.len()), (pb::Estimand::Eligible, 8));
+    // The estimate of N, which is 32/p, less the 22.
+    let distinct = second.info.sizes.unwrap().distinct;
+    let eligible = second.info.eligible_fraction.unwrap();
+    assert!((eligible - (distinct - 22.0) / distinct).abs() < 0.02, "{eligible} of {distinct}");
+    // A report ends the rest; a release does not.
+    let released = release(&client, u64s(&ids)).await.unwrap();
+    assert_eq!((released, figures(&client, "p").await.worn), (0, 30));
+    client.report("p", &ids, &vec![1.0; 200]).await.unwrap();
+    assert_eq!(figures(&client, "p").await.worn, 0);
     // Where the background holds all ids the weights are exact.
     let everything = pb::PoolSpec { serve_limits: Some(limits), ..plain(20) };
     client.create_pool("whole", everything).await.unwrap();

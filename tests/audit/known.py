@@ -29,18 +29,9 @@ KNOWN = (
         short=False,
     ),
     Known(
-        "mean at rest, p=1 / proportional α=1 ε=0 B=64 windows",
-        "HARD_STORE divides by all of the hard store, not by what the window admits: mean(w) is .52 of 1 for 260 of "
-        "500 ranks.",
-    ),
-    Known(
         "law of RANK / rank α=* B=1",
         "Ranks of neighbouring keys share one mass: of 2,000 cosines in .60 to .68 the hardest is drawn with "
         "probability .020 instead of .122, of 120 with .135 instead of .186.",
-    ),
-    Known(
-        "Σ1/π over pools*",
-        "π leaves out the probability that an id is in the background: Σ1/π counts 950 of 4,000 ids for p = 1/8.",
     ),
     Known("anchored Σ1/π, p=1/8 / * ε=0.[15] n=8", "The same for anchors: .134 of the candidates are counted."),
     Known("anchored Σ1/π, p=1/8 / * fill", "The same for negatives that fill up: .134 of them.", short=False),
@@ -52,23 +43,5 @@ KNOWN = (
     Known(
         "probability of a batch of one / *",
         "The probability told for a batch of one is .19 to 5.7 times the true one, s/Σs.",
-    ),
-    Known(
-        "mean under max_serves=1, p=1/8 / *",
-        "Worn members of the background are not counted: after 12 batches of 64 mean(w) is .73 of .89 (APPROXIMATE "
-        "SERVED_BEFORE), and .05 of .88 for batches of 256 at ε = .9.",
-    ),
-    Known("mean under max_serves=2, p=1/8 / *", "The same for two serves: .12 of .89.", short=False),
-    Known(
-        "one state, one label, p=1/8 / *worn*",
-        "Of draws from one state after 20 worn samples some are ELIGIBLE, others APPROXIMATE: the label tells of the "
-        "outcome.",
-    ),
-    Known("one state, one label, p=1/8 / top, 20 leased", "The same for TOP after 20 leased samples.", short=False),
-    Known(
-        "mean * / *min_per_stratum*",
-        "mean(w) is .945 of 1 (ε = .25) and .91 of 1 (ε = 0) for min_per_stratum 4, and a rare stratum counts 1.2 "
-        "times for min_per_stratum 1.",
-        short=False,
     ),
 )

@@ -134,7 +134,7 @@ def test_balance_and_curriculum(server: FakeServer, pool: hardneg.Pool) -> None:
     }
     assert (batch.policy.balance, batch.policy.curriculum) == (balance, curriculum)
     assert (batch.warmup, batch.control) == (True, False)
-    assert batch.approximations == (hardneg.Approximation.MIN_PER_STRATUM,)
+    assert batch.approximations == (hardneg.Approximation.SCAN_LIMIT,)
     pool.mine(8, balance=hardneg.Balance(), curriculum=hardneg.Curriculum())
     policy = server.mine_requests[-1].policy
     assert (policy.HasField("balance"), policy.HasField("curriculum")) == (True, True), "they end the pool's"

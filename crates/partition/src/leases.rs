@@ -1,8 +1,10 @@
-//! Leases: which samples rest because they were served, and which lease ends first.
+//! Leases: which samples rest because they were served, and which lease ends first. A worn sample, which was served `max_serves` times, has
+//! a lease that only a report ends.
 
 use std::collections::BTreeSet;
 
 use crate::id_map::IdMap;
+use crate::op::WORN_UNTIL;
 
 /// The ends of leases are rounded up to multiples of this, in milliseconds, so that the leases of one batch end together.
 const TICK_MILLIS: u64 = 16;
@@ -44,6 +46,8 @@ pub(crate) struct Leases {
     by_hash: BTreeSet<(u64, u64)>,
     counts: LeasedMembers,
     order: BTreeSet<(u64, u64)>,
+    /// The number of worn samples ([`WORN_UNTIL`]).
+    worn: usize,
     most: usize,
 }
 
@@ -56,6 +60,7 @@ impl Leases {
             by_hash: BTreeSet::new(),
             counts: LeasedMembers::default(),
             order: BTreeSet::new(),
+            worn: 0,
             most,
         }
     }
@@ -65,8 +70,14 @@ impl Leases {
         self.ends.is_empty()
     }
 
+    /// The number of samples that rest, worn ones included.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// The number of worn samples.
+    pub(crate) fn worn(&self) -> usize {
+        self.worn
     }
 
     /// The maximal number of leases.
@@ -138,6 +149,7 @@ impl Leases {
         }
         self.ends.insert(id, Lease { end, membership });
         self.order.insert((end, id));
+        self.worn += usize::from(end == WORN_UNTIL);
         if let Some(m) = membership {
             self.counts.outside_ever += u64::from(m.outside);
             if counts {
@@ -160,6 +172,7 @@ impl Leases {
         let end = until_millis.div_ceil(TICK_MILLIS).saturating_mul(TICK_MILLIS);
         self.ends.insert(id, Lease { end, membership });
         self.order.insert((end, id));
+        self.worn += usize::from(end == WORN_UNTIL);
         if let Some(Membership { generation, hash, outside }) = membership {
             if generation != self.generation {
                 self.generation = generation;
@@ -189,6 +202,7 @@ impl Leases {
             return false;
         };
         self.order.remove(&(lease.end, id));
+        self.worn -= usize::from(lease.end == WORN_UNTIL);
         if let Some(membership) = lease.membership {
             let outside = u64::from(membership.outside);
             self.counts.outside_ever -= outside;

@@ -43,7 +43,7 @@ mod totals;
 pub use image::ImageError;
 pub use op::{
     ApplyCounts, BlockCounts, Change, Columns, Drawn, Op, QuarantineTerms, ReleaseCounts, Reply, RowFaults,
-    ScoreUpdate, Sender, ServeMark, SetAsideCounts, Source, Terms,
+    ScoreUpdate, Sender, ServeMark, SetAsideCounts, Source, Terms, WORN_UNTIL,
 };
 pub use partition::{HalfLimits, Job, Partition, ServePenalty, updated_score};
 pub use quarantine::Quarantined;

@@ -293,10 +293,22 @@ impl Drawn {
 pub struct ServeMark {
     /// Count the serve. False: only read.
     pub count: bool,
-    /// Refuse a sample that has been served so many times since its last report. `u16::MAX`: no limit.
+    /// A sample that has been served so many times since its last report is worn: it rests until it is reported. `u16::MAX`: no limit.
     pub max_serves: u16,
     /// The sample is leased until then, Unix milliseconds; with `count` only.
     pub lease_until: Option<u64>,
+}
+
+/// The end of the rest of a worn sample: no time ends it, only a report.
+pub const WORN_UNTIL: u64 = u64::MAX;
+
+impl ServeMark {
+    /// Until when a sample rests that has been served `serves` times now. `None`: it does not rest.
+    #[must_use]
+    pub fn rests_until(&self, serves: u16) -> Option<u64> {
+        let is_worn = self.max_serves != u16::MAX && serves >= self.max_serves;
+        if is_worn { Some(WORN_UNTIL) } else { self.lease_until }
+    }
 }
 
 /// The outcomes of the rows of a report. They sum to its rows, including those in [`RowFaults`].
@@ -413,7 +425,7 @@ pub struct BlockCounts {
 pub enum Reply {
     /// The outcomes of the rows of a report.
     Reported(ApplyCounts),
-    /// What was served, one entry an id. `None`: `max_serves` or a lease refused the sample, or it is not stored any more.
+    /// What was served, one entry an id. `None`: the sample rests, or it is not stored any more.
     Served(Vec<Option<Served>>),
     /// The number of leases that a release ended.
     Released(u64),

@@ -90,7 +90,7 @@ pub struct Census {
     pub buckets: Vec<Bucket>,
     /// Samples in the hard store, resting ones included.
     pub hard: u64,
-    /// Samples under a lease, in the hard store or not.
+    /// Samples that rest, in the hard store or not: those under a lease, and those served `max_serves` times.
     pub leased: u64,
     /// The serving background.
     pub background: BackgroundCount,
@@ -109,13 +109,13 @@ pub struct BackgroundCount {
     pub members: u64,
     /// Ids of a dense space that were removed.
     pub removed: u64,
-    /// Members under a lease.
+    /// Members that rest.
     pub leased: u64,
-    /// Samples under a lease that had no own key when it started: they were outside the hard store, or would have been by their own keys
+    /// Samples that rest and had no own key when they began to: they were outside the hard store, or would have been by their own keys
     /// (dense: 0).
-    pub leased_outside: u64,
-    /// The part of `leased_outside` that are still members.
-    pub leased_outside_members: u64,
+    pub resting_outside: u64,
+    /// The part of `resting_outside` that are still members.
+    pub resting_outside_members: u64,
     /// Members that are in the hard store (dense: 0).
     pub in_hard: u64,
     /// The part of `in_hard` that have an own key ([`Row::own_key`]).
@@ -170,6 +170,8 @@ pub struct PartitionStats {
     pub removed: u64,
     /// Samples under a lease.
     pub leased: u64,
+    /// Samples that were served `max_serves` times, and rest until they are reported.
+    pub worn: u64,
     /// Background generations that began so far, including the one that fills.
     pub generations: u64,
     /// Living members of the witness that decides when the next generation takes over.

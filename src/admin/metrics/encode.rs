@@ -197,6 +197,7 @@ impl Snapshot {
         self.each(encoder, &m::POOL_DISTINCT_SAMPLES, |p| Some(sizes(p).distinct))?;
         self.each(encoder, &m::POOL_CLOSED_LOOP_RATIO, |p| Some(sizes(p).closed_loop_ratio))?;
         self.each(encoder, &m::POOL_LEASED_SAMPLES, |p| Some(p.stats.store.leased as f64))?;
+        self.each(encoder, &m::POOL_WORN_SAMPLES, |p| Some(p.stats.store.worn as f64))?;
         self.each(encoder, &m::POOL_MEMORY_BYTES, |p| Some(p.stats.store.memory_bytes as f64))?;
         self.each(encoder, &m::POOL_FLOOR_LOG2, |p| sizes(p).floor_log2.map(f64::from))?;
         self.each(encoder, &m::POOL_QUARANTINED_SAMPLES, |p| {

@@ -57,6 +57,7 @@ metrics! {
     POOL_CAPACITY_SAMPLES Gauge "hardneg_pool_capacity_samples" ["pool"] "Samples that the hard store may hold";
     POOL_BACKGROUND_SAMPLES Gauge "hardneg_pool_background_samples" ["pool"] "Samples in the background that is served";
     POOL_LEASED_SAMPLES Gauge "hardneg_pool_leased_samples" ["pool"] "Samples that are leased, and therefore not served";
+    POOL_WORN_SAMPLES Gauge "hardneg_pool_worn_samples" ["pool"] "Samples that were served max_serves times, and are not served until they are reported";
     POOL_DISTINCT_SAMPLES Gauge "hardneg_pool_distinct_samples" ["pool"]
         "Distinct ids reported; an estimate once there are more than the background holds";
     POOL_CLOSED_LOOP_RATIO Gauge "hardneg_pool_closed_loop_ratio" ["pool"]

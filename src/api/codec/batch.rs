@@ -112,6 +112,7 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
         hard_count,
         background_count,
         realized_random_fraction: batch.draw.realized_random_fraction,
+        eligible_fraction: batch.draw.eligible_fraction,
         shortfall_count: batch.draw.shortfall_count,
         timed_out: batch.draw.timed_out,
         sizes: Some(stats::encode_sizes(&batch.draw.sizes)),
@@ -127,8 +128,6 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
             .iter()
             .map(|approximation| match approximation {
                 Approximation::ScanLimit => pb::Approximation::ScanLimit.into(),
-                Approximation::MinPerStratum => pb::Approximation::MinPerStratum.into(),
-                Approximation::ServedBefore => pb::Approximation::ServedBefore.into(),
                 Approximation::ClosedLoop => pb::Approximation::ClosedLoop.into(),
             })
             .collect(),

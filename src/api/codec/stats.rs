@@ -35,6 +35,7 @@ pub(crate) fn encode(id: &str, uid: u64, stats: &PoolStats) -> pb::PoolStats {
         clamped: counters.clamped,
         floored: counters.floored,
         leased: stats.store.leased,
+        worn: stats.store.worn,
         filtered: Some(encode_filtered(&stats.filtered)),
         rounds: counters.rounds,
         round_replays: counters.round_replays,

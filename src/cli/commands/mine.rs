@@ -289,6 +289,7 @@ fn batch_json(batch: &Batch) -> Value {
         "hard_count": info.hard_count,
         "background_count": info.background_count,
         "realized_random_fraction": info.realized_random_fraction,
+        "eligible_fraction": info.eligible_fraction,
         "shortfall_count": info.shortfall_count,
         "timed_out": info.timed_out,
         "round": info.round.as_ref().map(|round| json!({

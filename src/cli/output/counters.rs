@@ -40,7 +40,7 @@ pub(in crate::cli) fn anchored_counters(stats: &pb::AnchoredStats) -> [(&'static
 }
 
 /// The plain counters of a pool's figures.
-pub(in crate::cli) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 27] {
+pub(in crate::cli) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u64); 28] {
     [
         ("reported_rows", stats.reported_rows),
         ("reported_batches", stats.reported_batches),
@@ -65,6 +65,7 @@ pub(in crate::cli) fn stats_counters(stats: &pb::PoolStats) -> [(&'static str, u
         ("background_generations", stats.background_generations),
         ("distinct_by_witness", stats.distinct_by_witness),
         ("leased", stats.leased),
+        ("worn", stats.worn),
         ("rounds", stats.rounds),
         ("round_replays", stats.round_replays),
         ("control_batches", stats.control_batches),

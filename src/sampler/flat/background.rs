@@ -2,7 +2,7 @@
 
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
-use crate::store::{Address, BackgroundCount, Census, PartitionBackground, Row};
+use crate::store::{Address, BackgroundCount, Census, PartitionBackground};
 
 /// The serving generations of all partitions, as the census counted them.
 pub(crate) struct Background<'a> {
@@ -11,14 +11,12 @@ pub(crate) struct Background<'a> {
     pub(crate) size: f64,
     /// N: the number of distinct ids, or the estimate of it, the sum of |R_s|/p_s.
     distinct: f64,
-    /// The probability that an id without a lease is in R, divided by p: of any such id.
+    /// The probability that an id that does not rest is in R, divided by p: of any such id.
     awake: f64,
     /// The same for ids that do not stand for themselves.
     awake_outside: f64,
-    /// Number of members under a lease.
+    /// Number of members that rest.
     resting: f64,
-    /// Whether some members under a lease stood for themselves when it started.
-    hard_rests: bool,
 }
 
 /// The members of R in one partition.
@@ -36,8 +34,7 @@ impl<'a> Background<'a> {
     pub(crate) fn of(census: &'a Census) -> Self {
         let count = &census.background;
         let (size, distinct) = (count.members() as f64, count.distinct());
-        let mut background =
-            Self { count, size, distinct, awake: 1.0, awake_outside: 1.0, resting: 0.0, hard_rests: false };
+        let mut background = Self { count, size, distinct, awake: 1.0, awake_outside: 1.0, resting: 0.0 };
         match count {
             BackgroundCount::Dense { .. } => background.resting = census.leased as f64,
             BackgroundCount::Sampled(partitions) => background.rest(partitions),
@@ -45,26 +42,25 @@ impl<'a> Background<'a> {
         background
     }
 
-    /// Computes the corrections for leases from the counts of the partitions.
+    /// Computes the corrections for samples that rest from the counts of the partitions.
     fn rest(&mut self, partitions: &[PartitionBackground]) {
         let sum = |of: fn(&PartitionBackground) -> f64| partitions.iter().map(of).sum::<f64>();
-        self.resting = sum(|p| p.leased_members as f64);
-        self.hard_rests = self.resting > sum(|p| p.leased_outside_members as f64);
+        self.resting = sum(|p| p.resting_members as f64);
         self.awake = awake_share(
-            sum(|p| (p.members as f64 - p.leased_members as f64) / p.probability()),
+            sum(|p| (p.members as f64 - p.resting_members as f64) / p.probability()),
             self.distinct - sum(|p| p.leased as f64),
             sum(|p| p.leased as f64),
         );
         self.awake_outside = awake_share(
             sum(|p| {
-                (p.members as f64 - p.leased_outside_members as f64) / p.probability() - p.standing() as f64
+                (p.members as f64 - p.resting_outside_members as f64) / p.probability() - p.standing() as f64
             }),
-            self.distinct - sum(|p| (p.standing() + p.leased_outside) as f64),
-            sum(|p| p.leased_outside as f64),
+            self.distinct - sum(|p| (p.standing() + p.resting_outside) as f64),
+            sum(|p| p.resting_outside as f64),
         );
     }
 
-    /// Number of members without a lease; at least 1.
+    /// Number of members that do not rest; at least 1.
     pub(crate) fn awake(&self) -> f64 {
         (self.size - self.resting).max(1.0)
     }
@@ -90,34 +86,17 @@ impl<'a> Background<'a> {
         self.partition_of(id).map_or(1.0, PartitionBackground::probability)
     }
 
-    /// Whether every id is a member.
-    pub(crate) fn is_whole(&self) -> bool {
-        match self.count {
-            BackgroundCount::Sampled(partitions) => partitions.iter().all(|p| p.threshold.is_none()),
-            BackgroundCount::Dense { .. } => true,
-        }
-    }
-
     /// |R|/N. It is p if all partitions have the same p.
     pub(crate) fn mean_probability(&self) -> f64 {
         if self.size > 0.0 { self.size / self.distinct } else { 1.0 }
     }
 
-    /// The probability that a sample is in R, if it can be drawn only as a member of R and is not under a lease. `alone`: the whole batch
-    /// is drawn from R.
-    pub(crate) fn probability_of(&self, row: &Row, alone: bool) -> f64 {
-        let awake = match row.own_key {
-            _ if alone => self.awake,
-            Some(_) => 1.0,
-            None => self.awake_outside,
-        };
-        self.probability(row.id) * awake
-    }
-
-    /// Whether [`Self::probability_of`] is exact. If samples of the hard store are under a lease, it is not known which of them were served
-    /// as members of R.
-    pub(crate) fn is_exact_for(&self, row: &Row, alone: bool) -> bool {
-        alone || row.own_key.is_none() || !self.hard_rests || self.probability(row.id) >= 1.0
+    /// The probability that a sample is in R, if it can be drawn only as a member of R and does not rest. `alone`: the whole batch is drawn
+    /// from R.
+    ///
+    /// A member of the hard store below the cut rests only if it was drawn from R, as those outside it do, so the ratio of these holds for it.
+    pub(crate) fn probability_of(&self, id: u64, alone: bool) -> f64 {
+        self.probability(id) * if alone { self.awake } else { self.awake_outside }
     }
 
     /// N: the number of distinct ids, or the estimate of it.
@@ -208,16 +187,16 @@ mod tests {
     }
 
     /// p is 1/8: 150 members stand for 1,200 ids.
-    fn one(leased_outside: u64, leased_outside_members: u64) -> PartitionBackground {
+    fn one(resting_outside: u64, resting_outside_members: u64) -> PartitionBackground {
         PartitionBackground {
             salt: 1,
             threshold: Some(1 << 61),
             members: 150,
             hard: 200,
-            leased: leased_outside,
-            leased_members: leased_outside_members,
-            leased_outside,
-            leased_outside_members,
+            leased: resting_outside,
+            resting_members: resting_outside_members,
+            resting_outside,
+            resting_outside_members,
             // An eighth of the hard store is in R.
             in_hard: 25,
             own: 25,
@@ -226,41 +205,18 @@ mod tests {
 
     #[test]
     fn leases_make_the_other_members_stand_for_more_ids() {
-        let outside = Row::unreported(1);
-        let key = Some(crate::store::key::Key(1));
-        let hard = Row { hard_key: key, own_key: key, ..outside };
-        let probability = |census: &Census, row, alone| Background::of(census).probability_of(row, alone);
-        assert_eq!(probability(&census(vec![one(0, 0)]), &outside, false), 0.125);
+        let probability = |census: &Census, alone| Background::of(census).probability_of(1, alone);
+        assert_eq!(probability(&census(vec![one(0, 0)]), false), 0.125);
         // 1,000 ids are outside the hard store, 125 of them in R; 25 of these are under a lease.
         let rested = census(vec![one(25, 25)]);
-        assert!((probability(&rested, &outside, false) - 100.0 / 975.0).abs() < 1e-12);
-        assert_eq!(probability(&rested, &hard, false), 0.125);
+        assert!((probability(&rested, false) - 100.0 / 975.0).abs() < 1e-12);
         // If all samples are drawn from R, the 25 leased ids are among all 1,200.
-        assert!((probability(&rested, &hard, true) - 125.0 / 1_175.0).abs() < 1e-12);
+        assert!((probability(&rested, true) - 125.0 / 1_175.0).abs() < 1e-12);
         // 10 of the 25 have left R since, so R lacks only 15 members.
         let left = census(vec![one(25, 15)]);
-        assert!((probability(&left, &outside, false) - 110.0 / 975.0).abs() < 1e-12);
+        assert!((probability(&left, false) - 110.0 / 975.0).abs() < 1e-12);
         // With counts that cannot be, the result is a probability all the same.
-        assert!(probability(&census(vec![one(10_000, 100)]), &outside, false) > 0.0);
-    }
-
-    #[test]
-    fn leases_in_the_hard_store_make_the_probability_inexact() {
-        let of_hard = PartitionBackground {
-            leased: 30,
-            leased_members: 5,
-            leased_outside: 0,
-            leased_outside_members: 0,
-            ..one(0, 0)
-        };
-        let (outside, some) = (Row::unreported(1), census(vec![of_hard]));
-        let background = Background::of(&some);
-        let key = Some(crate::store::key::Key(1));
-        let hard = Row { hard_key: key, own_key: key, ..outside };
-        assert!(background.is_exact_for(&outside, false) && background.is_exact_for(&hard, true));
-        assert!(!background.is_exact_for(&hard, false));
-        let whole = census(vec![PartitionBackground { threshold: None, ..of_hard }]);
-        assert!(Background::of(&whole).is_exact_for(&hard, false));
+        assert!(probability(&census(vec![one(10_000, 100)]), false) > 0.0);
     }
 
     #[test]

@@ -14,14 +14,14 @@ use crate::store::{Census, Row, Store};
 pub(super) struct Filter<'a> {
     /// Ids that are refused from both sources.
     pub(super) excluded: &'a HashSet<u64>,
-    /// Samples that were served this often are refused from both sources.
+    /// Of samples that rest, those that were served this often count as worn, the others as leased.
     pub(super) max_serves: u16,
     /// The windows, which apply to hard samples only.
     windows: &'a [Window],
     clock: DrawClock,
     lower_is_harder: bool,
-    /// Whether any sample is under a lease.
-    any_leased: bool,
+    /// Whether any sample rests.
+    any_resting: bool,
     /// The place of the first sample in the rank window; `None`: the window begins at the hardest.
     first: Option<Place>,
     /// The place of the first sample after the rank window; `None`: the window has no end.
@@ -43,14 +43,14 @@ impl<'a> Filter<'a> {
             ranks = (ranks.0.max(min), ranks.1.min(max));
         }
         ranks.0 = ranks.0.min(ranks.1);
-        let any_leased = census.leased > 0;
+        let any_resting = census.leased > 0;
         Self {
             excluded: &context.excluded,
             max_serves: context.serving.mark.max_serves,
             windows: &context.policy.windows,
             clock: context.clock,
             lower_is_harder: context.pool.lower_is_harder,
-            any_leased,
+            any_resting,
             first: None,
             end: None,
             ranks,
@@ -84,19 +84,22 @@ impl<'a> Filter<'a> {
 
     /// Whether anything but the rank window may refuse a hard sample.
     pub(super) fn looks_at_items(&self) -> bool {
-        self.any_leased || self.looks_at_rows()
+        self.any_resting || self.looks_at_rows()
     }
 
-    /// As [`Self::looks_at_items`], without leases, which the census counts.
+    /// As [`Self::looks_at_items`], without the samples that rest, which the census counts.
     pub(super) fn looks_at_rows(&self) -> bool {
-        !self.excluded.is_empty()
-            || self.max_serves != u16::MAX
-            || self.windows.iter().any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
+        !self.excluded.is_empty() || self.has_row_windows()
+    }
+
+    /// Whether a window looks at the values of hard samples, so that the census does not tell how many it admits.
+    pub(super) fn has_row_windows(&self) -> bool {
+        self.windows.iter().any(|w| !matches!(w, Window::Rank { .. } | Window::Quantile { .. }))
     }
 
     /// Whether samples of both sources may be refused, so that the weights estimate over the eligible samples only.
     pub(super) fn removes_items(&self) -> bool {
-        !self.excluded.is_empty() || self.max_serves != u16::MAX || self.any_leased
+        !self.excluded.is_empty() || self.any_resting
     }
 
     /// The reason why a sample may not be served from either source, if there is one.
@@ -104,10 +107,8 @@ impl<'a> Filter<'a> {
         if !self.excluded.is_empty() && self.excluded.contains(&row.id) {
             return Some(Reason::Excluded);
         }
-        if row.leased {
-            return Some(Reason::Leased);
-        }
-        (row.serves >= self.max_serves).then_some(Reason::MaxServes)
+        let is_worn = row.serves >= self.max_serves;
+        row.leased.then_some(if is_worn { Reason::MaxServes } else { Reason::Leased })
     }
 
     /// The reason why a sample may not be served as a hard sample, if there is one.

@@ -108,16 +108,16 @@ impl Pool {
 
     async fn means(&self, batch: &MinedBatch) -> Means {
         let weights = batch.columns.importance_weights.as_ref().unwrap();
-        let inclusions = batch.columns.inclusion_probabilities.as_ref().unwrap();
         let rows = self.store.get(&batch.columns.ids).await.unwrap();
         let n = batch.columns.ids.len() as f64;
         let mut means = Means::default();
-        for ((row, weight), inclusion) in rows.iter().zip(weights).zip(inclusions) {
+        for ((row, weight), source) in rows.iter().zip(weights).zip(&batch.columns.sources) {
             let row = row.unwrap();
             let (w, f) = (f64::from(*weight) / n, self.f(row.id));
-            // The number of ids that the row stands for.
-            let stands_for = w * batch.draw.sizes.distinct * f64::from(*inclusion);
-            let old = if row.hard_key.is_some() { w / stands_for } else { w };
+            // A sample of the hard store that could be drawn as a member of R only stands for 1/p ids. The old rule let it stand for itself.
+            let is_only_in_r = row.own_key.is_none() || *source == Source::Background;
+            let is_looped = row.hard_key.is_some() && is_only_in_r;
+            let old = if is_looped { w * batch.draw.sizes.background_probability } else { w };
             means.weight += w;
             means.f += w * f;
             means.old_weight += old;

@@ -7,6 +7,7 @@ use super::{MineContext, Ranks};
 use crate::model::batch::{Approximation, BatchColumns, DrawInfo, Estimand, MinedBatch, PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::moment::Moment;
+use crate::model::policy::Policy;
 use crate::sampler::weights;
 use crate::store::key::{Key, UNITS_PER_OCTAVE};
 use crate::store::place::Rank;
@@ -27,6 +28,8 @@ pub(super) struct Account {
     pub(super) approximations: Vec<Approximation>,
     /// Size of the batch that was asked for.
     pub(super) asked: usize,
+    /// The expected share of the background, at most the one asked for.
+    pub(super) random_fraction: f64,
     pub(super) proposals: u64,
     pub(super) filtered: FilterCounts,
 }
@@ -45,6 +48,7 @@ pub(super) fn batch(
     let n = chosen.len();
     let weighed: Option<Vec<(f64, f64)>> = chosen.iter().map(|c| c.weighed).collect();
     let weighed = weighed.filter(|_| account.estimand != Estimand::None);
+    let eligible_fraction = weighed.as_ref().and_then(|weighed| eligible_fraction(account.estimand, weighed));
     let from_background = chosen.iter().filter(|c| c.source == Source::Background).count();
     let age = |stamp| context.clock.age(stamp) as f32;
     let mut columns = BatchColumns {
@@ -69,12 +73,13 @@ pub(super) fn batch(
     let draw = DrawInfo {
         estimand: account.estimand,
         approximations: account.approximations,
-        policy: context.policy.clone(),
+        policy: Policy { random_fraction: account.random_fraction, ..context.policy.clone() },
         seed: context.seed,
         realized_random_fraction: from_background as f64 / n.max(1) as f64,
         shortfall_count: account.asked.saturating_sub(n) as u32,
         timed_out: false,
         sizes: pool_sizes(context, census, background),
+        eligible_fraction,
         proposals: account.proposals,
         filtered: account.filtered,
         round: None,
@@ -89,6 +94,19 @@ pub(super) fn batch(
         columns.payloads = chosen.iter_mut().map(|c| c.served.payload.take().unwrap_or_default()).collect();
     }
     MinedBatch { columns, draw }
+}
+
+/// The share of the ids that were eligible: the mean weight before beta and normalization estimates it where it is not 1 by what the
+/// estimand says. `None`: the estimand is `None`.
+fn eligible_fraction(estimand: Estimand, weighed: &[(f64, f64)]) -> Option<f64> {
+    match estimand {
+        Estimand::All | Estimand::HardStore => Some(1.0),
+        Estimand::Eligible | Estimand::Approximate => {
+            let sum: f64 = weighed.iter().map(|(_, weight)| *weight).sum();
+            Some(sum / weighed.len().max(1) as f64)
+        }
+        Estimand::None => None,
+    }
 }
 
 /// The sizes of the pool when the draw began.

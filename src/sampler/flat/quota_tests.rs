@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::tests::{context_of, policy, scores};
 use super::*;
 use crate::model::balance::{Balance, StratumLimit};
-use crate::model::batch::{Approximation, Estimand};
+use crate::model::batch::Estimand;
 use crate::model::policy::Policy;
 use crate::store::key::{Hardness, HardnessFunction};
 use crate::store::naive::NaiveStore;
@@ -139,7 +139,7 @@ async fn a_stratum_with_a_cap_of_0_is_never_served_and_the_estimand_is_eligible(
 }
 
 #[tokio::test]
-async fn minima_are_met_and_weights_are_labelled_approximate() {
+async fn minima_are_met_and_the_batch_has_no_weights() {
     let store = pool(SAMPLED, 5).await;
     let balance = Balance { min_per_stratum: 6, ..Balance::default() };
     for strategy in [Strategy::Proportional, Strategy::Top] {
@@ -149,8 +149,8 @@ async fn minima_are_met_and_weights_are_labelled_approximate() {
             let strata = most(batch.columns.strata.iter().copied());
             assert_eq!(batch.columns.ids.len(), 40);
             assert!((0..5).all(|s| strata[&s] >= 6), "{strata:?}");
-            assert_eq!(batch.draw.approximations, [Approximation::MinPerStratum]);
-            assert_eq!(batch.draw.estimand, Estimand::Approximate);
+            assert_eq!(batch.draw.estimand, Estimand::None);
+            assert_eq!((batch.columns.importance_weights, batch.draw.eligible_fraction), (None, None));
         }
     }
     let too_many = Policy { balance: Balance { min_per_stratum: 9, ..balance }, ..Policy::default() };
@@ -217,9 +217,10 @@ async fn weights_that_ignore_the_caps_are_biased() {
     assert!(wrong > 90.0, "the capped stratum closes before the others: {wrong}");
 }
 
-/// The samples of three batches are under a lease: mean(w f) estimates the sum of f over the others, divided by N.
+/// The samples of three batches rest, in half of the pools under a lease and in the others because they may be served only once: mean(w f)
+/// estimates the sum of f over the others, divided by N.
 #[tokio::test]
-async fn weights_are_unbiased_over_samples_without_a_lease() {
+async fn weights_are_unbiased_over_samples_that_do_not_rest() {
     let scores = scores(N as usize);
     let sum = |ids: &mut dyn Iterator<Item = u64>| ids.map(|i| f(i, scores[i as usize])).sum::<f64>();
     for balance in [Balance::default(), Balance { max_stratum_fraction: 0.3, ..Balance::default() }] {
@@ -231,8 +232,11 @@ async fn weights_are_unbiased_over_samples_without_a_lease() {
                 let mut resting = HashSet::new();
                 for seed in 0..3 {
                     let mut context = context_of(&store, 40, Policy::default(), salt * 7 + seed);
-                    context.serving.mark =
-                        ServeMark { count: true, lease_until: Some(1 << 40), ..context.serving.mark };
+                    context.serving.mark = if salt % 2 == 0 {
+                        ServeMark { count: true, lease_until: Some(1 << 40), max_serves: u16::MAX }
+                    } else {
+                        ServeMark { count: true, lease_until: None, max_serves: 1 }
+                    };
                     resting.extend(mine(context).await.unwrap().columns.ids);
                 }
                 assert_eq!(resting.len(), 120);

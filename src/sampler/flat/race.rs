@@ -24,7 +24,7 @@ use super::mass::Mass;
 use super::quota::Quota;
 use super::tiers::Tiers;
 use crate::model::error::PoolError;
-use crate::model::filter_counts::{FilterCounts, Reason};
+use crate::model::filter_counts::FilterCounts;
 use crate::sampler::rng::Draws;
 use crate::store::{Address, Census, Row, ServePenalty, Source, Store, StratumCount};
 use lanes::{Lane, hard_lanes};
@@ -118,8 +118,6 @@ pub(super) struct Race<'a> {
     fruitless: u64,
     /// Members of the background that the quota rejected.
     turned_away: u64,
-    /// Whether members of the background were refused because they had been served `max_serves` times.
-    pub(super) wears_out: bool,
     /// Whether nothing was left to arrive.
     exhausted: bool,
     /// Whether hard samples below the cut may fill the batch.
@@ -175,7 +173,6 @@ impl<'a> Race<'a> {
             quota: None,
             fruitless: 0,
             turned_away: 0,
-            wears_out: false,
             exhausted: false,
             has_reserve: false,
             reserve_from: None,
@@ -396,7 +393,6 @@ impl<'a> Race<'a> {
                 return true;
             }
             if let Some(reason) = self.field.filter.refuses(row) {
-                self.wears_out |= reason == Reason::MaxServes;
                 self.filtered.count(reason);
                 return true;
             }

@@ -21,36 +21,39 @@ pub(super) async fn draw(
     draws: &mut Draws,
     last: bool,
 ) -> Result<Option<(Vec<Chosen>, Account)>, PoolError> {
-    let size = allowed_size(context, field).await?;
-    let quota = quota(context, field, size)?;
-    let mixture = Mixture::plan(context, field, size, quota.as_ref(), draws).await?;
-    let Plan { background_rate, cut } = mixture.plan;
-    let race = Race::new(field, mixture.mass.as_ref(), background_rate, cut, size, draws);
+    let planned = allowed_size(context, field).await?;
+    let quota = quota(context, field, planned)?;
+    let mixture = Mixture::plan(context, field, planned, quota.as_ref(), draws).await?;
+    let Plan { background_rate, cut, .. } = mixture.plan;
+    let race = Race::new(field, mixture.mass.as_ref(), background_rate, cut, planned, draws);
     let mut race = race.within(quota).with_reserve(context);
     race.schedule_rare().await?;
-    race.run_to(size + 1).await?;
+    race.run_to(planned + 1).await?;
     if race.is_overtaken() && !last {
         return Ok(None);
     }
-    check_found(context, size.min(race.arrivals.len()))?;
+    check_found(context, planned.min(race.arrivals.len()))?;
     // Before anything is marked: what the ranks could not share equally is not drawn.
-    let size = context.shareable(size.min(race.arrivals.len()));
+    let size = context.shareable(planned.min(race.arrivals.len()));
     let mut served = serve_first(context, &mut race, size).await?;
     // A concurrent request that takes the last serve of samples may leave surplus rows marked but not returned.
     served.truncate(context.shareable(served.len()));
-    let mut weighing = Weighing {
+    let weighing = Weighing {
         background: field.background,
         returned: served.len(),
         population: mixture.population,
         background_only: mixture.mass.is_none(),
-        is_guessed: race.wears_out && !field.background.is_whole(),
     };
-    let chosen = weighed_arrivals(&race, served, &mut weighing);
-    let approximations = approximations(&race, weighing.is_guessed, mixture.is_in_a_closed_loop(field));
+    let chosen = weighed_arrivals(&race, served, &weighing);
+    let approximations = approximations(&race, mixture.is_in_a_closed_loop(field));
     let account = Account {
         estimand: estimand(field, &race, &mixture, &approximations),
         approximations,
         asked: context.batch_size,
+        random_fraction: context
+            .policy
+            .random_fraction
+            .min(mixture.plan.background / (planned as f64).max(1.0)),
         proposals: race.proposals,
         filtered: race.filtered,
     };
@@ -64,7 +67,7 @@ struct Mixture {
     /// What the strategy gives to a hard sample; `None` at random_fraction 1, where H is empty.
     mass: Option<Mass>,
     plan: Plan,
-    /// N; |S| where nothing is drawn from the background.
+    /// N; where nothing is drawn from the background the samples of S in the rank window.
     population: f64,
 }
 
@@ -81,15 +84,18 @@ impl Mixture {
         let random_fraction = context.policy.random_fraction;
         let mass = (random_fraction < 1.0).then(|| Mass::new(&context.policy, field.tiers));
         let plan = match &mass {
-            _ if background.size <= 0.0 || random_fraction == 0.0 => Plan { background_rate: 0.0, cut: 0.0 },
-            None => Plan { background_rate: 1.0, cut: 0.0 },
+            _ if background.size <= 0.0 || random_fraction == 0.0 => {
+                Plan { background_rate: 0.0, cut: 0.0, background: 0.0 }
+            }
+            None => Plan { background_rate: 1.0, cut: 0.0, background: size as f64 },
             Some(mass) => {
                 let points = pilot::points(field, mass, size, random_fraction, draws).await?;
                 mixed(field, quota, &points, size as f64, random_fraction)
             }
         };
         let is_mixed = plan.background_rate > 0.0;
-        let population = if is_mixed { background.distinct() } else { field.census.hard as f64 };
+        let (first, end) = field.filter.ranks;
+        let population = if is_mixed { background.distinct() } else { (end - first) as f64 };
         Ok(Self { is_mixed, mass, plan, population })
     }
 
@@ -128,14 +134,14 @@ fn mixed(
                 background.size,
                 plan.background_rate,
             );
-            Plan { background_rate, cut: plan.cut.min(background_rate / background.distinct()) }
+            Plan { background_rate, cut: plan.cut.min(background_rate / background.distinct()), ..plan }
         }
         _ => plan,
     }
 }
 
 /// The first arrivals, as many as were served, with their weights.
-fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &mut Weighing<'_>) -> Vec<Chosen> {
+fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &Weighing<'_>) -> Vec<Chosen> {
     let n = served.len();
     let in_reserve = race.is_in_reserve(n);
     race.arrivals[..n]
@@ -162,9 +168,13 @@ fn estimand(
     approximations: &[Approximation],
 ) -> Estimand {
     let shuts_out = |quota: &Quota| quota.shuts_out(field.background.is_dense());
-    if !approximations.is_empty() {
+    let removes = field.filter.removes_items() || (!mixture.is_mixed && field.filter.has_row_windows());
+    if race.quota.as_ref().is_some_and(Quota::reserves) {
+        // No closed form of pi is used for reserved slots (docs/methods.md 8).
+        Estimand::None
+    } else if !approximations.is_empty() {
         Estimand::Approximate
-    } else if field.filter.removes_items() || race.quota.as_ref().is_some_and(shuts_out) {
+    } else if removes || race.quota.as_ref().is_some_and(shuts_out) {
         Estimand::Eligible
     } else if !mixture.is_mixed {
         Estimand::HardStore

@@ -35,6 +35,7 @@ pub(super) async fn top(
     let wanted = if random_places < 1.0 { context.batch_size } else { hard_places(context) };
     let (mut hardest, scan_cut) = hardest(context, field, wanted).await?;
     let limited = hardest.quota.is_some();
+    let reserves = hardest.quota.as_ref().is_some_and(Quota::reserves);
     let size = shortened(context, hardest.rows.len() as u64, wanted as u64)?;
     let lowest = lowest_key(field, &hardest.rows);
     let in_h = |row: &Row| lowest.is_none_or(|lowest| stands(field, row, lowest));
@@ -44,25 +45,21 @@ pub(super) async fn top(
     let (served, random) = with_background(context, field, hardest, in_h, size, draws).await?;
     // Of what the ranks could not share equally only the background can be left out without a bias.
     let left_out = context.ranks.is_some() && served.len() < found;
-    let mut weighing = Weighing {
+    let weighing = Weighing {
         background: field.background,
         returned: served.len() + random.chosen.len(),
         population: field.background.distinct(),
         background_only: false,
-        is_guessed: random.wears_out && !field.background.is_whole(),
     };
-    // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated.
-    let estimates = context.policy.random_fraction > 0.0;
+    // At random_fraction 0 the batch is the same whatever is drawn: nothing is estimated. Reserved slots have no closed form of pi.
+    let estimates = context.policy.random_fraction > 0.0 && !reserves;
     // With the reserve every sample of the hard store stands for itself.
     let stands_for_itself = |row: &Row| if random.is_in_reserve { row.own_key.is_some() } else { in_h(row) };
-    let weighing_if = estimates.then_some(&mut weighing);
-    let chosen = joined(served, random.chosen, stands_for_itself, lone.as_ref(), weighing_if);
+    let weighing = estimates.then_some(&weighing);
+    let chosen = joined(served, random.chosen, stands_for_itself, lone.as_ref(), weighing);
     let mut approximations = random.approximations;
     if scan_cut && !approximations.contains(&Approximation::ScanLimit) {
         approximations.push(Approximation::ScanLimit);
-    }
-    if weighing.is_guessed {
-        approximations.push(Approximation::ServedBefore);
     }
     if wanted > 0 && field.census.background.loop_ratio().is_off() {
         approximations.push(Approximation::ClosedLoop);
@@ -80,7 +77,8 @@ pub(super) async fn top(
     };
     let asked = context.batch_size;
     let (proposals, filtered) = (random.proposals, random.filtered);
-    Ok((chosen, Account { estimand, approximations, asked, proposals, filtered }))
+    let random_fraction = context.policy.random_fraction;
+    Ok((chosen, Account { estimand, approximations, asked, random_fraction, proposals, filtered }))
 }
 
 /// Takes the B - round(epsilon B) longest unreported of 16 times as many uniform draws, and draws the others from the background.
@@ -108,6 +106,7 @@ pub(super) async fn stalest(
         estimand: Estimand::None,
         approximations: Vec::new(),
         asked: context.batch_size,
+        random_fraction: context.policy.random_fraction,
         proposals: proposals + random.proposals,
         filtered: random.filtered,
     };
@@ -126,11 +125,10 @@ fn joined(
     random: Vec<Random>,
     in_h: impl Fn(&Row) -> bool,
     lone: Option<&LonePlace>,
-    mut weighing: Option<&mut Weighing<'_>>,
+    weighing: Option<&Weighing<'_>>,
 ) -> Vec<Chosen> {
-    let mut weigh = |row: &Row, in_h: bool, inclusion: f64| {
-        weighing.as_mut().map(|weighing| weighing.weigh(row, in_h, inclusion))
-    };
+    let weigh =
+        |row: &Row, in_h: bool, inclusion: f64| weighing.map(|weighing| weighing.weigh(row, in_h, inclusion));
     let mut chosen = Vec::with_capacity(hard.len() + random.len());
     for (row, served) in hard {
         let inclusion = lone.map_or(1.0, |lone| lone.inclusion_of_hard(row.id));
@@ -301,8 +299,6 @@ struct Uniform {
     proposals: u64,
     filtered: FilterCounts,
     approximations: Vec<Approximation>,
-    /// Whether members of the background were refused because they had been served `max_serves` times.
-    wears_out: bool,
     /// Whether the hard store filled what the background could not.
     is_in_reserve: bool,
 }
@@ -345,8 +341,7 @@ async fn uniform_background(
         chosen,
         proposals: race.proposals,
         filtered: race.filtered,
-        approximations: approximations(&race, false, false),
-        wears_out: race.wears_out,
+        approximations: approximations(&race, false),
         is_in_reserve: in_reserve,
     })
 }

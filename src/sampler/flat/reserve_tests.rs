@@ -103,8 +103,14 @@ async fn weights_are_unbiased_with_a_reserve() {
             let estimate = weighted.sum::<f64>() / size as f64;
             sum += estimate;
             squares += estimate * estimate;
-            let certain =
-                batch.columns.inclusion_probabilities.unwrap().iter().filter(|pi| **pi >= 1.0).count();
+            let columns = &batch.columns;
+            let is_certain = |(source, pi): (&Source, &f32)| {
+                let p =
+                    if *source == Source::Background { batch.draw.sizes.background_probability } else { 1.0 };
+                f64::from(*pi) >= p - 1e-6
+            };
+            let inclusions = columns.inclusion_probabilities.as_ref().unwrap();
+            let certain = columns.sources.iter().zip(inclusions).filter(|row| is_certain(*row)).count();
             // All of R and of H, and then not all of the reserve.
             reserves += u64::from((40..size).contains(&certain));
         }

@@ -62,7 +62,7 @@ impl Reads<'_> {
         let level = self.store.level().await.unwrap();
         let hard = self.hard.len() as u64;
         assert_eq!((census.hard, level.hard, stats.hard), (hard, hard, hard), "{name}");
-        let told = (level.floor, stats.floor, stats.leased);
+        let told = (level.floor, stats.floor, stats.leased + stats.worn);
         assert_eq!(told, (census.floor, census.floor, census.leased), "{name}");
         let background = &census.background;
         assert_eq!(
@@ -132,7 +132,7 @@ impl Reads<'_> {
             |row: &Row| self.census.background.contains(row.id) && self.partition(row.id) == partition;
         assert!(members.iter().all(in_census), "{name}");
         let counted = |is: fn(&Row) -> bool| members.iter().filter(|row| is(row)).count() as u64;
-        assert_eq!(count.leased_members, counted(|row| row.leased), "{name}");
+        assert_eq!(count.resting_members, counted(|row| row.leased), "{name}");
         assert_eq!(count.in_hard, counted(|row| row.hard_key.is_some()), "{name}");
         let hard = self.hard.keys().filter(|id| self.partition(**id) == partition).count();
         assert_eq!(count.hard, hard as u64, "{name}");
@@ -148,17 +148,20 @@ impl Reads<'_> {
         let leases = store.leases(&ids).await.unwrap();
         let attachments = store.attachments(&ids).await.unwrap();
         let got = store.get(&ids).await.unwrap();
+        let mut worn = 0;
         for (i, row) in all.values().enumerate() {
             assert_eq!(got[i].as_ref(), Some(row), "{name}");
-            assert_eq!(leases[i].is_some(), row.leased, "{name}");
+            // A worn sample rests without a lease.
+            assert!(row.leased || leases[i].is_none(), "{name}");
+            worn += u64::from(row.leased && leases[i].is_none());
             assert_eq!(attachments[i].as_ref().unwrap().serves, row.serves, "{name}");
         }
         let unknown = all.len();
         let is_unknown =
             got[unknown].is_none() && leases[unknown].is_none() && attachments[unknown].is_none();
         assert!(is_unknown, "{name}");
-        // A sample that was pushed out rests until its lease ends, in case it comes back.
-        let resting = leases.iter().flatten().count() as u64;
+        // A sample that was pushed out goes on to rest, in case it comes back.
+        let resting = leases.iter().flatten().count() as u64 + worn;
         let leased = self.census.leased;
         assert!(leased == resting || may_evict && leased > resting, "{name}: {resting} of {leased}");
     }

@@ -215,6 +215,7 @@ impl LocalStore {
             stats.hard += of_partition.hard;
             stats.background += of_partition.background;
             stats.leased += of_partition.leased;
+            stats.worn += of_partition.worn;
             stats.memory_bytes += of_partition.memory_bytes.iter().sum::<usize>() as u64;
             stats.generations = stats.generations.max(of_partition.generations);
             stats.distinct_by_witness = stats.distinct_by_witness.saturating_add(of_partition.distinct.0);
@@ -253,11 +254,11 @@ fn partition_background(census: &hardneg_partition::row::Census) -> PartitionBac
         salt: background.salt,
         threshold: background.threshold,
         members: background.members,
-        leased_members: background.leased,
+        resting_members: background.leased,
         hard: census.hard,
         leased: census.leased,
-        leased_outside: background.leased_outside,
-        leased_outside_members: background.leased_outside_members,
+        resting_outside: background.resting_outside,
+        resting_outside_members: background.resting_outside_members,
         in_hard: background.in_hard,
         own: background.own,
     }

@@ -335,25 +335,25 @@ fn resting_samples_leave_the_background_as_its_threshold_falls() {
         let served = memory.serve(&Drawn::all(&rested, Source::Hard), mark).await.unwrap();
         assert!(served.iter().all(Option::is_some) && rested.len() > 40, "{}", rested.len());
         let rest = memory.census().await.unwrap();
-        assert_eq!(sum(&rest, |p| p.leased_members), rested.len() as u64);
-        assert_eq!(sum(&rest, |p| p.leased_outside), sum(&rest, |p| p.leased_outside_members));
-        let outside = sum(&rest, |p| p.leased_outside);
-        assert!(outside > 20 && outside <= sum(&rest, |p| p.leased_members), "{outside}");
+        assert_eq!(sum(&rest, |p| p.resting_members), rested.len() as u64);
+        assert_eq!(sum(&rest, |p| p.resting_outside), sum(&rest, |p| p.resting_outside_members));
+        let outside = sum(&rest, |p| p.resting_outside);
+        assert!(outside > 20 && outside <= sum(&rest, |p| p.resting_members), "{outside}");
         // None of the new samples is hard enough for the hard store, so its samples stay.
         let more = ReportBatch { scores: vec![0.5; 3600], ..report(400..4000) };
         memory.apply(more).await.unwrap();
         let grown = memory.census().await.unwrap();
         let left = rested.iter().filter(|id| members(&grown)(id)).count() as u64;
         assert!(left > 0 && left < rested.len() as u64 / 2, "{left} of {}", rested.len());
-        assert_eq!((grown.leased, sum(&grown, |p| p.leased_members)), (rested.len() as u64, left));
-        assert_eq!(sum(&grown, |p| p.leased_outside), outside);
-        assert!(sum(&grown, |p| p.leased_outside_members) <= left);
+        assert_eq!((grown.leased, sum(&grown, |p| p.resting_members)), (rested.len() as u64, left));
+        assert_eq!(sum(&grown, |p| p.resting_outside), outside);
+        assert!(sum(&grown, |p| p.resting_outside_members) <= left);
         assert_eq!(memory.release(&rested).await.unwrap(), rested.len() as u64);
         let released = memory.census().await.unwrap();
         let counts = (
-            sum(&released, |p| p.leased_members),
-            sum(&released, |p| p.leased_outside),
-            sum(&released, |p| p.leased_outside_members),
+            sum(&released, |p| p.resting_members),
+            sum(&released, |p| p.resting_outside),
+            sum(&released, |p| p.resting_outside_members),
         );
         assert_eq!(counts, (0, 0, 0));
     });

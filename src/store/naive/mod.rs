@@ -16,7 +16,7 @@ use super::naive_quarantine::{Suspects, Verdict};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
     Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark, ServePenalty, Served,
-    Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals,
+    Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals, WORN_UNTIL,
 };
 
 /// Buckets of 1/8 octave.
@@ -103,11 +103,11 @@ impl NaiveStore {
             salt: self.salt(),
             threshold: state.thresholds.get(&number).copied(),
             members: of(&mut state.background.keys()),
-            leased_members: of(&mut state.leases.keys().filter(is_member)),
+            resting_members: of(&mut state.leases.keys().filter(is_member)),
             hard: of(&mut state.hard.keys()),
             leased: of(&mut state.leases.keys()),
-            leased_outside: of(&mut outside()),
-            leased_outside_members: of(&mut outside().filter(is_member)),
+            resting_outside: of(&mut outside()),
+            resting_outside_members: of(&mut outside().filter(is_member)),
             in_hard: of(&mut state.hard.keys().filter(is_member)),
             own: of(&mut state.hard.keys().filter(is_member)),
         }
@@ -339,16 +339,13 @@ impl Store for NaiveStore {
                 if mark.count && state.leases.contains_key(id) {
                     return None;
                 }
-                let lease = mark.lease_until.filter(|_| mark.count);
                 let Some(entry) = state.entry(*id) else {
                     let dense = matches!(self.spec.background, BackgroundSpec::Dense { ids } if *id < ids);
                     let there = dense && !state.removed.contains(id);
-                    state.leases.extend(lease.filter(|_| there).map(|until| (*id, until)));
+                    let rest = mark.rests_until(1).filter(|_| there && mark.count);
+                    state.leases.extend(rest.map(|until| (*id, until)));
                     return there.then_some(Served { serves: 1, name: None, payload: None });
                 };
-                if entry.row.serves >= mark.max_serves {
-                    return None;
-                }
                 entry.row.serves += u16::from(mark.count);
                 let is_hard = entry.row.hard_key.is_some();
                 let served = Served {
@@ -360,7 +357,7 @@ impl Store for NaiveStore {
                 if let Some(own) = state.own.get_mut(id).filter(|_| mark.count && is_by_chance) {
                     own.1 = *source == Source::Background || !is_hard;
                 }
-                if let Some(until) = lease {
+                if let Some(until) = mark.rests_until(served.serves).filter(|_| mark.count) {
                     state.leases.insert(*id, until);
                     let outside = !state.hard.contains_key(id);
                     if outside {
@@ -390,7 +387,10 @@ impl Store for NaiveStore {
 
     async fn release(&self, ids: &[u64]) -> Result<u64, StoreError> {
         let mut state = self.state.lock();
-        Ok(ids.iter().filter(|id| state.leases.remove(id).is_some()).count() as u64)
+        let is_leased =
+            |id: &&u64, leases: &HashMap<u64, u64>| leases.get(id).is_some_and(|end| *end != WORN_UNTIL);
+        let leased: Vec<&u64> = ids.iter().filter(|id| is_leased(id, &state.leases)).collect();
+        Ok(leased.into_iter().filter(|id| state.leases.remove(id).is_some()).count() as u64)
     }
 
     async fn has_applied(&self, sender: &Sender) -> Result<bool, StoreError> {
@@ -399,7 +399,7 @@ impl Store for NaiveStore {
 
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError> {
         let state = self.state.lock();
-        Ok(ids.iter().map(|id| state.leases.get(id).copied()).collect())
+        Ok(ids.iter().map(|id| state.leases.get(id).copied().filter(|end| *end != WORN_UNTIL)).collect())
     }
 
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
@@ -451,14 +451,16 @@ impl Store for NaiveStore {
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let census = self.census().await?;
         let totals = self.totals().await?;
-        let quarantine = self.state.lock().suspects.sizes();
+        let state = self.state.lock();
+        let worn = state.leases.values().filter(|end| **end == WORN_UNTIL).count() as u64;
         Ok(StoreStats {
             hard: census.hard,
             background: census.background.members(),
             distinct: census.background.distinct(),
             loop_ratio: census.background.loop_ratio(),
-            leased: census.leased,
-            quarantine,
+            leased: census.leased - worn,
+            worn,
+            quarantine: state.suspects.sizes(),
             totals,
             ..StoreStats::default()
         })

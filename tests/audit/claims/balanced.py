@@ -43,7 +43,6 @@ CASES = (
     Case("max_stratum_fraction .3", Balance(max_stratum_fraction=0.3)),
     Case("max_per_group 1", Balance(max_per_group=1)),
     Case("equal_shares", Balance(equal_shares=True)),
-    Case("min_per_stratum 4", Balance(min_per_stratum=4)),
     Case("stratum 2 kept out", Balance(stratum_caps={2: 0}), 2),
     Case("cap 5 of stratum 1", Balance(stratum_caps={1: 5})),
     Case("cap .3 and group 2", Balance(max_stratum_fraction=0.3, max_per_group=2)),
@@ -96,9 +95,7 @@ def _one(
         return np.asarray(population.functions[:, kept].sum(axis=1) / among.sum())
 
     policy = {"strategy": "proportional", "alpha": 1.0, "random_fraction": fraction, "balance": case.balance}
-    # The bias of the minima is small: more draws show it beyond doubt.
-    count = 4 * plan.draws if case.balance.min_per_stratum else plan.draws
-    drawn = measure(world.draw(pool, SIZE, count, plan.seed, **policy), population)
+    drawn = measure(world.draw(pool, SIZE, plan.draws, plan.seed, **policy), population)
     name = f"proportional ε={fraction:g} B={SIZE} {case.name}"
     yield from means("mean under limits, p=1", name, population.law.name, drawn, truths, _functions(population, case))
 
@@ -110,18 +107,16 @@ def _over_pools(
     columns: dict[str, Any],
     strata: npt.NDArray[np.uint32],
 ) -> Iterator[Check]:
-    cases = [case for case in CASES if not case.balance.min_per_stratum]
-
     def one(number: int) -> list[Draws]:
         found = []
         pool = world.pool(population, columns=columns, capacity=CAPACITY, background_size=512)
-        for case in cases:
+        for case in CASES:
             policy = {"strategy": "proportional", "alpha": 1.0, "random_fraction": 0.25, "balance": case.balance}
             found.append(measure(world.draw(pool, SIZE, DRAWS, plan.seed + DRAWS * number, **policy), population))
         pool.delete()
         return found
 
-    for case, pools in zip(cases, zip(*world.each(plan.pools, one), strict=True), strict=True):
+    for case, pools in zip(CASES, zip(*world.each(plan.pools, one), strict=True), strict=True):
         inside = population.functions[:, strata != case.left_out].sum(axis=1) / population.n
         truths = [
             np.where(np.char.startswith(draws.labels, "all")[:, None], np.ones(len(FUNCTIONS)), inside)

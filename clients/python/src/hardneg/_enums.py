@@ -71,14 +71,14 @@ class Estimand(Choice):
 
     #: The mean of f over all ids reported.
     ALL = "all"
-    #: The sum of f over the samples of the hard store that the windows admit, divided by all of the hard store
-    #: (random_fraction 0). Without windows: the mean of f over it.
+    #: The mean of f over the hard store, or over its samples in the rank and quantile windows (random_fraction 0).
     HARD_STORE = "hard_store"
-    #: The sum of f over the eligible ids divided by the number of all ids.
+    #: The sum of f over the eligible ids divided by the number of all ids. Divided by
+    #: `MinedBatch.eligible_fraction` it is the mean over the eligible.
     ELIGIBLE = "eligible"
     #: Nothing: the batch carries no weights.
     NONE = "none"
-    #: As ALL, approximately; `MinedBatch.approximations` says why.
+    #: As ALL or ELIGIBLE, approximately; `MinedBatch.approximations` says why.
     APPROXIMATE = "approximate"
 
 
@@ -87,11 +87,6 @@ class Approximation(Choice):
 
     #: The server stopped counting at its scan limit.
     SCAN_LIMIT = "scan_limit"
-    #: `Balance.min_per_stratum` replaced samples of the draw to reach the minimum of a stratum.
-    MIN_PER_STRATUM = "min_per_stratum"
-    #: Members of the background were left out because they had been served (`max_serves`, leases), so that the number
-    #: of ids which each of the others represents is an estimate.
-    SERVED_BEFORE = "served_before"
     #: The membership of the hard store depends on that of the background by more than chance
     #: (`PoolSizes.closed_loop_ratio`), so that weights count ids outside the background too often or too seldom.
     #: Reporting ids that were not mined cures it.

@@ -27,7 +27,8 @@ class MinedBatch:
         ids: uint64 of shape (n,), or a list of n strings for pools of strings.
         scores: float32 (n,), raw as last reported; NaN where never reported; None if not asked for.
         importance_weights: float32 (n,), after beta and normalization; None when `estimand` is NONE.
-        inclusion_probabilities: float32 (n,), probability of each sample to be in such a batch; None if not asked for.
+        inclusion_probabilities: float32 (n,), probability of each sample to be in such a batch, for log-Q corrections;
+            None if not asked for.
         sources: uint8 (n,), values of `Source`; None if not asked for.
         ages: float32 (n,), seconds (or steps) since reported; NaN where never reported; None if not asked for.
         model_versions: uint32 (n,); None if not asked for.
@@ -53,6 +54,7 @@ class MinedBatch:
         warmup: Whether it is a uniform batch because the step is before the curriculum's `warmup_steps`.
         approximations: Why the weights are approximate; empty where they are not.
         filtered: How many candidates each filter rejected.
+        eligible_fraction: The share of the ids that were eligible, an estimate unless it is 1; None without weights.
     """
 
     ids: Ids
@@ -83,6 +85,7 @@ class MinedBatch:
     warmup: bool = False
     approximations: tuple[Approximation, ...] = ()
     filtered: FilterCounts = field(default_factory=FilterCounts)
+    eligible_fraction: float | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -144,6 +147,7 @@ class MinedBatch:
             filtered=FilterCounts.from_proto(message.filtered),
             sizes=PoolSizes.from_proto(message.sizes),
             position=message.position.token or None,
+            eligible_fraction=optional_of(float, message, "eligible_fraction"),
             round=optional_of(Round.from_proto, message, "round"),
             degraded=False,
         )

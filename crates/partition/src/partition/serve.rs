@@ -4,7 +4,7 @@ use super::Partition;
 use crate::hard::slots::Attachment;
 use crate::hash::placement_hash;
 use crate::leases::Membership;
-use crate::op::{Drawn, ServeMark, Source};
+use crate::op::{Drawn, ServeMark, Source, WORN_UNTIL};
 use crate::row::Served;
 
 impl Partition {
@@ -20,7 +20,7 @@ impl Partition {
             Some(slot) => (self.hard.slots.serves(slot), self.leases.contains(id)),
             None => self.row_outside(id).map(|row| (row.serves, row.leased))?,
         };
-        if (leased && mark.count) || serves >= mark.max_serves {
+        if leased && mark.count {
             return None;
         }
         let attachment: Option<&Attachment> = match slot {
@@ -58,7 +58,7 @@ impl Partition {
             Some(slot) => self.hard.slots.count_serve(slot),
             None => kept.unwrap_or_else(|| self.count_unstored(id)),
         };
-        if let Some(until) = mark.lease_until {
+        if let Some(until) = mark.rests_until(served.serves) {
             self.start_lease(id, slot, is_own, until);
         }
         Some(served)
@@ -119,9 +119,9 @@ impl Partition {
         }
     }
 
-    /// Ends a lease before its time. Returns whether there was one.
+    /// Ends a lease before its time. Returns whether there was one. A worn sample goes on to rest.
     pub(super) fn release(&mut self, id: u64) -> bool {
-        let was = self.leases.end(id);
+        let was = self.lease_end(id).is_some() && self.leases.end(id);
         if was {
             self.wake(id);
         }
@@ -140,12 +140,12 @@ impl Partition {
     /// When the first lease ends, Unix milliseconds.
     #[must_use]
     pub fn first_lease_end(&self) -> Option<u64> {
-        self.leases.first_end()
+        self.leases.first_end().filter(|end| *end != WORN_UNTIL)
     }
 
     /// When the lease of an id ends, Unix milliseconds.
     #[must_use]
     pub fn lease_end(&self, id: u64) -> Option<u64> {
-        self.leases.end_of(id)
+        self.leases.end_of(id).filter(|end| *end != WORN_UNTIL)
     }
 }

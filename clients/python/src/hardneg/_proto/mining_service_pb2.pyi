@@ -41,8 +41,6 @@ class Approximation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     APPROXIMATION_UNSPECIFIED: _ClassVar[Approximation]
     APPROXIMATION_SCAN_LIMIT: _ClassVar[Approximation]
-    APPROXIMATION_MIN_PER_STRATUM: _ClassVar[Approximation]
-    APPROXIMATION_SERVED_BEFORE: _ClassVar[Approximation]
     APPROXIMATION_CLOSED_LOOP: _ClassVar[Approximation]
 
 class SamplePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -78,8 +76,6 @@ ESTIMAND_NONE: Estimand
 ESTIMAND_APPROXIMATE: Estimand
 APPROXIMATION_UNSPECIFIED: Approximation
 APPROXIMATION_SCAN_LIMIT: Approximation
-APPROXIMATION_MIN_PER_STRATUM: Approximation
-APPROXIMATION_SERVED_BEFORE: Approximation
 APPROXIMATION_CLOSED_LOOP: Approximation
 SAMPLE_PLACE_UNSPECIFIED: SamplePlace
 SAMPLE_PLACE_HARD: SamplePlace
@@ -271,7 +267,7 @@ class Round(_message.Message):
     def __init__(self, number: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class MinedBatch(_message.Message):
-    __slots__ = ("ids", "scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads", "estimand", "policy", "seed", "hard_count", "background_count", "realized_random_fraction", "shortfall_count", "timed_out", "sizes", "pool_uid", "position", "round", "strata", "groups", "control", "warmup", "approximations", "filtered")
+    __slots__ = ("ids", "scores", "importance_weights", "inclusion_probabilities", "sources", "ages", "model_versions", "serves", "payloads", "estimand", "policy", "seed", "hard_count", "background_count", "realized_random_fraction", "shortfall_count", "timed_out", "sizes", "pool_uid", "position", "round", "strata", "groups", "control", "warmup", "approximations", "filtered", "eligible_fraction")
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     IMPORTANCE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +295,7 @@ class MinedBatch(_message.Message):
     WARMUP_FIELD_NUMBER: _ClassVar[int]
     APPROXIMATIONS_FIELD_NUMBER: _ClassVar[int]
     FILTERED_FIELD_NUMBER: _ClassVar[int]
+    ELIGIBLE_FRACTION_FIELD_NUMBER: _ClassVar[int]
     ids: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
     importance_weights: _columns_pb2.FloatColumn
@@ -326,7 +323,8 @@ class MinedBatch(_message.Message):
     warmup: bool
     approximations: _containers.RepeatedScalarFieldContainer[Approximation]
     filtered: _pool_pb2.FilterCounts
-    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., control: bool = ..., warmup: bool = ..., approximations: _Optional[_Iterable[_Union[Approximation, str]]] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ...) -> None: ...
+    eligible_fraction: float
+    def __init__(self, ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., model_versions: _Optional[_Iterable[int]] = ..., serves: _Optional[_Iterable[int]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., hard_count: _Optional[int] = ..., background_count: _Optional[int] = ..., realized_random_fraction: _Optional[float] = ..., shortfall_count: _Optional[int] = ..., timed_out: bool = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., position: _Optional[_Union[_pool_pb2.Position, _Mapping[str, object]]] = ..., round: _Optional[_Union[Round, _Mapping[str, object]]] = ..., strata: _Optional[_Iterable[int]] = ..., groups: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., control: bool = ..., warmup: bool = ..., approximations: _Optional[_Iterable[_Union[Approximation, str]]] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., eligible_fraction: _Optional[float] = ...) -> None: ...
 
 class MineBatchResponse(_message.Message):
     __slots__ = ("batch",)

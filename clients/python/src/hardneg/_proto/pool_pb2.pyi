@@ -226,7 +226,7 @@ class ServeLimits(_message.Message):
     def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class PoolStats(_message.Message):
-    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored", "blocked", "trusted", "set_aside", "released", "expired", "distinct_by_witness")
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored", "blocked", "trusted", "set_aside", "released", "expired", "distinct_by_witness", "worn")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +263,7 @@ class PoolStats(_message.Message):
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_BY_WITNESS_FIELD_NUMBER: _ClassVar[int]
+    WORN_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: int
     sizes: PoolSizes
@@ -299,7 +300,8 @@ class PoolStats(_message.Message):
     released: int
     expired: int
     distinct_by_witness: int
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ..., expired: _Optional[int] = ..., distinct_by_witness: _Optional[int] = ...) -> None: ...
+    worn: int
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ..., expired: _Optional[int] = ..., distinct_by_witness: _Optional[int] = ..., worn: _Optional[int] = ...) -> None: ...
 
 class FilterCounts(_message.Message):
     __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed")

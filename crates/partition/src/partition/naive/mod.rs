@@ -10,7 +10,9 @@ use std::ops::Range;
 use crate::dedupe::naive::Senders;
 use crate::hash::background_hash;
 use crate::key::Key;
-use crate::op::{ApplyCounts, Change, Columns, Drawn, Op, Reply, Sender, ServeMark, Source, Terms};
+use crate::op::{
+    ApplyCounts, Change, Columns, Drawn, Op, Reply, Sender, ServeMark, Source, Terms, WORN_UNTIL,
+};
 use crate::place::Place;
 use crate::row::Served;
 use crate::spec::{BackgroundSpec, PartitionSpec};
@@ -122,7 +124,13 @@ impl Naive {
                 Reply::Served(drawn.iter().map(|drawn| self.serve(*drawn, *mark)).collect())
             }
             Change::Release { ids } => {
-                Reply::Released(ids.iter().filter(|id| self.leases.remove(id).is_some()).count() as u64)
+                let mut release = |id: &&u64| {
+                    self.leases.remove_entry(id).is_some_and(|(id, end)| {
+                        // A worn sample goes on to rest.
+                        end != WORN_UNTIL || self.leases.insert(id, end).is_some()
+                    })
+                };
+                Reply::Released(ids.iter().filter(|id| release(id)).count() as u64)
             }
             Change::Expire { now_millis, oldest_stamp } => {
                 self.leases.retain(|_, end| *end > *now_millis);
@@ -273,7 +281,7 @@ impl Naive {
         }
         let unstored = self.unstored_serves(id);
         let mut serves = known.as_ref().map_or(unstored, |entry| entry.serves);
-        if (mark.count && self.leases.contains_key(&id)) || serves >= mark.max_serves {
+        if mark.count && self.leases.contains_key(&id) {
             return None;
         }
         if mark.count {
@@ -298,8 +306,8 @@ impl Naive {
             } else {
                 self.remember_unstored(id, serves);
             }
-            if let Some(until) = mark.lease_until {
-                self.leases.insert(id, until.div_ceil(16) * 16);
+            if let Some(until) = mark.rests_until(serves) {
+                self.leases.insert(id, until.div_ceil(16).saturating_mul(16));
             }
         }
         let known = known.as_ref();

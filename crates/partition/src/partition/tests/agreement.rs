@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::Key;
-use crate::op::ServeMark;
+use crate::op::{ServeMark, WORN_UNTIL};
 use crate::partition::naive::{Entry, Naive};
 use crate::partition::{Partition, ServePenalty};
 use crate::quarantine::{Quarantined, key_at};
@@ -78,7 +78,9 @@ pub(super) fn agree(real: &Partition, naive: &Naive) {
             }
         });
         assert_eq!(stored.as_ref(), naive.entry(id), "id {id}");
-        assert_eq!(real.lease_end(id), naive.leases.get(&id).copied(), "lease of {id}");
+        let rest = naive.leases.get(&id).copied();
+        assert_eq!(real.lease_end(id), rest.filter(|end| *end != WORN_UNTIL), "lease of {id}");
+        assert!(row.is_none_or(|row| row.leased == rest.is_some()), "rest of {id}");
         if let Some(hard) = naive.hard.get(&id) {
             assert_eq!(row.and_then(|row| row.hard_key), Some(hard.0));
         }

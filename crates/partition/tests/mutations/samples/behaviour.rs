@@ -259,7 +259,7 @@ fn read(partition: &Partition, random: &mut SplitMix) {
             assert_eq!(partition.of_stratum(stratum.stratum).len() as u64, stratum.hard);
         }
     }
-    assert!(census.background.leased_outside_members <= census.background.leased_outside);
+    assert!(census.background.resting_outside_members <= census.background.resting_outside);
     for ordinal in [0, census.background.members / 2] {
         if let Some(id) = partition.background_id(ordinal) {
             let _ = (partition.row(id), partition.lease_end(id), partition.first_lease_end());

@@ -72,7 +72,9 @@ impl Plan {
     /// The plan for hard samples of these masses. The background gets its share as far as it has the members, and what the hard samples
     /// cannot fill. The cut takes out the masses below those with which a member of R arrives, but at most a quarter of the hard draws:
     /// where the background is small beside the batch that rate is high, and without the limit nothing hard would be left.
-    pub(crate) fn of(points: &[Point], wanted: &Wanted) -> Self {
+    ///
+    /// `edge` lowers a cut so far that it divides none of the points.
+    pub(crate) fn of(points: &[Point], wanted: &Wanted, edge: impl Fn(f64) -> f64) -> Self {
         let hard: f64 = points.iter().filter(|p| p.mass > 0.0).map(|p| p.weight).sum();
         let most = SOURCE_SHARE_MAX * wanted.awake;
         let share = (wanted.random_fraction * wanted.batch_size).min(most);
@@ -84,11 +86,17 @@ impl Plan {
         let reachable = |hard: f64| (hard - 0.5).max(hard / 2.0);
         let target = (wanted.batch_size - background).min(reachable(hard));
         let tau = solve_tau(points, target);
-        let cut = (background / (wanted.distinct * tau)).min(highest_cut(points, tau, target));
+        let cut = edge((background / (wanted.distinct * tau)).min(highest_cut(points, tau, target)));
         let kept: Vec<Point> = points.iter().filter(|p| p.mass >= cut).copied().collect();
         let hard: f64 = kept.iter().map(|p| p.weight).sum();
         let tau = solve_tau(&kept, target.min(reachable(hard)));
-        let background_rate = -wanted.members * (-background / wanted.awake).ln_1p() / tau;
+        let background_rate = if wanted.batch_size <= 1.0 {
+            // A batch of one is drawn in proportion to the rates.
+            let hard: f64 = kept.iter().map(|p| p.weight * p.mass).sum();
+            wanted.members / wanted.awake * hard * background / (1.0 - background)
+        } else {
+            -wanted.members * (-background / wanted.awake).ln_1p() / tau
+        };
         Self { background_rate, cut, background }
     }
 }
@@ -279,7 +287,7 @@ mod tests {
         for (hard, alpha, batch_size, random_fraction, members, awake) in cases {
             let points = skewed(hard, alpha);
             let wanted = Wanted { batch_size, random_fraction, members, awake, distinct: 600_000.0 };
-            let plan = Plan::of(&points, &wanted);
+            let plan = Plan::of(&points, &wanted, |cut| cut);
             let (from_hard, from_background) = expected(&points, &wanted, plan);
             let total = from_hard + from_background;
             assert!(
@@ -303,7 +311,7 @@ mod tests {
         for (random_fraction, awake) in [(0.01, 4_096.0), (0.5, 256.0), (0.9, 64.0)] {
             let wanted =
                 Wanted { batch_size: 256.0, random_fraction, members: 4_096.0, awake, distinct: 8_192.0 };
-            let plan = Plan::of(&points, &wanted);
+            let plan = Plan::of(&points, &wanted, |cut| cut);
             let target = 256.0 - (random_fraction * 256.0).min(0.9 * awake);
             let tau = solve_tau(&points, target);
             let below: f64 = points

@@ -3,5 +3,6 @@
 pub(crate) mod anchored;
 pub(crate) mod flat;
 mod mixture;
+mod planned;
 mod rng;
 mod weights;

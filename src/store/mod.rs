@@ -40,7 +40,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
-pub use hardneg_partition::row::{Row, Served, Span, StratumCount};
+pub use hardneg_partition::row::{Offsets, Row, Served, Span, StratumCount};
 pub use hardneg_partition::{
     ApplyCounts, BackgroundSpec, Drawn, ScoreUpdate, Sender, ServeMark, ServePenalty, Source, Totals,
     WORN_UNTIL, hash, id_map, key, place,
@@ -165,8 +165,10 @@ pub struct BucketCount {
     pub high: Key,
     /// Members that are not under a lease: ordinals 0..count.
     pub count: u32,
-    /// Members under a lease: ordinals count..count + resting.
+    /// Members that rest: ordinals count..count + resting.
     pub resting: u32,
+    /// The offsets of the keys of the members that do not rest above `low`.
+    pub offsets: Offsets,
 }
 
 impl BucketCount {

@@ -23,25 +23,10 @@ class Known:
 #: Every known failure.
 KNOWN = (
     Known(
-        "share of background / proportional α=6 ε=0.05 B=64",
-        "The background gets .066 for .05 where all scores are equal, .042 for sigmoid(N(4, 1)), and .045 for "
-        "clustered scores.",
-        short=False,
-    ),
-    Known(
         "law of RANK / rank α=* B=1",
         "Ranks of neighbouring keys share one mass: of 2,000 cosines in .60 to .68 the hardest is drawn with "
         "probability .020 instead of .122, of 120 with .135 instead of .186.",
     ),
     Known("anchored Σ1/π, p=1/8 / * ε=0.[15] n=8", "The same for anchors: .134 of the candidates are counted."),
     Known("anchored Σ1/π, p=1/8 / * fill", "The same for negatives that fill up: .134 of them.", short=False),
-    Known(
-        "noise of planned weights / *",
-        "Weights carry the noise of the realised τ: for B = 32, f = score, the standard deviation of mean(w·f) is .170 "
-        "of the mean (clustered scores); with weights fixed before the draw .0001.",
-    ),
-    Known(
-        "probability of a batch of one / *",
-        "The probability told for a batch of one is .19 to 5.7 times the true one, s/Σs.",
-    ),
 )

@@ -79,8 +79,62 @@ pub struct Bucket {
     pub high: Key,
     /// Members that do not rest: ordinals 0..count.
     pub count: u32,
-    /// Members under a lease: ordinals count..count + resting.
+    /// Members that rest: ordinals count..count + resting.
     pub resting: u32,
+    /// The offsets of the keys of the members that do not rest above `low`.
+    pub offsets: Offsets,
+}
+
+/// Sums over the offsets of some keys above a lowest one, in key units. They give the mean and the variance of the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    /// The sum of the offsets. A bucket of 2^32 members of 32 octaves has less than 2^53.
+    pub sum: u64,
+    /// The sum of the squares of the offsets, saturated: 4 million members of a range of 32 octaves may have more.
+    pub squares: u64,
+}
+
+impl Offsets {
+    /// Adds an offset.
+    #[inline]
+    pub fn add(&mut self, offset: u64) {
+        self.sum += offset;
+        self.squares += offset * offset;
+    }
+
+    /// Takes an offset out that was added.
+    #[inline]
+    pub fn take(&mut self, offset: u64) {
+        self.sum -= offset;
+        self.squares -= offset * offset;
+    }
+
+    /// The sums of the same `members` keys above another lowest one, which is `by` lower.
+    #[must_use]
+    pub fn above_lower(self, by: u64, members: u32) -> Self {
+        let members = u64::from(members);
+        Self {
+            sum: self.sum + by * members,
+            squares: self
+                .squares
+                .saturating_add((2 * by).saturating_mul(self.sum))
+                .saturating_add((by * by).saturating_mul(members)),
+        }
+    }
+
+    /// The sums of the same `members` keys above another lowest one, which is `by` higher and not above any of them.
+    #[must_use]
+    pub fn above_higher(self, by: u64, members: u32) -> Self {
+        let sum = self.sum - by * u64::from(members);
+        // Sum of (x - by)^2 = sum of x^2 - 2 by sum of (x - by) - n by^2.
+        Self { sum, squares: self.squares - 2 * by * sum - by * by * u64::from(members) }
+    }
+
+    /// The sums over two sets of keys above the same lowest one.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { sum: self.sum + other.sum, squares: self.squares.saturating_add(other.squares) }
+    }
 }
 
 /// The census of a partition: a histogram of its hard store by key, and counts of its background.

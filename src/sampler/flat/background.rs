@@ -1,5 +1,6 @@
 //! The background in a draw: its members, and for how many ids each stands (docs/methods.md 4.1).
 
+use crate::sampler::mixture::Point;
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
 use crate::store::{Address, BackgroundCount, Census, PartitionBackground};
@@ -144,6 +145,33 @@ impl<'a> Background<'a> {
             BackgroundCount::Dense { ids, .. } => {
                 vec![BackgroundLane { partition: 0, members: *ids, share: 1.0 / self.distinct }]
             }
+        }
+    }
+
+    /// The members that do not rest, by the share of all ids that each stands for.
+    pub(crate) fn awake_by_share(&self) -> Vec<Point> {
+        match self.count {
+            BackgroundCount::Sampled(partitions) => partitions
+                .iter()
+                .map(|partition| Point {
+                    weight: partition.members.saturating_sub(partition.resting_members) as f64,
+                    mass: 1.0 / (partition.probability() * self.distinct),
+                })
+                .collect(),
+            BackgroundCount::Dense { .. } => {
+                vec![Point { weight: self.size - self.resting, mass: 1.0 / self.distinct }]
+            }
+        }
+    }
+
+    /// The share of the hard store that is in R.
+    pub(crate) fn overlap(&self) -> f64 {
+        match self.count {
+            BackgroundCount::Sampled(partitions) => {
+                let sum = |of: fn(&PartitionBackground) -> u64| partitions.iter().map(of).sum::<u64>() as f64;
+                sum(|p| p.in_hard) / sum(|p| p.hard).max(1.0)
+            }
+            BackgroundCount::Dense { .. } => 1.0,
         }
     }
 

@@ -38,18 +38,26 @@ impl Mass {
         self.at(high, tier)
     }
 
-    /// The mean mass of samples whose keys are spread evenly over the range of a tier.
+    /// The mean mass of the active samples of a tier, from the mean and the variance of their keys (docs/methods.md 7.5).
     pub(super) fn mean(&self, tier: usize, range: &super::tiers::Tier) -> f64 {
         match self {
             Self::Proportional { alpha } => {
-                let width = (range.high - range.low) as f64 / UNITS_PER_OCTAVE as f64;
-                // The integral of 2^(-x) over 0..alpha x width, divided by its length.
-                let x = alpha * width * std::f64::consts::LN_2;
-                let share = if x > 1e-6 { -(-x).exp_m1() / x } else { 1.0 };
-                self.at(range.high, tier) * share
+                let slope = alpha * std::f64::consts::LN_2 / UNITS_PER_OCTAVE as f64;
+                let spread = slope * slope * range.keys.variance() / 2.0;
+                (exp2_units(alpha * range.keys.mean) * (1.0 + spread)).min(self.at(range.high, tier))
             }
             _ => self.at(range.high, tier),
         }
+    }
+
+    /// The mass at the lowest key of the tier that has samples on both sides of a mass; the mass itself where no tier has.
+    pub(super) fn edge_below(&self, mass: f64, tiers: &Tiers) -> f64 {
+        let Self::Proportional { .. } = self else {
+            return mass;
+        };
+        let at = tiers.list.partition_point(|tier| self.at(tier.low, 0) >= mass);
+        let divided = tiers.list.get(at).filter(|tier| self.at(tier.high, at) >= mass);
+        divided.map_or(mass, |tier| self.at(tier.low, at))
     }
 
     /// The mass of a sample at `offset` in `tier` that was served `serves` times. Each serve multiplies the weight by gamma

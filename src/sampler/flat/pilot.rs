@@ -6,6 +6,7 @@
 use super::mass::Mass;
 use super::quota::Quota;
 use super::race::Field;
+use super::tiers::Tier;
 use crate::model::error::PoolError;
 use crate::sampler::mixture::{Part, Point, solve_tau};
 use crate::sampler::rng::Draws;
@@ -13,6 +14,31 @@ use crate::store::Address;
 
 /// Number of samples in the pilot sample.
 const PILOT: usize = 256;
+
+/// Whether the census knows the masses of the eligible hard samples: no condition looks at the single sample.
+fn is_counted(field: &Field<'_>) -> bool {
+    !field.filter.looks_at_rows() && field.penalty.units_per_serve == 0
+}
+
+/// Whether it knows them well enough for weights: besides, the rank window divides no tier whose samples have different masses.
+pub(super) fn is_counted_exactly(field: &Field<'_>, mass: Option<&Mass>) -> bool {
+    let divides =
+        |rank: u64| field.tiers.list.iter().any(|tier| rank > tier.rank && rank < tier.rank + tier.count);
+    let (first, end) = field.filter.ranks;
+    let is_even = !matches!(mass, Some(Mass::Proportional { .. })) || !(divides(first) || divides(end));
+    is_counted(field) && is_even
+}
+
+/// The hard samples in the rank window that do not rest, by tier.
+pub(super) fn census(field: &Field<'_>, mass: &Mass) -> Vec<Point> {
+    let (first, end) = field.filter.ranks;
+    let point = |(i, tier): (usize, &Tier)| {
+        let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
+        let active = tier.active as f64 / tier.count.max(1) as f64;
+        Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
+    };
+    field.tiers.list.iter().enumerate().map(point).collect()
+}
 
 /// The hard samples as points of equal mass, each with its stratum, which is 0 if there are no limits on strata.
 pub(super) async fn points(
@@ -22,22 +48,10 @@ pub(super) async fn points(
     random_fraction: f64,
     draws: &mut Draws,
 ) -> Result<Vec<(u32, Point)>, PoolError> {
-    let (first, end) = field.filter.ranks;
-    let census: Vec<Point> = field
-        .tiers
-        .list
-        .iter()
-        .enumerate()
-        .map(|(i, tier)| {
-            let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
-            let active = tier.active as f64 / tier.count.max(1) as f64;
-            Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
-        })
-        .collect();
-    let looks = field.filter.looks_at_rows() || field.penalty.units_per_serve > 0 || !field.strata.is_empty();
+    let census = census(field, mass);
     let total: f64 = census.iter().map(|p| p.weight).sum();
     let unknown = |census: Vec<Point>| census.into_iter().map(|point| (0, point)).collect();
-    if !looks || total <= 0.0 {
+    if (is_counted(field) && field.strata.is_empty()) || total <= 0.0 {
         return Ok(unknown(census));
     }
     let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);

@@ -9,6 +9,7 @@ use super::{MineContext, allowed_size, check_found, pilot, quota, serve_first};
 use crate::model::batch::{Approximation, Estimand, Source};
 use crate::model::error::PoolError;
 use crate::sampler::mixture::{self, Plan, Point, Wanted};
+use crate::sampler::planned::{Participants, Planned};
 use crate::sampler::rng::Draws;
 use crate::sampler::weights;
 use crate::store::Served;
@@ -44,7 +45,10 @@ pub(super) async fn draw(
         population: mixture.population,
         background_only: mixture.mass.is_none(),
     };
-    let chosen = weighed_arrivals(&race, served, &weighing);
+    // Where the store has changed since the census, the batch may be full at another time than planned.
+    let fixed = mixture.planned(field, planned, race.quota.is_some());
+    let fixed = fixed.filter(|_| race.went_as_counted(served.len(), planned));
+    let chosen = weighed_arrivals(&race, served, fixed, &weighing);
     let approximations = approximations(&race, mixture.is_in_a_closed_loop(field));
     let account = Account {
         estimand: estimand(field, &race, &mixture, &approximations),
@@ -90,13 +94,34 @@ impl Mixture {
             None => Plan { background_rate: 1.0, cut: 0.0, background: size as f64 },
             Some(mass) => {
                 let points = pilot::points(field, mass, size, random_fraction, draws).await?;
-                mixed(field, quota, &points, size as f64, random_fraction)
+                mixed(field, mass, quota, &points, (size as f64, random_fraction))
             }
         };
         let is_mixed = plan.background_rate > 0.0;
         let (first, end) = field.filter.ranks;
         let population = if is_mixed { background.distinct() } else { (end - first) as f64 };
         Ok(Self { is_mixed, mass, plan, population })
+    }
+
+    /// The inclusion probabilities of a batch of `size`, fixed before the draw; `None` where the counts do not give them (docs/methods.md 7.5).
+    fn planned(&self, field: &Field<'_>, size: usize, has_quota: bool) -> Option<Planned> {
+        if has_quota || !pilot::is_counted_exactly(field, self.mass.as_ref()) {
+            return None;
+        }
+        let census = self.mass.as_ref().map_or_else(Vec::new, |mass| pilot::census(field, mass));
+        let hard: Vec<Point> = census.into_iter().filter(|point| point.mass >= self.plan.cut).collect();
+        let rate = self.plan.background_rate;
+        let members: Vec<Point> = match rate > 0.0 {
+            true => field
+                .background
+                .awake_by_share()
+                .into_iter()
+                .map(|p| Point { mass: rate * p.mass, ..p })
+                .collect(),
+            false => Vec::new(),
+        };
+        let overlap = if rate > 0.0 { field.background.overlap() } else { 0.0 };
+        Planned::of(&Participants { hard: &hard, overlap, members: &members }, size)
     }
 
     /// Whether H depends on R, and the batch is drawn from both; where it is drawn from one source H plays no part.
@@ -108,10 +133,10 @@ impl Mixture {
 /// The plan of a batch from both sources, under the caps of strata.
 fn mixed(
     field: &Field<'_>,
+    mass: &Mass,
     quota: Option<&Quota>,
     points: &[(u32, Point)],
-    batch_size: f64,
-    random_fraction: f64,
+    (batch_size, random_fraction): (f64, f64),
 ) -> Plan {
     let background = field.background;
     let plain: Vec<Point> = points.iter().map(|(_, point)| *point).collect();
@@ -122,7 +147,7 @@ fn mixed(
         awake: background.awake(),
         distinct: background.distinct(),
     };
-    let plan = Plan::of(&plain, &wanted);
+    let plan = Plan::of(&plain, &wanted, |cut| mass.edge_below(cut, field.tiers));
     match quota {
         // The strata of a dense id space are not known, so caps are left out of account there.
         Some(quota) if field.strata.iter().any(|s| s.background > 0) => {
@@ -141,7 +166,12 @@ fn mixed(
 }
 
 /// The first arrivals, as many as were served, with their weights.
-fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &Weighing<'_>) -> Vec<Chosen> {
+fn weighed_arrivals(
+    race: &Race<'_>,
+    served: Vec<Served>,
+    planned: Option<Planned>,
+    weighing: &Weighing<'_>,
+) -> Vec<Chosen> {
     let n = served.len();
     let in_reserve = race.is_in_reserve(n);
     race.arrivals[..n]
@@ -149,7 +179,8 @@ fn weighed_arrivals(race: &Race<'_>, served: Vec<Served>, weighing: &Weighing<'_
         .zip(served)
         .map(|(arrival, served)| {
             let rate = race.rate(&arrival.row, arrival.hard_mass);
-            let inclusion = weights::inclusion_probability(rate, race.exposure(arrival, n));
+            let by_time = || weights::inclusion_probability(rate, race.exposure(arrival, n));
+            let inclusion = planned.map_or_else(by_time, |planned| planned.inclusion(rate));
             Chosen {
                 row: arrival.row,
                 source: if arrival.from_background { Source::Background } else { Source::Hard },

@@ -15,6 +15,45 @@ pub(super) struct Tier {
     pub(super) active: u64,
     /// Number of members of all harder tiers, which is the rank of the first member.
     pub(super) rank: u64,
+    /// The keys of the active members.
+    pub(super) keys: Keys,
+}
+
+/// The mean and the spread of some keys, in key units above the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Keys {
+    count: f64,
+    pub(super) mean: f64,
+    /// The sum of the squares of the differences to the mean.
+    squares: f64,
+}
+
+impl Keys {
+    /// The active keys of a bucket whose lowest key is `low` units above the reference.
+    fn of(bucket: &BucketCount, low: i64) -> Self {
+        let count = f64::from(bucket.count);
+        let mean = bucket.offsets.sum as f64 / count.max(1.0);
+        let squares = (bucket.offsets.squares as f64 - count * mean * mean).max(0.0);
+        Self { count, mean: low as f64 + mean, squares }
+    }
+
+    /// The keys of both (Chan, Golub & LeVeque 1979).
+    fn with(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        if count <= 0.0 {
+            return self;
+        }
+        let apart = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + apart * other.count / count,
+            squares: self.squares + other.squares + apart * apart * self.count * other.count / count,
+        }
+    }
+
+    pub(super) fn variance(&self) -> f64 {
+        self.squares / self.count.max(1.0)
+    }
 }
 
 /// The tiers of a census, and the tier of each bucket.
@@ -51,8 +90,9 @@ impl Tiers {
                     tier.low = tier.low.min(low);
                     tier.count += count;
                     tier.active += active;
+                    tier.keys = tier.keys.with(Keys::of(bucket, low));
                 }
-                _ => list.push(Tier { low, high, count, active, rank }),
+                _ => list.push(Tier { low, high, count, active, rank, keys: Keys::of(bucket, low) }),
             }
             of_bucket[i as usize] = list.len() as u32 - 1;
             rank += count;
@@ -75,7 +115,7 @@ impl Tiers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::BackgroundCount;
+    use crate::store::{BackgroundCount, Offsets};
 
     #[test]
     fn overlapping_buckets_of_two_partitions_are_one_tier() {
@@ -86,6 +126,8 @@ mod tests {
             high: Key(high),
             count,
             resting: 1,
+            // The first members have the lowest key, the last the highest.
+            offsets: Offsets { sum: u64::from(high - low), squares: u64::from(high - low).pow(2) },
         };
         let census = Census {
             buckets: vec![
@@ -104,6 +146,12 @@ mod tests {
         let seen: Vec<_> = tiers.list.iter().map(|t| (t.count, t.active, t.rank)).collect();
         assert_eq!(seen, [(8, 6, 0), (8, 7, 8), (3, 2, 16)]);
         assert_eq!(tiers.of_bucket, [0, 2, 0, 1]);
+        // Four of five at 256, one at 383, and one at 271.
+        let keys = [256.0, 256.0, 256.0, 256.0, 383.0, 271.0_f64].map(|key| key - 383.0);
+        let mean = keys.iter().sum::<f64>() / 6.0;
+        let variance = keys.iter().map(|key| (key - mean).powi(2)).sum::<f64>() / 6.0;
+        let found = tiers.list[0].keys;
+        assert!((found.mean - mean).abs() < 1e-9 && (found.variance() - variance).abs() < 1e-9, "{found:?}");
         assert_eq!(tiers.find(tiers.offset(Key(200))), Some(1));
     }
 }

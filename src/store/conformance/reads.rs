@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use crate::store::hash::placement_hash;
 use crate::store::layout::partition_of;
 use crate::store::{
-    Address, BackgroundCount, BucketCount, Census, Cursor, PartitionBackground, Row, ServePenalty, Store,
-    StoreStats, StratumCount,
+    Address, BackgroundCount, BucketCount, Census, Cursor, Offsets, PartitionBackground, Row, ServePenalty,
+    Store, StoreStats, StratumCount,
 };
 
 /// The rows of all pages of a scan, by id.
@@ -90,6 +90,10 @@ impl Reads<'_> {
         let (name, partition) = (self.name, bucket.partition);
         let address = |ordinal| Address::Hard { partition, bucket: bucket.bucket, ordinal };
         let rows = self.rows_at((0..=bucket.members()).map(address)).await;
+        let mut offsets = Offsets::default();
+        let keys = rows.iter().filter(|row| !row.leased).filter_map(|row| row.hard_key);
+        keys.for_each(|key| offsets.add(key.since(bucket.low) as u64));
+        assert_eq!(bucket.offsets, offsets, "{name}");
         for (ordinal, row) in rows.iter().enumerate() {
             assert_eq!(Some(row), self.hard.get(&row.id), "{name}");
             assert_eq!(row.leased, ordinal as u32 >= bucket.count, "{name}: those that rest come last");

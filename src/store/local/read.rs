@@ -27,6 +27,7 @@ impl LocalStore {
                 high: bucket.high,
                 count: bucket.count,
                 resting: bucket.resting,
+                offsets: bucket.offsets,
             }));
         }
         let background = match self.spec.background {

@@ -15,8 +15,8 @@ use super::layout::partition_of;
 use super::naive_quarantine::{Suspects, Verdict};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
-    Level, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark, ServePenalty, Served,
-    Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals, WORN_UNTIL,
+    Level, Offsets, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark, ServePenalty,
+    Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals, WORN_UNTIL,
 };
 
 /// Buckets of 1/8 octave.
@@ -242,13 +242,19 @@ impl Store for NaiveStore {
             .into_iter()
             .map(|((partition, bucket), members)| {
                 let resting = members.iter().filter(|id| state.leases.contains_key(id)).count() as u32;
+                let low = Key(bucket << BUCKET_BITS);
+                let mut offsets = Offsets::default();
+                let active = members.iter().filter(|id| !state.leases.contains_key(id));
+                let keys = active.filter_map(|id| state.row(*id)?.hard_key);
+                keys.for_each(|key| offsets.add(key.since(low) as u64));
                 BucketCount {
                     partition,
                     bucket,
-                    low: Key(bucket << BUCKET_BITS),
+                    low,
                     high: Key((bucket << BUCKET_BITS) | ((1 << BUCKET_BITS) - 1)),
                     count: members.len() as u32 - resting,
                     resting,
+                    offsets,
                 }
             })
             .collect();

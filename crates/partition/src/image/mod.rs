@@ -57,7 +57,7 @@ impl Partition {
     /// Loading takes at most 16 times the size of the image and 32 KiB, including the loaded partition, whatever the bytes are. Plain rows
     /// take 1.75 times their bytes, a background and workers 2 times, streaks and trusted ids 2.5 times. Items that take few bytes in an
     /// image take more: short names and payloads 4.5 times, samples in quarantine 6, blocked ids 6.25, leases 7.5, leaves of one sample
-    /// each 7.6 (no operations make these), a stratum for each sample 11, removed ids of a dense space that are more than 2^16 apart 16.
+    /// each 8.2 (no operations make these), a stratum for each sample 11, removed ids of a dense space that are more than 2^16 apart 16.
     pub fn load(image: &[u8]) -> Result<Self, ImageError> {
         Envelope(MAGIC).load(image, Self::read)
     }

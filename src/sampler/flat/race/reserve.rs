@@ -36,6 +36,11 @@ impl<'a> Race<'a> {
         true
     }
 
+    /// Whether the draw went as the counts before it say: the batch has the `planned` size, and more samples were left.
+    pub(in crate::sampler::flat) fn went_as_counted(&self, size: usize, planned: usize) -> bool {
+        size == planned && self.arrivals.len() > size && self.reserve_from.is_none() && !self.approximate
+    }
+
     /// Whether some of the first `size` arrivals are from the reserve. Where H and R have just `size` samples it is opened only to find that
     /// they have no more: nothing is drawn from it, and members of R go on to stand for what is in it.
     pub(in crate::sampler::flat) fn is_in_reserve(&self, size: usize) -> bool {

@@ -12,7 +12,7 @@ impl Buckets {
     pub(crate) fn enter(&mut self, slots: &mut Slots, slot: u32, hash: u64, sample: Slot) {
         self.reach(slots, sample.key);
         let leaf = self.count_in(self.node_of(sample.key), &sample, hash);
-        let position = self.append_active(slots, leaf, slot);
+        let position = self.append_active(slots, leaf, slot, sample.key);
         *slots.get_mut(slot) = Slot { position, ..sample };
         self.len += 1;
         if self.leaves.get(leaf).len() > LEAF_MAX {
@@ -75,15 +75,17 @@ impl Buckets {
             l.resting += 1;
             l.list.push(&mut self.arena, slot)
         } else {
-            self.append_active(slots, leaf, slot)
+            let key = slots.get(slot).key;
+            self.append_active(slots, leaf, slot, key)
         };
         slots.get_mut(slot).position = position;
     }
 
-    /// Appends a slot to the members of a leaf that do not rest. Returns its position, which is not written to the slot yet.
+    /// Appends a slot to the members of a leaf that do not rest. Returns its position. Neither that nor `key` is written to the slot yet.
     #[inline(always)]
-    fn append_active(&mut self, slots: &mut Slots, leaf: u32, slot: u32) -> u32 {
+    fn append_active(&mut self, slots: &mut Slots, leaf: u32, slot: u32, key: Key) -> u32 {
         let l = self.leaves.get_mut(leaf);
+        l.offsets.add(l.offset(key));
         let end = l.list.push(&mut self.arena, slot);
         if l.resting == 0 {
             return end;
@@ -107,7 +109,11 @@ impl Buckets {
             let mut node = self.node_of(old.key);
             let stays = loop {
                 match node.kind() {
-                    Kind::Leaf(_) | Kind::None => break true,
+                    Kind::Leaf(leaf) => {
+                        self.leaves.get_mut(leaf).shift(old, new.key);
+                        break true;
+                    }
+                    Kind::None => break true,
                     Kind::Table(number) => {
                         let table = self.tables.get(number);
                         let (from, to) = (table.child_of(old.key), table.child_of(new.key));
@@ -155,9 +161,9 @@ impl Buckets {
         t.active[from] -= 1;
         t.active[to] += 1;
         let into = self.count_in(above, &new, hash);
-        let position = self.append_active(slots, into, slot);
+        let position = self.append_active(slots, into, slot, new.key);
         *slots.get_mut(slot) = Slot { position, ..new };
-        self.swap_remove(slots, leaf, old.position);
+        self.swap_remove(slots, leaf, old.position, old.key);
         let left = self.leaves.get(leaf).len();
         if self.count_out(below, old, hash, false, left) || left == 0 {
             self.shrink(slots, old, leaf);
@@ -196,7 +202,7 @@ impl Buckets {
         let Some(leaf) = self.leaf_of(node, s, hash) else {
             return;
         };
-        let rested = self.swap_remove(slots, leaf, s.position);
+        let rested = self.swap_remove(slots, leaf, s.position, s.key);
         self.len -= 1;
         let left = self.leaves.get(leaf).len();
         if self.count_out(node, s, hash, rested, left) || left == 0 {
@@ -306,11 +312,12 @@ impl Buckets {
         matches!(node.kind(), Kind::Table(_) | Kind::Cuts(_)) && self.sizes(node).0 < super::JOIN_BELOW
     }
 
-    /// Takes the member at a position out of a leaf. Returns whether it rested.
+    /// Takes the member at a position out of a leaf, in which it stood by `key`. Returns whether it rested.
     #[inline(always)]
-    fn swap_remove(&mut self, slots: &mut Slots, leaf: u32, position: u32) -> bool {
+    fn swap_remove(&mut self, slots: &mut Slots, leaf: u32, position: u32, key: Key) -> bool {
         let l = self.leaves.get_mut(leaf);
         let (mut position, mut rested) = (position, false);
+        let offset = l.offset(key);
         if l.resting > 0 {
             rested = position >= l.active();
             if rested {
@@ -322,6 +329,9 @@ impl Buckets {
                 position = last_active;
             }
         }
+        if !rested {
+            l.offsets.take(offset);
+        }
         let last = l.list.pop(&mut self.arena);
         if position != l.list.len() {
             l.list.set(&mut self.arena, position, last);
@@ -332,6 +342,15 @@ impl Buckets {
 }
 
 impl Leaf {
+    /// A member gets another key of the range of the leaf.
+    #[inline(always)]
+    fn shift(&mut self, old: &Slot, key: Key) {
+        if old.key != key && old.position < self.active() {
+            self.offsets.take(self.offset(old.key));
+            self.offsets.add(self.offset(key));
+        }
+    }
+
     /// Swaps two members.
     pub(super) fn swap(&mut self, arena: &mut Arena, slots: &mut Slots, a: u32, b: u32) {
         if a == b {

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::hard::slots::Slots;
 use crate::place::Rank;
+use crate::row::Offsets;
 
 impl Buckets {
     /// The node at a parent's slot.
@@ -61,7 +62,9 @@ impl Buckets {
         self.set(parent, Node::table(number));
         if is_one {
             let l = self.leaves.get_mut(leaf);
-            (l.bits, l.low) = (bits, low.plus((first as i64) << bits));
+            let narrow = low.plus((first as i64) << bits);
+            l.offsets = l.offsets.above_higher((first as u64) << bits, l.active());
+            (l.bits, l.low) = (bits, narrow);
             let table = self.tables.get_mut(number);
             table.children[first] = Node::leaf(leaf);
             table.active[first] = total - resting;
@@ -205,6 +208,7 @@ impl Buckets {
         let l = self.leaves.get_mut(leaf);
         let active = l.active() as usize;
         l.resting = 0;
+        l.offsets = Offsets::default();
         let all = l.list.drain(&mut self.arena);
         all.into_iter().enumerate().map(|(at, slot)| (slot, at >= active)).collect()
     }

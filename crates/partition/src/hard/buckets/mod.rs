@@ -19,6 +19,7 @@ mod walk;
 use super::arena::{Arena, List};
 use crate::key::Key;
 use crate::place::{Place, Rank};
+use crate::row::Offsets;
 use ring::Ring;
 pub(crate) use shape::{LeafShape, NodeShape};
 
@@ -85,6 +86,8 @@ pub(crate) struct Leaf {
     resting: u32,
     low: Key,
     bits: u32,
+    /// The offsets of the members that do not rest above `low`.
+    offsets: Offsets,
 }
 
 impl Leaf {
@@ -95,6 +98,12 @@ impl Leaf {
     /// The number of members that do not rest. They are first in the list.
     pub(crate) fn active(&self) -> u32 {
         self.list.len() - self.resting
+    }
+
+    /// The offset of a key of a member.
+    #[inline]
+    fn offset(&self, key: Key) -> u64 {
+        key.since(self.low) as u64
     }
 }
 
@@ -268,7 +277,7 @@ impl Buckets {
 
     fn new_leaf(&mut self, key: Key, bits: u32) -> u32 {
         let low = lowest_in(key, bits);
-        self.leaves.add(Leaf { list: List::default(), resting: 0, low, bits })
+        self.leaves.add(Leaf { list: List::default(), resting: 0, low, bits, offsets: Offsets::default() })
     }
 
     /// The slots of a leaf.

@@ -28,6 +28,12 @@ impl Buckets {
         let border = if rests { l.active() - 1 } else { l.active() };
         l.swap(&mut self.arena, slots, s.position, border);
         l.resting = l.resting.wrapping_add_signed(by);
+        let offset = l.offset(s.key);
+        if rests {
+            l.offsets.take(offset);
+        } else {
+            l.offsets.add(offset);
+        }
         for parent in path.parents() {
             match *parent {
                 Parent::Root(_) => {}

@@ -5,6 +5,7 @@ use super::{Buckets, Cuts, LEAF_MAX, Leaf, List, Node, Part, Table, lowest_in};
 use crate::hard::slots::Slots;
 use crate::key::Key;
 use crate::place::Rank;
+use crate::row::Offsets;
 
 /// A leaf: the number of its members, and of those that rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,8 +215,8 @@ impl Buckets {
             return Err(ShapeError("a leaf is empty, too large, or larger than there are rows"));
         }
         let is_cut = ranks.0 != Rank::MIN || ranks.1.is_some();
-        let mut list = List::default();
-        for _ in 0..shape.len {
+        let (mut list, mut offsets) = (List::default(), Offsets::default());
+        for at in 0..shape.len {
             let slot = *next;
             *next += 1;
             let s = slots.get(slot);
@@ -227,9 +228,12 @@ impl Buckets {
             if !in_range || !in_part {
                 return Err(ShapeError("a row is not of the leaf it stands in"));
             }
+            if at < shape.len - shape.resting {
+                offsets.add(s.key.since(low) as u64);
+            }
             slots.get_mut(slot).position = list.push(&mut self.arena, slot);
         }
         debug_assert_eq!(low, lowest_in(low, bits));
-        Ok(self.leaves.add(Leaf { list, resting: shape.resting, low, bits }))
+        Ok(self.leaves.add(Leaf { list, resting: shape.resting, low, bits, offsets }))
     }
 }

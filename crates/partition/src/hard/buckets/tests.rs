@@ -17,6 +17,10 @@ impl Buckets {
             |leaf, low, high| {
                 let l = self.leaves.get(leaf);
                 assert!(l.len() > 0 && l.len() <= LEAF_MAX && l.resting <= l.len());
+                let mut offsets = Offsets::default();
+                self.active_members(leaf)
+                    .for_each(|slot| offsets.add(slots.get(slot).key.since(l.low) as u64));
+                assert_eq!(l.offsets, offsets);
                 assert!(above.is_none_or(|above| high.compare(&above).is_le()), "leaves are in order");
                 above = Some(low);
                 for (position, slot) in self.members(leaf).enumerate() {
@@ -39,6 +43,12 @@ impl Buckets {
         let census = self.census();
         assert!(census.len() <= CENSUS_MAX);
         assert_eq!(census.iter().map(|b| (b.count + b.resting) as usize).sum::<usize>(), self.len);
+        for bucket in &census {
+            let mut offsets = Offsets::default();
+            let members = (0..bucket.count).filter_map(|at| self.member(bucket.handle, at));
+            members.for_each(|slot| offsets.add(slots.get(slot).key.since(bucket.low) as u64));
+            assert_eq!(bucket.offsets, offsets);
+        }
     }
 
     fn check_node(&self, node: Node) -> (u32, u32) {

@@ -5,7 +5,7 @@ use super::{Buckets, CENSUS_MAX, CHILDREN, Kind, Node, Parent, highest_place};
 use crate::hard::slots::{Slot, Slots};
 use crate::key::Key;
 use crate::place::{Place, Rank};
-use crate::row::Bucket;
+use crate::row::{Bucket, Offsets};
 
 /// The maximal depth of a leaf: two tables of joined roots, three of key bits, and cuts.
 pub(super) const DEPTH_MAX: usize = 8;
@@ -296,6 +296,26 @@ impl Buckets {
         }
         *above += u64::from(total);
         let high = low.plus((1 << bits) - 1);
-        buckets.push(Bucket { handle: node.0, low, high, count: total - resting, resting });
+        let offsets = self.offsets(node, low);
+        buckets.push(Bucket { handle: node.0, low, high, count: total - resting, resting, offsets });
+    }
+    /// The offsets above `low` of the members below a node that do not rest.
+    fn offsets(&self, node: Node, low: Key) -> Offsets {
+        match node.kind() {
+            Kind::None => Offsets::default(),
+            Kind::Cuts(cuts) => {
+                // All members have one key.
+                let cuts = self.cuts.get(cuts);
+                Offsets::default().above_lower(cuts.low.since(low) as u64, cuts.total - cuts.resting)
+            }
+            Kind::Leaf(leaf) => {
+                let leaf = self.leaves.get(leaf);
+                leaf.offsets.above_lower(leaf.low.since(low) as u64, leaf.active())
+            }
+            Kind::Table(table) => {
+                let children = self.tables.get(table).children.iter();
+                children.fold(Offsets::default(), |sum, child| sum.with(self.offsets(*child, low)))
+            }
+        }
     }
 }

@@ -51,7 +51,7 @@ use hash::{background_hash, placement_hash};
 use key::{Hardness, Key};
 use layout::partition_of;
 pub use loop_ratio::LoopRatio;
-use place::Place;
+use place::{Place, Standing};
 use quarantine::{Quarantine, QuarantineSizes, QuarantineTerms};
 
 /// The settings of a pool that its store needs. The pool has validated them.
@@ -324,6 +324,15 @@ pub enum Address {
     },
 }
 
+/// One of the hardest samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headed {
+    /// What ranks the sample. Samples of equal standing are ties.
+    pub standing: Standing,
+    /// Its address; `None`: it rests.
+    pub address: Option<Address>,
+}
+
 /// The position of a scan of the hard store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
@@ -422,6 +431,9 @@ pub trait Store: Quarantine + Send + Sync + 'static {
     /// The first `n` rows of the hard store in order of key less serve penalty, then raw score, hash and id, without resting samples. It
     /// reads at most about `scan_limit` rows.
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError>;
+    /// About the `n` hardest samples of the hard store, resting ones included, the hardest first. Every other sample has a lower standing than
+    /// all of them. Exact if no operation runs meanwhile.
+    async fn head(&self, n: usize) -> Result<Vec<Headed>, StoreError>;
     /// The places of the samples at these ranks of the hard store. Rank 0 is the hardest sample, and resting samples have ranks too; `None`
     /// past the end. Exact if no operation runs meanwhile.
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError>;

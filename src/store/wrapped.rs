@@ -13,8 +13,8 @@ use super::quarantine::{
 };
 use super::record::{NewPool, PoolRecord, RecordPage};
 use super::{
-    Address, Applied, Census, Cursor, Drawn, Level, Place, ReportBatch, Row, ScanPage, Sender, ServeMark,
-    ServePenalty, Served, Store, StoreError, StoreStats, StratumCount, Totals,
+    Address, Applied, Census, Cursor, Drawn, Headed, Level, Place, ReportBatch, Row, ScanPage, Sender,
+    ServeMark, ServePenalty, Served, Store, StoreError, StoreStats, StratumCount, Totals,
 };
 
 /// The calls that a test may override. The defaults forward to the inner store.
@@ -89,6 +89,9 @@ impl<W: Wrapped + 'static> Store for W {
     }
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
         self.inner().top(n, penalty, scan_limit).await
+    }
+    async fn head(&self, n: usize) -> Result<Vec<Headed>, StoreError> {
+        self.inner().head(n).await
     }
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {
         Wrapped::at_ranks(self, ranks).await

@@ -22,11 +22,6 @@ class Known:
 
 #: Every known failure.
 KNOWN = (
-    Known(
-        "law of RANK / rank α=* B=1",
-        "Ranks of neighbouring keys share one mass: of 2,000 cosines in .60 to .68 the hardest is drawn with "
-        "probability .020 instead of .122, of 120 with .135 instead of .186.",
-    ),
     Known("anchored Σ1/π, p=1/8 / * ε=0.[15] n=8", "The same for anchors: .134 of the candidates are counted."),
     Known("anchored Σ1/π, p=1/8 / * fill", "The same for negatives that fill up: .134 of them.", short=False),
 )

@@ -90,6 +90,33 @@ impl Place {
     }
 }
 
+/// What orders samples that are no ties: the key, then the score. Samples of equal standing are ties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The key.
+    pub key: Key,
+    /// The raw score as in [`Rank::score`].
+    pub score: u32,
+}
+
+impl Standing {
+    /// Compares by key, then score. `Greater`: harder.
+    #[inline]
+    #[must_use]
+    pub fn compare(&self, other: &Self) -> Ordering {
+        self.key.serial_cmp(other.key).then_with(|| self.score.cmp(&other.score))
+    }
+}
+
+impl Place {
+    /// The standing of a sample at this place.
+    #[inline]
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing { key: self.key, score: self.rank.score }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::key::Key;
-use crate::place::Place;
+use crate::place::{Place, Standing};
 
 /// A sample as stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,6 +135,28 @@ impl Offsets {
     pub fn with(self, other: Self) -> Self {
         Self { sum: self.sum + other.sum, squares: self.squares.saturating_add(other.squares) }
     }
+}
+
+/// The hardest samples of a partition.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The samples, in order of leaves, the hardest leaf first, and in no order within a leaf.
+    pub samples: Vec<Headed>,
+    /// The highest place that a sample outside may have; `None`: there is none outside.
+    pub below: Option<Place>,
+}
+
+/// One of the hardest samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Headed {
+    /// What ranks the sample.
+    pub standing: Standing,
+    /// Handle of its leaf, as in [`Bucket::handle`].
+    pub handle: u32,
+    /// Its ordinal in the leaf.
+    pub ordinal: u32,
+    /// Whether it rests.
+    pub rests: bool,
 }
 
 /// The census of a partition: a histogram of its hard store by key, and counts of its background.

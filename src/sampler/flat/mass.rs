@@ -1,53 +1,117 @@
 //! The unnormalised mass u_i that a strategy gives to a hard sample (docs/methods.md 5.1), and its bound over a bucket.
 
-use super::tiers::Tiers;
-use crate::model::policy::{Policy, Strategy};
-use crate::store::ServePenalty;
+use super::MineContext;
+use super::ranks::{HEAD, RankMasses};
+use super::tiers::{Tier, Tiers};
+use crate::model::error::PoolError;
+use crate::model::policy::Strategy;
 use crate::store::key::UNITS_PER_OCTAVE;
-
-/// Ranks up to this are summed one by one. Beyond, the Euler-Maclaurin formula has a relative error below 1e-5.
-const SUMMED_RANKS: u64 = 64;
+use crate::store::{Row, ServePenalty};
 
 /// u_i relative to the highest key of the pool. A common factor changes neither draws nor weights.
 pub(super) enum Mass {
     /// 2^(alpha (k_i - reference)).
     Proportional { alpha: f64 },
-    /// By tier, the mean of rank^-alpha over its ranks.
-    Rank { of_tier: Vec<f64> },
+    /// rank^-alpha.
+    Rank(RankMasses),
     /// 1.
     Uniform,
 }
 
+/// Samples that are proposed together because they have one mass, or masses with a near bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Band {
+    /// A tier of the census, without the samples of the head.
+    Census(usize),
+    /// A tier of the head of RANK.
+    Head(usize),
+}
+
+/// Samples at consecutive ranks, with their mean mass.
+pub(super) struct Span {
+    /// The rank of the first, from 0.
+    pub(super) rank: u64,
+    /// Number of samples, resting ones included.
+    pub(super) count: u64,
+    /// Number of samples that do not rest.
+    pub(super) active: f64,
+    pub(super) mass: f64,
+}
+
 impl Mass {
-    pub(super) fn new(policy: &Policy, tiers: &Tiers) -> Self {
-        match policy.strategy {
-            Strategy::Proportional => Self::Proportional { alpha: policy.alpha },
-            Strategy::Rank => Self::Rank {
-                of_tier: tiers
-                    .list
-                    .iter()
-                    .map(|t| rank_mass(t.rank, t.rank + t.count, policy.alpha) / t.count as f64)
-                    .collect(),
-            },
+    pub(super) async fn of_policy(context: &MineContext<'_>, tiers: &Tiers) -> Result<Self, PoolError> {
+        let alpha = context.policy.alpha;
+        Ok(match context.policy.strategy {
+            Strategy::Proportional => Self::Proportional { alpha },
+            Strategy::Rank => {
+                let head = context.store.head(HEAD).await?;
+                Self::Rank(RankMasses::of(&head, tiers, alpha, context.pool.lower_is_harder))
+            }
             Strategy::Uniform | Strategy::Top | Strategy::Stalest => Self::Uniform,
+        })
+    }
+
+    /// The band of a sample of the hard store, and how far its key is above the reference; `None`: it is below all tiers.
+    pub(super) fn band(&self, row: &Row, tiers: &Tiers) -> Option<(Band, i64)> {
+        let offset = tiers.offset(row.hard_key?);
+        let tier = tiers.find(offset)?;
+        let in_head = match self {
+            Self::Rank(ranks) => {
+                row.place(ranks.lower_is_harder()).and_then(|place| ranks.find(place.standing()))
+            }
+            _ => None,
+        };
+        Some((in_head.map_or(Band::Census(tier), Band::Head), offset))
+    }
+
+    /// The masses of ranks; `None` for the other strategies.
+    pub(super) fn ranks(&self) -> Option<&RankMasses> {
+        match self {
+            Self::Rank(ranks) => Some(ranks),
+            _ => None,
         }
     }
 
-    /// The largest mass that a member of a bucket of `tier` with highest key `high` may have.
+    /// The largest mass that a member of a bucket of `tier` with highest key `high` may have, if it is not in the head.
     pub(super) fn bound(&self, high: i64, tier: usize) -> f64 {
-        self.at(high, tier)
+        self.at(high, Band::Census(tier))
     }
 
     /// The mean mass of the active samples of a tier, from the mean and the variance of their keys (docs/methods.md 7.5).
-    pub(super) fn mean(&self, tier: usize, range: &super::tiers::Tier) -> f64 {
+    pub(super) fn mean(&self, tier: usize, range: &Tier) -> f64 {
         match self {
             Self::Proportional { alpha } => {
                 let slope = alpha * std::f64::consts::LN_2 / UNITS_PER_OCTAVE as f64;
                 let spread = slope * slope * range.keys.variance() / 2.0;
-                (exp2_units(alpha * range.keys.mean) * (1.0 + spread)).min(self.at(range.high, tier))
+                (exp2_units(alpha * range.keys.mean) * (1.0 + spread)).min(self.bound(range.high, tier))
             }
-            _ => self.at(range.high, tier),
+            Self::Rank(ranks) => ranks.whole(tier),
+            Self::Uniform => 1.0,
         }
+    }
+
+    /// All samples of the hard store, in order of rank.
+    pub(super) fn spans(&self, tiers: &Tiers) -> Vec<Span> {
+        let ranks = self.ranks();
+        let head_len = ranks.map_or(0, |ranks| ranks.head_len);
+        let of_head = ranks.into_iter().flat_map(|ranks| &ranks.head).map(|tier| Span {
+            rank: tier.rank,
+            count: tier.count,
+            active: tier.addresses.len() as f64,
+            mass: tier.mass,
+        });
+        let below = tiers.list.iter().enumerate().filter(|(_, tier)| tier.rank + tier.count > head_len);
+        let below = below.map(|(i, tier)| {
+            let rank = tier.rank.max(head_len);
+            let count = tier.rank + tier.count - rank;
+            Span {
+                rank,
+                count,
+                active: tier.active as f64 * count as f64 / tier.count as f64,
+                mass: ranks.map_or_else(|| self.mean(i, tier), |ranks| ranks.below(i)),
+            }
+        });
+        of_head.chain(below).collect()
     }
 
     /// The mass at the lowest key of the tier that has samples on both sides of a mass; the mass itself where no tier has.
@@ -55,26 +119,29 @@ impl Mass {
         let Self::Proportional { .. } = self else {
             return mass;
         };
-        let at = tiers.list.partition_point(|tier| self.at(tier.low, 0) >= mass);
-        let divided = tiers.list.get(at).filter(|tier| self.at(tier.high, at) >= mass);
-        divided.map_or(mass, |tier| self.at(tier.low, at))
+        let at = tiers.list.partition_point(|tier| self.bound(tier.low, 0) >= mass);
+        let divided = tiers.list.get(at).filter(|tier| self.bound(tier.high, at) >= mass);
+        divided.map_or(mass, |tier| self.bound(tier.low, at))
     }
 
-    /// The mass of a sample at `offset` in `tier` that was served `serves` times. Each serve multiplies the weight by gamma
+    /// The mass of a sample at `offset` in `band` that was served `serves` times. Each serve multiplies the weight by gamma
     /// (docs/methods.md 9.1). For PROPORTIONAL the mass is a power alpha of that weight; for the others the mass itself is multiplied by
     /// gamma.
-    pub(super) fn of(&self, offset: i64, tier: usize, serves: u16, penalty: ServePenalty) -> f64 {
+    pub(super) fn of(&self, (band, offset): (Band, i64), serves: u16, penalty: ServePenalty) -> f64 {
         let units = penalty.units(serves);
         match self {
-            Self::Proportional { .. } => self.at(offset - units, tier),
-            _ => self.at(offset, tier) * exp2_units(-units as f64),
+            Self::Proportional { .. } => self.at(offset - units, band),
+            _ => self.at(offset, band) * exp2_units(-units as f64),
         }
     }
 
-    fn at(&self, offset: i64, tier: usize) -> f64 {
+    fn at(&self, offset: i64, band: Band) -> f64 {
         match self {
             Self::Proportional { alpha } => exp2_units(alpha * offset as f64),
-            Self::Rank { of_tier } => of_tier[tier],
+            Self::Rank(ranks) => match band {
+                Band::Head(at) => ranks.head[at].mass,
+                Band::Census(tier) => ranks.below(tier),
+            },
             Self::Uniform => 1.0,
         }
     }
@@ -82,41 +149,4 @@ impl Mass {
 
 fn exp2_units(units: f64) -> f64 {
     (units / UNITS_PER_OCTAVE as f64).exp2()
-}
-
-/// The sum of r^-alpha over the ranks first+1 ..= last, where ranks count from 1.
-fn rank_mass(first: u64, last: u64, alpha: f64) -> f64 {
-    let f = |r: f64| r.powf(-alpha);
-    let summed_to = last.min(SUMMED_RANKS.max(first));
-    let head: f64 = (first + 1..=summed_to).map(|r| f(r as f64)).sum();
-    if last == summed_to {
-        return head;
-    }
-    let (a, b) = (summed_to as f64, last as f64);
-    let integral = if (alpha - 1.0).abs() < 1e-9 {
-        (b / a).ln()
-    } else {
-        (b.powf(1.0 - alpha) - a.powf(1.0 - alpha)) / (1.0 - alpha)
-    };
-    let slope = |r: f64| -alpha * r.powf(-alpha - 1.0);
-    head + integral + (f(b) - f(a)) / 2.0 + (slope(b) - slope(a)) / 12.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rank_mass_agrees_with_the_plain_sum() {
-        for alpha in [0.0, 0.5, 1.0, 1.0 + 1e-7, 2.0, 16.0] {
-            for (first, last) in [(0, 1), (0, 64), (0, 65), (10, 3000), (64, 65), (5000, 90_000)] {
-                let plain: f64 = (first + 1..=last).map(|r| (r as f64).powf(-alpha)).sum();
-                let fast = rank_mass(first, last, alpha);
-                assert!(
-                    (fast - plain).abs() <= 1e-5 * plain,
-                    "alpha {alpha} ranks {first}..{last}: {fast} {plain}"
-                );
-            }
-        }
-    }
 }

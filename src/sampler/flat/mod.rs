@@ -1,6 +1,6 @@
 //! Draws a batch from a store: strategy, mixture and weights, written once for all stores.
 //!
-//! The steps of a draw: census → tiers (ranks) → filter → mass of each sample → rate of the background → race (or TOP, STALEST) → marking
+//! The steps of a draw: census → tiers → filter → mass of each sample → rate of the background → race (or TOP, STALEST) → marking
 //! as served → weights → batch.
 
 pub(crate) mod background;
@@ -14,6 +14,7 @@ mod quota;
 mod race;
 mod raced;
 mod ranked;
+mod ranks;
 mod tiers;
 mod weighing;
 

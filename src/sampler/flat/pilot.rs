@@ -3,7 +3,7 @@
 //! Without conditions on single samples the census gives these masses. With conditions (windows, exclusions, serve penalties) a small pilot
 //! sample estimates them. It affects only c, which may be any number that is fixed before the first draw.
 
-use super::mass::Mass;
+use super::mass::{Mass, Span};
 use super::quota::Quota;
 use super::race::Field;
 use super::tiers::Tier;
@@ -29,15 +29,27 @@ pub(super) fn is_counted_exactly(field: &Field<'_>, mass: Option<&Mass>) -> bool
     is_counted(field) && is_even
 }
 
-/// The hard samples in the rank window that do not rest, by tier.
+/// The hard samples in the rank window that do not rest, by mass.
 pub(super) fn census(field: &Field<'_>, mass: &Mass) -> Vec<Point> {
-    let (first, end) = field.filter.ranks;
-    let point = |(i, tier): (usize, &Tier)| {
-        let inside = (tier.rank + tier.count).min(end).saturating_sub(tier.rank.max(first));
-        let active = tier.active as f64 / tier.count.max(1) as f64;
-        Point { weight: inside as f64 * active, mass: mass.mean(i, tier) }
+    mass.spans(field.tiers).into_iter().map(|span| inside(field, &span)).collect()
+}
+
+/// As [`census`], of the tiers of the census, for RANK with the mean mass of all ranks of a tier.
+fn by_tier(field: &Field<'_>, mass: &Mass) -> Vec<Point> {
+    let span = |(i, tier): (usize, &Tier)| Span {
+        rank: tier.rank,
+        count: tier.count,
+        active: tier.active as f64,
+        mass: mass.mean(i, tier),
     };
-    field.tiers.list.iter().enumerate().map(point).collect()
+    field.tiers.list.iter().enumerate().map(|tier| inside(field, &span(tier))).collect()
+}
+
+/// The active samples of a span that are in the rank window.
+fn inside(field: &Field<'_>, span: &Span) -> Point {
+    let (first, end) = field.filter.ranks;
+    let inside = (span.rank + span.count).min(end).saturating_sub(span.rank.max(first));
+    Point { weight: inside as f64 * span.active / span.count.max(1) as f64, mass: span.mass }
 }
 
 /// The hard samples as points of equal mass, each with its stratum, which is 0 if there are no limits on strata.
@@ -54,6 +66,7 @@ pub(super) async fn points(
     if (is_counted(field) && field.strata.is_empty()) || total <= 0.0 {
         return Ok(unknown(census));
     }
+    let census = by_tier(field, mass);
     let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);
     let tau = solve_tau(&census, target);
     let sampled = pilot(field, mass, &census, tau, draws).await?;
@@ -106,11 +119,10 @@ async fn pilot(
         .zip(weights)
         .filter_map(|(row, weight)| {
             let row = row?;
-            let offset = field.tiers.offset(row.hard_key?);
-            let tier = field.tiers.find(offset)?;
+            let band = mass.band(&row, field.tiers)?;
             let eligible = field.filter.admits_hard(&row);
             eligible.then(|| {
-                let mass = mass.of(offset, tier, row.serves, field.penalty);
+                let mass = mass.of(band, row.serves, field.penalty);
                 (row.stratum, Point { weight, mass })
             })
         })

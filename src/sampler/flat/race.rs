@@ -20,14 +20,14 @@ use hashbrown::{HashMap, HashSet};
 
 use super::background::{Background, is_overtaken};
 use super::filter::Filter;
-use super::mass::Mass;
+use super::mass::{Band, Mass};
 use super::quota::Quota;
 use super::tiers::Tiers;
 use crate::model::error::PoolError;
 use crate::model::filter_counts::FilterCounts;
 use crate::sampler::rng::Draws;
 use crate::store::{Address, Census, Row, ServePenalty, Source, Store, StratumCount};
-use lanes::{Lane, hard_lanes};
+use lanes::{Lane, Members, hard_lanes};
 
 /// Minimum and maximum number of proposals in a round.
 const ROUND_MIN: usize = 16;
@@ -87,7 +87,7 @@ pub(super) struct Race<'a> {
     field: &'a Field<'a>,
     mass: Option<&'a Mass>,
     draws: &'a mut Draws,
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<'a>>,
     /// c. The rate of a member of the background is c times the share of the ids that it stands for.
     background_rate: f64,
     /// Masses below this count as 0 (docs/methods.md 6.1).
@@ -141,14 +141,10 @@ impl<'a> Race<'a> {
         let background_rate = if field.background.size > 0.0 { c } else { 0.0 };
         if background_rate > 0.0 {
             for lane in field.background.lanes() {
-                lanes.push(Lane {
-                    partition: lane.partition,
-                    bucket: None,
-                    tier: 0,
-                    remaining: lane.members,
-                    bound: background_rate * lane.share,
-                    moved: HashMap::new(),
-                });
+                let members = Members::Background;
+                let band = Band::Census(0);
+                let bound = background_rate * lane.share;
+                lanes.push(Lane::new(lane.partition, members, band, lane.members, bound));
             }
         }
         Self {
@@ -383,7 +379,7 @@ impl<'a> Race<'a> {
             return true;
         }
         let lane = &self.lanes[proposal.lane as usize];
-        let (from_background, bound, tier) = (lane.bucket.is_none(), lane.bound, lane.tier);
+        let (from_background, bound, band) = (lane.is_background(), lane.bound, lane.band);
         let judged = self.judge_mass(row);
         let hard_mass = judged.unwrap_or(0.0);
         if from_background {
@@ -397,8 +393,8 @@ impl<'a> Race<'a> {
                 return true;
             }
         } else {
-            let moved_away = row.hard_key.and_then(|key| self.field.tiers.find(self.field.tiers.offset(key)))
-                != Some(tier);
+            let now = self.mass.and_then(|mass| mass.band(row, self.field.tiers));
+            let moved_away = now.is_none_or(|(now, _)| now != band);
             if let Err(reason) = judged {
                 self.filtered.count(reason);
                 return true;

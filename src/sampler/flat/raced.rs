@@ -86,7 +86,10 @@ impl Mixture {
     ) -> Result<Self, PoolError> {
         let background = field.background;
         let random_fraction = context.policy.random_fraction;
-        let mass = (random_fraction < 1.0).then(|| Mass::new(&context.policy, field.tiers));
+        let mass = match random_fraction < 1.0 {
+            true => Some(Mass::of_policy(context, field.tiers).await?),
+            false => None,
+        };
         let plan = match &mass {
             _ if background.size <= 0.0 || random_fraction == 0.0 => {
                 Plan { background_rate: 0.0, cut: 0.0, background: 0.0 }

@@ -178,6 +178,26 @@ impl Reads<'_> {
         let ranks: Vec<u64> = (0..=order.len() as u64).collect();
         let places: Vec<_> = order.iter().map(|row| row.place(false)).chain([None]).collect();
         assert_eq!(store.at_ranks(&ranks).await.unwrap(), places, "{name}");
+        for n in [1, 20, usize::MAX] {
+            let head = store.head(n).await.unwrap();
+            assert!(n < usize::MAX || head.len() == order.len(), "{name}");
+            let rest = &order[head.len()..];
+            for (headed, row) in head.iter().zip(&order) {
+                assert_eq!(headed.standing, row.place(false).unwrap().standing(), "{name}");
+            }
+            assert!(rest.first().zip(head.last()).is_none_or(|(row, last)| {
+                row.place(false).unwrap().standing().compare(&last.standing).is_lt()
+            }));
+            // Ties are in no order, so the samples are compared as sets.
+            let addresses: Vec<Address> = head.iter().filter_map(|headed| headed.address).collect();
+            let mut found: Vec<u64> =
+                self.rows_at(addresses.into_iter()).await.iter().map(|row| row.id).collect();
+            let mut awake: Vec<u64> =
+                order[..head.len()].iter().filter(|row| !row.leased).map(|row| row.id).collect();
+            found.sort_unstable();
+            awake.sort_unstable();
+            assert_eq!(found, awake, "{name}");
+        }
         let awake: Vec<Row> = order.iter().filter(|row| !row.leased).copied().collect();
         let top = store.top(order.len(), ServePenalty::default(), 1 << 20).await.unwrap();
         assert_eq!(top, awake, "{name}");

@@ -23,8 +23,8 @@ use super::hash::{background_hash, placement_hash};
 use super::layout::{Layout, partition_of};
 use super::quarantine::{BLOCKED_MAX, QuarantineTerms, STREAKS_MAX, TRUSTED_MAX};
 use super::{
-    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Level, Place, ReportBatch, Row,
-    ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
+    Address, Applied, ApplyCounts, BackgroundSpec, Census, Cursor, Drawn, Headed, Level, Place, ReportBatch,
+    Row, ScanPage, Sender, ServeMark, ServePenalty, Served, Store, StoreError, StoreSpec, StoreStats,
     StratumCount, Totals, WORKERS_MAX, share_of,
 };
 use cells::Cells;
@@ -179,6 +179,10 @@ impl Store for LocalStore {
 
     async fn top(&self, n: usize, penalty: ServePenalty, scan_limit: usize) -> Result<Vec<Row>, StoreError> {
         Ok(self.hardest(n, penalty, scan_limit))
+    }
+
+    async fn head(&self, n: usize) -> Result<Vec<Headed>, StoreError> {
+        Ok(self.hardest_first(n))
     }
 
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::cells::concerned;
 use super::{LocalStore, each_of, view};
+use crate::store::place::Standing;
 use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
-    Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn, LoopRatio,
+    Address, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn, Headed, LoopRatio,
     PartitionBackground, Place, Row, ScanPage, Sender, ServeMark, ServePenalty, Served, StoreStats,
     StratumCount, Totals,
 };
@@ -142,6 +143,39 @@ impl LocalStore {
         });
         best.sort_unstable_by(harder);
         best.into_iter().map(|(_, row)| row).collect()
+    }
+
+    pub(super) fn hardest_first(&self, n: usize) -> Vec<Headed> {
+        let mut of_partitions = vec![hardneg_partition::row::Head::default(); self.cells.len()];
+        let share = n.div_ceil(self.cells.len());
+        each_of(&self.cells, 0..self.cells.len(), |number, partition| {
+            of_partitions[number] = partition.head(share);
+        });
+        // What no partition has more samples of.
+        let harder = |a: Standing, b: Standing| if a.compare(&b).is_ge() { a } else { b };
+        let below = of_partitions.iter().filter_map(|head| Some(head.below?.standing())).reduce(harder);
+        let Some(top) =
+            of_partitions.iter().flat_map(|head| &head.samples).map(|s| s.standing).reduce(harder)
+        else {
+            return Vec::new();
+        };
+        // Sorted as numbers: how far the key is below the top, then the score, then the order in which the samples were read.
+        let mut samples = Vec::with_capacity(of_partitions.iter().map(|head| head.samples.len()).sum());
+        let mut order: Vec<(u64, u32)> = Vec::with_capacity(samples.capacity());
+        for (number, head) in of_partitions.iter().enumerate() {
+            let kept = |s: &&hardneg_partition::row::Headed| {
+                below.is_none_or(|below| s.standing.compare(&below).is_gt())
+            };
+            for sample in head.samples.iter().filter(kept) {
+                let down = top.key.since(sample.standing.key) as u64;
+                order.push((down << 32 | u64::from(!sample.standing.score), samples.len() as u32));
+                let (partition, bucket, ordinal) = (number as u16, sample.handle, sample.ordinal);
+                let address = (!sample.rests).then_some(Address::Hard { partition, bucket, ordinal });
+                samples.push(Headed { standing: sample.standing, address });
+            }
+        }
+        order.sort_unstable();
+        order.into_iter().map(|(_, at)| samples[at as usize]).collect()
     }
 
     /// The place of the sample at a rank, found from the buckets of a census.

@@ -15,8 +15,8 @@ use super::layout::partition_of;
 use super::naive_quarantine::{Suspects, Verdict};
 use super::{
     Address, Applied, ApplyCounts, BackgroundCount, BackgroundSpec, BucketCount, Census, Cursor, Drawn,
-    Level, Offsets, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark, ServePenalty,
-    Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals, WORN_UNTIL,
+    Headed, Level, Offsets, PartitionBackground, Place, ReportBatch, Row, ScanPage, Sender, ServeMark,
+    ServePenalty, Served, Source, Store, StoreError, StoreSpec, StoreStats, StratumCount, Totals, WORN_UNTIL,
 };
 
 /// Buckets of 1/8 octave.
@@ -317,6 +317,24 @@ impl Store for NaiveStore {
         rows.sort_by(|a, b| place(b).compare(&place(a)));
         rows.truncate(n);
         Ok(rows)
+    }
+
+    async fn head(&self, n: usize) -> Result<Vec<Headed>, StoreError> {
+        let state = self.state.lock();
+        let mut samples = Vec::new();
+        for ((partition, bucket), members) in self.buckets(&state) {
+            for (ordinal, id) in members.iter().enumerate() {
+                let address = Address::Hard { partition, bucket, ordinal: ordinal as u32 };
+                let rests = state.leases.contains_key(id);
+                let standing = self.place(&state.hard[id].row).standing();
+                samples.push(Headed { standing, address: (!rests).then_some(address) });
+            }
+        }
+        samples.sort_by(|a, b| b.standing.compare(&a.standing));
+        if let Some(below) = samples.get(n).map(|first| first.standing) {
+            samples.retain(|sample| sample.standing.compare(&below).is_gt());
+        }
+        Ok(samples)
     }
 
     async fn at_ranks(&self, ranks: &[u64]) -> Result<Vec<Option<Place>>, StoreError> {

@@ -1,11 +1,12 @@
 //! Reads samples of a partition.
 
 use super::{Partition, ServePenalty};
+use crate::hard::buckets::Buckets;
 use crate::hash::placement_hash;
 use crate::key::Key;
 use crate::op::Sender;
 use crate::place::{Place, ordered_score};
-use crate::row::{Row, ScanPage, Span};
+use crate::row::{Head, Headed, Row, ScanPage, Span};
 
 impl Partition {
     /// Whether a report of this sender was applied, or is so old that it is taken for a resend. False for sequence 0, which is no resend.
@@ -175,6 +176,34 @@ impl Partition {
         }
         best.sort_unstable_by(harder);
         best.into_iter().map(|found| (place(found), self.hard_row(found.2))).collect()
+    }
+
+    /// At least the `n` hardest samples, those that rest included, in whole leaves.
+    #[must_use]
+    pub fn head(&self, n: usize) -> Head {
+        let lower = self.hard.lower_is_harder;
+        let mut head = Head::default();
+        self.hard.buckets.descend(|leaf, highest| {
+            if head.samples.len() >= n {
+                head.below = Some(highest);
+                return false;
+            }
+            let active = self.hard.buckets.active_members(leaf).count();
+            let mut ahead = self.hard.buckets.members(leaf).skip(16);
+            for (ordinal, slot) in self.hard.buckets.members(leaf).enumerate() {
+                if let Some(next) = ahead.next() {
+                    self.hard.slots.prefetch(next);
+                }
+                head.samples.push(Headed {
+                    standing: self.hard.slots.place(slot, lower).standing(),
+                    handle: Buckets::handle_of(leaf),
+                    ordinal: ordinal as u32,
+                    rests: ordinal >= active,
+                });
+            }
+            true
+        });
+        head
     }
 
     /// A page of at least `limit` samples of the hard store below a place (`None`: from the hardest on), in whole leaves, the hardest

@@ -4,32 +4,53 @@ use hashbrown::HashMap;
 
 use super::Field;
 use crate::sampler::flat::background::Background;
-use crate::sampler::flat::mass::Mass;
+use crate::sampler::flat::mass::{Band, Mass};
 use crate::store::Address;
 
-/// A set of members that share a bound: those of a bucket, or the background of a partition.
-pub(super) struct Lane {
+/// Where the members of a lane are.
+pub(super) enum Members<'a> {
+    /// In a bucket of the census.
+    Bucket(u32),
+    /// At these addresses.
+    Listed(&'a [Address]),
+    /// In the background of a partition.
+    Background,
+}
+
+/// A set of members that share a bound: those of a bucket, of a tier of the head of RANK, or the background of a partition.
+pub(super) struct Lane<'a> {
     pub(super) partition: u16,
-    /// The bucket; `None`: the background of the partition.
-    pub(super) bucket: Option<u32>,
-    pub(super) tier: usize,
+    members: Members<'a>,
+    /// The band that hard members belong to.
+    pub(super) band: Band,
     pub(super) remaining: u64,
     /// Upper bound of the rate of each member.
     pub(super) bound: f64,
     /// A sparse Fisher-Yates shuffle: the ordinal at each index where it is not the index itself.
-    pub(super) moved: HashMap<u64, u64>,
+    moved: HashMap<u64, u64>,
 }
 
-impl Lane {
+impl<'a> Lane<'a> {
+    pub(super) fn new(partition: u16, members: Members<'a>, band: Band, remaining: u64, bound: f64) -> Self {
+        Self { partition, members, band, remaining, bound, moved: HashMap::new() }
+    }
+
+    pub(super) fn is_background(&self) -> bool {
+        matches!(self.members, Members::Background)
+    }
+
     fn ordinal(&self, index: u64) -> u64 {
         self.moved.get(&index).copied().unwrap_or(index)
     }
 
     pub(super) fn address(&self, index: u64) -> Address {
         let ordinal = self.ordinal(index);
-        match self.bucket {
-            Some(bucket) => Address::Hard { partition: self.partition, bucket, ordinal: ordinal as u32 },
-            None => Background::address(self.partition, ordinal),
+        match &self.members {
+            Members::Bucket(bucket) => {
+                Address::Hard { partition: self.partition, bucket: *bucket, ordinal: ordinal as u32 }
+            }
+            Members::Listed(addresses) => addresses[ordinal as usize],
+            Members::Background => Background::address(self.partition, ordinal),
         }
     }
 
@@ -43,25 +64,28 @@ impl Lane {
     }
 }
 
-/// A lane for each bucket of the hard store that the rank windows and the cut leave.
-pub(super) fn hard_lanes(field: &Field<'_>, mass: &Mass, cut: f64) -> Vec<Lane> {
+/// A lane for each bucket of the hard store, and each tier of the head of RANK, that the rank window and the cut leave.
+pub(super) fn hard_lanes<'a>(field: &Field<'_>, mass: &'a Mass, cut: f64) -> Vec<Lane<'a>> {
+    let (first, end) = field.filter.ranks;
+    let is_inside = |rank: u64, count: u64| rank < end && rank + count > first;
+    let is_wanted = |bound: f64| bound > 0.0 && bound >= cut;
     let mut lanes = Vec::with_capacity(field.census.buckets.len() + 16);
+    let head = mass.ranks().map_or(&[][..], |ranks| &ranks.head);
+    for (at, tier) in head.iter().enumerate() {
+        if is_wanted(tier.mass) && is_inside(tier.rank, tier.count) && !tier.addresses.is_empty() {
+            let members = Members::Listed(&tier.addresses);
+            lanes.push(Lane::new(0, members, Band::Head(at), tier.addresses.len() as u64, tier.mass));
+        }
+    }
+    let head_len = mass.ranks().map_or(0, |ranks| ranks.head_len);
     for (bucket, &tier) in field.census.buckets.iter().zip(&field.tiers.of_bucket) {
-        let tier = tier as usize;
-        let high = field.tiers.offset(bucket.high);
-        let bound = mass.bound(high, tier);
-        let first = field.tiers.list[tier].rank;
-        let outside =
-            first >= field.filter.ranks.1 || first + field.tiers.list[tier].count <= field.filter.ranks.0;
-        if bound > 0.0 && bound >= cut && !outside {
-            lanes.push(Lane {
-                partition: bucket.partition,
-                bucket: Some(bucket.bucket),
-                tier,
-                remaining: u64::from(bucket.count),
-                bound,
-                moved: HashMap::new(),
-            });
+        let at = tier as usize;
+        let tier = &field.tiers.list[at];
+        let bound = mass.bound(field.tiers.offset(bucket.high), at);
+        let in_head = tier.rank + tier.count <= head_len;
+        if is_wanted(bound) && is_inside(tier.rank, tier.count) && !in_head {
+            let members = Members::Bucket(bucket.bucket);
+            lanes.push(Lane::new(bucket.partition, members, Band::Census(at), bucket.count.into(), bound));
         }
     }
     lanes

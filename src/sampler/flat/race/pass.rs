@@ -2,6 +2,7 @@
 
 use super::super::quota::Quota;
 use super::Race;
+use super::lanes::Lane;
 use crate::model::error::PoolError;
 use crate::store::{Cursor, Row};
 
@@ -62,7 +63,7 @@ impl Race<'_> {
             cursor = page.next;
         }
         self.schedule_cut |= self.prune(&mut found, keep);
-        self.lanes.retain(|lane| lane.bucket.is_none());
+        self.lanes.retain(Lane::is_background);
         self.passed = true;
         self.scheduled = Some(found.into());
         Ok(())
@@ -112,7 +113,7 @@ impl Race<'_> {
     pub(super) fn drop_settled(&mut self) {
         let settled = || self.quota.as_ref().is_some_and(|quota| quota.is_settled_but(&self.rare));
         if !self.passed && !self.rare.is_empty() && settled() {
-            self.lanes.retain(|lane| lane.bucket.is_none());
+            self.lanes.retain(Lane::is_background);
             self.passed = true;
         }
     }

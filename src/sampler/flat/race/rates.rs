@@ -49,17 +49,16 @@ impl Race<'_> {
 
     /// u_i, or the filter that refuses the row.
     pub(super) fn judge_mass(&self, row: &Row) -> Result<f64, Reason> {
-        let (Some(mass), Some(key)) = (self.mass, row.hard_key) else {
+        let Some(mass) = self.mass else {
             return Ok(0.0);
         };
-        let offset = self.field.tiers.offset(key);
-        let Some(tier) = self.field.tiers.find(offset) else {
+        let Some(band) = mass.band(row, self.field.tiers) else {
             return Ok(0.0);
         };
         if let Some(reason) = self.field.filter.refuses_hard(row) {
             return Err(reason);
         }
-        let u = mass.of(offset, tier, row.serves, self.field.penalty);
+        let u = mass.of(band, row.serves, self.field.penalty);
         Ok(if u < self.cut { 0.0 } else { u })
     }
 }

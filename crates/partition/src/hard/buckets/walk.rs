@@ -118,6 +118,11 @@ impl Buckets {
         }
     }
 
+    /// The handle of a leaf, for [`Self::member`].
+    pub(crate) fn handle_of(leaf: u32) -> u32 {
+        Node::leaf(leaf).0
+    }
+
     /// The member of a bucket of the census: of a leaf, or of a table or cuts.
     #[inline]
     pub(crate) fn member(&self, handle: u32, ordinal: u32) -> Option<u32> {

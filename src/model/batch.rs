@@ -122,6 +122,15 @@ pub struct PoolSizes {
     pub floor_log2: Option<f32>,
 }
 
+impl PoolSizes {
+    /// The sizes of an empty anchored pool. Its anchors have no common floor, and nothing is drawn as hard from the store that holds its
+    /// background.
+    #[must_use]
+    pub fn of_anchored() -> Self {
+        Self { closed_loop_ratio: 1.0, background_probability: 1.0, ..Self::default() }
+    }
+}
+
 /// A mined batch: its rows, and the facts about the draw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MinedBatch {

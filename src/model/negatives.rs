@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::batch::Source;
+use crate::model::batch::{PoolSizes, Source};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::negative_policy::NegativePolicy;
 use crate::model::report::Ids;
@@ -44,7 +44,7 @@ pub struct MinedNegatives {
     pub names: Option<Vec<Arc<str>>>,
     /// Raw scores for the anchor; NaN for a background negative that has none.
     pub scores: Vec<f32>,
-    /// Inclusion probabilities pi in the draw of the anchor; `None` for TOP.
+    /// Inclusion probabilities pi in the draw of the anchor, marginal over the background; `None` for TOP.
     pub inclusion_probabilities: Option<Vec<f32>>,
     /// The source that brought each negative.
     pub sources: Vec<Source>,
@@ -60,8 +60,12 @@ pub struct MinedNegatives {
     pub seed: u64,
     /// Number of rows missing to the number asked for, over all anchors.
     pub shortfall_count: u32,
+    /// How many eligible negatives of its own each anchor lacked for what the policy takes from them; FILL takes these from the background.
+    pub lacking: Vec<u32>,
     /// Number of anchors that the pool does not know.
     pub unknown_anchor_count: u32,
+    /// Sizes of the pool when the negatives were drawn.
+    pub sizes: PoolSizes,
     /// Candidates that each filter refused.
     pub filtered: FilterCounts,
 }
@@ -80,5 +84,16 @@ impl MinedNegatives {
     #[must_use]
     pub fn count_from(&self, source: Source) -> usize {
         self.sources.iter().filter(|s| **s == source).count()
+    }
+
+    /// Number of rows from the background that FILL added, because their anchors had too few eligible negatives of their own.
+    #[must_use]
+    pub fn filled_count(&self) -> u32 {
+        let of_anchor = |(rows, lacking): (&[u32], &u32)| {
+            let sources = &self.sources[rows[0] as usize..rows[1] as usize];
+            let background = sources.iter().filter(|source| **source == Source::Background).count();
+            (*lacking).min(background as u32)
+        };
+        self.offsets.windows(2).zip(&self.lacking).map(of_anchor).sum()
     }
 }

@@ -253,6 +253,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
             shortfall_count=request.num_negatives * (len(offsets) - 1) - len(found),
             unknown_anchor_count=unknown,
             sources=bytes([mining_service_pb2.SOURCE_HARD] * len(found)),
+            sizes=self._sizes(name),
         )
         answer.ids.CopyFrom(id_column([key for key, _ in found]))
         answer.scores.f32_le = np.array([score for _, score in found], dtype="<f4").tobytes()

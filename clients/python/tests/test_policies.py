@@ -352,7 +352,8 @@ def test_an_anchored_pool_from_end_to_end(real: hardneg.Client, name: str) -> No
     assert list(pool.mine_negatives([1], 3, shortfall="short")[0].ids) == [12], "vetoed for good"
 
     full = pool.mine_negatives([1, 2], 4, strategy="random", shortfall="fill", seed=1)
-    assert full.background_count > 0
+    assert full.background_count == full.filled_count > 0
+    assert (full.sizes.background_probability, full.sizes.distinct) == (1.0, full.sizes.background)
     assert (full.counts <= 4).all()
     assert not {100, 11} & set(np.asarray(full[0].ids).tolist())
     assert full.inclusion_probabilities is not None

@@ -2,7 +2,7 @@
 
 use super::batch::source_number;
 use super::report::{column, decode_ids, decode_optional_ids};
-use super::stats::encode_filtered;
+use super::stats::{encode_filtered, encode_sizes};
 use super::{policy, variant};
 use crate::model::batch::Source;
 use crate::model::error::PoolError;
@@ -127,6 +127,7 @@ pub(crate) fn encode(mined: MinedNegatives, pool_uid: u64, reply: &Reply) -> pb:
     let Reply { encoding, fields } = reply;
     let encoding = *encoding;
     let background_count = mined.count_from(Source::Background) as u32;
+    let filled_count = mined.filled_count();
     let sparse =
         |wanted: bool, values: Vec<f32>| wanted.then(|| columns::encode_sparse_floats(values, encoding));
     let ids = match mined.names {
@@ -156,6 +157,8 @@ pub(crate) fn encode(mined: MinedNegatives, pool_uid: u64, reply: &Reply) -> pb:
         shortfall_count: mined.shortfall_count,
         unknown_anchor_count: mined.unknown_anchor_count,
         background_count,
+        filled_count,
+        sizes: Some(encode_sizes(&mined.sizes)),
         filtered: Some(encode_filtered(&mined.filtered)),
         pool_uid,
     }

@@ -11,7 +11,8 @@ use crate::cli::{
         values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
     },
     output::{
-        csv_text, filtered_json, floats_json, id_text, ids_json, note, print, print_json, source_name, table,
+        csv_text, filtered_json, floats_json, id_text, ids_json, note, print, print_json, sizes_json,
+        source_name, table,
     },
 };
 use crate::client::{Negatives, NegativesRequest, pb};
@@ -218,6 +219,9 @@ fn summary(negatives: &Negatives) -> String {
         info.background_count,
         info.seed
     );
+    if info.filled_count > 0 {
+        let _ = write!(text, "; {} fill up anchors with too few of their own", info.filled_count);
+    }
     if info.shortfall_count > 0 {
         let _ = write!(text, "; {} fewer than requested", info.shortfall_count);
     }
@@ -244,6 +248,8 @@ fn negatives_json(anchors: &[String], negatives: &Negatives) -> Value {
         "shortfall_count": info.shortfall_count,
         "unknown_anchor_count": info.unknown_anchor_count,
         "background_count": info.background_count,
+        "filled_count": info.filled_count,
+        "sizes": info.sizes.as_ref().map(sizes_json),
         "filtered": info.filtered.as_ref().map(filtered_json),
         "pool_uid": info.pool_uid.to_string(),
     })
@@ -285,6 +291,8 @@ mod tests {
             positive_scores: Some(encode_floats(vec![0.75, f32::NAN], pb::ColumnEncoding::LittleEndian)),
             unknown_anchor_count: 1,
             shortfall_count: 2,
+            filled_count: 1,
+            sizes: Some(pb::PoolSizes { distinct: 9.0, ..Default::default() }),
             ..Default::default()
         };
         let negatives = Negatives::try_from(message).unwrap();
@@ -293,8 +301,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..], ["\"a,b\",0.75,4,0.5,,hard,", "\"a,b\",0.75,5,,,background,"]);
         let said = summary(&negatives);
-        assert!(said.ends_with("; 2 fewer than requested; 1 anchors are not stored"), "{said}");
+        let told =
+            "; 1 fill up anchors with too few of their own; 2 fewer than requested; 1 anchors are not stored";
+        assert!(said.ends_with(told), "{said}");
         let value = negatives_json(&anchors, &negatives);
         assert_eq!((&value["offsets"], &value["scores"]), (&json!([0, 2, 2]), &json!([0.5, null])));
+        assert_eq!((&value["filled_count"], &value["sizes"]["distinct"]), (&json!(1), &json!(9.0)));
     }
 }

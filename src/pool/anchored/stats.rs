@@ -1,6 +1,7 @@
 //! Figures of an anchored pool for its statistics and its activity.
 
 use crate::activity::stats::{AnchoredFigures, PoolStats};
+use crate::model::batch::PoolSizes;
 use crate::model::error::PoolError;
 use crate::pool::Pool;
 use crate::store::Level;
@@ -15,10 +16,13 @@ impl Pool {
         let store = anchored.store.stats().await?;
         // The counters of the partitions of samples are those of the background only.
         stats.counters = self.counters.values().with_anchor_totals(&store.totals);
-        stats.sizes.hard = store.negatives;
-        stats.sizes.floor_log2 = None;
-        // These are figures of the top of the background, from which nothing is drawn as hard.
-        stats.sizes.closed_loop_ratio = 1.0;
+        stats.sizes = PoolSizes {
+            hard: store.negatives,
+            background: stats.sizes.background,
+            distinct: stats.sizes.distinct,
+            background_probability: stats.sizes.background_probability,
+            ..PoolSizes::of_anchored()
+        };
         stats.store.hard = store.negatives;
         stats.store.floor = None;
         stats.store.memory_bytes += store.memory_bytes;

@@ -1,6 +1,7 @@
 //! Tests of the draws of anchored pools, without a server.
 
 use crate::model::anchored_spec::AnchoredSpec;
+use crate::model::batch::Source;
 use crate::model::error::PoolError;
 use crate::model::limits::Limits;
 use crate::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
@@ -12,9 +13,9 @@ use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::clock::TimeSource;
 use crate::pool::registry::Registry;
-use crate::store::Engine;
 use crate::store::fake::{self, Handle};
 use crate::store::naive_engine::NaiveEngine;
+use crate::store::{BackgroundSpec, Engine};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -66,12 +67,22 @@ async fn draws(
     num_negatives: u32,
     policy: NegativePolicy,
 ) -> Vec<Vec<(u64, f64)>> {
+    seeded_draws(pool, draws, num_negatives, policy, 3).await
+}
+
+async fn seeded_draws(
+    pool: &Pool,
+    draws: usize,
+    num_negatives: u32,
+    policy: NegativePolicy,
+    seed: u64,
+) -> Vec<Vec<(u64, f64)>> {
     let request = NegativesRequest {
         anchors: Ids::U64(vec![1; draws]),
         num_negatives,
         policy,
         exclude: Ids::default(),
-        seed: Some(3),
+        seed: Some(seed),
         labels: false,
     };
     let mined = pool.mine_negatives(request, Patience::Refuse).await.unwrap();
@@ -223,5 +234,77 @@ async fn the_draw_of_an_anchor_does_not_depend_on_other_anchors() {
         let background = all.count_from(crate::model::batch::Source::Background) as f64;
         let failed = all.filtered.excluded as f64;
         assert!(failed < 1.7 * background + 32.0 * 6.0, "{failed} proposals failed for {background} rows");
+    }
+}
+
+/// Σ1/π of the own ids of anchor 1 (`own` of them), divided by their number, and of all other ids, in each of many pools, each with a
+/// salt of its own and a background that holds a quarter of the ids.
+async fn counted(policy: &NegativePolicy, own: u64, num_negatives: u32) -> [Vec<f64>; 2] {
+    const OTHERS: u64 = 1_008;
+    let mut found = [Vec::new(), Vec::new()];
+    for seed in 0..120 {
+        let scores: Vec<f32> = (0..own).map(|i| 0.1 + (i * i) as f32 / 64.0).collect();
+        let sampled = |spec: &mut PoolSpec| spec.background = BackgroundSpec::Sampled { size: 256 };
+        let pool = pool_of(sampled, report_of(&scores, OTHERS, 0)).await;
+        let draws = seeded_draws(&pool, 400, num_negatives, policy.clone(), seed).await;
+        let sum = |is_own: bool| {
+            let rows = draws.iter().flatten().filter(|(id, _)| (*id < own) == is_own);
+            rows.map(|(_, pi)| 1.0 / pi).sum::<f64>() / draws.len() as f64
+        };
+        found[0].push(sum(true) / own as f64);
+        found[1].push(sum(false) / OTHERS as f64);
+    }
+    found
+}
+
+/// Σ1/π counts the candidates, own and others, if the background is a sample (docs/methods.md 10.4). The pools draw their salts, so the
+/// limit is z of 5, beside the stated bias of 1/256: a right formula fails one run in 200,000 (8 figures). A π that leaves out p counts a
+/// quarter of the others.
+#[tokio::test]
+async fn probabilities_are_marginal_over_the_background() {
+    let proportional = |random_fraction| NegativePolicy {
+        strategy: NegativeStrategy::Proportional,
+        random_fraction,
+        ..NegativePolicy::default()
+    };
+    let fill = NegativePolicy { strategy: NegativeStrategy::Random, ..NegativePolicy::default() };
+    // At random_fraction 0.97 an own negative comes from the background about as often as on its own.
+    for (policy, k) in [(proportional(0.25), 8), (proportional(0.97), 48), (proportional(1.0), 8), (fill, 24)]
+    {
+        for (figures, whose) in counted(&policy, 16, k).await.iter().zip(["own", "others"]) {
+            let n = figures.len() as f64;
+            let mean = figures.iter().sum::<f64>() / n;
+            let error = (figures.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
+            let allowed = 5.0 * error + 1.0 / 256.0;
+            let case = format!("{whose} at {} of {k}: {mean} +- {error}", policy.random_fraction);
+            assert!((mean - 1.0).abs() < allowed, "{case}");
+            assert!(error < 0.06, "enough draws to tell: {case}");
+        }
+    }
+}
+
+/// The answer tells the sizes of the pool, and how many rows FILL added.
+#[tokio::test]
+async fn what_fills_up_is_counted_apart_from_the_share_of_the_background() {
+    let sampled = |spec: &mut PoolSpec| spec.background = BackgroundSpec::Sampled { size: 256 };
+    let pool = pool_of(sampled, report_of(&[0.9, 0.8, 0.7, 0.6], 1_996, 0)).await;
+    let mined = async |anchors: Vec<u64>, random_fraction, strategy| {
+        let policy = NegativePolicy { strategy, random_fraction, ..NegativePolicy::default() };
+        let request =
+            NegativesRequest { anchors: Ids::U64(anchors), num_negatives: 8, policy, ..Default::default() };
+        pool.mine_negatives(request, Patience::Refuse).await.unwrap()
+    };
+    for strategy in [NegativeStrategy::Top, NegativeStrategy::Random] {
+        let filled = mined(vec![1, 1, 77], 0.0, strategy).await;
+        assert_eq!((filled.count_from(Source::Background), filled.filled_count()), (16, 16), "{strategy:?}");
+        assert_eq!((filled.sizes.hard, filled.sizes.background), (4 + 1_996, 256));
+        let p = filled.sizes.background_probability;
+        assert!((p * filled.sizes.distinct - 256.0).abs() < 1e-6 && (0.08..0.2).contains(&p), "{p}");
+        // 4 of 8 are wanted from the background, and the anchor has the other 4.
+        let shared = mined(vec![1; 10], 0.5, strategy).await;
+        assert!(shared.count_from(Source::Background) > 0);
+        assert_eq!(shared.filled_count(), 0, "{strategy:?}");
+        let most = mined(vec![77], 0.5, strategy).await;
+        assert_eq!((most.count_from(Source::Background), most.filled_count()), (8, 4), "{strategy:?}");
     }
 }

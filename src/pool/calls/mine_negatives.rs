@@ -7,7 +7,7 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use crate::model::anchored_spec::AnchoredSpec;
-use crate::model::batch::Source;
+use crate::model::batch::{PoolSizes, Source};
 use crate::model::error::{PoolError, Violation};
 use crate::model::filter_counts::FilterCounts;
 use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
@@ -180,7 +180,7 @@ impl Request<'_> {
             stamp_now: self.stamp_now,
             by_steps: self.by_steps,
         };
-        let mut mined = self.empty();
+        let mut mined = self.empty(self.sizes(&background).await?);
         let piece =
             (NEGATIVES_PER_PIECE / self.negatives_per_anchor.max(self.wanted)).clamp(1, ANCHORS_PER_PIECE);
         for (number, anchors) in self.anchors.chunks(piece).enumerate() {
@@ -309,6 +309,7 @@ impl Request<'_> {
             labels.anchors.push(draw.view.row.label);
         }
         mined.shortfall_count += (self.wanted - draw.picks.len()) as u32;
+        mined.lacking.push(draw.lacking(self.policy) as u32);
         mined.unknown_anchor_count += u32::from(!draw.view.row.known);
     }
 
@@ -354,7 +355,18 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn empty(&self) -> MinedNegatives {
+    /// The sizes of the pool at the census of the background.
+    async fn sizes(&self, background: &Background<'_>) -> Result<PoolSizes, PoolError> {
+        Ok(PoolSizes {
+            hard: self.anchored.store.stats().await?.negatives,
+            background: background.size as u64,
+            distinct: background.distinct(),
+            background_probability: background.mean_probability(),
+            ..PoolSizes::of_anchored()
+        })
+    }
+
+    fn empty(&self, sizes: PoolSizes) -> MinedNegatives {
         let weighed = self.policy.strategy != NegativeStrategy::Top;
         MinedNegatives {
             offsets: vec![0],
@@ -369,7 +381,9 @@ impl Request<'_> {
             policy: self.policy.clone(),
             seed: self.seed,
             shortfall_count: 0,
+            lacking: Vec::new(),
             unknown_anchor_count: 0,
+            sizes,
             filtered: FilterCounts::default(),
         }
     }

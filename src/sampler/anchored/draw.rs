@@ -1,26 +1,26 @@
 //! The draw of one anchor: the race between its eligible negatives and the background (docs/methods.md 10.4).
 //!
 //! Every eligible negative arrives at T_i = E_i / r_i with r_i = u_i + rho 1[i in R], and every other member of R at the rate rho = c/|R|.
-//! The first k arrivals are the answer, and arrival k + 1 gives tau: pi_i = 1 - exp(-r_i min(tau, tau of the group of i)).
+//! The first k arrivals are the answer, and arrival k + 1 gives tau, from which [`Rate`] computes the inclusion probabilities.
 //!
 //! Once the draw has rejected too many members of the background, the background is cut off, and the race goes on with the negatives of the
-//! anchor. The time of the cut does not depend on which candidates are chosen, so pi_i = 1 - exp(-u_i tau - rho min(tau, cut)).
+//! anchor. The time of the cut does not depend on which candidates are chosen, so the probabilities stay exact.
 //!
 //! Masses and arrival times are kept as logarithms, because at a high dimension or exponent neighbouring masses may differ by more than the
 //! range of f64.
 
 use crate::model::batch::Source;
-use crate::model::negative_policy::NegativeStrategy;
+use crate::model::negative_policy::{NegativePolicy, NegativeStrategy};
 use crate::model::policy::Shortfall;
 use crate::sampler::anchored::arrivals::{Arrival, Arrivals};
 use crate::sampler::anchored::draw_budget::{DrawBudget, rejections_of_draw};
 use crate::sampler::anchored::filter::{Filter, View};
 use crate::sampler::anchored::members::{Member, Members};
-use crate::sampler::anchored::split_counts::{random_of_top, wanted_of_short};
+use crate::sampler::anchored::rate::Rate;
+use crate::sampler::anchored::split_counts::{hard_wanted, random_of_top, wanted_of_short};
 use crate::sampler::anchored::strategy::Scene;
 use crate::sampler::mixture::{Point, background_rate};
 use crate::sampler::rng::Draws;
-use crate::sampler::weights::inclusion_probability;
 
 /// ln of the smallest mass used when solving for the rate of the background.
 const LN_MASS_MIN: f64 = -690.0;
@@ -38,27 +38,6 @@ pub(crate) struct Pick {
     pub(crate) inclusion: f64,
     rate: Rate,
     group: u64,
-}
-
-/// The two parts of r_i.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Rate {
-    /// ln u_i; -inf: the sample could arrive from the background only.
-    ln_mass: f64,
-    /// rho for a member of the background, otherwise 0.
-    background: f64,
-}
-
-impl Rate {
-    const NONE: Self = Self { ln_mass: f64::NEG_INFINITY, background: 0.0 };
-
-    /// 1 - exp(-u_i tau - rho min(tau, cut)). `ln_tau` is infinite if nothing was left to arrive, `cut` if the background was not cut off.
-    fn inclusion(self, ln_tau: f64, cut: f64) -> f64 {
-        // A part of rate 0 is not multiplied, because 0 times an infinite time is NaN.
-        let own = if self.ln_mass == f64::NEG_INFINITY { 0.0 } else { (self.ln_mass + ln_tau).exp() };
-        let background = if self.background == 0.0 { 0.0 } else { self.background * ln_tau.exp().min(cut) };
-        inclusion_probability(own + background, Some(1.0))
-    }
 }
 
 /// An eligible negative of the anchor.
@@ -164,6 +143,11 @@ impl<'a> Draw<'a> {
             draw.start_race(&eligible, share, scene, filter, members);
         }
         draw
+    }
+
+    /// How many eligible negatives of its own the anchor lacks for the share that the policy takes from them.
+    pub(crate) fn lacking(&self, policy: &NegativePolicy) -> usize {
+        hard_wanted(policy, self.wanted).saturating_sub(self.eligible)
     }
 
     /// The number of these negatives that group caps admit together.
@@ -381,14 +365,13 @@ impl<'a> Draw<'a> {
         self.background.as_mut().map_or_else(Vec::new, |b| b.look_ahead(ahead, own, draws).collect())
     }
 
-    /// r_i of docs/methods.md 10.4.
+    /// The parts of r_i (docs/methods.md 10.4).
     fn rate(&self, id: u64, own: Option<usize>, members: &Members<'_>) -> Rate {
         let background = self.background.as_ref().map_or(0.0, |b| b.rate);
         // When the background fills, the race of the hard negatives is over, so only the background counts.
         let ln_mass =
             own.filter(|_| !self.is_filling).map_or(f64::NEG_INFINITY, |own| self.candidates[own].ln_mass);
-        let is_member = own.is_none() || (background > 0.0 && members.background.contains(id));
-        Rate { ln_mass, background: if is_member { background } else { 0.0 } }
+        Rate { ln_mass, background, membership: members.background.probability(id) }
     }
 
     fn pick(&mut self, id: u64, own: Option<usize>, source: Source, rate: Rate, group: u64) {

@@ -5,5 +5,6 @@ pub(crate) mod draw;
 pub(crate) mod draw_budget;
 pub(crate) mod filter;
 pub(crate) mod members;
+pub(crate) mod rate;
 pub(crate) mod split_counts;
 pub(crate) mod strategy;

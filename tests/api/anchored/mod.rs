@@ -161,6 +161,9 @@ async fn the_hardest_of_each_anchor_come_back_in_the_order_asked() {
         assert_eq!(answer.inclusion_probabilities, None, "TOP has none");
         assert_eq!(answer.sources, vec![pb::Source::Hard as u8; 5]);
         assert_eq!((answer.shortfall_count, answer.unknown_anchor_count), (3, 1));
+        let sizes = answer.sizes.unwrap();
+        assert_eq!((sizes.hard, sizes.background, sizes.distinct), (4, 4, 4.0));
+        assert_eq!((sizes.background_probability, sizes.closed_loop_ratio), (1.0, 1.0));
     }
     let stats = figures(&client, "p").await;
     let anchored = stats.anchored.unwrap();
@@ -253,6 +256,7 @@ async fn each_shortfall_policy_does_what_it_says() {
         for ids in by_anchor(&filled) {
             assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 10, "none twice");
         }
+        assert_eq!(filled.filled_count, 18);
         let own: BTreeSet<u64> = by_anchor(&filled)[0][..2].iter().copied().collect();
         assert_eq!(own, BTreeSet::from([100, 101]));
         let shorter = mine(&client, request([1], 10, policy(pb::Shortfall::Short, 0.5))).await.unwrap();

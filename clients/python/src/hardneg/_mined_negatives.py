@@ -15,7 +15,7 @@ from ._enums import Source
 from ._errors import HardnegError
 from ._messages import dataclass_of
 from ._negative_policy import NegativePolicy
-from ._pool_stats import FilterCounts
+from ._pool_stats import FilterCounts, PoolSizes
 from ._proto import mining_service_pb2
 
 #: Columns that negatives may carry beside their ids.
@@ -55,7 +55,9 @@ class MinedNegatives:
         scores: float32 (rows,), raw; NaN for a background negative that the anchor has no score for; None if not asked
             for.
         inclusion_probabilities: float32 (rows,), that of each negative to be in such a draw of its anchor, for log-Q
-            corrections; None with TOP, or if not asked for.
+            corrections. It includes the probability that the id is in the background at all, where the negative can
+            come from there, so the sum of 1 / probability estimates the anchor's number of candidates. None with TOP,
+            or if not asked for.
         sources: uint8 (rows,), values of `Source`; None if not asked for.
         ages: float32 (rows,), seconds or steps; NaN where the score is; None if not asked for.
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
@@ -66,7 +68,11 @@ class MinedNegatives:
         seed: The seed as applied.
         shortfall_count: The requested number of rows less the number of rows, over all anchors.
         unknown_anchor_count: Anchors that the pool does not know.
-        background_count: Rows from the background.
+        background_count: Rows from the background, including `filled_count`.
+        filled_count: Rows from the background that ``shortfall="fill"`` added, because their anchors had too few of
+            their own.
+        sizes: The pool's sizes when the negatives were drawn: ``sizes.distinct`` ids, ``sizes.background`` of them in
+            the background, each with the mean probability ``sizes.background_probability``.
         filtered: How many candidates each filter rejected.
         pool_uid: The uid of the pool.
     """
@@ -84,6 +90,8 @@ class MinedNegatives:
     shortfall_count: int
     unknown_anchor_count: int
     background_count: int
+    filled_count: int
+    sizes: PoolSizes
     filtered: FilterCounts
     pool_uid: int
     labels: npt.NDArray[np.uint32] | None = None
@@ -220,4 +228,5 @@ class MinedNegatives:
             num_negatives=num_negatives,
             policy=NegativePolicy.from_proto(message.policy),
             filtered=FilterCounts.from_proto(message.filtered),
+            sizes=PoolSizes.from_proto(message.sizes),
         )

@@ -511,7 +511,7 @@ class NegativeFields(_message.Message):
     def __init__(self, scores: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., positive_scores: bool = ..., labels: bool = ...) -> None: ...
 
 class MineNegativesResponse(_message.Message):
-    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid", "labels", "anchor_labels")
+    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid", "labels", "anchor_labels", "filled_count", "sizes")
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -528,6 +528,8 @@ class MineNegativesResponse(_message.Message):
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_LABELS_FIELD_NUMBER: _ClassVar[int]
+    FILLED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
     offsets: _containers.RepeatedScalarFieldContainer[int]
     ids: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
@@ -544,7 +546,9 @@ class MineNegativesResponse(_message.Message):
     pool_uid: int
     labels: _containers.RepeatedScalarFieldContainer[int]
     anchor_labels: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ...) -> None: ...
+    filled_count: int
+    sizes: _pool_pb2.PoolSizes
+    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ..., filled_count: _Optional[int] = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ...) -> None: ...
 
 class AddPositivesRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "anchors", "positives", "scores", "model_version")

@@ -171,11 +171,11 @@ class PoolStats:
     """The statistics of a pool. Counters start when it is created. `PoolStats` in `pool.proto` describes every field.
 
     `clamped` and `floored` count scores that weigh the same as others: beyond 2^±4,096, and below 0 with POWER.
-    `leased`, `worn`, `quarantined`, `blocked` and `trusted` are samples at present; `set_aside` and `released` are totals.
-    `rounds` counts rounds mined, `round_replays` requests answered from an earlier one. `anchored` is None for a flat
-    pool, `run` for one that does not age by steps or has had no report. `distinct_by_witness` estimates the number of
-    ids from a sample that is never served: with a `sample_ttl`, the background is not renewed while it is below 9/10
-    of `sizes.distinct`.
+    `leased`, `worn`, `quarantined`, `blocked` and `trusted` are samples at present; `set_aside` and `released` are
+    totals. `rounds` counts rounds mined, `round_replays` requests answered from an earlier one. `anchored` is None for
+    a flat pool, `run` for one that does not age by steps or has had no report. `distinct_by_witness` estimates the
+    number of ids from a sample that is never served: with a `sample_ttl`, the background is not renewed while it is
+    below 9/10 of `sizes.distinct`.
     """
 
     name: str

@@ -46,7 +46,7 @@ impl Planned {
         let tau = solve_tau(&points, size);
         let light = points.iter().filter(|point| point.mass * tau < LIGHT_MAX);
         let expected: f64 = light.map(|point| point.weight * point.mass * tau).sum();
-        (expected >= LIGHT_EXPECTED_MIN).then_some(Self::Until(tau))
+        (expected >= LIGHT_EXPECTED_MIN || is_even(&points)).then_some(Self::Until(tau))
     }
 
     /// The inclusion probability of a sample of rate r_i.
@@ -56,6 +56,13 @@ impl Planned {
             Self::One(sum) => (rate / sum).min(1.0),
         }
     }
+}
+
+/// Whether all rates are equal, so that the batch is a simple random sample and the plan is exact.
+fn is_even(points: &[Point]) -> bool {
+    let rates = || points.iter().filter(|point| point.weight > 0.0).map(|point| point.mass);
+    let (lowest, highest) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+    highest <= lowest * (1.0 + 1e-9)
 }
 
 impl Participants<'_> {
@@ -115,6 +122,7 @@ mod tests {
         let of = |hard: &[Point], size| Planned::of(&Participants { hard, overlap: 0.0, members: &[] }, size);
         assert_eq!(of(&heavy, 4), None, "nothing but heavy samples");
         assert_eq!(of(&[Point { weight: 8.0, mass: 1.0 }], 8), None, "all are drawn");
-        assert!(of(&[Point { weight: 100.0, mass: 1.0 }], 8).is_some());
+        let even = of(&[Point { weight: 10.0, mass: 0.3 }], 8).expect("a simple random sample");
+        assert!((even.inclusion(0.3) - 0.8).abs() < 1e-4, "{even:?}");
     }
 }

@@ -174,13 +174,13 @@ async fn the_others_of_a_worn_background_represent_the_ids_that_are_not_worn() {
     let client = server.client().await;
     let limits = pb::ServeLimits { max_serves: 1, ..Default::default() };
     let background = Some(pb::pool_spec::Background::BackgroundSize(32));
-    let spec = pb::PoolSpec { serve_limits: Some(limits), background, ..plain(20) };
+    let spec = pb::PoolSpec { serve_limits: Some(limits), background, shards: 1, ..plain(20) };
     client.create_pool("p", spec).await.unwrap();
     let ids: Vec<u64> = (0..200).collect();
     client.report("p", &ids, &vec![1.0; 200]).await.unwrap();
     let uniform = |n| MineRequest::new("p", n).random_fraction(1.0).shortfall(pb::Shortfall::Short);
     let first = client.mine(uniform(22)).await.unwrap();
-    assert_eq!((first.estimand, first.len()), (pb::Estimand::Eligible, 22));
+    assert_eq!((first.estimand, first.len()), (pb::Estimand::All, 22));
     let stats = figures(&client, "p").await;
     assert_eq!((stats.worn, stats.leased), (22, 0));
     let second = client.mine(uniform(8)).await.unwrap();
@@ -198,8 +198,8 @@ async fn the_others_of_a_worn_background_represent_the_ids_that_are_not_worn() {
     let everything = pb::PoolSpec { serve_limits: Some(limits), ..plain(20) };
     client.create_pool("whole", everything).await.unwrap();
     client.report("whole", &ids, &vec![1.0; 200]).await.unwrap();
-    for _ in 0..2 {
+    for estimand in [pb::Estimand::All, pb::Estimand::Eligible] {
         let batch = client.mine(MineRequest::new("whole", 100).random_fraction(1.0)).await.unwrap();
-        assert_eq!((batch.estimand, batch.len()), (pb::Estimand::Eligible, 100));
+        assert_eq!((batch.estimand, batch.len()), (estimand, 100));
     }
 }

@@ -218,10 +218,7 @@ async fn serves_are_counted_and_limited() {
     }
     for serve in 1..=2 {
         let batch = client.mine(all()).await.unwrap();
-        assert_eq!(
-            (batch.serves.as_slice(), batch.estimand),
-            ([serve; 3].as_slice(), pb::Estimand::Eligible)
-        );
+        assert_eq!((batch.serves.as_slice(), batch.estimand), ([serve; 3].as_slice(), pb::Estimand::All));
     }
     assert_eq!(client.mine(all()).await.unwrap().len(), 0);
     client.report("p", &[2], &[2.0]).await.unwrap();

@@ -15,7 +15,7 @@ pub(super) const HEAD: usize = 16_384;
 const EXACT: u64 = 256;
 /// The maximal ratio of the last rank to the first rank of one mass.
 const RATIO: f64 = 1.09;
-/// Ranks up to this are summed one by one. Beyond, the Euler-Maclaurin formula has a relative error below 1e-5.
+/// Ranks up to this, and no more ranks than this, are summed one by one. Beyond, the Euler-Maclaurin formula has a relative error below 1e-5.
 const SUMMED_RANKS: u64 = 64;
 
 /// Samples of one mass: ties, or neighbours in the order.
@@ -126,7 +126,7 @@ impl RankMasses {
 /// The sum of r^-alpha over the ranks first+1 ..= last, where ranks count from 1.
 fn rank_mass(first: u64, last: u64, alpha: f64) -> f64 {
     let f = |r: f64| r.powf(-alpha);
-    let summed_to = last.min(SUMMED_RANKS.max(first));
+    let summed_to = if last - first <= SUMMED_RANKS { last } else { SUMMED_RANKS.max(first) };
     let head: f64 = (first + 1..=summed_to).map(|r| f(r as f64)).sum();
     if last == summed_to {
         return head;

@@ -190,8 +190,8 @@ impl Reads<'_> {
             }));
             // Ties are in no order, so the samples are compared as sets.
             let addresses: Vec<Address> = head.iter().filter_map(|headed| headed.address).collect();
-            let mut found: Vec<u64> =
-                self.rows_at(addresses.into_iter()).await.iter().map(|row| row.id).collect();
+            let found = store.fetch(&addresses).await.unwrap();
+            let mut found: Vec<u64> = found.iter().flatten().map(|row| row.id).collect();
             let mut awake: Vec<u64> =
                 order[..head.len()].iter().filter(|row| !row.leased).map(|row| row.id).collect();
             found.sort_unstable();

@@ -25,7 +25,7 @@ fn in_hard() -> Vec<Costly> {
     vec![
         ("samples in full leaves", 1.75, beside(N, false, |out| _ = out.no_side_columns())),
         ("a sample a leaf", 8.2, sparse_leaves(16)),
-        ("a sample a part of cuts", 6.25, sparse_cuts()),
+        ("a sample a part of cuts", 6.9, sparse_cuts()),
         (
             "a stratum a sample",
             11.0,

@@ -29,6 +29,14 @@ impl NegativesRequest {
         }
     }
 
+    /// Wants a number of negatives for each anchor, 0 to 1,024, in place of one number for all. There must be as many as anchors.
+    #[must_use]
+    pub fn num_negatives_per_anchor(mut self, numbers: Vec<u32>) -> Self {
+        self.message.num_negatives = 0;
+        self.message.num_negatives_per_anchor = numbers;
+        self
+    }
+
     /// Replaces the whole policy.
     #[must_use]
     pub fn policy(mut self, policy: pb::NegativePolicy) -> Self {
@@ -63,6 +71,13 @@ impl NegativesRequest {
     #[must_use]
     pub fn absolute_margin(self, margin: f32) -> Self {
         self.with(|policy| policy.absolute_margin = Some(margin))
+    }
+
+    /// Only negatives with score > positive - this (where lower is harder: score < positive + this), which have a loss above 0 in a triplet
+    /// loss of this margin.
+    #[must_use]
+    pub fn hard_margin(self, margin: f32) -> Self {
+        self.with(|policy| policy.hard_margin = Some(margin))
     }
 
     /// The strategy SEMI_HARD: negatives that are easier than the positive by less than `margin` (Schroff et al. 2015).
@@ -335,6 +350,12 @@ mod tests {
         let policy = message.policy.unwrap();
         assert_eq!(policy.strategy(), pb::NegativeStrategy::SemiHard);
         assert_eq!((policy.semi_hard_margin, policy.relative_margin), (Some(0.2), None));
+        let message = NegativesRequest::new("queries", Ids::U64(vec![7, 9]), 4)
+            .num_negatives_per_anchor(vec![3, 0])
+            .hard_margin(0.25)
+            .into_message();
+        assert_eq!((message.num_negatives, message.num_negatives_per_anchor), (0, vec![3, 0]));
+        assert_eq!(message.policy.unwrap().hard_margin, Some(0.25));
     }
 
     #[test]

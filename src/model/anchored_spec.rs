@@ -45,6 +45,8 @@ pub struct AnchoredSpec {
     pub margins: Margins,
     /// Whether anchors are integers or strings.
     pub anchor_id_kind: IdKind,
+    /// Whether anchors and samples share one id space, so that no anchor may be served as its own negative.
+    pub anchors_are_samples: bool,
 }
 
 impl AnchoredSpec {
@@ -60,6 +62,7 @@ impl AnchoredSpec {
             max_vetoes_per_anchor: DEFAULT_MAX_VETOES,
             margins: Margins::default(),
             anchor_id_kind: IdKind::U64,
+            anchors_are_samples: false,
         }
     }
 
@@ -94,6 +97,10 @@ impl AnchoredSpec {
         ranged(self.max_vetoes_per_anchor.into(), "max_vetoes_per_anchor", most, "");
         ranged(self.max_pairs, "max_pairs", PAIRS_MAX, "");
         bad.extend(margin_violations("pool.spec.anchored", self.margins));
+        if self.anchors_are_samples && self.anchor_id_kind != spec.id_kind {
+            let wrong = "needs one id space: anchor_id_kind and the pool's id_kind differ";
+            bad.push(Violation::new("pool.spec.anchored.anchors_are_samples", wrong));
+        }
         for (used, field) in [
             (spec.default_policy != PolicyOverrides::default(), "default_policy"),
             (spec.serve_limits != ServeLimits::default(), "serve_limits"),

@@ -42,10 +42,14 @@ macro_rules! filters {
 filters! {
     /// The request excludes the id.
     Excluded excluded,
+    /// The sample is the anchor itself, in a pool whose anchors are samples.
+    AnchorItself anchor_itself,
     /// The sample is a positive of the anchor.
     KnownPositive known_positives,
     /// The sample is vetoed for the anchor.
     Vetoed vetoed,
+    /// The sample has the label of the anchor.
+    SameLabel same_label,
     /// The sample is under a lease.
     Leased leased,
     /// The sample was served max_serves times since its last report.
@@ -60,6 +64,8 @@ filters! {
     PositiveAware positive_aware,
     /// The rank is outside a rank or quantile window, or outside the range of a negative policy.
     Rank rank,
+    /// Places that the background would have filled, but for filters that cannot judge a sample without a score for the anchor.
+    Unscored unscored,
     /// The stratum of the sample was full.
     Stratum stratum,
     /// The group of the sample was full.

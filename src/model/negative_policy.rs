@@ -59,6 +59,9 @@ pub struct NegativePolicy {
     pub max_score: Option<f32>,
     /// Margins below the positive score. Those that are `None` are taken from the pool.
     pub margins: Margins,
+    /// Only negatives harder than the positive score less this margin: s_n > s_p - margin, d_n < d_p + margin; finite and at least 0. `None`:
+    /// no limit.
+    pub hard_margin: Option<f32>,
     /// SEMI_HARD: the margin from the positive score; above 0, and required by it.
     pub semi_hard_margin: Option<f32>,
     /// DISTANCE_WEIGHTED: its parameters, required by it.
@@ -71,6 +74,9 @@ pub struct NegativePolicy {
     pub model_version: Option<(u32, u32)>,
     /// What happens if there are too few negatives.
     pub shortfall: Shortfall,
+    /// FILL_UNSCORED: the background may bring samples that no filter can judge, because they were not reported for the anchor. Without it
+    /// such samples are served only if the policy has no filter that needs a report.
+    pub unscored: bool,
 }
 
 impl Default for NegativePolicy {
@@ -84,12 +90,14 @@ impl Default for NegativePolicy {
             min_score: None,
             max_score: None,
             margins: Margins::default(),
+            hard_margin: None,
             semi_hard_margin: None,
             distance_weighting: None,
             max_per_group: 0,
             age: None,
             model_version: None,
             shortfall: Shortfall::Fill,
+            unscored: false,
         }
     }
 }
@@ -103,13 +111,39 @@ impl NegativePolicy {
         self
     }
 
-    /// Whether the score of a negative decides if it is eligible.
+    /// This policy as draws apply it. If samples without a score may not be served, the background brings nothing that the anchor does not
+    /// have itself, so its own negatives get the share of the background.
     #[must_use]
-    pub fn looks_at_scores(&self) -> bool {
+    pub fn applied(mut self) -> Self {
+        if !self.admits_unscored() {
+            self.random_fraction = 0.0;
+        }
+        self
+    }
+
+    /// Whether a filter needs a report of the negative for the anchor. A sample of the background may have none.
+    #[must_use]
+    pub fn needs_report(&self) -> bool {
         self.min_score.is_some()
             || self.max_score.is_some()
-            || self.margins.is_some()
-            || matches!(self.strategy, NegativeStrategy::SemiHard | NegativeStrategy::DistanceWeighted)
+            || self.measures_from_positive()
+            || self.strategy == NegativeStrategy::DistanceWeighted
+            || self.age.is_some()
+            || self.model_version.is_some()
+            || self.range_min > 0
+            || self.range_max.is_some()
+    }
+
+    /// Whether a filter measures from the positive score of the anchor.
+    #[must_use]
+    pub fn measures_from_positive(&self) -> bool {
+        self.margins.is_some() || self.hard_margin.is_some() || self.strategy == NegativeStrategy::SemiHard
+    }
+
+    /// Whether samples of the background that were not reported for the anchor may be served to it.
+    #[must_use]
+    pub fn admits_unscored(&self) -> bool {
+        self.unscored || !self.needs_report()
     }
 
     /// Checks every range of a policy that has the margins of the pool. Errors name the fields below `policy`.
@@ -160,6 +194,7 @@ impl NegativePolicy {
             bad.check(min <= max, "model_version", format!("min {min} is not at most max {max}"));
         }
         bad.found.extend(margin_violations("policy", self.margins));
+        bad.found.extend(hard_margin_violations(self));
         bad.found.extend(self.strategy_violations());
         bad.found
     }
@@ -174,6 +209,20 @@ impl NegativePolicy {
             NegativeStrategy::DistanceWeighted => distance_weighted_violations(self),
         }
     }
+}
+
+fn hard_margin_violations(policy: &NegativePolicy) -> Vec<Violation> {
+    let wrong = match (policy.hard_margin, policy.margins.absolute) {
+        (Some(margin), _) if !(margin.is_finite() && margin >= 0.0) => {
+            format!("{margin} is not a finite number of at least 0")
+        }
+        // No negative is both harder than the one bound and easier than the other.
+        (Some(margin), Some(absolute)) if absolute >= margin => {
+            format!("{margin} is not above absolute_margin {absolute}: nothing would be eligible")
+        }
+        _ => return Vec::new(),
+    };
+    vec![Violation::new("policy.hard_margin", wrong)]
 }
 
 fn semi_hard_violations(policy: &NegativePolicy) -> Vec<Violation> {
@@ -207,4 +256,38 @@ fn distance_weighted_violations(policy: &NegativePolicy) -> Vec<Violation> {
         format!("{max_distance} is not above cutoff {cutoff} and at most 2"),
     );
     bad.found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every filter by score, margin, range, age or version needs a report; exclusions and groups do not.
+    #[test]
+    fn the_background_takes_no_part_where_a_filter_needs_a_report() {
+        let mixed = || NegativePolicy { random_fraction: 0.5, ..NegativePolicy::default() };
+        let margin = |absolute, relative| Margins { absolute, relative };
+        let filtered = [
+            NegativePolicy { min_score: Some(0.0), ..mixed() },
+            NegativePolicy { max_score: Some(0.0), ..mixed() },
+            NegativePolicy { margins: margin(Some(0.0), None), ..mixed() },
+            NegativePolicy { margins: margin(None, Some(0.5)), ..mixed() },
+            NegativePolicy { hard_margin: Some(0.5), ..mixed() },
+            NegativePolicy { range_min: 1, ..mixed() },
+            NegativePolicy { range_max: Some(4), ..mixed() },
+            NegativePolicy { age: Some((0.0, 1.0)), ..mixed() },
+            NegativePolicy { model_version: Some((1, 2)), ..mixed() },
+            NegativePolicy { strategy: NegativeStrategy::SemiHard, ..mixed() },
+            NegativePolicy { strategy: NegativeStrategy::DistanceWeighted, ..mixed() },
+        ];
+        for policy in filtered {
+            assert_eq!(policy.clone().applied().random_fraction, 0.0, "{policy:?}");
+            let unscored = NegativePolicy { unscored: true, ..policy };
+            assert_eq!(unscored.clone().applied(), unscored, "FILL_UNSCORED");
+        }
+        let free = NegativePolicy { max_per_group: 1, ..mixed() };
+        assert_eq!(free.clone().applied(), free);
+        let of_pool = free.over(margin(Some(0.1), None));
+        assert_eq!(of_pool.applied().random_fraction, 0.0, "the margins of the pool count");
+    }
 }

@@ -21,8 +21,10 @@ pub const EXCLUDE_MAX: usize = 65_536;
 pub struct NegativesRequest {
     /// The anchors, 1 ..= 65,536, in any order.
     pub anchors: Ids,
-    /// Negatives wanted of each anchor, 1 ..= 1,024; anchors x num_negatives is at most 2^20.
+    /// Negatives wanted of each anchor, 1 ..= 1,024; 0 if `num_negatives_per_anchor` has the numbers.
     pub num_negatives: u32,
+    /// Negatives wanted, one number per anchor, 0 ..= 1,024; empty: `num_negatives` of each. All anchors together want at most 2^20.
+    pub num_negatives_per_anchor: Vec<u32>,
     /// How the negatives are chosen.
     pub policy: NegativePolicy,
     /// Ids that must not be served.
@@ -64,6 +66,8 @@ pub struct MinedNegatives {
     pub lacking: Vec<u32>,
     /// Number of anchors that the pool does not know.
     pub unknown_anchor_count: u32,
+    /// Number of anchors without a positive score, if a filter of the policy measures from it.
+    pub no_positive_count: u32,
     /// Sizes of the pool when the negatives were drawn.
     pub sizes: PoolSizes,
     /// Candidates that each filter refused.

@@ -241,16 +241,18 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         name = self._pool(request.pool, context).name
         found: list[tuple[Any, float]] = []
         offsets, unknown = [0], 0
-        for anchor in ids_of(request.anchors):
+        anchors = ids_of(request.anchors)
+        numbers = list(request.num_negatives_per_anchor) or [request.num_negatives] * len(anchors)
+        for anchor, number in zip(anchors, numbers, strict=True):
             own = [(key[1], score) for key, score in self.samples[name].items() if key[0] == anchor]
             unknown += not own
-            found += sorted(own, key=lambda row: -row[1])[: request.num_negatives]
+            found += sorted(own, key=lambda row: -row[1])[:number]
             offsets.append(len(found))
         answer = mining_service_pb2.MineNegativesResponse(
             offsets=offsets,
             policy=request.policy,
             seed=request.seed,
-            shortfall_count=request.num_negatives * (len(offsets) - 1) - len(found),
+            shortfall_count=sum(numbers) - len(found),
             unknown_anchor_count=unknown,
             sources=bytes([mining_service_pb2.SOURCE_HARD] * len(found)),
             sizes=self._sizes(name),

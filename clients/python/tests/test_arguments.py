@@ -286,6 +286,7 @@ def test_the_spec_of_an_anchored_pool(server: FakeServer, client: hardneg.Client
         absolute_margin=0.0,
         relative_margin=0.05,
         anchor_id_kind="string",
+        anchors_are_samples=True,
     )
     flow = hardneg.Flow(mined_per_reported=0.5, error_buffer=100.0, min_reported=10, max_wait=2.5)
     pool = client.create_pool(
@@ -306,6 +307,7 @@ def test_the_spec_of_an_anchored_pool(server: FakeServer, client: hardneg.Client
         "absolute_margin": 0.0,
         "relative_margin": pytest.approx(0.05),
         "anchor_id_kind": "ID_KIND_STRING",
+        "anchors_are_samples": True,
     }
     assert spec["quarantine"] == {"quantile": 0.95, "reports": 3, "capacity": "10"}
     assert spec["flow"] == {

@@ -29,12 +29,13 @@ def test_mine_negatives(server: FakeServer, client: hardneg.Client) -> None:
         max_score=1.0,
         absolute_margin=0.0,
         relative_margin=0.5,
+        hard_margin=0.75,
         semi_hard_margin=0.25,
         distance_weighting=hardneg.DistanceWeighting(128, cutoff=0.25),
         max_per_group=1,
         age=hardneg.AgeWindow(max=60.0),
         model_version=hardneg.VersionWindow(3),
-        shortfall="short",
+        shortfall="fill_unscored",
         exclude_ids=[99],
         seed=7,
         fields="all",
@@ -51,12 +52,13 @@ def test_mine_negatives(server: FakeServer, client: hardneg.Client) -> None:
         "max_score": 1.0,
         "absolute_margin": 0.0,
         "relative_margin": 0.5,
+        "hard_margin": 0.75,
         "semi_hard_margin": 0.25,
         "distance_weighting": {"dimension": 128, "cutoff": 0.25},
         "max_per_group": 1,
         "age": {"max": 60.0},
         "model_version": {"min": 3},
-        "shortfall": "SHORTFALL_SHORT",
+        "shortfall": "SHORTFALL_FILL_UNSCORED",
     }
     assert (ids_of(request.anchors), ids_of(request.exclude_ids), request.seed) == ([10, 20, 30], [99], 7)
     assert set(wire(request.fields)) == {
@@ -79,6 +81,8 @@ def test_mine_negatives(server: FakeServer, client: hardneg.Client) -> None:
     assert not mined.is_background.any()
     assert mined.policy.strategy is hardneg.NegativeStrategy.PROPORTIONAL
     assert mined.policy.distance_weighting == hardneg.DistanceWeighting(128, 0.25)
+    assert mined.policy.shortfall is hardneg.Shortfall.FILL_UNSCORED
+    assert mined.policy.hard_margin == 0.75
     assert (mined.seed, mined.shortfall_count, mined.unknown_anchor_count) == (7, 3, 1)
     with pytest.raises(IndexError):
         _ = mined[3]
@@ -110,6 +114,26 @@ def test_negatives_as_rectangles(client: hardneg.Client) -> None:
     texts, mask = named.mine_negatives(["x", "y"], 3).dense(fill="-")
     assert texts.tolist() == [["bb", "a", "-"], ["-"] * 3]
     assert mask.sum() == 2
+
+
+def test_a_number_of_negatives_for_each_anchor(server: FakeServer, client: hardneg.Client) -> None:
+    pool = client.create_pool("queries", anchored=hardneg.Anchored())
+    pool.report([1, 2, 3, 4], [0.1, 0.9, 0.5, 0.7], anchors=[10, 10, 10, 20])
+    numbers: tuple[object, ...] = ([2, 0, 5], np.array([2, 0, 5], dtype=np.uint8))
+    for each in numbers:
+        mined = pool.mine_negatives([10, 20, 20], each)
+        request = server.requests[-1]
+        assert (request.num_negatives, list(request.num_negatives_per_anchor)) == (0, [2, 0, 5])
+        assert (mined.counts.tolist(), mined.num_negatives, mined.shortfall_count) == ([2, 0, 1], 5, 4)
+        assert mined.dense()[0].shape == (3, 5)
+    pool.mine_negatives([10], np.int64(3))
+    assert (server.requests[-1].num_negatives, list(server.requests[-1].num_negatives_per_anchor)) == (3, [])
+    assert pool.mine_negatives([10, 20], [0, 0]).dense()[0].shape == (2, 0)
+    for wrong in (0, [1, 2], [-1], [[1]]):
+        with pytest.raises(ValueError, match="num_negatives"):
+            pool.mine_negatives([10], wrong)
+    with pytest.raises(TypeError, match="num_negatives"):
+        pool.mine_negatives([10], [1.5])
 
 
 def test_malformed_negatives_are_an_error() -> None:

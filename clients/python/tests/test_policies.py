@@ -351,7 +351,14 @@ def test_an_anchored_pool_from_end_to_end(real: hardneg.Client, name: str) -> No
     pool.report([11], [0.7], anchors=[1])
     assert list(pool.mine_negatives([1], 3, shortfall="short")[0].ids) == [12], "vetoed for good"
 
-    full = pool.mine_negatives([1, 2], 4, strategy="random", shortfall="fill", seed=1)
+    # The margin of the pool cannot judge samples without a score for the anchor.
+    judged = pool.mine_negatives([1, 2, 3], 4, strategy="random", random_fraction=0.5, shortfall="fill")
+    assert judged.scores is not None
+    assert (judged.background_count, np.isnan(judged.scores).sum(), judged.no_positive_count) == (0, 0, 1)
+    assert judged.filtered.unscored >= judged.shortfall_count > 0
+    assert judged.policy.random_fraction == 0.0
+    full = pool.mine_negatives([1, 2], 4, strategy="random", shortfall="fill_unscored", seed=1)
+    assert full.filtered.unscored_passed == full.background_count
     assert full.background_count == full.filled_count > 0
     assert (full.sizes.background_probability, full.sizes.distinct) == (1.0, full.sizes.background)
     assert (full.counts <= 4).all()
@@ -373,6 +380,39 @@ def test_an_anchored_pool_from_end_to_end(real: hardneg.Client, name: str) -> No
     assert list(pool.mine_negatives([2], 4, shortfall="short")[0].ids) == [20, 21, 22]
     with pytest.raises(hardneg.FailedPrecondition):
         pool.mine_negatives([1], 4, shortfall="error")
+
+
+def test_classes_and_anchors_that_are_samples(real: hardneg.Client, name: str) -> None:
+    """A face data set: each of 40 images is an anchor and a sample, of 8 people."""
+    images = np.arange(40)
+    people = (images % 8 + 1).astype(np.uint32)
+    spec = hardneg.Anchored(negatives_per_anchor=8, anchors_are_samples=True)
+    pool = real.create_pool(name, half_life=hardneg.NEVER, anchored=spec)
+    info = pool.info().anchored
+    assert info is not None
+    assert info.anchors_are_samples
+    anchors, samples = (pairs.ravel() for pairs in np.meshgrid(images, images, indexing="ij"))
+    similarities = np.random.default_rng(3).uniform(0.1, 0.9, anchors.size)
+    pool.report(samples, similarities, anchors=anchors, labels=people[samples], anchor_labels=people[anchors])
+    for options in ({"random_fraction": 0.5}, {"strategy": "random", "random_fraction": 1.0}, {"shortfall": "fill"}):
+        mined = pool.mine_negatives(images, 40, fields="all", **options)
+        assert mined.labels is not None
+        assert mined.counts.tolist() == [35] * 40, "the 35 images of other people"
+        assert not (mined.labels == np.repeat(people, 35)).any()
+    assert mined.filtered.same_label > 0
+    one_each = pool.mine_negatives(images[:3], [2, 0, 5], hard_margin=0.2)
+    assert (one_each.counts.tolist(), one_each.no_positive_count) == ([0, 0, 0], 3), "nothing to measure from"
+    pool.report(samples[:1], [0.5], anchors=anchors[:1], positive_scores=[0.3])
+    hard = pool.mine_negatives(images[:1], 40, hard_margin=0.0)
+    assert hard.scores is not None
+    assert len(hard.scores) > 0
+    assert (hard.scores > 0.3).all()
+    unlabelled = real.create_pool(f"{name}-unlabelled", half_life=hardneg.NEVER, anchored=spec)
+    unlabelled.report(samples, similarities, anchors=anchors)
+    mined = unlabelled.mine_negatives(images, 40, random_fraction=0.5)
+    assert mined.counts.tolist() == [39] * 40
+    assert not (np.asarray(mined.ids) == np.repeat(images, 39)).any()
+    assert mined.filtered.anchor_itself > 0
 
 
 def test_semi_hard_and_distance_weighted(real: hardneg.Client, name: str) -> None:

@@ -65,6 +65,7 @@ pub(super) fn decode_spec(
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
             pb::IdKind::String => IdKind::Name,
         },
+        anchors_are_samples: given.anchors_are_samples,
     }))
 }
 
@@ -86,6 +87,7 @@ pub(super) fn encode_spec(spec: &AnchoredSpec, mut pool: pb::PoolSpec) -> pb::Po
                 IdKind::Name => pb::IdKind::String,
             }
             .into(),
+            anchors_are_samples: spec.anchors_are_samples,
         }),
         ..pool
     }

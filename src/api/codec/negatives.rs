@@ -8,6 +8,7 @@ use crate::model::batch::Source;
 use crate::model::error::PoolError;
 use crate::model::negative_policy::{DistanceWeighting, NegativePolicy, NegativeStrategy};
 use crate::model::negatives::{ANCHORS_MAX, MinedNegatives, NegativesRequest};
+use crate::model::policy::Shortfall;
 use crate::proto::columns;
 use crate::proto::v1::{self as pb, ColumnEncoding};
 use crate::store::anchored::Margins;
@@ -35,6 +36,7 @@ pub(crate) fn decode(
         exclude: decode_optional_ids(message.exclude_ids, "exclude_ids", rows_max)?,
         anchors: decode_ids(message.anchors, "anchors", rows_max)?,
         num_negatives: message.num_negatives,
+        num_negatives_per_anchor: message.num_negatives_per_anchor,
         policy: decode_policy(message.policy)?,
         seed: message.seed,
         labels: message.fields.is_some_and(|fields| fields.labels),
@@ -61,7 +63,9 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
         pb::NegativeStrategy::SemiHard => NegativeStrategy::SemiHard,
         pb::NegativeStrategy::DistanceWeighted => NegativeStrategy::DistanceWeighted,
     };
-    let shortfall = policy::decode_shortfall("policy", message.shortfall)?.unwrap_or(defaults.shortfall);
+    let unscored = message.shortfall == i32::from(pb::Shortfall::FillUnscored);
+    let shortfall =
+        if unscored { Some(Shortfall::Fill) } else { policy::decode_shortfall("policy", message.shortfall)? };
     let or = |value: f64, default: f64| if value == 0.0 { default } else { value };
     Ok(NegativePolicy {
         strategy,
@@ -72,6 +76,7 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
         min_score: message.min_score,
         max_score: message.max_score,
         margins: Margins { absolute: message.absolute_margin, relative: message.relative_margin },
+        hard_margin: message.hard_margin,
         semi_hard_margin: message.semi_hard_margin,
         distance_weighting: message.distance_weighting.map(|given| {
             let defaults = DistanceWeighting::of_dimension(given.dimension);
@@ -84,7 +89,8 @@ fn decode_policy(message: Option<pb::NegativePolicy>) -> Result<NegativePolicy, 
         max_per_group: message.max_per_group,
         age: message.age.map(|w| (w.min, w.max.unwrap_or(f64::INFINITY))),
         model_version: message.model_version.map(|w| (w.min, w.max.unwrap_or(u32::MAX))),
-        shortfall,
+        shortfall: shortfall.unwrap_or(defaults.shortfall),
+        unscored,
     })
 }
 
@@ -107,6 +113,7 @@ fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
         max_score: policy.max_score,
         absolute_margin: policy.margins.absolute,
         relative_margin: policy.margins.relative,
+        hard_margin: policy.hard_margin,
         semi_hard_margin: policy.semi_hard_margin,
         distance_weighting: policy.distance_weighting.map(|w| pb::DistanceWeighting {
             dimension: w.dimension,
@@ -118,7 +125,11 @@ fn encode_policy(policy: &NegativePolicy) -> pb::NegativePolicy {
         model_version: policy
             .model_version
             .map(|(min, max)| pb::VersionWindow { min, max: Some(max).filter(|max| *max != u32::MAX) }),
-        shortfall: policy::encode_shortfall(policy.shortfall).into(),
+        shortfall: match policy.unscored {
+            true => pb::Shortfall::FillUnscored,
+            false => policy::encode_shortfall(policy.shortfall),
+        }
+        .into(),
     }
 }
 
@@ -156,6 +167,7 @@ pub(crate) fn encode(mined: MinedNegatives, pool_uid: u64, reply: &Reply) -> pb:
         seed: mined.seed,
         shortfall_count: mined.shortfall_count,
         unknown_anchor_count: mined.unknown_anchor_count,
+        no_positive_count: mined.no_positive_count,
         background_count,
         filled_count,
         sizes: Some(encode_sizes(&mined.sizes)),

@@ -67,6 +67,11 @@ pub(super) fn decode_shortfall(prefix: &str, number: i32) -> Result<Option<Short
         pb::Shortfall::Short => Some(Shortfall::Short),
         pb::Shortfall::Fill => Some(Shortfall::Fill),
         pb::Shortfall::Error => Some(Shortfall::Error),
+        pb::Shortfall::FillUnscored => {
+            let why =
+                "FILL_UNSCORED is for MineNegatives: in a flat pool windows do not restrict the background";
+            return Err(PoolError::invalid(format!("{prefix}.shortfall"), why));
+        }
     })
 }
 

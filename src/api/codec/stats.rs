@@ -87,8 +87,10 @@ pub(super) fn encode_sizes(sizes: &PoolSizes) -> pb::PoolSizes {
 pub(super) fn encode_filtered(counts: &FilterCounts) -> pb::FilterCounts {
     pb::FilterCounts {
         excluded: counts.excluded,
+        anchor_itself: counts.anchor_itself,
         known_positives: counts.known_positives,
         vetoed: counts.vetoed,
+        same_label: counts.same_label,
         leased: counts.leased,
         max_serves: counts.max_serves,
         model_version: counts.model_version,
@@ -96,6 +98,7 @@ pub(super) fn encode_filtered(counts: &FilterCounts) -> pb::FilterCounts {
         score: counts.score,
         positive_aware: counts.positive_aware,
         rank: counts.rank,
+        unscored: counts.unscored,
         stratum: counts.stratum,
         group: counts.group,
         unscored_passed: counts.unscored_passed,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::{
     flags::{
         connection::Connection,
-        values::{NegativeStrategy, Range, Shortfall, ids_of_kind},
+        values::{NegativeShortfall, NegativeStrategy, Range, ids_of_kind},
     },
     output::{
         csv_text, filtered_json, floats_json, id_text, ids_json, note, print, print_json, sizes_json,
@@ -33,9 +33,9 @@ pub(in crate::cli) struct Args {
     /// The anchors (ids or keys), separated by commas
     #[arg(long, required = true, value_delimiter = ',', value_name = "ID,…")]
     anchors: Vec<String>,
-    /// Number of negatives of each anchor, 1 to 1,024
-    #[arg(long, short = 'n', default_value_t = 8, value_name = "N")]
-    num_negatives: u32,
+    /// Number of negatives of each anchor, 1 to 1,024; or a number for each, 0 to 1,024, separated by commas
+    #[arg(long, short = 'n', default_value = "8", value_delimiter = ',', value_name = "N")]
+    num_negatives: Vec<u32>,
     #[command(flatten)]
     policy: NegativePolicyArgs,
     /// Ids (or keys) to leave out, separated by commas
@@ -76,6 +76,9 @@ struct NegativePolicyArgs {
     /// The same margin as a fraction of the positive's score [default: the pool's margin]
     #[arg(long, value_name = "X")]
     relative_margin: Option<f32>,
+    /// Only negatives that score more than the anchor's positive less this; 0: harder than the positive
+    #[arg(long, value_name = "X")]
+    hard_margin: Option<f32>,
     /// semi-hard: only negatives that score less than this below the positive
     #[arg(long, value_name = "X")]
     semi_hard_margin: Option<f32>,
@@ -93,7 +96,7 @@ struct NegativePolicyArgs {
     version_window: Option<Range<u32>>,
     /// What happens when an anchor has too few negatives [default: fill]
     #[arg(long, value_enum, value_name = "NAME")]
-    shortfall: Option<Shortfall>,
+    shortfall: Option<NegativeShortfall>,
 }
 
 impl NegativePolicyArgs {
@@ -107,6 +110,7 @@ impl NegativePolicyArgs {
             max_score: self.scores.and_then(|range| range.max),
             absolute_margin: self.absolute_margin,
             relative_margin: self.relative_margin,
+            hard_margin: self.hard_margin,
             semi_hard_margin: self.semi_hard_margin,
             distance_weighting: self
                 .dimension
@@ -146,7 +150,11 @@ pub(super) async fn run(connection: &Connection, args: Args) -> anyhow::Result<(
     // In a flat pool the server refuses the call with a clear error.
     let anchor_kind = spec.anchored.as_ref().map_or(spec.id_kind(), pb::AnchoredSpec::anchor_id_kind);
     let anchors = ids_of_kind(anchor_kind, args.anchors.clone())?;
-    let mut request = NegativesRequest::new(&args.pool, anchors, args.num_negatives)
+    let request = match args.num_negatives[..] {
+        [all] => NegativesRequest::new(&args.pool, anchors, all),
+        _ => NegativesRequest::new(&args.pool, anchors, 0).num_negatives_per_anchor(args.num_negatives),
+    };
+    let mut request = request
         .policy(args.policy.policy())
         .exclude_ids(ids_of_kind(spec.id_kind(), args.exclude)?)
         .fields(pb::NegativeFields {
@@ -225,6 +233,12 @@ fn summary(negatives: &Negatives) -> String {
     if info.shortfall_count > 0 {
         let _ = write!(text, "; {} fewer than requested", info.shortfall_count);
     }
+    if let Some(unscored) = info.filtered.as_ref().map(|f| f.unscored).filter(|unscored| *unscored > 0) {
+        let _ = write!(text, "; filters left {unscored} places without a background sample");
+    }
+    if info.no_positive_count > 0 {
+        let _ = write!(text, "; {} anchors have no positive score to measure from", info.no_positive_count);
+    }
     if info.unknown_anchor_count > 0 {
         let _ = write!(text, "; {} anchors are not stored", info.unknown_anchor_count);
     }
@@ -247,6 +261,7 @@ fn negatives_json(anchors: &[String], negatives: &Negatives) -> Value {
         "seed": info.seed.to_string(),
         "shortfall_count": info.shortfall_count,
         "unknown_anchor_count": info.unknown_anchor_count,
+        "no_positive_count": info.no_positive_count,
         "background_count": info.background_count,
         "filled_count": info.filled_count,
         "sizes": info.sizes.as_ref().map(sizes_json),
@@ -270,7 +285,7 @@ mod tests {
     #[test]
     fn flags_become_a_policy() {
         let line = "x --strategy distance-weighted --dimension 128 --range 2..10 --scores -0.5.. --relative-margin 0.05 \
-                    --max-per-group 1 --version-window 3.. --shortfall short";
+                    --hard-margin 0.5 --max-per-group 1 --version-window 3.. --shortfall fill-unscored";
         let policy = Flags::try_parse_from(line.split_whitespace()).unwrap().policy.policy();
         assert_eq!(policy.strategy(), pb::NegativeStrategy::DistanceWeighted);
         assert_eq!(policy.distance_weighting.unwrap().dimension, 128);
@@ -278,7 +293,8 @@ mod tests {
         assert_eq!((policy.min_score, policy.max_score), (Some(-0.5), None));
         assert_eq!((policy.relative_margin, policy.absolute_margin), (Some(0.05), None));
         assert_eq!((policy.max_per_group, policy.model_version.unwrap().min), (1, 3));
-        assert_eq!((policy.shortfall(), policy.age), (pb::Shortfall::Short, None));
+        assert_eq!((policy.shortfall(), policy.age), (pb::Shortfall::FillUnscored, None));
+        assert_eq!(policy.hard_margin, Some(0.5));
     }
 
     #[test]
@@ -292,6 +308,8 @@ mod tests {
             unknown_anchor_count: 1,
             shortfall_count: 2,
             filled_count: 1,
+            no_positive_count: 1,
+            filtered: Some(pb::FilterCounts { unscored: 3, ..Default::default() }),
             sizes: Some(pb::PoolSizes { distinct: 9.0, ..Default::default() }),
             ..Default::default()
         };
@@ -301,8 +319,8 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1..], ["\"a,b\",0.75,4,0.5,,hard,", "\"a,b\",0.75,5,,,background,"]);
         let said = summary(&negatives);
-        let told =
-            "; 1 fill up anchors with too few of their own; 2 fewer than requested; 1 anchors are not stored";
+        let told = "; 1 fill up anchors with too few of their own; 2 fewer than requested; filters left 3 places without a \
+                    background sample; 1 anchors have no positive score to measure from; 1 anchors are not stored";
         assert!(said.ends_with(told), "{said}");
         let value = negatives_json(&anchors, &negatives);
         assert_eq!((&value["offsets"], &value["scores"]), (&json!([0, 2, 2]), &json!([0.5, null])));

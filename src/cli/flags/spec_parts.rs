@@ -35,6 +35,9 @@ pub(in crate::cli) struct AnchoredArgs {
     /// Kind of the anchors [default: u64]
     #[arg(long, value_enum, value_name = "KIND", requires = "anchored")]
     anchor_id_kind: Option<IdKind>,
+    /// Anchors and samples share one id space: no anchor is served as its own negative
+    #[arg(long, requires = "anchored")]
+    anchors_are_samples: bool,
 }
 
 impl AnchoredArgs {
@@ -50,6 +53,7 @@ impl AnchoredArgs {
             max_pairs: self.max_pairs.unwrap_or_default(),
             absolute_margin: self.absolute_margin,
             relative_margin: self.relative_margin,
+            anchors_are_samples: self.anchors_are_samples,
             ..Default::default()
         };
         if let Some(kind) = self.anchor_id_kind {
@@ -143,7 +147,7 @@ mod tests {
     fn flags_become_parts_of_a_spec() {
         let given = spec(
             "--anchored 32 --max-anchors 10k --max-pairs 1M --relative-margin 0.05 --anchor-id-kind string \
-             --flow-ratio 0.5 --flow-buffer 100 --flow-max-wait 2s --control-fraction 0.1",
+             --anchors-are-samples --flow-ratio 0.5 --flow-buffer 100 --flow-max-wait 2s --control-fraction 0.1",
         );
         assert_eq!(given.kind(), pb::PoolKind::Anchored);
         let anchored = given.anchored.unwrap();
@@ -151,6 +155,7 @@ mod tests {
         assert_eq!(anchored.max_pairs, 1_000_000);
         assert_eq!((anchored.relative_margin, anchored.absolute_margin), (Some(0.05), None));
         assert_eq!(anchored.anchor_id_kind(), pb::IdKind::String);
+        assert!(anchored.anchors_are_samples);
         let flow = given.flow.unwrap();
         assert_eq!(
             (flow.mined_per_reported, flow.error_buffer, flow.max_wait.unwrap().seconds),

@@ -195,6 +195,19 @@ value_enum! {
     }
 }
 value_enum! {
+    /// What happens when an anchor has too few negatives.
+    NegativeShortfall for Shortfall {
+        /// The anchor gets fewer
+        Short,
+        /// Background samples fill up, if every filter holds for them
+        Fill,
+        /// As fill, also with samples that filters cannot judge, because they have no score for the anchor
+        FillUnscored,
+        /// The call fails
+        Error,
+    }
+}
+value_enum! {
     /// How a score becomes a weight.
     Hardness for HardnessFunction {
         /// max(score, 0) + offset: a loss or a probability

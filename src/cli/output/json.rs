@@ -41,8 +41,10 @@ pub(in crate::cli) fn counts_json(report: &pb::ReportCounts) -> Value {
 pub(in crate::cli) fn filtered_json(filtered: &pb::FilterCounts) -> Value {
     json!({
         "excluded": filtered.excluded,
+        "anchor_itself": filtered.anchor_itself,
         "known_positives": filtered.known_positives,
         "vetoed": filtered.vetoed,
+        "same_label": filtered.same_label,
         "leased": filtered.leased,
         "max_serves": filtered.max_serves,
         "model_version": filtered.model_version,
@@ -50,6 +52,7 @@ pub(in crate::cli) fn filtered_json(filtered: &pb::FilterCounts) -> Value {
         "score": filtered.score,
         "positive_aware": filtered.positive_aware,
         "rank": filtered.rank,
+        "unscored": filtered.unscored,
         "stratum": filtered.stratum,
         "group": filtered.group,
         "unscored_passed": filtered.unscored_passed,

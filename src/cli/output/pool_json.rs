@@ -107,6 +107,7 @@ fn anchored_json(anchored: &pb::AnchoredSpec) -> Value {
         "absolute_margin": anchored.absolute_margin.map(number),
         "relative_margin": anchored.relative_margin.map(number),
         "anchor_id_kind": short_name(anchored.anchor_id_kind().as_str_name(), "ID_KIND_"),
+        "anchors_are_samples": anchored.anchors_are_samples,
     })
 }
 

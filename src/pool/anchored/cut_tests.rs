@@ -43,7 +43,7 @@ async fn mine(
         policy,
         exclude: Ids::U64(exclude),
         seed: Some(11),
-        labels: false,
+        ..NegativesRequest::default()
     };
     pool.mine_negatives(request, Patience::Refuse).await
 }

@@ -83,7 +83,7 @@ async fn seeded_draws(
         policy,
         exclude: Ids::default(),
         seed: Some(seed),
-        labels: false,
+        ..NegativesRequest::default()
     };
     let mined = pool.mine_negatives(request, Patience::Refuse).await.unwrap();
     by_draw(mined)
@@ -120,6 +120,8 @@ async fn masses_beyond_a_floats_reach_are_told_apart() {
         strategy: NegativeStrategy::DistanceWeighted,
         distance_weighting: Some(weighting),
         random_fraction,
+        // The other samples have no distance from the anchor.
+        unscored: true,
         ..NegativePolicy::default()
     };
     for draw in draws(&pool, 1_000, 2, policy(0.0)).await {
@@ -225,7 +227,7 @@ async fn the_draw_of_an_anchor_does_not_depend_on_other_anchors() {
             },
             exclude: Ids::U64(excluded.clone()),
             seed: Some(5),
-            labels: false,
+            ..NegativesRequest::default()
         };
         let one = pool.mine_negatives(request(0..1), Patience::Refuse).await.unwrap();
         let all = pool.mine_negatives(request(0..32), Patience::Refuse).await.unwrap();
@@ -237,29 +239,39 @@ async fn the_draw_of_an_anchor_does_not_depend_on_other_anchors() {
     }
 }
 
-/// Σ1/π of the own ids of anchor 1 (`own` of them), divided by their number, and of all other ids, in each of many pools, each with a
-/// salt of its own and a background that holds a quarter of the ids.
-async fn counted(policy: &NegativePolicy, own: u64, num_negatives: u32) -> [Vec<f64>; 2] {
+/// Σ1/π of the own ids of anchor 1 (`own` of them), divided by the number of those that may be served, and of all other ids, in each of many
+/// pools, each with a salt of its own and a background that holds a quarter of the ids. Anchors have label 1.
+async fn counted(
+    policy: &NegativePolicy,
+    own: u64,
+    num_negatives: u32,
+    label_of: fn(u64) -> u32,
+) -> [Vec<f64>; 2] {
     const OTHERS: u64 = 1_008;
+    let served = |ids: std::ops::Range<u64>| ids.filter(|id| label_of(*id) != 1).count() as f64;
     let mut found = [Vec::new(), Vec::new()];
     for seed in 0..120 {
         let scores: Vec<f32> = (0..own).map(|i| 0.1 + (i * i) as f32 / 64.0).collect();
         let sampled = |spec: &mut PoolSpec| spec.background = BackgroundSpec::Sampled { size: 256 };
-        let pool = pool_of(sampled, report_of(&scores, OTHERS, 0)).await;
+        let plain = report_of(&scores, OTHERS, 0);
+        let labels: Vec<u32> = (0..own + OTHERS).map(label_of).collect();
+        let report = Report { anchor_labels: vec![1; labels.len()], labels, ..plain };
+        let pool = pool_of(sampled, report).await;
         let draws = seeded_draws(&pool, 400, num_negatives, policy.clone(), seed).await;
         let sum = |is_own: bool| {
             let rows = draws.iter().flatten().filter(|(id, _)| (*id < own) == is_own);
             rows.map(|(_, pi)| 1.0 / pi).sum::<f64>() / draws.len() as f64
         };
-        found[0].push(sum(true) / own as f64);
-        found[1].push(sum(false) / OTHERS as f64);
+        assert!(draws.iter().flatten().all(|(id, _)| label_of(*id) != 1), "of the anchor's label");
+        found[0].push(sum(true) / served(0..own));
+        found[1].push(sum(false) / served(own..own + OTHERS));
     }
     found
 }
 
 /// Σ1/π counts the candidates, own and others, if the background is a sample (docs/methods.md 10.4). The pools draw their salts, so the
-/// limit is z of 5, beside the stated bias of 1/256: a right formula fails one run in 200,000 (8 figures). A π that leaves out p counts a
-/// quarter of the others.
+/// limit is z of 5, beside the stated bias of 1/256: a right formula fails one run in 150,000 (12 figures). A π that leaves out p counts a
+/// quarter of the others. With labels two thirds of the ids are candidates.
 #[tokio::test]
 async fn probabilities_are_marginal_over_the_background() {
     let proportional = |random_fraction| NegativePolicy {
@@ -269,9 +281,18 @@ async fn probabilities_are_marginal_over_the_background() {
     };
     let fill = NegativePolicy { strategy: NegativeStrategy::Random, ..NegativePolicy::default() };
     // At random_fraction 0.97 an own negative comes from the background about as often as on its own.
-    for (policy, k) in [(proportional(0.25), 8), (proportional(0.97), 48), (proportional(1.0), 8), (fill, 24)]
-    {
-        for (figures, whose) in counted(&policy, 16, k).await.iter().zip(["own", "others"]) {
+    let none: fn(u64) -> u32 = |_| 0;
+    let thirds: fn(u64) -> u32 = |id| (id % 3) as u32;
+    let cases = [
+        (proportional(0.25), 8, none),
+        (proportional(0.97), 48, none),
+        (proportional(1.0), 8, none),
+        (fill.clone(), 24, none),
+        (proportional(0.5), 8, thirds),
+        (fill, 24, thirds),
+    ];
+    for (policy, k, label_of) in cases {
+        for (figures, whose) in counted(&policy, 16, k, label_of).await.iter().zip(["own", "others"]) {
             let n = figures.len() as f64;
             let mean = figures.iter().sum::<f64>() / n;
             let error = (figures.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();

@@ -49,10 +49,15 @@ struct Request<'a> {
     /// Holds the background.
     store: &'a dyn Store,
     anchors: Vec<u64>,
-    wanted: usize,
+    /// Negatives wanted, one number per anchor.
+    wanted: Vec<usize>,
     negatives_per_anchor: usize,
+    /// The policy as it was asked for, with the margins of the pool.
+    asked: &'a NegativePolicy,
+    /// The policy as it is applied.
     policy: &'a NegativePolicy,
     excluded: HashSet<u64>,
+    anchors_are_samples: bool,
     lower_is_harder: bool,
     now: Key,
     stamp_now: u32,
@@ -83,7 +88,8 @@ impl Pool {
         let policy = request.policy.over(of_anchors.margins);
         let request = NegativesRequest { policy, ..request };
         check(of_anchors, &request)?;
-        let span = spans::mine_negatives(&self.id, request.anchors.len(), request.num_negatives);
+        let most = request.num_negatives_per_anchor.iter().copied().fold(request.num_negatives, u32::max);
+        let span = spans::mine_negatives(&self.id, request.anchors.len(), most);
         let mining = pin!(self.mine_checked(anchored, &spec, of_anchors, request, patience));
         mining.instrument(span).await
     }
@@ -101,15 +107,22 @@ impl Pool {
         let _place = self.server.admission.mine(patience).await?;
         let begun = Instant::now();
         let now = self.clock.now();
-        let policy = request.policy;
+        let asked = request.policy;
+        let policy = asked.clone().applied();
+        let wanted = match &request.num_negatives_per_anchor[..] {
+            [] => vec![request.num_negatives as usize; anchors.len()],
+            each => each.iter().map(|wanted| *wanted as usize).collect(),
+        };
         let mined = Request {
             anchored,
             store: &*self.store,
             anchors,
-            wanted: request.num_negatives as usize,
+            wanted,
             negatives_per_anchor: of_anchors.negatives_per_anchor as usize,
+            asked: &asked,
             policy: &policy,
             excluded,
+            anchors_are_samples: of_anchors.anchors_are_samples,
             lower_is_harder: spec.hardness.lower_is_harder,
             now: Key(now.decay_units as u32),
             stamp_now: now.stamp,
@@ -131,22 +144,43 @@ impl Pool {
 /// Checks sizes, and the ranges of the policy with the margins of the pool.
 fn check(spec: &AnchoredSpec, request: &NegativesRequest) -> Result<(), PoolError> {
     let mut bad = request.policy.violations(spec.negatives_per_anchor);
-    let (anchors, wanted) = (request.anchors.len(), request.num_negatives);
+    let anchors = request.anchors.len();
     if !(1..=ANCHORS_MAX).contains(&anchors) {
         bad.push(Violation::new("anchors", format!("{anchors} anchors, not 1 to {ANCHORS_MAX}")));
     }
-    if !(1..=NUM_NEGATIVES_MAX).contains(&wanted) {
-        bad.push(Violation::new("num_negatives", format!("{wanted} is not in 1..={NUM_NEGATIVES_MAX}")));
-    }
-    if bad.is_empty() && anchors * wanted as usize > ROWS_MAX {
-        let wrong = format!("{anchors} anchors x {wanted} negatives are over {ROWS_MAX}");
-        bad.push(Violation::new("num_negatives", wrong));
-    }
+    let found = number_violation(request);
+    bad.extend(found.map(|(field, wrong)| Violation::new(field, wrong)));
     if request.exclude.len() > EXCLUDE_MAX {
         let wrong = format!("{} ids, over {EXCLUDE_MAX}", request.exclude.len());
         bad.push(Violation::new("exclude_ids", wrong));
     }
     if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
+}
+
+/// What is wrong with the numbers of wanted negatives, with the name of the field.
+fn number_violation(request: &NegativesRequest) -> Option<(String, String)> {
+    const EACH: &str = "num_negatives_per_anchor";
+    let (anchors, wanted, each) =
+        (request.anchors.len(), request.num_negatives, &request.num_negatives_per_anchor);
+    if each.is_empty() {
+        if !(1..=NUM_NEGATIVES_MAX).contains(&wanted) {
+            return Some(("num_negatives".into(), format!("{wanted} is not in 1..={NUM_NEGATIVES_MAX}")));
+        }
+        let is_over = anchors * wanted as usize > ROWS_MAX;
+        let wrong = || format!("{anchors} anchors x {wanted} negatives are over {ROWS_MAX}");
+        return is_over.then(|| ("num_negatives".into(), wrong()));
+    }
+    if wanted != 0 {
+        return Some((EACH.into(), format!("num_negatives is {wanted}: give one of the two")));
+    }
+    if each.len() != anchors {
+        return Some((EACH.into(), format!("has {} numbers for {anchors} anchors", each.len())));
+    }
+    if let Some(at) = each.iter().position(|wanted| *wanted > NUM_NEGATIVES_MAX) {
+        return Some((format!("{EACH}[{at}]"), format!("{} is over {NUM_NEGATIVES_MAX}", each[at])));
+    }
+    let sum: usize = each.iter().map(|wanted| *wanted as usize).sum();
+    (sum > ROWS_MAX).then(|| (EACH.into(), format!("{sum} negatives of all anchors are over {ROWS_MAX}")))
 }
 
 impl Request<'_> {
@@ -177,12 +211,13 @@ impl Request<'_> {
             policy: self.policy,
             strategy: &*strategy,
             excluded: &self.excluded,
+            anchors_are_samples: self.anchors_are_samples,
             stamp_now: self.stamp_now,
             by_steps: self.by_steps,
         };
         let mut mined = self.empty(self.sizes(&background).await?);
-        let piece =
-            (NEGATIVES_PER_PIECE / self.negatives_per_anchor.max(self.wanted)).clamp(1, ANCHORS_PER_PIECE);
+        let most = self.wanted.iter().copied().fold(self.negatives_per_anchor, usize::max);
+        let piece = (NEGATIVES_PER_PIECE / most).clamp(1, ANCHORS_PER_PIECE);
         for (number, anchors) in self.anchors.chunks(piece).enumerate() {
             let rows = self.anchored.store.fetch(anchors).await?;
             let first = number * piece;
@@ -219,8 +254,8 @@ impl Request<'_> {
                 // The seed depends on the position in the request, so an anchor that is named twice gets two independent draws. It is
                 // hashed, because generators with neighbouring seeds share some of their state.
                 let seed = background_hash((first + i) as u64, placement_hash(self.seed));
-                let view = View::of(rows, row);
-                Draw::new(view, &scene, filter, members, self.wanted, seed, budget)
+                let view = View::of(self.anchors[first + i], rows, row);
+                Draw::new(view, &scene, filter, members, self.wanted[first + i], seed, budget)
             })
             .collect();
         let mut pause = budget.steps + STEPS_PER_YIELD;
@@ -242,14 +277,27 @@ impl Request<'_> {
         }
         for (i, draw) in draws.iter().enumerate() {
             self.check_shortfall(draw, first + i)?;
+            budget.filtered.unscored += self.unscored_places(draw, self.wanted[first + i]) as u64;
             self.append(draw, rows, filter, mined);
+            mined.shortfall_count += (self.wanted[first + i] - draw.picks.len()) as u32;
         }
         Ok(())
     }
 
+    /// The places that the background would have had, if the filters could judge samples without a score.
+    fn unscored_places(&self, draw: &Draw<'_>, wanted: usize) -> usize {
+        let hard = hard_wanted(self.asked, wanted);
+        match self.asked.shortfall {
+            _ if self.asked.admits_unscored() => 0,
+            Shortfall::Fill => wanted - hard.min(draw.eligible),
+            Shortfall::Short | Shortfall::Error => wanted - hard,
+        }
+    }
+
     /// ERROR: checks that every anchor has as many negatives as were asked for.
     fn check_shortfall(&self, draw: &Draw<'_>, number: usize) -> Result<(), PoolError> {
-        let asked = hard_wanted(self.policy, self.wanted);
+        let wanted = self.wanted[number];
+        let asked = hard_wanted(self.policy, wanted);
         if self.policy.shortfall != Shortfall::Error {
             return Ok(());
         }
@@ -258,11 +306,11 @@ impl Request<'_> {
                 number,
                 format_args!(
                     "has {} eligible negatives of its own, {asked} were wanted (num_negatives {} at random_fraction {})",
-                    draw.eligible, self.wanted, self.policy.random_fraction
+                    draw.eligible, wanted, self.policy.random_fraction
                 ),
             ));
         }
-        let (found, wanted) = (draw.picks.len(), self.wanted);
+        let found = draw.picks.len();
         if found < wanted {
             let why = if draw.is_cut { "too many of it may not be served" } else { "it is too small" };
             return Err(self.shortfall(
@@ -308,9 +356,10 @@ impl Request<'_> {
         if let Some(labels) = &mut mined.labels {
             labels.anchors.push(draw.view.row.label);
         }
-        mined.shortfall_count += (self.wanted - draw.picks.len()) as u32;
         mined.lacking.push(draw.lacking(self.policy) as u32);
         mined.unknown_anchor_count += u32::from(!draw.view.row.known);
+        let is_missing = self.policy.measures_from_positive() && draw.view.row.positive.is_nan();
+        mined.no_positive_count += u32::from(is_missing);
     }
 
     /// Adds the names of negatives from the background. Those that have left it meanwhile have no name any more, and are removed.
@@ -383,6 +432,7 @@ impl Request<'_> {
             shortfall_count: 0,
             lacking: Vec::new(),
             unknown_anchor_count: 0,
+            no_positive_count: 0,
             sizes,
             filtered: FilterCounts::default(),
         }

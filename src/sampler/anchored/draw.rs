@@ -240,6 +240,7 @@ impl<'a> Draw<'a> {
                 Err(needed) => return Progress::Needs(needed),
             }
             let fills = filter.policy.shortfall == Shortfall::Fill
+                && filter.policy.admits_unscored()
                 && self.picks.len() < self.wanted
                 && self.background.is_none()
                 && members.total > 0;
@@ -316,7 +317,7 @@ impl<'a> Draw<'a> {
             if self.picks.len() >= self.wanted {
                 return Ok(ln_time);
             }
-            budget.filtered.unscored_passed += u64::from(own.is_none() && filter.policy.looks_at_scores());
+            budget.filtered.unscored_passed += u64::from(own.is_none() && filter.policy.needs_report());
             let rate = self.rate(id, own, members);
             self.pick(id, at, source, rate, group);
         }
@@ -328,7 +329,7 @@ impl<'a> Draw<'a> {
             return Judged::TurnedAway;
         };
         let Some(at) = self.view.negatives.iter().position(|n| n.id == member.id) else {
-            return match filter.admits(&self.view, member.id, &mut budget.filtered) {
+            return match filter.admits(&self.view, member.id, member.label, &mut budget.filtered) {
                 true => Judged::Comes(member, None),
                 false => Judged::TurnedAway,
             };

@@ -18,6 +18,8 @@ pub(crate) struct Member {
     pub(crate) id: u64,
     /// The group of near-duplicates; 0: none, or not known.
     pub(crate) group: u64,
+    /// The label; 0: none. The store of samples keeps labels as strata.
+    pub(crate) label: u32,
 }
 
 /// The members that have been read, with what is needed to read others.
@@ -104,9 +106,11 @@ impl<'a> Members<'a> {
                 self.non_members += usize::from(counted.is_none() && row.is_some());
                 // Numbers move when a member leaves. A member that is read under two numbers counts under the first only, or it could come
                 // twice to an anchor.
-                let member = counted
-                    .filter(|row| self.seen.insert(row.id))
-                    .map(|row| Member { id: row.id, group: row.group });
+                let member = counted.filter(|row| self.seen.insert(row.id)).map(|row| Member {
+                    id: row.id,
+                    group: row.group,
+                    label: row.stratum,
+                });
                 self.read.insert(*number, member);
             }
         }

@@ -1,5 +1,6 @@
 //! Anchored pools: reports with anchors, MineNegatives, AddPositives, RejectNegatives.
 
+mod filters;
 mod labels;
 mod never;
 mod positives;

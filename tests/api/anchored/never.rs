@@ -94,10 +94,10 @@ async fn a_positive_added_while_others_report_and_mine_is_not_served_later() {
 /// Strategies that use scores, with every shortfall policy.
 fn policies_by_score() -> Vec<pb::NegativePolicy> {
     [
-        (Strategy::SemiHard, pb::Shortfall::Fill, 0.0),
-        (Strategy::SemiHard, pb::Shortfall::Short, 0.25),
+        (Strategy::SemiHard, pb::Shortfall::FillUnscored, 0.0),
+        (Strategy::SemiHard, pb::Shortfall::Fill, 0.25),
         (Strategy::DistanceWeighted, pb::Shortfall::Error, 0.5),
-        (Strategy::DistanceWeighted, pb::Shortfall::Fill, 0.25),
+        (Strategy::DistanceWeighted, pb::Shortfall::FillUnscored, 0.25),
         (Strategy::Proportional, pb::Shortfall::Short, 0.0),
         (Strategy::Proportional, pb::Shortfall::Error, 0.0),
         (Strategy::Top, pb::Shortfall::Error, 0.5),

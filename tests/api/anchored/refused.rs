@@ -29,6 +29,12 @@ fn wrong_policies() -> Vec<(&'static str, pb::NegativePolicy)> {
         ("max_score", pb::NegativePolicy { max_score: Some(f32::NAN), ..none() }),
         ("absolute_margin", pb::NegativePolicy { absolute_margin: Some(-0.1), ..none() }),
         ("relative_margin", pb::NegativePolicy { relative_margin: Some(f32::NAN), ..none() }),
+        ("hard_margin", pb::NegativePolicy { hard_margin: Some(-0.1), ..none() }),
+        ("hard_margin", pb::NegativePolicy { hard_margin: Some(f32::NAN), ..none() }),
+        (
+            "hard_margin",
+            pb::NegativePolicy { hard_margin: Some(0.25), absolute_margin: Some(0.25), ..none() },
+        ),
         ("semi_hard_margin", semi(None)),
         ("semi_hard_margin", semi(Some(0.0))),
         ("semi_hard_margin", pb::NegativePolicy { absolute_margin: Some(0.25), ..semi(Some(0.25)) }),
@@ -57,6 +63,7 @@ async fn one_negative() -> (TestServer, Client) {
 async fn a_wrong_request_names_its_field() {
     let (_server, client) = one_negative().await;
     let none = pb::NegativePolicy::default;
+    let each = |request, numbers| pb::MineNegativesRequest { num_negatives_per_anchor: numbers, ..request };
     let cases = [
         ("anchors", request([], 1, none())),
         ("anchors", pb::MineNegativesRequest { anchors: None, ..request([1], 1, none()) }),
@@ -65,6 +72,10 @@ async fn a_wrong_request_names_its_field() {
         ("num_negatives", request([1], 0, none())),
         ("num_negatives", request([1], 1_025, none())),
         ("num_negatives", request(0..1_025, 1_024, none())),
+        ("num_negatives_per_anchor", each(request([1], 1, none()), vec![1])),
+        ("num_negatives_per_anchor", each(request([1, 2], 0, none()), vec![1])),
+        ("num_negatives_per_anchor[1]", each(request([1, 2], 0, none()), vec![1, 1_025])),
+        ("num_negatives_per_anchor", each(request(0..1_025, 0, none()), vec![1_024; 1_025])),
         ("exclude_ids", pb::MineNegativesRequest { exclude_ids: u64s(0..65_537), ..request([1], 1, none()) }),
         ("pool", pb::MineNegativesRequest { pool: "p".into(), ..request([1], 1, none()) }),
         ("encoding", pb::MineNegativesRequest { encoding: 9, ..request([1], 1, none()) }),
@@ -146,6 +157,13 @@ async fn a_spec_says_what_it_is_and_nothing_beside() {
         ("anchored.absolute_margin", with_anchored(4, |a| a.absolute_margin = Some(-1.0))),
         ("anchored.relative_margin", with_anchored(4, |a| a.relative_margin = Some(f32::INFINITY))),
         ("anchored.anchor_id_kind", with_anchored(4, |a| a.anchor_id_kind = 9)),
+        (
+            "anchored.anchors_are_samples",
+            with_anchored(4, |a| {
+                a.anchors_are_samples = true;
+                a.anchor_id_kind = pb::IdKind::String.into();
+            }),
+        ),
     ];
     for (field, spec) in cases {
         assert_invalid(client.create_pool("bad", spec).await, &format!("pool.spec.{field}"));

@@ -39,9 +39,14 @@ async fn filters_count_in_their_order() {
     assert_eq!(counted, expected);
     assert_eq!(answer.policy.unwrap().absolute_margin, Some(0.1), "the pool's, where the request has none");
     assert_eq!(figures(&client, "p").await.filtered.unwrap(), expected);
-    // A stored negative of the anchor is filtered by its score, whichever source it would come from; a sample without a score passes.
+    // A stored negative of the anchor is filtered by its score, whichever source it would come from. FILL_UNSCORED lets a sample pass that
+    // has no score.
     report(&client, rows(&[(2, 50, 0.9)])).await.unwrap();
-    let policy = pb::NegativePolicy { max_score: Some(0.35), ..Default::default() };
+    let policy = pb::NegativePolicy {
+        max_score: Some(0.35),
+        shortfall: pb::Shortfall::FillUnscored.into(),
+        ..Default::default()
+    };
     let answer = mine(&client, request([1], 8, policy)).await.unwrap();
     let ids: BTreeSet<u64> = by_anchor(&answer)[0].iter().copied().collect();
     assert_eq!(ids, BTreeSet::from([7, 8, 50]));

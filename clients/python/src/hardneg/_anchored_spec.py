@@ -25,6 +25,8 @@ class Anchored:
         relative_margin: As absolute_margin, as a share of the positive's score. 0.05 is NV-Retriever's: a negative
             scores at most 95 % of the positive.
         anchor_id_kind: ``"u64"`` or ``"string"``.
+        anchors_are_samples: Anchors and samples share one id space, as where each sample of a batch is an anchor too:
+            an anchor is never served as its own negative. `anchor_id_kind` must be the pool's `id_kind`.
 
     Example:
         >>> pool = client.create_pool("queries", anchored=hardneg.Anchored(negatives_per_anchor=32))
@@ -38,6 +40,7 @@ class Anchored:
     absolute_margin: float | None = None
     relative_margin: float | None = None
     anchor_id_kind: IdKind | str = IdKind.U64
+    anchors_are_samples: bool = False
 
     def to_proto(self) -> pool_pb2.AnchoredSpec:
         given = {name: value for name, value in vars(self).items() if value is not None}

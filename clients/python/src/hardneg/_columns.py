@@ -120,13 +120,16 @@ def normalize_payloads(payloads: Iterable[bytes | None], rows: int, *, name: str
     return listed
 
 
-def normalize_numbers(values: IntsLike, rows: int, *, name: str) -> npt.NDArray[np.uint32]:
-    """Strata or labels as a uint32 array of `rows` rows that shares no memory with the input."""
+def normalize_numbers(values: IntsLike, rows: int, *, name: str, row: str = "id") -> npt.NDArray[np.uint32]:
+    """Strata, labels or counts as a uint32 array of `rows` rows that shares no memory with the input.
+
+    `row` is what errors call one row.
+    """
     array = np.asarray(_array(values))
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must be integers, not {array.dtype}")
     if array.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), one per id, not {array.shape}")
+        raise ValueError(f"{name} must have shape ({rows},), one per {row}, not {array.shape}")
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < 2**32):
         raise ValueError(f"{name} must be from 0 to 2^32-1")
     return np.array(array, dtype=np.uint32)

@@ -64,6 +64,9 @@ class Shortfall(Choice):
     FILL = "fill"
     #: `FailedPrecondition`.
     ERROR = "error"
+    #: Only for `Pool.mine_negatives`: as FILL, and the background also serves samples that no filter can judge, because
+    #: they have no score for the anchor.
+    FILL_UNSCORED = "fill_unscored"
 
 
 class Estimand(Choice):

@@ -63,11 +63,14 @@ class MinedNegatives:
         positive_scores: float32 (n,), the lowest known of each anchor, NaN where none is known; None if not asked for.
         labels: uint32 (rows,), 0 where the negative has none; None if not asked for (``fields=["labels"]``).
         anchor_labels: uint32 (n,), 0 where the anchor has none; None if `labels` were not asked for.
-        num_negatives: Requested number of negatives for each anchor.
+        num_negatives: Requested number of negatives for each anchor; the largest of them where anchors have numbers of
+            their own.
         policy: The policy as applied, with every default filled in.
         seed: The seed as applied.
         shortfall_count: The requested number of rows less the number of rows, over all anchors.
         unknown_anchor_count: Anchors that the pool does not know.
+        no_positive_count: Anchors without a positive score, if the policy has a margin, `hard_margin` or SEMI_HARD,
+            which measure from it: margins admitted everything for these anchors, the others nothing. Otherwise 0.
         background_count: Rows from the background, including `filled_count`.
         filled_count: Rows from the background that ``shortfall="fill"`` added, because their anchors had too few of
             their own.
@@ -89,6 +92,7 @@ class MinedNegatives:
     seed: int
     shortfall_count: int
     unknown_anchor_count: int
+    no_positive_count: int
     background_count: int
     filled_count: int
     sizes: PoolSizes

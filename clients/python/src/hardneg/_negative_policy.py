@@ -54,6 +54,7 @@ class NegativePolicyOptions(TypedDict, total=False):
     max_score: float | None
     absolute_margin: float | None
     relative_margin: float | None
+    hard_margin: float | None
     semi_hard_margin: float | None
     distance_weighting: DistanceWeighting | None
     max_per_group: int | None
@@ -75,6 +76,7 @@ class NegativePolicy:
     max_score: float | None = None
     absolute_margin: float | None = None
     relative_margin: float | None = None
+    hard_margin: float | None = None
     semi_hard_margin: float | None = None
     distance_weighting: DistanceWeighting | None = None
     max_per_group: int = 0

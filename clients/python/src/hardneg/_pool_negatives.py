@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from . import _columns
 from ._checks import check_uint
-from ._columns import FloatsLike, Ids, IdsLike
+from ._columns import FloatsLike, Ids, IdsLike, IntsLike
 from ._mine_request import exclude_ids_to_proto, select_fields
 from ._mined_negatives import MinedNegatives, NegativeField
 from ._negative_policy import NegativePolicy, NegativePolicyOptions
@@ -41,7 +41,7 @@ class PoolNegatives(PoolHandle):
     def mine_negatives(
         self,
         anchors: IdsLike,
-        num_negatives: int,
+        num_negatives: int | IntsLike,
         **options: Unpack[MineNegativesOptions],
     ) -> MinedNegatives:
         """Mines negatives for each of many anchors.
@@ -50,11 +50,14 @@ class PoolNegatives(PoolHandle):
 
         Args:
             anchors: Integers or strings, shape (n,), at most 65,536; an anchor named twice gets two independent draws.
-            num_negatives: Negatives wanted for each anchor, 1 to 1,024; n times this is at most 1,048,576.
+            num_negatives: Negatives wanted for each anchor, 1 to 1,024; or one number per anchor, shape (n,), 0 to
+                1,024, where an anchor with 0 gets none. All anchors together want at most 1,048,576.
             strategy: ``"top"`` (default), ``"random"``, ``"proportional"``, ``"semi_hard"`` or
                 ``"distance_weighted"``.
             alpha: Exponent of ``"proportional"``; default 1.
-            random_fraction: Share drawn from the background, the ids reported for any anchor, 0 to 1; default 0.
+            random_fraction: Share drawn from the background, the ids reported for any anchor, 0 to 1; default 0. It is
+                applied as 0 where a filter below (or a margin of the pool) cannot judge samples without a score for the
+                anchor, unless shortfall is ``"fill_unscored"``.
             range_min: Rank, after the filters, of the first negative considered; 0, the default, is the hardest.
             range_max: Rank after the last negative considered; default no limit.
             min_score: Least score of a negative; default no limit.
@@ -62,12 +65,18 @@ class PoolNegatives(PoolHandle):
             absolute_margin: A negative scores at most the positive's score less this (where lower is harder, at least
                 the positive's score plus this); default the pool's margin.
             relative_margin: As absolute_margin, as a share of the positive's score: 0.05 asks for at most 95 % of it.
+            hard_margin: A negative scores over the positive's score less this (where lower is harder, below the
+                positive's score plus this), and so has a loss above 0 in a triplet loss of this margin; 0 asks for
+                negatives harder than the positive.
             semi_hard_margin: Greatest distance from the positive's score, for ``"semi_hard"``, which needs it.
             distance_weighting: The density to sample by, for ``"distance_weighted"``, which needs it.
             max_per_group: Greatest number of negatives of one group for an anchor; default 0, no limit.
             age: Window of the reports' ages, in seconds, or in steps where the pool ages by steps; default all.
             model_version: Window of the reports' model versions; default all.
-            shortfall: When an anchor has too few: ``"fill"`` from the background (default), ``"short"`` or ``"error"``.
+            shortfall: When an anchor has too few: ``"fill"`` from the background (default), ``"short"``, ``"error"``,
+                or ``"fill_unscored"``. Every filter holds for every negative: samples of the background without a score
+                for the anchor are not served under a filter by score, margin, rank, age or version, and the anchor gets
+                fewer, unless ``"fill_unscored"`` asks for them (``filtered.unscored_passed`` counts these).
             exclude_ids: Ids that are never served, for any anchor; at most 65,536.
             seed: 0 to 2^64-1; the same seed on the same state gives the same negatives. Default random.
             fields: Columns wanted beside the ids, or ``"all"``. Default: scores, inclusion_probabilities, sources.
@@ -79,15 +88,17 @@ class PoolNegatives(PoolHandle):
         Example:
             >>> mined = pool.mine_negatives(query_ids, 7, strategy="top", relative_margin=0.05)
             >>> ids, mask = mined.dense()  # (n, 7) each
+            >>> per_query = pool.mine_negatives(query_ids, 3 * positives_of_query, hard_margin=0.2)
         """
-        if num_negatives < 1:
-            raise ValueError("num_negatives must be at least 1")
+        anchor_ids = _columns.normalize_ids(anchors, name="anchors")
+        each = _numbers_per_anchor(num_negatives, len(anchor_ids))
         check_uint(64, seed=options.get("seed"))
         request = mining_service_pb2.MineNegativesRequest(
             pool=self._resource,
             pool_uid=self.uid,
-            anchors=_columns.encode_ids(_columns.normalize_ids(anchors, name="anchors")),
-            num_negatives=num_negatives,
+            anchors=_columns.encode_ids(anchor_ids),
+            num_negatives=each if isinstance(each, int) else 0,
+            num_negatives_per_anchor=[] if isinstance(each, int) else each,
             policy=dataclass_from(NegativePolicy, options).to_proto(),
             exclude_ids=exclude_ids_to_proto(options.get("exclude_ids")),
             seed=options.get("seed"),
@@ -95,7 +106,7 @@ class PoolNegatives(PoolHandle):
         )
         select_fields(request, options.get("fields"), get_args(NegativeField))
         answer = self._transport.call("mining", "MineNegatives", request, timeout=options.get("timeout"))
-        return MinedNegatives.from_proto(answer, num_negatives)
+        return MinedNegatives.from_proto(answer, each if isinstance(each, int) else max(each, default=0))
 
     def add_positives(
         self,
@@ -165,6 +176,20 @@ class PoolNegatives(PoolHandle):
             )
             results.add(self._transport.call("mining", "RejectNegatives", request, timeout=timeout), rows.start)
         return results.counts()
+
+
+def _numbers_per_anchor(num_negatives: int | IntsLike, anchors: int) -> int | list[int]:
+    """The number of negatives of every anchor, or one for each of them.
+
+    Raises:
+        ValueError: Numbers that are out of range, or not one per anchor.
+    """
+    if isinstance(num_negatives, (int, np.integer)):
+        if num_negatives < 1:
+            raise ValueError("num_negatives must be at least 1")
+        return int(num_negatives)
+    each = _columns.normalize_numbers(num_negatives, anchors, name="num_negatives", row="anchor")
+    return [int(number) for number in each]
 
 
 def _pair_columns(anchors: IdsLike, samples: IdsLike, name: str) -> tuple[Ids, Ids]:

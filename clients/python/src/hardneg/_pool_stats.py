@@ -16,24 +16,30 @@ class FilterCounts:
 
     Attributes:
         excluded: By `exclude_ids`.
+        anchor_itself: Because they are the anchor itself, in a pool with ``Anchored(anchors_are_samples=True)``.
         known_positives: Because they are known positives of the anchor.
         vetoed: Because they were vetoed for the anchor.
+        same_label: Because they have the label of the anchor.
         leased: Because they are under a lease.
         max_serves: Because they were served `max_serves` times.
         model_version: By the window of model versions.
         age: By the window of ages.
         score: By the window of scores.
-        positive_aware: By positive-aware margins, and by the window of SEMI_HARD.
+        positive_aware: By positive-aware margins, `hard_margin`, and the window of SEMI_HARD.
         rank: By rank and quantile windows.
+        unscored: Places that the background would have filled, but for filters that cannot judge samples without a
+            score for the anchor. ``shortfall="fill_unscored"`` fills them.
         stratum: Because their stratum was full.
         group: Because their group was full.
-        unscored_passed: Background negatives that passed the score filters because they have no score. No filter
-            turned these away.
+        unscored_passed: Background negatives without a score for the anchor that ``shortfall="fill_unscored"`` let
+            pass the filters. No filter turned these away.
     """
 
     excluded: int = 0
+    anchor_itself: int = 0
     known_positives: int = 0
     vetoed: int = 0
+    same_label: int = 0
     leased: int = 0
     max_serves: int = 0
     model_version: int = 0
@@ -41,6 +47,7 @@ class FilterCounts:
     score: int = 0
     positive_aware: int = 0
     rank: int = 0
+    unscored: int = 0
     stratum: int = 0
     group: int = 0
     unscored_passed: int = 0

@@ -429,7 +429,7 @@ class Sample(_message.Message):
     def __init__(self, place: _Optional[_Union[SamplePlace, str]] = ..., score: _Optional[float] = ..., weight_log2: _Optional[float] = ..., age: _Optional[float] = ..., model_version: _Optional[int] = ..., serves: _Optional[int] = ..., stratum: _Optional[int] = ..., group: _Optional[int] = ..., lease_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., in_background: bool = ...) -> None: ...
 
 class MineNegativesRequest(_message.Message):
-    __slots__ = ("pool", "pool_uid", "anchors", "num_negatives", "policy", "exclude_ids", "seed", "encoding", "fields")
+    __slots__ = ("pool", "pool_uid", "anchors", "num_negatives", "policy", "exclude_ids", "seed", "encoding", "fields", "num_negatives_per_anchor")
     POOL_FIELD_NUMBER: _ClassVar[int]
     POOL_UID_FIELD_NUMBER: _ClassVar[int]
     ANCHORS_FIELD_NUMBER: _ClassVar[int]
@@ -439,6 +439,7 @@ class MineNegativesRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    NUM_NEGATIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
     pool: str
     pool_uid: int
     anchors: _columns_pb2.IdColumn
@@ -448,10 +449,11 @@ class MineNegativesRequest(_message.Message):
     seed: int
     encoding: _columns_pb2.ColumnEncoding
     fields: NegativeFields
-    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., num_negatives: _Optional[int] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[NegativeFields, _Mapping[str, object]]] = ...) -> None: ...
+    num_negatives_per_anchor: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, pool: _Optional[str] = ..., pool_uid: _Optional[int] = ..., anchors: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., num_negatives: _Optional[int] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., exclude_ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ..., fields: _Optional[_Union[NegativeFields, _Mapping[str, object]]] = ..., num_negatives_per_anchor: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class NegativePolicy(_message.Message):
-    __slots__ = ("strategy", "alpha", "random_fraction", "range_min", "range_max", "min_score", "max_score", "absolute_margin", "relative_margin", "semi_hard_margin", "distance_weighting", "max_per_group", "age", "model_version", "shortfall")
+    __slots__ = ("strategy", "alpha", "random_fraction", "range_min", "range_max", "min_score", "max_score", "absolute_margin", "relative_margin", "semi_hard_margin", "distance_weighting", "max_per_group", "age", "model_version", "shortfall", "hard_margin")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     ALPHA_FIELD_NUMBER: _ClassVar[int]
     RANDOM_FRACTION_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +469,7 @@ class NegativePolicy(_message.Message):
     AGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SHORTFALL_FIELD_NUMBER: _ClassVar[int]
+    HARD_MARGIN_FIELD_NUMBER: _ClassVar[int]
     strategy: NegativeStrategy
     alpha: float
     random_fraction: float
@@ -482,7 +485,8 @@ class NegativePolicy(_message.Message):
     age: _policy_pb2.AgeWindow
     model_version: _policy_pb2.VersionWindow
     shortfall: _policy_pb2.Shortfall
-    def __init__(self, strategy: _Optional[_Union[NegativeStrategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., range_min: _Optional[int] = ..., range_max: _Optional[int] = ..., min_score: _Optional[float] = ..., max_score: _Optional[float] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., semi_hard_margin: _Optional[float] = ..., distance_weighting: _Optional[_Union[DistanceWeighting, _Mapping[str, object]]] = ..., max_per_group: _Optional[int] = ..., age: _Optional[_Union[_policy_pb2.AgeWindow, _Mapping[str, object]]] = ..., model_version: _Optional[_Union[_policy_pb2.VersionWindow, _Mapping[str, object]]] = ..., shortfall: _Optional[_Union[_policy_pb2.Shortfall, str]] = ...) -> None: ...
+    hard_margin: float
+    def __init__(self, strategy: _Optional[_Union[NegativeStrategy, str]] = ..., alpha: _Optional[float] = ..., random_fraction: _Optional[float] = ..., range_min: _Optional[int] = ..., range_max: _Optional[int] = ..., min_score: _Optional[float] = ..., max_score: _Optional[float] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., semi_hard_margin: _Optional[float] = ..., distance_weighting: _Optional[_Union[DistanceWeighting, _Mapping[str, object]]] = ..., max_per_group: _Optional[int] = ..., age: _Optional[_Union[_policy_pb2.AgeWindow, _Mapping[str, object]]] = ..., model_version: _Optional[_Union[_policy_pb2.VersionWindow, _Mapping[str, object]]] = ..., shortfall: _Optional[_Union[_policy_pb2.Shortfall, str]] = ..., hard_margin: _Optional[float] = ...) -> None: ...
 
 class DistanceWeighting(_message.Message):
     __slots__ = ("dimension", "cutoff", "max_distance")
@@ -511,7 +515,7 @@ class NegativeFields(_message.Message):
     def __init__(self, scores: bool = ..., inclusion_probabilities: bool = ..., sources: bool = ..., ages: bool = ..., positive_scores: bool = ..., labels: bool = ...) -> None: ...
 
 class MineNegativesResponse(_message.Message):
-    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid", "labels", "anchor_labels", "filled_count", "sizes")
+    __slots__ = ("offsets", "ids", "scores", "inclusion_probabilities", "sources", "ages", "positive_scores", "policy", "seed", "shortfall_count", "unknown_anchor_count", "background_count", "filtered", "pool_uid", "labels", "anchor_labels", "filled_count", "sizes", "no_positive_count")
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -530,6 +534,7 @@ class MineNegativesResponse(_message.Message):
     ANCHOR_LABELS_FIELD_NUMBER: _ClassVar[int]
     FILLED_COUNT_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
+    NO_POSITIVE_COUNT_FIELD_NUMBER: _ClassVar[int]
     offsets: _containers.RepeatedScalarFieldContainer[int]
     ids: _columns_pb2.IdColumn
     scores: _columns_pb2.FloatColumn
@@ -548,7 +553,8 @@ class MineNegativesResponse(_message.Message):
     anchor_labels: _containers.RepeatedScalarFieldContainer[int]
     filled_count: int
     sizes: _pool_pb2.PoolSizes
-    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ..., filled_count: _Optional[int] = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ...) -> None: ...
+    no_positive_count: int
+    def __init__(self, offsets: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., sources: _Optional[bytes] = ..., ages: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., positive_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., policy: _Optional[_Union[NegativePolicy, _Mapping[str, object]]] = ..., seed: _Optional[int] = ..., shortfall_count: _Optional[int] = ..., unknown_anchor_count: _Optional[int] = ..., background_count: _Optional[int] = ..., filtered: _Optional[_Union[_pool_pb2.FilterCounts, _Mapping[str, object]]] = ..., pool_uid: _Optional[int] = ..., labels: _Optional[_Iterable[int]] = ..., anchor_labels: _Optional[_Iterable[int]] = ..., filled_count: _Optional[int] = ..., sizes: _Optional[_Union[_pool_pb2.PoolSizes, _Mapping[str, object]]] = ..., no_positive_count: _Optional[int] = ...) -> None: ...
 
 class AddPositivesRequest(_message.Message):
     __slots__ = ("pool", "pool_uid", "anchors", "positives", "scores", "model_version")

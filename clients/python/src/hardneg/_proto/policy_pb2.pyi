@@ -35,6 +35,7 @@ class Shortfall(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SHORTFALL_SHORT: _ClassVar[Shortfall]
     SHORTFALL_FILL: _ClassVar[Shortfall]
     SHORTFALL_ERROR: _ClassVar[Shortfall]
+    SHORTFALL_FILL_UNSCORED: _ClassVar[Shortfall]
 SCHEDULE_SHAPE_UNSPECIFIED: ScheduleShape
 SCHEDULE_SHAPE_LINEAR: ScheduleShape
 SCHEDULE_SHAPE_SQRT: ScheduleShape
@@ -52,6 +53,7 @@ SHORTFALL_UNSPECIFIED: Shortfall
 SHORTFALL_SHORT: Shortfall
 SHORTFALL_FILL: Shortfall
 SHORTFALL_ERROR: Shortfall
+SHORTFALL_FILL_UNSCORED: Shortfall
 
 class MiningPolicy(_message.Message):
     __slots__ = ("strategy", "alpha", "random_fraction", "beta", "normalization", "windows", "shortfall", "curriculum", "balance")

@@ -134,7 +134,7 @@ class PoolSpec(_message.Message):
     def __init__(self, capacity: _Optional[int] = ..., background_size: _Optional[int] = ..., dense_ids: _Optional[int] = ..., background_rotation: _Optional[_Union[BackgroundRotation, _Mapping[str, object]]] = ..., shards: _Optional[int] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., hardness: _Optional[_Union[Hardness, _Mapping[str, object]]] = ..., decay: _Optional[_Union[Decay, _Mapping[str, object]]] = ..., score_update: _Optional[_Union[ScoreUpdate, _Mapping[str, object]]] = ..., default_policy: _Optional[_Union[_policy_pb2.MiningPolicy, _Mapping[str, object]]] = ..., serve_limits: _Optional[_Union[ServeLimits, _Mapping[str, object]]] = ..., max_payload_bytes: _Optional[int] = ..., kind: _Optional[_Union[PoolKind, str]] = ..., durability: _Optional[_Union[Durability, str]] = ..., anchored: _Optional[_Union[AnchoredSpec, _Mapping[str, object]]] = ..., quarantine: _Optional[_Union[Quarantine, _Mapping[str, object]]] = ..., flow: _Optional[_Union[Flow, _Mapping[str, object]]] = ..., control_fraction: _Optional[float] = ..., sample_ttl_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., sample_ttl_steps: _Optional[int] = ...) -> None: ...
 
 class AnchoredSpec(_message.Message):
-    __slots__ = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "absolute_margin", "relative_margin", "anchor_id_kind", "max_pairs")
+    __slots__ = ("negatives_per_anchor", "max_anchors", "max_positives_per_anchor", "max_vetoes_per_anchor", "absolute_margin", "relative_margin", "anchor_id_kind", "max_pairs", "anchors_are_samples")
     NEGATIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
     MAX_ANCHORS_FIELD_NUMBER: _ClassVar[int]
     MAX_POSITIVES_PER_ANCHOR_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class AnchoredSpec(_message.Message):
     RELATIVE_MARGIN_FIELD_NUMBER: _ClassVar[int]
     ANCHOR_ID_KIND_FIELD_NUMBER: _ClassVar[int]
     MAX_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    ANCHORS_ARE_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     negatives_per_anchor: int
     max_anchors: int
     max_positives_per_anchor: int
@@ -151,7 +152,8 @@ class AnchoredSpec(_message.Message):
     relative_margin: float
     anchor_id_kind: IdKind
     max_pairs: int
-    def __init__(self, negatives_per_anchor: _Optional[int] = ..., max_anchors: _Optional[int] = ..., max_positives_per_anchor: _Optional[int] = ..., max_vetoes_per_anchor: _Optional[int] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., anchor_id_kind: _Optional[_Union[IdKind, str]] = ..., max_pairs: _Optional[int] = ...) -> None: ...
+    anchors_are_samples: bool
+    def __init__(self, negatives_per_anchor: _Optional[int] = ..., max_anchors: _Optional[int] = ..., max_positives_per_anchor: _Optional[int] = ..., max_vetoes_per_anchor: _Optional[int] = ..., absolute_margin: _Optional[float] = ..., relative_margin: _Optional[float] = ..., anchor_id_kind: _Optional[_Union[IdKind, str]] = ..., max_pairs: _Optional[int] = ..., anchors_are_samples: bool = ...) -> None: ...
 
 class Quarantine(_message.Message):
     __slots__ = ("quantile", "reports", "capacity")
@@ -304,7 +306,7 @@ class PoolStats(_message.Message):
     def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ..., expired: _Optional[int] = ..., distinct_by_witness: _Optional[int] = ..., worn: _Optional[int] = ...) -> None: ...
 
 class FilterCounts(_message.Message):
-    __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed")
+    __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed", "anchor_itself", "same_label", "unscored")
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     KNOWN_POSITIVES_FIELD_NUMBER: _ClassVar[int]
     VETOED_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +320,9 @@ class FilterCounts(_message.Message):
     STRATUM_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     UNSCORED_PASSED_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_ITSELF_FIELD_NUMBER: _ClassVar[int]
+    SAME_LABEL_FIELD_NUMBER: _ClassVar[int]
+    UNSCORED_FIELD_NUMBER: _ClassVar[int]
     excluded: int
     known_positives: int
     vetoed: int
@@ -331,7 +336,10 @@ class FilterCounts(_message.Message):
     stratum: int
     group: int
     unscored_passed: int
-    def __init__(self, excluded: _Optional[int] = ..., known_positives: _Optional[int] = ..., vetoed: _Optional[int] = ..., leased: _Optional[int] = ..., max_serves: _Optional[int] = ..., model_version: _Optional[int] = ..., age: _Optional[int] = ..., score: _Optional[int] = ..., positive_aware: _Optional[int] = ..., rank: _Optional[int] = ..., stratum: _Optional[int] = ..., group: _Optional[int] = ..., unscored_passed: _Optional[int] = ...) -> None: ...
+    anchor_itself: int
+    same_label: int
+    unscored: int
+    def __init__(self, excluded: _Optional[int] = ..., known_positives: _Optional[int] = ..., vetoed: _Optional[int] = ..., leased: _Optional[int] = ..., max_serves: _Optional[int] = ..., model_version: _Optional[int] = ..., age: _Optional[int] = ..., score: _Optional[int] = ..., positive_aware: _Optional[int] = ..., rank: _Optional[int] = ..., stratum: _Optional[int] = ..., group: _Optional[int] = ..., unscored_passed: _Optional[int] = ..., anchor_itself: _Optional[int] = ..., same_label: _Optional[int] = ..., unscored: _Optional[int] = ...) -> None: ...
 
 class FlowStats(_message.Message):
     __slots__ = ("balance", "report_waits", "report_timeouts", "mine_waits", "mine_timeouts")

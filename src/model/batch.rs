@@ -16,8 +16,10 @@ pub const BATCH_SIZE_MAX: u32 = 65_536;
 /// A request for one batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MineRequest {
-    /// Number of samples wanted, 1 ..= 65,536.
+    /// Number of samples wanted, 1 ..= 65,536; also 0 if `may_be_empty`.
     pub batch_size: u32,
+    /// Whether the size may be 0, because it comes from a number of positives. The batch is then empty.
+    pub may_be_empty: bool,
     /// Fields of the policy that replace those of the pool's default policy.
     pub policy: PolicyOverrides,
     /// Ids that must not be served.

@@ -16,6 +16,7 @@ fn request() -> MineRequest {
     let schedule = Schedule { shape: Shape::Sqrt, from: 0.25, to: 0.75, begin_step: 3, end_step: 1 << 40 };
     MineRequest {
         batch_size: 300,
+        may_be_empty: true,
         policy: PolicyOverrides {
             strategy: Some(Strategy::Rank),
             alpha: Some(0.7),

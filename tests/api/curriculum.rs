@@ -261,7 +261,7 @@ async fn a_batch_size_may_come_from_the_positives() {
         (ratio(10, 0.0, 0), 30),
         (ratio(7, 1.5, 0), 11),
         (ratio(30, 0.1, 0), 3),
-        (ratio(0, 0.0, 0), 1),
+        (ratio(0, 0.0, 0), 0),
         (ratio(0, 3.0, 8), 8),
         (ratio(5, 3.0, 8), 15),
     ] {
@@ -279,6 +279,31 @@ async fn a_batch_size_may_come_from_the_positives() {
     ] {
         assert_invalid(mined(&client, request).await, field);
     }
+    // No positives give no negatives, whatever the strategy and the shortfall rule; in a round every rank needs a sample.
+    for strategy in
+        [pb::Strategy::Top, pb::Strategy::Proportional, pb::Strategy::Uniform, pb::Strategy::Stalest]
+    {
+        for shortfall in [pb::Shortfall::Fill, pb::Shortfall::Short, pb::Shortfall::Error] {
+            for share in [0.0, 0.25, 1.0] {
+                let policy = MiningPolicy {
+                    strategy: strategy.into(),
+                    shortfall: shortfall.into(),
+                    random_fraction: Some(share),
+                    ..Default::default()
+                };
+                let none = pb::MineBatchRequest { policy: Some(policy), ..ratio(0, 3.0, 0) };
+                let batch =
+                    mined(&client, pb::MineBatchRequest { request_id: "none".into(), ..none }).await.unwrap();
+                assert_eq!((batch.hard_count, batch.background_count, batch.shortfall_count), (0, 0, 0));
+                assert!(!batch.realized_random_fraction.is_nan());
+            }
+        }
+    }
+    let round = Some(pb::Round { rank: 0, world_size: 2, ..Default::default() });
+    assert_invalid(
+        mined(&client, pb::MineBatchRequest { round, ..ratio(0, 3.0, 0) }).await,
+        "negative_ratio",
+    );
     // In a round the sizes must agree, however they were given.
     let round = |rank| Some(pb::Round { rank, world_size: 2, ..Default::default() });
     mined(&client, pb::MineBatchRequest { round: round(0), ..ratio(4, 3.0, 0) }).await.unwrap();

@@ -183,9 +183,11 @@ def test_negative_ratio(server: FakeServer, pool: hardneg.Pool) -> None:
     pool.report(range(100), [1.0] * 100)
     assert len(pool.mine(negative_ratio=hardneg.NegativeRatio(5))) == 15
     request = wire(server.mine_requests[-1])
-    assert request["negative_ratio"] == {"positives": 5, "negatives_per_positive": 3.0, "min_size": 1}
+    assert request["negative_ratio"] == {"positives": 5, "negatives_per_positive": 3.0}
     assert "batch_size" not in request
     assert hardneg.NegativeRatio(0, min_size=4).size == 4
+    assert hardneg.NegativeRatio(0).size == 0
+    assert len(pool.mine(negative_ratio=hardneg.NegativeRatio(0))) == 0
     assert hardneg.NegativeRatio(3, 1.5).size == 5
     server.stop()
     away = pool.mine(negative_ratio=hardneg.NegativeRatio(2, 3), on_unavailable="uniform", uniform_ids=100, timeout=0.5)

@@ -174,6 +174,8 @@ def test_a_negative_ratio_is_the_batch_size(real: hardneg.Client, name: str) -> 
     pool, _ = filled(real, name)
     assert len(pool.mine(negative_ratio=hardneg.NegativeRatio(7, 2.5))) == 18
     assert len(pool.mine(negative_ratio=hardneg.NegativeRatio(0, 3, min_size=5))) == 5
+    none = pool.mine(negative_ratio=hardneg.NegativeRatio(0), fields="all")
+    assert (len(none), none.shortfall_count) == (0, 0), "no positives, no negatives"
 
 
 def test_a_curriculum_follows_the_step(real: hardneg.Client, name: str) -> None:

@@ -27,6 +27,7 @@ pub(crate) fn decode(
     prefix: &str,
 ) -> Result<(MineRequest, Reply), PoolError> {
     let field = |name: &str| format!("{prefix}{name}");
+    let may_be_empty = message.negative_ratio.is_some();
     let batch_size =
         negative_ratio::batch_size(message.batch_size, message.negative_ratio, rows_max, prefix)?;
     let exclude = report::decode_optional_ids(message.exclude_ids, &field("exclude_ids"), rows_max)?;
@@ -42,6 +43,7 @@ pub(crate) fn decode(
     };
     let request = MineRequest {
         batch_size,
+        may_be_empty,
         policy: policy::decode(&field("policy"), message.policy)?,
         exclude,
         seed: message.seed,

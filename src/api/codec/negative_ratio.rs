@@ -9,8 +9,7 @@ const NEGATIVES_PER_POSITIVE: f64 = 3.0;
 /// max(min_size, ceil(negatives_per_positive x positives)), or `batch_size` where there is no ratio.
 ///
 /// # Errors
-/// `Invalid` naming the field below `prefix`: both given, a ratio that is not a positive number, a size that is 0 or over
-/// `rows_max`.
+/// `Invalid` naming the field below `prefix`: both given, a ratio that is not a positive number, a size over `rows_max`.
 pub(super) fn batch_size(
     batch_size: u32,
     ratio: Option<pb::NegativeRatio>,
@@ -40,7 +39,7 @@ pub(super) fn batch_size(
             format!("{per_positive} is not a finite number above 0"),
         ));
     }
-    let min_size = ratio.min_size.max(1);
+    let min_size = ratio.min_size;
     let wanted = per_positive * f64::from(ratio.positives);
     // 0.1 x 30 is a little over 3 in floating point, but the caller means 3.
     let size = (wanted * (1.0 - 4.0 * f64::EPSILON)).ceil().max(f64::from(min_size));
@@ -68,7 +67,7 @@ mod tests {
         };
         assert_eq!(size(10, 0.0, 0), Some(30), "3 by default");
         assert_eq!((size(30, 0.1, 0), size(10, 0.7, 0), size(3, 0.4, 0)), (Some(3), Some(7), Some(2)));
-        assert_eq!((size(0, 3.0, 0), size(0, 3.0, 16), size(10, 3.0, 16)), (Some(1), Some(16), Some(30)));
+        assert_eq!((size(0, 3.0, 0), size(0, 3.0, 16), size(10, 3.0, 16)), (Some(0), Some(16), Some(30)));
         assert_eq!(
             (size(21_845, 3.0, 0), size(65_537, 1.0, 0), size(0, 1.0, 65_537)),
             (Some(65_535), None, None)

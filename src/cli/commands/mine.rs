@@ -86,8 +86,8 @@ struct RatioArgs {
     /// Negatives for each positive
     #[arg(long, value_name = "X", default_value_t = 3.0, requires = "positives")]
     negatives_per_positive: f64,
-    /// The smallest batch size
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "positives")]
+    /// The smallest batch size, also without any positive
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "positives")]
     min_size: u32,
 }
 

@@ -47,6 +47,12 @@ impl Pool {
         self.check_flat("MineBatch", "use MineNegatives")?;
         let spec = self.spec();
         self.check_mine(&spec, &request)?;
+        if request.batch_size == 0 {
+            // No samples of no positives: there is nothing to serve, or to remember for a retry.
+            let request = Arc::new(MineRequest { dry_run: true, request_id: String::new(), ..request });
+            let span = spans::mine(&self.id, &request);
+            return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
+        }
         let request = Arc::new(request);
         if let Some(round) = &request.round {
             self.clock.check_not_ended(&round.run_id)?;
@@ -72,7 +78,11 @@ impl Pool {
         if curriculum.is_some() && request.step.is_none() && !spec.decay.by_steps() {
             bad.push(step_missing());
         }
-        if !(1..=BATCH_SIZE_MAX).contains(&request.batch_size) {
+        let is_empty = request.batch_size == 0 && request.may_be_empty;
+        if is_empty && request.round.is_some() {
+            let wrong = "gives no samples, and each rank of a round needs one: set min_size";
+            bad.push(Violation::new("negative_ratio", wrong));
+        } else if !is_empty && !(1..=BATCH_SIZE_MAX).contains(&request.batch_size) {
             bad.push(Violation::new(
                 "batch_size",
                 format!("{} is not in 1..={BATCH_SIZE_MAX}", request.batch_size),
@@ -217,7 +227,7 @@ impl Pool {
         });
         let size = asked.min(permitted);
         let size = (size - size % ranks.map_or(1, |ranks| ranks.count as u64)) as usize;
-        if size == 0 && policy.shortfall == Shortfall::Error {
+        if size == 0 && asked > 0 && policy.shortfall == Shortfall::Error {
             return Err(PoolError::FailedPrecondition {
                 reason: "FLOW",
                 message: format!(

@@ -53,6 +53,7 @@ pub(super) fn check_same(first: &MineRequest, request: &MineRequest, round: &Rou
         wait: _,
         request_id: _,
         dry_run: _,
+        may_be_empty: _,
     } = first;
     let world_size = began.as_ref().map_or(0, |began| began.world_size);
     let numbers = |first, this| Some((first, this));

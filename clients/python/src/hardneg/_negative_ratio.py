@@ -16,7 +16,8 @@ class NegativeRatio:
     Attributes:
         positives: Positives in the step.
         negatives_per_positive: Negatives wanted for each positive, over 0; default 3.
-        min_size: Least batch size, also without any positive; default 1.
+        min_size: Least batch size. By default 0: a step without positives gets an empty batch, as in SSD. mmdetection's
+            ``neg_pos_ub`` counts 0 positives as 1: set ``min_size=negatives_per_positive`` for that.
 
     Example:
         >>> batch = pool.mine(negative_ratio=hardneg.NegativeRatio(len(boxes), 3))
@@ -24,14 +25,12 @@ class NegativeRatio:
 
     positives: int
     negatives_per_positive: float = 3.0
-    min_size: int = 1
+    min_size: int = 0
 
     def __post_init__(self) -> None:
-        check_uint(32, positives=self.positives)
+        check_uint(32, positives=self.positives, min_size=self.min_size)
         if not (self.negatives_per_positive > 0 and math.isfinite(self.negatives_per_positive)):
             raise ValueError(f"negatives_per_positive must be finite and positive, not {self.negatives_per_positive}")
-        if self.min_size < 1:  # 0 on the wire means the default, which is 1
-            raise ValueError(f"min_size must be at least 1, not {self.min_size}")
 
     @property
     def size(self) -> int:

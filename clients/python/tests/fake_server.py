@@ -470,7 +470,7 @@ class FakeServer(mining_service_pb2_grpc.MiningServiceServicer, pool_service_pb2
         batch.warmup = request.HasField("step") and request.step < request.policy.curriculum.warmup_steps
         batch.filtered.excluded = len(unwanted)
         if request.policy.balance.min_per_stratum:
-            batch.approximations.append(mining_service_pb2.APPROXIMATION_MIN_PER_STRATUM)
+            batch.approximations.append(mining_service_pb2.APPROXIMATION_SCAN_LIMIT)
         if request.fields.strata:
             batch.strata.extend([7] * n)
         if request.fields.groups:

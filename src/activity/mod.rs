@@ -265,7 +265,7 @@ impl Recorder {
     /// As [`Self::bias`], with a sample of the hard store that was drawn before.
     async fn bias_beside(&self, store: &dyn Store, stored: &[Row]) -> Result<BiasFigures, PoolError> {
         let background = background::scores(store).await?;
-        let strata = store.strata().await?;
+        let strata = store.strata(usize::MAX).await?;
         let known = strata.iter().any(|s| s.background > 0);
         let reported: Vec<(u32, u64)> =
             strata.iter().map(|s| (s.stratum, if known { s.background } else { s.hard })).collect();

@@ -126,6 +126,8 @@ settings! {
         "Maximum length of payloads that the spec of a pool may allow, in bytes";
     "limits.max_scan_rows" "max-scan-rows" "HARDNEG_MAX_SCAN_ROWS" int(1_024, 1 << 31),
         "Maximum number of samples that one mining call may read in passes; beyond, its weights are APPROXIMATE";
+    "limits.max_balance_strata" "max-balance-strata" "HARDNEG_MAX_BALANCE_STRATA" int(1, 1 << 24),
+        "Maximum number of strata that a pool may store for a policy with limits on strata";
     "limits.max_wait" "max-wait" "HARDNEG_MAX_WAIT" seconds(0, 300),
         "Maximum wait for a pool to fill";
     "limits.request_id_ttl" "request-id-ttl" "HARDNEG_REQUEST_ID_TTL" seconds(1, 3_600),

@@ -50,6 +50,9 @@ pub struct Limits {
     /// eligible samples; and maximum number of members of the background that a request for negatives may reject. Default 16,777,216: a
     /// whole pool of that size, read in about a second.
     pub max_scan_rows: usize,
+    /// Maximum number of strata that a pool may store for a policy with limits on strata; a mining call beyond it is refused. Default
+    /// 131,072: such a call reads the count of every stratum, which takes about 20 ms of these.
+    pub max_balance_strata: usize,
     /// Maximum wait for a pool to fill. Default 5 min: no call should wait all night.
     #[serde(with = "units::duration")]
     pub max_wait: Duration,
@@ -88,6 +91,7 @@ impl Default for Limits {
             max_workers_per_pool: 65_536,
             max_payload_bytes: 4_096,
             max_scan_rows: 1 << 24,
+            max_balance_strata: 1 << 17,
             max_wait: Duration::from_secs(300),
             request_id_ttl: Duration::from_secs(60),
             mine_cache_bytes: 64 * MIB,

@@ -2,7 +2,8 @@
 //!
 //! A call of a pool is a future, and a future may be dropped while it waits: a client hangs up, or a deadline passes. So an operation that
 //! changes a pool continues in its own task when its caller drops it. Checks and waits come before the operation: a call that is dropped
-//! before it has begun leaves no trace.
+//! before it has begun leaves no trace. Some operations compute for long before they change anything, as a draw does before it marks samples:
+//! until they say that they have begun, they end with their caller.
 //!
 //! As long as the caller waits, its own task does the work. A separate task for each call was measured to cost an idle draw 100 us of 500,
 //! because with one more task between connection and answer tokio moves the call from thread to thread.
@@ -10,12 +11,30 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use crate::model::error::PoolError;
+
+/// Whether an operation has begun to change its pool. Clones share the answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    /// Says that the pool changes from now on.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether the pool may have changed.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// Runs `work` to its end, under the span of the caller. Once the returned future was polled, dropping it does not stop the work.
 ///
@@ -25,14 +44,29 @@ pub(super) async fn finish<T: Send + 'static>(
     what: &'static str,
     work: impl Future<Output = Result<T, PoolError>> + Send + 'static,
 ) -> Result<T, PoolError> {
-    let work = Box::pin(work.in_current_span());
-    Detaching { work: Some(work) }.await.unwrap_or(Err(PoolError::Internal(what)))
+    let begun = Begun::default();
+    begun.set();
+    finish_if_begun(what, begun, work).await
 }
 
-/// A future that continues in its own task if it is dropped before its end. It yields `None` if the work panicked.
+/// As [`finish`], but work that has not begun when the returned future is dropped is dropped with it.
+///
+/// # Errors
+/// As of [`finish`].
+pub(super) async fn finish_if_begun<T: Send + 'static>(
+    what: &'static str,
+    begun: Begun,
+    work: impl Future<Output = Result<T, PoolError>> + Send + 'static,
+) -> Result<T, PoolError> {
+    let work = Box::pin(work.in_current_span());
+    Detaching { work: Some(work), begun }.await.unwrap_or(Err(PoolError::Internal(what)))
+}
+
+/// A future that continues in its own task if it is dropped between the begin of its work and the end. It yields `None` if the work panicked.
 struct Detaching<F: Future<Output: Send> + Send + 'static> {
     /// The work; `None` after its end.
     work: Option<Pin<Box<F>>>,
+    begun: Begun,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
@@ -54,7 +88,8 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
 impl<F: Future<Output: Send> + Send + 'static> Drop for Detaching<F> {
     fn drop(&mut self) {
         // Without a runtime nothing can run the work any more, because the process ends.
-        if let Some(work) = self.work.take()
+        if self.begun.is_set()
+            && let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(work);

@@ -24,6 +24,8 @@ mod spans;
 mod store_errors;
 mod store_specs;
 #[cfg(test)]
+mod strata_tests;
+#[cfg(test)]
 mod wall_clock_tests;
 mod weight_warnings;
 

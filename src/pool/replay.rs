@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::executor;
+use super::executor::{self, Begun};
 use super::remembered::Remembered;
 use crate::model::batch::{MineRequest, MinedBatch};
 use crate::model::error::PoolError;
@@ -70,9 +70,9 @@ impl Replay {
         Entered { replay: self.clone(), name, reply: entry.reply.clone() }
     }
 
-    /// The batch remembered under the request_id, or else the one that `draw` makes of the result of `prepare`. The caller may drop the
-    /// call while `prepare` waits; a draw that has begun is finished and remembered, so that a retry gets its batch. `now_millis` reads the
-    /// clock of the pool.
+    /// The batch remembered under the request_id, or else the one that `draw` makes of the result of `prepare`. If the caller drops the call
+    /// before `draw` says that it has begun to mark samples, nothing has happened; else the draw is finished and remembered, so that a
+    /// retry gets its batch. `now_millis` reads the clock of the pool.
     ///
     /// # Errors
     /// `Invalid` if the id was used for another request; the errors of `prepare` and `draw`, which are not remembered.
@@ -82,7 +82,7 @@ impl Replay {
         request: &Arc<MineRequest>,
         now_millis: impl Fn() -> u64 + Send + 'static,
         prepare: impl Future<Output = Result<P, PoolError>>,
-        draw: impl FnOnce(P) -> D,
+        draw: impl FnOnce(P, Begun) -> D,
     ) -> Result<Arc<MinedBatch>, PoolError>
     where
         D: Future<Output = Result<MinedBatch, PoolError>> + Send + 'static,
@@ -98,14 +98,15 @@ impl Replay {
         let (first, batch) = match &*reply {
             Some(known) => known.clone(),
             None => {
-                let drawing = draw(prepare.await?);
+                let begun = Begun::default();
+                let drawing = draw(prepare.await?, begun.clone());
                 let request = request.clone();
                 let finishing = async move {
                     let batch = drawing.await?;
                     let known = entered.replay.remember(&entered.name, request, batch, now_millis).await?;
                     Ok(reply.insert(known).clone())
                 };
-                executor::finish("mining", finishing).await?
+                executor::finish_if_begun("mining", begun, finishing).await?
             }
         };
         if *first == **request {

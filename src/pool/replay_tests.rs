@@ -32,7 +32,7 @@ fn request(request_id: &str) -> MineRequest {
     MineRequest { batch_size: 8, request_id: request_id.into(), ..MineRequest::default() }
 }
 
-/// Asks for a batch of pool `uid`, whose draw is this future.
+/// Asks for a batch of pool `uid`, whose draw is this future. It begins at once.
 async fn get_or_mine(
     replay: &Arc<Replay>,
     uid: u64,
@@ -40,7 +40,11 @@ async fn get_or_mine(
     draw: impl Future<Output = Result<MinedBatch, PoolError>> + Send + 'static,
 ) -> Result<Arc<MinedBatch>, PoolError> {
     let request = Arc::new(request(request_id));
-    replay.get_or_mine(uid, &request, || 0, async { Ok(()) }, |()| draw).await
+    let begin = |(), begun: Begun| {
+        begun.set();
+        draw
+    };
+    replay.get_or_mine(uid, &request, || 0, async { Ok(()) }, begin).await
 }
 
 async fn batch_of(pool: &Arc<Pool>) -> MinedBatch {
@@ -108,7 +112,7 @@ async fn concurrent_requests_of_an_id_mine_once_and_who_goes_away_while_it_waits
                 let _ = gate.acquire().await.unwrap();
                 Ok(())
             };
-            let draw = |()| async move {
+            let draw = |(), _: Begun| async move {
                 mined.fetch_add(1, Ordering::Relaxed);
                 Ok(batch)
             };

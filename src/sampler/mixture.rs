@@ -115,8 +115,10 @@ fn highest_cut(points: &[Point], tau: f64, target: f64) -> f64 {
     sorted.last().map_or(0.0, |point| point.mass)
 }
 
-/// The hard samples and the background of one stratum, with the cap on its samples in a batch.
+/// The hard samples and the background of a stratum, with the cap on its samples in a batch.
 pub(crate) struct Part {
+    /// How many strata are like this one.
+    pub(crate) strata: f64,
     pub(crate) points: Vec<Point>,
     pub(crate) background: f64,
     pub(crate) cap: f64,
@@ -158,45 +160,53 @@ pub(crate) fn capped_background_rate(
 
 /// The expected share of the background in a batch under caps, if each member has the rate `rate`.
 fn background_share(parts: &[Part], batch_size: f64, rate: f64) -> f64 {
-    let all: Vec<(Vec<Point>, f64)> = parts
+    let all: Vec<Capped> = parts
         .iter()
         .map(|part| {
             let background = Point { weight: part.background, mass: rate };
             let points: Vec<Point> = part.points.iter().copied().chain([background]).collect();
             let members: f64 = points.iter().map(|p| p.weight).sum();
-            (points, part.cap.min(members * 0.999))
+            Capped { strata: part.strata, points, cap: part.cap.min(members * 0.999) }
         })
         .collect();
     let tau = solve_capped_tau(&all, batch_size);
     let (mut from_background, mut total) = (0.0, 0.0);
-    for ((points, cap), part) in all.iter().zip(parts) {
+    for (Capped { strata, points, cap }, part) in all.iter().zip(parts) {
         if *cap <= 0.0 {
             continue;
         }
         let arrived = |tau: f64| points.iter().map(|p| p.weight * -(-p.mass * tau).exp_m1()).sum::<f64>();
         let tau = if arrived(tau) > *cap { solve_tau(points, *cap) } else { tau };
-        from_background += part.background * -(-rate * tau).exp_m1();
-        total += arrived(tau);
+        from_background += strata * part.background * -(-rate * tau).exp_m1();
+        total += strata * arrived(tau);
     }
     if total > 0.0 { from_background / total } else { 0.0 }
 }
 
+/// The samples of both sources of a stratum, with the number of strata like it and the cap that it can reach.
+struct Capped {
+    strata: f64,
+    points: Vec<Point>,
+    cap: f64,
+}
+
 /// Solves sum_s min(cap_s, sum_b n_b (1 - exp(-u_b tau))) = target, as `solve_tau` does. If the caps sum to less than the target, it
 /// returns the largest tau tried.
-fn solve_capped_tau(parts: &[(Vec<Point>, f64)], target: f64) -> f64 {
-    let slope_at_0: f64 = parts.iter().flat_map(|part| &part.0).map(|p| p.weight * p.mass).sum();
+fn solve_capped_tau(parts: &[Capped], target: f64) -> f64 {
+    let of_one = |part: &Capped| part.points.iter().map(|p| p.weight * p.mass).sum::<f64>();
+    let slope_at_0: f64 = parts.iter().map(|part| part.strata * of_one(part)).sum();
     let mut tau = target / slope_at_0;
     for _ in 0..100 {
         let (mut reached, mut slope) = (0.0, 0.0);
-        for (points, cap) in parts {
+        for Capped { strata, points, cap } in parts {
             let (mut arrived, mut rising) = (0.0, 0.0);
             for p in points {
                 let stays = (-p.mass * tau).exp();
                 arrived += p.weight * (1.0 - stays);
                 rising += p.weight * p.mass * stays;
             }
-            reached += arrived.min(*cap);
-            slope += if arrived < *cap { rising } else { 0.0 };
+            reached += strata * arrived.min(*cap);
+            slope += if arrived < *cap { strata * rising } else { 0.0 };
         }
         let missing = target - reached;
         if missing <= 1e-3 * target || slope <= 0.0 {
@@ -343,8 +353,12 @@ mod tests {
     #[test]
     fn the_background_rate_gives_the_wanted_share_under_caps() {
         // One stratum has nearly all the mass, the other most of the background; each may have half of the batch.
-        let part =
-            |mass, background| Part { points: vec![Point { weight: 500.0, mass }], background, cap: 50.0 };
+        let part = |mass, background| Part {
+            strata: 1.0,
+            points: vec![Point { weight: 500.0, mass }],
+            background,
+            cap: 50.0,
+        };
         let parts = [part(1.0, 50.0), part(0.01, 450.0)];
         let points: Vec<Point> = parts.iter().flat_map(|p| p.points.clone()).collect();
         for epsilon in [0.1, 0.25, 0.5] {

@@ -455,8 +455,8 @@ pub trait Store: Quarantine + Send + Sync + 'static {
     async fn leases(&self, ids: &[u64]) -> Result<Vec<Option<u64>>, StoreError>;
     /// The rows of the hard store in these strata. No stratum of the argument may be 0.
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError>;
-    /// The number of samples of each stratum that is stored, in order of stratum.
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError>;
+    /// The number of samples of each stratum that is stored, in order of stratum; of the first `most` and one more, if there are so many.
+    async fn strata(&self, most: usize) -> Result<Vec<StratumCount>, StoreError>;
     /// Removes samples from the hard store, the background and the quarantine; returns how many were in one of them, and the position.
     /// Their streaks and trust are forgotten; blocked ids stay blocked.
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError>;

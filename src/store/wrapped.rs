@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::engine::{Engine, EngineError, PoolHandle};
+use super::local::LocalEngine;
 use super::naive_engine::NaiveEngine;
 use super::put_once::{PutOnce, PutOnceLimits};
 use super::quarantine::{
@@ -36,6 +37,12 @@ pub(crate) trait Wrapped: Send + Sync {
     }
     async fn serve(&self, drawn: &[Drawn], mark: ServeMark) -> Result<Vec<Option<Served>>, StoreError> {
         self.inner().serve(drawn, mark).await
+    }
+    async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
+        self.inner().scan(cursor, limit).await
+    }
+    async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
+        self.inner().of_strata(strata).await
     }
 }
 
@@ -97,7 +104,7 @@ impl<W: Wrapped + 'static> Store for W {
         Wrapped::at_ranks(self, ranks).await
     }
     async fn scan(&self, cursor: Cursor, limit: usize) -> Result<ScanPage, StoreError> {
-        self.inner().scan(cursor, limit).await
+        Wrapped::scan(self, cursor, limit).await
     }
     async fn expire(&self, now_millis: u64, oldest_stamp: Option<u32>) -> Result<(), StoreError> {
         self.inner().expire(now_millis, oldest_stamp).await
@@ -109,10 +116,10 @@ impl<W: Wrapped + 'static> Store for W {
         self.inner().leases(ids).await
     }
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
-        self.inner().of_strata(strata).await
+        Wrapped::of_strata(self, strata).await
     }
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
-        self.inner().strata().await
+    async fn strata(&self, most: usize) -> Result<Vec<StratumCount>, StoreError> {
+        self.inner().strata(most).await
     }
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {
         self.inner().remove(ids).await
@@ -128,16 +135,21 @@ impl<W: Wrapped + 'static> Store for W {
     }
 }
 
-/// An engine that makes naive stores and wraps them.
+/// An engine that wraps the stores of another.
 pub(crate) struct WrappingEngine<F> {
-    inner: NaiveEngine,
+    inner: Box<dyn Engine>,
     wrap: F,
 }
 
 impl<F: Fn(Arc<dyn Store>) -> Arc<dyn Store>> WrappingEngine<F> {
-    /// An engine without pools.
+    /// An engine without pools, which wraps naive stores.
     pub(crate) fn new(wrap: F) -> Self {
-        Self { inner: NaiveEngine::default(), wrap }
+        Self { inner: Box::new(NaiveEngine::default()), wrap }
+    }
+
+    /// An engine without pools, which wraps stores for many samples.
+    pub(crate) fn of_partitions(wrap: F) -> Self {
+        Self { inner: Box::new(LocalEngine::new()), wrap }
     }
 
     fn wrapped(&self, handle: PoolHandle) -> PoolHandle {

@@ -3,6 +3,7 @@
 use super::leases::{mined, u64s};
 use super::*;
 use common::TestServer;
+use hardneg::client::ClientOptions;
 use hardneg::proto::columns;
 use pb::stratum_cap::Limit;
 use std::collections::HashMap;
@@ -233,6 +234,63 @@ async fn a_cap_over_an_unreported_id_space_ends() {
     assert_eq!(batch.estimand, pb::Estimand::Approximate);
     let proposals = figures(&client, "p").await.proposals;
     assert!(proposals < 6 * 65_536 + 65_536, "{proposals}");
+}
+
+/// Server and client share one thread: a call is answered meanwhile only if the mines let it through.
+#[tokio::test]
+async fn mines_over_many_strata_let_other_calls_through() {
+    let server = TestServer::start().await;
+    // The claim is about turns, not about time: on a busy machine a call may wait for long.
+    let patient = ClientOptions { timeout: std::time::Duration::from_secs(600), ..ClientOptions::default() };
+    let client = server.client_with(patient).await;
+    client.create_pool("p", plain(100_000)).await.unwrap();
+    let strata = 20_000;
+    let ids: Vec<u64> = (0..3 * strata).collect();
+    for ids in ids.chunks(30_000) {
+        let batch = pb::ScoreBatch {
+            ids: u64s(ids),
+            scores: scores(ids.len()),
+            strata: ids.iter().map(|id| 1 + (id % strata) as u32).collect(),
+            ..Default::default()
+        };
+        report(&client, batch).await;
+    }
+    let balance = pb::Balance { equal_shares: true, ..Default::default() };
+    let four: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, balance) = (client.clone(), balance.clone());
+            tokio::spawn(async move { mined(&client, balanced(20_000, balance)).await.unwrap().len() })
+        })
+        .collect();
+    let mut answered = 0;
+    while !four.iter().all(tokio::task::JoinHandle::is_finished) {
+        client.get_pool("p").await.unwrap();
+        answered += 1;
+    }
+    for one in four {
+        assert_eq!(one.await.unwrap(), 20_000);
+    }
+    assert!(answered >= 8, "{answered} calls were answered while four mines ran");
+}
+
+/// A policy may have limits on as many strata as the server's limit says.
+#[tokio::test]
+async fn limits_on_too_many_strata_are_refused_by_name() {
+    let mut config = hardneg::config::Config::default();
+    config.limits.max_balance_strata = 3;
+    let server = TestServer::start_with(config).await;
+    let client = server.client().await;
+    fill(&client, 400).await;
+    let balance = pb::Balance { max_stratum_fraction: 0.5, ..Default::default() };
+    let refused = mined(&client, balanced(8, balance.clone())).await;
+    let message = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert_eq!(told(refused), (Code::FailedPrecondition, "TOO_MANY_STRATA".into(), String::new()));
+    assert!(
+        message.contains("policy.balance") && message.contains("3 strata (max_balance_strata)"),
+        "{message}"
+    );
+    let by_group = pb::Balance { max_per_group: 1, ..Default::default() };
+    assert_eq!(mined(&client, balanced(8, by_group)).await.unwrap().len(), 8);
 }
 
 /// Equal shares give no share to ids whose stratum is unknown.

@@ -209,6 +209,30 @@ pub struct StratumCount {
     pub background: u64,
 }
 
+impl StratumCount {
+    /// The sums of two lists of counts, each in order of stratum: those of the first `most` strata and of one more, if there are so many.
+    #[must_use]
+    pub fn merged(
+        a: impl IntoIterator<Item = Self>,
+        b: impl IntoIterator<Item = Self>,
+        most: usize,
+    ) -> Vec<Self> {
+        let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+        let mut merged: Vec<Self> = Vec::new();
+        while merged.len() <= most {
+            let is_from_a = match (a.peek(), b.peek()) {
+                (Some(x), Some(y)) => x.stratum <= y.stratum,
+                (x, _) => x.is_some(),
+            };
+            let Some(next) = (if is_from_a { a.next() } else { b.next() }) else { break };
+            let same = b.next_if(|other| is_from_a && other.stratum == next.stratum);
+            let (hard, background) = same.map_or((0, 0), |other| (other.hard, other.background));
+            merged.push(Self { hard: next.hard + hard, background: next.background + background, ..next });
+        }
+        merged
+    }
+}
+
 /// Members of the hard store between two places, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Strata {
     /// Entries of strata other than 0.
     counts: BTreeMap<u32, u32>,
+    /// The sum of `counts`.
+    labelled: usize,
 }
 
 impl Strata {
@@ -17,6 +19,7 @@ impl Strata {
     pub(crate) fn add(&mut self, stratum: u32) {
         if stratum != 0 {
             *self.counts.entry(stratum).or_insert(0) += 1;
+            self.labelled += 1;
         }
     }
 
@@ -28,15 +31,17 @@ impl Strata {
         }
         if let Some(count) = self.counts.get_mut(&stratum) {
             *count -= 1;
+            self.labelled -= 1;
             if *count == 0 {
                 self.counts.remove(&stratum);
             }
         }
     }
 
-    /// The number of samples of each stratum, of `total` samples.
-    pub(crate) fn counts(&self, total: usize) -> Vec<(u32, u64)> {
-        with_the_rest(self.counts.iter().map(|(stratum, count)| (*stratum, u64::from(*count))), total)
+    /// The number of samples of each stratum, of `total` samples, in order of stratum.
+    pub(crate) fn counts(&self, total: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let others = self.counts.iter().map(|(stratum, count)| (*stratum, u64::from(*count)));
+        with_the_rest(total - self.labelled, others)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -49,6 +54,8 @@ impl Strata {
 pub(crate) struct SlotStrata {
     /// Entries of strata other than 0.
     slots: BTreeMap<u32, RoaringBitmap>,
+    /// The number of slots of all of them.
+    labelled: usize,
 }
 
 impl SlotStrata {
@@ -56,7 +63,7 @@ impl SlotStrata {
     #[inline]
     pub(crate) fn add(&mut self, stratum: u32, slot: u32) {
         if stratum != 0 {
-            self.slots.entry(stratum).or_default().insert(slot);
+            self.labelled += usize::from(self.slots.entry(stratum).or_default().insert(slot));
         }
     }
 
@@ -67,7 +74,7 @@ impl SlotStrata {
             return;
         }
         if let Some(slots) = self.slots.get_mut(&stratum) {
-            slots.remove(slot);
+            self.labelled -= usize::from(slots.remove(slot));
             if slots.is_empty() {
                 self.slots.remove(&stratum);
             }
@@ -79,9 +86,10 @@ impl SlotStrata {
         self.slots.get(&stratum).into_iter().flatten()
     }
 
-    /// The number of samples of each stratum, of `total` samples.
-    pub(crate) fn counts(&self, total: usize) -> Vec<(u32, u64)> {
-        with_the_rest(self.slots.iter().map(|(stratum, slots)| (*stratum, slots.len())), total)
+    /// The number of samples of each stratum, of `total` samples, in order of stratum.
+    pub(crate) fn counts(&self, total: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let others = self.slots.iter().map(|(stratum, slots)| (*stratum, slots.len()));
+        with_the_rest(total - self.labelled, others)
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -89,13 +97,10 @@ impl SlotStrata {
     }
 }
 
-/// Appends the count of stratum 0, which is what remains of `total`.
-fn with_the_rest(counts: impl Iterator<Item = (u32, u64)>, total: usize) -> Vec<(u32, u64)> {
-    let mut counts: Vec<(u32, u64)> = counts.collect();
-    let others: u64 = counts.iter().map(|c| c.1).sum();
-    let zero = (total as u64).saturating_sub(others);
-    if zero > 0 {
-        counts.push((0, zero));
-    }
-    counts
+/// Puts the count of stratum 0 before those of the `others`.
+fn with_the_rest(
+    of_zero: usize,
+    others: impl Iterator<Item = (u32, u64)>,
+) -> impl Iterator<Item = (u32, u64)> {
+    (of_zero > 0).then_some((0, of_zero as u64)).into_iter().chain(others)
 }

@@ -18,7 +18,7 @@ use crate::permits::Permit;
 use crate::pool::Pool;
 use crate::pool::admission::Patience;
 use crate::pool::control::is_control;
-use crate::pool::executor;
+use crate::pool::executor::{self, Begun};
 use crate::pool::rate_limiter::{FlowPermit, Told};
 use crate::pool::rounds;
 use crate::pool::spans;
@@ -51,7 +51,10 @@ impl Pool {
             // No samples of no positives: there is nothing to serve, or to remember for a retry.
             let request = Arc::new(MineRequest { dry_run: true, request_id: String::new(), ..request });
             let span = spans::mine(&self.id, &request);
-            return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
+            return pin!(self.mine_once(&spec, &request, patience, Begun::default()))
+                .instrument(span)
+                .await
+                .map(Arc::new);
         }
         let request = Arc::new(request);
         if let Some(round) = &request.round {
@@ -61,12 +64,13 @@ impl Pool {
         }
         let span = spans::mine(&self.id, &request);
         if request.request_id.is_empty() {
-            return pin!(self.mine_once(&spec, &request, patience)).instrument(span).await.map(Arc::new);
+            let mining = pin!(self.mine_once(&spec, &request, patience, Begun::default()));
+            return mining.instrument(span).await.map(Arc::new);
         }
         let preparing = pin!(self.prepare(&spec, &request, patience));
         let pool = self.clone();
         let now_millis = move || pool.clock.now_millis();
-        let draw = |prepared| self.draw(request.clone(), prepared);
+        let draw = |prepared, begun| self.draw(request.clone(), prepared, begun);
         let mining = self.server.replay.get_or_mine(self.uid, &request, now_millis, preparing, draw);
         pin!(mining).instrument(span).await
     }
@@ -130,15 +134,17 @@ impl Pool {
         if bad.is_empty() { Ok(()) } else { Err(PoolError::Invalid(bad)) }
     }
 
-    /// Mines by one draw; in a round, by that of all ranks.
+    /// Mines by one draw; in a round, by that of all ranks. If the caller goes away before `begun` is set, the draw ends too.
     pub(in crate::pool) async fn mine_once(
         self: &Arc<Self>,
         spec: &PoolSpec,
         request: &Arc<MineRequest>,
         patience: Patience,
+        begun: Begun,
     ) -> Result<MinedBatch, PoolError> {
         let prepared = pin!(self.prepare(spec, request, patience)).await?;
-        executor::finish("mining", self.draw(request.clone(), prepared)).await
+        let drawing = self.draw(request.clone(), prepared, begun.clone());
+        executor::finish_if_begun("mining", begun, drawing).await
     }
 
     /// Waits for everything that a draw needs. Nothing has begun yet, so a call that is dropped leaves no trace.
@@ -165,21 +171,27 @@ impl Pool {
         Ok(Prepared { excluded, flow_permit, timed_out, _mining_permit: mining_permit })
     }
 
-    /// Draws a batch and counts it, in a future that owns everything it needs.
+    /// Draws a batch and counts it, in a future that owns everything it needs. It sets `begun` before it marks samples as served.
     fn draw(
         self: &Arc<Self>,
         request: Arc<MineRequest>,
         prepared: Prepared,
+        begun: Begun,
     ) -> impl Future<Output = Result<MinedBatch, PoolError>> + Send + 'static {
         let pool = self.clone();
-        async move { pin!(pool.draw_now(&request, prepared)).await }
+        async move { pin!(pool.draw_now(&request, prepared, &begun)).await }
     }
 
-    async fn draw_now(&self, request: &MineRequest, prepared: Prepared) -> Result<MinedBatch, PoolError> {
+    async fn draw_now(
+        &self,
+        request: &MineRequest,
+        prepared: Prepared,
+        begun: &Begun,
+    ) -> Result<MinedBatch, PoolError> {
         let Prepared { excluded, flow_permit, timed_out, _mining_permit } = prepared;
         // The spec of the pool may have changed while the request waited.
         let spec = &*self.spec();
-        let begun = Instant::now();
+        let started = Instant::now();
         let now = self.clock.now();
         self.expire().await?;
         let step = request.step.or_else(|| self.clock.run().map(|run| run.step));
@@ -191,7 +203,11 @@ impl Pool {
             request.round.as_ref().is_some_and(|round| is_control(spec.control_fraction, &self.id, round));
         let policy = if control { policy.uniform() } else { policy };
         let permitted = flow_permit.as_ref().map_or(u64::MAX, FlowPermit::samples);
-        let context = self.mine_context(spec, request, policy, excluded, permitted, now)?;
+        let marking = || begun.set();
+        let context = MineContext {
+            marking: &marking,
+            ..self.mine_context(spec, request, policy, excluded, permitted, now)?
+        };
         let drawn = spans::draw(context.policy.strategy, pin!(flat::mine(context))).await;
         if let Some(permit) = flow_permit {
             self.settle_mine(permit, &drawn).await;
@@ -201,7 +217,7 @@ impl Pool {
         (batch.draw.control, batch.draw.warmup) = (control, warmup);
         batch.draw.shortfall_count =
             request.draw_size().saturating_sub(batch.columns.ids.len() as u64) as u32;
-        self.recorder.mines.record(begun.elapsed());
+        self.recorder.mines.record(started.elapsed());
         self.count_mine(&batch, request.dry_run);
         Ok(batch)
     }
@@ -265,6 +281,8 @@ impl Pool {
                 },
             },
             scan_limit: self.limits.max_scan_rows,
+            strata_limit: self.limits.max_balance_strata,
+            marking: &|| {},
             ranks,
         })
     }

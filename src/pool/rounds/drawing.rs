@@ -9,22 +9,32 @@ use super::{Dealt, Found, Outcome, RoundKey};
 use crate::activity::stats::Counters;
 use crate::model::batch::{MineRequest, MinedBatch, Round};
 use crate::model::error::PoolError;
+use crate::pool::Pool;
 use crate::pool::admission::Patience;
+use crate::pool::executor::{self, Begun};
 use crate::pool::remembered::Remembered;
-use crate::pool::{Pool, executor};
 use crate::store::put_once::{Space, Term};
 
-/// Removes the round on drop if it was not drawn to its end, for example because the draw panicked.
+/// A round under way. On drop it is removed if it was not drawn to its end, for example because the draw panicked.
 struct Drawing {
     pool: Arc<Pool>,
     key: RoundKey,
     done: watch::Sender<Option<Outcome>>,
+    /// Whether the round is kept, or was removed before.
     kept: bool,
 }
 
 impl Drawing {
     async fn draw(mut self, request: Arc<MineRequest>, round: Round, patience: Patience) {
-        let outcome = match self.remembered_or_drawn(request, patience).await {
+        let begun = Begun::default();
+        let drawn = tokio::select! {
+            drawn = self.remembered_or_drawn(request, patience, &begun) => drawn,
+            () = self.abandoned(&begun) => {
+                self.kept = true;
+                return;
+            }
+        };
+        let outcome = match drawn {
             Ok((round_batch, bytes)) => {
                 let now = self.pool.clock.now_millis();
                 self.pool.server.rounds.keep(self.pool.uid, &self.key, bytes, now);
@@ -41,11 +51,26 @@ impl Drawing {
         let _ = self.pool.tell_of_forgotten_rounds().await;
     }
 
+    /// Waits until no rank waits for the round any more, and removes it then. Once the draw has begun to mark samples it goes on.
+    async fn abandoned(&self, begun: &Begun) {
+        let rounds = &self.pool.server.rounds;
+        loop {
+            self.done.closed().await;
+            if begun.is_set() {
+                std::future::pending::<()>().await;
+            }
+            if rounds.abandon(self.pool.uid, &self.key, &self.done) {
+                return;
+            }
+        }
+    }
+
     /// The batch of the round, and the number of bytes remembered of it.
     async fn remembered_or_drawn(
         &self,
         request: Arc<MineRequest>,
         patience: Patience,
+        begun: &Begun,
     ) -> Result<(Remembered, usize), PoolError> {
         let (pool, once) = (&self.pool, &self.pool.server.once);
         let name = self.key.name(pool.uid);
@@ -53,7 +78,7 @@ impl Drawing {
             // Another server has drawn it.
             Some(first) => first,
             None => {
-                let batch = pool.mine_once(&pool.spec(), &request, patience).await?;
+                let batch = pool.mine_once(&pool.spec(), &request, patience, begun.clone()).await?;
                 Counters::add(&pool.counters.rounds, 1);
                 let bytes = Remembered::encode(&request, &batch)?;
                 let term = Term { now_millis: pool.clock.now_millis(), ttl: pool.limits.round_ttl };

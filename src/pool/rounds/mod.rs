@@ -1,8 +1,9 @@
 //! Rounds: one draw for all ranks of a training step, divided into shares that are disjoint, equal in size and equally hard
 //! (docs/methods.md 11.2).
 //!
-//! The first request of any rank draws the round, in its own task, so that the draw continues if the caller goes away. Ranks that ask
-//! meanwhile wait here and share the draw. Ranks that ask later read its bytes, which the engine remembers, and take their rows from them.
+//! The first request of any rank draws the round, in its own task, so that the draw continues if the caller goes away and another rank waits.
+//! If nobody waits any more before the first sample is marked as served, the draw ends. Ranks that ask meanwhile wait here and share the
+//! draw. Ranks that ask later read its bytes, which the engine remembers, and take their rows from them.
 //! A forgotten round is never drawn again: the highest forgotten round of each run is remembered, and all rounds up to it are over.
 
 mod checks;
@@ -99,12 +100,10 @@ struct Entry {
 
 #[derive(Debug)]
 enum Stage {
-    Drawing(watch::Receiver<Option<Outcome>>),
+    /// Each receiver is a rank that waits.
+    Drawing(watch::Sender<Option<Outcome>>),
     /// The engine remembers it.
-    Kept {
-        bytes: usize,
-        since_millis: u64,
-    },
+    Kept { bytes: usize, since_millis: u64 },
 }
 
 /// What is remembered of a run beside its rounds.
@@ -181,7 +180,7 @@ impl Rounds {
                 run.used = serial;
             }
             return Ok(match &entry.stage {
-                Stage::Drawing(done) => Found::Drawing(done.clone()),
+                Stage::Drawing(done) => Found::Drawing(done.subscribe()),
                 Stage::Kept { .. } => Found::Kept,
             });
         }
@@ -192,8 +191,8 @@ impl Rounds {
             return Err(expired(round, forgotten));
         }
         run.rounds += 1;
-        let (done, outcome) = watch::channel(None);
-        let entry = Entry { request: Arc::new(request.clone()), stage: Stage::Drawing(outcome) };
+        let done = watch::Sender::new(None);
+        let entry = Entry { request: Arc::new(request.clone()), stage: Stage::Drawing(done.clone()) };
         rounds.rounds.insert(key, entry);
         Ok(Found::Begun(done))
     }
@@ -222,13 +221,18 @@ impl Rounds {
 
     /// Removes a round that could not be drawn, so that the next request can try again.
     fn give_up(&self, pool: u64, key: &RoundKey) {
+        self.state.lock().give_up(pool, key);
+    }
+
+    /// Removes a round that is being drawn if no rank waits for it. Returns whether none does. Ranks begin to wait under the lock, so none can
+    /// come in between.
+    fn abandon(&self, pool: u64, key: &RoundKey, done: &watch::Sender<Option<Outcome>>) -> bool {
         let mut state = self.state.lock();
-        let Some(rounds) = state.pools.get_mut(&pool) else { return };
-        if rounds.rounds.remove(key).is_some()
-            && let Some(run) = rounds.runs.get_mut(&key.run_id)
-        {
-            run.rounds -= 1;
+        let is_abandoned = done.receiver_count() == 0;
+        if is_abandoned {
+            state.give_up(pool, key);
         }
+        is_abandoned
     }
 
     /// A round that is kept has gone from the engine, which has bounds of its own: it is forgotten here too.
@@ -269,6 +273,15 @@ impl Rounds {
 }
 
 impl KeptRounds {
+    fn give_up(&mut self, pool: u64, key: &RoundKey) {
+        let Some(rounds) = self.pools.get_mut(&pool) else { return };
+        if rounds.rounds.remove(key).is_some()
+            && let Some(run) = rounds.runs.get_mut(&key.run_id)
+        {
+            run.rounds -= 1;
+        }
+    }
+
     fn expire(&mut self, now_millis: u64, ttl_millis: u64) {
         while let Some((serial, pool)) = self.kept.first_key_value() {
             let since = self.pools.get(pool).and_then(|rounds| rounds.since(*serial));

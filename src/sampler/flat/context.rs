@@ -23,6 +23,10 @@ pub(crate) struct MineContext<'a> {
     pub(crate) serving: Serving,
     /// Maximum number of rows that a pass over the store may read.
     pub(crate) scan_limit: usize,
+    /// Maximum number of stored strata that the policy may have limits on.
+    pub(crate) strata_limit: usize,
+    /// Called before samples are marked as served. Until then the draw has changed nothing, and may be dropped.
+    pub(crate) marking: &'a (dyn Fn() + Sync),
     /// What the round of the batch needs; `None`: the batch is not of a round.
     pub(crate) ranks: Option<Ranks>,
 }

@@ -26,7 +26,7 @@ use crate::model::batch::{MinedBatch, Source};
 use crate::model::error::PoolError;
 use crate::model::policy::{self, Shortfall, Strategy};
 pub(crate) use crate::sampler::rng::Draws;
-use crate::store::{Cursor, Drawn, Row, Served};
+use crate::store::{Cursor, Drawn, Row, Served, StratumCount};
 use background::Background;
 pub(crate) use context::{DrawClock, MineContext, PoolTraits, Ranks, Serving};
 use filter::Filter;
@@ -64,8 +64,7 @@ async fn attempt(
     let tiers = Tiers::of(&census);
     let mut filter = Filter::of(context, &census);
     filter.locate_ranks(context.store, census.hard).await?;
-    let by_stratum = context.policy.balance.is_by_stratum();
-    let strata = if by_stratum { context.store.strata().await? } else { Vec::new() };
+    let strata = strata(context).await?;
     let field = Field {
         store: context.store,
         census: &census,
@@ -87,6 +86,28 @@ async fn attempt(
         }
     };
     Ok(Some(output::batch(context, &census, &background, chosen, account)))
+}
+
+/// The stored strata, if the policy has limits on strata.
+///
+/// # Errors
+/// `FailedPrecondition` (`TOO_MANY_STRATA`) if there are more than a policy may balance over.
+async fn strata(context: &MineContext<'_>) -> Result<Vec<StratumCount>, PoolError> {
+    if !context.policy.balance.is_by_stratum() {
+        return Ok(Vec::new());
+    }
+    let most = context.strata_limit;
+    let strata = context.store.strata(most).await?;
+    if strata.len() > most {
+        return Err(PoolError::FailedPrecondition {
+            reason: "TOO_MANY_STRATA",
+            message: format!(
+                "policy.balance: the pool stores more than {most} strata (max_balance_strata), the most that a policy may balance over; \
+                 limit groups instead (max_per_group), or report coarser strata"
+            ),
+        });
+    }
+    Ok(strata)
 }
 
 /// The places of strata and groups in a batch of `size`; `None`: the policy sets no limits.
@@ -161,6 +182,7 @@ async fn eligible_hard(field: &Field<'_>, mut quota: Option<Quota>, stop_at: u64
     let (mut eligible, mut read, mut cursor) = (0, 0, Some(Cursor::default()));
     while let Some(at) = cursor.filter(|_| eligible < stop_at && read < field.scan_limit) {
         let page = field.store.scan(at, 4096).await?;
+        tokio::task::yield_now().await;
         read += page.rows.len();
         eligible += page
             .rows
@@ -195,6 +217,7 @@ async fn serve_first(
         if drawn.is_empty() {
             return Ok(first.iter().filter_map(|a| served.remove(&a.row.id)).collect());
         }
+        (context.marking)();
         let answers = context.store.serve(&drawn, context.serving.mark).await?;
         let mut refused = HashSet::new();
         for (Drawn { id, .. }, answer) in drawn.into_iter().zip(answers) {
@@ -222,6 +245,7 @@ async fn serve_rows(
 ) -> Result<Vec<(Row, Served)>, PoolError> {
     let source = |row: &Row| if is_own(row) { Source::Hard } else { Source::Background };
     let drawn: Vec<Drawn> = rows.iter().map(|row| Drawn { id: row.id, source: source(row) }).collect();
+    (context.marking)();
     let answers = context.store.serve(&drawn, context.serving.mark).await?;
     Ok(rows.into_iter().zip(answers).filter_map(|(row, answer)| Some((row, answer?))).collect())
 }

@@ -3,6 +3,10 @@
 //! Without conditions on single samples the census gives these masses. With conditions (windows, exclusions, serve penalties) a small pilot
 //! sample estimates them. It affects only c, which may be any number that is fixed before the first draw.
 
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
 use super::mass::{Mass, Span};
 use super::quota::Quota;
 use super::race::Field;
@@ -129,24 +133,73 @@ async fn pilot(
         .collect())
 }
 
-/// The strata as parts of the batch, each with its points, background and cap.
+/// The strata as parts of the batch, each with its points, background and cap. Strata that the pilot sample does not have differ only in
+/// their sizes and caps; those of about the same sizes are one part, so that the work does not grow with the number of strata.
 pub(super) fn parts(field: &Field<'_>, quota: &Quota, points: &[(u32, Point)]) -> Vec<Part> {
     let mean = |of: fn(&Point) -> f64| points.iter().map(|(_, p)| of(p)).sum::<f64>();
     let mass = mean(|p| p.weight * p.mass) / mean(|p| p.weight).max(f64::MIN_POSITIVE);
-    field
-        .strata
-        .iter()
-        .map(|stratum| {
-            let of_stratum = points.iter().filter(|(s, _)| *s == stratum.stratum).map(|(_, point)| *point);
-            let mut points: Vec<Point> = of_stratum.collect();
-            if points.is_empty() && stratum.hard > 0 {
-                // The stratum is too rare to be in the pilot sample, so it gets the mean mass.
-                points.push(Point { weight: stratum.hard as f64, mass });
+    // The number of leases by stratum is not counted, so all strata get the mean share of members without a lease.
+    let awake = field.background.awake() / field.background.size.max(1.0);
+    let mut sampled: HashMap<u32, Vec<Point>> = HashMap::new();
+    for (stratum, point) in points {
+        sampled.entry(*stratum).or_default().push(*point);
+    }
+    let mut parts = Vec::new();
+    let mut alike: BTreeMap<(u64, u64, u32), Alike> = BTreeMap::new();
+    for stratum in field.strata {
+        let cap = quota.cap(stratum.stratum);
+        if let Some(points) = sampled.remove(&stratum.stratum) {
+            let background = stratum.background as f64 * awake;
+            parts.push(Part { strata: 1.0, points, background, cap: f64::from(cap) });
+        } else {
+            let sizes = (size_class(stratum.hard), size_class(stratum.background), cap);
+            let alike = alike.entry(sizes).or_default();
+            alike.strata += 1.0;
+            alike.hard += stratum.hard as f64;
+            alike.background += stratum.background as f64;
+        }
+    }
+    parts.extend(alike.into_iter().map(|((.., cap), alike)| {
+        // These strata are too rare to be in the pilot sample, so their samples get the mean mass.
+        let hard = (alike.hard > 0.0).then(|| Point { weight: alike.hard / alike.strata, mass });
+        let background = alike.background / alike.strata * awake;
+        Part { strata: alike.strata, points: hard.into_iter().collect(), background, cap: f64::from(cap) }
+    }));
+    parts
+}
+
+/// Strata of about the same sizes, with the same cap.
+#[derive(Default)]
+struct Alike {
+    strata: f64,
+    /// Hard samples of all of them.
+    hard: f64,
+    /// Members of the background of all of them.
+    background: f64,
+}
+
+/// Sizes in one class differ by less than an eighth.
+fn size_class(size: u64) -> u64 {
+    let octave = 64 - size.leading_zeros().min(60);
+    let shift = u64::from(octave - 4);
+    (size >> shift) + (shift << 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_one_class_differ_by_less_than_an_eighth() {
+        let (mut class, mut least) = (0, 0u64);
+        for size in 0..100_000 {
+            if size_class(size) == class {
+                assert!(8 * (size - least) <= least, "{least} and {size}");
+            } else {
+                assert!(size_class(size) > class, "{size}");
+                (class, least) = (size_class(size), size);
             }
-            let cap = f64::from(quota.cap(stratum.stratum));
-            // The number of leases by stratum is not counted, so all strata get the mean share of members without a lease.
-            let awake = field.background.awake() / field.background.size.max(1.0);
-            Part { points, background: stratum.background as f64 * awake, cap }
-        })
-        .collect()
+        }
+        assert!(size_class(u64::MAX) > class);
+    }
 }

@@ -3,6 +3,8 @@
 //! A cap A rejects arrivals when it is full; tau_A is the time of the first arrival that A alone rejected, and pi_i = 1 - exp(-r_i min(tau,
 //! tau_stratum(i), tau_group(i))). Equal shares are caps that sum to the size of the batch: tau is never reached, and each stratum runs a
 //! race of its own, all with the same rate of the background. A minimum reserves slots of the batch; the weights are then approximate.
+//!
+//! An arrival costs the same however many strata there are: whether the batch is settled follows from counts, which every arrival updates.
 
 use std::cmp::Ordering;
 
@@ -38,6 +40,45 @@ struct Part {
     closed: Option<f64>,
 }
 
+/// A stratum that the pool stores.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// A lower bound of the number of its samples.
+    available: u64,
+    /// An upper bound of it.
+    most: u64,
+    /// Whether its hard arrivals are decided before the race begins.
+    is_rare: bool,
+}
+
+impl Known {
+    /// The strata that have samples.
+    fn of(strata: &[StratumCount], with_background: bool) -> HashMap<u32, Self> {
+        let bounds = |s: &StratumCount| {
+            if with_background { (s.hard.max(s.background), s.hard + s.background) } else { (s.hard, s.hard) }
+        };
+        strata
+            .iter()
+            .map(|s| (s.stratum, bounds(s)))
+            .filter(|(_, (available, _))| *available > 0)
+            .map(|(stratum, (available, most))| (stratum, Self { available, most, is_rare: false }))
+            .collect()
+    }
+}
+
+/// How many of the stored strata an arrival may still change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Open {
+    /// Strata that are neither closed nor without samples left.
+    all: usize,
+    /// Those of them that are not rare.
+    common: usize,
+    /// Those of `common` that have reserved slots left.
+    lacking: usize,
+    /// Strata that are neither closed nor surely without samples left.
+    unfinished: usize,
+}
+
 /// The sizes of one batch at the stages of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
@@ -60,8 +101,11 @@ pub(super) struct Quota {
     /// Slots reserved for strata, by stratum.
     reserved: HashMap<u32, u32>,
     per_group: u32,
-    /// The number of samples of each stored stratum; empty if there are no limits on strata.
-    known: HashMap<u32, u64>,
+    /// The stored strata; empty if there are no limits on strata.
+    known: HashMap<u32, Known>,
+    /// Whether these are all strata of both sources.
+    knows_all: bool,
+    open: Open,
     strata: HashMap<u32, Part>,
     groups: HashMap<u64, Part>,
     /// Free slots that are not reserved.
@@ -88,13 +132,9 @@ impl Quota {
             return Ok(None);
         }
         let Sizes { asked, drawn: size, .. } = sizes;
-        // A lower bound of hard store and background together, so that shares can be filled.
-        let available = |s: &StratumCount| if with_background { s.hard.max(s.background) } else { s.hard };
-        let known: HashMap<u32, u64> = strata
-            .iter()
-            .map(|s| (s.stratum, available(s)))
-            .filter(|(_, available)| *available > 0)
-            .collect();
+        let stored = Known::of(strata, with_background);
+        let known: HashMap<u32, u64> =
+            stored.iter().map(|(stratum, known)| (*stratum, known.available)).collect();
         let mut caps: HashMap<u32, u32> =
             balance.stratum_caps.iter().map(|(stratum, limit)| (*stratum, limit.samples(asked))).collect();
         let mut cap_else = balance.default_cap(asked);
@@ -131,13 +171,16 @@ impl Quota {
             HashMap::new()
         };
         let kept: u64 = reserved.values().map(|r| u64::from(*r)).sum();
-        Ok(Some(Self {
+        let mut quota = Self {
             size,
             caps,
             cap_else,
             reserved,
             per_group: if balance.max_per_group == 0 { u32::MAX } else { balance.max_per_group },
-            known: if balance.is_by_stratum() { known } else { HashMap::new() },
+            // In a dense id space the strata of the background are not counted.
+            knows_all: !with_background || strata.iter().any(|s| s.background > 0),
+            known: if balance.is_by_stratum() { stored } else { HashMap::new() },
+            open: Open::default(),
             strata: HashMap::new(),
             groups: HashMap::new(),
             free: size - kept as usize,
@@ -145,7 +188,9 @@ impl Quota {
             closings: 0,
             equal_shares: balance.equal_shares,
             rejected: Vec::new(),
-        }))
+        };
+        quota.count_open();
+        Ok(Some(quota))
     }
 
     /// Maximum number of samples of a stratum.
@@ -176,6 +221,14 @@ impl Quota {
 
     /// Gives an arrival a slot, or returns the limit that rejects it.
     pub(super) fn admit(&mut self, row: &Row, time: f64) -> Result<(), Full> {
+        let before = self.open_of(row.stratum);
+        let outcome = self.take_slot(row, time);
+        let after = self.open_of(row.stratum);
+        self.open.replace(before, after);
+        outcome
+    }
+
+    fn take_slot(&mut self, row: &Row, time: f64) -> Result<(), Full> {
         let (stratum, group) = (self.finds_stratum_full(row), self.finds_group_full(row));
         let mut close = |part: &mut Part| {
             self.closings += usize::from(part.closed.is_none());
@@ -258,8 +311,7 @@ impl Quota {
         if self.reserves() {
             return true;
         }
-        !self.known.is_empty()
-            && self.known.iter().all(|(stratum, available)| self.has_settled(*stratum, *available))
+        !self.known.is_empty() && self.open.all == 0
     }
 
     /// The strata so rare among the hard samples that reading all their rows costs less than proposals until they have arrived: the k
@@ -290,17 +342,45 @@ impl Quota {
         (order[..best].iter().map(|s| s.stratum).collect(), most_left[best])
     }
 
-    /// Whether no further arrival of the strata outside `others` could be admitted or close one of them.
-    pub(super) fn is_settled_but(&self, others: &HashSet<u32>) -> bool {
-        let full = |stratum: &u32| {
-            let taken = self.strata.get(stratum).map_or(0, |part| part.taken);
-            let reserved = self.reserved.get(stratum).copied().unwrap_or(0);
-            self.reserves() && self.free == 0 && taken >= reserved
-        };
-        self.known
-            .iter()
-            .filter(|(stratum, _)| !others.contains(*stratum))
-            .all(|(stratum, available)| full(stratum) || self.has_settled(*stratum, *available))
+    /// Whether the limits leave no more samples for the batch, although it is not full: every stratum is closed, or all its samples are in.
+    pub(super) fn is_spent(&self) -> bool {
+        let is_fixed = !self.equal_shares && !self.reserves();
+        is_fixed && self.knows_all && !self.known.is_empty() && self.open.unfinished == 0
+    }
+
+    /// Says which strata are rare: their hard arrivals are decided before the race begins.
+    pub(super) fn mark_rare(&mut self, rare: &HashSet<u32>) {
+        for (stratum, known) in &mut self.known {
+            known.is_rare = rare.contains(stratum);
+        }
+        self.count_open();
+    }
+
+    /// Whether no further arrival of a stratum that is not rare could be admitted or close it.
+    pub(super) fn is_settled_but_for_rare(&self) -> bool {
+        if self.reserves() && self.free == 0 { self.open.lacking == 0 } else { self.open.common == 0 }
+    }
+
+    /// Counts the strata that are open, after a change to more than one of them.
+    fn count_open(&mut self) {
+        self.open = Open::default();
+        for stratum in self.known.keys() {
+            let of_stratum = self.open_of(*stratum);
+            self.open.replace(Open::default(), of_stratum);
+        }
+    }
+
+    /// What one stratum is counted as.
+    fn open_of(&self, stratum: u32) -> Open {
+        let Some(known) = self.known.get(&stratum) else { return Open::default() };
+        let unfinished = usize::from(!self.has_settled(stratum, known.most));
+        if self.has_settled(stratum, known.available) {
+            return Open { unfinished, ..Open::default() };
+        }
+        let taken = self.strata.get(&stratum).map_or(0, |part| part.taken);
+        let lacks = taken < self.reserved.get(&stratum).copied().unwrap_or(0);
+        let common = usize::from(!known.is_rare);
+        Open { all: 1, common, lacking: if lacks { common } else { 0 }, unfinished }
     }
 
     /// Whether a stratum is closed, or has no samples left.
@@ -344,20 +424,23 @@ impl Quota {
             }
         }
         if self.equal_shares {
-            let mut known = std::mem::take(&mut self.known);
-            for (stratum, available) in &mut known {
-                if u64::from(of(stratum)) < u64::from(self.cap(*stratum)) {
-                    *available = u64::from(of(stratum));
-                } else {
-                    let more = self.rejected.iter().filter(|a| a.row.stratum == *stratum).count() as u64;
-                    *available = u64::from(of(stratum)) + more;
-                }
+            let mut more: HashMap<u32, u64> = HashMap::new();
+            for arrival in &self.rejected {
+                *more.entry(arrival.row.stratum).or_default() += 1;
             }
-            let caps = shares(&known, self.size);
+            let mut known = std::mem::take(&mut self.known);
+            for (stratum, known) in &mut known {
+                let is_full = of(stratum) >= self.cap(*stratum);
+                let more = if is_full { more.get(stratum).copied().unwrap_or(0) } else { 0 };
+                known.available = u64::from(of(stratum)) + more;
+            }
+            let available = known.iter().map(|(stratum, known)| (*stratum, known.available)).collect();
+            let caps = shares(&available, self.size);
             relaxed |= caps != self.caps;
             self.caps = caps;
             self.known = known;
         }
+        self.count_open();
         relaxed
     }
 
@@ -370,6 +453,17 @@ impl Quota {
         self.closings = 0;
         let kept: u64 = self.reserved.values().map(|r| u64::from(*r)).sum();
         self.free = self.size - kept as usize;
+        self.count_open();
+    }
+}
+
+impl Open {
+    /// Replaces what one stratum was counted as.
+    fn replace(&mut self, before: Self, after: Self) {
+        self.all = self.all + after.all - before.all;
+        self.common = self.common + after.common - before.common;
+        self.lacking = self.lacking + after.lacking - before.lacking;
+        self.unfinished = self.unfinished + after.unfinished - before.unfinished;
     }
 }
 

@@ -82,6 +82,22 @@ fn limits() -> Vec<(&'static str, Balance)> {
     ]
 }
 
+/// Where the caps leave fewer samples than the batch has places, the race ends when every stratum is closed, and its weights are exact.
+#[tokio::test]
+async fn a_batch_that_caps_cannot_fill_ends_when_every_stratum_is_full() {
+    let store = pool(SAMPLED, 5).await;
+    let caps = (0..5).map(|stratum| (stratum, StratumLimit::Count(3))).collect();
+    let balance = Balance { stratum_caps: caps, ..Balance::default() };
+    for random_fraction in [0.0, 0.25] {
+        let policy = Policy { balance: balance.clone(), ..policy(Strategy::Uniform, 1.0, random_fraction) };
+        let batch = mine(context_of(&store, 400, policy, 3)).await.unwrap();
+        assert_eq!(batch.columns.ids.len(), 15, "{random_fraction}");
+        assert_eq!(batch.draw.approximations, [], "{random_fraction}");
+        // Giving up would take 16 x 1,024 proposals.
+        assert!(batch.draw.proposals < 4_000, "{random_fraction}: {}", batch.draw.proposals);
+    }
+}
+
 #[tokio::test]
 async fn limits_hold_exactly_for_every_strategy() {
     let store = pool(SAMPLED, 5).await;

@@ -34,6 +34,8 @@ const ROUND_MIN: usize = 16;
 const ROUND_MAX: usize = 4096;
 /// A round ends after this number of repeats.
 const ROUND_REPEATS_MAX: usize = 8;
+/// Proposals and rows after which a race lets other tasks run: a store in memory never waits. It takes about half a millisecond.
+const WORK_PER_YIELD: usize = 4096;
 /// After this number of proposals per wanted sample, one pass over the store decides the remaining hard arrivals (docs/methods.md 6.2).
 const PROPOSALS_PER_SAMPLE: u64 = 16;
 /// Minimum number of proposals before that pass, for small batches.
@@ -93,6 +95,8 @@ pub(super) struct Race<'a> {
     /// Masses below this count as 0 (docs/methods.md 6.1).
     cut: f64,
     time: f64,
+    /// Proposals and rows since other tasks could run.
+    work: usize,
     /// The admitted arrivals, in order of time.
     pub(super) arrivals: Vec<Arrival>,
     taken: HashSet<u64>,
@@ -155,6 +159,7 @@ impl<'a> Race<'a> {
             background_rate,
             cut,
             time: 0.0,
+            work: 0,
             arrivals: Vec::with_capacity(wanted + 1),
             taken: HashSet::with_capacity(wanted + 1),
             proposals: 0,
@@ -197,7 +202,7 @@ impl<'a> Race<'a> {
             let total = self.total_rate();
             if total > 0.0 {
                 self.round(total, target).await?;
-            } else if !self.arrive_scheduled(f64::INFINITY, target)
+            } else if !self.arrive_scheduled(f64::INFINITY, target).await
                 && !self.schedule_cut
                 && !self.open_reserve()
                 && !self.relax()
@@ -222,7 +227,7 @@ impl<'a> Race<'a> {
             || self.turned_away > TURNED_AWAY_MAX + TURNED_AWAY_PER_SAMPLE * self.wanted;
         match &self.quota {
             None => false,
-            Some(quota) if quota.is_settled() => true,
+            Some(quota) if quota.is_settled() || quota.is_spent() => true,
             Some(_) if gives_up => {
                 self.approximate = true;
                 true
@@ -293,6 +298,15 @@ impl<'a> Race<'a> {
         self.lanes.iter().map(|l| l.remaining as f64 * l.bound).sum()
     }
 
+    /// Lets other tasks run once enough was done since the last time.
+    async fn worked(&mut self, rows: usize) {
+        self.work += rows;
+        if self.work >= WORK_PER_YIELD {
+            self.work = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Plans a round, reads its rows in one call and lets them arrive.
     async fn round(&mut self, total: f64, target: usize) -> Result<(), PoolError> {
         let missing = target - self.arrivals.len();
@@ -300,13 +314,10 @@ impl<'a> Race<'a> {
         let proposals = (missing + missing / 8).max(self.fruitless as usize);
         let (plan, addresses, indices) = self.plan(total, proposals);
         let rows = self.field.store.fetch(&addresses).await?;
-        if addresses.len() >= ROUND_MAX / 2 {
-            // A store in memory never waits, so a long race yields to other tasks here.
-            tokio::task::yield_now().await;
-        }
+        self.worked(plan.len()).await;
         let mut gone = vec![false; addresses.len()];
         for proposal in &plan {
-            self.arrive_scheduled(proposal.time, target);
+            self.arrive_scheduled(proposal.time, target).await;
             // After the end of an incomplete schedule the next hard arrivals are not known yet.
             if self.is_done(target) || self.schedule_is_spent() {
                 break;

@@ -63,6 +63,8 @@ pub(super) fn context_of(store: &dyn Store, batch_size: usize, policy: Policy, s
             mark: ServeMark { count: false, max_serves: u16::MAX, lease_until: None },
         },
         scan_limit: 1 << 20,
+        strata_limit: 1 << 10,
+        marking: &|| {},
         ranks: None,
     }
 }

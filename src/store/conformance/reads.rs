@@ -220,7 +220,11 @@ impl Reads<'_> {
         for row in members {
             strata.entry(row.stratum).or_insert(none(row.stratum)).background += 1;
         }
-        assert_eq!(store.strata().await.unwrap(), strata.into_values().collect::<Vec<_>>(), "{name}");
+        let strata: Vec<StratumCount> = strata.into_values().collect();
+        assert_eq!(store.strata(usize::MAX).await.unwrap(), strata, "{name}");
+        for most in 0..strata.len() {
+            assert_eq!(store.strata(most).await.unwrap(), strata[..=most], "{name}: {most} and one more");
+        }
         let of_strata = store.of_strata(&[2, 3]).await.unwrap();
         let of_strata: BTreeMap<u64, Row> = of_strata.into_iter().map(|row| (row.id, row)).collect();
         let in_strata = |row: &&Row| [2, 3].contains(&row.stratum);

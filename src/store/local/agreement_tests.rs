@@ -140,7 +140,7 @@ impl Both {
                 assert_eq!(top, naive.top(n, penalty, 1 << 20).await.unwrap());
             }
         }
-        assert_eq!(local.strata().await.unwrap(), naive.strata().await.unwrap());
+        assert_eq!(local.strata(9).await.unwrap(), naive.strata(9).await.unwrap());
     }
 
     /// Checks that the buckets of the local store hold each sample once, within their bounds, and those that rest last.

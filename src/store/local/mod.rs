@@ -244,12 +244,12 @@ impl Store for LocalStore {
         Ok(self.lease_ends(ids))
     }
 
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
-        Ok(self.count_strata())
+    async fn strata(&self, most: usize) -> Result<Vec<StratumCount>, StoreError> {
+        Ok(self.count_strata(most).await)
     }
 
     async fn of_strata(&self, strata: &[u32]) -> Result<Vec<Row>, StoreError> {
-        Ok(self.rows_of_strata(strata))
+        Ok(self.rows_of_strata(strata).await)
     }
 
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {

@@ -115,6 +115,26 @@ impl<S, W: Task<S>, F: Fn(usize, &S)> Drop for Finish<'_, S, W, F> {
     }
 }
 
+/// Visits all states, those whose locks are free first, and lets other tasks run in between. `visit` returns how many rows it read.
+pub(super) async fn each_of_yielding<S, W>(cells: &[Cell<S, W>], mut visit: impl FnMut(usize, &S) -> usize) {
+    let (mut rows, mut busy) = (0, Vec::new());
+    for (number, cell) in cells.iter().enumerate() {
+        match cell.state.try_lock() {
+            Some(state) => rows += visit(number, &state),
+            None => busy.push(number),
+        }
+        if rows >= ROWS_PER_YIELD {
+            rows = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    for number in busy {
+        if visit(number, &cells[number].state.lock()) >= ROWS_PER_YIELD {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// Visits states, those whose locks are free first.
 pub(super) fn each_of<S, W>(
     cells: &[Cell<S, W>],

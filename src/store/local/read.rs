@@ -1,8 +1,9 @@
 //! Reads that combine the answers of all partitions.
 
-use std::collections::BTreeMap;
+use hardneg_partition::Partition;
 
 use super::cells::concerned;
+use super::queue::each_of_yielding;
 use super::{LocalStore, each_of, view};
 use crate::store::place::Standing;
 use crate::store::select::{bounds_of, range_of, touches};
@@ -213,25 +214,25 @@ impl LocalStore {
         ScanPage { rows: page.rows, next }
     }
 
-    pub(super) fn count_strata(&self) -> Vec<StratumCount> {
-        let mut strata: BTreeMap<u32, StratumCount> = BTreeMap::new();
-        each_of(&self.cells, 0..self.cells.len(), |_, partition| {
-            for count in partition.strata() {
-                let sum = strata.entry(count.stratum);
-                let sum = sum.or_insert(StratumCount { hard: 0, background: 0, ..count });
-                sum.hard += count.hard;
-                sum.background += count.background;
-            }
-        });
-        strata.into_values().collect()
+    pub(super) async fn count_strata(&self, most: usize) -> Vec<StratumCount> {
+        let mut strata: Vec<StratumCount> = Vec::new();
+        let count = |_, partition: &Partition| {
+            let counts = partition.strata(most);
+            strata = StratumCount::merged(std::mem::take(&mut strata), counts, most);
+            strata.len()
+        };
+        each_of_yielding(&self.cells, count).await;
+        strata
     }
 
-    pub(super) fn rows_of_strata(&self, strata: &[u32]) -> Vec<Row> {
+    pub(super) async fn rows_of_strata(&self, strata: &[u32]) -> Vec<Row> {
         let mut of_partitions = vec![Vec::new(); self.cells.len()];
-        each_of(&self.cells, 0..self.cells.len(), |number, partition| {
-            of_partitions[number] =
-                strata.iter().flat_map(|stratum| partition.of_stratum(*stratum)).collect();
-        });
+        let read = |number: usize, partition: &Partition| {
+            let rows = strata.iter().flat_map(|stratum| partition.of_stratum(*stratum));
+            of_partitions[number] = rows.collect::<Vec<Row>>();
+            strata.len() + of_partitions[number].len()
+        };
+        each_of_yielding(&self.cells, read).await;
         // The rows are in order of the partitions, whichever was free first.
         of_partitions.concat()
     }

@@ -432,7 +432,7 @@ impl Store for NaiveStore {
         Ok(rows.filter(|row| strata.contains(&row.stratum)).collect())
     }
 
-    async fn strata(&self) -> Result<Vec<StratumCount>, StoreError> {
+    async fn strata(&self, most: usize) -> Result<Vec<StratumCount>, StoreError> {
         let state = self.state.lock();
         let mut strata: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
         for (source, rows) in [&state.hard, &state.background].into_iter().enumerate() {
@@ -442,7 +442,7 @@ impl Store for NaiveStore {
         }
         let count =
             |(stratum, [hard, background]): (u32, [u64; 2])| StratumCount { stratum, hard, background };
-        Ok(strata.into_iter().map(count).collect())
+        Ok(strata.into_iter().map(count).take(most.saturating_add(1)).collect())
     }
 
     async fn remove(&self, ids: &[u64]) -> Result<(u64, u64), StoreError> {

@@ -1,7 +1,5 @@
 //! Counts what a partition holds.
 
-use std::collections::BTreeMap;
-
 use super::Partition;
 use crate::background::Background;
 use crate::expiry::Expiry;
@@ -48,20 +46,16 @@ impl Partition {
         }
     }
 
-    /// The number of samples of each stored stratum, in order of stratum.
+    /// The number of samples of each stored stratum, in order of stratum; of the first `most` and one more, if there are so many.
     #[must_use]
-    pub fn strata(&self) -> Vec<StratumCount> {
-        let mut strata: BTreeMap<u32, StratumCount> = BTreeMap::new();
-        let none = |stratum| StratumCount { stratum, hard: 0, background: 0 };
-        for (stratum, count) in self.hard.strata.counts(self.hard.len()) {
-            strata.entry(stratum).or_insert(none(stratum)).hard = count;
-        }
-        if let Some(serving) = self.serving() {
-            for (stratum, count) in serving.strata.counts(serving.len()) {
-                strata.entry(stratum).or_insert(none(stratum)).background = count;
-            }
-        }
-        strata.into_values().collect()
+    pub fn strata(&self, most: usize) -> Vec<StratumCount> {
+        let hard = self.hard.strata.counts(self.hard.len());
+        let of_hard = hard.map(|(stratum, hard)| StratumCount { stratum, hard, background: 0 });
+        let background = self.serving().map(|serving| serving.strata.counts(serving.len()));
+        let of_background = background.into_iter().flatten();
+        let of_background =
+            of_background.map(|(stratum, background)| StratumCount { stratum, hard: 0, background });
+        StratumCount::merged(of_hard, of_background, most)
     }
 
     /// Sizes and memory.

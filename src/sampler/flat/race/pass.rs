@@ -8,12 +8,14 @@ use crate::store::{Cursor, Row};
 
 /// Rows that the pass reads in one call.
 const SCAN_PAGE: usize = 4096;
+/// Strata whose rows are read in one call, while which their partition is locked.
+const STRATA_PAGE: usize = 1024;
 /// Arrivals kept beyond those needed, in case the store refuses to serve some.
 const SCAN_SPARE: usize = 64;
 
 impl Race<'_> {
     /// Lets scheduled hard samples arrive up to `time`; returns whether any did.
-    pub(super) fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
+    pub(super) async fn arrive_scheduled(&mut self, time: f64, target: usize) -> bool {
         let mut arrived = false;
         while !self.is_done(target) {
             let Some(schedule) = self.scheduled.as_mut() else {
@@ -25,6 +27,7 @@ impl Race<'_> {
             let Some((at, row, hard_mass)) = schedule.pop_front() else {
                 break;
             };
+            self.worked(1).await;
             self.time = at;
             if !self.taken.contains(&row.id) {
                 self.accept(&row, at, false, hard_mass);
@@ -48,7 +51,7 @@ impl Race<'_> {
                 break;
             }
             let page = self.field.store.scan(at, SCAN_PAGE).await?;
-            tokio::task::yield_now().await;
+            self.worked(SCAN_PAGE).await;
             read += page.rows.len();
             for row in page.rows {
                 let hard_mass = self.hard_mass(&row);
@@ -94,24 +97,31 @@ impl Race<'_> {
             return Ok(());
         }
         let mut found = Vec::new();
-        for row in self.field.store.of_strata(&rare).await? {
-            match self.judge_mass(&row) {
-                Ok(hard_mass) if hard_mass > 0.0 => {
-                    found.push((self.draws.exponential() / hard_mass, row, hard_mass));
+        for some in rare.chunks(STRATA_PAGE) {
+            let rows = self.field.store.of_strata(some).await?;
+            self.worked(some.len() + rows.len()).await;
+            for row in rows {
+                match self.judge_mass(&row) {
+                    Ok(hard_mass) if hard_mass > 0.0 => {
+                        found.push((self.draws.exponential() / hard_mass, row, hard_mass));
+                    }
+                    Ok(_) => {}
+                    Err(reason) => self.filtered.count(reason),
                 }
-                Ok(_) => {}
-                Err(reason) => self.filtered.count(reason),
             }
         }
         found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         self.rare = rare.into_iter().collect();
+        if let Some(quota) = &mut self.quota {
+            quota.mark_rare(&self.rare);
+        }
         self.scheduled = Some(found.into());
         Ok(())
     }
 
     /// Stops proposals from the hard store once all strata but the rare ones are settled.
     pub(super) fn drop_settled(&mut self) {
-        let settled = || self.quota.as_ref().is_some_and(|quota| quota.is_settled_but(&self.rare));
+        let settled = || self.quota.as_ref().is_some_and(Quota::is_settled_but_for_rare);
         if !self.passed && !self.rare.is_empty() && settled() {
             self.lanes.retain(Lane::is_background);
             self.passed = true;

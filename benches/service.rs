@@ -457,6 +457,13 @@ impl MiningService for Sink {
         Err(Status::unimplemented("GetSamples"))
     }
 
+    async fn select_from(
+        &self,
+        _: Request<pb::SelectFromRequest>,
+    ) -> Result<Response<pb::SelectFromResponse>, Status> {
+        Err(Status::unimplemented("SelectFrom"))
+    }
+
     async fn mine_negatives(
         &self,
         _: Request<pb::MineNegativesRequest>,

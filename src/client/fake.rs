@@ -208,6 +208,13 @@ impl MiningService for Service {
         Err(Status::unimplemented("GetSamples"))
     }
 
+    async fn select_from(
+        &self,
+        _: Request<pb::SelectFromRequest>,
+    ) -> Result<Response<pb::SelectFromResponse>, Status> {
+        Err(Status::unimplemented("select_from"))
+    }
+
     async fn mine_negatives(
         &self,
         request: Request<pb::MineNegativesRequest>,

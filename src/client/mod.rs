@@ -28,6 +28,7 @@ mod run;
 mod samples;
 mod score_batch;
 mod score_stream;
+mod selection;
 #[cfg(all(test, feature = "server"))]
 mod tests;
 
@@ -56,6 +57,7 @@ pub use pool_ref::PoolRef;
 pub use run::run_id_from_env;
 pub use score_batch::ScoreBatch;
 pub use score_stream::{PendingAck, ScoreStream, ScoreStreamOptions, StreamSummary};
+pub use selection::{SelectRequest, Selection};
 
 use pb::{mining_service_client::MiningServiceClient, pool_service_client::PoolServiceClient};
 use retry::Retry;
@@ -363,6 +365,19 @@ impl Client {
             })
             .await?;
         Batch::try_from(required(answer.batch, "batch")?)
+    }
+
+    /// Selects samples from a set of scores, which needs no pool and stores nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the field; `RESOURCE_EXHAUSTED` while the server mines all that it may at once.
+    pub async fn select_from(&self, request: SelectRequest) -> Result<Selection, Error> {
+        let answer = self
+            .unary(Retry::Safe, request.message, async |client, request| {
+                client.mining_service().select_from(request).await
+            })
+            .await?;
+        Selection::try_from(answer)
     }
 
     /// Removes integer ids from the hard store, the background and the quarantine. Returns how many were stored.

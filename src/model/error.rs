@@ -21,9 +21,9 @@ impl Violation {
 }
 
 /// Collects the violations of the fields of one message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Checks<'a> {
-    /// Path of the message in the contract, such as `pool.spec`.
+    /// Path of the message in the contract, such as `pool.spec`; empty: the request itself.
     prefix: &'a str,
     /// The violations found so far.
     pub found: Vec<Violation>,
@@ -39,7 +39,8 @@ impl<'a> Checks<'a> {
     /// Adds a violation of `field` unless `ok`.
     pub fn check(&mut self, ok: bool, field: &str, description: String) {
         if !ok {
-            self.found.push(Violation::new(format!("{}.{field}", self.prefix), description));
+            let dot = if self.prefix.is_empty() { "" } else { "." };
+            self.found.push(Violation::new(format!("{}{dot}{field}", self.prefix), description));
         }
     }
 }

@@ -7,11 +7,12 @@ use crate::model::anchored_spec::AnchoredSpec;
 use crate::model::encoded::{BackgroundSpecDef, HardnessDef, ScoreUpdateDef};
 use crate::model::error::{Checks, Violation};
 use crate::model::flow::Flow;
+use crate::model::hardness;
 use crate::model::limits::Limits;
 use crate::model::moment::STAMPS_PER_SECOND;
 use crate::model::policy::PolicyOverrides;
 use crate::model::quarantine::QuarantineRule;
-use hardneg_partition::key::{Hardness, HardnessFunction, UNITS_PER_OCTAVE};
+use hardneg_partition::key::{Hardness, UNITS_PER_OCTAVE};
 use hardneg_partition::{BackgroundSpec, ScoreUpdate};
 
 /// Default of [`PoolSpec::capacity`], on a server that allows it.
@@ -285,18 +286,7 @@ impl PoolSpec {
     }
 
     fn check_scores(&self, bad: &mut Checks<'_>) {
-        match self.hardness.function {
-            HardnessFunction::Power { offset } => bad.check(
-                offset.is_finite() && offset > 0.0,
-                "hardness.offset",
-                format!("{offset} is not a finite number above 0"),
-            ),
-            HardnessFunction::Exponential { temperature } => bad.check(
-                temperature.is_finite() && temperature > 0.0,
-                "hardness.temperature",
-                format!("{temperature} is not a finite number above 0"),
-            ),
-        }
+        hardness::check(&self.hardness, bad);
         match self.decay {
             Decay::Time { half_life } => bad.check(
                 half_life >= Duration::from_millis(1) && half_life <= Duration::from_secs(100 * 366 * 86_400),

@@ -19,6 +19,7 @@ mod replay;
 mod resends_tests;
 pub(crate) mod rounds;
 pub(crate) mod runs;
+mod selection;
 mod server_state;
 mod spans;
 mod store_errors;

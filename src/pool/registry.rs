@@ -37,7 +37,7 @@ pub struct Registry {
     engine: Arc<dyn Engine>,
     limits: Limits,
     time: TimeSource,
-    server: Arc<ServerState>,
+    pub(super) server: Arc<ServerState>,
 }
 
 impl Registry {

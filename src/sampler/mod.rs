@@ -5,4 +5,5 @@ pub(crate) mod flat;
 mod mixture;
 mod planned;
 mod rng;
-mod weights;
+pub(crate) mod select;
+pub(crate) mod weights;

@@ -20,6 +20,7 @@ mod reports;
 mod rounds;
 mod runs;
 mod samples;
+mod selection;
 mod streams;
 
 use hardneg::client::{Client, Error, Ids};

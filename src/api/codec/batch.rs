@@ -101,14 +101,7 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
         payloads: if fields.payloads { batch.columns.payloads.clone() } else { Vec::new() },
         strata: if fields.strata { batch.columns.strata.clone() } else { Vec::new() },
         groups: fields.groups.then(|| columns::encode_ids(&batch.columns.groups, encoding)),
-        estimand: match batch.draw.estimand {
-            Estimand::All => pb::Estimand::All,
-            Estimand::HardStore => pb::Estimand::HardStore,
-            Estimand::Eligible => pb::Estimand::Eligible,
-            Estimand::None => pb::Estimand::None,
-            Estimand::Approximate => pb::Estimand::Approximate,
-        }
-        .into(),
+        estimand: estimand(batch.draw.estimand).into(),
         policy: Some(policy::encode(&batch.draw.policy)),
         seed: batch.draw.seed,
         hard_count,
@@ -134,6 +127,16 @@ pub(crate) fn encode(batch: &MinedBatch, pool_uid: u64, reply: &Reply) -> pb::Mi
             })
             .collect(),
         filtered: Some(stats::encode_filtered(&batch.draw.filtered)),
+    }
+}
+
+pub(super) fn estimand(estimand: Estimand) -> pb::Estimand {
+    match estimand {
+        Estimand::All => pb::Estimand::All,
+        Estimand::HardStore => pb::Estimand::HardStore,
+        Estimand::Eligible => pb::Estimand::Eligible,
+        Estimand::None => pb::Estimand::None,
+        Estimand::Approximate => pb::Estimand::Approximate,
     }
 }
 

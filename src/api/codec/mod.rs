@@ -14,6 +14,7 @@ pub(crate) mod quarantine;
 pub(crate) mod report;
 mod round;
 pub(crate) mod samples;
+pub(crate) mod selection;
 pub(crate) mod spec;
 pub(crate) mod stats;
 

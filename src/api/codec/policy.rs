@@ -16,20 +16,8 @@ pub(crate) fn decode(prefix: &str, message: Option<pb::MiningPolicy>) -> Result<
         .curriculum
         .map(|message| curriculum::decode(&format!("{prefix}.curriculum"), message))
         .transpose()?;
-    let strategy = match variant(&format!("{prefix}.strategy"), message.strategy)? {
-        pb::Strategy::Unspecified => None,
-        pb::Strategy::Top => Some(Strategy::Top),
-        pb::Strategy::Proportional => Some(Strategy::Proportional),
-        pb::Strategy::Rank => Some(Strategy::Rank),
-        pb::Strategy::Uniform => Some(Strategy::Uniform),
-        pb::Strategy::Stalest => Some(Strategy::Stalest),
-    };
-    let normalization = match variant(&format!("{prefix}.normalization"), message.normalization)? {
-        pb::Normalization::Unspecified => None,
-        pb::Normalization::None => Some(Normalization::None),
-        pb::Normalization::Max => Some(Normalization::Max),
-        pb::Normalization::Mean => Some(Normalization::Mean),
-    };
+    let strategy = decode_strategy(&format!("{prefix}.strategy"), message.strategy)?;
+    let normalization = decode_normalization(&format!("{prefix}.normalization"), message.normalization)?;
     let shortfall = decode_shortfall(prefix, message.shortfall)?;
     let windows = message
         .windows
@@ -54,6 +42,34 @@ pub(crate) fn decode(prefix: &str, message: Option<pb::MiningPolicy>) -> Result<
             .map(|message| balance::decode(&format!("{prefix}.balance"), message))
             .transpose()?,
         curriculum,
+    })
+}
+
+/// The strategy that a message sets; `None` where it sets none.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub(super) fn decode_strategy(field: &str, number: i32) -> Result<Option<Strategy>, PoolError> {
+    Ok(match variant(field, number)? {
+        pb::Strategy::Unspecified => None,
+        pb::Strategy::Top => Some(Strategy::Top),
+        pb::Strategy::Proportional => Some(Strategy::Proportional),
+        pb::Strategy::Rank => Some(Strategy::Rank),
+        pb::Strategy::Uniform => Some(Strategy::Uniform),
+        pb::Strategy::Stalest => Some(Strategy::Stalest),
+    })
+}
+
+/// The normalization that a message sets; `None` where it sets none.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub(super) fn decode_normalization(field: &str, number: i32) -> Result<Option<Normalization>, PoolError> {
+    Ok(match variant(field, number)? {
+        pb::Normalization::Unspecified => None,
+        pb::Normalization::None => Some(Normalization::None),
+        pb::Normalization::Max => Some(Normalization::Max),
+        pb::Normalization::Mean => Some(Normalization::Mean),
     })
 }
 

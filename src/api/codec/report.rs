@@ -139,6 +139,22 @@ pub(super) fn decode_optional_ids(
     present_ids(ids).map_or_else(|| Ok(Ids::default()), |ids| decode_ids(Some(ids), field, rows_max))
 }
 
+/// Decodes an optional column of floats that all have values; an absent one is empty.
+///
+/// # Errors
+/// `Invalid` naming `field`.
+pub(super) fn decode_optional_floats(
+    floats: Option<pb::FloatColumn>,
+    field: &str,
+    rows_max: usize,
+) -> Result<Vec<f32>, PoolError> {
+    let Some(floats) = floats.filter(|floats| floats.encoding.is_some()) else {
+        return Ok(Vec::new());
+    };
+    check_rows(field, columns::float_rows(Some(&floats)).map_err(column(field))?, rows_max)?;
+    columns::decode_floats(Some(floats)).map_err(column(field))
+}
+
 fn check_rows(field: &str, rows: usize, rows_max: usize) -> Result<(), PoolError> {
     if rows > rows_max {
         return Err(PoolError::invalid(

@@ -55,7 +55,7 @@ pub(crate) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec,
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
             pb::IdKind::String => IdKind::Name,
         },
-        hardness: decode_hardness(message.hardness)?,
+        hardness: decode_hardness("pool.spec.hardness", message.hardness)?,
         decay: decode_decay(message.decay, defaults.decay)?,
         score_update: decode_score_update(message.score_update)?,
         default_policy: policy::decode("pool.spec.default_policy", message.default_policy)?,
@@ -120,9 +120,10 @@ fn or_default(value: f64, default: f64) -> f64 {
     if value == 0.0 { default } else { value }
 }
 
-fn decode_hardness(message: Option<pb::Hardness>) -> Result<Hardness, PoolError> {
+/// A hardness, with its defaults; errors name fields below `prefix`.
+pub(super) fn decode_hardness(prefix: &str, message: Option<pb::Hardness>) -> Result<Hardness, PoolError> {
     let message = message.unwrap_or_default();
-    let function = match variant("pool.spec.hardness.function", message.function)? {
+    let function = match variant(&format!("{prefix}.function"), message.function)? {
         pb::HardnessFunction::Unspecified | pb::HardnessFunction::Power => {
             HardnessFunction::Power { offset: or_default(message.offset, OFFSET) as f32 }
         }

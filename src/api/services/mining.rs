@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::api::codec::{anchored, negatives, report, samples};
+use crate::api::codec::{anchored, negatives, report, samples, selection};
 use crate::api::services::{batch_stream, mined_batch, score_batch, score_stream};
 use crate::api::{Answers, Context};
 use crate::model::error::PoolError;
@@ -95,6 +95,17 @@ impl MiningService for Mining {
         let ids = report::decode_ids(request.ids, "ids", self.context.rows_max)?;
         let samples = pool.samples(ids).await?;
         Ok(Response::new(pb::GetSamplesResponse { samples: samples.iter().map(samples::encode).collect() }))
+    }
+
+    async fn select_from(
+        &self,
+        request: Request<pb::SelectFromRequest>,
+    ) -> Result<Response<pb::SelectFromResponse>, Status> {
+        let (request, reply) = selection::decode(request.into_inner(), self.context.rows_max)?;
+        let selected = self.context.registry.select(request).await?;
+        let answer = selection::encode(selected, &reply);
+        self.context.check_length(&answer, "fewer samples")?;
+        Ok(Response::new(answer))
     }
 
     async fn mine_negatives(

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::model::error::PoolError;
+use crate::model::hardness::NO_DIFFERENCES;
 use crate::model::report::{Report, ReportCounts};
 use crate::model::spec::PoolSpec;
 use crate::store::key::{Hardness, HardnessFunction};
@@ -109,11 +110,7 @@ pub(in crate::pool) fn subtract_references(
         return Ok(Vec::new());
     }
     if hardness.lower_is_harder && matches!(hardness.function, HardnessFunction::Power { .. }) {
-        return Err(PoolError::invalid(
-            "batch.reference_scores",
-            "this pool's hardness is POWER with lower_is_harder: every score - reference below 0 would have the same, largest \
-             weight; use EXPONENTIAL",
-        ));
+        return Err(PoolError::invalid("batch.reference_scores", NO_DIFFERENCES));
     }
     let raw = scores.to_vec();
     for (score, reference) in scores.iter_mut().zip(references) {

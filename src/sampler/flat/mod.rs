@@ -33,6 +33,7 @@ use filter::Filter;
 use output::Chosen;
 use quota::{Quota, Sizes};
 use race::{Field, Race};
+pub(crate) use ranks::rank_mass;
 use tiers::Tiers;
 
 /// Maximum number of attempts: a draw whose background was replaced during the draw begins again.

@@ -124,7 +124,7 @@ impl RankMasses {
 }
 
 /// The sum of r^-alpha over the ranks first+1 ..= last, where ranks count from 1.
-fn rank_mass(first: u64, last: u64, alpha: f64) -> f64 {
+pub(crate) fn rank_mass(first: u64, last: u64, alpha: f64) -> f64 {
     let f = |r: f64| r.powf(-alpha);
     let summed_to = if last - first <= SUMMED_RANKS { last } else { SUMMED_RANKS.max(first) };
     let head: f64 = (first + 1..=summed_to).map(|r| f(r as f64)).sum();

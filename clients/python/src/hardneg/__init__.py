@@ -83,6 +83,7 @@ from ._rounds import Round
 from ._runs import Run, run_id_from_env
 from ._samples import BlockCounts, QuarantinedSample, ReleaseCounts, Sample, SetAsideCounts
 from ._score_stream import ScoreStream
+from ._selection import Selection
 from ._windows import AgeWindow, QuantileWindow, RankWindow, ScoreWindow, VersionWindow
 
 __version__ = "0.1.0"
@@ -166,6 +167,7 @@ __all__ = [
     "ScoreStream",
     "ScoreUpdate",
     "ScoreWindow",
+    "Selection",
     "SetAsideCounts",
     "Shortfall",
     "Source",

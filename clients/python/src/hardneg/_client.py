@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from ._columns import FloatsLike, IdsLike
+from ._enums import HardnessFunction, Normalization, Strategy
 from ._messages import optional_of
 from ._options import share_descriptions, takes
 from ._pool import Pool
 from ._pool_spec import PoolInfo, PoolOptions, pool_spec
 from ._proto import pool_pb2, pool_service_pb2
 from ._runs import Run
+from ._selection import Selection, select_from
 from ._transport import TIMEOUT_S, Transport
 
 if TYPE_CHECKING:
@@ -160,6 +163,70 @@ class Client:
                 another pool has taken the name. 0: whichever pool has the name.
         """
         return Pool(self._transport, name, uid=uid)
+
+    def select_from(
+        self,
+        scores: FloatsLike,
+        batch_size: int,
+        *,
+        ids: IdsLike | None = None,
+        reference_scores: FloatsLike | None = None,
+        strategy: Strategy | str = Strategy.PROPORTIONAL,
+        alpha: float = 1.0,
+        hardness: HardnessFunction | str = HardnessFunction.POWER,
+        lower_is_harder: bool = False,
+        offset: float | None = None,
+        temperature: float | None = None,
+        replacement: bool = False,
+        beta: float = 1.0,
+        normalization: Normalization | str = Normalization.NONE,
+        seed: int | None = None,
+        timeout: float | None = None,
+    ) -> Selection:
+        """Selects samples from a set of scores: the hard part of a super-batch that was just scored. Stores nothing.
+
+        Args:
+            scores: Of shape (n,), n up to 65,536. Rows that are not finite are left out and counted.
+            batch_size: Samples to select; a smaller set is selected whole.
+            ids: Of shape (n,), integers or strings, which the selection repeats.
+            reference_scores: Of shape (n,): the hardness is that of ``scores - reference_scores`` (RHO-LOSS).
+            strategy: ``"proportional"`` (default), ``"rank"``, ``"uniform"`` or ``"top"``.
+            alpha: Exponent of ``"proportional"`` and ``"rank"``, 0 to 16.
+            hardness: How a score becomes a weight, as in `create_pool`.
+            lower_is_harder: True for distances.
+            offset: With ``"power"``: added to the score; default 0.001.
+            temperature: With ``"exponential"``: divides the score; default 1.
+            replacement: Draw independently, so that a sample may be selected several times.
+            beta: Exponent of the importance weights, 0 to 1.
+            normalization: How the weights are scaled.
+            seed: The same call with the same seed selects the same rows; default a new one.
+            timeout: Seconds; default the client's.
+
+        Raises:
+            InvalidArgument: A value is out of range; `field` says which.
+
+        Example:
+            >>> chosen = client.select_from(losses, 32, reference_scores=irreducible, strategy="top")
+            >>> loss = model(images[chosen.rows])
+        """
+        return select_from(
+            self._transport,
+            scores,
+            batch_size,
+            ids=ids,
+            reference_scores=reference_scores,
+            strategy=strategy,
+            alpha=alpha,
+            hardness=hardness,
+            lower_is_harder=lower_is_harder,
+            offset=offset,
+            temperature=temperature,
+            replacement=replacement,
+            beta=beta,
+            normalization=normalization,
+            seed=seed,
+            timeout=timeout,
+        )
 
     def list_pools(self, *, page_size: int = 100, timeout: float | None = None) -> Iterator[PoolInfo]:
         """Every pool, in order of name; pages are fetched as they are needed.

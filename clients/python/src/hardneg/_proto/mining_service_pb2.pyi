@@ -621,3 +621,49 @@ class RejectNegativesResponse(_message.Message):
     removed_count: int
     refused: RefusedPairs
     def __init__(self, added_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., refused: _Optional[_Union[RefusedPairs, _Mapping[str, object]]] = ...) -> None: ...
+
+class SelectFromRequest(_message.Message):
+    __slots__ = ("scores", "ids", "reference_scores", "batch_size", "strategy", "alpha", "hardness", "replacement", "beta", "normalization", "seed", "encoding")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_SCORES_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    HARDNESS_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZATION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    scores: _columns_pb2.FloatColumn
+    ids: _columns_pb2.IdColumn
+    reference_scores: _columns_pb2.FloatColumn
+    batch_size: int
+    strategy: _policy_pb2.Strategy
+    alpha: float
+    hardness: _pool_pb2.Hardness
+    replacement: bool
+    beta: float
+    normalization: _policy_pb2.Normalization
+    seed: int
+    encoding: _columns_pb2.ColumnEncoding
+    def __init__(self, scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., reference_scores: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., batch_size: _Optional[int] = ..., strategy: _Optional[_Union[_policy_pb2.Strategy, str]] = ..., alpha: _Optional[float] = ..., hardness: _Optional[_Union[_pool_pb2.Hardness, _Mapping[str, object]]] = ..., replacement: bool = ..., beta: _Optional[float] = ..., normalization: _Optional[_Union[_policy_pb2.Normalization, str]] = ..., seed: _Optional[int] = ..., encoding: _Optional[_Union[_columns_pb2.ColumnEncoding, str]] = ...) -> None: ...
+
+class SelectFromResponse(_message.Message):
+    __slots__ = ("rows", "ids", "inclusion_probabilities", "importance_weights", "estimand", "seed", "non_finite_count")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    IMPORTANCE_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMAND_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    NON_FINITE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    ids: _columns_pb2.IdColumn
+    inclusion_probabilities: _columns_pb2.FloatColumn
+    importance_weights: _columns_pb2.FloatColumn
+    estimand: Estimand
+    seed: int
+    non_finite_count: int
+    def __init__(self, rows: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[_columns_pb2.IdColumn, _Mapping[str, object]]] = ..., inclusion_probabilities: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., importance_weights: _Optional[_Union[_columns_pb2.FloatColumn, _Mapping[str, object]]] = ..., estimand: _Optional[_Union[Estimand, str]] = ..., seed: _Optional[int] = ..., non_finite_count: _Optional[int] = ...) -> None: ...

@@ -85,6 +85,11 @@ class MiningServiceStub(object):
                 request_serializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.SerializeToString,
                 response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.FromString,
                 _registered_method=True)
+        self.SelectFrom = channel.unary_unary(
+                '/hardneg.v1.MiningService/SelectFrom',
+                request_serializer=hardneg_dot_v1_dot_mining__service__pb2.SelectFromRequest.SerializeToString,
+                response_deserializer=hardneg_dot_v1_dot_mining__service__pb2.SelectFromResponse.FromString,
+                _registered_method=True)
 
 
 class MiningServiceServicer(object):
@@ -169,6 +174,15 @@ class MiningServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SelectFrom(self, request, context):
+        """Selects samples from a set that the request contains, with the strategies of MineBatch: the hard part of a super-batch
+        whose scores the trainer has just computed. It needs no pool and stores nothing. A resend may draw anew, unless it has a
+        seed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MiningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -221,6 +235,11 @@ def add_MiningServiceServicer_to_server(servicer, server):
                     servicer.RejectNegatives,
                     request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.FromString,
                     response_serializer=hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.SerializeToString,
+            ),
+            'SelectFrom': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelectFrom,
+                    request_deserializer=hardneg_dot_v1_dot_mining__service__pb2.SelectFromRequest.FromString,
+                    response_serializer=hardneg_dot_v1_dot_mining__service__pb2.SelectFromResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -494,6 +513,33 @@ class MiningService(object):
             '/hardneg.v1.MiningService/RejectNegatives',
             hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesRequest.SerializeToString,
             hardneg_dot_v1_dot_mining__service__pb2.RejectNegativesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelectFrom(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hardneg.v1.MiningService/SelectFrom',
+            hardneg_dot_v1_dot_mining__service__pb2.SelectFromRequest.SerializeToString,
+            hardneg_dot_v1_dot_mining__service__pb2.SelectFromResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -185,7 +185,23 @@ _MiningServiceRejectNegativesType = typing_extensions.TypeVar(
     ],
 )
 
-class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningServiceReportScoresType, _MiningServiceMineBatchType, _MiningServiceStreamBatchesType, _MiningServiceRemoveSamplesType, _MiningServiceReleaseLeaseType, _MiningServiceGetSamplesType, _MiningServiceMineNegativesType, _MiningServiceAddPositivesType, _MiningServiceRejectNegativesType]):
+_MiningServiceSelectFromType = typing_extensions.TypeVar(
+    '_MiningServiceSelectFromType',
+    grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.SelectFromRequest,
+        mining_service_pb2.SelectFromResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.SelectFromRequest,
+        mining_service_pb2.SelectFromResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        mining_service_pb2.SelectFromRequest,
+        mining_service_pb2.SelectFromResponse,
+    ],
+)
+
+class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningServiceReportScoresType, _MiningServiceMineBatchType, _MiningServiceStreamBatchesType, _MiningServiceRemoveSamplesType, _MiningServiceReleaseLeaseType, _MiningServiceGetSamplesType, _MiningServiceMineNegativesType, _MiningServiceAddPositivesType, _MiningServiceRejectNegativesType, _MiningServiceSelectFromType]):
     """The data path: workers report scores, trainers mine batches."""
 
     @typing.overload
@@ -230,6 +246,10 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
             mining_service_pb2.RejectNegativesRequest,
             mining_service_pb2.RejectNegativesResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            mining_service_pb2.SelectFromRequest,
+            mining_service_pb2.SelectFromResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -273,6 +293,10 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
         grpc.aio.UnaryUnaryMultiCallable[
             mining_service_pb2.RejectNegativesRequest,
             mining_service_pb2.RejectNegativesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            mining_service_pb2.SelectFromRequest,
+            mining_service_pb2.SelectFromResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -319,6 +343,12 @@ class MiningServiceStub(typing.Generic[_MiningServiceStreamScoresType, _MiningSe
     anchors again. Limits and `refused` are as in AddPositives.
     """
 
+    SelectFrom: _MiningServiceSelectFromType
+    """Selects samples from a set that the request contains, with the strategies of MineBatch: the hard part of a super-batch
+    whose scores the trainer has just computed. It needs no pool and stores nothing. A resend may draw anew, unless it has a
+    seed.
+    """
+
 MiningServiceAsyncStub: typing_extensions.TypeAlias = MiningServiceStub[
     grpc.aio.StreamStreamMultiCallable[
         mining_service_pb2.StreamScoresRequest,
@@ -359,6 +389,10 @@ MiningServiceAsyncStub: typing_extensions.TypeAlias = MiningServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         mining_service_pb2.RejectNegativesRequest,
         mining_service_pb2.RejectNegativesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        mining_service_pb2.SelectFromRequest,
+        mining_service_pb2.SelectFromResponse,
     ],
 ]
 
@@ -456,6 +490,17 @@ class MiningServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[mining_service_pb2.RejectNegativesResponse, collections.abc.Awaitable[mining_service_pb2.RejectNegativesResponse]]:
         """Vetoes negatives of anchors, for example false negatives that a cross-encoder found. They are never served for these
         anchors again. Limits and `refused` are as in AddPositives.
+        """
+
+    @abc.abstractmethod
+    def SelectFrom(
+        self,
+        request: mining_service_pb2.SelectFromRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[mining_service_pb2.SelectFromResponse, collections.abc.Awaitable[mining_service_pb2.SelectFromResponse]]:
+        """Selects samples from a set that the request contains, with the strategies of MineBatch: the hard part of a super-batch
+        whose scores the trainer has just computed. It needs no pool and stores nothing. A resend may draw anew, unless it has a
+        seed.
         """
 
 def add_MiningServiceServicer_to_server(servicer: MiningServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,189 @@
+//! Selects samples from a set that is given as a whole (docs/methods.md 15): the strategies of a pool without a store, a background or time.
+
+use crate::model::policy::Strategy;
+use crate::sampler::flat::rank_mass;
+use crate::sampler::rng::Draws;
+use crate::sampler::weights::inclusion_probability;
+use crate::store::key::{Hardness, Key, UNITS_PER_OCTAVE};
+use crate::store::place::Place;
+
+/// The expected number of draws, from samples that are likelier to be left out than not, from which on planned probabilities are used. With
+/// fewer the time at which they are planned says too little about the time of the draw.
+const LIGHT_DRAWS_MIN: f64 = 4.0;
+
+/// Maximum number of steps of Newton's method; a few are enough unless masses differ by thousands of octaves.
+const NEWTON_STEPS_MAX: usize = 20;
+/// A sample of this rate arrives; a larger rate is no number in the slope.
+const RATE_MAX: f64 = 1e6;
+/// Halvings of an interval of up to 10^5 until it is of the size of rounding errors.
+const BISECTIONS: usize = 70;
+
+/// A set of samples.
+pub(crate) struct Set<'a> {
+    /// Scores; all are finite.
+    pub(crate) scores: &'a [f32],
+    /// Numbers whose hashes order equal scores.
+    pub(crate) ids: &'a [u64],
+    pub(crate) hardness: Hardness,
+    pub(crate) strategy: Strategy,
+    pub(crate) alpha: f64,
+}
+
+/// The selected samples.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Drawn {
+    /// Their indices in the set, in the order in which they were drawn.
+    pub(crate) rows: Vec<u32>,
+    /// For each, the probability that it is drawn, or with replacement the expected number of times; `None`: they were not drawn at random.
+    pub(crate) expected: Option<Vec<f64>>,
+}
+
+impl Set<'_> {
+    /// The `count` hardest, in order.
+    pub(crate) fn top(&self, count: usize) -> Drawn {
+        let mut order = self.in_order();
+        order.truncate(count);
+        Drawn { rows: order.into_iter().map(|(_, row)| row).collect(), expected: None }
+    }
+
+    /// Draws `count` different samples, or all if there are fewer: the first arrivals at T_i = E_i / u_i.
+    pub(crate) fn draw(&self, count: usize, draws: &mut Draws) -> Drawn {
+        let ln_masses = self.ln_masses();
+        let mut times: Vec<(f64, u32)> =
+            ln_masses.iter().zip(0..).map(|(u, row)| (draws.exponential().ln() - u, row)).collect();
+        let by_time = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if count >= times.len() {
+            times.sort_unstable_by(by_time);
+            let rows = times.into_iter().map(|(_, row)| row).collect();
+            return Drawn { rows, expected: Some(vec![1.0; ln_masses.len()]) };
+        }
+        // Sample count + 1 ends the draw.
+        times.select_nth_unstable_by(count, by_time);
+        let ln_end = times[count].0;
+        times.truncate(count);
+        times.sort_unstable_by(by_time);
+        let rows: Vec<u32> = times.into_iter().map(|(_, row)| row).collect();
+        let ln_sum = ln_sum(&ln_masses);
+        let planned = ln_tau(&ln_masses, count as f64);
+        let rate_to = |row: u32, ln_tau: f64| (ln_masses[row as usize] + ln_tau).exp();
+        let expected = rows.iter().map(|row| match count {
+            1 => rate_to(*row, -ln_sum),
+            _ if light_draws(&ln_masses, planned) >= LIGHT_DRAWS_MIN => {
+                inclusion_probability(rate_to(*row, planned), Some(1.0))
+            }
+            _ => inclusion_probability(rate_to(*row, ln_end), Some(1.0)),
+        });
+        Drawn { expected: Some(expected.collect()), rows }
+    }
+
+    /// Draws `count` times, independently.
+    pub(crate) fn draw_with_replacement(&self, count: usize, draws: &mut Draws) -> Drawn {
+        let ln_masses = self.ln_masses();
+        let ln_sum = ln_sum(&ln_masses);
+        let shares: Vec<f64> = ln_masses.iter().map(|u| (u - ln_sum).exp()).collect();
+        let mut sums = Vec::with_capacity(shares.len());
+        let mut sum = 0.0;
+        for share in &shares {
+            sum += share;
+            sums.push(sum);
+        }
+        let last = sums.len().saturating_sub(1);
+        let rows: Vec<u32> = (0..count)
+            .map(|_| {
+                let x = draws.unit() * sum;
+                sums.partition_point(|s| *s <= x).min(last) as u32
+            })
+            .collect();
+        let expected = rows.iter().map(|row| count as f64 * shares[*row as usize]).collect();
+        Drawn { rows, expected: Some(expected) }
+    }
+
+    fn key(&self, row: usize) -> Key {
+        self.hardness.key(self.scores[row], 0).0
+    }
+
+    /// The places of the samples in the order of a pool (docs/methods.md 3.1), the hardest first.
+    fn in_order(&self) -> Vec<(Place, u32)> {
+        let place = |row: usize| {
+            Place::of(self.key(row), self.scores[row], self.ids[row], self.hardness.lower_is_harder)
+        };
+        let mut order: Vec<(Place, u32)> =
+            (0..self.scores.len()).map(|row| (place(row), row as u32)).collect();
+        order.sort_unstable_by(|a, b| b.0.compare(&a.0).then(a.1.cmp(&b.1)));
+        order
+    }
+
+    /// ln u_i (docs/methods.md 5.1). As logarithms they keep their differences where the masses themselves would be 0.
+    fn ln_masses(&self) -> Vec<f64> {
+        match self.strategy {
+            Strategy::Proportional => {
+                let ln_unit = self.alpha * std::f64::consts::LN_2 / UNITS_PER_OCTAVE as f64;
+                (0..self.scores.len()).map(|row| ln_unit * self.key(row).since(Key(0)) as f64).collect()
+            }
+            Strategy::Rank => self.ln_rank_masses(),
+            Strategy::Uniform | Strategy::Top | Strategy::Stalest => vec![0.0; self.scores.len()],
+        }
+    }
+
+    /// ln of rank^-alpha; equal samples share the mean of their ranks.
+    fn ln_rank_masses(&self) -> Vec<f64> {
+        let order = self.in_order();
+        let mut masses = vec![0.0; order.len()];
+        let alike =
+            |a: &(Place, u32), b: &(Place, u32)| a.0.key == b.0.key && a.0.rank.score == b.0.rank.score;
+        let mut first = 0u64;
+        for equals in order.chunk_by(alike) {
+            let last = first + equals.len() as u64;
+            let mass = (rank_mass(first, last, self.alpha) / equals.len() as f64).ln();
+            equals.iter().for_each(|(_, row)| masses[*row as usize] = mass);
+            first = last;
+        }
+        masses
+    }
+}
+
+/// ln of the sum of e^x.
+fn ln_sum(xs: &[f64]) -> f64 {
+    let most = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    most + xs.iter().map(|x| (x - most).exp()).sum::<f64>().ln()
+}
+
+/// How many samples are expected until `ln_tau` of those that arrive before it with a rate below one half.
+fn light_draws(ln_masses: &[f64], ln_tau: f64) -> f64 {
+    ln_masses.iter().map(|u| (u + ln_tau).exp()).filter(|rate| *rate < 0.5).sum()
+}
+
+/// ln of the tau that solves sum (1 - exp(-u_i tau)) = `count`, which is below the number of samples: by Newton's method, and by bisection
+/// where masses are so far apart that one step settles one sample only.
+fn ln_tau(ln_masses: &[f64], count: f64) -> f64 {
+    let least = ln_masses.iter().copied().fold(f64::INFINITY, f64::min);
+    // 1 - exp(-x) <= x, so tau is at least the first of these; at the second every sample is expected.
+    let (mut low, mut high) = (count.ln() - ln_sum(ln_masses), 40.0 - least);
+    let mut ln_tau = low;
+    for step in 0..NEWTON_STEPS_MAX + BISECTIONS {
+        let (mut reached, mut slope) = (0.0, f64::MIN_POSITIVE);
+        for u in ln_masses {
+            let rate = (u + ln_tau).exp().min(RATE_MAX);
+            reached -= (-rate).exp_m1();
+            slope += rate * (-rate).exp();
+        }
+        let missing = count - reached;
+        if missing.abs() <= 1e-9 * count {
+            break;
+        }
+        if missing > 0.0 {
+            low = ln_tau;
+        } else {
+            high = ln_tau;
+        }
+        // The slope is with respect to ln tau, so this is the relative step of tau.
+        let next = ln_tau + (missing / slope).max(-0.5).ln_1p();
+        let is_within = next > low && next < high;
+        ln_tau = if step < NEWTON_STEPS_MAX && is_within { next } else { f64::midpoint(low, high) };
+    }
+    ln_tau
+}
+
+#[cfg(test)]
+#[path = "select_tests.rs"]
+mod tests;

@@ -8,8 +8,8 @@ use crate::sampler::weights::inclusion_probability;
 
 /// The expected number of light samples that a batch needs for its planned probabilities to be accurate. A sample is light if it is expected
 /// less than [`LIGHT_MAX`] times: with fewer, the few heavy ones decide when the batch is full.
-const LIGHT_EXPECTED_MIN: f64 = 4.0;
-const LIGHT_MAX: f64 = 0.5;
+pub(crate) const LIGHT_EXPECTED_MIN: f64 = 4.0;
+pub(crate) const LIGHT_MAX: f64 = 0.5;
 
 /// What takes part in a race, by the counts before the draw.
 pub(crate) struct Participants<'a> {

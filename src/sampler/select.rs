@@ -2,14 +2,11 @@
 
 use crate::model::policy::Strategy;
 use crate::sampler::flat::rank_mass;
+use crate::sampler::planned::{LIGHT_EXPECTED_MIN, LIGHT_MAX};
 use crate::sampler::rng::Draws;
 use crate::sampler::weights::inclusion_probability;
 use crate::store::key::{Hardness, Key, UNITS_PER_OCTAVE};
 use crate::store::place::Place;
-
-/// The expected number of draws, from samples that are likelier to be left out than not, from which on planned probabilities are used. With
-/// fewer the time at which they are planned says too little about the time of the draw.
-const LIGHT_DRAWS_MIN: f64 = 4.0;
 
 /// Maximum number of steps of Newton's method; a few are enough unless masses differ by thousands of octaves.
 const NEWTON_STEPS_MAX: usize = 20;
@@ -68,7 +65,7 @@ impl Set<'_> {
         let rate_to = |row: u32, ln_tau: f64| (ln_masses[row as usize] + ln_tau).exp();
         let expected = rows.iter().map(|row| match count {
             1 => rate_to(*row, -ln_sum),
-            _ if light_draws(&ln_masses, planned) >= LIGHT_DRAWS_MIN => {
+            _ if light_draws(&ln_masses, planned) >= LIGHT_EXPECTED_MIN => {
                 inclusion_probability(rate_to(*row, planned), Some(1.0))
             }
             _ => inclusion_probability(rate_to(*row, ln_end), Some(1.0)),
@@ -150,7 +147,7 @@ fn ln_sum(xs: &[f64]) -> f64 {
 
 /// How many samples are expected until `ln_tau` of those that arrive before it with a rate below one half.
 fn light_draws(ln_masses: &[f64], ln_tau: f64) -> f64 {
-    ln_masses.iter().map(|u| (u + ln_tau).exp()).filter(|rate| *rate < 0.5).sum()
+    ln_masses.iter().map(|u| (u + ln_tau).exp()).filter(|rate| *rate < LIGHT_MAX).sum()
 }
 
 /// ln of the tau that solves sum (1 - exp(-u_i tau)) = `count`, which is below the number of samples: by Newton's method, and by bisection

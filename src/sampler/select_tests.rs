@@ -125,7 +125,7 @@ fn every_sample_is_drawn_as_often_as_told() {
         let set = set(&scores, &ids, hardness, Strategy::Proportional);
         let masses = set.ln_masses();
         let (tau, ln_sum) = (ln_tau(&masses, 32.0), ln_sum(&masses));
-        if light_draws(&masses, tau) < LIGHT_DRAWS_MIN {
+        if light_draws(&masses, tau) < LIGHT_EXPECTED_MIN {
             continue;
         }
         for (count, replacement) in [(1, false), (32, false), (32, true)] {

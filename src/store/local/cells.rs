@@ -76,11 +76,11 @@ impl<M: Machine> Cells<M> {
     }
 
     /// Applies an operation; returns the replies by partition, and the position. `after` is called with each partition that was changed,
-    /// and its number.
+    /// its number, and whether an operation ended there.
     pub(super) async fn change(
         &self,
         changes: Vec<Option<M::Change>>,
-        after: impl Fn(usize, &M),
+        after: impl Fn(usize, &M, bool),
     ) -> (Vec<(usize, M::Reply)>, u64) {
         let (work, position) = self.enqueue(&mut self.order.lock(), changes);
         Finish::new(self, &work, after).run().await;
@@ -92,7 +92,7 @@ impl<M: Machine> Cells<M> {
         &self,
         decay_units: u64,
         changes: Vec<Option<M::Change>>,
-        after: impl Fn(usize, &M),
+        after: impl Fn(usize, &M, bool),
     ) -> (Vec<(usize, M::Reply)>, u64) {
         let Queued { fold, work, position } = self.enqueue_report(decay_units, changes);
         // If the caller drops this future, the drop of these two finishes both operations.

@@ -84,7 +84,9 @@ impl LocalStore {
 
     /// Applies changes; returns the replies by partition, and the position.
     async fn change(&self, changes: Vec<Option<Change>>) -> (Vec<(usize, Reply)>, u64) {
-        self.cells.change(changes, |number, partition| self.views.publish(number, partition)).await
+        self.cells
+            .change(changes, |number, partition, ended| self.views.publish(number, partition, ended))
+            .await
     }
 
     fn partition_of(&self, id: u64) -> usize {
@@ -150,7 +152,7 @@ impl Store for LocalStore {
             is_concerned.then(|| Change::Report { rows: rows.clone(), range, terms, sender })
         };
         let changes = layout.offsets.windows(2).zip(layout.faults).map(part).collect();
-        let after = |number, partition: &Partition| self.views.publish(number, partition);
+        let after = |number, partition: &Partition, ended| self.views.publish(number, partition, ended);
         let (replies, position) = self.cells.report(batch.decay_units, changes, after).await;
         let mut counts = ApplyCounts::default();
         for (_, reply) in replies {

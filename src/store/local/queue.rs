@@ -37,19 +37,21 @@ impl<S, W: Task<S>> Cell<S, W> {
         self.queue.lock().push_back(work);
     }
 
-    /// Applies a bounded piece of the first operation of the queue, calls `after` with the state, and returns how many rows it applied.
+    /// Applies a bounded piece of the first operation of the queue, calls `after` with the state and whether the operation is done there, and
+    /// returns how many rows it applied.
     /// `None`: another thread holds the state, and the caller does not want to `wait`.
-    pub(super) fn step(&self, number: usize, wait: bool, after: impl FnOnce(&S)) -> Option<usize> {
+    pub(super) fn step(&self, number: usize, wait: bool, after: impl FnOnce(&S, bool)) -> Option<usize> {
         let mut state = if wait { self.state.lock() } else { self.state.try_lock()? };
         let Some(first) = self.queue.lock().front().cloned() else {
             return Some(0);
         };
         let rows = first.advance(number, &mut state);
-        if first.is_done(number) {
+        let is_done = first.is_done(number);
+        if is_done {
             // Only the holder of the state takes from the queue, so this operation is still the first.
             self.queue.lock().pop_front();
         }
-        after(&state);
+        after(&state, is_done);
         // A fair unlock hands the lock to a waiting draw at once; otherwise this thread might take it again and again.
         parking_lot::MutexGuard::unlock_fair(state);
         Some(rows)
@@ -58,15 +60,15 @@ impl<S, W: Task<S>> Cell<S, W> {
 
 /// Applies a queued operation in all the cells that it concerns. If the waiting future is dropped, the drop applies the rest, because an
 /// operation with a position must take effect.
-pub(super) struct Finish<'a, S, W: Task<S>, F: Fn(usize, &S)> {
+pub(super) struct Finish<'a, S, W: Task<S>, F: Fn(usize, &S, bool)> {
     cells: &'a [Cell<S, W>],
     work: &'a Arc<W>,
     after: F,
     left: Vec<usize>,
 }
 
-impl<'a, S, W: Task<S>, F: Fn(usize, &S)> Finish<'a, S, W, F> {
-    /// `after` is called with each state that was changed, and its number.
+impl<'a, S, W: Task<S>, F: Fn(usize, &S, bool)> Finish<'a, S, W, F> {
+    /// `after` is called with each state that was changed, its number, and whether an operation ended there.
     pub(super) fn new(cells: &'a [Cell<S, W>], work: &'a Arc<W>, after: F) -> Self {
         let left = (0..cells.len()).filter(|number| work.concerns(*number)).collect();
         Self { cells, work, after, left }
@@ -101,11 +103,11 @@ impl<'a, S, W: Task<S>, F: Fn(usize, &S)> Finish<'a, S, W, F> {
     }
 
     fn advance(&self, number: usize, wait: bool) -> Option<usize> {
-        self.cells[number].step(number, wait, |state| (self.after)(number, state))
+        self.cells[number].step(number, wait, |state, is_done| (self.after)(number, state, is_done))
     }
 }
 
-impl<S, W: Task<S>, F: Fn(usize, &S)> Drop for Finish<'_, S, W, F> {
+impl<S, W: Task<S>, F: Fn(usize, &S, bool)> Drop for Finish<'_, S, W, F> {
     fn drop(&mut self) {
         for number in std::mem::take(&mut self.left) {
             while !self.work.is_done(number) {

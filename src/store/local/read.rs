@@ -4,7 +4,7 @@ use hardneg_partition::Partition;
 
 use super::cells::concerned;
 use super::queue::each_of_yielding;
-use super::{LocalStore, each_of, view};
+use super::{LocalStore, each_of};
 use crate::store::place::Standing;
 use crate::store::select::{bounds_of, range_of, touches};
 use crate::store::{
@@ -46,7 +46,8 @@ impl LocalStore {
             hard: of_partitions.iter().map(|census| census.hard).sum(),
             leased: of_partitions.iter().map(|census| census.leased).sum(),
             background,
-            floor: view::lowest(of_partitions.iter().map(|census| census.floor.map(|floor| floor.key))),
+            // That of the last operation which ended, as all other calls say it.
+            floor: self.views.level().floor,
         }
     }
 

@@ -358,3 +358,35 @@ fn resting_samples_leave_the_background_as_its_threshold_falls() {
         assert_eq!(counts, (0, 0, 0));
     });
 }
+
+/// In the middle of this batch the lowest samples are the 4,000 that it has lowered, 20 octaves below; at its end it has evicted them.
+#[tokio::test]
+async fn the_floor_is_that_of_a_state_between_batches() {
+    let store = Arc::new(LocalStore::new(spec(4_000, 1, 16)).unwrap());
+    let (old, new) = (0..4_000, 4_000..8_000);
+    store.apply(batch(old.clone().collect(), vec![1_000.0; 4_000])).await.unwrap();
+    let floor_at = |score| Some(store.spec.hardness.key(score, 1 << 40).0);
+    assert_eq!(store.level().await.unwrap().floor, floor_at(1_000.0));
+    let scores = [vec![0.001; 4_000], vec![2_000.0; 4_000]].concat();
+    let applying = tokio::spawn({
+        let (store, ids) = (store.clone(), old.chain(new).collect());
+        async move { store.apply(batch(ids, scores)).await.unwrap() }
+    });
+    let mut looks = 0;
+    loop {
+        tokio::task::yield_now().await;
+        if applying.is_finished() {
+            break;
+        }
+        looks += 1;
+        let told = [
+            store.level().await.unwrap().floor,
+            store.census().await.unwrap().floor,
+            store.stats().await.unwrap().floor,
+        ];
+        assert_eq!(told, [floor_at(1_000.0); 3], "after {looks} pieces");
+    }
+    assert!(looks >= 5, "{looks} pieces");
+    assert_eq!(applying.await.unwrap().floor, floor_at(2_000.0));
+    assert_eq!(store.level().await.unwrap().floor, floor_at(2_000.0));
+}

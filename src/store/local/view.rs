@@ -15,7 +15,7 @@ const NO_QUEUE: u64 = u64::MAX - 1;
 #[derive(Debug)]
 struct View {
     hard: AtomicU64,
-    /// The key of the lowest sample if the partition is full; otherwise [`NONE`].
+    /// The key of the lowest sample after the last operation that ended, if the partition was full; otherwise [`NONE`].
     floor: AtomicU64,
     /// The end of the first lease, Unix milliseconds; [`NONE`] if there is none.
     first_lease_end: AtomicU64,
@@ -44,13 +44,17 @@ impl Views {
         Self((0..partitions).map(|_| view()).collect())
     }
 
-    /// Publishes the figures of a partition that has changed. The caller holds its lock.
+    /// Publishes the figures of a partition that has changed. The caller holds its lock. The floor is that of the state in which an operation
+    /// `ended`: in the middle of a report the lowest samples are those that were just lowered, which the rest of the report may evict, octaves
+    /// below the floor before it and after it.
     #[inline]
-    pub(super) fn publish(&self, number: usize, partition: &Partition) {
+    pub(super) fn publish(&self, number: usize, partition: &Partition, ended: bool) {
         let view = &self.0[number];
         view.hard.store(partition.hard_len(), Ordering::Relaxed);
-        let floor = partition.floor().map_or(NONE, |floor| u64::from(floor.key.0));
-        view.floor.store(floor, Ordering::Relaxed);
+        if ended {
+            let floor = partition.floor().map_or(NONE, |floor| u64::from(floor.key.0));
+            view.floor.store(floor, Ordering::Relaxed);
+        }
         view.first_lease_end.store(partition.first_lease_end().unwrap_or(NONE), Ordering::Relaxed);
         let queue = if partition.keeps_expiry() { NONE } else { NO_QUEUE };
         view.first_expiry.store(partition.first_expiry().map_or(queue, u64::from), Ordering::Relaxed);
@@ -88,7 +92,7 @@ fn floor_of(stored: u64) -> Option<Key> {
 }
 
 /// The lowest of the floors of all partitions; `None` if one of them has no floor.
-pub(super) fn lowest(floors: impl Iterator<Item = Option<Key>>) -> Option<Key> {
+fn lowest(floors: impl Iterator<Item = Option<Key>>) -> Option<Key> {
     let mut lowest: Option<Key> = None;
     for floor in floors {
         let floor = floor?;

@@ -72,7 +72,7 @@ impl AnchorStore for Anchors {
             is_concerned.then_some(AnchorChange::Report { rows, range, terms, sender })
         };
         let changes = deal.ranges().zip(faults).map(change).collect();
-        let (replies, position) = self.cells.report(decay_units, changes, |_, _| ()).await;
+        let (replies, position) = self.cells.report(decay_units, changes, |_, _, _| ()).await;
         let mut applied = AnchorApplied { position, ..AnchorApplied::default() };
         for (number, reply) in replies {
             let AnchorReply::Reported(mut reported) = reply else { continue };
@@ -101,7 +101,7 @@ impl AnchorStore for Anchors {
             (!range.is_empty()).then_some(AnchorChange::Mark { pairs, range, why, stamp, model_version })
         };
         let changes = deal.ranges().map(change).collect();
-        let (replies, position) = self.cells.change(changes, |_, _| ()).await;
+        let (replies, position) = self.cells.change(changes, |_, _, _| ()).await;
         let mut marked = Marked { position, ..Marked::default() };
         for (number, reply) in replies {
             let AnchorReply::Marked(of_partition) = reply else { continue };
@@ -141,7 +141,7 @@ impl AnchorStore for Anchors {
     async fn remove(&self, ids: &[u64]) -> Result<(Vec<u64>, u64), StoreError> {
         let ids: Arc<[u64]> = ids.into();
         let changes = self.cells.iter().map(|_| Some(AnchorChange::Remove { ids: ids.clone() })).collect();
-        let (replies, position) = self.cells.change(changes, |_, _| ()).await;
+        let (replies, position) = self.cells.change(changes, |_, _, _| ()).await;
         let removed = replies.into_iter().flat_map(|(_, reply)| match reply {
             AnchorReply::Removed(ids) => ids,
             _ => Vec::new(),
@@ -154,7 +154,7 @@ impl AnchorStore for Anchors {
 
     async fn clear(&self) -> Result<(u64, u64), StoreError> {
         let changes = self.cells.iter().map(|_| Some(AnchorChange::Clear)).collect();
-        let (replies, position) = self.cells.change(changes, |_, _| ()).await;
+        let (replies, position) = self.cells.change(changes, |_, _, _| ()).await;
         let of_partition = |(_, reply)| if let AnchorReply::Cleared(cleared) = reply { cleared } else { 0 };
         Ok((replies.into_iter().map(of_partition).sum(), position))
     }

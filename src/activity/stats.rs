@@ -209,6 +209,8 @@ pub struct PoolStats {
     pub run: Option<RunState>,
     /// The balance of the flow, in mined samples; `None` without a flow.
     pub flow_balance: Option<f64>,
+    /// What one half-life takes from a score; `None` where that is no fixed amount, or scores do not age.
+    pub half_life_in_score: Option<f64>,
     /// Figures of the anchors; `None` for a flat pool.
     pub anchored: Option<AnchoredFigures>,
 }

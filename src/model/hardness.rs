@@ -4,6 +4,18 @@ use hardneg_partition::key::{Hardness, HardnessFunction};
 
 use crate::model::error::Checks;
 
+/// What one half-life takes from a score: T ln 2 under EXPONENTIAL (docs/methods.md 2.2). `None` under POWER, where a half-life is a factor and
+/// no difference.
+#[must_use]
+pub fn half_life_in_score(hardness: &Hardness) -> Option<f64> {
+    match hardness.function {
+        HardnessFunction::Power { .. } => None,
+        HardnessFunction::Exponential { temperature } => {
+            Some(f64::from(temperature) * std::f64::consts::LN_2)
+        }
+    }
+}
+
 /// Why scores less reference scores cannot be ordered by POWER with lower_is_harder.
 pub const NO_DIFFERENCES: &str = "the hardness is POWER with lower_is_harder: every score - reference below 0 would have the same, \
                                   largest weight; use EXPONENTIAL";

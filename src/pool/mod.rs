@@ -43,11 +43,12 @@ use crate::activity::stats::{CounterValues, Counters, PoolStats};
 use crate::activity::{Recorder, Workers};
 use crate::model::batch::PoolSizes;
 use crate::model::error::PoolError;
+use crate::model::hardness;
 use crate::model::limits::Limits;
 use crate::model::report::Ids;
 use crate::model::report::NAME_BYTES_MAX;
 use crate::model::run::RunState;
-use crate::model::spec::{IdKind, PoolSpec};
+use crate::model::spec::{Decay, IdKind, PoolSpec};
 use crate::model::spec_change::SpecChange;
 use crate::pool::anchored::Anchored;
 use crate::pool::clock::{Clock, Landmarks};
@@ -418,6 +419,8 @@ impl Pool {
             store,
             run: self.clock.run(),
             flow_balance: self.rate_limiter.balance(sums),
+            half_life_in_score: hardness::half_life_in_score(&spec.hardness)
+                .filter(|_| spec.decay != Decay::Disabled),
             anchored: None,
         };
         self.with_anchors(stats).await

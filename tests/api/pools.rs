@@ -306,3 +306,61 @@ async fn health_and_reflection_are_served() {
         "{names:?}"
     );
 }
+
+fn exponential(temperature: f64, half_life: Option<pb::decay::HalfLife>) -> pb::PoolSpec {
+    pb::PoolSpec {
+        hardness: Some(pb::Hardness {
+            function: pb::HardnessFunction::Exponential.into(),
+            temperature,
+            ..Default::default()
+        }),
+        decay: Some(pb::Decay { half_life, max_step_jump: 0 }),
+        ..plain(1_000)
+    }
+}
+
+/// A sample loses 0.01 of its score in a step: after 10 steps one of 0.6 is below a fresh one of 0.51 and above one of 0.49.
+#[tokio::test]
+async fn a_decay_in_units_of_the_score_is_a_half_life() {
+    use hardneg::client::MineRequest;
+    use hardneg::proto::columns;
+    let server = TestServer::start().await;
+    let client = server.client().await;
+    let spec = exponential(0.05, Some(HalfLife::ScorePerStep(0.01)));
+    let half_life = 0.05 * std::f64::consts::LN_2 / 0.01;
+    let told = |pool: &pb::Pool| match pool.spec.as_ref().unwrap().decay.as_ref().unwrap().half_life {
+        Some(HalfLife::HalfLifeSteps(steps)) => steps,
+        other => panic!("{other:?}"),
+    };
+    let (pool, _) = client.create_pool("p", spec.clone()).await.unwrap();
+    assert!((told(&pool) - half_life).abs() < 1e-6);
+    // Asked for again, it is the same spec.
+    assert!(!client.create_pool("p", spec).await.unwrap().1);
+    for (id, score, step) in [(1, 0.6, 1), (2, 0.51, 11), (3, 0.49, 11)] {
+        let batch = pb::ScoreBatch {
+            pool: "pools/p".into(),
+            ids: Some(columns::encode_ids(vec![id], pb::ColumnEncoding::Packed)),
+            scores: Some(columns::encode_floats(vec![score], pb::ColumnEncoding::Packed)),
+            step,
+            ..Default::default()
+        };
+        client.mining_service().report_scores(pb::ReportScoresRequest { batch: Some(batch) }).await.unwrap();
+    }
+    let top = MineRequest::new("p", 3).strategy(pb::Strategy::Top).random_fraction(0.0);
+    assert_eq!(integers(&client.mine(top).await.unwrap().ids), [2, 1, 3]);
+    let in_score = figures(&client, "p").await.half_life_in_score.unwrap();
+    assert!((in_score - 0.05 * std::f64::consts::LN_2).abs() < 1e-8, "{in_score}");
+    client.create_pool("timed", exponential(0.5, Some(HalfLife::ScorePerSecond(0.001)))).await.unwrap();
+    client.create_pool("still", exponential(0.5, Some(HalfLife::Disabled(true)))).await.unwrap();
+    assert!(figures(&client, "timed").await.half_life_in_score.is_some());
+    assert_eq!(figures(&client, "still").await.half_life_in_score, None);
+    let power = pb::Decay { half_life: Some(HalfLife::ScorePerStep(0.01)), max_step_jump: 0 };
+    let refused = client.create_pool("power", pb::PoolSpec { decay: Some(power), ..plain(10) }).await;
+    assert_invalid(refused, "pool.spec.decay.score_per_step");
+    for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300] {
+        let by_step = exponential(0.05, Some(HalfLife::ScorePerStep(rate)));
+        assert_invalid(client.create_pool("bad", by_step).await, "pool.spec.decay.score_per_step");
+        let by_second = exponential(0.05, Some(HalfLife::ScorePerSecond(rate)));
+        assert_invalid(client.create_pool("bad", by_second).await, "pool.spec.decay.score_per_second");
+    }
+}

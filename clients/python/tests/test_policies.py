@@ -478,3 +478,17 @@ def test_watching_a_pool(real: hardneg.Client, name: str) -> None:
             break
     with pytest.raises(hardneg.NotFound):
         next(iter(real.pool("nowhere").watch()))
+
+
+def test_a_decay_in_units_of_the_score(real: hardneg.Client, name: str) -> None:
+    pool = real.create_pool(name, hardness="exponential", temperature=0.05, half_life=hardneg.ScorePerStep(0.01))
+    half_life = pool.info().half_life
+    assert isinstance(half_life, hardneg.Steps)
+    assert half_life.count == pytest.approx(5 * np.log(2))
+    assert pool.stats().half_life_in_score == pytest.approx(0.05 * np.log(2))
+    pool.update(half_life=hardneg.ScorePerStep(0.02))
+    half_life = pool.info().half_life
+    assert isinstance(half_life, hardneg.Steps)
+    assert half_life.count == pytest.approx(2.5 * np.log(2))
+    with pytest.raises(hardneg.InvalidArgument, match="score_per_second"):
+        real.create_pool(name + "-power", half_life=hardneg.ScorePerSecond(0.01))

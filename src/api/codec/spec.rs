@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{anchored, duration, duration_message, flow, policy, quarantine, variant};
 use crate::model::error::PoolError;
+use crate::model::hardness::half_life_in_score;
 use crate::model::limits::Limits;
 use crate::model::spec::{
     BackgroundRotation, DEFAULT_MAX_STEP_JUMP, Decay, IdKind, PoolSpec, SampleTtl, ServeLimits,
@@ -25,6 +26,7 @@ const EMA_WEIGHT: f64 = 0.5;
 pub(crate) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec, PoolError> {
     let defaults = PoolSpec::defaults(limits);
     let anchored = anchored::decode_spec(&message, limits)?;
+    let hardness = decode_hardness("pool.spec.hardness", message.hardness)?;
     match variant("pool.spec.durability", message.durability)? {
         pb::Durability::Unspecified | pb::Durability::None => {}
         pb::Durability::Async | pb::Durability::Sync => {
@@ -55,8 +57,8 @@ pub(crate) fn decode(message: pb::PoolSpec, limits: &Limits) -> Result<PoolSpec,
             pb::IdKind::Unspecified | pb::IdKind::U64 => IdKind::U64,
             pb::IdKind::String => IdKind::Name,
         },
-        hardness: decode_hardness("pool.spec.hardness", message.hardness)?,
-        decay: decode_decay(message.decay, defaults.decay)?,
+        hardness,
+        decay: decode_decay(message.decay, defaults.decay, &hardness)?,
         score_update: decode_score_update(message.score_update)?,
         default_policy: policy::decode("pool.spec.default_policy", message.default_policy)?,
         serve_limits: decode_serve_limits(message.serve_limits)?,
@@ -84,7 +86,9 @@ pub(crate) fn decode_change(
     let mut change = SpecChange::default();
     for (i, path) in paths.iter().enumerate() {
         match path.as_str() {
-            "spec.decay" => change.decay = Some(decode_decay(message.decay, current.decay)?),
+            "spec.decay" => {
+                change.decay = Some(decode_decay(message.decay, current.decay, &current.hardness)?);
+            }
             "spec.default_policy" => {
                 change.default_policy =
                     Some(policy::decode("pool.spec.default_policy", message.default_policy.clone())?);
@@ -134,8 +138,12 @@ pub(super) fn decode_hardness(prefix: &str, message: Option<pb::Hardness>) -> Re
     Ok(Hardness { function, lower_is_harder: message.lower_is_harder })
 }
 
-/// Decodes a decay; an absent half-life means `otherwise`.
-fn decode_decay(message: Option<pb::Decay>, otherwise: Decay) -> Result<Decay, PoolError> {
+/// Decodes the decay of a pool of this hardness; an absent half-life means `otherwise`.
+fn decode_decay(
+    message: Option<pb::Decay>,
+    otherwise: Decay,
+    hardness: &Hardness,
+) -> Result<Decay, PoolError> {
     let message = message.unwrap_or_default();
     Ok(match message.half_life {
         None => match otherwise {
@@ -147,18 +155,58 @@ fn decode_decay(message: Option<pb::Decay>, otherwise: Decay) -> Result<Decay, P
         Some(HalfLife::HalfLifeTime(half_life)) => {
             Decay::Time { half_life: duration("pool.spec.decay.half_life_time", half_life)? }
         }
-        Some(HalfLife::HalfLifeSteps(half_life)) => Decay::Steps {
-            half_life,
-            max_step_jump: match message.max_step_jump {
-                0 => DEFAULT_MAX_STEP_JUMP,
-                jump => jump,
-            },
-        },
+        Some(HalfLife::HalfLifeSteps(half_life)) => by_steps(half_life, message.max_step_jump),
+        Some(HalfLife::ScorePerSecond(rate)) => {
+            let seconds = half_life_of("score_per_second", rate, hardness, 1e-3..=100.0 * 366.0 * 86_400.0)?;
+            Decay::Time { half_life: Duration::from_secs_f64(seconds) }
+        }
+        Some(HalfLife::ScorePerStep(rate)) => {
+            let steps =
+                half_life_of("score_per_step", rate, hardness, f64::MIN_POSITIVE..=(1u64 << 40) as f64)?;
+            by_steps(steps, message.max_step_jump)
+        }
         Some(HalfLife::Disabled(true)) => Decay::Disabled,
         Some(HalfLife::Disabled(false)) => {
             return Err(PoolError::invalid("pool.spec.decay.disabled", "is false: set a half-life instead"));
         }
     })
+}
+
+fn by_steps(half_life: f64, max_step_jump: u64) -> Decay {
+    let max_step_jump = if max_step_jump == 0 { DEFAULT_MAX_STEP_JUMP } else { max_step_jump };
+    Decay::Steps { half_life, max_step_jump }
+}
+
+/// The half-life, in seconds or steps, with which a sample loses `rate` of its score in one of these (docs/methods.md 2.2).
+///
+/// # Errors
+/// `Invalid` naming the field, under POWER and where the half-life is not within `range`.
+fn half_life_of(
+    field: &str,
+    rate: f64,
+    hardness: &Hardness,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<f64, PoolError> {
+    let field = format!("pool.spec.decay.{field}");
+    let Some(in_score) = half_life_in_score(hardness) else {
+        return Err(PoolError::invalid(
+            field,
+            "needs hardness EXPONENTIAL: under POWER a half-life halves score + offset, and takes no fixed amount",
+        ));
+    };
+    let half_life = in_score / rate;
+    // With this comparison NaN is an error as well.
+    if rate > 0.0 && range.contains(&half_life) {
+        return Ok(half_life);
+    }
+    Err(PoolError::invalid(
+        field,
+        format!(
+            "{rate} is a half-life of {half_life}, not one of {} to {} (temperature x ln 2 = {in_score})",
+            range.start(),
+            range.end()
+        ),
+    ))
 }
 
 fn decode_ttl(message: Option<pb::pool_spec::SampleTtl>) -> Result<Option<SampleTtl>, PoolError> {

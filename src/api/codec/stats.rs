@@ -53,6 +53,7 @@ pub(crate) fn encode(id: &str, uid: u64, stats: &PoolStats) -> pb::PoolStats {
         trusted: stats.store.quarantine.trusted,
         set_aside: counters.quarantine_set_aside,
         released: counters.quarantine_released,
+        half_life_in_score: stats.half_life_in_score,
         ..Default::default()
     };
     match &stats.anchored {

@@ -88,6 +88,12 @@ pub(in crate::cli) struct LiveArgs {
     /// A weight halves in this many training steps
     #[arg(long, value_name = "STEPS", group = "half")]
     half_life_steps: Option<f64>,
+    /// Hardness exponential: a sample loses this much of its score in a second
+    #[arg(long, value_name = "SCORE", group = "half")]
+    score_per_second: Option<f64>,
+    /// Hardness exponential: a sample loses this much of its score in a training step
+    #[arg(long, value_name = "SCORE", group = "half")]
+    score_per_step: Option<f64>,
     /// Scores do not age
     #[arg(long, group = "half")]
     no_decay: bool,
@@ -154,6 +160,10 @@ impl LiveArgs {
             Some(HalfLife::Disabled(true))
         } else if let Some(steps) = self.half_life_steps {
             Some(HalfLife::HalfLifeSteps(steps))
+        } else if let Some(rate) = self.score_per_second {
+            Some(HalfLife::ScorePerSecond(rate))
+        } else if let Some(rate) = self.score_per_step {
+            Some(HalfLife::ScorePerStep(rate))
         } else {
             self.half_life
                 .and_then(|time| prost_types::Duration::try_from(time).ok())

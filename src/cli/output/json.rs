@@ -84,6 +84,7 @@ pub(in crate::cli) fn stats_json(stats: &pb::PoolStats) -> Value {
         "sizes": stats.sizes.as_ref().map(sizes_json),
         "counts": counts_json(&stats.counts.unwrap_or_default()),
         "run": stats.run.as_ref().map(run_json),
+        "half_life_in_score": stats.half_life_in_score,
         "filtered": stats.filtered.as_ref().map(filtered_json),
         "anchored": stats.anchored.as_ref().map(|anchored| {
             anchored_counters(anchored).into_iter().collect::<std::collections::BTreeMap<_, _>>()

@@ -92,6 +92,8 @@ fn decay_json(decay: &pb::Decay) -> Value {
         Some(HalfLife::HalfLifeTime(time)) => duration_text(time).into(),
         Some(HalfLife::HalfLifeSteps(steps)) => json!({ "steps": steps }),
         Some(HalfLife::Disabled(_)) => "disabled".into(),
+        Some(HalfLife::ScorePerSecond(rate)) => json!({ "score_per_second": rate }),
+        Some(HalfLife::ScorePerStep(rate)) => json!({ "score_per_step": rate }),
         None => Value::Null,
     };
     json!({ "half_life": half_life, "max_step_jump": decay.max_step_jump })

@@ -21,6 +21,8 @@ fn half_life(spec: &pb::PoolSpec) -> String {
         Some(HalfLife::HalfLifeTime(time)) => duration_text(time),
         Some(HalfLife::HalfLifeSteps(steps)) => format!("{steps} steps"),
         Some(HalfLife::Disabled(_)) => "none".into(),
+        Some(HalfLife::ScorePerSecond(rate)) => format!("{rate} of the score a second"),
+        Some(HalfLife::ScorePerStep(rate)) => format!("{rate} of the score a step"),
         None => "default".into(),
     }
 }
@@ -159,6 +161,9 @@ pub(in crate::cli) fn describe_stats(stats: &pb::PoolStats) -> String {
             sizes.floor_log2.map_or("none: there is room".to_owned(), |floor| format!("{floor:.3}")),
         ),
     ];
+    if let Some(in_score) = stats.half_life_in_score {
+        rows.push(("half_life_in_score", format!("{in_score:.6}")));
+    }
     if let Some(run) = &stats.run {
         rows.extend([("run", run_text(run)), ("step", grouped(run.step)), ("tick", grouped(run.tick))]);
     }

@@ -27,7 +27,7 @@ from ._balance import Balance
 from ._batch_stream import BatchStream
 from ._client import Client
 from ._curriculum import Curriculum, Schedule, linear, sqrt
-from ._durations import NEVER, OFF, Steps
+from ._durations import NEVER, OFF, ScorePerSecond, ScorePerStep, Steps
 from ._enums import (
     AckStatus,
     Approximation,
@@ -164,6 +164,8 @@ __all__ = [
     "SamplePlace",
     "Schedule",
     "ScheduleShape",
+    "ScorePerSecond",
+    "ScorePerStep",
     "ScoreStream",
     "ScoreUpdate",
     "ScoreWindow",

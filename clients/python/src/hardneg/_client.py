@@ -121,7 +121,8 @@ class Client:
             lower_is_harder: True for distances; default False.
             offset: With ``"power"``: added to the score; default 0.001.
             temperature: With ``"exponential"``: divides the score; default 1.
-            half_life: Seconds, a timedelta, `Steps`, or `NEVER`; default one hour. A priority halves with each.
+            half_life: Seconds, a timedelta, `Steps`, or `NEVER`; default one hour. A priority halves with each. With
+                ``"exponential"`` also `ScorePerSecond` or `ScorePerStep`: how much of its score a sample loses.
             max_step_jump: With `Steps`: the pool refuses a report that is more steps ahead of its run; default
                 1,000,000.
             score_update: What a new report of a known id does to its score: ``"last"`` (default), ``"max"`` (the

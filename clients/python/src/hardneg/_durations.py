@@ -22,6 +22,22 @@ class Steps:
     count: float
 
 
+@dataclass(frozen=True)
+class ScorePerSecond:
+    """A half-life by how much of its score a sample loses in a second. Only with hardness ``"exponential"``, where the
+    half-life is ``temperature * ln(2) / amount`` seconds; the pool returns that.
+    """
+
+    amount: float
+
+
+@dataclass(frozen=True)
+class ScorePerStep:
+    """As `ScorePerSecond`, in training steps: the half-life is ``temperature * ln(2) / amount`` steps."""
+
+    amount: float
+
+
 class _Never(Enum):
     NEVER = "never"
 
@@ -47,18 +63,25 @@ Off: TypeAlias = _Off
 
 #: A span of time: seconds, or a timedelta.
 Span: TypeAlias = datetime.timedelta | float | int
-#: A half-life: seconds, a timedelta, `Steps`, or `NEVER`.
+#: A half-life as a pool returns it: seconds, a timedelta, `Steps`, or `NEVER`.
 HalfLife: TypeAlias = Span | Steps | _Never
+#: A half-life as a caller gives it.
+HalfLifeLike: TypeAlias = HalfLife | ScorePerSecond | ScorePerStep
 
 
-def half_life_to_proto(half_life: HalfLife, decay: pool_pb2.Decay) -> None:
+def half_life_to_proto(half_life: HalfLifeLike, decay: pool_pb2.Decay) -> None:
     """Writes a half-life; the service refuses one that is not positive."""
     if half_life is NEVER or half_life == math.inf:
         decay.disabled = True
     elif isinstance(half_life, Steps):
         decay.half_life_steps = half_life.count
+    elif isinstance(half_life, ScorePerSecond):
+        decay.score_per_second = half_life.amount
+    elif isinstance(half_life, ScorePerStep):
+        decay.score_per_step = half_life.amount
     else:
-        _write_seconds(half_life, decay.half_life_time, "half_life must be a timedelta, seconds, Steps or NEVER")
+        allowed = "half_life must be a timedelta, seconds, Steps, ScorePerSecond, ScorePerStep or NEVER"
+        _write_seconds(half_life, decay.half_life_time, allowed)
 
 
 def half_life_from_proto(decay: pool_pb2.Decay) -> HalfLife:

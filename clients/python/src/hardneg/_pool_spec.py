@@ -11,6 +11,7 @@ from ._checks import check_positive
 from ._durations import (
     OFF,
     HalfLife,
+    HalfLifeLike,
     Off,
     Span,
     Steps,
@@ -142,7 +143,7 @@ class LivePoolOptions(TypedDict, total=False):
     `Pool.update` takes them, and `Client.create_pool`, which describes them. None is as if not given.
     """
 
-    half_life: HalfLife | None
+    half_life: HalfLifeLike | None
     max_step_jump: int | None
     score_update: ScoreUpdate | str | None
     ema_weight: float | None

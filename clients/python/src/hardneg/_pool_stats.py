@@ -182,7 +182,8 @@ class PoolStats:
     totals. `rounds` counts rounds mined, `round_replays` requests answered from an earlier one. `anchored` is None for
     a flat pool, `run` for one that does not age by steps or has had no report. `distinct_by_witness` estimates the
     number of ids from a sample that is never served: with a `sample_ttl`, the background is not renewed while it is
-    below 9/10 of `sizes.distinct`.
+    below 9/10 of `sizes.distinct`. `half_life_in_score` is what one half-life takes from a score with hardness
+    ``"exponential"``: temperature * ln 2; None with the others, and where scores do not age.
     """
 
     name: str
@@ -222,6 +223,7 @@ class PoolStats:
     flow: FlowStats
     bias: BiasFigures
     anchored: AnchoredStats | None
+    half_life_in_score: float | None
 
     @classmethod
     def from_proto(cls, message: pool_pb2.PoolStats) -> PoolStats:

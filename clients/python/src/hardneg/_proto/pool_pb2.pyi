@@ -190,16 +190,20 @@ class Hardness(_message.Message):
     def __init__(self, function: _Optional[_Union[HardnessFunction, str]] = ..., lower_is_harder: bool = ..., offset: _Optional[float] = ..., temperature: _Optional[float] = ...) -> None: ...
 
 class Decay(_message.Message):
-    __slots__ = ("half_life_time", "half_life_steps", "disabled", "max_step_jump")
+    __slots__ = ("half_life_time", "half_life_steps", "disabled", "score_per_second", "score_per_step", "max_step_jump")
     HALF_LIFE_TIME_FIELD_NUMBER: _ClassVar[int]
     HALF_LIFE_STEPS_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SCORE_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     MAX_STEP_JUMP_FIELD_NUMBER: _ClassVar[int]
     half_life_time: _duration_pb2.Duration
     half_life_steps: float
     disabled: bool
+    score_per_second: float
+    score_per_step: float
     max_step_jump: int
-    def __init__(self, half_life_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., half_life_steps: _Optional[float] = ..., disabled: bool = ..., max_step_jump: _Optional[int] = ...) -> None: ...
+    def __init__(self, half_life_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ..., half_life_steps: _Optional[float] = ..., disabled: bool = ..., score_per_second: _Optional[float] = ..., score_per_step: _Optional[float] = ..., max_step_jump: _Optional[int] = ...) -> None: ...
 
 class BackgroundRotation(_message.Message):
     __slots__ = ("after_reports", "disabled")
@@ -228,7 +232,7 @@ class ServeLimits(_message.Message):
     def __init__(self, serve_penalty: _Optional[float] = ..., max_serves: _Optional[int] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, object]]] = ...) -> None: ...
 
 class PoolStats(_message.Message):
-    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored", "blocked", "trusted", "set_aside", "released", "expired", "distinct_by_witness", "worn")
+    __slots__ = ("name", "uid", "sizes", "reported_rows", "reported_batches", "counts", "evicted", "removed", "mined_batches", "served_hard", "served_background", "shortfalls", "proposals", "rejected_batches", "duplicate_batches", "memory_bytes", "background_generations", "clamped", "leased", "quarantined", "quarantine_overflows", "filtered", "rounds", "round_replays", "control_batches", "flow", "bias", "anchored", "run", "floored", "blocked", "trusted", "set_aside", "released", "expired", "distinct_by_witness", "worn", "half_life_in_score")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     SIZES_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +270,7 @@ class PoolStats(_message.Message):
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_BY_WITNESS_FIELD_NUMBER: _ClassVar[int]
     WORN_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_IN_SCORE_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: int
     sizes: PoolSizes
@@ -303,7 +308,8 @@ class PoolStats(_message.Message):
     expired: int
     distinct_by_witness: int
     worn: int
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ..., expired: _Optional[int] = ..., distinct_by_witness: _Optional[int] = ..., worn: _Optional[int] = ...) -> None: ...
+    half_life_in_score: float
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[int] = ..., sizes: _Optional[_Union[PoolSizes, _Mapping[str, object]]] = ..., reported_rows: _Optional[int] = ..., reported_batches: _Optional[int] = ..., counts: _Optional[_Union[ReportCounts, _Mapping[str, object]]] = ..., evicted: _Optional[int] = ..., removed: _Optional[int] = ..., mined_batches: _Optional[int] = ..., served_hard: _Optional[int] = ..., served_background: _Optional[int] = ..., shortfalls: _Optional[int] = ..., proposals: _Optional[int] = ..., rejected_batches: _Optional[int] = ..., duplicate_batches: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., background_generations: _Optional[int] = ..., clamped: _Optional[int] = ..., leased: _Optional[int] = ..., quarantined: _Optional[int] = ..., quarantine_overflows: _Optional[int] = ..., filtered: _Optional[_Union[FilterCounts, _Mapping[str, object]]] = ..., rounds: _Optional[int] = ..., round_replays: _Optional[int] = ..., control_batches: _Optional[int] = ..., flow: _Optional[_Union[FlowStats, _Mapping[str, object]]] = ..., bias: _Optional[_Union[BiasFigures, _Mapping[str, object]]] = ..., anchored: _Optional[_Union[AnchoredStats, _Mapping[str, object]]] = ..., run: _Optional[_Union[Run, _Mapping[str, object]]] = ..., floored: _Optional[int] = ..., blocked: _Optional[int] = ..., trusted: _Optional[int] = ..., set_aside: _Optional[int] = ..., released: _Optional[int] = ..., expired: _Optional[int] = ..., distinct_by_witness: _Optional[int] = ..., worn: _Optional[int] = ..., half_life_in_score: _Optional[float] = ...) -> None: ...
 
 class FilterCounts(_message.Message):
     __slots__ = ("excluded", "known_positives", "vetoed", "leased", "max_serves", "model_version", "age", "score", "positive_aware", "rank", "stratum", "group", "unscored_passed", "anchor_itself", "same_label", "unscored")

@@ -367,19 +367,6 @@ impl Client {
         Batch::try_from(required(answer.batch, "batch")?)
     }
 
-    /// Selects samples from a set of scores, which needs no pool and stores nothing.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` naming the field; `RESOURCE_EXHAUSTED` while the server mines all that it may at once.
-    pub async fn select_from(&self, request: SelectRequest) -> Result<Selection, Error> {
-        let answer = self
-            .unary(Retry::Safe, request.message, async |client, request| {
-                client.mining_service().select_from(request).await
-            })
-            .await?;
-        Selection::try_from(answer)
-    }
-
     /// Removes integer ids from the hard store, the background and the quarantine. Returns how many were stored.
     ///
     /// # Errors

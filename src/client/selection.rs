@@ -1,7 +1,8 @@
 //! A builder of requests to select from a set, and the answer.
 
 use super::batch::floats;
-use super::{Error, Ids, pb};
+use super::retry::Retry;
+use super::{Client, Error, Ids, pb};
 use crate::proto::columns;
 use pb::ColumnEncoding;
 
@@ -126,5 +127,20 @@ impl TryFrom<pb::SelectFromResponse> for Selection {
             seed: answer.seed,
             non_finite_count: answer.non_finite_count,
         })
+    }
+}
+
+impl Client {
+    /// Selects samples from a set of scores, which needs no pool and stores nothing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` naming the field; `RESOURCE_EXHAUSTED` while the server mines all that it may at once.
+    pub async fn select_from(&self, request: SelectRequest) -> Result<Selection, Error> {
+        let answer = self
+            .unary(Retry::Safe, request.message, async |client, request| {
+                client.mining_service().select_from(request).await
+            })
+            .await?;
+        Selection::try_from(answer)
     }
 }

@@ -185,14 +185,18 @@ pub(crate) fn replayed(spec: StoreSpec, log: &Recorded, threads: usize) -> Local
             });
         }
     });
+    for (number, cell) in replayed.cells.iter().enumerate() {
+        replayed.views.publish(number, &cell.state.lock(), true);
+    }
     replayed
 }
 
 /// A store whose partitions are loaded from the images of another.
 pub(crate) fn loaded(store: &LocalStore) -> LocalStore {
     let loaded = LocalStore::new(spec_of_recorded()).unwrap();
-    for (cell, image) in loaded.cells.iter().zip(store.images()) {
+    for (number, (cell, image)) in loaded.cells.iter().zip(store.images()).enumerate() {
         *cell.state.lock() = hardneg_partition::Partition::load(&image).expect("an image");
+        loaded.views.publish(number, &cell.state.lock(), true);
     }
     loaded
 }

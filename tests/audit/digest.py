@@ -41,6 +41,8 @@ def digest(checks: list[Check], known: Sequence[Known], verdict: Verdict) -> str
         "### What is known to fail",
         "",
     ]
+    if not verdict.failed:
+        return "\n".join([*lines, "Nothing: every claim holds."])
     for each in known:
         worst = [checks[0] for key, checks in verdict.failed.items() if fnmatchcase(key, each.pattern)]
         if worst:

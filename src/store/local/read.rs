@@ -176,6 +176,13 @@ impl LocalStore {
                 samples.push(Headed { standing: sample.standing, address });
             }
         }
+        if order.len() > n {
+            // What the partitions read beyond `n` need not be sorted. Of ties at the end none is taken.
+            let (_, (end, _), _) = order.select_nth_unstable(n);
+            let end = *end;
+            order.truncate(n);
+            order.retain(|(standing, _)| *standing < end);
+        }
         order.sort_unstable();
         order.into_iter().map(|(_, at)| samples[at as usize]).collect()
     }

@@ -56,26 +56,26 @@ fn inside(field: &Field<'_>, span: &Span) -> Point {
     Point { weight: inside as f64 * span.active / span.count.max(1) as f64, mass: span.mass }
 }
 
-/// The hard samples as points of equal mass, each with its stratum, which is 0 if there are no limits on strata.
+/// The hard samples as points of equal mass, each with its stratum, which is 0 if there are no limits on strata. `census`: that of
+/// [`census`].
 pub(super) async fn points(
     field: &Field<'_>,
     mass: &Mass,
-    batch_size: usize,
-    random_fraction: f64,
+    census: &[Point],
+    (batch_size, random_fraction): (f64, f64),
     draws: &mut Draws,
 ) -> Result<Vec<(u32, Point)>, PoolError> {
-    let census = census(field, mass);
     let total: f64 = census.iter().map(|p| p.weight).sum();
-    let unknown = |census: Vec<Point>| census.into_iter().map(|point| (0, point)).collect();
+    let unknown = || census.iter().map(|point| (0, *point)).collect();
     if (is_counted(field) && field.strata.is_empty()) || total <= 0.0 {
-        return Ok(unknown(census));
+        return Ok(unknown());
     }
-    let census = by_tier(field, mass);
-    let target = ((1.0 - random_fraction) * batch_size as f64).min(total * 0.99);
-    let tau = solve_tau(&census, target);
-    let sampled = pilot(field, mass, &census, tau, draws).await?;
+    let tiers = by_tier(field, mass);
+    let target = ((1.0 - random_fraction) * batch_size).min(total * 0.99);
+    let tau = solve_tau(&tiers, target);
+    let sampled = pilot(field, mass, &tiers, tau, draws).await?;
     let found = sampled.iter().any(|(_, p)| p.mass > 0.0);
-    Ok(if found { sampled } else { unknown(census) })
+    Ok(if found { sampled } else { unknown() })
 }
 
 /// Draws the pilot sample: half of it by the expected share of the batch, half uniformly, so that no part is missed.

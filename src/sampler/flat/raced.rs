@@ -46,8 +46,7 @@ pub(super) async fn draw(
         background_only: mixture.mass.is_none(),
     };
     // Where the store has changed since the census, the batch may be full at another time than planned.
-    let fixed = mixture.planned(field, planned, race.quota.is_some());
-    let fixed = fixed.filter(|_| race.went_as_counted(served.len(), planned));
+    let fixed = mixture.planned.filter(|_| race.went_as_counted(served.len(), planned));
     let chosen = weighed_arrivals(&race, served, fixed, &weighing);
     let approximations = approximations(&race, mixture.is_in_a_closed_loop(field));
     let account = Account {
@@ -71,6 +70,8 @@ struct Mixture {
     /// What the strategy gives to a hard sample; `None` at random_fraction 1, where H is empty.
     mass: Option<Mass>,
     plan: Plan,
+    /// The inclusion probabilities, fixed before the draw; `None` where the counts do not give them (docs/methods.md 7.5).
+    planned: Option<Planned>,
     /// N; where nothing is drawn from the background the samples of S in the rank window.
     population: f64,
 }
@@ -90,47 +91,43 @@ impl Mixture {
             true => Some(Mass::of_policy(context, field.tiers).await?),
             false => None,
         };
+        let census = mass.as_ref().map_or_else(Vec::new, |mass| pilot::census(field, mass));
         let plan = match &mass {
             _ if background.size <= 0.0 || random_fraction == 0.0 => {
                 Plan { background_rate: 0.0, cut: 0.0, background: 0.0 }
             }
             None => Plan { background_rate: 1.0, cut: 0.0, background: size as f64 },
             Some(mass) => {
-                let points = pilot::points(field, mass, size, random_fraction, draws).await?;
-                mixed(field, mass, quota, &points, (size as f64, random_fraction))
+                let sizes = (size as f64, random_fraction);
+                let points = pilot::points(field, mass, &census, sizes, draws).await?;
+                mixed(field, mass, quota, &points, sizes)
             }
         };
         let is_mixed = plan.background_rate > 0.0;
         let (first, end) = field.filter.ranks;
         let population = if is_mixed { background.distinct() } else { (end - first) as f64 };
-        Ok(Self { is_mixed, mass, plan, population })
-    }
-
-    /// The inclusion probabilities of a batch of `size`, fixed before the draw; `None` where the counts do not give them (docs/methods.md 7.5).
-    fn planned(&self, field: &Field<'_>, size: usize, has_quota: bool) -> Option<Planned> {
-        if has_quota || !pilot::is_counted_exactly(field, self.mass.as_ref()) {
-            return None;
-        }
-        let census = self.mass.as_ref().map_or_else(Vec::new, |mass| pilot::census(field, mass));
-        let hard: Vec<Point> = census.into_iter().filter(|point| point.mass >= self.plan.cut).collect();
-        let rate = self.plan.background_rate;
-        let members: Vec<Point> = match rate > 0.0 {
-            true => field
-                .background
-                .awake_by_share()
-                .into_iter()
-                .map(|p| Point { mass: rate * p.mass, ..p })
-                .collect(),
-            false => Vec::new(),
-        };
-        let overlap = if rate > 0.0 { field.background.overlap() } else { 0.0 };
-        Planned::of(&Participants { hard: &hard, overlap, members: &members }, size)
+        let is_known = quota.is_none() && pilot::is_counted_exactly(field, mass.as_ref());
+        let planned = is_known.then(|| planned(field, census, plan, size)).flatten();
+        Ok(Self { is_mixed, mass, plan, planned, population })
     }
 
     /// Whether H depends on R, and the batch is drawn from both; where it is drawn from one source H plays no part.
     fn is_in_a_closed_loop(&self, field: &Field<'_>) -> bool {
         self.is_mixed && self.mass.is_some() && field.census.background.loop_ratio().is_off()
     }
+}
+
+/// The inclusion probabilities of a batch of `size`, if the counts give them. `census`: the hard samples that may be drawn, by mass.
+fn planned(field: &Field<'_>, census: Vec<Point>, plan: Plan, size: usize) -> Option<Planned> {
+    let mut hard = census;
+    hard.retain(|point| point.mass >= plan.cut);
+    if plan.background_rate <= 0.0 {
+        return Planned::of(&Participants { hard: &hard, overlap: 0.0, members: &[] }, size);
+    }
+    let by_share = field.background.awake_by_share().into_iter();
+    let members: Vec<Point> =
+        by_share.map(|point| Point { mass: plan.background_rate * point.mass, ..point }).collect();
+    Planned::of(&Participants { hard: &hard, overlap: field.background.overlap(), members: &members }, size)
 }
 
 /// The plan of a batch from both sources, under the caps of strata.

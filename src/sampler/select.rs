@@ -45,54 +45,12 @@ impl Set<'_> {
 
     /// Draws `count` different samples, or all if there are fewer: the first arrivals at T_i = E_i / u_i.
     pub(crate) fn draw(&self, count: usize, draws: &mut Draws) -> Drawn {
-        let ln_masses = self.ln_masses();
-        let mut times: Vec<(f64, u32)> =
-            ln_masses.iter().zip(0..).map(|(u, row)| (draws.exponential().ln() - u, row)).collect();
-        let by_time = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if count >= times.len() {
-            times.sort_unstable_by(by_time);
-            let rows = times.into_iter().map(|(_, row)| row).collect();
-            return Drawn { rows, expected: Some(vec![1.0; ln_masses.len()]) };
-        }
-        // Sample count + 1 ends the draw.
-        times.select_nth_unstable_by(count, by_time);
-        let ln_end = times[count].0;
-        times.truncate(count);
-        times.sort_unstable_by(by_time);
-        let rows: Vec<u32> = times.into_iter().map(|(_, row)| row).collect();
-        let ln_sum = ln_sum(&ln_masses);
-        let planned = ln_tau(&ln_masses, count as f64);
-        let rate_to = |row: u32, ln_tau: f64| (ln_masses[row as usize] + ln_tau).exp();
-        let expected = rows.iter().map(|row| match count {
-            1 => rate_to(*row, -ln_sum),
-            _ if light_draws(&ln_masses, planned) >= LIGHT_EXPECTED_MIN => {
-                inclusion_probability(rate_to(*row, planned), Some(1.0))
-            }
-            _ => inclusion_probability(rate_to(*row, ln_end), Some(1.0)),
-        });
-        Drawn { expected: Some(expected.collect()), rows }
+        Race::new(self.ln_masses(), count).draw(draws)
     }
 
     /// Draws `count` times, independently.
     pub(crate) fn draw_with_replacement(&self, count: usize, draws: &mut Draws) -> Drawn {
-        let ln_masses = self.ln_masses();
-        let ln_sum = ln_sum(&ln_masses);
-        let shares: Vec<f64> = ln_masses.iter().map(|u| (u - ln_sum).exp()).collect();
-        let mut sums = Vec::with_capacity(shares.len());
-        let mut sum = 0.0;
-        for share in &shares {
-            sum += share;
-            sums.push(sum);
-        }
-        let last = sums.len().saturating_sub(1);
-        let rows: Vec<u32> = (0..count)
-            .map(|_| {
-                let x = draws.unit() * sum;
-                sums.partition_point(|s| *s <= x).min(last) as u32
-            })
-            .collect();
-        let expected = rows.iter().map(|row| count as f64 * shares[*row as usize]).collect();
-        Drawn { rows, expected: Some(expected) }
+        Shares::new(&self.ln_masses()).draw(count, draws)
     }
 
     fn key(&self, row: usize) -> Key {
@@ -136,6 +94,102 @@ impl Set<'_> {
             first = last;
         }
         masses
+    }
+}
+
+/// A draw without replacement: all of it that does not depend on chance.
+struct Race {
+    ln_masses: Vec<f64>,
+    count: usize,
+    inclusion: Inclusion,
+}
+
+/// Where the inclusion probabilities of a draw come from (docs/methods.md 15.2).
+#[derive(Debug, PartialEq)]
+enum Inclusion {
+    /// All samples are drawn.
+    Certain,
+    /// One sample is: u_i over this sum, of which it is ln.
+    Share(f64),
+    /// 1 - exp(-u_i tau), of which it is ln tau.
+    Planned(f64),
+    /// The same with the time of the arrival after the last, because a few samples decide when the draw ends.
+    Conditional,
+}
+
+impl Race {
+    fn new(ln_masses: Vec<f64>, count: usize) -> Self {
+        let inclusion = if count >= ln_masses.len() {
+            Inclusion::Certain
+        } else if count == 1 {
+            Inclusion::Share(ln_sum(&ln_masses))
+        } else {
+            let planned = ln_tau(&ln_masses, count as f64);
+            if light_draws(&ln_masses, planned) >= LIGHT_EXPECTED_MIN {
+                Inclusion::Planned(planned)
+            } else {
+                Inclusion::Conditional
+            }
+        };
+        Self { ln_masses, count, inclusion }
+    }
+
+    fn draw(&self, draws: &mut Draws) -> Drawn {
+        let mut times: Vec<(f64, u32)> =
+            self.ln_masses.iter().zip(0..).map(|(u, row)| (draws.exponential().ln() - u, row)).collect();
+        let by_time = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        let mut ln_end = f64::INFINITY;
+        if self.count < times.len() {
+            // Sample count + 1 ends the draw.
+            times.select_nth_unstable_by(self.count, by_time);
+            ln_end = times[self.count].0;
+            times.truncate(self.count);
+        }
+        times.sort_unstable_by(by_time);
+        let rows: Vec<u32> = times.into_iter().map(|(_, row)| row).collect();
+        let inclusion = |row: &u32| {
+            let ln_mass = self.ln_masses[*row as usize];
+            let until = |ln_tau: f64| inclusion_probability((ln_mass + ln_tau).exp(), Some(1.0));
+            match self.inclusion {
+                Inclusion::Certain => 1.0,
+                Inclusion::Share(ln_sum) => (ln_mass - ln_sum).exp(),
+                Inclusion::Planned(ln_tau) => until(ln_tau),
+                Inclusion::Conditional => until(ln_end),
+            }
+        };
+        Drawn { expected: Some(rows.iter().map(inclusion).collect()), rows }
+    }
+}
+
+/// A draw with replacement: q_i of each sample, and their running sums.
+struct Shares {
+    shares: Vec<f64>,
+    sums: Vec<f64>,
+}
+
+impl Shares {
+    fn new(ln_masses: &[f64]) -> Self {
+        let ln_sum = ln_sum(ln_masses);
+        let shares: Vec<f64> = ln_masses.iter().map(|u| (u - ln_sum).exp()).collect();
+        let mut sum = 0.0;
+        let running = |share: &f64| {
+            sum += share;
+            sum
+        };
+        let sums = shares.iter().map(running).collect();
+        Self { shares, sums }
+    }
+
+    fn draw(&self, count: usize, draws: &mut Draws) -> Drawn {
+        let last = self.sums.len().saturating_sub(1);
+        let sum = self.sums.last().copied().unwrap_or_default();
+        let row = |_| {
+            let x = draws.unit() * sum;
+            self.sums.partition_point(|s| *s <= x).min(last) as u32
+        };
+        let rows: Vec<u32> = (0..count).map(row).collect();
+        let expected = rows.iter().map(|row| count as f64 * self.shares[*row as usize]).collect();
+        Drawn { rows, expected: Some(expected) }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Statistical tests of selections, with fixed seeds. Each z has a standard normal law where the claim is exact, and is compared with 4.5: all
-//! 120 comparisons together would fail by chance once in a thousand choices of seeds.
+//! 252 comparisons together would fail by chance less than once in 500 choices of seeds.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -45,35 +45,42 @@ fn set<'a>(scores: &'a [f32], ids: &'a [u64], hardness: Hardness, strategy: Stra
     Set { scores, ids, hardness, strategy, alpha: 0.5 }
 }
 
-/// The mean over the set, and mean(w f) of many selections, each with the inclusion probability that `expected` makes of that told.
+/// A function of a sample, by its name.
+type Named<'a> = (&'static str, &'a dyn Fn(usize) -> f64);
+
+/// Of each function the mean over the set, and mean(w f) of many selections, each with the inclusion probability that `expected` makes of that
+/// told.
 fn estimates(
     set: &Set<'_>,
     count: usize,
     replacement: bool,
-    f: impl Fn(usize) -> f64,
+    fs: &[Named<'_>],
     expected: impl Fn(u32, f64) -> f64,
-) -> (f64, f64, f64) {
+) -> Vec<(f64, f64, f64)> {
     let mut draws = Draws::new(count as u64 + 1);
-    let (mut sum, mut squares) = (0.0, 0.0);
+    let (race, shares) = (Race::new(set.ln_masses(), count), Shares::new(&set.ln_masses()));
+    let mut sums = vec![(0.0, 0.0); fs.len()];
     for _ in 0..TRIALS {
-        let drawn = if replacement {
-            set.draw_with_replacement(count, &mut draws)
-        } else {
-            set.draw(count, &mut draws)
-        };
+        let drawn = if replacement { shares.draw(count, &mut draws) } else { race.draw(&mut draws) };
         let told = drawn.expected.unwrap();
-        let weighed = drawn
-            .rows
-            .iter()
-            .zip(told)
-            .map(|(row, told)| weight(count, N as f64, expected(*row, told)) * f(*row as usize));
-        let estimate = weighed.sum::<f64>() / count as f64;
-        sum += estimate;
-        squares += estimate * estimate;
+        for ((sum, squares), (_, f)) in sums.iter_mut().zip(fs) {
+            let weighed = drawn
+                .rows
+                .iter()
+                .zip(&told)
+                .map(|(row, told)| weight(count, N as f64, expected(*row, *told)) * f(*row as usize));
+            let estimate = weighed.sum::<f64>() / count as f64;
+            *sum += estimate;
+            *squares += estimate * estimate;
+        }
     }
-    let mean = sum / TRIALS as f64;
-    let error = ((squares / TRIALS as f64 - mean * mean).max(0.0) / TRIALS as f64).sqrt();
-    ((0..N).map(&f).sum::<f64>() / N as f64, mean, error)
+    let trials = TRIALS as f64;
+    let of = |((sum, squares), (_, f)): (&(f64, f64), &Named<'_>)| {
+        let mean = sum / trials;
+        let error = ((squares / trials - mean * mean).max(0.0) / trials).sqrt();
+        ((0..N).map(f).sum::<f64>() / N as f64, mean, error)
+    };
+    sums.iter().zip(fs).map(of).collect()
 }
 
 /// Whether an estimate is off by more than chance and a share of the truth explain.
@@ -89,13 +96,11 @@ fn weighted_means_are_those_of_the_set_for_every_law_and_strategy() {
             let set = set(&scores, &ids, hardness, strategy);
             for (count, replacement) in [(1, false), (32, false), (200, false), (32, true)] {
                 let share = if count == 1 || replacement { 0.0 } else { PLANNED_ERROR };
-                // A score of its own kind, one that is a rare event, and the number of samples.
-                for (name, f) in [
-                    ("score", &(|i: usize| f64::from(scores[i])) as &dyn Fn(usize) -> f64),
-                    ("id", &|i| (i % 7) as f64),
-                    ("one", &|_| 1.0),
-                ] {
-                    let found = estimates(&set, count, replacement, f, |_, told| told);
+                // A score of its own kind, one that is independent of it, and the number of samples.
+                let fs: [Named<'_>; 3] =
+                    [("score", &|i| f64::from(scores[i])), ("id", &|i| (i % 7) as f64), ("one", &|_| 1.0)];
+                let found = estimates(&set, count, replacement, &fs, |_, told| told);
+                for (found, (name, _)) in found.into_iter().zip(fs) {
                     assert!(
                         !is_off(found, share),
                         "{law}, {strategy:?}, {count}, replacement {replacement}, {name}: {found:?}"
@@ -115,7 +120,8 @@ fn probabilities_in_proportion_to_the_masses_are_biased_without_replacement() {
     let masses = set.ln_masses();
     let ln_sum = ln_sum(&masses);
     let wrong = |row: u32, _: f64| 32.0 * (masses[row as usize] - ln_sum).exp();
-    assert!(is_off(estimates(&set, 32, false, |i| f64::from(scores[i]), wrong), PLANNED_ERROR));
+    let found = estimates(&set, 32, false, &[("score", &|i| f64::from(scores[i]))], wrong);
+    assert!(is_off(found[0], PLANNED_ERROR));
 }
 
 #[test]
@@ -130,13 +136,10 @@ fn every_sample_is_drawn_as_often_as_told() {
         }
         for (count, replacement) in [(1, false), (32, false), (32, true)] {
             let mut draws = Draws::new(11);
+            let (race, shares) = (Race::new(masses.clone(), count), Shares::new(&masses));
             let mut times = vec![0u32; N];
             for _ in 0..TRIALS {
-                let drawn = if replacement {
-                    set.draw_with_replacement(count, &mut draws)
-                } else {
-                    set.draw(count, &mut draws)
-                };
+                let drawn = if replacement { shares.draw(count, &mut draws) } else { race.draw(&mut draws) };
                 drawn.rows.iter().for_each(|row| times[*row as usize] += 1);
             }
             for (i, times) in times.iter().enumerate() {

@@ -270,7 +270,8 @@ async fn mines_over_many_strata_let_other_calls_through() {
     for one in four {
         assert_eq!(one.await.unwrap(), 20_000);
     }
-    assert!(answered >= 8, "{answered} calls were answered while four mines ran");
+    // 19; between the calls of mines that never yield 11 get a turn.
+    assert!(answered >= 15, "{answered} calls were answered while four mines ran");
 }
 
 /// A policy may have limits on as many strata as the server's limit says.

@@ -93,8 +93,8 @@ async fn a_batch_that_caps_cannot_fill_ends_when_every_stratum_is_full() {
         let batch = mine(context_of(&store, 400, policy, 3)).await.unwrap();
         assert_eq!(batch.columns.ids.len(), 15, "{random_fraction}");
         assert_eq!(batch.draw.approximations, [], "{random_fraction}");
-        // Giving up would take 16 x 1,024 proposals.
-        assert!(batch.draw.proposals < 4_000, "{random_fraction}: {}", batch.draw.proposals);
+        // About 95; a race that goes on until nothing is left takes 206 and 645.
+        assert!(batch.draw.proposals < 150, "{random_fraction}: {}", batch.draw.proposals);
     }
 }
 

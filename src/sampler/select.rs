@@ -84,10 +84,8 @@ impl Set<'_> {
     fn ln_rank_masses(&self) -> Vec<f64> {
         let order = self.in_order();
         let mut masses = vec![0.0; order.len()];
-        let alike =
-            |a: &(Place, u32), b: &(Place, u32)| a.0.key == b.0.key && a.0.rank.score == b.0.rank.score;
         let mut first = 0u64;
-        for equals in order.chunk_by(alike) {
+        for equals in order.chunk_by(|a, b| a.0.standing() == b.0.standing()) {
             let last = first + equals.len() as u64;
             let mass = (rank_mass(first, last, self.alpha) / equals.len() as f64).ln();
             equals.iter().for_each(|(_, row)| masses[*row as usize] = mass);
@@ -111,7 +109,7 @@ enum Inclusion {
     Certain,
     /// One sample is: u_i over this sum, of which it is ln.
     Share(f64),
-    /// 1 - exp(-u_i tau), of which it is ln tau.
+    /// 1 - exp(-u_i tau), of which it is ln tau. Where all masses are equal this is the exact count / n.
     Planned(f64),
     /// The same with the time of the arrival after the last, because a few samples decide when the draw ends.
     Conditional,
@@ -125,7 +123,8 @@ impl Race {
             Inclusion::Share(ln_sum(&ln_masses))
         } else {
             let planned = ln_tau(&ln_masses, count as f64);
-            if light_draws(&ln_masses, planned) >= LIGHT_EXPECTED_MIN {
+            let is_even = ln_masses.iter().all(|u| *u == ln_masses[0]);
+            if is_even || light_draws(&ln_masses, planned) >= LIGHT_EXPECTED_MIN {
                 Inclusion::Planned(planned)
             } else {
                 Inclusion::Conditional

@@ -191,6 +191,19 @@ fn top_takes_the_hardest_in_order_and_equal_scores_share_their_ranks() {
     assert_eq!(rounded, [0.25, 0.75, 0.75, 0.166_667, 0.2, 0.333_333]);
 }
 
+/// However large the part, and although none of the samples is light: 8 of 10 have the probability .8 in every draw.
+#[test]
+fn equal_masses_have_the_probability_of_a_simple_random_sample() {
+    let (scores, ids) = ([2.0; 10], core::array::from_fn::<u64, 10, _>(|i| i as u64));
+    for strategy in [Strategy::Uniform, Strategy::Proportional, Strategy::Rank] {
+        for seed in 0..20 {
+            let drawn = set(&scores, &ids, POWER, strategy).draw(8, &mut Draws::new(seed));
+            let expected = drawn.expected.expect("drawn at random");
+            assert!(expected.iter().all(|pi| (pi - 0.8).abs() < 1e-8), "{strategy:?}: {expected:?}");
+        }
+    }
+}
+
 #[test]
 fn a_set_smaller_than_the_selection_is_taken_whole() {
     let (scores, ids) = ([1.0, 2.0, 3.0], [0, 1, 2]);
